@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/strata-oci/strata/rechunk/plan"
+)
+
+// invented is a small corpus: sixty packages, of which each release updates those that its number divides.
+func invented(releases int) *corpus {
+	c := &corpus{branches: map[string][]release{}, source: map[string]string{}, size: map[string]int64{}, updates: map[string][]int64{}}
+	for n := range releases {
+		r := release{date: time.Unix(int64(n)*14*86400, 0), packages: map[string]string{"kernel": fmt.Sprint(n / 2)}}
+		for p := range 60 {
+			name := fmt.Sprintf("p%02d", p)
+			c.size[name] = int64(1+p) << 20
+			r.packages[name] = fmt.Sprint(n / (1 + p%7))
+			if n%(1+p%7) == 0 {
+				c.updates[name] = append(c.updates[name], r.date.Unix())
+			}
+		}
+		c.branches["b"] = append(c.branches["b"], r)
+	}
+	return c
+}
+
+func TestPoliciesOnInventedHistory(t *testing.T) {
+	t.Parallel()
+	s := series{branch: "b", count: 12}
+	versions := s.versions(invented(12))
+	low := floors(versions)
+	ratio := func(p policy) float64 {
+		r, err := run(p, versions, low)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for lag := range lags {
+			if r.ratio(lag) < 1 {
+				t.Errorf("%T, lag %d: %.3f of the floor", p, lags[lag], r.ratio(lag))
+			}
+		}
+		return r.ratio(0)
+	}
+	keep := ratio(&strata{limits: plan.Limits{MaxLayers: 64, MaxStale: 0.1}})
+	flat := ratio(&chunkah{64})
+	if keep > 1.15 || keep-1 > (flat-1)/2 {
+		t.Errorf("strata takes %.3f of the floor, re-flattening %.3f", keep, flat)
+	}
+}
+
+// TestReport checks the figures of the documentation on the real history, when STRATA_CORPUS says where it is.
+func TestReport(t *testing.T) {
+	dir := os.Getenv("STRATA_CORPUS")
+	if dir == "" {
+		t.Skip("STRATA_CORPUS is not set")
+	}
+	c, err := loadCorpus(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits := map[string]map[int]float64{ // series → layers → ratio at lag 1
+		"biweekly": {64: 1.05, 128: 1.03},
+		"small":    {64: 1.03, 128: 1.03},
+	}
+	for _, s := range allSeries() {
+		for layers, most := range limits[s.name] {
+			versions := s.versions(c)
+			r, err := run(&strata{limits: plan.Limits{MaxLayers: layers, MaxStale: 0.1}}, versions, floors(versions))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%s, %d layers: %.3f, stale %.1f%%", s.name, layers, r.ratio(0), 100*r.stale)
+			if r.ratio(0) > most || r.stale > 0.1 {
+				t.Errorf("%s, %d layers: %.3f of the floor, at most %.2f wanted; stale %.3f", s.name, layers, r.ratio(0), most, r.stale)
+			}
+		}
+	}
+}
+
+func TestRows(t *testing.T) {
+	t.Parallel()
+	err := rows([]byte("head\tline\none\n"), 2, func([]string) error { return nil })
+	if err == nil || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("got %v", err)
+	}
+}

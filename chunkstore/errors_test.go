@@ -1,0 +1,92 @@
+package chunkstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
+)
+
+// s3Error has the methods of the AWS library's errors that matter.
+type s3Error struct {
+	code   string
+	status int
+	orig   error
+}
+
+func (e s3Error) Error() string {
+	return fmt.Sprintf("%s: message\n\tstatus code: %d, request id: 1\ncaused by: %v", e.code, e.status, e.orig)
+}
+func (e s3Error) Code() string    { return e.code }
+func (e s3Error) StatusCode() int { return e.status }
+func (e s3Error) OrigErr() error  { return e.orig }
+
+func wrapped(err error) error { return storagedriver.Error{DriverName: "test", Detail: err} }
+
+func TestErrorKinds(t *testing.T) {
+	t.Parallel()
+	path := func(err error) error { return &os.PathError{Op: "write", Path: "/f", Err: err} }
+	for _, c := range []struct {
+		err       error
+		kind      error
+		transient bool
+	}{
+		{storagedriver.PathNotFoundError{Path: "/x"}, ErrNotFound, false},
+		{wrapped(storagedriver.PathNotFoundError{Path: "/x"}), ErrNotFound, false},
+		{wrapped(path(syscall.ENOSPC)), ErrNoSpace, false},
+		{path(syscall.EDQUOT), ErrNoSpace, false},
+		{storagedriver.Errors{DriverName: "d", Errs: []error{io.EOF, wrapped(path(syscall.ENOSPC))}}, ErrNoSpace, false},
+		{wrapped(s3Error{"XMinioStorageFull", 507, nil}), ErrNoSpace, false},
+		{wrapped(path(syscall.EACCES)), syscall.EACCES, false},
+		{wrapped(path(syscall.EIO)), syscall.EIO, false},
+		{wrapped(path(syscall.EMFILE)), syscall.EMFILE, true},
+		{wrapped(s3Error{"RequestError", 0, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}), syscall.ECONNREFUSED, true},
+		{s3Error{"SlowDown", 503, nil}, nil, true},
+		{s3Error{"Whatever", 500, nil}, nil, true},
+		{s3Error{"NotImplemented", 501, nil}, nil, false},
+		{s3Error{"AccessDenied", 403, nil}, nil, false},
+		{wrapped(s3Error{"RequestCanceled", 0, context.Canceled}), context.Canceled, false},
+		{wrapped(context.DeadlineExceeded), context.DeadlineExceeded, true},
+		{wrapped(io.ErrUnexpectedEOF), io.ErrUnexpectedEOF, true},
+		{errors.Join(io.EOF, ErrCorrupt, io.ErrUnexpectedEOF), ErrCorrupt, false},
+		{errors.New("anything"), nil, false},
+	} {
+		err := fmt.Errorf("caller: %w", failed("operation", c.err))
+		if c.kind != nil && !errors.Is(err, c.kind) {
+			t.Errorf("%v is not %v", err, c.kind)
+		}
+		if Transient(err) != c.transient {
+			t.Errorf("Transient(%v) = %t", err, !c.transient)
+		}
+		if text := err.Error(); strings.ContainsAny(text, "\n\t{}") || !strings.HasPrefix(text, "caller: operation") {
+			t.Errorf("text %q", text)
+		}
+	}
+	if failed("op", nil) != nil || failedWrite("op", nil) != nil || Transient(nil) {
+		t.Error("nil is an error")
+	}
+	if err := failedWrite("op", storagedriver.PathNotFoundError{}); errors.Is(err, ErrNotFound) {
+		t.Error("a write says that something is not found")
+	}
+}
+
+func TestErrorText(t *testing.T) {
+	t.Parallel()
+	full := &os.PathError{Op: "write", Path: "/srv/x", Err: syscall.ENOSPC}
+	for want, err := range map[string]error{
+		"op: not found": failed("op", storagedriver.PathNotFoundError{Path: "/x", DriverName: "filesystem"}),
+		"op: no space left in the store: write /srv/x: no space left on device": failed("op", wrapped(full)),
+		"op: too large: it has more than the 7 bytes allowed":                   tooLarge("op", 7),
+	} {
+		if err.Error() != want {
+			t.Errorf("text %q, want %q", err, want)
+		}
+	}
+}

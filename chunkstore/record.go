@@ -1,0 +1,165 @@
+package chunkstore
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
+)
+
+// GetRecord returns a record, or ErrNotFound. It may be as old as Options.RecordTTL when another process has changed it. The
+// bytes are shared with other callers and must not be changed.
+func (s *Store) GetRecord(ctx context.Context, kind, key string) ([]byte, error) {
+	file, err := fileOf(kind, key)
+	if err != nil {
+		return nil, err
+	}
+	at, op := cacheKey{kind: kind, name: key}, recordOp("get", kind, key)
+	now := s.now()
+	if b, ok := s.cache.get(at, now); ok {
+		return b, nil
+	}
+	epoch := s.cache.epoch(at)
+	b, err := s.read(ctx, op, file.path, int64(len(file.header)+MaxRecordBytes))
+	if err != nil {
+		return nil, err
+	}
+	b, ok := bytes.CutPrefix(b, []byte(file.header))
+	if !ok {
+		return nil, reject(op, ErrCorrupt, "it does not begin with its key")
+	}
+	if s.recordTTL > 0 {
+		s.cache.put(at, b, now.Add(s.recordTTL), epoch)
+	}
+	return b, nil
+}
+
+// PutRecord stores a record of at most MaxRecordBytes, in place of the one under the same key. A reader sees the old one or
+// the new one; when PutRecord returns nil, the new one is durable. After an error it may be either.
+//
+// A kind is a lower-case letter followed by letters, digits and '-', 32 bytes at most. A key is any string of 1 to MaxKeyBytes
+// bytes.
+func (s *Store) PutRecord(ctx context.Context, kind, key string, b []byte) error {
+	file, err := fileOf(kind, key)
+	if err != nil {
+		return err
+	}
+	op := recordOp("put", kind, key)
+	if len(b) > MaxRecordBytes {
+		return tooLarge(op, MaxRecordBytes)
+	}
+	if file.header != "" {
+		b = append([]byte(file.header), b...)
+	}
+	defer s.cache.drop(cacheKey{kind: kind, name: key})
+	return s.place(ctx, op, file.path, b)
+}
+
+// DeleteRecord removes a record. Deleting what is not there is a success.
+func (s *Store) DeleteRecord(ctx context.Context, kind, key string) error {
+	file, err := fileOf(kind, key)
+	if err != nil {
+		return err
+	}
+	op := recordOp("delete", kind, key)
+	defer s.cache.drop(cacheKey{kind: kind, name: key})
+	if err := s.driver.Delete(ctx, file.path); err != nil {
+		if anyCause(causes(err), isNotFound) {
+			return nil
+		}
+		return failedWrite(op, err)
+	}
+	return failedWrite(op, s.dirs.placed(file.path))
+}
+
+// WalkRecords calls fn for each record of a kind, in ascending byte order of the keys, with the time of its last change by the
+// backend's clock. The list is complete before fn is first called, so that fn may change records; what others change meanwhile may
+// or may not be seen. fn's error ends the walk and is returned as it is.
+func (s *Store) WalkRecords(ctx context.Context, kind string, fn func(key string, modified time.Time) error) error {
+	if err := checkKind(kind); err != nil {
+		return err
+	}
+	found, err := s.listRecords(ctx, kind)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(found, func(a, b listed) int { return cmp.Compare(a.key, b.key) })
+	for _, r := range found {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := fn(r.key, r.modified); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type listed struct {
+	key      string
+	modified time.Time
+}
+
+func (s *Store) listRecords(ctx context.Context, kind string) ([]listed, error) {
+	var found []listed
+	op, dir := "list records of kind "+kind, recordsDir+"/"+kind
+	err := s.walk(ctx, op, dir, func(fi storagedriver.FileInfo) error {
+		if path.Dir(fi.Path()) != dir {
+			return nil
+		}
+		key, long, ok := parseName(path.Base(fi.Path()))
+		if !ok {
+			return nil
+		}
+		if long {
+			var err error
+			if key, err = s.readKey(ctx, kind, fi.Path()); errors.Is(err, ErrNotFound) {
+				return nil // deleted since it was listed
+			} else if err != nil {
+				return err
+			}
+		}
+		found = append(found, listed{key, fi.ModTime()})
+		return nil
+	})
+	return found, err
+}
+
+// readKey reads the key of a record whose name does not tell it.
+func (s *Store) readKey(ctx context.Context, kind, at string) (string, error) {
+	op := "list records of kind " + kind
+	rc, err := s.driver.Reader(ctx, at, 0)
+	if err != nil {
+		return "", failed(op, err)
+	}
+	defer rc.Close()
+	// One byte of a key takes three at most when escaped.
+	line, err := bufio.NewReaderSize(rc, 3*MaxKeyBytes+1).ReadSlice('\n')
+	if errors.Is(err, io.EOF) || errors.Is(err, bufio.ErrBufferFull) {
+		return "", reject(op, ErrCorrupt, fmt.Sprintf("%s does not begin with a line that holds its key", at))
+	}
+	if err != nil {
+		return "", failed(op, err)
+	}
+	key, err := unescapeKey(strings.TrimSuffix(string(line), "\n"))
+	if err != nil {
+		return "", reject(op, ErrCorrupt, fmt.Sprintf("%s does not begin with a key", at))
+	}
+	if file, err := fileOf(kind, key); err != nil || file.path != at {
+		return "", reject(op, ErrCorrupt, fmt.Sprintf("%s holds the record of another key", at))
+	}
+	return key, nil
+}
+
+func recordOp(verb, kind, key string) string {
+	return fmt.Sprintf("%s record %s %q", verb, kind, clip(key))
+}

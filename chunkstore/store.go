@@ -1,0 +1,161 @@
+package chunkstore
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+
+	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
+)
+
+// DefaultCacheBytes is the hot cache's size when Options does not say.
+const DefaultCacheBytes = 64 << 20
+
+// cleanupTimeout bounds the removal of an upload whose writer's context has ended already.
+const cleanupTimeout = 10 * time.Second
+
+// Options tune a Store. The zero value is usable.
+type Options struct {
+	// CacheBytes bounds the memory of the cache for small documents; 0 means DefaultCacheBytes, a negative value no cache.
+	CacheBytes int64
+	// RecordTTL is how long a record that was read may be answered from memory. A process sees its own changes at once; with
+	// several replicas on one backend, another one's change is seen after this time at the latest. 0 means that records are
+	// never cached, which is right for whatever must not be stale.
+	RecordTTL time.Duration
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Logger is told of leftovers that could not be cleaned up. They do no harm, and SweepUploads removes them. nil means
+	// silence.
+	Logger *slog.Logger
+}
+
+// Store keeps content and records on a storage driver. It is safe for concurrent use.
+type Store struct {
+	driver storagedriver.StorageDriver
+	// dirs is nil unless the driver keeps files.
+	dirs *dirSyncer
+	// wholePuts: the driver's PutContent makes all of an object visible at once.
+	wholePuts bool
+	cache     *hotCache
+	recordTTL time.Duration
+	now       func() time.Time
+	log       *slog.Logger
+	uploads   uploadSet
+}
+
+// New opens the store on a driver, and begins one where the backend is empty. It gives up with ErrFormat on a backend that holds
+// something else.
+func New(driver storagedriver.StorageDriver, opts Options) (*Store, error) {
+	return NewContext(context.Background(), driver, opts)
+}
+
+// NewContext is New with a context for its few calls of the driver.
+func NewContext(ctx context.Context, driver storagedriver.StorageDriver, opts Options) (*Store, error) {
+	if driver == nil {
+		return nil, errors.New("open store: no storage driver given")
+	}
+	s := &Store{
+		driver:    driver,
+		wholePuts: driver.Name() == "s3aws",
+		cache:     newHotCache(opts.CacheBytes),
+		recordTTL: opts.RecordTTL,
+		now:       opts.Now,
+		log:       opts.Logger,
+		uploads:   uploadSet{ids: map[string]struct{}{}},
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	begun, err := s.openFormat(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.findDirs(ctx); err != nil {
+		return nil, err
+	}
+	if begun {
+		s.dirs.above()
+	}
+	return s, nil
+}
+
+// findDirs finds out whether the driver keeps files, by asking for one that exists.
+func (s *Store) findDirs(ctx context.Context) error {
+	rc, err := s.driver.Reader(ctx, formatPath, 0)
+	if err != nil {
+		return failed("open store", err)
+	}
+	defer rc.Close()
+	f, ok := rc.(*os.File)
+	if !ok {
+		return nil
+	}
+	s.dirs = newDirSyncer(f, formatPath)
+	// The store may have been begun just now, or its first process may have died before this line.
+	return failedWrite("open store", s.dirs.placed(formatPath))
+}
+
+// newID returns 32 random hex digits.
+func newID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails (crypto/rand)
+	return hex.EncodeToString(b[:])
+}
+
+// stat returns what lies at a path; a directory is nothing. On S3 a directory also stands for any longer object name.
+func (s *Store) stat(ctx context.Context, path string) (storagedriver.FileInfo, error) {
+	fi, err := s.driver.Stat(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	if fi.IsDir() {
+		return nil, storagedriver.PathNotFoundError{Path: path, DriverName: s.driver.Name()}
+	}
+	return fi, nil
+}
+
+// remove deletes the object at a path. It is no error when there is none.
+func (s *Store) remove(ctx context.Context, path string) error {
+	err := s.driver.Delete(ctx, path)
+	if err != nil && anyCause(causes(err), isNotFound) {
+		return nil
+	}
+	return err
+}
+
+// walk calls fn for each object below dir, in the driver's order. fn's error ends the walk and is returned as it is; the
+// drivers would wrap it.
+func (s *Store) walk(ctx context.Context, op, dir string, fn func(storagedriver.FileInfo) error) error {
+	var own error
+	err := s.driver.Walk(ctx, dir, func(fi storagedriver.FileInfo) error {
+		if own = ctx.Err(); own == nil && !fi.IsDir() {
+			own = fn(fi)
+		}
+		if own != nil {
+			return storagedriver.ErrFilledBuffer
+		}
+		return nil
+	})
+	switch {
+	case own != nil:
+		return own
+	case err != nil && anyCause(causes(err), isNotFoundAt(dir)):
+		return nil // nothing was ever stored there
+	}
+	return failedWrite(op, err)
+}
+
+// isNotFoundAt matches a path that does not exist; another path that vanished in a walk would leave its result incomplete.
+func isNotFoundAt(path string) func(error) bool {
+	return func(err error) bool {
+		e, ok := err.(storagedriver.PathNotFoundError)
+		return ok && e.Path == path
+	}
+}

@@ -1,0 +1,186 @@
+package chunkstore
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// AnySize in Expected accepts content of every length.
+const AnySize = -1
+
+// Expected is what a writer's content has to be. Mind that a Size of zero expects no content at all.
+type Expected struct {
+	// Digest of the content; empty accepts every one.
+	Digest digest.Digest
+	// Size of the content in bytes, or AnySize.
+	Size int64
+}
+
+// Descriptor names stored content.
+type Descriptor struct {
+	Digest digest.Digest
+	// Size in bytes.
+	Size int64
+}
+
+// Writer takes content piece by piece and hashes it on the way. Nothing of it is visible before Commit. A Writer is for one
+// goroutine, and one of Commit and Cancel has to be called; `defer w.Cancel(ctx)` does no harm after a Commit.
+type Writer struct {
+	ctx  context.Context // of Create: drivers upload under it
+	to   *staged
+	hash hash.Hash
+	err  error // the first failure of a Write; Commit refuses after it
+	done bool
+}
+
+var _ io.Writer = (*Writer)(nil)
+
+// Create begins new content. ctx must last until the writer is committed or cancelled.
+func (s *Store) Create(ctx context.Context) (*Writer, error) {
+	to, err := s.stage(ctx)
+	if err != nil {
+		return nil, failedWrite("create content", err)
+	}
+	return &Writer{ctx: ctx, to: to, hash: sha256.New()}, nil
+}
+
+// Write appends p. After an error the content cannot be committed any more.
+func (w *Writer) Write(p []byte) (int, error) {
+	switch {
+	case w.done:
+		return 0, errFinished
+	case w.err != nil:
+		return 0, w.err
+	}
+	if err := w.ctx.Err(); err != nil {
+		w.err = fmt.Errorf("write content: %w", err)
+		return 0, w.err
+	}
+	n, err := w.to.Write(p)
+	w.hash.Write(p[:n])
+	if err != nil {
+		w.err = failedWrite("write content", err)
+	}
+	return n, w.err
+}
+
+// Size is how many bytes were written so far.
+func (w *Writer) Size() int64 { return w.to.size }
+
+// Cancel throws away what was written. It is idempotent, does nothing after Commit, and works when ctx has ended. After an error,
+// SweepUploads removes what is left.
+func (w *Writer) Cancel(ctx context.Context) error {
+	w.done = true
+	return failedWrite("cancel content", w.to.discard(ctx))
+}
+
+// Commit makes the content visible under its digest once it has proven to be what is wanted and is durable; otherwise nothing of
+// it is visible, and the error is ErrVerify when the content differs. Content that is stored already is a success. When several
+// writers commit the same content, all succeed.
+//
+// The digest returned is the wanted one, or SHA-256 when none was wanted. A wanted sha512 digest makes the content be read back, since
+// writing hashes with SHA-256. Whatever Commit returns, the writer is finished.
+func (w *Writer) Commit(ctx context.Context, want Expected) (Descriptor, error) {
+	if w.done {
+		return Descriptor{}, errFinished
+	}
+	w.done = true
+	defer w.to.drop(ctx)
+	if w.err != nil {
+		return Descriptor{}, w.err
+	}
+	got, err := w.verify(ctx, want)
+	if err != nil {
+		return Descriptor{}, err
+	}
+	if err := w.publish(ctx, got); err != nil {
+		return Descriptor{}, failedWrite(fmt.Sprintf("commit content %s", got.Digest), err)
+	}
+	return got, nil
+}
+
+var errFinished = errors.New("write content: the writer is committed or cancelled already")
+
+// verify compares what was written with what is wanted.
+func (w *Writer) verify(ctx context.Context, want Expected) (Descriptor, error) {
+	got := Descriptor{Digest: digest.NewDigest(digest.SHA256, w.hash), Size: w.to.size}
+	if want.Size >= 0 && want.Size != got.Size {
+		return got, reject("commit content", ErrVerify, fmt.Sprintf("it has %d bytes, not %d", got.Size, want.Size))
+	}
+	if want.Digest == "" {
+		return got, nil
+	}
+	if err := checkDigest(want.Digest); err != nil {
+		return got, err
+	}
+	if want.Digest.Algorithm() != digest.SHA256 {
+		if err := w.to.seal(ctx); err != nil {
+			return got, failedWrite("commit content", err)
+		}
+		d, err := w.to.store.hashObject(ctx, w.to.path, want.Digest.Algorithm())
+		if err != nil {
+			return got, failedWrite("commit content", err)
+		}
+		got.Digest = d
+	}
+	if got.Digest != want.Digest {
+		return got, reject("commit content", ErrVerify, fmt.Sprintf("its digest is %s, not %s", got.Digest, want.Digest))
+	}
+	return got, nil
+}
+
+// publish brings verified content to its place.
+func (w *Writer) publish(ctx context.Context, got Descriptor) error {
+	s, dest := w.to.store, blobPath(got.Digest)
+	there := func() bool { return s.present(ctx, got) }
+	if there() {
+		// Its writer may not have synced the directory yet, and this commit must not be acknowledged before.
+		return s.dirs.placed(dest)
+	}
+	if !w.to.sealed {
+		if err := w.to.seal(ctx); err != nil {
+			return err
+		}
+	}
+	return w.to.publish(ctx, dest, there)
+}
+
+// present reports whether content is stored with the right size. A backend that fails to answer counts as no: writing again
+// does no harm.
+func (s *Store) present(ctx context.Context, d Descriptor) bool {
+	fi, err := s.stat(ctx, blobPath(d.Digest))
+	return err == nil && fi.Size() == d.Size
+}
+
+// hashObject reads the object at a path and returns its digest.
+func (s *Store) hashObject(ctx context.Context, path string, alg digest.Algorithm) (digest.Digest, error) {
+	rc, err := s.driver.Reader(ctx, path, 0)
+	if err != nil {
+		return "", err
+	}
+	defer rc.Close()
+	h := alg.Hash()
+	if _, err := io.Copy(h, contextReader{ctx, rc}); err != nil {
+		return "", err
+	}
+	return digest.NewDigest(alg, h), nil
+}
+
+// contextReader stops reading when its context ends; files would not.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/strata-oci/strata/proxy/oneshot"
+	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/layer"
+)
+
+// imageFlags are common to the commands that read images.
+type imageFlags struct {
+	Platform string `help:"Image of an index to take, os/arch[/variant]; default linux on this machine's architecture." placeholder:"P"`
+	Insecure bool   `help:"Allow plain HTTP and unverified certificates for every registry."`
+	JSON     bool   `help:"Print a JSON document."`
+}
+
+func (f imageFlags) options(s *streams, b *bars) oneshot.Options {
+	return oneshot.Options{
+		Platform: f.Platform, Insecure: f.Insecure, Progress: b.show,
+		Logger: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+}
+
+type rechunkCommand struct {
+	Src string `arg:"" help:"Source image: oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker://REF."`
+	Dst string `arg:"" help:"Where the result goes, in the same forms."`
+
+	State       string `help:"Directory that keeps layers and lineage between calls; without it every image is a first version." placeholder:"DIR"`
+	Name        string `help:"Lineage in the state directory." default:"image"`
+	MaxLayers   int    `help:"Most layers of the result." default:"120"`
+	MaxStale    string `help:"Most stale bytes of the result, in percent of all." default:"10%"`
+	Compression string `help:"Compression of new layers: zstd or gzip." default:"zstd"`
+	MTime       string `help:"Modification times: keep the first served ones, or preserve the source's." enum:"keep,preserve" default:"keep" name:"mtime"`
+	imageFlags
+}
+
+// rechunkReport is the JSON document of strata rechunk.
+type rechunkReport struct {
+	SourceDigest string  `json:"source_digest"`
+	Digest       string  `json:"digest"`
+	LayersTotal  int     `json:"layers_total"`
+	LayersKept   int     `json:"layers_kept"`
+	LayersNew    int     `json:"layers_new"`
+	NewBytes     int64   `json:"new_bytes"`
+	TotalBytes   int64   `json:"total_bytes"`
+	StaleBytes   int64   `json:"stale_bytes"`
+	Seconds      float64 `json:"seconds"`
+	PeakRSS      int64   `json:"peak_rss"`
+}
+
+// lineageVersions is how many versions a state directory remembers.
+const lineageVersions = 16
+
+func (c *rechunkCommand) rules() (rechunk.Options, error) {
+	compression, err := layer.ParseCompression(c.Compression)
+	if err != nil {
+		return rechunk.Options{}, usageError{fmt.Errorf("--compression: %w", err)}
+	}
+	stale, err := parsePercent(c.MaxStale)
+	if err != nil {
+		return rechunk.Options{}, usageError{fmt.Errorf("--max-stale: %w", err)}
+	}
+	if c.MaxLayers < 1 {
+		return rechunk.Options{}, usageError{fmt.Errorf("--max-layers: %d is less than 1", c.MaxLayers)}
+	}
+	if c.Name == "" {
+		return rechunk.Options{}, usageError{fmt.Errorf("--name: it is empty")}
+	}
+	return rechunk.Options{
+		MaxLayers: c.MaxLayers, MaxStale: stale, Compression: compression, ExactTime: c.MTime == "preserve", Versions: lineageVersions,
+	}, nil
+}
+
+func parsePercent(s string) (float64, error) {
+	v, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(s, "%")), 64)
+	if err != nil || !(v >= 0 && v <= 100) {
+		return 0, fmt.Errorf("%q is no percentage from 0%% to 100%%", s)
+	}
+	return v / 100, nil
+}
+
+func (c *rechunkCommand) Run(ctx context.Context, s *streams) error {
+	rules, err := c.rules()
+	if err != nil {
+		return err
+	}
+	b := newBars(s.err)
+	o := c.options(s, b)
+	o.State = c.State
+	r, err := oneshot.Rechunk(ctx, c.Src, c.Dst, c.Name, rules, o)
+	b.close()
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, rechunkReport{
+			SourceDigest: r.SourceDigest.String(), Digest: r.Digest.String(), LayersTotal: r.LayersTotal, LayersKept: r.LayersKept,
+			LayersNew: r.LayersNew, NewBytes: r.NewBytes, TotalBytes: r.TotalBytes, StaleBytes: r.StaleBytes, Seconds: r.Seconds,
+			PeakRSS: peakRSS(),
+		})
+	}
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "source\t%s\n", r.SourceDigest)
+	fmt.Fprintf(w, "image\t%s\n", r.Digest)
+	fmt.Fprintf(w, "layers\t%d: %d kept, %d new\n", r.LayersTotal, r.LayersKept, r.LayersNew)
+	fmt.Fprintf(w, "size\t%s, of which %s are new and %s stale (the source has %s)\n", size(r.TotalBytes), size(r.NewBytes), size(r.StaleBytes), size(r.SourceBytes))
+	fmt.Fprintf(w, "took\t%.1f s, %s of memory at most\n", r.Seconds, size(peakRSS()))
+	return w.Flush()
+}

@@ -1,0 +1,149 @@
+// Package admin is the listener for operators: health, metrics, a JSON API and a dashboard.
+//
+//	GET  /livez                      the process is up
+//	GET  /readyz                     it can serve; 503 and what fails if not, or while it shuts down
+//	GET  /metrics                    for Prometheus
+//	GET  /api/v1/status              StatusReport
+//	GET  /api/v1/repositories        RepositoryList
+//	GET  /api/v1/repositories/NAME   RepositoryDetail; NAME is host/path
+//	GET  /api/v1/jobs                JobList
+//	POST /api/v1/warm                WarmRequest; 202 and a WarmAccepted, or with ?wait=1 a WarmEvent a line until all is done
+//	GET  /                           the dashboard
+//
+// Sizes in documents are bytes, times are seconds, timestamps RFC 3339. Keys stay; new ones may come. An error is a document
+// {"error": "…"}. There is no login: the listener belongs on an address that only operators reach. Pages of other sites can
+// neither read it nor post to it.
+package admin
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// ErrNotFound is what a Status returns, wrapped or not, for a repository that it does not know.
+var ErrNotFound = errors.New("not found")
+
+// Status tells what the proxy has and does. It is safe for concurrent use.
+type Status interface {
+	// Status returns the totals.
+	Status(ctx context.Context) (StatusReport, error)
+	// Repositories returns all repositories, sorted by name.
+	Repositories(ctx context.Context) ([]RepositoryReport, error)
+	// Repository returns one repository, or ErrNotFound.
+	Repository(ctx context.Context, name string) (*RepositoryDetail, error)
+	// Jobs returns the running jobs and those that ended lately, newest first.
+	Jobs(ctx context.Context) []JobReport
+}
+
+// Warmer pulls images through before clients ask for them. It is safe for concurrent use.
+type Warmer interface {
+	// Warm makes the proxy ready to serve a reference, "host/path:tag" or "host/path@digest". It returns when that is done
+	// or has failed. It may call progress from any goroutine until it returns; progress does not block.
+	Warm(ctx context.Context, ref string, progress func(WarmEvent)) error
+}
+
+// Options are the parts of a Handler.
+type Options struct {
+	// Status is required.
+	Status Status
+	// Warmer may be nil; then there is nothing to warm with, and asking gives 501.
+	Warmer Warmer
+	// Checks decide whether the proxy is ready.
+	Checks []Check
+	// CheckTimeout bounds each check; 0 means five seconds.
+	CheckTimeout time.Duration
+	// Gatherer has the metrics; nil means none.
+	Gatherer prometheus.Gatherer
+	// ShuttingDown, if set, tells that the proxy should get no new clients.
+	ShuttingDown func() bool
+	// WarmConcurrency is how many references are warmed at once; 0 means two.
+	WarmConcurrency int
+	// Logger is told about failures that no client hears of; nil discards them.
+	Logger *slog.Logger
+}
+
+// Handler serves the admin listener. Close it after the server that uses it.
+type Handler struct {
+	status  Status
+	checks  []*check
+	closing func() bool
+	warm    *warmTasks
+	origins *http.CrossOriginProtection
+	log     *slog.Logger
+	mux     *http.ServeMux
+
+	ctx    context.Context // ends with Close; for work that outlives its request
+	cancel context.CancelFunc
+	work   *sync.WaitGroup
+}
+
+// statusTimeout bounds what a request for a report may take.
+const statusTimeout = 30 * time.Second
+
+// New returns a handler.
+func New(o Options) *Handler {
+	ctx, cancel := context.WithCancel(context.Background())
+	h := &Handler{
+		status: o.Status, closing: o.ShuttingDown, origins: http.NewCrossOriginProtection(), log: o.Logger,
+		mux: http.NewServeMux(), ctx: ctx, cancel: cancel, work: &sync.WaitGroup{},
+	}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	if h.closing == nil {
+		h.closing = func() bool { return false }
+	}
+	for _, c := range o.Checks {
+		h.checks = append(h.checks, newCheck(c, o.CheckTimeout))
+	}
+	if o.Warmer != nil {
+		h.warm = newWarmTasks(o.Warmer, o.WarmConcurrency)
+	}
+	h.routes(o.Gatherer)
+	return h
+}
+
+func (h *Handler) routes(metrics prometheus.Gatherer) {
+	get := func(path string, f http.HandlerFunc) { h.mux.Handle(path, only(f, http.MethodGet, http.MethodHead)) }
+	get("/livez", h.livez)
+	get("/readyz", h.readyz)
+	get("/api/v1/status", h.getStatus)
+	get("/api/v1/repositories", h.getRepositories)
+	get("/api/v1/repositories/{name...}", h.getRepository)
+	get("/api/v1/jobs", h.getJobs)
+	h.mux.Handle("/api/v1/warm", only(h.postWarm, http.MethodPost))
+	if metrics != nil {
+		get("/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 8, Timeout: statusTimeout}).ServeHTTP)
+	}
+	get("/{$}", page("index.html"))
+	for _, name := range []string{"dashboard.js", "dashboard.css"} {
+		get("/"+name, page(name))
+	}
+	h.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		writeError(w, http.StatusNotFound, "there is nothing at this path")
+	})
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	head := w.Header()
+	head.Set("Cache-Control", "no-store")
+	head.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	head.Set("Cross-Origin-Resource-Policy", "same-origin")
+	head.Set("Referrer-Policy", "no-referrer")
+	head.Set("X-Content-Type-Options", "nosniff")
+	h.mux.ServeHTTP(w, r)
+}
+
+// Close ends the warming that no request waits for, and returns when nothing that the handler started runs any more.
+func (h *Handler) Close() {
+	h.cancel()
+	h.work.Wait()
+}

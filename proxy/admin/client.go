@@ -1,0 +1,190 @@
+package admin
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Limits on what a client reads, in bytes.
+const (
+	maxDocument = 64 << 20
+	maxLine     = 1 << 20
+)
+
+// Client asks a running proxy's admin listener. It is safe for concurrent use.
+type Client struct {
+	base string
+	http *http.Client
+}
+
+// NewClient returns a client for a listener's base URL, such as "http://127.0.0.1:5001". A nil http.Client is the default one.
+// Warm takes as long as its work does, so the http.Client should have no Timeout; bound calls with their context.
+func NewClient(baseURL string, client *http.Client) *Client {
+	if client == nil {
+		client = http.DefaultClient
+	}
+	return &Client{base: strings.TrimRight(baseURL, "/"), http: client}
+}
+
+// APIError is an answer that is an error.
+type APIError struct {
+	StatusCode int
+	Message    string
+}
+
+// Error returns the message and the status.
+func (e *APIError) Error() string { return fmt.Sprintf("%s (HTTP %d)", e.Message, e.StatusCode) }
+
+// Is makes errors.Is(err, ErrNotFound) true for a 404.
+func (e *APIError) Is(target error) bool {
+	return target == ErrNotFound && e.StatusCode == http.StatusNotFound
+}
+
+// Status returns the totals.
+func (c *Client) Status(ctx context.Context) (report StatusReport, err error) {
+	err = c.get(ctx, "/api/v1/status", &report)
+	return report, err
+}
+
+// Repositories returns all repositories, sorted by name.
+func (c *Client) Repositories(ctx context.Context) ([]RepositoryReport, error) {
+	var list RepositoryList
+	err := c.get(ctx, "/api/v1/repositories", &list)
+	return list.Repositories, err
+}
+
+// Repository returns one repository, "host/path". The error is ErrNotFound if the proxy has none of that name.
+func (c *Client) Repository(ctx context.Context, name string) (*RepositoryDetail, error) {
+	var detail RepositoryDetail
+	path := (&url.URL{Path: "/api/v1/repositories/" + name}).EscapedPath()
+	if err := c.get(ctx, path, &detail); err != nil {
+		return nil, err
+	}
+	return &detail, nil
+}
+
+// Jobs returns the running jobs and those that ended lately.
+func (c *Client) Jobs(ctx context.Context) ([]JobReport, error) {
+	var list JobList
+	err := c.get(ctx, "/api/v1/jobs", &list)
+	return list.Jobs, err
+}
+
+// Ready returns nil when the proxy can serve, else an error that says what is wrong.
+func (c *Client) Ready(ctx context.Context) error {
+	return c.get(ctx, "/readyz", new(ReadyReport))
+}
+
+// Enqueue has the proxy warm references after the call returned.
+func (c *Client) Enqueue(ctx context.Context, references []string) ([]WarmJob, error) {
+	response, err := c.post(ctx, "/api/v1/warm", WarmRequest{references})
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	var accepted WarmAccepted
+	err = decode(response, &accepted)
+	return accepted.Jobs, err
+}
+
+// Warm has the proxy warm references and waits for it. It calls progress, which may be nil, for each event in turn. Its error
+// joins those of the references that failed.
+func (c *Client) Warm(ctx context.Context, references []string, progress func(WarmEvent)) error {
+	response, err := c.post(ctx, "/api/v1/warm?wait=1", WarmRequest{references})
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
+	lines.Buffer(nil, maxLine)
+	left := len(references)
+	var failed []error
+	for lines.Scan() {
+		var e WarmEvent
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			return fmt.Errorf("the proxy sent a line that is no event: %w", err)
+		}
+		if progress != nil {
+			progress(e)
+		}
+		if !e.Final() {
+			continue
+		}
+		left--
+		if e.State != StateDone {
+			failed = append(failed, fmt.Errorf("%s: %s", e.Reference, e.Error))
+		}
+	}
+	switch err := lines.Err(); {
+	case err != nil:
+		failed = append(failed, fmt.Errorf("the proxy's answer broke off: %w", err))
+	case left > 0:
+		failed = append(failed, fmt.Errorf("the proxy's answer ended with %d references to go: %w", left, io.ErrUnexpectedEOF))
+	}
+	return errors.Join(failed...)
+}
+
+func (c *Client) get(ctx context.Context, path string, document any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
+	if err != nil {
+		return err
+	}
+	response, err := c.do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	return decode(response, document)
+}
+
+func (c *Client) post(ctx context.Context, path string, document any) (*http.Response, error) {
+	body, err := json.Marshal(document)
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	return c.do(request)
+}
+
+// do returns an answer that is no error. The caller closes its body.
+func (c *Client) do(request *http.Request) (*http.Response, error) {
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode < 300 {
+		return response, nil
+	}
+	defer response.Body.Close()
+	var document errorDocument
+	if err := decode(response, &document); err != nil || document.Error == "" {
+		document.Error = "this is no answer of strata's admin listener"
+	}
+	return nil, &APIError{StatusCode: response.StatusCode, Message: document.Error}
+}
+
+func decode(response *http.Response, document any) error {
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxDocument+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("the proxy's answer broke off: %w", err)
+	case len(body) > maxDocument:
+		return fmt.Errorf("the proxy's answer is longer than the limit of %d bytes", maxDocument)
+	}
+	if err := json.Unmarshal(body, document); err != nil {
+		return fmt.Errorf("the proxy's answer is no document of the API: %w", err)
+	}
+	return nil
+}

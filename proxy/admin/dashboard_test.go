@@ -1,0 +1,44 @@
+package admin
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The page keeps within its own policy: nothing inline, nothing from elsewhere, no text made into markup.
+func TestDashboardKeepsItsPolicy(t *testing.T) {
+	t.Parallel()
+	h := New(Options{Status: fakeStatus{}})
+	defer h.Close()
+	for path, kind := range map[string]string{
+		"/": "text/html; charset=utf-8", "/dashboard.js": "text/javascript; charset=utf-8", "/dashboard.css": "text/css; charset=utf-8",
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		body := w.Body.String()
+		if w.Code != 200 || w.Header().Get("Content-Type") != kind {
+			t.Errorf("%s: %d %s", path, w.Code, w.Header().Get("Content-Type"))
+		}
+		for _, needed := range []string{"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "require-trusted-types-for 'script'"} {
+			if !strings.Contains(w.Header().Get("Content-Security-Policy"), needed) {
+				t.Errorf("%s: the policy lacks %s", path, needed)
+			}
+		}
+		if strings.Contains(w.Header().Get("Content-Security-Policy"), "unsafe") {
+			t.Errorf("%s: the policy is unsafe", path)
+		}
+		bad := regexp.MustCompile(`(?i)innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|<style|<script>|\son[a-z]+="|style="|https?://|@import|url\(`)
+		if found := bad.FindString(body); found != "" {
+			t.Errorf("%s has %q", path, found)
+		}
+		again := httptest.NewRequest(http.MethodGet, path, nil)
+		again.Header.Set("If-None-Match", w.Header().Get("ETag"))
+		w = httptest.NewRecorder()
+		if h.ServeHTTP(w, again); w.Code != http.StatusNotModified || w.Body.Len() > 0 {
+			t.Errorf("%s again: %d", path, w.Code)
+		}
+	}
+}

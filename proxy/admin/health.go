@@ -1,0 +1,124 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Check tells whether something that the proxy needs is there.
+type Check struct {
+	// Name is what operators call it.
+	Name string
+	// Run returns what is wrong, or nil. It should return when ctx ends. It is not called again while it runs.
+	Run func(ctx context.Context) error
+}
+
+const defaultCheckTimeout = 5 * time.Second
+
+// check runs a Check. Probes that come while it runs share that run, so that a check that hangs piles nothing up.
+type check struct {
+	Check
+	timeout time.Duration
+
+	mu      sync.Mutex
+	current *checkRun
+}
+
+// checkRun is one run. Its report may be read when done is closed.
+type checkRun struct {
+	done   chan struct{}
+	start  time.Time
+	report CheckReport
+}
+
+func newCheck(c Check, timeout time.Duration) *check {
+	if timeout <= 0 {
+		timeout = defaultCheckTimeout
+	}
+	return &check{Check: c, timeout: timeout}
+}
+
+// start returns the run under way, or a new one. Runs end with base, not with the probe that began them.
+func (c *check) start(base context.Context, work *sync.WaitGroup) *checkRun {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current != nil {
+		return c.current
+	}
+	run := &checkRun{done: make(chan struct{}), start: time.Now()}
+	c.current = run
+	work.Go(func() {
+		ctx, cancel := context.WithTimeout(base, c.timeout)
+		defer cancel()
+		run.report = c.result(c.Run(ctx), time.Since(run.start))
+		c.mu.Lock()
+		c.current = nil
+		c.mu.Unlock()
+		close(run.done)
+	})
+	return run
+}
+
+func (c *check) result(err error, took time.Duration) CheckReport {
+	report := CheckReport{Name: c.Name, OK: err == nil, Seconds: took.Seconds()}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		report.Error = fmt.Sprintf("no answer within %s", c.timeout)
+	case err != nil:
+		report.Error = err.Error()
+	}
+	return report
+}
+
+// wait returns the report of a run, or that it takes too long.
+func (c *check) wait(ctx context.Context, run *checkRun) CheckReport {
+	// The run has the same time-out; it gets a moment more to say so itself.
+	timer := time.NewTimer(c.timeout + c.timeout/10)
+	defer timer.Stop()
+	select {
+	case <-run.done:
+		return run.report
+	case <-timer.C:
+		return c.result(context.DeadlineExceeded, time.Since(run.start))
+	case <-ctx.Done():
+		return c.result(ctx.Err(), time.Since(run.start))
+	}
+}
+
+func (h *Handler) livez(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, struct {
+		Status string `json:"status"`
+	}{"ok"})
+}
+
+func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
+	report := ReadyReport{Status: "ready", Checks: []CheckReport{}}
+	if h.closing() || h.ctx.Err() != nil {
+		report.Status, report.Error = "not ready", "shutting down"
+		writeJSON(w, http.StatusServiceUnavailable, report)
+		return
+	}
+	runs := make([]*checkRun, len(h.checks))
+	for i, c := range h.checks {
+		runs[i] = c.start(h.ctx, h.work)
+	}
+	var failed []string
+	for i, c := range h.checks {
+		result := c.wait(r.Context(), runs[i])
+		report.Checks = append(report.Checks, result)
+		if !result.OK {
+			failed = append(failed, result.Name+": "+result.Error)
+		}
+	}
+	if len(failed) > 0 {
+		report.Status, report.Error = "not ready", strings.Join(failed, "; ")
+		writeJSON(w, http.StatusServiceUnavailable, report)
+		return
+	}
+	writeJSON(w, http.StatusOK, report)
+}

@@ -1,0 +1,117 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeStatus tells about two repositories.
+type fakeStatus struct{ err error }
+
+var someTime = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
+
+func (f fakeStatus) Status(context.Context) (StatusReport, error) {
+	return StatusReport{
+		Version: "1.2.3", StartedAt: someTime, UptimeSeconds: 93784, Repositories: 2, Versions: 3,
+		Store:       StoreReport{Driver: "filesystem", Location: "/var/lib/strata/data", SourceBytes: 5e9, ServedBytes: 7e9, TotalBytes: 12e9},
+		Jobs:        JobCounts{Running: 1, Done: 41, Failed: 1},
+		UpdateBytes: 1e9, UpdateBytesSaved: 9e9,
+	}, f.err
+}
+
+func (f fakeStatus) Repositories(context.Context) ([]RepositoryReport, error) {
+	return []RepositoryReport{bluefin().RepositoryReport, {Name: "quay.io/fedora/fedora-bootc"}}, f.err
+}
+
+func (f fakeStatus) Repository(_ context.Context, name string) (*RepositoryDetail, error) {
+	switch {
+	case f.err != nil:
+		return nil, f.err
+	case name == bluefin().Name:
+		return bluefin(), nil
+	case name == "localhost:5000/with space":
+		return &RepositoryDetail{RepositoryReport: RepositoryReport{Name: name}}, nil
+	}
+	return nil, ErrNotFound
+}
+
+func (fakeStatus) Jobs(context.Context) []JobReport {
+	return []JobReport{{
+		ID: "7", Repository: "ghcr.io/ublue-os/bluefin", Reference: "stable", Platform: "linux/amd64", SourceDigest: digest("5"),
+		State: StateRunning, Phase: "writing layers", DoneBytes: 4e8, TotalBytes: 1e9, StartedAt: someTime, Seconds: 12.5,
+	}}
+}
+
+func digest(c string) string {
+	d := "sha256:"
+	for len(d) < len("sha256:")+64 {
+		d += c
+	}
+	return d
+}
+
+func bluefin() *RepositoryDetail {
+	return &RepositoryDetail{
+		RepositoryReport: RepositoryReport{
+			Name: "ghcr.io/ublue-os/bluefin", Versions: 2, UpdatedAt: someTime, UpdateBytes: 4e8, UpdateBytesSaved: 6e9,
+			Tags: []TagReport{{
+				Tag: "stable", SourceDigest: digest("1"), Digest: digest("a"), Served: "rechunked", CheckedAt: someTime, UpdatedAt: someTime,
+			}},
+		},
+		History: []VersionReport{
+			{
+				SourceDigest: digest("1"), Digest: digest("a"), Platform: "linux/amd64", Created: someTime, LayersTotal: 3, LayersKept: 2,
+				LayersNew: 1, NewBytes: 2e8, TotalBytes: 3e9, StaleBytes: 1e8, Seconds: 61,
+			},
+			{
+				SourceDigest: digest("2"), Digest: digest("b"), Platform: "linux/amd64", Created: someTime, LayersTotal: 2, LayersNew: 2,
+				NewBytes: 28e8, TotalBytes: 28e8, Seconds: 130,
+			},
+		},
+		Layers: []LayerReport{
+			{Digest: digest("c"), Size: 20e8, Name: "cold", Age: 1, Kept: true},
+			{Digest: digest("d"), Size: 8e8, Name: "<b>glibc</b>", Age: 1, Kept: true},
+			{Digest: digest("e"), Size: 2e8, Name: "kernel"},
+		},
+	}
+}
+
+// fakeWarmer tells its progress twice. It fails for "bad" and waits for its context for "slow".
+type fakeWarmer struct{}
+
+func (fakeWarmer) Warm(ctx context.Context, ref string, progress func(WarmEvent)) error {
+	progress(WarmEvent{Platform: "linux/amd64", Phase: "fetching", DoneBytes: 1, TotalBytes: 2})
+	switch ref {
+	case "bad":
+		return errors.New("no such tag")
+	case "slow":
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	progress(WarmEvent{Platform: "linux/amd64", Phase: "writing layers", DoneBytes: 2, TotalBytes: 2})
+	return nil
+}
+
+// serve runs a handler until the test ends.
+func serve(t *testing.T, o Options) (*Handler, *httptest.Server) {
+	t.Helper()
+	if o.Status == nil {
+		o.Status = fakeStatus{}
+	}
+	h := New(o)
+	s := httptest.NewServer(h)
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+		s.Client().CloseIdleConnections()
+		h.Close()
+	})
+	return h, s
+}

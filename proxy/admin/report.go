@@ -1,0 +1,180 @@
+package admin
+
+import "time"
+
+// StatusReport is the answer to GET /api/v1/status: the totals.
+type StatusReport struct {
+	Version       string      `json:"version"`
+	StartedAt     time.Time   `json:"started_at,omitzero"`
+	UptimeSeconds float64     `json:"uptime_seconds"`
+	Store         StoreReport `json:"store"`
+	Repositories  int         `json:"repositories"`
+	Versions      int         `json:"versions"` // served images
+	Jobs          JobCounts   `json:"jobs"`
+	// UpdateBytes are those of new layers since the store was made; UpdateBytesSaved what updates to the source images would
+	// have taken beyond that.
+	UpdateBytes      int64 `json:"update_bytes"`
+	UpdateBytesSaved int64 `json:"update_bytes_saved"`
+}
+
+// StoreReport tells where images are kept and how much there is, in bytes.
+type StoreReport struct {
+	Driver      string `json:"driver"`
+	Location    string `json:"location,omitempty"` // a directory or a bucket
+	SourceBytes int64  `json:"source_bytes"`
+	ServedBytes int64  `json:"served_bytes"`
+	TotalBytes  int64  `json:"total_bytes"`
+}
+
+// JobCounts counts jobs: those at work and waiting now, and those that ended since the process started.
+type JobCounts struct {
+	Running   int   `json:"running"`
+	Queued    int   `json:"queued"`
+	Done      int64 `json:"done"`
+	Failed    int64 `json:"failed"`
+	Skipped   int64 `json:"skipped"`
+	Cancelled int64 `json:"cancelled"`
+}
+
+// RepositoryList is the answer to GET /api/v1/repositories.
+type RepositoryList struct {
+	Repositories []RepositoryReport `json:"repositories"`
+}
+
+// RepositoryReport tells about one repository.
+type RepositoryReport struct {
+	Name             string      `json:"name"` // host/path
+	Tags             []TagReport `json:"tags"`
+	Versions         int         `json:"versions"` // in the lineage
+	UpdatedAt        time.Time   `json:"updated_at,omitzero"`
+	UpdateBytes      int64       `json:"update_bytes"`
+	UpdateBytesSaved int64       `json:"update_bytes_saved"`
+}
+
+// TagReport tells what a tag stands for.
+type TagReport struct {
+	Tag          string    `json:"tag"`
+	SourceDigest string    `json:"source_digest"`
+	Digest       string    `json:"digest"`
+	Served       string    `json:"served"`              // rechunked, original or stale
+	CheckedAt    time.Time `json:"checked_at,omitzero"` // when the upstream was asked last
+	UpdatedAt    time.Time `json:"updated_at,omitzero"` // when the tag moved last
+}
+
+// RepositoryDetail is the answer to GET /api/v1/repositories/NAME.
+type RepositoryDetail struct {
+	RepositoryReport
+	// History holds the served images of the lineage, newest first.
+	History []VersionReport `json:"history"`
+	// Layers are those of the newest served image, lowest first.
+	Layers []LayerReport `json:"layers"`
+}
+
+// VersionReport tells about one served image.
+type VersionReport struct {
+	SourceDigest string    `json:"source_digest"`
+	Digest       string    `json:"digest"`
+	Platform     string    `json:"platform"`
+	Created      time.Time `json:"created,omitzero"`
+	LayersTotal  int       `json:"layers_total"`
+	LayersKept   int       `json:"layers_kept"`
+	LayersNew    int       `json:"layers_new"`
+	NewBytes     int64     `json:"new_bytes"`
+	TotalBytes   int64     `json:"total_bytes"`
+	StaleBytes   int64     `json:"stale_bytes"`
+	Seconds      float64   `json:"seconds"` // that making it took
+}
+
+// LayerReport tells about one layer of a served image.
+type LayerReport struct {
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`
+	Name   string `json:"name"` // what it holds, for people
+	Age    int    `json:"age"`  // versions since it was made; 0 is new
+	Kept   bool   `json:"kept"`
+}
+
+// JobList is the answer to GET /api/v1/jobs.
+type JobList struct {
+	Jobs []JobReport `json:"jobs"`
+}
+
+// Kinds of jobs.
+const (
+	KindRechunk = "rechunk" // one image of one platform
+	KindWarm    = "warm"    // one reference of a warm request, with all its images
+)
+
+// States of a job.
+const (
+	StateQueued    = "queued"
+	StateRunning   = "running"
+	StateDone      = "done"
+	StateFailed    = "failed"
+	StateSkipped   = "skipped"
+	StateCancelled = "cancelled"
+)
+
+// JobReport tells about one piece of work.
+type JobReport struct {
+	ID           string    `json:"id"`
+	Kind         string    `json:"kind"` // KindRechunk when a Status leaves it empty
+	Repository   string    `json:"repository,omitempty"`
+	Reference    string    `json:"reference,omitempty"`
+	Platform     string    `json:"platform,omitempty"`
+	SourceDigest string    `json:"source_digest,omitempty"`
+	State        string    `json:"state"`
+	Phase        string    `json:"phase,omitempty"` // what it does now, for people
+	DoneBytes    int64     `json:"done_bytes"`
+	TotalBytes   int64     `json:"total_bytes"` // 0 while it is not known
+	StartedAt    time.Time `json:"started_at,omitzero"`
+	Seconds      float64   `json:"seconds"`
+	Error        string    `json:"error,omitempty"`
+}
+
+// WarmRequest is the body of POST /api/v1/warm: 1 to 100 references, "host/path:tag" or "host/path@digest".
+type WarmRequest struct {
+	References []string `json:"references"`
+}
+
+// WarmAccepted is the answer to POST /api/v1/warm that does not wait. Its jobs show in GET /api/v1/jobs.
+type WarmAccepted struct {
+	Jobs []WarmJob `json:"jobs"`
+}
+
+// WarmJob is the job that warms a reference.
+type WarmJob struct {
+	ID        string `json:"id"`
+	Reference string `json:"reference"`
+}
+
+// WarmEvent is a line of the answer to POST /api/v1/warm?wait=1. The last one of each reference has a state that is final.
+type WarmEvent struct {
+	Reference  string `json:"reference"`
+	Platform   string `json:"platform,omitempty"`
+	State      string `json:"state"`
+	Phase      string `json:"phase,omitempty"`
+	DoneBytes  int64  `json:"done_bytes"`
+	TotalBytes int64  `json:"total_bytes"`
+	Error      string `json:"error,omitempty"`
+}
+
+// Final reports whether nothing comes after this event for its reference.
+func (e WarmEvent) Final() bool {
+	return e.State == StateDone || e.State == StateFailed || e.State == StateCancelled
+}
+
+// ReadyReport is the answer to GET /readyz.
+type ReadyReport struct {
+	Status string        `json:"status"` // "ready" or "not ready"
+	Error  string        `json:"error,omitempty"`
+	Checks []CheckReport `json:"checks"`
+}
+
+// CheckReport tells how a check went.
+type CheckReport struct {
+	Name    string  `json:"name"`
+	OK      bool    `json:"ok"`
+	Seconds float64 `json:"seconds"`
+	Error   string  `json:"error,omitempty"`
+}

@@ -1,0 +1,189 @@
+// The dashboard: reads the API every few seconds and shows it. All that comes from the API is set as text, never as markup.
+
+const period = 3000;
+let selected = null; // the repository whose detail is shown
+
+// make returns an element with properties and children. A child that is no node becomes text.
+function make(name, properties, ...children) {
+  const element = document.createElement(name);
+  Object.assign(element, properties);
+  element.append(...children.filter((c) => c !== null && c !== undefined));
+  return element;
+}
+
+const byID = (id) => document.getElementById(id);
+
+async function ask(path) {
+  const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(20000) });
+  const document = await response.json();
+  if (!response.ok) throw new Error(document.error || `HTTP ${response.status}`);
+  return document;
+}
+
+function bytes(n) {
+  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
+  let i = 0;
+  let value = Math.abs(n);
+  while (value >= 999.5 && i < units.length - 1) {
+    value /= 1000;
+    i++;
+  }
+  const digits = i === 0 || value >= 99.95 ? 0 : 1;
+  return `${n < 0 ? "−" : ""}${value.toFixed(digits)} ${units[i]}`;
+}
+
+function time(seconds) {
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  const steps = [[60, "s"], [60, "min"], [24, "h"], [Infinity, "d"]];
+  let value = seconds;
+  for (const [size, unit] of steps) {
+    if (value < size) return `${Math.round(value)} ${unit}`;
+    value /= size;
+  }
+}
+
+function ago(timestamp) {
+  if (!timestamp) return "–";
+  const seconds = Math.max(0, (Date.now() - Date.parse(timestamp)) / 1000);
+  return make("time", { dateTime: timestamp, title: new Date(timestamp).toLocaleString() }, seconds < 10 ? "just now" : `${time(Math.round(seconds))} ago`);
+}
+
+const share = (part, whole) => (whole > 0 ? `${((100 * part) / whole).toFixed(part < whole / 10 ? 1 : 0)} %` : "–");
+const short = (digest) => make("code", { title: digest }, (digest || "").replace(/^sha256:/, "").slice(0, 12) || "–");
+const plural = (n, word) => `${n.toLocaleString()} ${word}${n === 1 ? "" : "s"}`;
+
+// table returns a card with a table, or with a sentence when there are no rows. A heading that starts with # is for numbers.
+function table(headings, rows, empty) {
+  if (rows.length === 0) return make("div", { className: "card" }, make("p", { className: "empty" }, empty));
+  const numeric = headings.map((h) => h.startsWith("#"));
+  const head = headings.map((h, i) => make("th", { scope: "col", className: numeric[i] ? "number" : "" }, h.replace(/^#/, "")));
+  const body = rows.map((cells) => make("tr", {}, ...cells.map((cell, i) => {
+    const list = Array.isArray(cell) ? cell : [cell];
+    return make("td", { className: Array.isArray(cell) ? "wide" : numeric[i] ? "number" : "" }, ...list);
+  })));
+  return make("div", { className: "card" },
+    make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body)));
+}
+
+// bar returns a bar of parts, each [class, size].
+function bar(whole, label, ...parts) {
+  const spans = parts.map(([className, size]) => {
+    const span = make("span", { className });
+    span.style.width = `${whole > 0 ? Math.min(100, (100 * size) / whole) : 0}%`;
+    return span;
+  });
+  const element = make("div", { className: "bar", title: label }, ...spans);
+  element.setAttribute("role", "img");
+  element.setAttribute("aria-label", label);
+  return element;
+}
+
+function tile(title, value, note) {
+  return make("div", { className: "tile" }, make("dt", {}, title), make("dd", {}, value),
+    note ? make("dd", { className: "note" }, note) : null);
+}
+
+function showStatus(s) {
+  byID("about").textContent = `${s.version} · up ${time(Math.round(s.uptime_seconds))} · ${s.store.driver} ${s.store.location || ""}`;
+  const source = s.update_bytes + s.update_bytes_saved;
+  const j = s.jobs;
+  byID("tiles").replaceChildren(
+    tile("Saved on updates", bytes(s.update_bytes_saved), `${share(s.update_bytes_saved, source)} of ${bytes(source)}`),
+    tile("Repositories", s.repositories.toLocaleString(), plural(s.versions, "version")),
+    tile("Stored", bytes(s.store.total_bytes), `${bytes(s.store.served_bytes)} served · ${bytes(s.store.source_bytes)} source`),
+    tile("Jobs running", j.running.toLocaleString(), `${j.queued} queued · ${j.done} done · ${j.failed} failed`),
+  );
+}
+
+function showJobs(jobs) {
+  const rows = jobs.slice(0, 20).map((j) => {
+    const label = j.total_bytes > 0 ? `${bytes(j.done_bytes)} of ${bytes(j.total_bytes)}` : j.done_bytes > 0 ? bytes(j.done_bytes) : "";
+    const state = make("span", { className: j.state === "failed" ? "bad" : j.state === "done" ? "good" : "" }, j.phase || j.state);
+    const what = [j.repository, j.reference].filter(Boolean).join(" ") || j.source_digest || j.id;
+    return [
+      [make("code", {}, what), j.platform ? ` ${j.platform}` : "", j.error ? make("div", { className: "bad" }, j.error) : null],
+      j.kind, state, j.state === "running" && j.total_bytes > 0 ? bar(j.total_bytes, label, ["new", j.done_bytes]) : label || "–",
+      time(j.seconds),
+    ];
+  });
+  byID("jobs").replaceChildren(table(["What", "Kind", "State", "Progress", "#Time"], rows, "Nothing is being rechunked."));
+}
+
+function showRepositories(repositories) {
+  const rows = repositories.map((r) => {
+    const open = make("button", { className: "link", type: "button" }, r.name);
+    open.setAttribute("aria-expanded", String(selected === r.name));
+    open.addEventListener("click", () => select(selected === r.name ? null : r.name));
+    const tags = r.tags.slice(0, 8).map((t) => make("span", { className: `tag ${t.served}`, title: `${t.served} ${t.digest}` }, t.tag));
+    if (r.tags.length > tags.length) tags.push(`and ${r.tags.length - tags.length} more`);
+    const source = r.update_bytes + r.update_bytes_saved;
+    return [open, tags, r.versions.toLocaleString(), bytes(r.update_bytes_saved), share(r.update_bytes_saved, source), ago(r.updated_at)];
+  });
+  const focus = document.activeElement?.closest("#repositories button")?.textContent;
+  byID("repositories").replaceChildren(table(["Name", "Tags", "#Versions", "#Saved", "#Share", "Updated"], rows,
+    "Nothing was pulled through yet. Point a client here, or run strata warm."));
+  if (focus) [...document.querySelectorAll("#repositories button")].find((b) => b.textContent === focus)?.focus();
+}
+
+function showDetail(d) {
+  const history = d.history.map((v) => {
+    const label = `${bytes(v.new_bytes)} new of ${bytes(v.total_bytes)}`;
+    return [short(v.digest), v.platform, ago(v.created), `${v.layers_kept} kept + ${v.layers_new} new`,
+      bar(v.total_bytes, label, ["kept", v.total_bytes - v.new_bytes], ["new", v.new_bytes]),
+      bytes(v.new_bytes), bytes(v.total_bytes), share(v.stale_bytes, v.total_bytes), time(v.seconds)];
+  });
+  const largest = Math.max(1, ...d.layers.map((l) => l.size));
+  const layers = d.layers.map((l, i) => [String(i + 1), [l.name || "–"], short(l.digest),
+    bar(largest, bytes(l.size), [l.kept ? "kept" : "new", l.size]), bytes(l.size),
+    l.kept ? plural(l.age, "version") : make("strong", {}, "new")]);
+  const legend = make("p", { className: "legend" }, make("span", { className: "kept" }, "kept from an earlier version"),
+    make("span", { className: "new" }, "new, what an update downloads"));
+  byID("detail").replaceChildren(
+    make("h2", { id: "detail-title" }, d.name), legend,
+    make("h3", {}, "Versions, newest first"),
+    table(["Image", "Platform", "Made", "Layers", "Bytes", "#New", "#Total", "#Stale", "#Took"], history, "No version was rechunked yet."),
+    make("h3", {}, "Layers of the newest version, lowest first"),
+    table(["#", "Holds", "Layer", "Size", "#Bytes", "Age"], layers, "No version was rechunked yet."));
+  byID("detail").hidden = false;
+}
+
+async function select(name) {
+  selected = name;
+  byID("detail").hidden = true;
+  await refresh();
+  if (selected) byID("detail").scrollIntoView({ behavior: "smooth", block: "start" });
+}
+
+async function showHealth() {
+  const element = byID("health");
+  try {
+    const response = await fetch("readyz", { cache: "no-store", signal: AbortSignal.timeout(20000) });
+    const ready = await response.json();
+    element.className = response.ok ? "health good" : "health bad";
+    element.textContent = response.ok ? "ready" : `not ready: ${ready.error}`;
+  } catch {
+    element.className = "health bad";
+    element.textContent = "no answer from the proxy";
+  }
+}
+
+async function refresh() {
+  const wanted = selected;
+  const detail = wanted ? ask(`api/v1/repositories/${wanted.split("/").map(encodeURIComponent).join("/")}`).then((d) => {
+    if (selected === wanted) showDetail(d);
+  }) : null;
+  await Promise.allSettled([
+    showHealth(),
+    ask("api/v1/status").then(showStatus),
+    ask("api/v1/jobs").then((d) => showJobs(d.jobs)),
+    ask("api/v1/repositories").then((d) => showRepositories(d.repositories)),
+    detail,
+  ].map((p) => Promise.resolve(p).catch((problem) => console.warn(problem))));
+}
+
+async function loop() {
+  if (!document.hidden) await refresh();
+  setTimeout(loop, period);
+}
+
+loop();

@@ -1,0 +1,138 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+)
+
+// Limits on a warm request.
+const (
+	maxWarmBody      = 1 << 20
+	maxReferences    = 100
+	maxReferenceSize = 1024 // bytes
+)
+
+func (h *Handler) postWarm(w http.ResponseWriter, r *http.Request) {
+	references, status, err := h.readWarm(w, r)
+	if err != nil {
+		writeError(w, status, err.Error())
+		return
+	}
+	tasks, err := h.warm.add(references)
+	if err != nil {
+		w.Header().Set("Retry-After", "60")
+		writeError(w, http.StatusTooManyRequests, err.Error())
+		return
+	}
+	if r.URL.Query().Get("wait") == "1" {
+		h.warmWaiting(w, r, tasks)
+		return
+	}
+	accepted := WarmAccepted{}
+	for _, task := range tasks {
+		accepted.Jobs = append(accepted.Jobs, WarmJob{ID: task.report.ID, Reference: task.report.Reference})
+		h.work.Go(func() {
+			if err := h.warm.run(h.ctx, task, func(WarmEvent) {}); err != nil {
+				h.log.Warn("warming failed", "reference", task.report.Reference, "error", err)
+			}
+		})
+	}
+	writeJSON(w, http.StatusAccepted, accepted)
+}
+
+// readWarm returns the references of a request, or an error with its status.
+func (h *Handler) readWarm(w http.ResponseWriter, r *http.Request) (references []string, status int, err error) {
+	if h.warm == nil {
+		return nil, http.StatusNotImplemented, errors.New("this proxy cannot warm")
+	}
+	if h.closing() || h.ctx.Err() != nil {
+		return nil, http.StatusServiceUnavailable, errors.New("the proxy is shutting down")
+	}
+	// A form on another site can send neither this type nor, from a browser of today, anything.
+	if err := h.origins.Check(r); err != nil {
+		return nil, http.StatusForbidden, errors.New("a page of another site may not do this")
+	}
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return nil, http.StatusUnsupportedMediaType, errors.New("the Content-Type must be application/json")
+	}
+	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxWarmBody))
+	body.DisallowUnknownFields()
+	var request WarmRequest
+	err = body.Decode(&request)
+	if err == nil {
+		if _, more := body.Token(); more != io.EOF {
+			err = errors.New("more than one document")
+		}
+	}
+	var long *http.MaxBytesError
+	switch {
+	case errors.As(err, &long):
+		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is longer than the limit of %d bytes", maxWarmBody)
+	case err != nil:
+		return nil, http.StatusBadRequest, fmt.Errorf(`the body is not {"references": ["…"]}: %w`, err)
+	}
+	if err := checkReferences(request.References); err != nil {
+		return nil, http.StatusBadRequest, err
+	}
+	return request.References, 0, nil
+}
+
+func checkReferences(references []string) error {
+	if len(references) == 0 || len(references) > maxReferences {
+		return fmt.Errorf("references has %d entries: send 1 to %d", len(references), maxReferences)
+	}
+	for i, ref := range references {
+		if ref == "" || len(ref) > maxReferenceSize {
+			return fmt.Errorf("references[%d] has %d bytes: send 1 to %d", i, len(ref), maxReferenceSize)
+		}
+		if strings.ContainsFunc(ref, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+			return fmt.Errorf("references[%d] has a character that no reference has", i)
+		}
+	}
+	return nil
+}
+
+// warmWaiting warms and tells the client how it goes. A client that leaves ends it.
+func (h *Handler) warmWaiting(w http.ResponseWriter, r *http.Request, tasks []*warmTask) {
+	control := http.NewResponseController(w)
+	_, _ = control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{}) // else the server's end this answer
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(h.ctx, cancel)()
+
+	events := newEventQueue()
+	var running sync.WaitGroup
+	for _, task := range tasks {
+		running.Add(1)
+		h.work.Go(func() {
+			defer running.Done()
+			_ = h.warm.run(ctx, task, events.put) // the client is told by the final event
+		})
+	}
+	h.work.Go(func() {
+		running.Wait()
+		events.close()
+	})
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	encoder := json.NewEncoder(w)
+	for {
+		batch, more := events.take()
+		for _, e := range batch {
+			if encoder.Encode(e) != nil {
+				return // cancelling ends the tasks
+			}
+		}
+		if !more || control.Flush() != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Bounds on warming.
+const (
+	defaultWarmConcurrency = 2
+	maxWarming             = 1000 // references waiting or at work
+	maxWarmed              = 100  // ended ones that are remembered
+)
+
+var errBusy = fmt.Errorf("more than %d references are being warmed, which is the limit: try again later", maxWarming)
+
+// warmTasks warms references, a few at once, and remembers how it went.
+type warmTasks struct {
+	warmer Warmer
+	slots  chan struct{}
+
+	mu     sync.Mutex
+	last   int
+	active []*warmTask
+	ended  []*warmTask // newest last
+}
+
+// warmTask is one reference. Its report is guarded by the mutex of warmTasks.
+type warmTask struct {
+	report JobReport
+	start  time.Time
+}
+
+func newWarmTasks(w Warmer, concurrency int) *warmTasks {
+	if concurrency <= 0 {
+		concurrency = defaultWarmConcurrency
+	}
+	return &warmTasks{warmer: w, slots: make(chan struct{}, concurrency)}
+}
+
+// add takes on references, all or none.
+func (t *warmTasks) add(references []string) ([]*warmTask, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.active)+len(references) > maxWarming {
+		return nil, errBusy
+	}
+	tasks := make([]*warmTask, len(references))
+	for i, ref := range references {
+		t.last++
+		tasks[i] = &warmTask{start: time.Now(), report: JobReport{
+			ID: "warm-" + strconv.Itoa(t.last), Kind: KindWarm, Reference: ref, State: StateQueued, StartedAt: time.Now().UTC(),
+		}}
+	}
+	t.active = append(t.active, tasks...)
+	return tasks, nil
+}
+
+// run warms a reference that add took on, and tells progress, ending with a final event.
+func (t *warmTasks) run(ctx context.Context, task *warmTask, progress func(WarmEvent)) error {
+	ref := task.report.Reference // never changes
+	tell := func(e WarmEvent) {
+		e.Reference = ref
+		t.note(task, e)
+		progress(e)
+	}
+	tell(WarmEvent{State: StateQueued})
+	err := ctx.Err()
+	if err == nil {
+		select {
+		case t.slots <- struct{}{}:
+			err = t.warmer.Warm(ctx, ref, func(e WarmEvent) {
+				e.State = StateRunning // how it ends is for Warm's result to say
+				tell(e)
+			})
+			<-t.slots
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	final := WarmEvent{State: StateDone}
+	switch {
+	case errors.Is(err, context.Canceled):
+		final = WarmEvent{State: StateCancelled, Error: err.Error()}
+	case err != nil:
+		final = WarmEvent{State: StateFailed, Error: err.Error()}
+	}
+	tell(final)
+	return err
+}
+
+// note keeps an event for reports.
+func (t *warmTasks) note(task *warmTask, e WarmEvent) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := &task.report
+	r.State, r.Phase, r.Error = e.State, e.Phase, e.Error
+	r.Seconds = time.Since(task.start).Seconds()
+	if !e.Final() {
+		r.DoneBytes, r.TotalBytes = e.DoneBytes, e.TotalBytes
+		return
+	}
+	t.active = slices.DeleteFunc(t.active, func(other *warmTask) bool { return other == task })
+	t.ended = append(t.ended, task)
+	if extra := len(t.ended) - maxWarmed; extra > 0 {
+		t.ended = slices.Delete(t.ended, 0, extra)
+	}
+}
+
+// reports returns those at work, oldest first, then those that ended, newest first.
+func (t *warmTasks) reports() []JobReport {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var reports []JobReport
+	for _, task := range t.active {
+		r := task.report
+		r.Seconds = time.Since(task.start).Seconds()
+		reports = append(reports, r)
+	}
+	for _, task := range slices.Backward(t.ended) {
+		reports = append(reports, task.report)
+	}
+	return reports
+}

@@ -1,0 +1,121 @@
+// Package config is what an operator may set: its types, defaults, file format, environment and checks.
+//
+// The file is YAML. A key that does not exist, a value of the wrong type and a setting that contradicts another are errors
+// that name the file, line, column and key; all of them are reported together. Messages never repeat a secret.
+//
+// # Environment
+//
+// A variable STRATA_… overrides one key. Its name is the key's path in capitals, with an underscore for each dot:
+//
+//	listen                            STRATA_LISTEN
+//	admin.listen                      STRATA_ADMIN_LISTEN
+//	storage.filesystem.rootdirectory  STRATA_STORAGE_FILESYSTEM_ROOTDIRECTORY
+//	upstreams.ghcr.io.username        STRATA_UPSTREAMS_GHCR_IO_USERNAME
+//
+// In the name of an upstream every character that is neither letter nor digit becomes an underscore. Such a variable counts
+// for a host that the configuration already names: as a key of upstreams, as default_upstream or as the first element of a
+// rule's match. When two of these hosts give the same name, using it is an error. Rules have no variables, being a list.
+//
+// A variable set to the empty string counts as not set. STRATA_CONFIG, which names the file, is left to the command, and so
+// are the variables that Kubernetes sets for a Service called "strata". Any other STRATA_… variable is an error.
+package config
+
+import (
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+)
+
+// Config is a whole configuration. Load gives one that is complete and consistent. It is not changed after that, so it may be
+// shared between goroutines.
+type Config struct {
+	// Listen is the address that clients pull from, "host:port".
+	Listen string `yaml:"listen"`
+	// TLS makes Listen speak HTTPS. Without it Listen speaks plain HTTP.
+	TLS TLS `yaml:"tls"`
+	// Admin is the listener for operators.
+	Admin Admin `yaml:"admin"`
+	// ShutdownTimeout is how long running requests may take to end after a signal to stop; then they are cut off.
+	ShutdownTimeout Duration `yaml:"shutdown_timeout"`
+	// Log says what is logged and how.
+	Log Log `yaml:"log"`
+
+	// Storage is where images and records are kept.
+	Storage Storage `yaml:"storage"`
+	// WorkDir is the directory for temporary files; empty means the one that WorkDirectory chooses.
+	WorkDir string `yaml:"work_dir"`
+	// CacheBytes bounds the small blobs and manifests kept in memory, in bytes. 0 turns that cache off.
+	CacheBytes ByteSize `yaml:"cache_bytes"`
+	// Jobs is how many images are rechunked at once, at least 1.
+	Jobs int `yaml:"jobs"`
+
+	// DefaultUpstream is the host for repository names that start with no registry host.
+	DefaultUpstream string `yaml:"default_upstream"`
+	// Upstreams holds settings by registry host, as written in repository names ("ghcr.io", "localhost:5000"). Use Upstream
+	// to look one up.
+	Upstreams map[string]Upstream `yaml:"upstreams"`
+	// Repositories are the rules, first match wins. Use Rule to look one up.
+	Repositories []Rule `yaml:"repositories"`
+}
+
+// TLS is a server's certificate. Both files are set, or none.
+type TLS struct {
+	// CertFile is a PEM file with the certificate followed by its intermediates.
+	CertFile string `yaml:"cert_file"`
+	// KeyFile is a PEM file with the certificate's private key.
+	KeyFile string `yaml:"key_file"`
+}
+
+// Enabled reports whether a certificate is configured.
+func (t TLS) Enabled() bool { return t.CertFile != "" }
+
+// Admin is the listener for operators: metrics, health, API and dashboard. It knows no passwords.
+type Admin struct {
+	// Listen is its address, "host:port".
+	Listen string `yaml:"listen"`
+}
+
+// Log says what is logged, to standard error.
+type Log struct {
+	// Level is the least severity that is logged: debug, info, warn or error.
+	Level slog.Level `yaml:"level"`
+	// Format is that of a line.
+	Format LogFormat `yaml:"format"`
+}
+
+// LogFormat is the format of log lines.
+type LogFormat string
+
+// The log formats.
+const (
+	LogText LogFormat = "text" // key=value pairs
+	LogJSON LogFormat = "json" // one object a line
+)
+
+// UnmarshalText accepts the name of a format.
+func (f *LogFormat) UnmarshalText(text []byte) error { return oneOf(f, text, LogText, LogJSON) }
+
+// WorkDirectory returns the directory for temporary files: work_dir, else "strata-work" beside a filesystem store, so that
+// finished files move into the store without being copied, else "strata-work" in the system's temporary directory.
+func (c *Config) WorkDirectory() string {
+	if c.WorkDir != "" {
+		return c.WorkDir
+	}
+	if root, ok := c.Storage.Parameters[rootDirectory].(string); ok && c.Storage.Driver == filesystemDriver {
+		return filepath.Join(filepath.Dir(filepath.Clean(root)), "strata-work")
+	}
+	return filepath.Join(os.TempDir(), "strata-work")
+}
+
+// AdminURL returns the base URL at which a process on the same machine reaches the admin listener.
+func (c *Config) AdminURL() string {
+	host, port, err := net.SplitHostPort(c.Admin.Listen)
+	if err != nil {
+		return "http://" + c.Admin.Listen // refused by Load
+	}
+	if wildcard(host) {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}

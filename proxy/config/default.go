@@ -1,0 +1,53 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+const (
+	filesystemDriver = "filesystem"
+	rootDirectory    = "rootdirectory"
+	defaultRoot      = "./strata-data"
+)
+
+// Default returns the configuration that holds when nothing is set.
+func Default() *Config {
+	return &Config{
+		Listen:          "127.0.0.1:5000",
+		Admin:           Admin{Listen: "127.0.0.1:5001"},
+		ShutdownTimeout: Duration(30 * time.Second),
+		Log:             Log{Level: slog.LevelInfo, Format: LogText},
+		Storage:         Storage{Driver: filesystemDriver, Parameters: map[string]any{rootDirectory: defaultRoot}},
+		CacheBytes:      64 << 20,
+		Jobs:            1,
+		DefaultUpstream: "ghcr.io",
+	}
+}
+
+// DefaultRule returns the settings of a repository that no rule matches; a rule that leaves a key out takes it from here.
+func DefaultRule() Rule {
+	return Rule{
+		Rechunk:          RechunkAuto,
+		Platforms:        []string{"linux/amd64", "linux/arm64"},
+		MaxLayers:        120,
+		MaxStale:         0.10,
+		Compression:      CompressionZstd,
+		FirstPull:        FirstPullWait,
+		FirstPullTimeout: Duration(10 * time.Minute),
+		Refresh:          Duration(60 * time.Second),
+		MTime:            MTimeKeep,
+		KeepVersions:     16,
+	}
+}
+
+// DefaultUpstreamSettings returns the settings of an upstream that is not configured, but for its URL.
+func DefaultUpstreamSettings() Upstream {
+	return Upstream{Timeout: Duration(30 * time.Second), Attempts: 4}
+}
+
+// defaulter is a type whose new values do not start at zero, as elements of lists and mappings.
+type defaulter interface{ setDefaults() }
+
+func (r *Rule) setDefaults()     { *r = DefaultRule() }
+func (u *Upstream) setDefaults() { *u = DefaultUpstreamSettings() }

@@ -1,0 +1,182 @@
+package config
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// Rule holds the settings of the repositories it matches.
+type Rule struct {
+	// Match is a pattern over "host/path". In an element of the path, * stands for any characters, ? for one and [a-z] for
+	// one of a class; ** as an element stands for any number of elements, at the end for one or more. A bare host stands
+	// for all of its repositories.
+	Match string `yaml:"match"`
+	// Rechunk says which images are rechunked.
+	Rechunk Rechunk `yaml:"rechunk"`
+	// Platforms are the platforms that are rechunked, "os/architecture[/variant]". Others are served as they are.
+	Platforms []string `yaml:"platforms"`
+	// MaxLayers is the number of layers that a served image may have, at least 1.
+	MaxLayers int `yaml:"max_layers"`
+	// MaxStale is the share of stale bytes that a served image may have.
+	MaxStale Percent `yaml:"max_stale"`
+	// Compression is that of new layers.
+	Compression Compression `yaml:"compression"`
+	// FirstPull says what a client gets while the first version of a tag is being made.
+	FirstPull FirstPull `yaml:"first_pull"`
+	// FirstPullTimeout is how long such a client waits before it gets the original.
+	FirstPullTimeout Duration `yaml:"first_pull_timeout"`
+	// Refresh is how long a tag is believed before its upstream is asked again. 0 asks on every pull.
+	Refresh Duration `yaml:"refresh"`
+	// MTime says what happens to the modification times of unchanged files.
+	MTime MTime `yaml:"mtime"`
+	// KeepVersions is the length of the lineage, at least 1.
+	KeepVersions int `yaml:"keep_versions"`
+	// Family names the lineage. Repositories with the same family share layers; the default is the repository itself.
+	Family string `yaml:"family"`
+}
+
+// Rechunk says which images are rechunked.
+type Rechunk string
+
+// The choices for rechunk.
+const (
+	RechunkAuto   Rechunk = "auto"   // those labelled containers.bootc or ostree.bootable
+	RechunkAlways Rechunk = "always" // all
+	RechunkNever  Rechunk = "never"  // none
+)
+
+// UnmarshalText accepts the name of a choice.
+func (r *Rechunk) UnmarshalText(text []byte) error {
+	return oneOf(r, text, RechunkAuto, RechunkAlways, RechunkNever)
+}
+
+// Compression is the compression of new layers.
+type Compression string
+
+// The compressions.
+const (
+	CompressionZstd Compression = "zstd"
+	CompressionGzip Compression = "gzip"
+)
+
+// UnmarshalText accepts the name of a compression.
+func (c *Compression) UnmarshalText(text []byte) error {
+	return oneOf(c, text, CompressionZstd, CompressionGzip)
+}
+
+// FirstPull says what a client gets while the first version of a tag is being made.
+type FirstPull string
+
+// The choices for first_pull.
+const (
+	FirstPullWait     FirstPull = "wait"     // the served image, as soon as it is there
+	FirstPullOriginal FirstPull = "original" // the source image, at once
+)
+
+// UnmarshalText accepts the name of a choice.
+func (f *FirstPull) UnmarshalText(text []byte) error {
+	return oneOf(f, text, FirstPullWait, FirstPullOriginal)
+}
+
+// MTime says what happens to the modification times of unchanged files.
+type MTime string
+
+// The choices for mtime.
+const (
+	MTimeKeep     MTime = "keep"     // the time that was served first stays, so a rebuild changes nothing
+	MTimePreserve MTime = "preserve" // the source image's times are kept exactly
+)
+
+// UnmarshalText accepts the name of a choice.
+func (m *MTime) UnmarshalText(text []byte) error { return oneOf(m, text, MTimeKeep, MTimePreserve) }
+
+// Rule returns the settings of a repository, "host/path": those of the first rule that matches, else DefaultRule. Family is
+// always set in it. The result shares nothing with the configuration.
+func (c *Config) Rule(repository string) Rule {
+	rule := DefaultRule()
+	for i := range c.Repositories {
+		if matchName(c.Repositories[i].Match, repository) {
+			rule = c.Repositories[i]
+			rule.Platforms = slices.Clone(rule.Platforms)
+			break
+		}
+	}
+	if rule.Family == "" {
+		rule.Family = repository
+	}
+	return rule
+}
+
+// wholePattern writes a bare host as the pattern for all of its repositories.
+func wholePattern(pattern string) string {
+	if strings.ContainsAny(pattern, `/*?[\`) {
+		return pattern
+	}
+	return pattern + "/**"
+}
+
+// matchName reports whether a name matches a pattern. Its time is bounded by the product of the number of their elements:
+// only the last ** that was passed is ever tried again.
+func matchName(pattern, name string) bool {
+	p, n := strings.Split(wholePattern(pattern), "/"), strings.Split(name, "/")
+	pi, ni := 0, 0
+	star, mark := -1, 0
+	for ni < len(n) {
+		switch {
+		case pi < len(p) && p[pi] == "**":
+			star, mark = pi, ni
+			pi++
+		case pi < len(p) && matchElement(p[pi], n[ni]):
+			pi++
+			ni++
+		case star >= 0:
+			mark++
+			pi, ni = star+1, mark
+		default:
+			return false
+		}
+	}
+	return pi == len(p)
+}
+
+func matchElement(pattern, element string) bool {
+	ok, err := path.Match(pattern, element)
+	return ok && err == nil // a malformed pattern is refused when the configuration is loaded
+}
+
+// checkPattern returns what is wrong with a pattern, and what to do, or "".
+func checkPattern(pattern string) string {
+	if pattern == "" {
+		return `is empty: write a pattern such as ghcr.io/ublue-os/*, or "**" for every repository`
+	}
+	elements := strings.Split(wholePattern(pattern), "/")
+	for _, element := range elements {
+		switch _, err := path.Match(element, ""); {
+		case element == "":
+			return quote(pattern) + " has an empty element: remove the extra slash"
+		case err != nil:
+			return quote(pattern) + " is malformed: close the bracket, or put \\ before it"
+		case element != "**" && strings.Contains(element, "**"):
+			return quote(pattern) + " has ** as a part of an element: it stands for whole elements; write * inside one"
+		}
+	}
+	first := elements[0]
+	if !strings.ContainsAny(first, `*?[\`) && !isHost(first) {
+		return quote(pattern) + " starts with no registry host, so it would match nothing: write ghcr.io/" + pattern
+	}
+	if len(elements) == 1 && first != "**" {
+		return quote(pattern) + ` has no slash, so it would match nothing: write "**" for every repository`
+	}
+	return ""
+}
+
+// covers reports whether every name that pattern b matches is sure to be matched by a.
+func covers(a, b string) bool {
+	a, b = wholePattern(a), wholePattern(b)
+	if a == b || a == "**" {
+		return true
+	}
+	prefix, all := strings.CutSuffix(a, "**")
+	return all && !strings.ContainsAny(prefix, `*?[\`) && strings.HasPrefix(b, prefix)
+}

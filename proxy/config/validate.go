@@ -1,0 +1,227 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Bounds on numbers. They are far above what makes sense and keep a slip of the finger from using up the machine.
+const (
+	mostJobs     = 256
+	mostVersions = 1000
+	mostLayers   = 1000
+	mostAttempts = 20
+	mostRules    = 10_000
+	longestTime  = 10 * 365 * 24 * time.Hour
+	safeLayers   = 120 // what every client takes
+)
+
+// validator collects what is wrong with a decoded configuration.
+type validator struct {
+	origins  map[string]string
+	problems []Problem
+	warnings []Problem
+}
+
+// where returns the place that set a key, or the nearest key above it.
+func (v *validator) where(key string) string {
+	for key != "" {
+		if origin := v.origins[key]; origin != "" {
+			return origin
+		}
+		key = key[:max(strings.LastIndexAny(key, ".["), 0)]
+	}
+	return "default"
+}
+
+func (v *validator) problem(key, format string, args ...any) {
+	v.problems = append(v.problems, Problem{v.where(key), key, fmt.Sprintf(format, args...)})
+}
+
+func (v *validator) warning(key, format string, args ...any) {
+	v.warnings = append(v.warnings, Problem{v.where(key), key, fmt.Sprintf(format, args...)})
+}
+
+func (v *validator) between(key string, n, least, most int) {
+	if n < least || n > most {
+		v.problem(key, "%d is out of range: write %d to %d", n, least, most)
+	}
+}
+
+func (v *validator) duration(key string, d Duration, zero bool) {
+	switch {
+	case d < 0:
+		v.problem(key, "%s is negative: write a time from now on, such as 60s", d)
+	case d == 0 && !zero:
+		v.problem(key, "is 0, so nothing would ever finish in time: write a time such as 60s")
+	case time.Duration(d) > longestTime:
+		v.problem(key, "%s is longer than ten years, which is the limit", d)
+	}
+}
+
+func (v *validator) config(c *Config) {
+	v.listeners(c)
+	v.both("tls", "cert_file", c.TLS.CertFile, "key_file", c.TLS.KeyFile)
+	v.duration("shutdown_timeout", c.ShutdownTimeout, true)
+	v.between("jobs", c.Jobs, 1, mostJobs)
+	if c.CacheBytes < 0 {
+		v.problem("cache_bytes", "is negative: write 0 for no cache")
+	}
+	v.storage(c.Storage)
+	if !isHost(c.DefaultUpstream) {
+		v.problem("default_upstream", "%s is no registry host: write a host name with a dot, such as ghcr.io, without scheme or path",
+			quote(c.DefaultUpstream))
+	}
+	for _, host := range slices.Sorted(maps.Keys(c.Upstreams)) {
+		v.upstream("upstreams."+host, host, c.Upstreams[host])
+	}
+	if len(c.Repositories) > mostRules {
+		v.problem("repositories", "has %d rules, more than the limit of %d", len(c.Repositories), mostRules)
+		return
+	}
+	for i := range c.Repositories {
+		v.rule("repositories["+strconv.Itoa(i)+"]", &c.Repositories[i])
+	}
+	v.unreachable(c.Repositories)
+}
+
+func (v *validator) listeners(c *Config) {
+	host, port, ok := v.address("listen", c.Listen)
+	adminHost, adminPort, adminOK := v.address("admin.listen", c.Admin.Listen)
+	if !ok || !adminOK {
+		return
+	}
+	if port == adminPort && port != 0 && (host == adminHost || wildcard(host) || wildcard(adminHost)) {
+		v.problem("admin.listen", "%s is the address of listen too: give it another port, such as %d",
+			quote(c.Admin.Listen), port%65535+1)
+	}
+	if !loopback(adminHost) {
+		v.warning("admin.listen", "%s can be reached from other machines, and the admin API asks for no password: "+
+			"let only operators through to it", quote(c.Admin.Listen))
+	}
+}
+
+// address checks a host:port to listen on.
+func (v *validator) address(key, address string) (host string, port int, ok bool) {
+	host, portText, err := net.SplitHostPort(address)
+	if err == nil {
+		port, err = strconv.Atoi(portText)
+	}
+	if err != nil || port < 0 || port > 65535 || strings.ContainsAny(host, " /@") {
+		v.problem(key, "%s is no address to listen on: write host:port, such as 127.0.0.1:5000 or :5000", quote(address))
+		return "", 0, false
+	}
+	return host, port, true
+}
+
+func wildcard(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "" || err == nil && addr.IsUnspecified()
+}
+
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+}
+
+// both checks two files of which either both are set or none.
+func (v *validator) both(prefix, a, valueA, b, valueB string) {
+	switch {
+	case valueA != "" && valueB == "":
+		v.problem(prefix+"."+a, "is set without %s: set both or none", b)
+	case valueA == "" && valueB != "":
+		v.problem(prefix+"."+b, "is set without %s: set both or none", a)
+	}
+}
+
+// storageDrivers returns the names of the drivers of distribution.
+func storageDrivers() []string {
+	return []string{"azure", "filesystem", "gcs", "inmemory", "s3", "s3aws"}
+}
+
+func (v *validator) storage(s Storage) {
+	key := "storage." + s.Driver
+	if !slices.Contains(storageDrivers(), s.Driver) {
+		v.problem(key, "%s is no storage driver; there are %s", quote(s.Driver), strings.Join(storageDrivers(), ", "))
+		return
+	}
+	if root, ok := s.Parameters[rootDirectory]; ok && s.Driver == filesystemDriver {
+		if text, isText := root.(string); !isText || text == "" {
+			v.problem(key+"."+rootDirectory, "needs the path of a directory")
+		}
+	}
+	if s.Driver == "inmemory" {
+		v.warning(key, "forgets every image when the process ends")
+	}
+}
+
+// Forms of a platform and a family.
+var (
+	platformForm = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$`)
+	familyForm   = regexp.MustCompile(`^[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*$`)
+)
+
+// longestName bounds patterns and families, in bytes, as registries bound repository names.
+const longestName = 255
+
+func (v *validator) rule(key string, r *Rule) {
+	if wrong := checkPattern(r.Match); wrong != "" {
+		v.problem(key+".match", "%s", wrong)
+	} else if len(r.Match) > longestName {
+		v.problem(key+".match", "is longer than the limit of %d bytes", longestName)
+	}
+	v.between(key+".max_layers", r.MaxLayers, 1, mostLayers)
+	if r.MaxLayers > safeLayers && r.MaxLayers <= mostLayers {
+		v.warning(key+".max_layers", "%d is more than every client takes: bootc needs to be 1.9 or newer for more than %d",
+			r.MaxLayers, safeLayers)
+	}
+	if r.MaxStale < 0 || r.MaxStale > 1 {
+		v.problem(key+".max_stale", "%s is out of range: write 0%% to 100%%", r.MaxStale)
+	}
+	v.between(key+".keep_versions", r.KeepVersions, 1, mostVersions)
+	v.duration(key+".refresh", r.Refresh, true)
+	v.duration(key+".first_pull_timeout", r.FirstPullTimeout, false)
+	v.platforms(key+".platforms", r.Platforms)
+	if r.Family != "" && (len(r.Family) > longestName || !familyForm.MatchString(r.Family)) {
+		v.problem(key+".family", "%s is no name: write lower-case letters, digits and . _ - / between them, at most %d",
+			quote(r.Family), longestName)
+	}
+}
+
+func (v *validator) platforms(key string, platforms []string) {
+	if len(platforms) == 0 {
+		v.problem(key, "is empty: name a platform, leave the key out for the default, or write rechunk: never")
+	}
+	for i, p := range platforms {
+		item := key + "[" + strconv.Itoa(i) + "]"
+		switch {
+		case !platformForm.MatchString(p):
+			v.problem(item, "%s is no platform: write os/architecture, such as linux/amd64", quote(p))
+		case slices.Contains(platforms[:i], p):
+			v.problem(item, "%s is there twice: remove one", quote(p))
+		}
+	}
+}
+
+// unreachable warns of rules that an earlier one always comes before. Comparing all pairs is too slow for very long lists,
+// so each is compared with a bounded number.
+func (v *validator) unreachable(rules []Rule) {
+	const most = 1000
+	for i := range rules {
+		for j := range min(i, most) {
+			if rules[j].Match != "" && covers(rules[j].Match, rules[i].Match) {
+				v.warning("repositories["+strconv.Itoa(i)+"].match",
+					"%s never matches, since repositories[%d] (%s) comes first: move it up or remove it",
+					quote(rules[i].Match), j, quote(rules[j].Match))
+				break
+			}
+		}
+	}
+}

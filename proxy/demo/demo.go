@@ -1,0 +1,2 @@
+// Package demo is a tour of the proxy that needs nothing but itself.
+package demo

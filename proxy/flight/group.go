@@ -1,0 +1,220 @@
+// Package flight downloads a blob once, however many want it at the same time.
+//
+// A flight is one running download. Its bytes go, in one pass, to a Sink that keeps them and to a nameless temporary file
+// that the flight's readers read from, each at its own pace and offset. The download belongs to no reader: it lives under
+// its own context, goes on when the last reader leaves, and stops at an error or when the Group closes.
+//
+// Nobody sees the end of a blob before the whole of it was verified: the last byte and io.EOF are held back until the
+// source said io.EOF, so that a reply of known length can't complete with wrong bytes either.
+package flight
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Errors of this package, to be tested with errors.Is.
+var (
+	// ErrClosed says that the Group was closed.
+	ErrClosed = errors.New("downloads are shut down")
+	// ErrNoSpace says that the file system of Options.WorkDir is full.
+	ErrNoSpace = errors.New("no space left in the work directory")
+	// ErrTooLarge says that a blob is larger than Options.MaxBytes.
+	ErrTooLarge = errors.New("blob exceeds the size limit")
+	// ErrStored may be returned by a Fetch: the blob is in the store, open it there. It closes the gap between a caller's
+	// look into the store and its call of Open, in which another download may have ended.
+	ErrStored = errors.New("blob is already stored")
+)
+
+// Fetch opens a blob at its source: a stream that verifies itself, giving an error instead of io.EOF when the bytes are
+// wrong, and its size in bytes, -1 if unknown. The stream must end when ctx does. A Fetch may return ErrStored.
+type Fetch func(ctx context.Context) (io.ReadCloser, int64, error)
+
+// Sink takes complete blobs. It is safe for concurrent use, also for several Writers of one digest.
+type Sink interface {
+	// Create starts a blob. The caller ends the Writer with Commit or Cancel.
+	Create(ctx context.Context, d digest.Digest) (Writer, error)
+}
+
+// Writer takes one blob's bytes. It is for one goroutine. After an error of Write or Commit, Cancel is still called.
+type Writer interface {
+	io.Writer
+	// Commit makes the blob visible, all of it or nothing.
+	Commit(ctx context.Context) error
+	// Cancel drops what was written.
+	Cancel(ctx context.Context) error
+}
+
+// Options configure a Group.
+type Options struct {
+	// WorkDir holds the temporary files, as large as the blobs on their way. Empty means os.TempDir().
+	WorkDir string
+	// Sink keeps the blobs. It is required. A Write that blocks holds the download up.
+	Sink Sink
+	// MaxBytes bounds one blob; 0 means no bound.
+	MaxBytes int64
+	// Logger hears of failures that no caller is told of. Nil drops them.
+	Logger *slog.Logger
+}
+
+// Group holds the running downloads. It is safe for concurrent use.
+type Group struct {
+	opts Options
+	log  *slog.Logger
+	ctx  context.Context // ends with Close; the cause is ErrClosed
+	stop context.CancelCauseFunc
+	wg   sync.WaitGroup
+
+	mu      sync.Mutex
+	closed  bool
+	flights map[digest.Digest]*flight
+}
+
+// New returns a Group without downloads. Close ends it.
+func New(opts Options) *Group {
+	log := opts.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	ctx, stop := context.WithCancelCause(context.Background())
+	return &Group{opts: opts, log: log, ctx: ctx, stop: stop, flights: make(map[digest.Digest]*flight)}
+}
+
+// Open joins the download of key, or starts one with fetch, and returns a reader at offset 0 once the source has answered;
+// an error of fetch is returned as it is, wrapped. The reader works until it is closed or ctx ends. The end of ctx does not
+// end the download.
+func (g *Group) Open(ctx context.Context, key digest.Digest, fetch Fetch) (*Reader, error) {
+	f, err := g.join(ctx, key, fetch)
+	if err != nil {
+		return nil, err
+	}
+	r := newReader(ctx, f)
+	if err := f.awaitOpened(r.ctx); err != nil {
+		_ = r.Close() // always nil
+		return nil, err
+	}
+	return r, nil
+}
+
+// Wait joins the download of key, or starts one with fetch, and returns when the Sink has committed the blob. Unlike readers,
+// which do without the Sink, it fails when the Sink does; but where the Sink failed before Wait was called and readers still
+// hold the bytes, it offers them to the Sink once more. Where fetch reports ErrStored, Wait returns nil.
+func (g *Group) Wait(ctx context.Context, key digest.Digest, fetch Fetch) error {
+	f, err := g.join(ctx, key, fetch)
+	if err != nil {
+		return err
+	}
+	defer g.release(f)
+	if f.unstored() {
+		return f.storeAgain(ctx)
+	}
+	if err := f.awaitStored(ctx); err != nil && !errors.Is(err, ErrStored) {
+		return err
+	}
+	return nil
+}
+
+// Close cancels the running downloads, makes every later Open and Wait fail with ErrClosed, and waits for the downloads to
+// end or for ctx. Readers of complete blobs go on until they are closed.
+func (g *Group) Close(ctx context.Context) error {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	g.stop(ErrClosed)
+
+	ended := make(chan struct{})
+	go func() {
+		g.wg.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Progress is the state of one download.
+type Progress struct {
+	Digest  digest.Digest
+	Written int64 // bytes that have arrived
+	Size    int64 // bytes in all, -1 while unknown
+	Done    bool  // all have arrived and were verified; readers may still be at it
+}
+
+// Running returns the downloads that are on their way or still being read, in ascending order of digest.
+func (g *Group) Running() []Progress {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	all := make([]Progress, 0, len(g.flights))
+	for _, f := range g.flights {
+		all = append(all, f.progress())
+	}
+	slices.SortFunc(all, func(a, b Progress) int { return strings.Compare(string(a.Digest), string(b.Digest)) })
+	return all
+}
+
+// join returns the flight of key with one reference more, starting it if there is none.
+func (g *Group) join(ctx context.Context, key digest.Digest, fetch Fetch) (*flight, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return nil, ErrClosed
+	}
+	if f := g.flights[key]; f != nil {
+		f.refs++
+		return f, nil
+	}
+	f, err := newFlight(g, key)
+	if err != nil {
+		return nil, err
+	}
+	f.refs = 2 // the caller's and the download's
+	g.flights[key] = f
+	// The values of ctx, such as a trace, stay; its end and its deadline are the caller's own.
+	run, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	detach := context.AfterFunc(g.ctx, func() { cancel(ErrClosed) })
+	g.wg.Go(func() {
+		defer cancel(nil)
+		defer detach()
+		defer g.release(f)
+		f.run(run, fetch)
+	})
+	return f, nil
+}
+
+// release gives a reference back. The last one closes the file and forgets the flight.
+func (g *Group) release(f *flight) {
+	g.mu.Lock()
+	f.refs--
+	last := f.refs == 0
+	if last {
+		g.forgetLocked(f)
+	}
+	g.mu.Unlock()
+	if last {
+		f.spool.close()
+	}
+}
+
+// forget lets the next Open of the flight's key start anew. It reports whether anyone but the download refers to the flight.
+func (g *Group) forget(f *flight) (watched bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.forgetLocked(f)
+	return f.refs > 1
+}
+
+func (g *Group) forgetLocked(f *flight) {
+	if g.flights[f.key] == f {
+		delete(g.flights, f.key)
+	}
+}

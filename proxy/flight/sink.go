@@ -1,0 +1,107 @@
+package flight
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// cancelTimeout bounds the removal of a failed blob, which goes on after the download's own context has ended.
+const cancelTimeout = 30 * time.Second
+
+// sinkWriter hands a download's bytes to the Sink. After the Sink's first error it takes bytes and drops them, because
+// readers do without the Sink; commit returns that error.
+type sinkWriter struct {
+	sink Sink
+	key  digest.Digest
+	w    Writer
+	err  error
+}
+
+func (s *sinkWriter) open(ctx context.Context) {
+	if s.w, s.err = s.sink.Create(ctx, s.key); s.err != nil {
+		s.w = nil
+	}
+}
+
+func (s *sinkWriter) write(p []byte) {
+	if s.err != nil {
+		return
+	}
+	_, s.err = s.w.Write(p)
+}
+
+// commit makes the blob visible, or returns why it is not.
+func (s *sinkWriter) commit(ctx context.Context) error {
+	if s.err == nil {
+		s.err = s.w.Commit(ctx)
+	}
+	if s.err == nil {
+		return nil
+	}
+	if err := s.cancel(ctx); err != nil {
+		return fmt.Errorf("%w; what was written could not be removed: %w", s.err, err)
+	}
+	return s.err
+}
+
+// cancel drops what was written, also when ctx has ended.
+func (s *sinkWriter) cancel(ctx context.Context) error {
+	if s.w == nil {
+		return nil
+	}
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)
+	defer stop()
+	return s.w.Cancel(ctx)
+}
+
+// settle records the Sink's verdict on a verified blob.
+func (f *flight) settle(sinkErr error) {
+	if sinkErr != nil {
+		f.group.log.Warn("blob was served but not stored", "digest", f.key, "error", sinkErr)
+		sinkErr = fmt.Errorf("store %s: %w", f.key, sinkErr)
+	}
+	f.update(func() { f.settled, f.sinkErr = true, sinkErr })
+}
+
+// unstored reports whether the blob is complete but the Sink doesn't have it.
+func (f *flight) unstored() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.settled && f.sinkErr != nil
+}
+
+// storeAgain offers a verified blob to the Sink once more, from the temporary file. Of several callers one does it at a time,
+// and none any more after it went well.
+func (f *flight) storeAgain(ctx context.Context) error {
+	select {
+	case f.storing <- struct{}{}:
+		defer func() { <-f.storing }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if f.unstored() {
+		f.settle(f.replay(ctx))
+	}
+	return f.awaitStored(ctx)
+}
+
+// replay copies the temporary file to the Sink.
+func (f *flight) replay(ctx context.Context) error {
+	w := &sinkWriter{sink: f.group.opts.Sink, key: f.key}
+	w.open(ctx)
+	buf := make([]byte, copyBuffer)
+	for off := int64(0); off < f.size && w.err == nil; {
+		p := buf[:min(int64(len(buf)), f.size-off)]
+		if w.err = f.spool.readAt(p, off); w.err == nil {
+			w.write(p)
+		}
+		if w.err == nil && ctx.Err() != nil {
+			w.err = context.Cause(ctx)
+		}
+		off += int64(len(p))
+	}
+	return w.commit(ctx)
+}

@@ -1,0 +1,196 @@
+// Package metrics counts what the proxy does, for Prometheus.
+//
+//	metric                              type       labels           what
+//	strata_build_info                   gauge      version          always 1
+//	strata_requests_total               counter    route, method,   requests answered to clients
+//	                                               code
+//	strata_request_seconds              histogram  route            time from a request to the end of its answer
+//	strata_response_bytes_total         counter    kind, origin     bytes of manifests and blobs sent to clients
+//	strata_cache_hits_total             counter    kind             asked for and found in the store
+//	strata_cache_misses_total           counter    kind             asked for and fetched from an upstream
+//	strata_jobs_total                   counter    result           rechunking jobs that ended
+//	strata_job_seconds                  histogram  result           how long they took
+//	strata_jobs_running                 gauge                       rechunking jobs at work now
+//	strata_update_bytes_total           counter                     bytes of new layers: what a client on the version
+//	                                                                before has to fetch
+//	strata_update_bytes_saved_total     counter                     what it would have fetched of the source image, less that
+//	strata_upstream_requests_total      counter    host, code       answers from upstreams
+//	strata_upstream_errors_total        counter    host, kind       requests to upstreams that got no usable answer
+//	strata_upstream_bytes_total         counter    host             bytes received from upstreams
+//	strata_stored_bytes                 gauge      kind             size of the store
+//
+// Labels take few values, whatever clients send: a route, method, kind or result is one of the constants here, and a host is
+// one of those that New was given; all else counts as "other". The collectors of the Go runtime (go_…) and of the process
+// (process_…) are registered with them.
+package metrics
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// Metrics counts events. It is safe for concurrent use. Every method of a nil *Metrics does nothing, so parts that may run
+// without metrics need no check.
+type Metrics struct {
+	hosts map[string]struct{}
+
+	buildInfo      *prometheus.GaugeVec
+	requests       *prometheus.CounterVec
+	requestSeconds *prometheus.HistogramVec
+	responseBytes  *prometheus.CounterVec
+	cacheHits      *prometheus.CounterVec
+	cacheMisses    *prometheus.CounterVec
+
+	jobs        *prometheus.CounterVec
+	jobSeconds  *prometheus.HistogramVec
+	jobsRunning prometheus.Gauge
+	updateBytes prometheus.Counter
+	savedBytes  prometheus.Counter
+
+	upstreamRequests *prometheus.CounterVec
+	upstreamErrors   *prometheus.CounterVec
+	upstreamBytes    *prometheus.CounterVec
+	storedBytes      *prometheus.GaugeVec
+}
+
+// New registers the metrics with reg. Hosts are the upstreams that get a label of their own. New panics when reg has Strata's
+// metrics already: one registry belongs to one proxy.
+func New(reg prometheus.Registerer, hosts ...string) *Metrics {
+	registerRuntime(reg)
+	f := promauto.With(reg)
+	m := &Metrics{hosts: make(map[string]struct{}, len(hosts))}
+	for _, h := range hosts {
+		m.hosts[h] = struct{}{}
+	}
+	m.buildInfo = f.NewGaugeVec(gauge("build_info", "Always 1; the label is the program's version."), []string{"version"})
+	m.requests = f.NewCounterVec(counter("requests_total", "Requests answered to clients."), []string{"route", "method", "code"})
+	m.requestSeconds = f.NewHistogramVec(seconds("request_seconds", "Time from a request to the end of its answer.",
+		.001, .005, .025, .1, .25, .5, 1, 2.5, 10, 30, 60, 300, 900), []string{"route"})
+	m.responseBytes = f.NewCounterVec(counter("response_bytes_total", "Bytes of manifests and blobs sent to clients."),
+		[]string{"kind", "origin"})
+	m.cacheHits = f.NewCounterVec(counter("cache_hits_total", "Manifests and blobs found in the store."), []string{"kind"})
+	m.cacheMisses = f.NewCounterVec(counter("cache_misses_total", "Manifests and blobs fetched from an upstream."),
+		[]string{"kind"})
+
+	m.jobs = f.NewCounterVec(counter("jobs_total", "Rechunking jobs that ended."), []string{"result"})
+	m.jobSeconds = f.NewHistogramVec(seconds("job_seconds", "How long rechunking jobs took.",
+		.1, .5, 1, 5, 15, 30, 60, 120, 300, 600, 1200, 3600), []string{"result"})
+	m.jobsRunning = f.NewGauge(gauge("jobs_running", "Rechunking jobs at work now."))
+	m.updateBytes = f.NewCounter(counter("update_bytes_total", "Bytes of new layers in served images."))
+	m.savedBytes = f.NewCounter(counter("update_bytes_saved_total",
+		"Bytes that updates to the source images would have taken, less those of the served images."))
+
+	m.upstreamRequests = f.NewCounterVec(counter("upstream_requests_total", "Answers from upstreams."), []string{"host", "code"})
+	m.upstreamErrors = f.NewCounterVec(counter("upstream_errors_total", "Requests to upstreams that got no usable answer."),
+		[]string{"host", "kind"})
+	m.upstreamBytes = f.NewCounterVec(counter("upstream_bytes_total", "Bytes received from upstreams."), []string{"host"})
+	m.storedBytes = f.NewGaugeVec(gauge("stored_bytes", "Size of the store."), []string{"kind"})
+	return m
+}
+
+// registerRuntime adds the usual collectors, which the default registry has already.
+func registerRuntime(reg prometheus.Registerer) {
+	if reg == nil {
+		return
+	}
+	for _, c := range []prometheus.Collector{
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	} {
+		var known prometheus.AlreadyRegisteredError
+		if err := reg.Register(c); err != nil && !errors.As(err, &known) {
+			panic(err) // a registry that refuses these is a mistake in the program, as for the metrics of New
+		}
+	}
+}
+
+const namespace = "strata"
+
+func counter(name, help string) prometheus.CounterOpts {
+	return prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}
+}
+
+func gauge(name, help string) prometheus.GaugeOpts {
+	return prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}
+}
+
+func seconds(name, help string, buckets ...float64) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}
+}
+
+// other is the label of what has none of its own.
+const other = "other"
+
+// known returns value if it is one of those allowed.
+func known[T ~string](value T, allowed ...T) string {
+	if slices.Contains(allowed, value) {
+		return string(value)
+	}
+	return other
+}
+
+func (m *Metrics) host(host string) string {
+	if _, ok := m.hosts[host]; ok {
+		return host
+	}
+	return other
+}
+
+// code returns an HTTP status as a label.
+func code(status int) string {
+	if status < 100 || status > 599 {
+		return other
+	}
+	return strconv.Itoa(status)
+}
+
+// add adds n to a counter, which only goes up.
+func add[T int | int64](c prometheus.Counter, n T) {
+	if n > 0 {
+		c.Add(float64(n))
+	}
+}
+
+// BuildInfo tells which version runs. Call it once.
+func (m *Metrics) BuildInfo(version string) {
+	if m != nil {
+		m.buildInfo.WithLabelValues(strings.ToValidUTF8(version, "?")).Set(1)
+	}
+}
+
+// StoredBytes tells the size of the store's content of one kind, in bytes.
+func (m *Metrics) StoredBytes(kind StoreKind, bytes int64) {
+	if m != nil {
+		m.storedBytes.WithLabelValues(known(kind, StoreSource, StoreServed, StoreIndex, StoreRecord)).Set(float64(bytes))
+	}
+}
+
+// JobStarted tells that a rechunking job begins. The function it returns tells how it ended; call it once.
+func (m *Metrics) JobStarted() (ended func(JobResult)) {
+	if m == nil {
+		return func(JobResult) {}
+	}
+	start := time.Now()
+	m.jobsRunning.Inc()
+	return func(r JobResult) {
+		result := known(r, JobDone, JobFailed, JobSkipped, JobCancelled)
+		m.jobsRunning.Dec()
+		m.jobs.WithLabelValues(result).Inc()
+		m.jobSeconds.WithLabelValues(result).Observe(time.Since(start).Seconds())
+	}
+}
+
+// Update tells what a new version of a served image costs a client on the version before: the bytes of its new layers, and
+// the bytes that the source image's new layers would have cost. Nothing is counted as saved when that is less.
+func (m *Metrics) Update(newBytes, sourceBytes int64) {
+	if m != nil {
+		add(m.updateBytes, newBytes)
+		add(m.savedBytes, sourceBytes-newBytes)
+	}
+}

@@ -1,0 +1,148 @@
+package metrics
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+)
+
+// every calls every method.
+func every(m *Metrics) {
+	m.BuildInfo("1.2.3")
+	m.Request(RouteManifest, "GET", 200, 20*time.Millisecond)
+	m.Request("/v2/evil/blobs", "BREW", 999, time.Second)
+	m.Sent(KindBlob, OriginRechunked, 100)
+	m.Sent(KindManifest, OriginMiss, -5)
+	m.Hit(KindManifest)
+	m.Miss(KindBlob)
+	m.Update(10, 100)
+	m.Update(10, 4)
+	m.UpstreamAnswer("ghcr.io", 304)
+	m.UpstreamAnswer("evil.example", 200)
+	m.UpstreamAnswer("ghcr.io", 0)
+	m.UpstreamFailed("ghcr.io", UpstreamTimeout)
+	m.UpstreamFailed("ghcr.io", "dial tcp 10.0.0.1:443")
+	m.UpstreamBytes("ghcr.io", 7)
+	m.StoredBytes(StoreSource, 1<<40)
+	m.JobStarted()(JobSkipped)
+	m.JobStarted() // and still runs
+}
+
+// scrape returns the lines of Strata's own metrics but for histogram buckets, sorted.
+func scrape(t *testing.T, reg *prometheus.Registry) []string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	var lines []string
+	for line := range strings.Lines(w.Body.String()) {
+		if strings.HasPrefix(line, namespace+"_") && !strings.Contains(line, "_bucket{") {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // time stands still, so durations are exact
+		reg := prometheus.NewPedanticRegistry()
+		every(New(reg, "ghcr.io", "quay.io"))
+		want := []string{
+			`strata_build_info{version="1.2.3"} 1`,
+			`strata_cache_hits_total{kind="manifest"} 1`,
+			`strata_cache_misses_total{kind="blob"} 1`,
+			`strata_job_seconds_count{result="skipped"} 1`,
+			`strata_job_seconds_sum{result="skipped"} 0`,
+			`strata_jobs_running 1`,
+			`strata_jobs_total{result="skipped"} 1`,
+			`strata_request_seconds_count{route="manifest"} 1`,
+			`strata_request_seconds_count{route="other"} 1`,
+			`strata_request_seconds_sum{route="manifest"} 0.02`,
+			`strata_request_seconds_sum{route="other"} 1`,
+			`strata_requests_total{code="200",method="GET",route="manifest"} 1`,
+			`strata_requests_total{code="other",method="other",route="other"} 1`,
+			`strata_response_bytes_total{kind="blob",origin="rechunked"} 100`,
+			`strata_response_bytes_total{kind="manifest",origin="miss"} 0`,
+			`strata_stored_bytes{kind="source"} 1.099511627776e+12`,
+			`strata_update_bytes_saved_total 90`,
+			`strata_update_bytes_total 20`,
+			`strata_upstream_bytes_total{host="ghcr.io"} 7`,
+			`strata_upstream_errors_total{host="ghcr.io",kind="other"} 1`,
+			`strata_upstream_errors_total{host="ghcr.io",kind="timeout"} 1`,
+			`strata_upstream_requests_total{code="200",host="other"} 1`,
+			`strata_upstream_requests_total{code="304",host="ghcr.io"} 1`,
+		}
+		if diff := cmp.Diff(want, scrape(t, reg)); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	})
+}
+
+// Names and help follow Prometheus' conventions, and the package comment lists each metric.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewPedanticRegistry()
+	every(New(reg, "ghcr.io"))
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("metrics.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime := false
+	own := families[:0:0]
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), namespace+"_") {
+			runtime = runtime || strings.HasPrefix(f.GetName(), "go_")
+			continue
+		}
+		own = append(own, f)
+		if !strings.Contains(string(source), "//\t"+f.GetName()+" ") {
+			t.Errorf("the package comment does not list %s", f.GetName())
+		}
+	}
+	problems, err := promlint.NewWithMetricFamilies(own).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("lint: %v, %v", problems, err)
+	}
+	if !runtime || len(own) != 15 {
+		t.Errorf("got %d metrics of %d", len(own), len(families))
+	}
+}
+
+func TestNil(t *testing.T) {
+	t.Parallel()
+	every(nil)
+	every(New(nil))
+}
+
+// A program that uses the default registry has the runtime's collectors there already.
+func TestRuntimeCollectorsMayBeThere(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	registerRuntime(reg)
+	New(reg)
+}
+
+func BenchmarkRequest(b *testing.B) {
+	m := New(prometheus.NewRegistry(), "ghcr.io")
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			m.Request(RouteBlob, "GET", 206, time.Millisecond)
+		}
+	})
+}

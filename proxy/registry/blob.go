@@ -1,0 +1,97 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/name"
+)
+
+// FileBlob is a Blob that may be a plain file, which the kernel can send by itself.
+type FileBlob interface {
+	Blob
+	// File returns the file that holds the blob, all of it and nothing else, open for reading. The file belongs to the Blob, and
+	// its offset to the Blob's user. False: there is no such file, read the Blob.
+	File() (*os.File, bool)
+}
+
+const blobMediaType = "application/octet-stream"
+
+// blob answers with a blob. Only a body needs the blob to be opened, which may mean a download from upstream.
+func (h *handler) blob(w *response, r *http.Request, repo name.Repository, reference string) error {
+	d, err := name.ParseDigest(reference)
+	if err != nil {
+		return nameError(err)
+	}
+	requestInfo(r).setReference(name.Reference(d))
+	if r.Method == http.MethodHead || unchanged(r, etag(d)) {
+		return h.statBlob(w, r, repo, d)
+	}
+	if e := checkRanges(r); e != nil {
+		return e
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	b, err := h.Blobs.OpenBlob(ctx, repo, d)
+	if err != nil {
+		return err
+	}
+	c := newBlobContent(b)
+	defer c.Close()
+	defer cancel() // before Close, for the same reason as below
+	setContentHeaders(w, blobMediaType, d, true)
+	if f, ok := plainFile(b, c.size); ok {
+		return serveContent(w, r, f, c.size)
+	}
+	err = serveContent(w, r, c, c.size)
+	if err == nil {
+		return nil
+	}
+	cancel() // a read that hangs holds what readError and Close wait for
+	if cause := c.readError(); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+// statBlob answers a HEAD, and a GET of what the client has.
+func (h *handler) statBlob(w *response, r *http.Request, repo name.Repository, d digest.Digest) error {
+	size, err := h.Blobs.StatBlob(r.Context(), repo, d)
+	if err != nil {
+		return err
+	}
+	setContentHeaders(w, blobMediaType, d, true)
+	if unchanged(r, etag(d)) {
+		w.Header().Del("Content-Type")
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	return serveContent(w, r, io.NewSectionReader(noBytes{}, 0, size), size)
+}
+
+// noBytes stands for content of which only the size is of interest.
+type noBytes struct{}
+
+func (noBytes) ReadAt([]byte, int64) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// plainFile returns the file behind a blob, if there is one and it has the blob's size.
+func plainFile(b Blob, size int64) (*os.File, bool) {
+	fb, ok := b.(FileBlob)
+	if !ok {
+		return nil, false
+	}
+	f, ok := fb.File()
+	if !ok {
+		return nil, false
+	}
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Size() != size {
+		return nil, false
+	}
+	return f, true
+}

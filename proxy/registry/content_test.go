@@ -1,0 +1,355 @@
+package registry_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/registry"
+)
+
+func blobPath(blob []byte) string { return "blobs/" + digest.FromBytes(blob).String() }
+
+func blobURL(blob []byte) string { return "/v2/" + testRepo + "/" + blobPath(blob) }
+
+// lowest is the ResponseWriter at the bottom, which takes readers as net/http's does.
+type lowest struct {
+	*httptest.ResponseRecorder
+	source io.Reader // the last that ReadFrom got
+}
+
+func (w *lowest) ReadFrom(r io.Reader) (int64, error) {
+	w.source = r
+	return io.Copy(w.ResponseRecorder, r)
+}
+
+// TestSendfile checks that a file arrives at the bottom as what net/http recognises: an *os.File in an io.LimitedReader.
+func TestSendfile(t *testing.T) {
+	t.Parallel()
+	backend, _, blob := newFake()
+	backend.open = openFile(t)
+	h := registry.AccessLog(backend.handler(), nil, nil)
+	for header, size := range map[string]int{"": len(blob), "bytes=5-14": 10} {
+		w := &lowest{ResponseRecorder: httptest.NewRecorder()}
+		r := httptest.NewRequest(http.MethodGet, blobURL(blob), nil)
+		r.Header.Set("Range", header)
+		h.ServeHTTP(w, r)
+		limited, ok := w.source.(*io.LimitedReader)
+		if !ok {
+			t.Fatalf("range %q: ReadFrom got %T", header, w.source)
+		}
+		if _, ok := limited.R.(*os.File); !ok {
+			t.Errorf("range %q: ReadFrom got a limited %T", header, limited.R)
+		}
+		if w.Body.Len() != size {
+			t.Errorf("range %q: %d bytes, want %d", header, w.Body.Len(), size)
+		}
+	}
+}
+
+// TestBrokenBlob checks over a connection that a client can tell a broken body from a whole one, however it breaks.
+func TestBrokenBlob(t *testing.T) {
+	t.Parallel()
+	small, large := []byte(strings.Repeat("s", 100)), []byte(strings.Repeat("l", 1<<20))
+	for _, c := range []struct {
+		name string
+		open func(t *testing.T) func(content []byte) registry.Blob
+	}{
+		{"error", func(*testing.T) func([]byte) registry.Blob {
+			return func(content []byte) registry.Blob {
+				return brokenBlob{bytes.NewReader(content[:len(content)/2]), int64(len(content)), errors.New("upstream left")}
+			}
+		}},
+		{"short", func(*testing.T) func([]byte) registry.Blob {
+			return func(content []byte) registry.Blob {
+				return brokenBlob{bytes.NewReader(content[:len(content)-1]), int64(len(content)), nil}
+			}
+		}},
+		{"panic", func(*testing.T) func([]byte) registry.Blob {
+			return func(content []byte) registry.Blob { return brokenBlob{nil, int64(len(content)), nil} }
+		}},
+		{"short file", func(t *testing.T) func([]byte) registry.Blob {
+			open := openFile(t)
+			return func(content []byte) registry.Blob {
+				return truncated{open(content).(fileBlob)}
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			for _, blob := range [][]byte{small, large} {
+				for _, ranges := range []string{"", "bytes=-30", "bytes=0-3,-30"} {
+					for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
+						backend, _, _ := newFake()
+						backend.blobs[digest.FromBytes(blob)] = blob
+						backend.open = c.open(t)
+						if n, err := fetch(t, backend, protocol, blobURL(blob), ranges); err == nil {
+							t.Errorf("%s, %d bytes, range %q: the client took %d bytes for a whole body", protocol, len(blob), ranges, n)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// truncated is a file that loses its last byte after its size was looked at.
+type truncated struct{ fileBlob }
+
+func (b truncated) Size() int64 {
+	size := b.fileBlob.Size()
+	if err := os.Truncate(b.Name(), size-1); err != nil {
+		panic(err)
+	}
+	return size
+}
+
+// fetch returns how long the body is that a client gets over a real connection.
+func fetch(t *testing.T, backend *fake, protocol, path, ranges string) (int, error) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(backend.handler())
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	server.EnableHTTP2 = protocol == "HTTP/2.0"
+	server.StartTLS()
+	defer server.Close()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Range", ranges)
+	defer server.Client().CloseIdleConnections()
+	resp, err := server.Client().Do(r)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	if resp.Proto != protocol {
+		t.Fatalf("protocol %s, want %s", resp.Proto, protocol)
+	}
+	body, err := io.ReadAll(resp.Body)
+	return len(body), err
+}
+
+// shrinking takes the last byte from a file once the headers are out.
+type shrinking struct {
+	*httptest.ResponseRecorder
+	path string
+	size int64
+}
+
+func (w shrinking) WriteHeader(status int) {
+	w.ResponseRecorder.WriteHeader(status)
+	if err := os.Truncate(w.path, w.size-1); err != nil {
+		panic(err)
+	}
+}
+
+// TestShrinkingFile checks that the end of a file before its time is noticed although the kernel sends it.
+func TestShrinkingFile(t *testing.T) {
+	t.Parallel()
+	backend, _, blob := newFake()
+	var path string
+	open := openFile(t)
+	backend.open = func(content []byte) registry.Blob {
+		b := open(content)
+		path = b.(fileBlob).Name()
+		return b
+	}
+	call(backend.handler(), http.MethodGet, blobURL(blob)) // to learn the path
+	w := shrinking{httptest.NewRecorder(), path, int64(len(blob))}
+	r := httptest.NewRequest(http.MethodGet, blobURL(blob), nil)
+	if p := panicOf(func() { backend.handler().ServeHTTP(w, r) }); p != http.ErrAbortHandler {
+		t.Errorf("panic %v after %d of %d bytes", p, w.Body.Len(), len(blob))
+	}
+}
+
+// TestUnopened checks that only a body opens a blob.
+func TestUnopened(t *testing.T) {
+	t.Parallel()
+	backend, _, blob := newFake()
+	h := backend.handler()
+	call(h, http.MethodHead, blobURL(blob))
+	call(h, http.MethodGet, blobURL(blob), "If-None-Match", `"`+digest.FromBytes(blob).String()+`"`)
+	call(h, http.MethodGet, blobURL(blob), "Range", "bytes=0-0"+strings.Repeat(",0-0", 2000))
+	if backend.opened != 0 {
+		t.Errorf("opened %d times", backend.opened)
+	}
+	call(h, http.MethodGet, blobURL(blob))
+	if backend.opened != 1 {
+		t.Errorf("a GET opened %d times", backend.opened)
+	}
+}
+
+// hanging is a blob whose Read waits for its context's end; Close must not come before.
+type hanging struct {
+	memoryBlob
+	ctx     context.Context
+	reading atomic.Bool
+	overlap atomic.Bool
+	entered chan struct{}
+}
+
+func (b *hanging) Read([]byte) (int, error) {
+	b.reading.Store(true)
+	defer b.reading.Store(false)
+	close(b.entered)
+	<-b.ctx.Done()
+	return 0, b.ctx.Err()
+}
+
+func (b *hanging) Close() error {
+	b.overlap.Store(b.reading.Load())
+	return nil
+}
+
+type hangingBlobs struct {
+	*fake
+	blob *hanging
+}
+
+func (h hangingBlobs) OpenBlob(ctx context.Context, _ name.Repository, _ digest.Digest) (registry.Blob, error) {
+	h.blob.ctx = ctx
+	return h.blob, nil
+}
+
+// leaving is a connection whose client leaves once the blob is being read.
+type leaving struct {
+	*httptest.ResponseRecorder
+	after chan struct{}
+}
+
+func (w leaving) Write([]byte) (int, error) {
+	<-w.after
+	return 0, errors.New("connection reset")
+}
+
+// TestCloseAfterRead checks that a blob is closed only after the goroutine that net/http reads ranges in has let go of it, and that
+// the handler makes it let go.
+func TestCloseAfterRead(t *testing.T) {
+	t.Parallel()
+	backend, _, blob := newFake()
+	b := &hanging{memoryBlob: memoryBlob{bytes.NewReader(blob)}, entered: make(chan struct{})}
+	o := backend.options(nil)
+	o.Blobs = hangingBlobs{backend, b}
+	r := httptest.NewRequest(http.MethodGet, blobURL(blob), nil)
+	r.Header.Set("Range", "bytes=0-1,5-6")
+	w := leaving{httptest.NewRecorder(), b.entered}
+	if p := panicOf(func() { registry.New(o).ServeHTTP(w, r) }); p != http.ErrAbortHandler {
+		t.Errorf("panic %v", p)
+	}
+	if b.overlap.Load() {
+		t.Error("closed during a read")
+	}
+}
+
+func TestManifestContract(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*fake, *registry.Manifest){
+		"other digest":  func(_ *fake, m *registry.Manifest) { m.Digest = digest.FromString("other") },
+		"no digest":     func(_ *fake, m *registry.Manifest) { m.Digest = "" },
+		"no media type": func(_ *fake, m *registry.Manifest) { m.MediaType = "" },
+		"nothing":       func(f *fake, m *registry.Manifest) { clear(f.manifests); f.manifests["x"] = nil },
+	} {
+		backend, m, _ := newFake()
+		reference := m.Digest.String()
+		if name == "nothing" {
+			reference = "x"
+		}
+		spoil(backend, m)
+		if w := call(backend.handler(), http.MethodGet, "/v2/"+testRepo+"/manifests/"+reference); w.Code != http.StatusInternalServerError {
+			t.Errorf("%s: status %d", name, w.Code)
+		}
+	}
+}
+
+// FuzzRange compares an answer to a Range header with the slice of the content that its Content-Range names.
+func FuzzRange(f *testing.F) {
+	for _, header := range []string{
+		"bytes=0-0", "bytes=-5", "bytes=5-", "bytes=0-1,3-4", "bytes=9999999999999999999-", "bytes=1-0", "bytes=,", "lines=1", "bytes=0-,1-",
+	} {
+		f.Add(header)
+	}
+	backend, _, blob := newFake()
+	h := backend.handler()
+	f.Fuzz(func(t *testing.T, header string) {
+		w := call(h, http.MethodGet, blobURL(blob), "Range", header)
+		if got := w.Header().Get("Content-Length"); got != fmt.Sprint(w.Body.Len()) {
+			t.Errorf("%q: Content-Length %s for %d bytes", header, got, w.Body.Len())
+		}
+		switch w.Code {
+		case http.StatusOK:
+			if !bytes.Equal(w.Body.Bytes(), blob) {
+				t.Errorf("%q: 200 with %d of %d bytes", header, w.Body.Len(), len(blob))
+			}
+		case http.StatusPartialContent:
+			if strings.HasPrefix(w.Header().Get("Content-Type"), "multipart/byteranges") {
+				return // see registrytest
+			}
+			var start, end, size int
+			if _, err := fmt.Sscanf(w.Header().Get("Content-Range"), "bytes %d-%d/%d", &start, &end, &size); err != nil {
+				t.Fatalf("%q: Content-Range %q", header, w.Header().Get("Content-Range"))
+			}
+			if size != len(blob) || !bytes.Equal(w.Body.Bytes(), blob[start:end+1]) {
+				t.Errorf("%q: %q is not what was sent", header, w.Header().Get("Content-Range"))
+			}
+		case http.StatusRequestedRangeNotSatisfiable, http.StatusBadRequest:
+			if w.Header().Get("Content-Type") != "application/json" {
+				t.Errorf("%q: no document", header)
+			}
+		default:
+			t.Errorf("%q: status %d", header, w.Code)
+		}
+	})
+}
+
+// FuzzAccept checks that no Accept header changes the answer.
+func FuzzAccept(f *testing.F) {
+	f.Add("*/*", "application/vnd.oci.image.index.v1+json;q=0")
+	f.Add("\"", ";;q=,/")
+	backend, m, _ := newFake()
+	h := backend.handler()
+	f.Fuzz(func(t *testing.T, first, second string) {
+		w := call(h, http.MethodGet, "/v2/"+testRepo+"/manifests/"+testTag, "Accept", first, "Accept", second)
+		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != m.MediaType || !bytes.Equal(w.Body.Bytes(), m.Bytes) {
+			t.Errorf("%q %q: %d", first, second, w.Code)
+		}
+	})
+}
+
+// FuzzPath checks that whatever path is asked for gets an answer of the protocol, and that only paths in canonical form reach the
+// backend.
+func FuzzPath(f *testing.F) {
+	f.Add("/v2/ghcr.io/a/b/manifests/stable", "ns=ghcr.io")
+	f.Add("/v2/ghcr.io/../b/manifests/stable", "n=1&last=%zz")
+	f.Add("/v2/%67hcr.io/a/blobs/sha256%3Aabc", "")
+	f.Add("/v2/_catalog", "n=0")
+	f.Fuzz(func(t *testing.T, path, query string) {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.URL.Path, r.URL.RawQuery = path, query
+		backend, _, _ := newFake()
+		w := httptest.NewRecorder()
+		backend.handler().ServeHTTP(w, r)
+		switch w.Code {
+		case 200, 400, 404, 405, 414:
+		default:
+			t.Errorf("%q?%q: status %d %s", path, query, w.Code, w.Body)
+		}
+		if repo := backend.repo; repo != (name.Repository{}) {
+			if again, err := (name.Parser{}).Repository(repo.String(), ""); err != nil || again != repo {
+				t.Errorf("%q?%q: repository %q: %v", path, query, repo, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,182 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/strata-oci/strata/proxy/name"
+)
+
+const (
+	headerDigest  = "Docker-Content-Digest"
+	headerFilters = "Oci-Filters-Applied"
+	headerServed  = "Strata-Served"
+	headerSource  = "Strata-Source-Digest"
+	headerVersion = "Docker-Distribution-Api-Version"
+)
+
+// Options are what a registry is made of.
+type Options struct {
+	Manifests Manifests
+	Blobs     Blobs
+	// Listings and Referrers may be nil: their routes then answer 404, upon which clients fall back to the referrers tag.
+	Listings  Listings
+	Referrers Referrers
+	Names     name.Parser
+	// Logger gets what clients are not told: the causes of errors with a status of 500 and more, and of bodies that broke off. Nil
+	// drops them.
+	Logger *slog.Logger
+	// MaxPage bounds how many names a list has, 10,000 when zero. A list that is cut links to the next one.
+	MaxPage int
+}
+
+type handler struct {
+	Options
+}
+
+// New returns a handler for all paths that start with /v2; others it answers with 404. It is safe for concurrent use. Do not put it
+// behind an http.ServeMux, which redirects paths that it holds for unclean; docs/protocol.md says what it answers.
+func New(o Options) http.Handler {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.MaxPage <= 0 {
+		o.MaxPage = defaultMaxPage
+	}
+	return &handler{o}
+}
+
+// ServeHTTP answers one request. It panics with http.ErrAbortHandler, which net/http takes for closing the connection, when a body
+// cannot be finished or the client has left.
+func (h *handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	w := &response{ResponseWriter: rw}
+	w.Header().Set(headerVersion, "registry/2.0")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	defer h.recovered(w, r)
+	if err := h.serve(w, r); err != nil {
+		h.fail(w, r, err)
+	}
+}
+
+// serve checks what all routes have in common and calls the one for the path.
+func (h *handler) serve(w *response, r *http.Request) error {
+	info := requestInfo(r)
+	info.Route = RouteUnknown
+	if e := checkLimits(r); e != nil {
+		return e
+	}
+	if !underV2(r.URL.Path) {
+		return NotFound("the registry API is at /v2/")
+	}
+	t := parsePath(r.URL.Path)
+	info.Route = t.route
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || t.route == RouteUpload {
+		w.Header().Set("Allow", "GET, HEAD")
+		return Unsupported("this registry is read-only: it takes GET and HEAD, and no uploads")
+	}
+	if escaped(r) {
+		return NameInvalid("percent-escapes are not accepted in paths")
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return &Error{Status: http.StatusBadRequest, Code: codeUnsupported, Message: "the query cannot be decoded", Err: err}
+	}
+	switch t.route {
+	case RouteBase:
+		writeJSON(w, r, "application/json", []byte("{}"))
+		return nil
+	case RouteCatalog:
+		return h.catalog(w, r, query)
+	case RouteUnknown:
+		return NotFound("the registry API has no such path")
+	}
+	repo, err := h.repository(t.name, query["ns"])
+	if err != nil {
+		return err
+	}
+	info.Repository = repo
+	return h.serveRepository(w, r, t, repo, query)
+}
+
+// serveRepository answers the routes that belong to a repository.
+func (h *handler) serveRepository(w *response, r *http.Request, t target, repo name.Repository, query url.Values) error {
+	switch t.route {
+	case RouteManifest:
+		return h.manifest(w, r, repo, t.reference)
+	case RouteBlob:
+		return h.blob(w, r, repo, t.reference)
+	case RouteReferrers:
+		return h.referrers(w, r, repo, t.reference, query.Get("artifactType"))
+	default:
+		return h.tags(w, r, t.name, repo, query)
+	}
+}
+
+// repository resolves a name. A proxy in between may repeat ns, but not contradict it.
+func (h *handler) repository(path string, ns []string) (name.Repository, error) {
+	var host string
+	for i, s := range ns {
+		if i > 0 && s != host {
+			return name.Repository{}, NameInvalid("the query parameter ns is given twice")
+		}
+		host = s
+	}
+	repo, err := h.Names.Repository(path, host)
+	if err != nil {
+		return name.Repository{}, nameError(err)
+	}
+	return repo, nil
+}
+
+// fail ends a request that met an error: with its document, or, where that is too late or nobody would read it, by closing the
+// connection.
+func (h *handler) fail(w *response, r *http.Request, err error) {
+	if errors.Is(r.Context().Err(), context.Canceled) {
+		panic(http.ErrAbortHandler)
+	}
+	e := classify(err)
+	switch {
+	case w.status != 0:
+		level := slog.LevelError
+		if connectionLost(err) {
+			level = slog.LevelDebug
+		}
+		h.Logger.Log(r.Context(), level, "answer broke off", "method", r.Method, "path", r.URL.Path, "sent", w.bytes, "error", err)
+		panic(http.ErrAbortHandler)
+	case e.Status >= 500:
+		h.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "status", e.Status, "error", err)
+	case e.Err != nil:
+		h.Logger.Debug("request refused", "method", r.Method, "path", r.URL.Path, "status", e.Status, "error", err)
+	}
+	WriteError(w, r, e)
+}
+
+// connectionLost reports whether an error comes from a client that no longer listens.
+func connectionLost(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// recovered, when deferred, keeps a panic from the client and reports it.
+func (h *handler) recovered(w *response, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(http.ErrAbortHandler)
+	}
+	h.Logger.Error("panic", "method", r.Method, "path", r.URL.Path, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	if w.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	WriteError(w, r, internal(nil))
+}

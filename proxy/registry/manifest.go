@@ -1,0 +1,54 @@
+package registry
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/strata-oci/strata/proxy/name"
+)
+
+// manifest answers with a manifest. Its media type is the stored one; Accept is not consulted, since there is nothing to choose from
+// and the specification leaves it to clients to check what they got.
+func (h *handler) manifest(w *response, r *http.Request, repo name.Repository, reference string) error {
+	ref, err := name.ParseRef(reference)
+	if err != nil {
+		return nameError(err)
+	}
+	info := requestInfo(r)
+	info.setReference(ref)
+	m, err := h.Manifests.Manifest(r.Context(), repo, ref)
+	if err != nil {
+		return err
+	}
+	if err := checkManifest(m, ref); err != nil {
+		return internal(err)
+	}
+	info.Served = m.Served
+	setContentHeaders(w, m.MediaType, m.Digest, ref.IsDigest())
+	if m.Source != "" {
+		w.Header().Set(headerSource, m.Source.String())
+	}
+	if m.Served != "" {
+		w.Header().Set(headerServed, string(m.Served))
+	}
+	return serveContent(w, r, bytes.NewReader(m.Bytes), int64(len(m.Bytes)))
+}
+
+// checkManifest holds the backend to its contract: what is wrong here would be wrong on every client, for as long as it caches.
+func checkManifest(m *Manifest, ref name.Reference) error {
+	if m == nil {
+		return errors.New("no manifest and no error")
+	}
+	if _, err := name.ParseDigest(m.Digest.String()); err != nil {
+		return fmt.Errorf("manifest %s: %w", ref, err)
+	}
+	if m.MediaType == "" {
+		return fmt.Errorf("manifest %s has no media type", m.Digest)
+	}
+	if ref.IsDigest() && m.Digest.String() != string(ref) {
+		return fmt.Errorf("asked for manifest %s, got %s", ref, m.Digest)
+	}
+	return nil
+}

@@ -1,0 +1,185 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/admin"
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/metrics"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/layer"
+)
+
+// jobs runs the rechunking of images: each source image once however many ask, a bounded number at a time.
+type jobs struct {
+	s     *Service
+	slots chan struct{}
+
+	mu      sync.Mutex
+	running map[string]*job
+	recent  []*job // ended ones, newest last
+	ended   admin.JobCounts
+	lastID  int
+}
+
+// recentJobs is the number of ended jobs that status shows.
+const recentJobs = 50
+
+// job is the rechunking of one platform image.
+type job struct {
+	id       int
+	key      string
+	repo     name.Repository
+	ref      name.Reference
+	platform string
+	digest   digest.Digest
+	ended    chan struct{}
+
+	mu       sync.Mutex
+	state    string // "queued", "running", "done", "failed", "skipped" or "cancelled"
+	progress rechunk.Progress
+	started  time.Time
+	took     time.Duration
+	result   *rechunk.Result
+	err      error
+}
+
+func newJobs(s *Service, atOnce int) *jobs {
+	return &jobs{s: s, slots: make(chan struct{}, atOnce), running: map[string]*job{}}
+}
+
+// jobRequest names an image to rechunk.
+type jobRequest struct {
+	repo     name.Repository
+	ref      name.Reference
+	platform string // as the index says; empty for an image without one
+	digest   digest.Digest
+	manifest []byte
+	rule     config.Rule
+}
+
+func options(r config.Rule) rechunk.Options {
+	return rechunk.Options{
+		Always: r.Rechunk == config.RechunkAlways, MaxLayers: r.MaxLayers, MaxStale: float64(r.MaxStale),
+		Compression: layer.Compression(r.Compression), ExactTime: r.MTime == config.MTimePreserve, Versions: r.KeepVersions,
+		Platforms: r.Platforms,
+	}
+}
+
+// do has an image rechunked, or joins the job that is at it, and waits for the end of the job or of ctx. The job goes on when ctx
+// ends.
+func (j *jobs) do(ctx context.Context, req jobRequest) (*rechunk.Result, error) {
+	one, err := j.start(req)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-one.ended:
+		return one.result, one.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (j *jobs) start(req jobRequest) (*job, error) {
+	key := fmt.Sprintf("%s %s %+v", req.rule.Family, req.digest, options(req.rule))
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if one := j.running[key]; one != nil {
+		return one, nil
+	}
+	j.lastID++
+	one := &job{
+		id: j.lastID, key: key, repo: req.repo, ref: req.ref, platform: req.platform, digest: req.digest,
+		ended: make(chan struct{}), state: "queued", started: j.s.Now(),
+	}
+	if !j.s.background(func(ctx context.Context) { j.work(ctx, one, req) }) {
+		return nil, errClosed
+	}
+	j.running[key] = one
+	return one, nil
+}
+
+func (j *jobs) work(ctx context.Context, one *job, req jobRequest) {
+	result, err := j.inSlot(ctx, one, req)
+	one.mu.Lock()
+	one.result, one.err = result, err
+	one.state = outcome(err)
+	one.took = j.s.Now().Sub(one.started)
+	one.mu.Unlock()
+	j.report(ctx, one)
+
+	j.mu.Lock()
+	delete(j.running, one.key)
+	j.count(one.state)
+	j.recent = append(j.recent, one)
+	if extra := len(j.recent) - recentJobs; extra > 0 {
+		j.recent = append([]*job(nil), j.recent[extra:]...)
+	}
+	j.mu.Unlock()
+	close(one.ended)
+}
+
+func outcome(err error) string {
+	switch {
+	case err == nil:
+		return "done"
+	case errors.Is(err, rechunk.ErrPassThrough):
+		return "skipped"
+	case errors.Is(err, errClosed), errors.Is(err, context.Canceled):
+		return "cancelled"
+	}
+	return "failed"
+}
+
+// inSlot waits for one of the bounded number of places.
+func (j *jobs) inSlot(ctx context.Context, one *job, req jobRequest) (*rechunk.Result, error) {
+	select {
+	case j.slots <- struct{}{}:
+		defer func() { <-j.slots }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	one.mu.Lock()
+	one.state, one.started = "running", j.s.Now()
+	one.mu.Unlock()
+	ended := j.s.Metrics.JobStarted()
+	result, err := j.s.engine.Rechunk(ctx, rechunk.Request{
+		Lineage: req.rule.Family, Digest: req.digest, Manifest: req.manifest, Source: source{j.s, req.repo}, Options: options(req.rule),
+		Progress: func(p rechunk.Progress) {
+			one.mu.Lock()
+			defer one.mu.Unlock()
+			one.progress = p
+		},
+	})
+	ended(metrics.JobResult(outcome(err)))
+	return result, err
+}
+
+// report logs and counts the end of a job.
+func (j *jobs) report(ctx context.Context, one *job) {
+	log := j.s.Logger.With("job", one.id, "repository", one.repo.String(), "reference", string(one.ref), "source", one.digest.String())
+	if one.platform != "" {
+		log = log.With("platform", one.platform)
+	}
+	switch one.state {
+	case "done":
+		r := one.result
+		j.s.Metrics.Update(r.NewBytes, r.SourceNewBytes)
+		log.InfoContext(ctx, "image rechunked", "image", r.Digest.String(), "layers", r.LayersTotal, "kept", r.LayersKept,
+			"new_bytes", r.NewBytes, "total_bytes", r.TotalBytes, "source_bytes", r.SourceBytes, "seconds", one.took.Seconds())
+	case "skipped":
+		log.InfoContext(ctx, "image is served as it is", "reason", one.err)
+	case "cancelled":
+		log.InfoContext(ctx, "rechunking stopped", "reason", one.err)
+	default:
+		log.ErrorContext(ctx, "rechunking failed, the original is served", "error", one.err)
+	}
+}

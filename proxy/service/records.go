@@ -1,0 +1,108 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/registry"
+)
+
+// Kinds of record of this room; docs/store.md has their keys and fields.
+const (
+	kindTag        = "tag"
+	kindManifest   = "manifest"
+	kindRepository = "repository"
+)
+
+// tagRecord says what a tag stands for.
+type tagRecord struct {
+	// SourceDigest and SourceType are what the upstream's tag led to.
+	SourceDigest digest.Digest `json:"source_digest"`
+	SourceType   string        `json:"source_media_type"`
+	// Digest and MediaType are what clients get; equal to the source's when that is served as it is.
+	Digest    digest.Digest   `json:"digest"`
+	MediaType string          `json:"media_type"`
+	Served    registry.Served `json:"served"`
+	// CheckedAt is when the upstream last said so, UpdatedAt when Digest last changed.
+	CheckedAt time.Time `json:"checked_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+	// RetryAt is when rechunking that failed is tried again; zero when it did not fail. Failures counts the tries.
+	RetryAt  time.Time `json:"retry_at,omitzero"`
+	Failures int       `json:"failures,omitempty"`
+	Error    string    `json:"error,omitempty"`
+}
+
+// manifestRecord says what a stored manifest is.
+type manifestRecord struct {
+	MediaType string          `json:"media_type"`
+	Source    digest.Digest   `json:"source_digest"`
+	Served    registry.Served `json:"served"`
+}
+
+// repositoryRecord marks a repository that was pulled through the proxy.
+type repositoryRecord struct {
+	Since time.Time `json:"since"`
+}
+
+// getRecord reads a record into v and reports whether it is there. One that is damaged counts as missing: upstreams and the
+// engine can make it again.
+func (s *Service) getRecord(ctx context.Context, kind, key string, v any) (bool, error) {
+	b, err := s.Chunks.GetRecord(ctx, kind, key)
+	switch {
+	case errors.Is(err, chunkstore.ErrNotFound):
+		return false, nil
+	case errors.Is(err, chunkstore.ErrCorrupt):
+		s.Logger.WarnContext(ctx, "record is damaged and taken as missing", "kind", kind, "key", key, "error", err)
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		s.Logger.WarnContext(ctx, "record is damaged and taken as missing", "kind", kind, "key", key, "error", err)
+		return false, nil
+	}
+	return true, nil
+}
+
+func (s *Service) putRecord(ctx context.Context, kind, key string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("writing the %s record %q: %w", kind, key, err)
+	}
+	return s.Chunks.PutRecord(ctx, kind, key, b)
+}
+
+// tag returns a tag's record, or nil.
+func (s *Service) tag(ctx context.Context, repo name.Repository, tag name.Reference) (*tagRecord, error) {
+	var rec tagRecord
+	ok, err := s.getRecord(ctx, kindTag, tagKey(repo, tag), &rec)
+	if !ok || err != nil {
+		return nil, err
+	}
+	return &rec, nil
+}
+
+// storeManifest keeps a manifest with what is to be known of it.
+func (s *Service) storeManifest(ctx context.Context, b []byte, rec manifestRecord) (digest.Digest, error) {
+	d, err := s.Chunks.Put(ctx, b)
+	if err != nil {
+		return "", err
+	}
+	return d, s.putRecord(ctx, kindManifest, d.String(), rec)
+}
+
+// noteRepository lists a repository in the catalog.
+func (s *Service) noteRepository(ctx context.Context, repo name.Repository) error {
+	var rec repositoryRecord
+	if ok, err := s.getRecord(ctx, kindRepository, repo.String(), &rec); ok || err != nil {
+		return err
+	}
+	return s.putRecord(ctx, kindRepository, repo.String(), repositoryRecord{Since: s.Now().UTC()})
+}

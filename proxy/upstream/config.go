@@ -1,0 +1,135 @@
+package upstream
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Defaults of Config.
+const (
+	DefaultTimeout  = 30 * time.Second
+	DefaultAttempts = 4
+	DefaultBackoff  = 200 * time.Millisecond
+	DefaultMaxWait  = 10 * time.Second
+)
+
+const maxAttempts = 20
+
+// Config says how one registry is reached. The zero value is a public registry: https, credentials from the user's docker or
+// podman login if there are any.
+type Config struct {
+	// URL is the registry's base: scheme, host and port. The default is https:// and the host, for docker.io
+	// https://registry-1.docker.io; with Insecure it is http:// and the host.
+	URL string
+
+	// Username and Password log in. PasswordFile, read again whenever it changes, replaces Password.
+	Username, Password, PasswordFile string
+	// AuthFile is a docker config.json or a podman auth.json, used instead of the user's own one.
+	AuthFile string
+
+	// CAFile is a PEM file of authorities that are trusted beside the system's, for this host and where it leads.
+	CAFile string
+	// ClientCertFile and ClientKeyFile are PEM files that identify us to this host. They are read for every handshake.
+	ClientCertFile, ClientKeyFile string
+	// Insecure allows http for a URL without scheme. A URL that says http:// needs no more than that.
+	Insecure bool
+	// SkipVerify accepts any certificate of this host; hosts that it leads to are verified all the same.
+	SkipVerify bool
+
+	// Timeout is how long the host may be silent before an answer's header and between the parts of its body.
+	Timeout time.Duration
+	// Attempts is how often a request is made before it fails, at most 20.
+	Attempts int
+	// Backoff is the first wait between two attempts; it doubles up to five seconds.
+	Backoff time.Duration
+	// MaxWait is the longest Retry-After that is waited for; a longer one ends the request at once.
+	MaxWait time.Duration
+}
+
+// withDefaults fills in what is zero and rejects what cannot be.
+func (c Config) withDefaults() (Config, error) {
+	if c.Timeout < 0 || c.Attempts < 0 || c.Backoff < 0 || c.MaxWait < 0 {
+		return c, errors.New("timeout, attempts, backoff and longest wait must not be negative")
+	}
+	if c.Attempts > maxAttempts {
+		return c, fmt.Errorf("%d attempts: the limit is %d", c.Attempts, maxAttempts)
+	}
+	if (c.ClientCertFile == "") != (c.ClientKeyFile == "") {
+		return c, errors.New("a client certificate and its key go together: one of them is missing")
+	}
+	hasPassword := c.Password != "" || c.PasswordFile != ""
+	if hasPassword != (c.Username != "") {
+		return c, errors.New("a user name and a password go together: one of them is missing")
+	}
+	c.Timeout = orDefault(c.Timeout, DefaultTimeout)
+	c.Attempts = orDefault(c.Attempts, DefaultAttempts)
+	c.Backoff = orDefault(c.Backoff, DefaultBackoff)
+	c.MaxWait = orDefault(c.MaxWait, DefaultMaxWait)
+	return c, nil
+}
+
+func orDefault[T comparable](v, fallback T) T {
+	var zero T
+	if v == zero {
+		return fallback
+	}
+	return v
+}
+
+// base returns the URL that paths of the API are added to.
+func (c Config) base(host string) (*url.URL, error) {
+	raw := c.URL
+	switch {
+	case raw == "" && host == dockerHub:
+		raw = "registry-1.docker.io"
+	case raw == "":
+		raw = host
+	}
+	if !strings.Contains(raw, "://") {
+		scheme := "https://"
+		if c.Insecure {
+			scheme = "http://"
+		}
+		raw = scheme + raw
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, errors.New("the URL cannot be parsed") // the cause would repeat it, and it may hold a password
+	}
+	switch {
+	case u.User != nil:
+		return nil, errors.New("the URL holds a user name: use the user name and password settings")
+	case u.Scheme != "https" && u.Scheme != "http":
+		return nil, fmt.Errorf("the URL's scheme is %q: it must be https or http", u.Scheme)
+	case u.Hostname() == "":
+		return nil, errors.New("the URL has no host")
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("the URL has more than scheme and host: a registry answers at /v2/ of its host")
+	}
+	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, nil
+}
+
+// Observer counts what a Client does. Its methods are called often and from many goroutines. Host is as callers name it: with
+// AllowUnlisted, clients choose it.
+type Observer interface {
+	// Request is called after each HTTP exchange with the registry itself or where it redirected to. Status is 0 when
+	// there was no answer.
+	Request(host, method string, status int)
+	// Error is called for each failed attempt.
+	Error(host string, kind Kind)
+	// Bytes is called with the number of body bytes received.
+	Bytes(host string, n int)
+}
+
+// unobserved is the Observer of those who want none.
+type unobserved struct{}
+
+func (unobserved) Request(string, string, int) {}
+func (unobserved) Error(string, Kind)          {}
+func (unobserved) Bytes(string, int)           {}
+
+type proxyFunc = func(*http.Request) (*url.URL, error)

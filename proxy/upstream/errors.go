@@ -1,0 +1,150 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Sentinels; they are wrapped, so use errors.Is.
+var (
+	// ErrVerify says that the bytes upstream sent are not the ones that were asked for: wrong digest, wrong size, trailing data.
+	ErrVerify = errors.New("content does not match its digest")
+	// ErrTooLarge says that a document is longer than its limit.
+	ErrTooLarge = errors.New("document too large")
+	// ErrRangeIgnored says that upstream answered a ranged request with the whole blob.
+	ErrRangeIgnored = errors.New("upstream ignored the range")
+	// ErrRangeNotSatisfiable says that the range asked for starts at or after the end of the blob.
+	ErrRangeNotSatisfiable = errors.New("range not satisfiable")
+	// ErrRefused says that Strata would not go where upstream sent it: a private address, plain http, too many redirects.
+	ErrRefused = errors.New("refused")
+)
+
+// Kind is what went wrong, in the terms a caller acts on. The values are stable and serve as metric labels.
+type Kind string
+
+// The kinds of failure.
+const (
+	// NotFound: no such repository, manifest, tag or blob.
+	NotFound Kind = "not_found"
+	// Unauthorized: credentials are missing or wrong. Several registries answer so for repositories that do not exist.
+	Unauthorized Kind = "unauthorized"
+	// Denied: the credentials do not suffice. GHCR answers so for repositories that do not exist.
+	Denied Kind = "denied"
+	// RateLimited: 429 or TOOMANYREQUESTS. RetryAfter holds upstream's wish, if it uttered one.
+	RateLimited Kind = "rate_limited"
+	// Unavailable: 5xx, connection refused or reset, no such host.
+	Unavailable Kind = "unavailable"
+	// Timeout: no connection, no response header or no further byte of the body in time.
+	Timeout Kind = "timeout"
+	// Invalid: wrong bytes. The error wraps ErrVerify where a digest or a size was missed.
+	Invalid Kind = "invalid"
+	// TooLarge: a document over its limit. The error wraps ErrTooLarge.
+	TooLarge Kind = "too_large"
+	// NotConfigured: the host is not among the configured upstreams, or its configuration cannot be used.
+	NotConfigured Kind = "not_configured"
+	// Protocol: an answer that the protocol or our policy does not allow: an unexpected status, an untrusted certificate, a
+	// refused redirect (the error wraps ErrRefused).
+	Protocol Kind = "protocol"
+)
+
+// Error is a failure to get something from an upstream. Its message is one line and holds neither credentials nor tokens nor URL
+// queries.
+type Error struct {
+	// Host and Repository are the name in its canonical form: "docker.io", "library/alpine".
+	Host       string
+	Repository string
+	// Op is what was tried, as a phrase: "get manifest", "get blob", "get token", …
+	Op   string
+	Kind Kind
+	// Status is the HTTP status, 0 when there was no answer or when its bytes are the problem.
+	Status int
+	// Code is the first error code of upstream's error document ("MANIFEST_UNKNOWN"), if there was one.
+	Code string
+	// RetryAfter is how long upstream asked us to stay away, 0 if it did not say.
+	RetryAfter time.Duration
+	// Err is the cause. It may be nil.
+	Err error
+}
+
+// Error returns what failed, on what, and why, in one line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Op)
+	if e.Host != "" {
+		b.WriteString(" from upstream " + e.Host)
+		if e.Repository != "" {
+			b.WriteString("/" + e.Repository)
+		}
+	}
+	b.WriteString(": " + e.Kind.text())
+	if e.Status != 0 {
+		fmt.Fprintf(&b, " (status %d)", e.Status)
+	}
+	if e.RetryAfter > 0 {
+		fmt.Fprintf(&b, ", retry after %s", e.RetryAfter.Round(time.Second))
+	}
+	if e.Err != nil {
+		b.WriteString(": " + e.Err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Transient reports whether the same request may succeed later without anybody changing anything.
+func (e *Error) Transient() bool {
+	switch e.Kind {
+	case RateLimited, Unavailable, Timeout:
+		return true
+	default:
+		return false
+	}
+}
+
+func (k Kind) text() string {
+	switch k {
+	case NotFound:
+		return "not found"
+	case Unauthorized:
+		return "authentication required, or it does not exist"
+	case Denied:
+		return "access denied, or it does not exist"
+	case RateLimited:
+		return "rate limited"
+	case Invalid:
+		return "invalid content"
+	case TooLarge:
+		return "too large"
+	case NotConfigured:
+		return "not configured"
+	case Protocol:
+		return "unacceptable answer"
+	default:
+		return string(k)
+	}
+}
+
+// fail turns any error of an operation into what callers get: an *Error that names host, repository and operation, or, when the
+// caller's own context ended, an error that wraps the context's.
+func (s *session) fail(ctx context.Context, op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s from upstream %s: %w", op, s.repo, ctx.Err())
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		filled := *e
+		if filled.Op == "" {
+			filled.Op = op
+		}
+		filled.Host, filled.Repository = s.repo.Host, s.repo.Path
+		return &filled
+	}
+	return &Error{Host: s.repo.Host, Repository: s.repo.Path, Op: op, Kind: classify(err), Err: scrub(err)}
+}

@@ -1,0 +1,45 @@
+package upstream_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/upstream"
+)
+
+func ExampleClient() {
+	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v2/org/app/manifests/stable" {
+			http.NotFound(w, r)
+			return
+		}
+		fmt.Fprint(w, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`)
+	}))
+	defer registry.Close()
+
+	client, err := upstream.New(upstream.Options{Hosts: map[string]upstream.Config{"registry.test": {URL: registry.URL}}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+
+	repo := name.Repository{Host: "registry.test", Path: "org/app"}
+	m, err := client.Manifest(context.Background(), repo, "stable")
+	fmt.Println(m.MediaType, m.Digest.Encoded()[:12], err)
+
+	_, err = client.Manifest(context.Background(), repo, "testing")
+	var failure *upstream.Error
+	if errors.As(err, &failure) {
+		fmt.Println(failure.Kind, failure.Transient())
+	}
+	fmt.Println(err)
+	// Output:
+	// application/vnd.oci.image.index.v1+json dff9de109191 <nil>
+	// not_found false
+	// get manifest from upstream registry.test/org/app: not found (status 404)
+}

@@ -1,0 +1,154 @@
+package rechunk
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/rechunk/layer"
+	"github.com/strata-oci/strata/rechunk/pkgdb"
+	"github.com/strata-oci/strata/rechunk/plan"
+	"github.com/strata-oci/strata/rechunk/tree"
+)
+
+// Comparison says what an update from one image to another costs a client.
+type Comparison struct {
+	// UpdateBytes are the compressed bytes of the new image's layers that the old one lacks.
+	UpdateBytes int64 `json:"update_bytes"`
+	// FloorBytes are the changed files in one compressed layer.
+	FloorBytes int64 `json:"floor_bytes"`
+	// Ratio is UpdateBytes / FloorBytes; 0 when nothing changed.
+	Ratio         float64 `json:"ratio"`
+	LayersToFetch int     `json:"layers_to_fetch"`
+	LayersTotal   int     `json:"layers_total"`
+	FilesChanged  int     `json:"files_changed"`
+	FilesRemoved  int     `json:"files_removed"`
+	// Components are in descending order of their update bytes.
+	Components []ComponentBytes `json:"components"`
+}
+
+// ComponentBytes is a component's part of an update.
+type ComponentBytes struct {
+	Component string `json:"component"`
+	Version   string `json:"version,omitempty"`
+	// UpdateBytes are its share of the layers to fetch, by uncompressed size.
+	UpdateBytes int64 `json:"update_bytes"`
+	// ChangedBytes are the uncompressed bytes of its files that are new or changed.
+	ChangedBytes int64 `json:"changed_bytes"`
+	FilesChanged int   `json:"files_changed"`
+}
+
+// Compare works out the cost of an update; the floor is compressed with c.
+func Compare(ctx context.Context, old, next *Inspection, c layer.Compression) (*Comparison, error) {
+	out := &Comparison{LayersTotal: len(next.Layers), Components: []ComponentBytes{}}
+	changed, removed := changes(old.Tree, next.Tree)
+	out.FilesRemoved = len(removed)
+	parts := map[string]*ComponentBytes{}
+	for _, i := range changed {
+		e := &next.Tree.Entries[i]
+		if e.Kind == tree.Dir {
+			continue
+		}
+		out.FilesChanged++
+		p := part(parts, next.Owners, i)
+		p.FilesChanged++
+		p.ChangedBytes += e.Size
+	}
+	out.fetched(old, next, parts)
+	if len(changed)+len(removed) > 0 {
+		blob, err := layer.Write(ctx, io.Discard, next.Tree, &plan.Layer{Name: "floor", Entries: changed, Whiteouts: removed}, next.Contents(), c)
+		if err != nil {
+			return nil, fmt.Errorf("measuring the floor: %w", err)
+		}
+		out.FloorBytes = blob.Size
+		out.Ratio = float64(out.UpdateBytes) / float64(out.FloorBytes)
+	}
+	for _, p := range parts {
+		out.Components = append(out.Components, *p)
+	}
+	slices.SortFunc(out.Components, func(a, b ComponentBytes) int {
+		return cmp.Or(cmp.Compare(b.UpdateBytes, a.UpdateBytes), cmp.Compare(b.ChangedBytes, a.ChangedBytes), cmp.Compare(a.Component, b.Component))
+	})
+	return out, nil
+}
+
+func part(parts map[string]*ComponentBytes, o *pkgdb.Owners, entry int) *ComponentBytes {
+	c := &o.Components[o.Of[entry]]
+	p := parts[c.ID]
+	if p == nil {
+		p = &ComponentBytes{Component: c.ID, Version: c.Version}
+		parts[c.ID] = p
+	}
+	return p
+}
+
+// changes lists the entries of next that old does not have just so, hardlink groups whole, and the topmost paths that went.
+func changes(old, next *tree.Tree) (changed []int, removed []string) {
+	groups := map[string]bool{}
+	differs := make([]bool, len(next.Entries))
+	for i := range next.Entries {
+		e := &next.Entries[i]
+		was := old.Lookup(e.Path)
+		if was == nil || !was.Same(e) || was.Link != e.Link {
+			differs[i] = true
+			if e.Link != "" {
+				groups[e.Link] = true
+			}
+		}
+	}
+	for i := range next.Entries {
+		if differs[i] || groups[next.Entries[i].Link] {
+			changed = append(changed, i)
+		}
+	}
+	for i := range old.Entries {
+		p := old.Entries[i].Path
+		if next.Lookup(p) != nil || len(removed) > 0 && tree.Within(p, removed[len(removed)-1]) {
+			continue
+		}
+		if next.Lookup(tree.Parent(p)) != nil && next.Lookup(tree.Parent(p)).Kind == tree.Dir {
+			removed = append(removed, p)
+		}
+	}
+	return changed, removed
+}
+
+// fetched adds up the layers that a client on old must fetch, and shares them out among the components.
+func (out *Comparison) fetched(old, next *Inspection, parts map[string]*ComponentBytes) {
+	have := map[digest.Digest]bool{}
+	for _, l := range old.Image.Manifest.Layers {
+		have[l.Digest] = true
+	}
+	for i, l := range next.Image.Manifest.Layers {
+		if have[l.Digest] {
+			continue
+		}
+		have[l.Digest] = true
+		out.LayersToFetch++
+		out.UpdateBytes += l.Size
+		entries := next.Layers[i].Entries
+		var bytes int64
+		for j := range entries {
+			bytes += weight(&entries[j])
+		}
+		for j := range entries {
+			e := &entries[j]
+			if k, ok := next.Tree.Find(e.Path); ok && e.Kind != tree.Dir && bytes > 0 {
+				part(parts, next.Owners, k).UpdateBytes += int64(float64(l.Size) * float64(weight(e)) / float64(bytes))
+			}
+		}
+	}
+}
+
+// weight is the number of bytes that an entry takes in a tar stream.
+func weight(e *tree.Entry) int64 {
+	const block = 512
+	if e.Kind == tree.Dir || e.Link != "" && e.Link != e.Path {
+		return block
+	}
+	return block + (e.Size+block-1)/block*block
+}

@@ -1,0 +1,188 @@
+// Package rechunk makes a served image of a source image: same filesystem, layers by content, the next update as small as it
+// can be. It knows no HTTP and no registry; where bytes come from and go to are interfaces of this file.
+//
+// One run reads each source layer once as a stream, flattens the layers to a tree (package tree), asks who owns what
+// (pkgdb), decides the layout against the images served before (plan), writes the new layers (layer), reads them back and
+// compares the result with the tree. Only an image that is the same filesystem is published.
+package rechunk
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"runtime"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/rechunk/image"
+	"github.com/strata-oci/strata/rechunk/layer"
+	"github.com/strata-oci/strata/rechunk/tree"
+)
+
+// Source gives the blobs of a source image. It is safe for concurrent use.
+type Source interface {
+	// Blob opens a blob of the image's manifest from its first byte. A read that reaches io.EOF has verified size and
+	// digest; wrong bytes are an error instead. The caller closes it.
+	Blob(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error)
+}
+
+// Store keeps blobs by digest. It is safe for concurrent use.
+type Store interface {
+	// Open opens a stored blob; one that is missing is an error that wraps ErrNotFound.
+	Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error)
+	// Has reports whether a blob is stored.
+	Has(ctx context.Context, d digest.Digest) (bool, error)
+	// Create begins a blob.
+	Create(ctx context.Context) (BlobWriter, error)
+}
+
+// BlobWriter writes one blob.
+type BlobWriter interface {
+	io.Writer
+	// Commit publishes what was written, atomically, if it has the given digest and size. To commit a blob that is
+	// stored already is no error.
+	Commit(ctx context.Context, d digest.Digest, size int64) error
+	// Cancel drops what was written; after Commit it does nothing.
+	Cancel(ctx context.Context) error
+}
+
+// Records keep small documents by kind and key. Writing replaces a record atomically. They are safe for concurrent use.
+type Records interface {
+	// GetRecord returns a record; one that is missing is an error that wraps ErrNotFound.
+	GetRecord(ctx context.Context, kind, key string) ([]byte, error)
+	PutRecord(ctx context.Context, kind, key string, b []byte) error
+}
+
+var (
+	// ErrNotFound is what implementations of Store and Records wrap for what they do not have.
+	ErrNotFound = errors.New("not found")
+	// ErrPassThrough marks an image that is served as it is, by its nature and not by a failure.
+	ErrPassThrough = image.ErrPassThrough
+	// ErrNotSame marks a result that is not the source's filesystem. Nothing was published; it is a bug in this program
+	// or in its storage.
+	ErrNotSame = errors.New("rechunked image is not the same filesystem")
+)
+
+// Config is what an Engine needs.
+type Config struct {
+	Store   Store
+	Records Records
+	// WorkDir holds temporary files, as large as the uncompressed image.
+	WorkDir string
+	// Parallel bounds the layers that are read or written at once; default GOMAXPROCS.
+	Parallel int
+	// Limits bound source images.
+	Limits tree.Limits
+	Logger *slog.Logger
+}
+
+// Engine rechunks images. It is safe for concurrent use; images of one lineage are worked on one after another.
+type Engine struct {
+	cfg   Config
+	mu    sync.Mutex
+	locks map[string]*lineageLock
+}
+
+// New makes an engine.
+func New(cfg Config) *Engine {
+	if cfg.Parallel <= 0 {
+		cfg.Parallel = runtime.GOMAXPROCS(0)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	cfg.Limits = cfg.Limits.OrDefault()
+	return &Engine{cfg: cfg, locks: map[string]*lineageLock{}}
+}
+
+// Options are the rules of a repository that change what is made.
+type Options struct {
+	// Always rechunks images that are not labelled as bootable, too.
+	Always bool
+	// MaxLayers and MaxStale (0 to 1) bound the layout.
+	MaxLayers   int
+	MaxStale    float64
+	Compression layer.Compression
+	// ExactTime keeps all modification times as the source has them (mtime: preserve).
+	ExactTime bool
+	// Platforms are those that are rechunked ("linux/amd64"); none stands for all.
+	Platforms []string
+	// Versions is the number of images that a lineage remembers.
+	Versions int
+}
+
+// Request asks for one image.
+type Request struct {
+	// Lineage names the images that this one is planned against: a repository or a family of them.
+	Lineage string
+	// Digest and Manifest are the source's platform manifest. The caller has verified them.
+	Digest   digest.Digest
+	Manifest []byte
+	Source   Source
+	Options  Options
+	// Progress is told how the work goes on; may be nil. It is called from several goroutines.
+	Progress func(Progress)
+}
+
+// Progress is a point in a run.
+type Progress struct {
+	// Phase is "fetch", "plan", "write" or "verify".
+	Phase string
+	// Done and Total are bytes of that phase; Total is 0 when unknown.
+	Done, Total int64
+}
+
+// Result describes a served image.
+type Result struct {
+	SourceDigest digest.Digest `json:"source_digest"`
+	Digest       digest.Digest `json:"digest"`
+	MediaType    string        `json:"media_type"`
+	Size         int64         `json:"manifest_size"`
+	Platform     string        `json:"platform"`
+	LayersTotal  int           `json:"layers_total"`
+	LayersKept   int           `json:"layers_kept"`
+	LayersNew    int           `json:"layers_new"`
+	// NewBytes and TotalBytes are compressed; StaleBytes is an estimate.
+	NewBytes   int64 `json:"new_bytes"`
+	TotalBytes int64 `json:"total_bytes"`
+	StaleBytes int64 `json:"stale_bytes"`
+	// SourceBytes are the source's layers, SourceNewBytes those that the image before in the lineage did not have.
+	SourceBytes    int64   `json:"source_bytes"`
+	SourceNewBytes int64   `json:"source_new_bytes"`
+	Seconds        float64 `json:"seconds"`
+}
+
+// lineageLock serialises the images of a lineage; users counts who holds or awaits it.
+type lineageLock struct {
+	ch    chan struct{}
+	users int
+}
+
+// lock waits for a lineage.
+func (e *Engine) lock(ctx context.Context, key string) (unlock func(), err error) {
+	e.mu.Lock()
+	l := e.locks[key]
+	if l == nil {
+		l = &lineageLock{ch: make(chan struct{}, 1)}
+		e.locks[key] = l
+	}
+	l.users++
+	e.mu.Unlock()
+	leave := func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if l.users--; l.users == 0 {
+			delete(e.locks, key)
+		}
+	}
+	select {
+	case l.ch <- struct{}{}:
+		return func() { <-l.ch; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, context.Cause(ctx)
+	}
+}

@@ -1,0 +1,145 @@
+// Package image reads the manifest and config of a source image and writes those of a served one (OCI image specification 1.1,
+// Docker image manifest version 2 schema 2).
+package image
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// MaxDocument bounds manifests and configs, in bytes, as registries do.
+const MaxDocument = 4 << 20
+
+// MaxLayers bounds the layers of a source image.
+const MaxLayers = 1024
+
+var (
+	// ErrInvalid marks a document that breaks the specification.
+	ErrInvalid = errors.New("invalid image")
+	// ErrPassThrough marks an image that must reach clients untouched: it is served as the upstream published it.
+	ErrPassThrough = errors.New("image is passed through")
+)
+
+// Media types of Docker's schema 2, which registries still hold.
+const (
+	DockerManifest     = "application/vnd.docker.distribution.manifest.v2+json"
+	DockerManifestList = "application/vnd.docker.distribution.manifest.list.v2+json"
+	dockerConfig       = "application/vnd.docker.container.image.v1+json"
+	dockerLayer        = "application/vnd.docker.image.rootfs.diff.tar"
+)
+
+// IsIndex reports whether a media type is that of an image index or manifest list.
+func IsIndex(mediaType string) bool {
+	return mediaType == ocispec.MediaTypeImageIndex || mediaType == DockerManifestList
+}
+
+// Source is a source image: its manifest and what is to be known of its config.
+type Source struct {
+	Digest   digest.Digest
+	Manifest ocispec.Manifest
+	// RawConfig is the config's document; Config is what it says.
+	RawConfig []byte
+	Config    ocispec.Image
+}
+
+// ParseManifest checks a platform manifest. One that holds no tar layers, or layers that are not the registry's own, gives an
+// error that wraps ErrPassThrough.
+func ParseManifest(raw []byte) (*ocispec.Manifest, error) {
+	if len(raw) > MaxDocument {
+		return nil, fmt.Errorf("%w: manifest of %d bytes, at most %d", ErrInvalid, len(raw), MaxDocument)
+	}
+	var m ocispec.Manifest
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, fmt.Errorf("%w: manifest: %w", ErrInvalid, err)
+	}
+	if m.SchemaVersion != 2 {
+		return nil, fmt.Errorf("%w: manifest of schema version %d", ErrPassThrough, m.SchemaVersion)
+	}
+	if m.ArtifactType != "" && m.Config.MediaType != ocispec.MediaTypeImageConfig {
+		return nil, fmt.Errorf("%w: artifact of type %q", ErrPassThrough, m.ArtifactType)
+	}
+	if m.Config.MediaType != ocispec.MediaTypeImageConfig && m.Config.MediaType != dockerConfig {
+		return nil, fmt.Errorf("%w: config of type %q", ErrPassThrough, m.Config.MediaType)
+	}
+	if err := checkDescriptor("config", m.Config); err != nil {
+		return nil, err
+	}
+	if len(m.Layers) == 0 {
+		return nil, fmt.Errorf("%w: no layers", ErrPassThrough)
+	}
+	if len(m.Layers) > MaxLayers {
+		return nil, fmt.Errorf("%w: %d layers, at most %d", ErrInvalid, len(m.Layers), MaxLayers)
+	}
+	for _, l := range m.Layers {
+		if err := checkLayer(l); err != nil {
+			return nil, err
+		}
+	}
+	return &m, nil
+}
+
+func checkLayer(l ocispec.Descriptor) error {
+	if len(l.URLs) > 0 || strings.Contains(l.MediaType, "nondistributable") || strings.Contains(l.MediaType, ".foreign.") {
+		return fmt.Errorf("%w: foreign layer %s", ErrPassThrough, l.Digest)
+	}
+	base, _, _ := strings.Cut(l.MediaType, "+")
+	switch strings.TrimSuffix(base, ".gzip") {
+	case ocispec.MediaTypeImageLayer, dockerLayer:
+		return checkDescriptor("layer", l)
+	}
+	return fmt.Errorf("%w: layer of type %q", ErrPassThrough, l.MediaType)
+}
+
+func checkDescriptor(what string, d ocispec.Descriptor) error {
+	if err := d.Digest.Validate(); err != nil {
+		return fmt.Errorf("%w: %s digest %q: %w", ErrInvalid, what, d.Digest, err)
+	}
+	if d.Size < 0 {
+		return fmt.Errorf("%w: %s %s of %d bytes", ErrInvalid, what, d.Digest, d.Size)
+	}
+	return nil
+}
+
+// ParseConfig checks a config against its manifest.
+func ParseConfig(m *ocispec.Manifest, raw []byte) (*ocispec.Image, error) {
+	if len(raw) > MaxDocument {
+		return nil, fmt.Errorf("%w: config of %d bytes, at most %d", ErrInvalid, len(raw), MaxDocument)
+	}
+	var c ocispec.Image
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return nil, fmt.Errorf("%w: config: %w", ErrInvalid, err)
+	}
+	if n := len(c.RootFS.DiffIDs); n != len(m.Layers) {
+		return nil, fmt.Errorf("%w: %d diff_ids for %d layers", ErrInvalid, n, len(m.Layers))
+	}
+	return &c, nil
+}
+
+// labels that make an image bootable, and those that name its ostree encapsulation.
+const (
+	labelBootc       = "containers.bootc"
+	labelBootable    = "ostree.bootable"
+	labelCommit      = "ostree.commit"
+	labelFinalDiffID = "ostree.final-diffid"
+)
+
+// Bootable reports whether an image's labels say that it is a bootable container.
+func Bootable(c *ocispec.Image) bool {
+	for _, l := range []string{labelBootc, labelBootable} {
+		if v, ok := c.Config.Labels[l]; ok && v != "" && v != "0" && !strings.EqualFold(v, "false") {
+			return true
+		}
+	}
+	return false
+}
+
+// PlatformString is "os/architecture" or "os/architecture/variant".
+func PlatformString(p ocispec.Platform) string {
+	return strings.Join(slices.DeleteFunc([]string{p.OS, p.Architecture, p.Variant}, func(s string) bool { return s == "" }), "/")
+}

@@ -1,0 +1,122 @@
+package image
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// maxChildren bounds the manifests of an index.
+const maxChildren = 1024
+
+// Index is an image index or manifest list, with everything in it that this program does not know.
+type Index struct {
+	doc      map[string]json.RawMessage
+	children []json.RawMessage
+	parsed   []ocispec.Descriptor
+}
+
+// ParseIndex reads an index.
+func ParseIndex(raw []byte) (*Index, error) {
+	if len(raw) > MaxDocument {
+		return nil, fmt.Errorf("%w: index of %d bytes, at most %d", ErrInvalid, len(raw), MaxDocument)
+	}
+	x := &Index{doc: map[string]json.RawMessage{}}
+	if err := json.Unmarshal(raw, &x.doc); err != nil {
+		return nil, fmt.Errorf("%w: index: %w", ErrInvalid, err)
+	}
+	if err := json.Unmarshal(x.doc["manifests"], &x.children); err != nil {
+		return nil, fmt.Errorf("%w: index manifests: %w", ErrInvalid, err)
+	}
+	if len(x.children) > maxChildren {
+		return nil, fmt.Errorf("%w: index of %d manifests, at most %d", ErrInvalid, len(x.children), maxChildren)
+	}
+	for _, c := range x.children {
+		var d ocispec.Descriptor
+		if err := json.Unmarshal(c, &d); err != nil {
+			return nil, fmt.Errorf("%w: index manifest: %w", ErrInvalid, err)
+		}
+		if err := checkDescriptor("manifest", d); err != nil {
+			return nil, err
+		}
+		x.parsed = append(x.parsed, d)
+	}
+	return x, nil
+}
+
+// Child is a platform image of an index.
+type Child struct {
+	Digest    digest.Digest
+	MediaType string
+	Platform  string
+}
+
+// Images lists the images for the given platforms ("linux/amd64"), in the order of the index; without platforms, all images. What is
+// no image, such as a build attestation or a nested index, is left out.
+func (x *Index) Images(platforms []string) []Child {
+	var out []Child
+	for _, d := range x.parsed {
+		if d.MediaType != ocispec.MediaTypeImageManifest && d.MediaType != DockerManifest || d.ArtifactType != "" {
+			continue
+		}
+		if _, attestation := d.Annotations["vnd.docker.reference.type"]; attestation || d.Platform == nil || d.Platform.OS == "unknown" {
+			continue
+		}
+		p := PlatformString(*d.Platform)
+		if MatchPlatform(platforms, *d.Platform) && !slices.ContainsFunc(out, func(c Child) bool { return c.Digest == d.Digest }) {
+			out = append(out, Child{d.Digest, d.MediaType, p})
+		}
+	}
+	return out
+}
+
+// MatchPlatform reports whether one of the patterns ("os/architecture" or "os/architecture/variant") names a platform; one
+// without a variant names all of them. No patterns name every platform.
+func MatchPlatform(patterns []string, p ocispec.Platform) bool {
+	if len(patterns) == 0 {
+		return true
+	}
+	return slices.Contains(patterns, PlatformString(p)) || slices.Contains(patterns, p.OS+"/"+p.Architecture)
+}
+
+// Replace returns the index with other manifests in the place of some of its own, by digest. Order and all other fields stay.
+// Since the replacements are OCI manifests, the result is an OCI index.
+func (x *Index) Replace(with map[digest.Digest]Document) (Document, error) {
+	children := slices.Clone(x.children)
+	for i, d := range x.parsed {
+		doc, ok := with[d.Digest]
+		if !ok {
+			continue
+		}
+		child := map[string]json.RawMessage{}
+		if err := json.Unmarshal(x.children[i], &child); err != nil {
+			return Document{}, fmt.Errorf("%w: index manifest: %w", ErrInvalid, err)
+		}
+		for name, v := range map[string]any{"mediaType": doc.MediaType, "digest": doc.Digest, "size": len(doc.Bytes)} {
+			if err := setField(child, name, v); err != nil {
+				return Document{}, err
+			}
+		}
+		// A copy of the old manifest inside the descriptor would contradict the digest.
+		delete(child, "data")
+		b, err := json.Marshal(child)
+		if err != nil {
+			return Document{}, err
+		}
+		children[i] = b
+	}
+	doc := map[string]json.RawMessage{}
+	for k, v := range x.doc {
+		doc[k] = v
+	}
+	if err := setField(doc, "manifests", children); err != nil {
+		return Document{}, err
+	}
+	if err := setField(doc, "mediaType", ocispec.MediaTypeImageIndex); err != nil {
+		return Document{}, err
+	}
+	return document(ocispec.MediaTypeImageIndex, doc)
+}

@@ -1,0 +1,33 @@
+package layer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/rechunk/tree"
+)
+
+// ErrMismatch marks a blob that does not hold the bytes it was written with.
+var ErrMismatch = errors.New("layer does not read back as written")
+
+// Read reads a blob to its end and returns what it holds. The blob's digest, size and diff_id are compared with want; a difference
+// wraps ErrMismatch.
+func Read(ctx context.Context, r io.Reader, want Blob, lim tree.Limits) (*tree.Index, error) {
+	got := newTally(io.Discard)
+	s, err := tree.Scan(ctx, io.TeeReader(r, got), tree.ScanOptions{DiffID: true, Limits: lim})
+	if err != nil {
+		return nil, fmt.Errorf("reading layer %s: %w", want.Digest, err)
+	}
+	diffID := digest.NewDigestFromEncoded(digest.SHA256, s.DiffID.String())
+	switch {
+	case got.digest() != want.Digest || got.n != want.Size:
+		return nil, fmt.Errorf("%w: %d bytes %s, want %d bytes %s", ErrMismatch, got.n, got.digest(), want.Size, want.Digest)
+	case diffID != want.DiffID:
+		return nil, fmt.Errorf("%w: diff_id %s, want %s", ErrMismatch, diffID, want.DiffID)
+	}
+	return s.Index, nil
+}

@@ -1,0 +1,115 @@
+package dpkg
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
+	"github.com/strata-oci/strata/rechunk/pkgdb/rootfs"
+)
+
+const (
+	// maxChangelog is the longest changelog file that is opened, in bytes.
+	maxChangelog = 16 << 20
+	// maxChangelogText is how much of a changelog is read at most, in bytes after decompression; the newest entries come first.
+	maxChangelogText = 4 << 20
+	// maxAllText is how much of all changelogs is read. A desktop has some 200 MB.
+	maxAllText = 1 << 30
+	// maxChangelogLine is the longest line; what follows a longer one is not read.
+	maxChangelogLine = 64 << 10
+)
+
+// changelogs finds the changelogs of source packages, each once: its binary packages ship the same.
+type changelogs struct {
+	view *rootfs.View
+	done map[string]bool
+	left int64 // bytes of text that may still be read
+}
+
+func newChangelogs(v *rootfs.View) *changelogs {
+	return &changelogs{view: v, done: map[string]bool{}, left: maxAllText}
+}
+
+// times returns the times in the changelog that the package ships; nil when it has none or another package of its source had
+// one.
+func (l *changelogs) times(source string, c *control) ([]int64, error) {
+	if l.done[source] {
+		return nil, nil
+	}
+	var times []int64
+	dir := "usr/share/doc/" + c.name + "/"
+	// A rebuild without a change in the source has an entry of its own, in a file beside the source's.
+	for _, name := range []string{"changelog.Debian." + c.arch + ".gz", "changelog.Debian.gz", "changelog.gz"} {
+		b, err := l.view.ReadFile(dir+name, maxChangelog)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, rootfs.ErrTooLarge) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("changelog of %s: %w", c.name, err)
+		}
+		times = append(times, l.unpack(b)...)
+		if name == "changelog.Debian.gz" {
+			break // changelog.gz is upstream's then
+		}
+	}
+	if times = installed.Newest(times); len(times) > 0 {
+		l.done[source] = true
+	}
+	return times, nil
+}
+
+// unpack returns the times of a compressed changelog as far as it can be read.
+func (l *changelogs) unpack(b []byte) []int64 {
+	r, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil
+	}
+	defer r.Close()
+	text := &io.LimitedReader{R: r, N: min(maxChangelogText, l.left)}
+	l.left -= text.N
+	times := parseChangelog(text)
+	l.left += text.N
+	return times
+}
+
+// parseChangelog returns the times of the trailer lines, " -- Name <address>  Mon, 02 Jan 2006 15:04:05 +0000", in order, at
+// most installed.MaxChanges, up to the first thing that cannot be read.
+func parseChangelog(r io.Reader) []int64 {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 0, 4<<10), maxChangelogLine)
+	var times []int64
+	for len(times) < installed.MaxChanges && lines.Scan() {
+		if !bytes.HasPrefix(lines.Bytes(), []byte(" -- ")) {
+			continue
+		}
+		if t, ok := trailerTime(lines.Text()); ok {
+			times = append(times, t)
+		}
+	}
+	return times
+}
+
+// trailerTime parses the date of a trailer line; it follows the address and two spaces.
+func trailerTime(line string) (int64, bool) {
+	at := strings.LastIndex(line, ">")
+	if at < 0 {
+		return 0, false
+	}
+	date := strings.TrimSpace(line[at+1:])
+	if i := strings.IndexByte(date, '('); i >= 0 {
+		date = strings.TrimSpace(date[:i]) // a comment that names the zone
+	}
+	t, err := time.Parse("Mon, _2 Jan 2006 15:04:05 -0700", date)
+	if err != nil {
+		return 0, false
+	}
+	return t.Unix(), true
+}

@@ -1,0 +1,58 @@
+package dpkg
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
+)
+
+func FuzzControl(f *testing.F) {
+	f.Add([]byte("Package: a\nStatus: install ok installed\nSource: b (1)\n more\n\nPackage: c\n"))
+	f.Add([]byte(":\n : \n\n\nPackage:"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_ = parseControl(bytes.NewReader(b), func(c *control) error {
+			if c.check() != nil {
+				return nil
+			}
+			if name, version := c.sourcePackage(); strings.Contains(name, "/") || len(version) > installed.MaxName {
+				t.Errorf("source %q version %q", name, version)
+			}
+			return nil
+		})
+	})
+}
+
+func FuzzList(f *testing.F) {
+	f.Add("/.\n/usr\n/usr/bin\n/usr/bin/x\n")
+	f.Add("/a\n/a\n/ab\n\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, file := range append(parseList(text, nil), parseSums(text, nil)...) {
+			if file.Path == "" || len(file.Path) > installed.MaxPath || strings.Contains(file.Path, "\n") {
+				t.Errorf("path %q", file.Path)
+			}
+		}
+	})
+}
+
+func FuzzDiversions(f *testing.F) {
+	f.Add([]byte("/a\n/b\np\n"), "/a")
+	f.Add([]byte("\n\n\n"), "")
+	f.Fuzz(func(t *testing.T, text []byte, path string) {
+		d, err := parseDiversions(text)
+		if got := d.path(path, "p"); err == nil && len(got) > max(len(path), installed.MaxPath) {
+			t.Errorf("diverted to %d bytes", len(got))
+		}
+	})
+}
+
+func FuzzChangelog(f *testing.F) {
+	f.Add([]byte(" -- A <a@b>  Mon, 02 Jan 2006 15:04:05 +0000\n"))
+	f.Add([]byte(" -- >"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if n := len(parseChangelog(bytes.NewReader(text))); n > installed.MaxChanges {
+			t.Errorf("%d times", n)
+		}
+	})
+}

@@ -1,0 +1,54 @@
+package pkgdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/strata-oci/strata/rechunk/pkgdb/alpm"
+	"github.com/strata-oci/strata/rechunk/pkgdb/apk"
+	"github.com/strata-oci/strata/rechunk/pkgdb/dpkg"
+	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
+	"github.com/strata-oci/strata/rechunk/pkgdb/rootfs"
+	"github.com/strata-oci/strata/rechunk/pkgdb/rpmdb"
+	"github.com/strata-oci/strata/rechunk/tree"
+)
+
+// Read assigns every entry of t to a component; equal trees give equal results. contents gives the bytes of the databases and
+// changelogs, work is an existing directory for temporary files, which are gone when Read returns.
+//
+// The error is that of ctx, of contents or of work. A damaged database is no error: it becomes a warning, and what it said
+// before the damage counts.
+func Read(ctx context.Context, t *tree.Tree, contents tree.Contents, work string) (*Owners, error) {
+	view := rootfs.New(t, contents)
+	parts := newTable()
+	c := newClaims(t, view, parts)
+	for _, db := range []struct {
+		name string
+		read func() error
+	}{
+		{"rpm", func() error { return rpmdb.Read(ctx, view, work, c) }},
+		{"dpkg", func() error { return dpkg.Read(ctx, view, c) }},
+		{"apk", func() error { return apk.Read(ctx, view, c) }},
+		{"alpm", func() error { return alpm.Read(ctx, view, c) }},
+	} {
+		c.ecosystem = db.name
+		err := db.read()
+		if cause := ctx.Err(); cause != nil {
+			return nil, fmt.Errorf("read %s database: %w", db.name, cause)
+		}
+		switch {
+		case errors.Is(err, installed.ErrDamaged), errors.Is(err, rootfs.ErrTooLarge):
+			c.Warn(fmt.Sprintf("%s: %v", db.name, err))
+		case err != nil:
+			return nil, fmt.Errorf("read %s database: %w", db.name, err)
+		}
+	}
+	of, err := (&assigner{tree: t, parts: parts, claims: c}).assign(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o := &Owners{Warnings: c.warnings}
+	o.Components, o.Of = parts.finish(of)
+	return o, nil
+}

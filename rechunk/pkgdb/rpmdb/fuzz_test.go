@@ -1,0 +1,68 @@
+package rpmdb
+
+import (
+	"encoding/binary"
+	"errors"
+	"testing"
+
+	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
+	"github.com/strata-oci/strata/rechunk/pkgdb/internal/rpmtest"
+)
+
+func FuzzHeader(f *testing.F) {
+	f.Add(someHeader("a"))
+	f.Add(buildHeader(field{tagName, "a"}, field{tagOldFileNames, []string{"/a"}}, field{tagFileDigestAlgo, []uint32{8}},
+		field{tagFileDigests, []string{""}}))
+	f.Add([]byte{0, 0, 0, 1, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, blob []byte) {
+		var p installed.Package
+		ok, err := decodePackage(blob, &p)
+		if err != nil {
+			if !errors.Is(err, installed.ErrDamaged) {
+				t.Errorf("error of another kind: %v", err)
+			}
+			return
+		}
+		if !ok {
+			return
+		}
+		if p.Name == "" || p.Source == "" || max(len(p.Name), len(p.Source), len(p.Version)) > installed.MaxName {
+			t.Errorf("package %q of source %q, version %q", p.Name, p.Source, p.Version)
+		}
+		if len(p.Files) > len(blob) || len(p.Changes) > installed.MaxChanges {
+			t.Errorf("%d files, %d changes from %d bytes", len(p.Files), len(p.Changes), len(blob))
+		}
+	})
+}
+
+func FuzzNDB(f *testing.F) {
+	f.Add(rpmtest.NDB(someHeader("a"), someHeader("b")))
+	f.Add(rpmtest.NDB())
+	f.Fuzz(func(t *testing.T, db []byte) {
+		blobs, err := ndbBlobs(db)
+		checkBlobs(t, db, blobs, err)
+	})
+}
+
+func FuzzBDB(f *testing.F) {
+	f.Add(rpmtest.BDB(binary.LittleEndian, 512, someHeader("a"), []byte("short but no counter")))
+	f.Add(rpmtest.BDB(binary.BigEndian, 512, someHeader("a")))
+	f.Fuzz(func(t *testing.T, db []byte) {
+		blobs, err := bdbBlobs(db)
+		checkBlobs(t, db, blobs, err)
+	})
+}
+
+// checkBlobs checks what holds for every database: errors are damage, and no more comes out than went in.
+func checkBlobs(t *testing.T, db []byte, blobs [][]byte, err error) {
+	if err != nil && !errors.Is(err, installed.ErrDamaged) {
+		t.Errorf("error of another kind: %v", err)
+	}
+	total := 0
+	for _, b := range blobs {
+		total += len(b)
+	}
+	if total > len(db) {
+		t.Errorf("%d bytes of packages in a database of %d", total, len(db))
+	}
+}

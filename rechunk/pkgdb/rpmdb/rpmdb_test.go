@@ -1,0 +1,113 @@
+package rpmdb_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
+	"github.com/strata-oci/strata/rechunk/pkgdb/internal/treetest"
+	"github.com/strata-oci/strata/rechunk/pkgdb/rootfs"
+	"github.com/strata-oci/strata/rechunk/pkgdb/rpmdb"
+	"github.com/strata-oci/strata/rechunk/tree"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// realDatabase returns a database of the go-rpmdb module.
+func realDatabase(t *testing.T, name string) []byte {
+	t.Helper()
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/anchore/go-rpmdb").Output()
+	if err != nil {
+		t.Skipf("the module that holds real databases is not here: %v", err)
+	}
+	b, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(dir)), "pkg", "testdata", name))
+	if err != nil {
+		t.Skip(err)
+	}
+	return b
+}
+
+func TestReadPrefersTheNewestFormat(t *testing.T) {
+	t.Parallel()
+	sqlite, old := realDatabase(t, "fedora35/rpmdb.sqlite"), realDatabase(t, "libuuid/Packages")
+	tr, c := treetest.New(treetest.Files{
+		"var/lib/rpm/Packages": old, "var/lib/rpm/rpmdb.sqlite": "damaged", "usr/share/rpm/rpmdb.sqlite": sqlite,
+	})
+	s := &treetest.Sink{}
+	work := t.TempDir()
+	if err := rpmdb.Read(t.Context(), rootfs.New(tr, c), work, s); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Packages) < 100 || len(s.Warnings) > 0 {
+		t.Errorf("%d packages, warnings %q", len(s.Packages), s.Warnings)
+	}
+	if left, err := os.ReadDir(work); err != nil || len(left) > 0 {
+		t.Errorf("left in the working directory: %v, %v", left, err)
+	}
+}
+
+func TestReadFallsBack(t *testing.T) {
+	t.Parallel()
+	old := realDatabase(t, "libuuid/Packages")
+	sqlite := realDatabase(t, "fedora35/rpmdb.sqlite")
+	tr, c := treetest.New(treetest.Files{
+		"usr/lib/sysimage/rpm": treetest.Link("../../share/rpm"), "usr/share/rpm/rpmdb.sqlite": sqlite[:4096],
+		"var/lib/rpm/Packages": old, "var/lib/rpm/Packages.db": "",
+	})
+	s := &treetest.Sink{}
+	if err := rpmdb.Read(t.Context(), rootfs.New(tr, c), t.TempDir(), s); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Packages) != 1 {
+		t.Errorf("%d packages, want the one of the old database", len(s.Packages))
+	}
+}
+
+func TestReadErrors(t *testing.T) {
+	t.Parallel()
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	sqlite := realDatabase(t, "fedora35/rpmdb.sqlite")
+	full := errors.New("full")
+	for name, tc := range map[string]struct {
+		ctx   context.Context
+		files treetest.Files
+		gone  bool
+		work  string
+		sink  treetest.Sink
+		want  error
+	}{
+		"none":          {files: treetest.Files{"var/lib/rpm": treetest.Dir{}}},
+		"garbage":       {files: treetest.Files{"var/lib/rpm/rpmdb.sqlite": strings.Repeat("garbage", 999)}, want: installed.ErrDamaged},
+		"too large":     {files: treetest.Files{"var/lib/rpm/Packages": treetest.Sized(1 << 40)}, want: rootfs.ErrTooLarge},
+		"contents gone": {files: treetest.Files{"var/lib/rpm/rpmdb.sqlite": sqlite}, gone: true, want: tree.ErrNoContent},
+		"no work":       {files: treetest.Files{"var/lib/rpm/rpmdb.sqlite": sqlite}, work: "/nonexistent", want: os.ErrNotExist},
+		"canceled":      {ctx: canceled, files: treetest.Files{"var/lib/rpm/rpmdb.sqlite": sqlite}, want: context.Canceled},
+		"sink":          {files: treetest.Files{"var/lib/rpm/rpmdb.sqlite": sqlite}, sink: treetest.Sink{Err: full}, want: full},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tr, c := treetest.New(tc.files)
+			if tc.gone {
+				c = nil
+			}
+			ctx, work := tc.ctx, tc.work
+			if ctx == nil {
+				ctx = t.Context()
+			}
+			if work == "" {
+				work = t.TempDir()
+			}
+			if err := rpmdb.Read(ctx, rootfs.New(tr, c), work, &tc.sink); !errors.Is(err, tc.want) || (err != nil) != (tc.want != nil) {
+				t.Errorf("Read: %v, want %v", err, tc.want)
+			}
+		})
+	}
+}

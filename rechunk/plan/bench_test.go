@@ -1,0 +1,68 @@
+package plan
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/strata-oci/strata/rechunk/pkgdb"
+	"github.com/strata-oci/strata/rechunk/tree"
+)
+
+// bigTree has the given numbers of entries and components; generation changes the content of every seventh component's
+// programs and of a tenth of its data.
+func bigTree(entries, components, generation int) (*tree.Tree, *pkgdb.Owners) {
+	var all []tree.Entry
+	for i := range entries {
+		c := i % components
+		g := 0
+		if c%7 == generation%7 && (i/components%2 == 0 || i%10 == generation%10) {
+			g = generation
+		}
+		kind := "so"
+		if i/components%2 == 1 {
+			kind = "dat"
+		}
+		p := fmt.Sprintf("usr/%04d/d%d/f%06d.%s", c, i/components/10, i, kind)
+		all = append(all, sized(p, fmt.Sprint(i, g), int64(i%97)<<10))
+	}
+	t := build(all...)
+	o := &pkgdb.Owners{Of: make([]int32, len(t.Entries))}
+	for c := range components {
+		o.Components = append(o.Components, pkgdb.Component{ID: fmt.Sprintf("rpm/%04d", c), Kind: pkgdb.Package})
+	}
+	for i, e := range t.Entries {
+		var c int32
+		if n, err := fmt.Sscanf(e.Path, "usr/%04d", &c); n == 1 && err == nil {
+			o.Of[i] = c
+		}
+	}
+	return t, o
+}
+
+func BenchmarkMake(b *testing.B) {
+	limits := Limits{MaxLayers: 64, MaxStale: 0.1}
+	var lineage []Image
+	for g := range 8 {
+		t, o := bigTree(100_000, 2000, g)
+		in := Input{Tree: t, Owners: o, Lineage: lineage, Limits: limits}
+		l, err := Make(in)
+		if err != nil {
+			b.Fatal(err)
+		}
+		lineage = append([]Image{served(b, in, l)}, lineage...)
+	}
+	t, o := bigTree(100_000, 2000, 8)
+	b.Run("first", func(b *testing.B) { benchmark(b, Input{Tree: t, Owners: o, Limits: limits}) })
+	b.Run("next", func(b *testing.B) { benchmark(b, Input{Tree: t, Owners: o, Limits: limits, Lineage: lineage}) })
+}
+
+func benchmark(b *testing.B, in Input) {
+	b.ReportAllocs()
+	for b.Loop() {
+		l, err := Make(in)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(len(l.Layers)), "layers")
+	}
+}

@@ -1,0 +1,122 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+)
+
+// compact drops layers of a stack until what stays is within the limits on stale bytes and layers, and returns how to pack
+// what is missing then; nil when nothing is.
+func (p *planner) compact(s *stack) *packing {
+	for len(s.layers) > 0 {
+		p.reclaim(s)
+		ids := s.missing()
+		var packing *packing
+		room := p.budget - len(s.layers)
+		if len(ids) > 0 {
+			packing = newPacking(p.items(ids, p.rates))
+		} else if len(s.leftovers()) == 0 && s.rootShown() && room >= 0 {
+			return nil
+		}
+		victims := p.makeRoom(s, packing, room)
+		if len(victims) == 0 {
+			return packing
+		}
+		for _, l := range victims {
+			s.remove(l)
+		}
+		s.dropDead()
+	}
+	return nil
+}
+
+// remove takes a layer out if it is still there.
+func (s *stack) remove(l *stratum) {
+	for k := range s.layers {
+		if s.layers[k] == l {
+			s.drop(k)
+			return
+		}
+	}
+}
+
+// reclaim drops layers until the stale bytes are within the limit.
+func (p *planner) reclaim(s *stack) {
+	for len(s.layers) > 0 {
+		stale, total := s.stale()
+		if p.bearable(stale, total) {
+			return
+		}
+		s.drop(p.victim(s))
+		s.dropDead()
+	}
+}
+
+// victim returns the layer that gives the most stale bytes for the bytes that must be written again.
+func (p *planner) victim(s *stack) int {
+	best, score := 0, -1.0
+	for k, l := range s.layers {
+		stale := float64(l.stale(s.sums[k].weight))
+		live := float64(l.prior.Size) - stale
+		if v := stale / (live + 4096); v > score {
+			best, score = k, v
+		}
+	}
+	return best
+}
+
+// horizon is for how many versions a coarser packing is taken to cost its waste.
+const horizon = 3.0
+
+// makeRoom returns kept layers to dissolve so that what is missing finds room: the smallest ones, as many as it takes and as
+// many more as cost less to write again now than a coarser packing would cost over the horizon.
+func (p *planner) makeRoom(s *stack, packing *packing, room int) []*stratum {
+	want := 1
+	if packing != nil {
+		want = packing.natural(p.worth())
+	}
+	if want <= room {
+		return nil
+	}
+	order := s.byCost()
+	bestN, bestCost := -1, 0.0
+	rewrite := 0.0
+	for n := 0; n <= len(order) && room+n <= want; n++ {
+		if n > 0 {
+			rewrite += float64(s.liveBytes(order[n-1]))
+		}
+		if room+n < 1 {
+			continue
+		}
+		cost := rewrite
+		if packing != nil {
+			cost += float64(horizon * packing.squeeze(want, room+n))
+		}
+		if bestN < 0 || cost < bestCost {
+			bestN, bestCost = n, cost
+		}
+	}
+	if bestN < 0 {
+		bestN = len(order)
+	}
+	victims := make([]*stratum, bestN)
+	for i := range victims {
+		victims[i] = s.layers[order[i]]
+	}
+	return victims
+}
+
+// liveBytes returns what must be written again when a layer is dropped.
+func (s *stack) liveBytes(k int) int64 {
+	return s.layers[k].prior.Size - s.layers[k].stale(s.sums[k].weight)
+}
+
+// byCost returns the layers in ascending order of what dropping them costs.
+func (s *stack) byCost() []int {
+	order := make([]int, len(s.layers))
+	for k := range order {
+		order[k] = k
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(s.liveBytes(a), s.liveBytes(b)) })
+	return order
+}

@@ -1,0 +1,199 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+)
+
+const (
+	// minLayer is the estimated size below which a layer is not worth a client's request and import, unless it holds what
+	// changes in every version.
+	minLayer = 1 << 20
+	// maxSeeds bounds the groups that are merged pairwise, which takes time with their cube.
+	maxSeeds = 160
+)
+
+// packing is a hierarchy of groups of items: each step merges the two groups that waste least together.
+type packing struct {
+	items []item
+	seeds [][]int // items of each leaf group of the hierarchy
+	steps []merge
+}
+
+// merge puts group b into group a.
+type merge struct {
+	a, b int
+	cost float64 // additional waste
+	must bool    // one of them is too small for a layer
+	last bool    // they are of domains that are kept apart
+}
+
+// cluster is a group while the hierarchy is built.
+type cluster struct {
+	load   load
+	domain domain
+	alone  bool // of any size, as it changes in every version
+	gone   bool
+	best   int // cheapest partner with a higher number
+	key    mergeKey
+}
+
+// mergeKey orders merges: too small groups first, then within a domain, then by additional waste.
+type mergeKey struct {
+	rank int
+	cost float64
+}
+
+func (k mergeKey) less(o mergeKey) bool {
+	return k.rank < o.rank || k.rank == o.rank && k.cost < o.cost
+}
+
+// newPacking builds the hierarchy over items, which are sorted by domain and heat.
+func newPacking(items []item) *packing {
+	p := &packing{items: items, seeds: seed(items)}
+	clusters := make([]cluster, len(p.seeds))
+	for i, s := range p.seeds {
+		c := &clusters[i]
+		c.domain = items[s[0]].domain
+		for _, n := range s {
+			c.load = c.load.plus(items[n].load)
+		}
+		c.alone = c.domain == volatile || c.domain != ordinary && c.load.bytes >= minLayer/4
+	}
+	for i := range clusters {
+		findBest(clusters, i)
+	}
+	for range len(clusters) - 1 {
+		p.steps = append(p.steps, mergeBest(clusters))
+	}
+	return p
+}
+
+// seed joins neighbours among the small items until there are few enough groups.
+func seed(items []item) [][]int {
+	for limit := int64(minLayer / 8); ; limit *= 2 {
+		var groups [][]int
+		var size int64
+		for i := range items {
+			small := items[i].load.bytes < limit
+			fits := len(groups) > 0 && size < limit && small
+			if fits && items[i].domain == items[i-1].domain {
+				groups[len(groups)-1] = append(groups[len(groups)-1], i)
+				size += items[i].load.bytes
+				continue
+			}
+			groups = append(groups, []int{i})
+			size = items[i].load.bytes
+		}
+		if len(groups) <= maxSeeds || limit > 1<<50 {
+			return groups
+		}
+	}
+}
+
+func keyOf(a, b *cluster) mergeKey {
+	k := mergeKey{rank: 1, cost: a.load.plus(b.load).waste() - a.load.waste() - b.load.waste()}
+	switch {
+	case a.domain != b.domain && (a.alone || b.alone):
+		k.rank = 2
+	case !a.alone && a.load.bytes < minLayer, !b.alone && b.load.bytes < minLayer:
+		k.rank = 0
+	case a.domain != b.domain:
+		k.rank = 2
+	}
+	return k
+}
+
+func findBest(clusters []cluster, i int) {
+	c := &clusters[i]
+	c.best = -1
+	for j := i + 1; j < len(clusters); j++ {
+		if clusters[j].gone {
+			continue
+		}
+		if k := keyOf(c, &clusters[j]); c.best < 0 || k.less(c.key) {
+			c.best, c.key = j, k
+		}
+	}
+}
+
+func mergeBest(clusters []cluster) merge {
+	at := -1
+	for i := range clusters {
+		c := &clusters[i]
+		if !c.gone && c.best >= 0 && (at < 0 || c.key.less(clusters[at].key)) {
+			at = i
+		}
+	}
+	a, b := &clusters[at], &clusters[clusters[at].best]
+	step := merge{a: at, b: a.best, cost: a.key.cost, must: a.key.rank == 0, last: a.key.rank == 2}
+	if b.alone && !a.alone {
+		a.domain, a.alone = b.domain, true
+	}
+	a.load = a.load.plus(b.load)
+	b.gone = true
+	for i := range clusters {
+		c := &clusters[i]
+		switch {
+		case c.gone || i > step.b:
+		case i == at || c.best == step.a || c.best == step.b:
+			findBest(clusters, i)
+		case i < at:
+			if k := keyOf(c, a); k.less(c.key) {
+				c.best, c.key = at, k
+			}
+		}
+	}
+	return step
+}
+
+// natural returns the number of groups at which merging on would waste more than a layer is worth.
+func (p *packing) natural(worth float64) int {
+	n := len(p.seeds)
+	for _, s := range p.steps {
+		if s.last || !s.must && s.cost > worth {
+			break
+		}
+		n--
+	}
+	return n
+}
+
+// squeeze returns the additional waste of going from n groups to fewer.
+func (p *packing) squeeze(from, to int) float64 {
+	var sum float64
+	for i := len(p.seeds) - from; i < len(p.seeds)-to && i < len(p.steps); i++ {
+		sum += max(0, p.steps[i].cost)
+	}
+	return sum
+}
+
+// cut returns the hierarchy at n groups or, when there are fewer, all: the items of each, coldest group first.
+func (p *packing) cut(n int) [][]int {
+	groups := make([][]int, len(p.seeds))
+	for i, s := range p.seeds {
+		groups[i] = slices.Clone(s)
+	}
+	for i := 0; i < len(p.steps) && len(p.seeds)-i > max(n, 1); i++ {
+		s := p.steps[i]
+		groups[s.a] = append(groups[s.a], groups[s.b]...)
+		groups[s.b] = nil
+	}
+	groups = slices.DeleteFunc(groups, func(g []int) bool { return len(g) == 0 })
+	for _, g := range groups {
+		slices.Sort(g)
+	}
+	slices.SortFunc(groups, func(a, b []int) int {
+		la, lb := p.load(a), p.load(b)
+		return cmp.Or(cmp.Compare(la.heat(), lb.heat()), cmp.Compare(a[0], b[0]))
+	})
+	return groups
+}
+
+func (p *packing) load(group []int) load {
+	var l load
+	for _, n := range group {
+		l = l.plus(p.items[n].load)
+	}
+	return l
+}

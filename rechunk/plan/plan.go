@@ -1,0 +1,77 @@
+// Package plan decides which layers a served image has: from a tree, who owns its entries and the images served before to a
+// Layout.
+//
+// It is pure: no I/O, no clock, no randomness, no dependence on map order or on the number of cores. The same input gives the
+// same layout on every machine.
+package plan
+
+import (
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/rechunk/pkgdb"
+	"github.com/strata-oci/strata/rechunk/tree"
+)
+
+// Input is everything a plan depends on.
+type Input struct {
+	// Tree is the filesystem to serve. Entries that equal one in the lineage already carry the modification time that was
+	// first served.
+	Tree   *tree.Tree
+	Owners *pkgdb.Owners
+	// Lineage are images served before, newest first. It is empty for a first version.
+	Lineage []Image
+	Limits  Limits
+}
+
+// Limits bound a layout.
+type Limits struct {
+	// MaxLayers is the number of layers that a layout may have; at least 1.
+	MaxLayers int
+	// MaxStale is the share of stale bytes in all bytes of an image, 0 to 1.
+	MaxStale float64
+	// ExactTime makes modification times part of an entry's identity (mtime: preserve).
+	ExactTime bool
+}
+
+// Image is an image of the lineage: its layers, lowest first.
+type Image struct {
+	Digest digest.Digest
+	Layers []Prior
+}
+
+// Prior is a layer of an image served before.
+type Prior struct {
+	// Digest is that of the compressed blob.
+	Digest digest.Digest
+	// Size is the blob's length in bytes.
+	Size int64
+	// Name is what Layer.Name was when the layer was made.
+	Name  string
+	Index *tree.Index
+}
+
+// Layout is the decision: the layers of the served image, lowest first.
+type Layout struct {
+	Layers []Layer
+	// Base is the position in Lineage of the image that the layout builds on, or -1.
+	Base int
+	// StaleBytes are the estimated compressed bytes in kept layers that higher layers hide.
+	StaleBytes int64
+	// Notes say what was decided and why, one line each, for people.
+	Notes []string
+}
+
+// Layer is either kept from an earlier image, byte for byte, or new.
+type Layer struct {
+	// Kept is the digest of the kept blob; empty for a new layer.
+	Kept digest.Digest
+	// Name says in a few words what the layer holds ("glibc", "kernel", "17 packages, cold"). It goes into the image's history.
+	Name string
+	// Entries are the positions in Tree.Entries of what a new layer holds, ascending. Ancestor directories are
+	// implied and need not be listed. The members of a hardlink group are all in one layer.
+	Entries []int
+	// Whiteouts are the paths that a new layer hides in lower kept layers, ascending.
+	Whiteouts []string
+	// Reason says why the layer is new ("first version", "changed", "compaction: 31% stale", …).
+	Reason string
+}

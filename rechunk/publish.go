@@ -1,0 +1,129 @@
+package rechunk
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/rechunk/image"
+	"github.com/strata-oci/strata/rechunk/plan"
+)
+
+// PlanRecord says how a served image came about.
+type PlanRecord struct {
+	SourceDigest digest.Digest `json:"source_digest"`
+	Digest       digest.Digest `json:"digest"`
+	// Base is the earlier image that the layout builds on; empty when it was planned as new.
+	Base      digest.Digest `json:"base,omitempty"`
+	Encoder   string        `json:"encoder"`
+	MaxLayers int           `json:"max_layers"`
+	MaxStale  float64       `json:"max_stale"`
+	ExactTime bool          `json:"exact_time"`
+	Layers    []PlanLayer   `json:"layers"`
+	Notes     []string      `json:"notes,omitempty"`
+}
+
+// PlanLayer is a layer in a PlanRecord, lowest first.
+type PlanLayer struct {
+	Digest    digest.Digest `json:"digest"`
+	Kept      bool          `json:"kept"`
+	Name      string        `json:"name"`
+	Reason    string        `json:"reason,omitempty"`
+	Entries   int           `json:"entries"`
+	Whiteouts int           `json:"whiteouts"`
+}
+
+// publish stores the image: what it refers to first, the records that lead to it last, so that a crash in between leaves
+// blobs that nothing names but never a name without its blobs.
+func (r *run) publish(ctx context.Context, layers []madeLayer, started time.Time) (*Result, error) {
+	in := make([]image.Layer, len(layers))
+	for i, l := range layers {
+		in[i] = image.Layer{MediaType: l.Type, Digest: l.Digest, Size: l.Size, DiffID: l.DiffID, Name: l.Name}
+		if l.Kept {
+			continue
+		}
+		if err := r.saveIndex(ctx, l.Digest, l.index); err != nil {
+			return nil, err
+		}
+	}
+	config, manifest, err := image.Build(r.src, in, r.plain)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range []image.Document{config, manifest} {
+		if err := r.putBlob(ctx, d.Digest, d.Bytes); err != nil {
+			return nil, fmt.Errorf("storing the %s: %w", d.MediaType, err)
+		}
+	}
+	v := r.version(layers, manifest)
+	if err := r.putJSON(ctx, KindPlan, manifest.Digest.String(), r.planRecord(layers, manifest.Digest)); err != nil {
+		return nil, err
+	}
+	v.Created, v.Seconds = started.UTC(), time.Since(started).Seconds()
+	next := Lineage{Versions: []Version{v}}
+	for _, old := range r.lineage.Versions {
+		if old.Digest != v.Digest && len(next.Versions) < max(r.req.Options.Versions, 1) {
+			next.Versions = append(next.Versions, old)
+		}
+	}
+	if err := r.putJSON(ctx, KindLineage, lineageKey(r.req.Lineage, r.platform()), next); err != nil {
+		return nil, err
+	}
+	if err := r.putJSON(ctx, KindServed, servedKey(r.req), v); err != nil {
+		return nil, err
+	}
+	return &v.Result, nil
+}
+
+func (r *run) version(layers []madeLayer, manifest image.Document) Version {
+	v := Version{Sequence: r.sequence(), Result: Result{
+		SourceDigest: r.req.Digest, Digest: manifest.Digest, MediaType: manifest.MediaType, Size: int64(len(manifest.Bytes)),
+		Platform: r.platform(), LayersTotal: len(layers), StaleBytes: r.layout.StaleBytes,
+	}}
+	for _, l := range layers {
+		v.Layers = append(v.Layers, l.VersionLayer)
+		v.TotalBytes += l.Size
+		if l.Kept {
+			v.LayersKept++
+		} else {
+			v.LayersNew++
+			v.NewBytes += l.Size
+		}
+	}
+	var before []digest.Digest
+	if len(r.lineage.Versions) > 0 {
+		before = r.lineage.Versions[0].SourceLayers
+	}
+	for _, l := range r.src.Manifest.Layers {
+		v.SourceLayers = append(v.SourceLayers, l.Digest)
+		v.SourceBytes += l.Size
+		if !slices.Contains(before, l.Digest) {
+			v.SourceNewBytes += l.Size
+		}
+	}
+	return v
+}
+
+func (r *run) planRecord(layers []madeLayer, d digest.Digest) PlanRecord {
+	p := PlanRecord{
+		SourceDigest: r.req.Digest, Digest: d, Encoder: r.req.Options.Compression.Encoder(), MaxLayers: r.req.Options.MaxLayers,
+		MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime, Notes: r.layout.Notes,
+	}
+	if r.layout.Base >= 0 {
+		p.Base = r.images[r.layout.Base].Digest
+	}
+	for i, l := range layers {
+		planned := r.layout.Layers[i]
+		p.Layers = append(p.Layers, planLayer(l, planned))
+	}
+	return p
+}
+
+func planLayer(l madeLayer, planned plan.Layer) PlanLayer {
+	return PlanLayer{
+		Digest: l.Digest, Kept: l.Kept, Name: l.Name, Reason: planned.Reason, Entries: len(l.index.Entries), Whiteouts: len(l.index.Whiteouts),
+	}
+}

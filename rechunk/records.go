@@ -1,0 +1,104 @@
+package rechunk
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Kinds of record that an engine keeps; docs/store.md has their keys and fields.
+const (
+	// KindServed: one served image of a source image under given options.
+	KindServed = "served"
+	// KindLineage: the served images of a lineage and platform, newest first.
+	KindLineage = "lineage"
+	// KindPlan: how a served image came about.
+	KindPlan = "plan"
+	// KindIndex: what a layer holds.
+	KindIndex = "index"
+)
+
+// Version is one served image in a lineage.
+type Version struct {
+	Result
+	Layers []VersionLayer `json:"layers"`
+	// SourceLayers are the digests of the source's layers.
+	SourceLayers []digest.Digest `json:"source_layers"`
+	// Sequence counts the versions of the lineage from 1.
+	Sequence int `json:"sequence"`
+	// Created is when the version was made. Nothing that is served depends on it.
+	Created time.Time `json:"created"`
+}
+
+// VersionLayer is a layer of a served image.
+type VersionLayer struct {
+	Digest  digest.Digest `json:"digest"`
+	DiffID  digest.Digest `json:"diff_id"`
+	Size    int64         `json:"size"`
+	TarSize int64         `json:"tar_size"`
+	Type    string        `json:"media_type"`
+	Name    string        `json:"name"`
+	Kept    bool          `json:"kept"`
+	// Since is the sequence of the version that brought the layer.
+	Since int `json:"since"`
+}
+
+// Lineage is the record of the images served before, newest first.
+type Lineage struct {
+	Versions []Version `json:"versions"`
+}
+
+// lineageKey tells lineages and platforms apart.
+func lineageKey(lineage, platform string) string { return lineage + " " + platform }
+
+// servedKey holds everything that decides the result besides the lineage's state.
+func servedKey(r Request) string {
+	o := r.Options
+	h := sha256.Sum256([]byte(fmt.Sprintf("%t %d %s %s %t", o.Always, o.MaxLayers,
+		strconv.FormatFloat(o.MaxStale, 'g', -1, 64), o.Compression.Encoder(), o.ExactTime)))
+	return r.Lineage + " " + r.Digest.String() + " " + hex.EncodeToString(h[:8])
+}
+
+// getJSON reads a record into v and reports whether it is there. A damaged one counts as missing: all of these can be made
+// again.
+func (e *Engine) getJSON(ctx context.Context, kind, key string, v any) (bool, error) {
+	b, err := e.cfg.Records.GetRecord(ctx, kind, key)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading the %s record %q: %w", kind, key, err)
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		e.cfg.Logger.WarnContext(ctx, "record is damaged and taken as missing", "kind", kind, "key", key, "error", err)
+		return false, nil
+	}
+	return true, nil
+}
+
+func (e *Engine) putJSON(ctx context.Context, kind, key string, v any) error {
+	b, err := json.Marshal(v)
+	if err == nil {
+		err = e.cfg.Records.PutRecord(ctx, kind, key, b)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the %s record %q: %w", kind, key, err)
+	}
+	return nil
+}
+
+// LineageOf returns the versions of a lineage on a platform ("linux/amd64"), newest first; none when there is no record.
+func (e *Engine) LineageOf(ctx context.Context, lineage, platform string) ([]Version, error) {
+	var l Lineage
+	if _, err := e.getJSON(ctx, KindLineage, lineageKey(lineage, platform), &l); err != nil {
+		return nil, err
+	}
+	return l.Versions, nil
+}

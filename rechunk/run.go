@@ -1,0 +1,182 @@
+package rechunk
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/rechunk/image"
+	"github.com/strata-oci/strata/rechunk/pkgdb"
+	"github.com/strata-oci/strata/rechunk/plan"
+	"github.com/strata-oci/strata/rechunk/tree"
+)
+
+// run is one image being rechunked.
+type run struct {
+	*Engine
+	req      Request
+	src      *image.Source
+	plain    bool // a plain bootc image is made
+	indexes  []*tree.Index
+	spool    *tree.Spool
+	contents *contents
+	tree     *tree.Tree
+	owners   *pkgdb.Owners
+	lineage  Lineage
+	images   []plan.Image
+	layout   *plan.Layout
+}
+
+// Rechunk makes the served image of a source image, or finds the one that it made before. An error that wraps ErrPassThrough
+// says that the image is to be served as it is; after any other error, too, nothing was published.
+func (e *Engine) Rechunk(ctx context.Context, req Request) (*Result, error) {
+	started := time.Now()
+	if req.Progress == nil {
+		req.Progress = func(Progress) {}
+	}
+	r := &run{Engine: e, req: req}
+	if err := r.describe(ctx); err != nil {
+		return nil, err
+	}
+	unlock, err := e.lock(ctx, lineageKey(req.Lineage, r.platform()))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if known, err := r.known(ctx); known != nil || err != nil {
+		return known, err
+	}
+	if r.spool, err = tree.NewSpool(e.cfg.WorkDir); err != nil {
+		return nil, err
+	}
+	defer r.spool.Close()
+	for _, step := range []func(context.Context) error{r.fetch, r.flatten, r.refuseSealed, r.own, r.loadLineage, r.decide} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	made, err := r.write(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.publish(ctx, made, started)
+}
+
+// describe reads manifest and config.
+func (r *run) describe(ctx context.Context) error {
+	m, err := image.ParseManifest(r.req.Manifest)
+	if err != nil {
+		return err
+	}
+	if m.Config.Size > image.MaxDocument {
+		return fmt.Errorf("%w: config of %d bytes, at most %d", image.ErrInvalid, m.Config.Size, image.MaxDocument)
+	}
+	rc, err := r.req.Source.Blob(ctx, m.Config)
+	if err != nil {
+		return fmt.Errorf("fetching the config: %w", err)
+	}
+	defer rc.Close()
+	raw, err := io.ReadAll(io.LimitReader(rc, image.MaxDocument+1))
+	if err != nil {
+		return fmt.Errorf("fetching the config: %w", err)
+	}
+	c, err := image.ParseConfig(m, raw)
+	if err != nil {
+		return err
+	}
+	if r.plain = image.Bootable(c); !r.plain && !r.req.Options.Always {
+		return fmt.Errorf("%w: it is not labelled as a bootable container", ErrPassThrough)
+	}
+	if !image.MatchPlatform(r.req.Options.Platforms, c.Platform) {
+		return fmt.Errorf("%w: its platform %s is not among the configured ones", ErrPassThrough, image.PlatformString(c.Platform))
+	}
+	r.src = &image.Source{Digest: r.req.Digest, Manifest: *m, RawConfig: raw, Config: *c}
+	return nil
+}
+
+func (r *run) platform() string { return image.PlatformString(r.src.Config.Platform) }
+
+// known finds the result of an earlier run that is still complete.
+func (r *run) known(ctx context.Context) (*Result, error) {
+	var v Version
+	if ok, err := r.getJSON(ctx, KindServed, servedKey(r.req), &v); !ok || err != nil {
+		return nil, err
+	}
+	need := []ocispec.Descriptor{{Digest: v.Digest}}
+	for _, l := range v.Layers {
+		need = append(need, ocispec.Descriptor{Digest: l.Digest})
+	}
+	for _, d := range need {
+		if ok, err := r.cfg.Store.Has(ctx, d.Digest); !ok || err != nil {
+			return nil, err
+		}
+	}
+	return &v.Result, nil
+}
+
+// flatten makes the tree to serve.
+func (r *run) flatten(ctx context.Context) error {
+	t, err := tree.Flatten(ctx, r.indexes, r.cfg.Limits)
+	if err != nil {
+		return err
+	}
+	r.contents = newContents(ctx, r)
+	if r.plain {
+		if t, err = tree.Plain(t, r.contents); err != nil {
+			return err
+		}
+	}
+	r.tree = t
+	return nil
+}
+
+// own finds the owners of the tree's entries.
+func (r *run) own(ctx context.Context) error {
+	var err error
+	r.owners, err = pkgdb.Read(ctx, r.tree, r.contents, r.cfg.WorkDir)
+	if err != nil {
+		return fmt.Errorf("finding the owners of files: %w", err)
+	}
+	for _, w := range r.owners.Warnings {
+		r.cfg.Logger.WarnContext(ctx, "package database", "source", r.req.Digest, "warning", w)
+	}
+	return nil
+}
+
+// refuseSealed passes sealed images through: they hold the composefs digest of exactly the filesystem that they were built with,
+// metadata included.
+func (r *run) refuseSealed(context.Context) error {
+	i := slices.IndexFunc(r.tree.Entries, func(e tree.Entry) bool { return isUKI(e.Path) })
+	if i >= 0 {
+		return fmt.Errorf("%w: it is sealed by the unified kernel image %s", ErrPassThrough, r.tree.Entries[i].Path)
+	}
+	return nil
+}
+
+// isUKI recognises the unified kernel images that bootc's sealed mode boots.
+func isUKI(path string) bool {
+	const dir = "boot/EFI/Linux/"
+	return len(path) > len(dir)+len(".efi") && strings.EqualFold(path[:len(dir)], dir) && strings.EqualFold(path[len(path)-4:], ".efi")
+}
+
+// decide plans the layout.
+func (r *run) decide(context.Context) error {
+	r.req.Progress(Progress{Phase: "plan"})
+	in := plan.Input{Tree: r.tree, Owners: r.owners, Lineage: r.images, Limits: plan.Limits{
+		MaxLayers: r.req.Options.MaxLayers, MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime,
+	}}
+	l, err := plan.Make(in)
+	if err != nil {
+		return fmt.Errorf("planning: %w", err)
+	}
+	if err := plan.Check(in, l); err != nil {
+		return fmt.Errorf("planning: %w", err)
+	}
+	r.layout = l
+	return nil
+}

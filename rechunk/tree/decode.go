@@ -1,0 +1,205 @@
+package tree
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// ReadIndex reads a stored index to the end of r. A damaged one is an error that wraps ErrInvalid, one beyond the limits an
+// error that wraps ErrLimit; an error of r is returned as it is.
+func ReadIndex(r io.Reader, lim Limits) (*Index, error) {
+	lim = lim.OrDefault()
+	src := &faultKeeper{r: r}
+	magic := make([]byte, len(indexMagic))
+	if _, err := io.ReadFull(src, magic); err != nil || string(magic) != indexMagic {
+		return nil, src.fault(invalid("not a stored index of version 1"))
+	}
+	z, err := zstd.NewReader(src, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(lim.Window))
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	d := &indexDecoder{r: bufio.NewReaderSize(z, 64<<10), lim: lim}
+	x := d.index()
+	if d.err == nil {
+		d.end()
+	}
+	if d.err == nil {
+		d.err = x.validate(lim)
+	}
+	if err := src.fault(nil); err != nil {
+		return nil, err
+	}
+	switch {
+	case d.err == nil:
+		return x, nil
+	case errors.Is(d.err, ErrLimit), errors.Is(d.err, ErrInvalid):
+		return nil, fmt.Errorf("stored index: %w", d.err)
+	}
+	return nil, src.blame("stored index", d.err)
+}
+
+// indexDecoder keeps the first error; after it everything reads as zero.
+type indexDecoder struct {
+	r    *bufio.Reader
+	lim  Limits
+	meta int64
+	buf  []byte
+	err  error
+}
+
+// end checks that nothing follows.
+func (d *indexDecoder) end() {
+	switch _, err := d.r.ReadByte(); err {
+	case io.EOF:
+	case nil:
+		d.fail(invalid("bytes after the end"))
+	default:
+		d.fail(err)
+	}
+}
+
+func (d *indexDecoder) index() *Index {
+	x := &Index{TarSize: d.int()}
+	prev := ""
+	for n := d.count(); n > 0 && d.err == nil; n-- {
+		if x.Entries == nil {
+			x.Entries = make([]Entry, 0, min(n, 1<<12))
+		}
+		x.Entries = append(x.Entries, d.entry(prev, x.Entries))
+		prev = x.Entries[len(x.Entries)-1].Path
+	}
+	for n := d.count(); n > 0 && d.err == nil; n-- {
+		x.Links = append(x.Links, Link{d.string(d.lim.Path), d.string(d.lim.Path)})
+	}
+	x.Whiteouts, x.Opaque = d.paths(), d.paths()
+	return x
+}
+
+func (d *indexDecoder) paths() []string {
+	var out []string
+	for n := d.count(); n > 0 && d.err == nil; n-- {
+		out = append(out, d.string(d.lim.Path))
+	}
+	return out
+}
+
+// entry reads the entry that follows those before it, the last of which has the path prev.
+func (d *indexDecoder) entry(prev string, before []Entry) Entry {
+	path := d.suffixed(prev)
+	link := d.uint(uint64(linkMember + len(before) - 1))
+	if link >= linkMember {
+		if link -= linkMember; before[link].Link != before[link].Path {
+			d.fail(invalid("%q refers to entry %d, which starts no hardlink group", clip(path), link))
+			return Entry{}
+		}
+		e := before[link]
+		e.Path = path
+		return e
+	}
+	e := Entry{Path: path}
+	if link == linkFirst {
+		e.Link = path
+	}
+	e.Kind = Kind(d.uint(uint64(Fifo)))
+	e.Mode = uint32(d.uint(0o7777))
+	e.UID, e.GID = int(d.uint(maxID)), int(d.uint(maxID))
+	e.Sec, e.Nsec = d.int(), int32(d.uint(999_999_999))
+	for n := d.count(); n > 0 && d.err == nil; n-- {
+		e.Xattrs = append(e.Xattrs, Xattr{d.string(maxXattr), d.string(maxXattr)})
+	}
+	switch e.Kind {
+	case Regular:
+		e.Size = d.int()
+		d.full(e.Digest[:])
+	case Symlink:
+		e.Target = d.string(d.lim.Path)
+	case Char, Block:
+		e.Major, e.Minor = d.int(), d.int()
+	}
+	return e
+}
+
+// maxXattr bounds an attribute's name and value, as archive/tar bounds a pax header.
+const maxXattr = 1 << 20
+
+func (d *indexDecoder) count() int { return int(d.uint(uint64(d.lim.Entries))) }
+
+func (d *indexDecoder) fail(err error) {
+	if d.err != nil {
+		return
+	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	d.err = err
+}
+
+func (d *indexDecoder) uint(most uint64) uint64 {
+	if d.err != nil {
+		return 0
+	}
+	v, err := binary.ReadUvarint(d.r)
+	if err == nil && v > most {
+		err = invalid("number %d, at most %d", v, most)
+	}
+	if err != nil {
+		d.fail(err)
+		return 0
+	}
+	return v
+}
+
+func (d *indexDecoder) int() int64 {
+	if d.err != nil {
+		return 0
+	}
+	v, err := binary.ReadVarint(d.r)
+	if err != nil {
+		d.fail(err)
+	}
+	return v
+}
+
+func (d *indexDecoder) full(b []byte) {
+	if d.err != nil {
+		return
+	}
+	if _, err := io.ReadFull(d.r, b); err != nil {
+		d.fail(err)
+	}
+}
+
+func (d *indexDecoder) string(most int) string {
+	d.buf = d.buf[:0]
+	d.grow(most)
+	return string(d.buf)
+}
+
+// suffixed reads a path that shares its first bytes with the one before it.
+func (d *indexDecoder) suffixed(prev string) string {
+	common := d.uint(uint64(len(prev)))
+	d.buf = append(d.buf[:0], prev[:common]...)
+	d.grow(d.lim.Path)
+	return string(d.buf)
+}
+
+// grow appends a length-prefixed string to the buffer and accounts for all that is in it then.
+func (d *indexDecoder) grow(most int) {
+	n := int(d.uint(uint64(most)))
+	if d.meta += int64(len(d.buf) + n); d.meta > d.lim.MetaBytes {
+		d.fail(limitError("bytes of names and attributes in an index", d.lim.MetaBytes))
+	}
+	if d.err != nil {
+		d.buf = d.buf[:0]
+		return
+	}
+	have := len(d.buf)
+	d.buf = append(d.buf, make([]byte, n)...)
+	d.full(d.buf[have:])
+}

@@ -1,0 +1,177 @@
+package tree
+
+import "slices"
+
+// memfs is a filesystem in memory on which the headers of a layer, or the layers of an image, are replayed. Names are
+// followed as inside a chroot: nothing outside the root can be reached, whatever the links say.
+type memfs struct {
+	root *inode
+	// names counts directory entries, for the limit.
+	names int
+	// steps counts the path components that came from symlinks, for the limit.
+	steps int
+	lim   Limits
+	// lastDir is the directory of the previous name and lastSpot where it led: archives list a directory's entries together.
+	lastDir  string
+	lastSpot spot
+}
+
+// inode is an object; several names may lead to it.
+type inode struct {
+	entry    Entry // Path and Link are not set
+	children map[string]*inode
+	// shared marks an object that has or had several names.
+	shared bool
+	// implied marks a directory that exists only because something lies below it.
+	implied bool
+	// lower is the path in lower layers of an object that this layer only links to. Nothing else is known of it.
+	lower string
+}
+
+func newMemfs(lim Limits) *memfs {
+	return &memfs{root: impliedDir(), lim: lim}
+}
+
+func impliedDir() *inode {
+	return &inode{entry: Entry{Kind: Dir, Mode: 0o755}, implied: true}
+}
+
+// kind names what n is, for messages.
+func (n *inode) kind() string {
+	if n.lower != "" {
+		return "hardlink"
+	}
+	return n.entry.Kind.String()
+}
+
+func (n *inode) isDir() bool { return n != nil && n.entry.Kind == Dir }
+
+// get returns what is at a spot, or nil.
+func (f *memfs) get(s spot) *inode {
+	switch {
+	case s.name == "":
+		return f.root
+	case s.dir == nil:
+		return nil
+	}
+	return s.dir.children[s.name]
+}
+
+// put places an object. A directory over a directory changes only the header; everything else replaces what was there with
+// all that lay below it.
+func (f *memfs) put(s spot, n *inode) error {
+	old := f.get(s)
+	if old.isDir() && n.isDir() {
+		old.entry, old.implied = n.entry, n.implied
+		return nil
+	}
+	if s.name == "" {
+		return invalid("the root is a %s", n.kind())
+	}
+	if old != nil {
+		f.remove(s)
+	}
+	return f.add(s.dir, s.name, n)
+}
+
+// add places an object where nothing is.
+func (f *memfs) add(dir *inode, name string, n *inode) error {
+	if f.names++; f.names > f.lim.Entries {
+		return limitError("number of paths", f.lim.Entries)
+	}
+	if dir.children == nil {
+		dir.children = map[string]*inode{}
+	}
+	dir.children[name] = n
+	return nil
+}
+
+// remove takes a name away with all that lies below it; a missing one is no error.
+func (f *memfs) remove(s spot) {
+	if n := f.get(s); n != nil && s.name != "" {
+		f.names -= 1 + countNames(n)
+		delete(s.dir.children, s.name)
+		f.forget()
+	}
+}
+
+// empty takes away all that lies in a directory.
+func (f *memfs) empty(n *inode) {
+	f.names -= countNames(n)
+	clear(n.children)
+	f.forget()
+}
+
+// forget drops the memory of the previous directory, which may be gone or replaced.
+func (f *memfs) forget() { f.lastDir, f.lastSpot = "", spot{} }
+
+func countNames(n *inode) int {
+	c := len(n.children)
+	for _, k := range n.children {
+		c += countNames(k)
+	}
+	return c
+}
+
+// named is a path and the object that it leads to.
+type named struct {
+	path string
+	node *inode
+}
+
+// list returns all paths in ascending order. Many short names can lead below a long path, so that the sum of the lengths has
+// a limit of its own. Implied directories are left out when skipImplied is set.
+func (f *memfs) list(skipImplied bool) ([]named, error) {
+	all := make([]named, 0, f.names+1)
+	if !skipImplied || !f.root.implied {
+		all = append(all, named{".", f.root})
+	}
+	left := f.lim.MetaBytes
+	// Depth is bounded by Limits.Depth, so that recursion is.
+	var visit func(dir string, n *inode)
+	visit = func(dir string, n *inode) {
+		for name, k := range n.children {
+			if left < 0 {
+				return
+			}
+			p := join(dir, name)
+			if left -= int64(len(p)); !skipImplied || !k.implied {
+				all = append(all, named{p, k})
+			}
+			if k.children != nil {
+				visit(p, k)
+			}
+		}
+	}
+	visit(".", f.root)
+	if left < 0 {
+		return nil, limitError("bytes of paths", f.lim.MetaBytes)
+	}
+	slices.SortFunc(all, func(a, b named) int { return ComparePaths(a.path, b.path) })
+	return all, nil
+}
+
+// entries turns listed objects into entries, hardlink groups named by their first path. Links to lower layers are left out.
+func entries(all []named) []Entry {
+	out := make([]Entry, 0, len(all))
+	first := map[*inode]int{}
+	for _, a := range all {
+		if a.node.lower != "" {
+			continue
+		}
+		e := a.node.entry
+		e.Path = a.path
+		if a.node.shared {
+			if j, seen := first[a.node]; seen {
+				out[j].Link, e.Link = out[j].Path, out[j].Path
+			} else {
+				first[a.node] = len(out)
+			}
+		}
+		out = append(out, e)
+	}
+	if len(out) == 0 {
+		return nil // as an index reads back
+	}
+	return out
+}

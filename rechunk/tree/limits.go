@@ -1,0 +1,72 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// The errors of this package wrap one of these.
+var (
+	// ErrInvalid marks a layer that breaks the tar format or the layer changeset rules.
+	ErrInvalid = errors.New("invalid layer")
+	// ErrLimit marks a layer or image that exceeds one of Limits.
+	ErrLimit = errors.New("limit exceeded")
+	// ErrNoContent marks a content that Contents does not hold.
+	ErrNoContent = errors.New("no such content")
+)
+
+// Limits bound what a layer may demand. The zero value of a field stands for its default.
+type Limits struct {
+	// LayerBytes is the length of an uncompressed layer, and the sum of the sizes of its files, holes of sparse files
+	// included; default 64 GiB.
+	LayerBytes int64
+	// Entries is the number of headers in a layer, and of paths in a tree; default 4,000,000.
+	Entries int
+	// MetaBytes is the sum of the lengths of a layer's names, link targets and extended attributes, and of a tree's paths;
+	// default 512 MiB.
+	MetaBytes int64
+	// Path is the length of one path or link target in bytes, before and after symlinks are followed; default 4096 (PATH_MAX).
+	Path int
+	// Depth is the number of components of a path; default 256.
+	Depth int
+	// Window is the largest zstd window that is decoded, which is memory; default 128 MiB.
+	Window uint64
+}
+
+// OrDefault returns l with every zero field replaced by its default.
+func (l Limits) OrDefault() Limits {
+	if l.LayerBytes == 0 {
+		l.LayerBytes = 64 << 30
+	}
+	if l.Entries == 0 {
+		l.Entries = 4_000_000
+	}
+	if l.MetaBytes == 0 {
+		l.MetaBytes = 512 << 20
+	}
+	if l.Path == 0 {
+		l.Path = 4096
+	}
+	if l.Depth == 0 {
+		l.Depth = 256
+	}
+	if l.Window == 0 {
+		l.Window = 128 << 20
+	}
+	return l
+}
+
+// unlimited is for what was checked before.
+var unlimited = Limits{
+	LayerBytes: math.MaxInt64, Entries: math.MaxInt, MetaBytes: math.MaxInt64, Path: math.MaxInt, Depth: math.MaxInt,
+	Window: math.MaxUint64,
+}
+
+func limitError(what string, limit any) error {
+	return fmt.Errorf("%w: %s, at most %v", ErrLimit, what, limit)
+}
+
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrInvalid}, args...)...)
+}

@@ -1,0 +1,217 @@
+package tree
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// objectsDir is where an ostree-encapsulated image keeps its objects; the files of the system are hardlinks to them.
+const objectsDir = "sysroot/ostree/repo/objects/"
+
+// maxXattrBytes bounds one xattrs object, as Linux bounds the attributes of a file (64 KiB of names and values, with room for
+// the encoding).
+const maxXattrBytes = 256 << 10
+
+// Plain makes the tree of a plain bootc image: the content of /sysroot goes, the directory stays. When the image is
+// ostree-encapsulated, the extended attributes that ostree keeps in objects of their own (bare-split-xattrs) come back to the
+// files, but for security.selinux, which clients set by the policy of the booted system.
+func Plain(t *Tree, contents Contents) (*Tree, error) {
+	attrs, err := splitXattrs(t, contents)
+	if err != nil {
+		return nil, err
+	}
+	out := &Tree{Entries: make([]Entry, 0, len(t.Entries))}
+	for i := range t.Entries {
+		e := t.Entries[i]
+		if e.Path != "sysroot" && Within(e.Path, "sysroot") {
+			continue
+		}
+		if x, ok := attrs[e.Link]; ok && e.Link != "" {
+			e.Xattrs = mergeXattrs(e.Xattrs, x)
+		}
+		out.Entries = append(out.Entries, e)
+	}
+	regroup(out.Entries)
+	return out, nil
+}
+
+// Sysroot reports whether the tree has anything in /sysroot that Plain would drop.
+func (t *Tree) Sysroot() bool {
+	i, ok := t.Find("sysroot")
+	return ok && i+1 < len(t.Entries) && slices.ContainsFunc(t.Entries[i+1:], func(e Entry) bool { return Within(e.Path, "sysroot") })
+}
+
+// regroup names hardlink groups anew after members went.
+func regroup(entries []Entry) {
+	first := map[string]int{}
+	count := map[string]int{}
+	for i := range entries {
+		if l := entries[i].Link; l != "" {
+			if count[l]++; count[l] == 1 {
+				first[l] = i
+			}
+		}
+	}
+	for i := range entries {
+		l := entries[i].Link
+		switch {
+		case l == "":
+		case count[l] == 1:
+			entries[i].Link = ""
+		default:
+			entries[i].Link = entries[first[l]].Path
+		}
+	}
+}
+
+// splitXattrs reads the xattrs objects of an ostree repository: hardlink group → attributes.
+func splitXattrs(t *Tree, contents Contents) (map[string][]Xattr, error) {
+	out := map[string][]Xattr{}
+	parsed := map[Digest][]Xattr{}
+	start, _ := t.Find(strings.TrimSuffix(objectsDir, "/"))
+	for i := start; i < len(t.Entries); i++ {
+		e := &t.Entries[i]
+		if !Within(e.Path, "sysroot") {
+			break
+		}
+		if e.Link == "" || !strings.HasPrefix(e.Path, objectsDir) || !strings.HasSuffix(e.Path, ".file") {
+			continue
+		}
+		x := t.Lookup(e.Path + "-xattrs-link")
+		if x == nil {
+			x = t.Lookup(e.Path + "-xattrs")
+		}
+		if x == nil || x.Kind != Regular {
+			continue
+		}
+		attrs, ok := parsed[x.Digest]
+		if !ok {
+			var err error
+			if attrs, err = readXattrs(x, contents); err != nil {
+				return nil, err
+			}
+			parsed[x.Digest] = attrs
+		}
+		out[e.Link] = attrs
+	}
+	return out, nil
+}
+
+func readXattrs(e *Entry, contents Contents) ([]Xattr, error) {
+	if e.Size > maxXattrBytes {
+		return nil, limitError(fmt.Sprintf("bytes of attributes in %q", clip(e.Path)), maxXattrBytes)
+	}
+	r, err := contents.Open(e.Digest)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	b, err := io.ReadAll(io.LimitReader(r, maxXattrBytes))
+	if err != nil {
+		return nil, err
+	}
+	all, err := parseGVariantXattrs(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", clip(e.Path), err)
+	}
+	return slices.DeleteFunc(all, func(x Xattr) bool { return x.Name == "security.selinux" }), nil
+}
+
+// mergeXattrs adds b to a; a's own values win.
+func mergeXattrs(a, b []Xattr) []Xattr {
+	out := slices.Clone(a)
+	for _, x := range b {
+		if !slices.ContainsFunc(a, func(y Xattr) bool { return y.Name == x.Name }) {
+			out = append(out, x)
+		}
+	}
+	slices.SortFunc(out, func(x, y Xattr) int { return strings.Compare(x.Name, y.Name) })
+	return out
+}
+
+// parseGVariantXattrs decodes a serialised GVariant of type a(ayay), as ostree stores extended attributes: each name ends in a
+// NUL byte. GVariant arrays of variable-sized elements end in a table of the elements' end offsets, whose width follows from the
+// length of the container.
+func parseGVariantXattrs(b []byte) ([]Xattr, error) {
+	ends, err := gvariantEnds(b)
+	if err != nil {
+		return nil, err
+	}
+	var out []Xattr
+	start := 0
+	for _, end := range ends {
+		if end < start || end > len(b) {
+			return nil, invalid("attributes: element from %d to %d", start, end)
+		}
+		x, err := parseGVariantPair(b[start:end])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, x)
+		start = end
+	}
+	slices.SortFunc(out, func(x, y Xattr) int { return strings.Compare(x.Name, y.Name) })
+	for i := 1; i < len(out); i++ {
+		if out[i].Name == out[i-1].Name {
+			return nil, invalid("attributes: %q twice", clip(out[i].Name))
+		}
+	}
+	return out, nil
+}
+
+// gvariantEnds reads the end offsets of an array's elements.
+func gvariantEnds(b []byte) ([]int, error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
+	w := gvariantWidth(len(b))
+	if len(b) < w {
+		return nil, invalid("attributes: %d bytes", len(b))
+	}
+	table := gvariantOffset(b[len(b)-w:])
+	if table < 0 || table > len(b)-w || (len(b)-table)%w != 0 {
+		return nil, invalid("attributes: offset table at %d of %d", table, len(b))
+	}
+	var ends []int
+	for i := table; i < len(b); i += w {
+		end := gvariantOffset(b[i : i+w])
+		if end > table {
+			return nil, invalid("attributes: element ends at %d of %d", end, table)
+		}
+		ends = append(ends, end)
+	}
+	return ends, nil
+}
+
+// parseGVariantPair decodes (ayay): name, value, then the end of the name.
+func parseGVariantPair(b []byte) (Xattr, error) {
+	w := gvariantWidth(len(b))
+	if len(b) < w+1 {
+		return Xattr{}, invalid("attributes: pair of %d bytes", len(b))
+	}
+	end := gvariantOffset(b[len(b)-w:])
+	if end < 2 || end > len(b)-w || bytes.IndexByte(b[:end], 0) != end-1 {
+		return Xattr{}, invalid("attributes: name ends at %d of %d", end, len(b))
+	}
+	return Xattr{Name: string(b[:end-1]), Value: string(b[end : len(b)-w])}, nil
+}
+
+func gvariantWidth(n int) int {
+	switch {
+	case n <= 0xff:
+		return 1
+	case n <= 0xffff:
+		return 2
+	}
+	return 4
+}
+
+func gvariantOffset(b []byte) int {
+	var le [8]byte
+	copy(le[:], b)
+	return int(binary.LittleEndian.Uint64(le[:]))
+}

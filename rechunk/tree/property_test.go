@@ -1,0 +1,136 @@
+package tree_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/strata-oci/strata/rechunk/tree"
+	"github.com/strata-oci/strata/rechunk/tree/treetest"
+)
+
+// TestFlattenSeries edits a random tree again and again, and flattens the layers that lead from version to version.
+func TestFlattenSeries(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(12) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			r := treetest.NewRandom(seed)
+			var prev *tree.Tree
+			var layers [][]treetest.Item
+			var indexes []*tree.Index
+			for version := range 20 {
+				next := r.Tree(60)
+				if prev != nil {
+					next = r.Edit(prev, 12)
+				}
+				layer := r.Layer(prev, next)
+				layers = append(layers, layer)
+				indexes = append(indexes, stored(t, treetest.Index(t, layer...)))
+				got, err := tree.Flatten(t.Context(), indexes, tree.Limits{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if d := cmp.Diff(next, got); d != "" {
+					t.Fatalf("version %d (-want +got):\n%s", version, d)
+				}
+				if d := tree.Diff(next, got, tree.DiffOptions{Times: true}); d != nil {
+					t.Fatalf("version %d: Diff sees %v", version, d)
+				}
+				prev = next
+			}
+			want, err := treetest.Reference(layers...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(want, prev); d != "" {
+				t.Fatalf("the reference differs (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+// stored writes an index and reads it back.
+func stored(t *testing.T, x *tree.Index) *tree.Index {
+	t.Helper()
+	var b bytes.Buffer
+	n, err := x.WriteTo(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n != int64(b.Len()) {
+		t.Fatalf("WriteTo says %d bytes and wrote %d", n, b.Len())
+	}
+	got, err := tree.ReadIndex(&b, tree.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(x, got); d != "" {
+		t.Fatalf("stored and read (-want +got):\n%s", d)
+	}
+	return got
+}
+
+// TestFlattenChaos flattens layers that no sane tool would write and expects what the reference makes of them.
+func TestFlattenChaos(t *testing.T) {
+	t.Parallel()
+	failed, done := 0, 0
+	for seed := range uint64(1500) {
+		r := treetest.NewRandom(seed)
+		var layers [][]treetest.Item
+		for range 3 {
+			layers = append(layers, r.Chaos(8))
+		}
+		want, wantErr := treetest.Reference(layers...)
+		got, err := flatten(t, layers, seed%10 == 0)
+		if err != nil && strings.Contains(err.Error(), "which is a hardlink") ||
+			wantErr != nil && (strings.Contains(wantErr.Error(), "not a directory") || strings.Contains(wantErr.Error(), "loop")) {
+			// Something below a file: only the reference, which has all lower layers before it when it reads a header, knows
+			// where every link leads.
+			failed++
+			continue
+		}
+		if (err == nil) != (wantErr == nil) {
+			t.Fatalf("seed %d: error %v, the reference has %v\n%s", seed, err, wantErr, show(layers))
+		}
+		if err != nil {
+			failed++
+			continue
+		}
+		done++
+		if d := cmp.Diff(want, got); d != "" {
+			t.Fatalf("seed %d (-want +got):\n%s\n%s", seed, d, show(layers))
+		}
+	}
+	t.Logf("%d flattened, %d refused", done, failed)
+}
+
+func show(layers [][]treetest.Item) string {
+	var b bytes.Buffer
+	for n, items := range layers {
+		fmt.Fprintf(&b, "layer %d:\n", n)
+		for _, i := range items {
+			fmt.Fprintf(&b, "\t%c %s %s\n", i.Typeflag, i.Name, i.Linkname)
+		}
+	}
+	return b.String()
+}
+
+func flatten(t *testing.T, layers [][]treetest.Item, store bool) (*tree.Tree, error) {
+	t.Helper()
+	var indexes []*tree.Index
+	for _, items := range layers {
+		got, err := tree.Scan(t.Context(), bytes.NewReader(treetest.Tar(t, items...)), tree.ScanOptions{})
+		if err != nil {
+			return nil, err
+		}
+		if store {
+			got.Index = stored(t, got.Index)
+		}
+		indexes = append(indexes, got.Index)
+	}
+	return tree.Flatten(t.Context(), indexes, tree.Limits{})
+}

@@ -1,0 +1,67 @@
+package tree
+
+import (
+	"context"
+	"crypto/sha256"
+	"io"
+)
+
+// ScanOptions say what Scan does besides parsing.
+type ScanOptions struct {
+	// Spool takes the contents of regular files; without one they are only hashed.
+	Spool *Spool
+	// DiffID asks for the digest of the uncompressed stream.
+	DiffID bool
+	Limits Limits
+}
+
+// Scanned is the result of Scan.
+type Scanned struct {
+	Index *Index
+	// DiffID is the SHA-256 of the uncompressed layer, when it was asked for.
+	DiffID Digest
+}
+
+// Scan reads one layer blob to its end, in a single pass and in constant memory but for the index. Formats follow POSIX pax
+// with the GNU and star extensions, as in the OCI image specification.
+//
+// An error that is the layer's fault wraps ErrInvalid or ErrLimit and may come before the end of r; who verifies a digest on
+// the way should read the rest before believing it. An error of r is returned as it is. Scan waits for a pending Read of r
+// before it returns, so r should fail when ctx ends.
+func Scan(ctx context.Context, r io.Reader, opts ScanOptions) (*Scanned, error) {
+	lim := opts.Limits.OrDefault()
+	plain, err := Decompress(r, lim)
+	if err != nil {
+		return nil, err
+	}
+	defer plain.Close()
+	ahead := newReadAhead(ctx, plain)
+	defer ahead.Close()
+
+	src := &meter{r: ahead, limit: lim.LayerBytes}
+	if opts.DiffID {
+		src.sum = sha256.New()
+	}
+	s := newScanner(lim, opts.Spool)
+	if err := s.run(src); err != nil {
+		return nil, err
+	}
+	// What follows the end of the archive is nobody's, but it takes part in the blob's digest.
+	if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, src, s.buf); err != nil {
+		return nil, err
+	}
+	out := &Scanned{}
+	if out.Index, err = s.index(); err != nil {
+		return nil, err
+	}
+	out.Index.TarSize = src.n
+	if s.spool != nil {
+		if err := s.spool.flush(); err != nil {
+			return nil, err
+		}
+	}
+	if src.sum != nil {
+		src.sum.Sum(out.DiffID[:0])
+	}
+	return out, nil
+}

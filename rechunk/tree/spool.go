@@ -1,0 +1,169 @@
+package tree
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+)
+
+// Spool keeps the contents of regular files on local disk, each digest once, while an image is worked on. Its file has no
+// name, so that nothing is left behind when the process dies. It is safe for concurrent use.
+type Spool struct {
+	file *os.File
+
+	mu    sync.RWMutex
+	end   int64 // bytes handed out so far
+	where map[Digest]extent
+}
+
+type extent struct{ off, size int64 }
+
+var _ Contents = (*Spool)(nil)
+
+// NewSpool makes an empty spool in a directory.
+func NewSpool(dir string) (*Spool, error) {
+	f, err := os.CreateTemp(dir, "spool-*")
+	if err != nil {
+		return nil, fmt.Errorf("making a spool: %w", err)
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("making a spool: %w", err)
+	}
+	return &Spool{file: f, where: map[Digest]extent{}}, nil
+}
+
+// Close frees the disk space. No content can be opened afterwards.
+func (s *Spool) Close() error { return s.file.Close() }
+
+// Size returns the number of bytes that the spool takes on disk at most.
+func (s *Spool) Size() int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.end
+}
+
+// Open implements Contents.
+func (s *Spool) Open(d Digest) (io.ReadCloser, error) {
+	s.mu.RLock()
+	e, ok := s.where[d]
+	s.mu.RUnlock()
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", ErrNoContent, d)
+	}
+	return io.NopCloser(io.NewSectionReader(s.file, e.off, e.size)), nil
+}
+
+// Has reports whether the spool holds a content.
+func (s *Spool) Has(d Digest) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, ok := s.where[d]
+	return ok
+}
+
+func (s *Spool) reserve(n int64) (off int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	off = s.end
+	s.end += n
+	return off
+}
+
+func (s *Spool) add(found map[Digest]extent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for d, e := range found {
+		if _, ok := s.where[d]; !ok {
+			s.where[d] = e
+		}
+	}
+}
+
+// spoolWriter appends the contents of one layer. Small files share a buffer and a stretch of the file, so that an image of a
+// hundred thousand files does not cost as many writes. Contents can be opened after flush.
+type spoolWriter struct {
+	s     *Spool
+	buf   []byte // bytes not yet written, which belong at off
+	off   int64
+	left  int64 // bytes of the stretch behind off+len(buf) that are still free
+	begin int64 // where the current content starts
+	size  int64
+	found map[Digest]extent
+}
+
+const (
+	spoolBuffer  = 1 << 20
+	spoolStretch = 8 << 20
+)
+
+func newSpoolWriter(s *Spool) *spoolWriter {
+	return &spoolWriter{s: s, buf: make([]byte, 0, spoolBuffer), found: map[Digest]extent{}}
+}
+
+// start begins a content of at most size bytes.
+func (w *spoolWriter) start(size int64) error {
+	if size > w.left {
+		if err := w.write(); err != nil {
+			return err
+		}
+		n := max(size, spoolStretch)
+		w.off, w.left = w.s.reserve(n), n
+	}
+	w.begin, w.size = w.off+int64(len(w.buf)), 0
+	w.left -= size
+	return nil
+}
+
+func (w *spoolWriter) Write(p []byte) (int, error) {
+	done := len(p)
+	w.size += int64(done)
+	for len(p) > 0 {
+		n := min(len(p), cap(w.buf)-len(w.buf))
+		w.buf = append(w.buf, p[:n]...)
+		p = p[n:]
+		if len(w.buf) == cap(w.buf) {
+			if err := w.write(); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return done, nil
+}
+
+// finish ends the current content. One that is there already gives its room back: the next one takes its place.
+func (w *spoolWriter) finish(d Digest) {
+	if _, mine := w.found[d]; !mine && !w.s.Has(d) {
+		w.found[d] = extent{w.begin, w.size}
+		return
+	}
+	w.left += w.size
+	if w.begin < w.off {
+		w.off, w.buf = w.begin, w.buf[:0]
+		return
+	}
+	w.buf = w.buf[:w.begin-w.off]
+}
+
+func (w *spoolWriter) write() error {
+	if len(w.buf) == 0 {
+		return nil
+	}
+	if _, err := w.s.file.WriteAt(w.buf, w.off); err != nil {
+		return fmt.Errorf("writing the spool: %w", err)
+	}
+	w.off += int64(len(w.buf))
+	w.buf = w.buf[:0]
+	return nil
+}
+
+// flush writes what is buffered and makes the contents known to the spool.
+func (w *spoolWriter) flush() error {
+	if err := w.write(); err != nil {
+		return err
+	}
+	w.s.add(w.found)
+	clear(w.found)
+	return nil
+}
