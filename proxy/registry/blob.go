@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -21,6 +22,9 @@ type FileBlob interface {
 }
 
 const blobMediaType = "application/octet-stream"
+
+// errBlobRead tells what the backend failed at from a client that left.
+var errBlobRead = errors.New("reading the blob failed")
 
 // blob answers with a blob. Only a body needs the blob to be opened, which may mean a download from upstream.
 func (h *handler) blob(w *response, r *http.Request, repo name.Repository, reference string) error {
@@ -54,7 +58,7 @@ func (h *handler) blob(w *response, r *http.Request, repo name.Repository, refer
 	}
 	cancel() // a read that hangs holds what readError and Close wait for
 	if cause := c.readError(); cause != nil && !errors.Is(cause, context.Canceled) {
-		return cause
+		return fmt.Errorf("%w: %w", errBlobRead, cause)
 	}
 	return err
 }

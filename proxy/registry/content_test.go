@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -175,6 +175,23 @@ func TestShrinkingFile(t *testing.T) {
 	}
 }
 
+// TestBrokenBlobLogged checks that a connection that the upstream lost is not taken for one that the client lost.
+func TestBrokenBlobLogged(t *testing.T) {
+	t.Parallel()
+	backend, _, blob := newFake()
+	backend.open = func(content []byte) registry.Blob {
+		return brokenBlob{bytes.NewReader(content[:9]), int64(len(content)), syscall.ECONNRESET}
+	}
+	var log bytes.Buffer
+	h := registry.New(backend.options(slog.New(slog.NewTextHandler(&log, nil))))
+	if p := panicOf(func() { call(h, http.MethodGet, blobURL(blob)) }); p != http.ErrAbortHandler {
+		t.Errorf("panic %v", p)
+	}
+	if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), "level=ERROR") {
+		t.Errorf("log: %q", &log)
+	}
+}
+
 // TestUnopened checks that only a body opens a blob.
 func TestUnopened(t *testing.T) {
 	t.Parallel()
@@ -272,84 +289,4 @@ func TestManifestContract(t *testing.T) {
 			t.Errorf("%s: status %d", name, w.Code)
 		}
 	}
-}
-
-// FuzzRange compares an answer to a Range header with the slice of the content that its Content-Range names.
-func FuzzRange(f *testing.F) {
-	for _, header := range []string{
-		"bytes=0-0", "bytes=-5", "bytes=5-", "bytes=0-1,3-4", "bytes=9999999999999999999-", "bytes=1-0", "bytes=,", "lines=1", "bytes=0-,1-",
-	} {
-		f.Add(header)
-	}
-	backend, _, blob := newFake()
-	h := backend.handler()
-	f.Fuzz(func(t *testing.T, header string) {
-		w := call(h, http.MethodGet, blobURL(blob), "Range", header)
-		if got := w.Header().Get("Content-Length"); got != fmt.Sprint(w.Body.Len()) {
-			t.Errorf("%q: Content-Length %s for %d bytes", header, got, w.Body.Len())
-		}
-		switch w.Code {
-		case http.StatusOK:
-			if !bytes.Equal(w.Body.Bytes(), blob) {
-				t.Errorf("%q: 200 with %d of %d bytes", header, w.Body.Len(), len(blob))
-			}
-		case http.StatusPartialContent:
-			if strings.HasPrefix(w.Header().Get("Content-Type"), "multipart/byteranges") {
-				return // see registrytest
-			}
-			var start, end, size int
-			if _, err := fmt.Sscanf(w.Header().Get("Content-Range"), "bytes %d-%d/%d", &start, &end, &size); err != nil {
-				t.Fatalf("%q: Content-Range %q", header, w.Header().Get("Content-Range"))
-			}
-			if size != len(blob) || !bytes.Equal(w.Body.Bytes(), blob[start:end+1]) {
-				t.Errorf("%q: %q is not what was sent", header, w.Header().Get("Content-Range"))
-			}
-		case http.StatusRequestedRangeNotSatisfiable, http.StatusBadRequest:
-			if w.Header().Get("Content-Type") != "application/json" {
-				t.Errorf("%q: no document", header)
-			}
-		default:
-			t.Errorf("%q: status %d", header, w.Code)
-		}
-	})
-}
-
-// FuzzAccept checks that no Accept header changes the answer.
-func FuzzAccept(f *testing.F) {
-	f.Add("*/*", "application/vnd.oci.image.index.v1+json;q=0")
-	f.Add("\"", ";;q=,/")
-	backend, m, _ := newFake()
-	h := backend.handler()
-	f.Fuzz(func(t *testing.T, first, second string) {
-		w := call(h, http.MethodGet, "/v2/"+testRepo+"/manifests/"+testTag, "Accept", first, "Accept", second)
-		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != m.MediaType || !bytes.Equal(w.Body.Bytes(), m.Bytes) {
-			t.Errorf("%q %q: %d", first, second, w.Code)
-		}
-	})
-}
-
-// FuzzPath checks that whatever path is asked for gets an answer of the protocol, and that only paths in canonical form reach the
-// backend.
-func FuzzPath(f *testing.F) {
-	f.Add("/v2/ghcr.io/a/b/manifests/stable", "ns=ghcr.io")
-	f.Add("/v2/ghcr.io/../b/manifests/stable", "n=1&last=%zz")
-	f.Add("/v2/%67hcr.io/a/blobs/sha256%3Aabc", "")
-	f.Add("/v2/_catalog", "n=0")
-	f.Fuzz(func(t *testing.T, path, query string) {
-		r := httptest.NewRequest(http.MethodGet, "/", nil)
-		r.URL.Path, r.URL.RawQuery = path, query
-		backend, _, _ := newFake()
-		w := httptest.NewRecorder()
-		backend.handler().ServeHTTP(w, r)
-		switch w.Code {
-		case 200, 400, 404, 405, 414:
-		default:
-			t.Errorf("%q?%q: status %d %s", path, query, w.Code, w.Body)
-		}
-		if repo := backend.repo; repo != (name.Repository{}) {
-			if again, err := (name.Parser{}).Repository(repo.String(), ""); err != nil || again != repo {
-				t.Errorf("%q?%q: repository %q: %v", path, query, repo, err)
-			}
-		}
-	})
 }

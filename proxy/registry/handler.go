@@ -146,7 +146,7 @@ func (h *handler) fail(w *response, r *http.Request, err error) {
 	switch {
 	case w.status != 0:
 		level := slog.LevelError
-		if connectionLost(err) {
+		if connectionLost(err) && !errors.Is(err, errBlobRead) {
 			level = slog.LevelDebug
 		}
 		h.Logger.Log(r.Context(), level, "answer broke off", "method", r.Method, "path", r.URL.Path, "sent", w.bytes, "error", err)

@@ -6,16 +6,20 @@ import "fmt"
 func (p *planner) first() *Layout {
 	ids := p.leaves()
 	l := &Layout{Base: -1}
+	reason := "first version"
+	if len(p.in.Lineage) > 0 {
+		reason = "planned anew"
+	}
 	if len(ids) == 0 {
-		l.Layers = []Layer{{Name: "empty", Entries: p.rootOnly(), Reason: "first version"}}
+		l.Layers = []Layer{{Name: "empty", Entries: p.rootOnly(), Reason: reason}}
 		return l
 	}
 	packing := newPacking(p.items(ids, p.rates))
 	n := max(1, min(packing.natural(p.worth()), firstShare(p.budget)))
 	for _, group := range packing.cut(n) {
-		l.Layers = append(l.Layers, p.layer(packing, group, "first version"))
+		l.Layers = append(l.Layers, p.layer(packing, group, reason))
 	}
-	l.Notes = append(l.Notes, fmt.Sprintf("first version: %d layers for %d items", len(l.Layers), len(packing.items)))
+	l.Notes = append(l.Notes, fmt.Sprintf("%s: %d layers for %d items", reason, len(l.Layers), len(packing.items)))
 	return l
 }
 

@@ -94,10 +94,10 @@ func (m *model) load(ids []int32, update float64, change []float64) load {
 		l.bytes += m.weight[id]
 		f += float64(w * change[id])
 	}
-	l.hot = update * f
+	l.hot = float64(update * f)
 	l.cold = float64(l.bytes) - l.hot
 	// Files i and j of one component: P(i changes, j stays) = q·fi·(1−fj) where independence says q·fi·(1−q·fj).
-	l.tied = float64(f*f) * float64(update*(1-update))
+	l.tied = float64(float64(f*f) * float64(update*(1-update)))
 	return l
 }
 

@@ -144,12 +144,18 @@ func classify(ctx context.Context, err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
+	if e.Code() == codeShortRead {
+		return fmt.Errorf("%w: %w", installed.ErrDamaged, err)
+	}
 	switch e.Code() & 0xff {
 	case codeError, codeCorrupt, codeFormat, codeTooBig, codeNotADB, codeMismatch, codeReadOnly, codeCantOpen:
 		return fmt.Errorf("%w: %w", installed.ErrDamaged, err)
 	}
 	return err
 }
+
+// codeShortRead is the one extended result code for trouble in reading that a database's bytes can provoke.
+const codeShortRead = 522
 
 // The primary result codes of sqlite that a database's bytes can provoke.
 const (

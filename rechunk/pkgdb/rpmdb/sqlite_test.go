@@ -1,8 +1,10 @@
 package rpmdb
 
 import (
+	"bytes"
 	"database/sql"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,12 +85,12 @@ func TestSQLiteReadsLog(t *testing.T) {
 	}
 }
 
-// TestSQLiteCutIsDamage cuts a database: what is missing must show as an error.
-func TestSQLiteCutIsDamage(t *testing.T) {
-	t.Parallel()
+// manyPackages returns a database of some packages on many pages.
+func manyPackages(t *testing.T) []byte {
+	t.Helper()
 	db, file := openSQLite(t)
-	execAll(t, db, createPackages, `PRAGMA synchronous=OFF`)
-	for range 200 {
+	execAll(t, db, `PRAGMA page_size=512`, `PRAGMA synchronous=OFF`, createPackages)
+	for range 100 {
 		if _, err := db.ExecContext(t.Context(), `INSERT INTO Packages (blob) VALUES (?)`, someHeader(strings.Repeat("n", 99))); err != nil {
 			t.Fatal(err)
 		}
@@ -98,14 +100,48 @@ func TestSQLiteCutIsDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range []int{1, 100, 4096, 8192, len(whole) / 2, len(whole) - 4096, len(whole) - 1} {
-		cut := filepath.Join(t.TempDir(), "rpmdb.sqlite")
-		if err := os.WriteFile(cut, whole[:n], 0o600); err != nil {
-			t.Fatal(err)
-		}
-		err := readSQLite(t.Context(), cut, func([]byte) error { return nil })
-		if !errors.Is(err, installed.ErrDamaged) {
+	return whole
+}
+
+// readBytes reads a sqlite database from memory.
+func readBytes(t *testing.T, db []byte) error {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "rpmdb.sqlite")
+	if err := os.WriteFile(file, db, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return readSQLite(t.Context(), file, func([]byte) error { return nil })
+}
+
+// TestSQLiteCutIsDamage cuts a database: what is missing must show as an error.
+func TestSQLiteCutIsDamage(t *testing.T) {
+	t.Parallel()
+	whole := manyPackages(t)
+	if err := readBytes(t, whole); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{1, 100, 512, 1024, 4096, len(whole) / 2, len(whole) - 512, len(whole) - 1} {
+		if err := readBytes(t, whole[:n]); !errors.Is(err, installed.ErrDamaged) {
 			t.Errorf("cut to %d of %d bytes: %v, want damage", n, len(whole), err)
+		}
+	}
+}
+
+// TestSQLiteFlips changes bytes at random: the error, if any, must be that of a damaged database.
+func TestSQLiteFlips(t *testing.T) {
+	t.Parallel()
+	whole := manyPackages(t)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 150 {
+		db := bytes.Clone(whole)
+		at := rnd.IntN(len(db))
+		if rnd.IntN(2) == 0 {
+			at = at / 512 * 512 % len(db) // the headers of pages matter most
+			at += rnd.IntN(min(100, len(db)-at))
+		}
+		db[at] ^= byte(1 + rnd.IntN(255))
+		if err := readBytes(t, db); err != nil && !errors.Is(err, installed.ErrDamaged) {
+			t.Errorf("byte %d changed: %v", at, err)
 		}
 	}
 }
