@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -68,8 +69,9 @@ func (d *indexDecoder) index() *Index {
 	x := &Index{TarSize: d.int()}
 	prev := ""
 	for n := d.count(); n > 0 && d.err == nil; n-- {
-		if x.Entries == nil {
-			x.Entries = make([]Entry, 0, min(n, 1<<12))
+		if len(x.Entries) == cap(x.Entries) {
+			// The count is not believed beyond twice of what came so far.
+			x.Entries = slices.Grow(x.Entries, min(n, max(len(x.Entries), 1<<14)))
 		}
 		x.Entries = append(x.Entries, d.entry(prev, x.Entries))
 		prev = x.Entries[len(x.Entries)-1].Path

@@ -1,11 +1,18 @@
 package tree
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // Flatten applies layers, lowest first, as the OCI image specification's layer changesets are applied: whiteouts and opaque
 // whiteouts of a layer hide what lower layers hold, a directory over a directory changes its header, anything else replaces
 // what was there. A hardlink may lead to an object of a lower layer. Where a parent directory is a symlink, it is followed
-// inside the root, as containerd and umoci do; where it is missing, it is made with mode 0755 and owner root.
+// inside the root, as containerd and umoci do; where it is missing, it is made with mode 0755 and owner root; where it is a file
+// of a lower layer, it replaces the file, as an overlay does.
+//
+// Whiteouts come first, wherever in the layer they are. A layer of a builder has no two names for one path by way of a lower
+// layer's symlink; of one that does, the entries count in path order.
 func Flatten(ctx context.Context, layers []*Index, lim Limits) (*Tree, error) {
 	fs := newMemfs(lim.OrDefault())
 	for _, x := range layers {
@@ -36,63 +43,93 @@ func (f *memfs) apply(x *Index) error {
 	if err := f.hide(x); err != nil {
 		return err
 	}
+	return f.place(x, targets)
+}
+
+// place puts the entries and links of a layer where they belong, in path order.
+func (f *memfs) place(x *Index, targets []*inode) error {
 	groups := map[string]*inode{}
-	for i := range x.Entries {
+	var late []Link
+	i := 0
+	for n, l := range x.Links {
+		for ; i < len(x.Entries) && ComparePaths(x.Entries[i].Path, l.Path) < 0; i++ {
+			if err := f.addEntry(&x.Entries[i], groups); err != nil {
+				return err
+			}
+		}
+		if targets[n] == nil {
+			// Some archivers write the link before its target, in the same layer.
+			late = append(late, l)
+			continue
+		}
+		if err := f.addLink(l, targets[n]); err != nil {
+			return err
+		}
+	}
+	for ; i < len(x.Entries); i++ {
 		if err := f.addEntry(&x.Entries[i], groups); err != nil {
 			return err
 		}
 	}
-	for i, l := range x.Links {
-		if err := f.addLink(l, targets[i]); err != nil {
+	for _, l := range late {
+		at, err := f.locate(l.Target, probe)
+		if err != nil {
+			return err
+		}
+		if err := f.addLink(l, f.get(at)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// hide applies the whiteouts of a layer.
+// hide applies the whiteouts of a layer, from the root downwards. A directory of the layer that replaces something else takes
+// part: whiteouts below it are about the new directory, and must not follow a symlink that was there to where it led.
 func (f *memfs) hide(x *Index) error {
 	if len(x.Opaque)+len(x.Whiteouts) == 0 {
 		return nil
 	}
-	if err := f.dropReplaced(x.Entries); err != nil {
-		return err
+	type step struct {
+		path string
+		what func(spot, *inode)
+	}
+	var steps []step
+	for i := range x.Entries {
+		if e := &x.Entries[i]; e.Kind == Dir {
+			steps = append(steps, step{e.Path, f.removeOther})
+		}
 	}
 	for _, p := range x.Opaque {
-		at, err := f.locate(p, probe)
-		if err != nil {
-			return err
-		}
-		if n := f.get(at); n.isDir() {
-			f.empty(n)
-		}
+		steps = append(steps, step{p, f.empty})
 	}
 	for _, p := range x.Whiteouts {
-		at, err := f.locate(p, probe)
+		steps = append(steps, step{p, func(s spot, _ *inode) { f.remove(s) }})
+	}
+	slices.SortStableFunc(steps, func(a, b step) int { return ComparePaths(a.path, b.path) })
+	for _, s := range steps {
+		at, err := f.locate(s.path, probe)
 		if err != nil {
 			return err
 		}
-		f.remove(at)
+		if n := f.get(at); n != nil {
+			s.what(at, n)
+		}
 	}
 	return nil
 }
 
-// dropReplaced takes away what directories of a layer replace. A symlink among it must not lead whiteouts, which are about
-// the new directory, to where the old one pointed.
-func (f *memfs) dropReplaced(entries []Entry) error {
-	for i := range entries {
-		if entries[i].Kind != Dir {
-			continue
-		}
-		at, err := f.locate(entries[i].Path, probe)
-		if err != nil {
-			return err
-		}
-		if n := f.get(at); n != nil && !n.isDir() {
-			f.remove(at)
-		}
+// removeOther takes away what is no directory.
+func (f *memfs) removeOther(s spot, n *inode) {
+	if !n.isDir() {
+		f.remove(s)
 	}
-	return nil
+}
+
+// empty takes away all that lies in a directory.
+func (f *memfs) empty(_ spot, n *inode) {
+	f.names -= countNames(n)
+	clear(n.children)
+	f.forget()
 }
 
 // addEntry places an entry of an index; groups holds the objects of the layer's hardlink groups by their name.
@@ -113,14 +150,6 @@ func (f *memfs) addEntry(e *Entry, groups map[string]*inode) error {
 }
 
 func (f *memfs) addLink(l Link, n *inode) error {
-	if n == nil {
-		// Some archivers write the link before its target, in the same layer.
-		at, err := f.locate(l.Target, probe)
-		if err != nil {
-			return err
-		}
-		n = f.get(at)
-	}
 	if n == nil || n.isDir() {
 		return invalid("hardlink %q to %q, which is no file", clip(l.Path), clip(l.Target))
 	}

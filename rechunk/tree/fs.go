@@ -95,13 +95,6 @@ func (f *memfs) remove(s spot) {
 	}
 }
 
-// empty takes away all that lies in a directory.
-func (f *memfs) empty(n *inode) {
-	f.names -= countNames(n)
-	clear(n.children)
-	f.forget()
-}
-
 // forget drops the memory of the previous directory, which may be gone or replaced.
 func (f *memfs) forget() { f.lastDir, f.lastSpot = "", spot{} }
 

@@ -37,7 +37,7 @@ func NewSpool(dir string) (*Spool, error) {
 // Close frees the disk space. No content can be opened afterwards.
 func (s *Spool) Close() error { return s.file.Close() }
 
-// Size returns the number of bytes that the spool takes on disk at most.
+// Size returns the number of bytes that the spool takes on disk at most, those set aside for scans at work included.
 func (s *Spool) Size() int64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -63,11 +63,15 @@ func (s *Spool) Has(d Digest) bool {
 	return ok
 }
 
-func (s *Spool) reserve(n int64) (off int64) {
+// reserve hands out a stretch of n bytes: at pos if the caller's present stretch, of which left bytes remain from there on, is
+// the last one, so that it only grows; else at the end.
+func (s *Spool) reserve(n, pos, left int64) (off int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	off = s.end
-	s.end += n
+	if off = s.end; pos+left == s.end {
+		off = pos
+	}
+	s.end = off + n
 	return off
 }
 
@@ -104,14 +108,18 @@ func newSpoolWriter(s *Spool) *spoolWriter {
 
 // start begins a content of at most size bytes.
 func (w *spoolWriter) start(size int64) error {
-	if size > w.left {
-		if err := w.write(); err != nil {
-			return err
-		}
-		n := max(size, spoolStretch)
-		w.off, w.left = w.s.reserve(n), n
-	}
 	w.begin, w.size = w.off+int64(len(w.buf)), 0
+	if size > w.left {
+		n := max(size, spoolStretch)
+		off := w.s.reserve(n, w.begin, w.left)
+		if off != w.begin {
+			if err := w.write(); err != nil {
+				return err
+			}
+			w.off, w.begin = off, off
+		}
+		w.left = n
+	}
 	w.left -= size
 	return nil
 }
@@ -165,5 +173,7 @@ func (w *spoolWriter) flush() error {
 	}
 	w.s.add(w.found)
 	clear(w.found)
+	w.s.reserve(0, w.off, w.left) // gives the rest of the stretch back if it is the last
+	w.left = 0
 	return nil
 }

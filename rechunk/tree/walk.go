@@ -29,6 +29,7 @@ const (
 )
 
 // locate finds the place of a clean path: its parent directories are followed through symlinks, its last component is not.
+// Behind symlinks that go in circles nothing exists.
 func (f *memfs) locate(p string, mode walkMode) (spot, error) {
 	if p == "." {
 		return spot{dir: f.root, real: "."}, nil
@@ -53,11 +54,10 @@ func (f *memfs) locate(p string, mode walkMode) (spot, error) {
 
 // walk follows a clean path to a directory.
 func (f *memfs) walk(p string, mode walkMode) (spot, error) {
-	var nodeBuf [16]*inode
-	var nameBuf [16]string
-	// nodes are the directories from the root to the current one, nil where there is none; names are the steps between them.
-	nodes, names := append(nodeBuf[:0], f.root), nameBuf[:0]
-	links, size := 0, 0
+	var nodes [16]*inode
+	var names [16]string
+	at := route{nodes: append(nodes[:0], f.root), names: names[:0]}
+	links := 0
 	for rest := p; rest != ""; {
 		part, after, _ := strings.Cut(rest, "/")
 		rest = after
@@ -70,42 +70,70 @@ func (f *memfs) walk(p string, mode walkMode) (spot, error) {
 		case "", ".":
 			continue
 		case "..":
-			if last := len(names) - 1; last >= 0 {
-				size -= len(names[last]) + 1
-				nodes, names = nodes[:last+1], names[:last]
-			}
+			at.up()
 			continue
 		}
-		next, err := f.enter(nodes[len(nodes)-1], part, mode)
+		next, err := f.enter(at.dir(), part, mode)
 		if err != nil {
 			return spot{}, err
 		}
 		if next != nil && next.entry.Kind == Symlink {
 			if links++; links > maxSymlinks {
+				if mode == probe {
+					return spot{real: p}, nil
+				}
 				return spot{}, invalid("too many symlinks in %q", clip(p))
 			}
 			if strings.HasPrefix(next.entry.Target, "/") {
-				nodes, names, size = nodes[:1], names[:0], 0
+				at = route{nodes: at.nodes[:1], names: at.names[:0]}
 			}
 			rest = next.entry.Target + "/" + rest
 			continue
 		}
-		if len(names)+2 > f.lim.Depth { // the name in this directory is one more component
-			return spot{}, limitError("path depth", f.lim.Depth)
-		}
-		if size += len(part) + 1; size > f.lim.Path {
-			return spot{}, limitError("bytes of a path through symlinks", f.lim.Path)
-		}
-		nodes, names = append(nodes, next), append(names, part)
-	}
-	s := spot{dir: nodes[len(nodes)-1], real: p}
-	if links > 0 {
-		s.real = "."
-		if len(names) > 0 {
-			s.real = strings.Join(names, "/")
+		if err := at.down(next, part, f.lim); err != nil {
+			return spot{}, err
 		}
 	}
-	return s, nil
+	if links == 0 {
+		return spot{dir: at.dir(), real: p}, nil
+	}
+	return spot{dir: at.dir(), real: at.path()}, nil
+}
+
+// route is the way from the root to a directory, without symlinks.
+type route struct {
+	nodes []*inode // the directories, the root first, nil where there is none
+	names []string // the steps between them
+	size  int      // length of the names, with a slash after each
+}
+
+func (r *route) dir() *inode { return r.nodes[len(r.nodes)-1] }
+
+func (r *route) path() string {
+	if len(r.names) == 0 {
+		return "."
+	}
+	return strings.Join(r.names, "/")
+}
+
+// up goes to the parent directory, which is the root itself at the root.
+func (r *route) up() {
+	if last := len(r.names) - 1; last >= 0 {
+		r.size -= len(r.names[last]) + 1
+		r.nodes, r.names = r.nodes[:last+1], r.names[:last]
+	}
+}
+
+// down goes to a directory below. What lies in it has one component more.
+func (r *route) down(n *inode, name string, lim Limits) error {
+	r.nodes, r.names, r.size = append(r.nodes, n), append(r.names, name), r.size+len(name)+1
+	switch {
+	case len(r.names)+1 > lim.Depth:
+		return limitError("path depth", lim.Depth)
+	case r.size > lim.Path:
+		return limitError("bytes of a path through symlinks", lim.Path)
+	}
+	return nil
 }
 
 // maxSteps bounds the work of following symlinks: a layer of small headers could ask for endless walks otherwise.

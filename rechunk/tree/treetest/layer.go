@@ -32,7 +32,9 @@ type difference struct {
 // findOpaque chooses directories that both trees have.
 func (d *difference) findOpaque() {
 	for _, e := range d.to.Entries {
-		if old := d.from.Lookup(e.Path); old != nil && old.Kind == tree.Dir && e.Kind == tree.Dir && d.r.rng.IntN(15) == 0 && e.Path != "." {
+		old := d.from.Lookup(e.Path)
+		both := old != nil && old.Kind == tree.Dir && e.Kind == tree.Dir
+		if both && d.r.rng.IntN(15) == 0 && e.Path != "." {
 			d.opaque[e.Path] = true
 		}
 	}

@@ -14,8 +14,9 @@ type Random struct {
 	// Contents holds the contents of all files of all trees that were made.
 	Contents Contents
 
-	rng  *rand.Rand
-	made int // objects made so far, for names and contents that do not repeat
+	rng   *rand.Rand
+	made  int      // objects made so far, for names and contents that do not repeat
+	files []string // what Chaos has made for hardlinks to lead to
 }
 
 // NewRandom starts a sequence.
@@ -136,7 +137,7 @@ func (r *Random) change(e *tree.Entry) {
 	case 2:
 		e.Xattrs = nil
 		if e.Kind == tree.Dir || e.Kind == tree.Regular {
-			e.Xattrs = []tree.Xattr{{Name: "security.capability", Value: string([]byte{1, 0, 0, 2, byte(r.rng.IntN(256)), 0})}}
+			e.Xattrs = r.xattrs(e.Kind)
 		}
 	case 3:
 		e.Sec, e.Nsec = int64(r.rng.IntN(2_000_000_000)-100_000_000), int32(r.rng.IntN(1_000_000_000))
@@ -145,4 +146,20 @@ func (r *Random) change(e *tree.Entry) {
 			r.fill(e)
 		}
 	}
+}
+
+// xattrs are such that Linux accepts them.
+func (r *Random) xattrs(k tree.Kind) []tree.Xattr {
+	var out []tree.Xattr
+	if k == tree.Regular {
+		capability := make([]byte, 20)
+		capability[0], capability[3], capability[5] = 1, 2, byte(r.rng.IntN(256))
+		out = append(out, tree.Xattr{Name: "security.capability", Value: string(capability)})
+	}
+	for _, name := range []string{"user.a", "user.b"} {
+		if r.rng.IntN(2) == 0 {
+			out = append(out, tree.Xattr{Name: name, Value: fmt.Sprint("\x00", r.rng.IntN(100))})
+		}
+	}
+	return out
 }

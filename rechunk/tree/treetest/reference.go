@@ -35,10 +35,8 @@ type reference map[string]*object
 var errNotDir = errors.New("not a directory")
 
 func (fs reference) apply(items []Item) error {
-	lower, mine := maps.Clone(fs), map[string]bool{}
-	if err := fs.whiteouts(items); err != nil {
-		return err
-	}
+	lower, mine := maps.Clone(fs), map[string]string{}
+	fs.whiteouts(items)
 	late := map[*object]string{} // links to what comes later in the layer
 	for _, i := range items {
 		if strings.HasPrefix(path.Base(i.Name), ".wh.") {
@@ -48,30 +46,42 @@ func (fs reference) apply(items []Item) error {
 		if err != nil {
 			return err
 		}
+		if mine[at] != "" && mine[at] != i.Name {
+			return fmt.Errorf("%s has two names in one layer", at)
+		}
 		if i.Typeflag != tar.TypeLink {
-			if err := fs.put(at, &object{entryOf(i)}, mine); err != nil {
+			if err := fs.put(at, &object{entryOf(i)}); err != nil {
 				return err
 			}
+			mine[at] = i.Name
 			continue
 		}
 		target, err := fs.resolve(i.Linkname, nil)
 		if err != nil {
-			return err
+			return fmt.Errorf("link %s to nothing: %w", at, err)
+		}
+		if mine[target] != "" && mine[target] != path.Clean(i.Linkname) {
+			return fmt.Errorf("%s has two names in one layer", target)
 		}
 		o := fs[target]
-		if !mine[target] {
-			o = lower[target]
+		if mine[target] == "" {
+			below, err := lower.resolve(i.Linkname, nil)
+			if err != nil {
+				return err
+			}
+			o = lower[below]
 		}
 		if o == nil {
 			o = &object{}
 			late[o] = target
 		}
-		if o.e.Kind == tree.Dir || at != target && tree.Within(target, at) {
+		if o.e.Kind == tree.Dir || at != target && (tree.Within(target, at) || tree.Within(i.Linkname, i.Name)) {
 			return fmt.Errorf("link %s to a directory", at)
 		}
-		if err := fs.put(at, o, mine); err != nil {
+		if err := fs.put(at, o); err != nil {
 			return err
 		}
+		mine[at] = i.Name
 	}
 	for p, o := range fs {
 		if target, ok := late[o]; ok {
@@ -84,50 +94,41 @@ func (fs reference) apply(items []Item) error {
 	return nil
 }
 
-// whiteouts hides paths, after directories of the layer have taken the places of what is no directory.
-func (fs reference) whiteouts(items []Item) error {
-	any := slices.ContainsFunc(items, func(i Item) bool { return strings.HasPrefix(path.Base(i.Name), ".wh.") })
-	for _, i := range items {
-		at, err := fs.resolve(i.Name, nil)
-		if err != nil {
-			return err
-		}
-		if o := fs[at]; any && i.Typeflag == tar.TypeDir && o != nil && o.e.Kind != tree.Dir {
-			fs.removeBelow(at)
-			delete(fs, at)
-		}
-	}
-	var paths []string
+// whiteouts hides paths, from the root downwards. Directories of the layer take the places of what is no directory.
+func (fs reference) whiteouts(items []Item) {
+	doing := map[string][]string{} // path → what happens there
 	for _, i := range items {
 		dir, base := path.Dir(i.Name), path.Base(i.Name)
-		if base != ".wh..wh..opq" {
-			if name, ok := strings.CutPrefix(base, ".wh."); ok {
-				paths = append(paths, path.Join(dir, name))
-			}
-			continue
-		}
-		at, err := fs.resolve(dir, nil)
-		if err != nil {
-			return err
-		}
-		if fs[at] != nil && fs[at].e.Kind == tree.Dir {
-			fs.removeBelow(at)
+		switch name, ok := strings.CutPrefix(base, ".wh."); {
+		case base == ".wh..wh..opq":
+			doing[dir] = append(doing[dir], "empty")
+		case ok:
+			doing[path.Join(dir, name)] = append(doing[path.Join(dir, name)], "remove")
+		case i.Typeflag == tar.TypeDir:
+			doing[i.Name] = append(doing[i.Name], "replace")
 		}
 	}
-	slices.Sort(paths)
-	for _, p := range paths {
+	for _, p := range slices.SortedFunc(maps.Keys(doing), tree.ComparePaths) {
 		at, err := fs.resolve(p, nil)
 		if err != nil {
-			return err
+			continue
 		}
-		fs.removeBelow(at)
-		delete(fs, at)
+		isDir := fs[at] != nil && fs[at].e.Kind == tree.Dir
+		for _, what := range doing[p] {
+			if what == "remove" || what == "empty" && isDir {
+				fs.removeBelow(at)
+			}
+			if what == "remove" || what == "replace" && !isDir && hasWhiteout(items) {
+				delete(fs, at)
+			}
+		}
 	}
-	return nil
 }
 
+func hasWhiteout(items []Item) bool { return slices.ContainsFunc(items, isWhiteout) }
+
 // put places an object; a file of this layer with something below it is an error by resolve.
-func (fs reference) put(at string, o *object, mine map[string]bool) error {
+func (fs reference) put(at string, o *object) error {
 	if o.e.Kind != tree.Dir || fs[at] == nil || fs[at].e.Kind != tree.Dir {
 		if at == "." {
 			return errNotDir
@@ -135,7 +136,6 @@ func (fs reference) put(at string, o *object, mine map[string]bool) error {
 		fs.removeBelow(at)
 	}
 	fs[at] = o
-	mine[at] = true
 	return nil
 }
 
@@ -145,7 +145,7 @@ func (fs reference) removeBelow(dir string) {
 
 // resolve follows the symlinks in a path's directory. With mine, the paths of the layer at work, missing directories are made,
 // and files of lower layers give way to them.
-func (fs reference) resolve(name string, mine map[string]bool) (string, error) {
+func (fs reference) resolve(name string, mine map[string]string) (string, error) {
 	if name == "." {
 		return ".", nil
 	}
@@ -173,7 +173,7 @@ func (fs reference) resolve(name string, mine map[string]bool) (string, error) {
 			}
 			todo = append(strings.Split(o.e.Target, "/"), todo...)
 			continue
-		case mine != nil && o != nil && o.e.Kind != tree.Dir && mine[next]:
+		case mine != nil && o != nil && o.e.Kind != tree.Dir && mine[next] != "":
 			return "", errNotDir
 		case mine != nil && (o == nil || o.e.Kind != tree.Dir):
 			fs[next] = &object{tree.Entry{Kind: tree.Dir, Mode: 0o755}}

@@ -1,0 +1,69 @@
+package tree_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/strata-oci/strata/rechunk/tree"
+	. "github.com/strata-oci/strata/rechunk/tree/treetest"
+)
+
+const objects = "sysroot/ostree/repo/objects/"
+
+// encapsulated is a small image as ostree-ext writes it: objects first, the files as hardlinks to them.
+func encapsulated(attrs string) []Item {
+	return []Item{
+		Dir("."), Dir("sysroot"), Dir("sysroot/ostree"), Dir("sysroot/ostree/repo"), Dir("sysroot/ostree/repo/objects"),
+		File(objects+"aa/bb.file-xattrs", attrs),
+		File(objects+"aa/bb.file-xattrs-link", attrs),
+		File(objects+"aa/bb.file", "program").WithMode(0o755), Hardlink("usr/bin/b", objects+"aa/bb.file"), Hardlink("usr/bin/a", objects+"aa/bb.file"),
+		Hardlink(objects+"cc/dd.file-xattrs-link", objects+"aa/bb.file-xattrs"),
+		File(objects+"cc/dd.file", "text").WithXattr("user.one", "own"), Hardlink("etc/conf", objects+"cc/dd.file"),
+		File(objects+"ee/ff.file", "no attributes"), Hardlink("usr/share/doc", objects+"ee/ff.file"),
+		File(objects+"11/22.commit", "commit"), File("sysroot-is-not-it", ""),
+		File("usr/lib/empty", ""),
+	}
+}
+
+func TestPlain(t *testing.T) {
+	t.Parallel()
+	// security.selinux=label, user.one=1
+	attrs := "security.selinux\x00label\x11" + "user.one\x001\x09" + "\x17\x22"
+	contents := Contents{}
+	contents.Add(attrs)
+	got, err := tree.Plain(Tree(t, encapsulated(attrs)), contents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Tree(t, []Item{
+		Dir("."), Dir("sysroot"), File("sysroot-is-not-it", ""),
+		File("etc/conf", "text").WithXattr("user.one", "own"),
+		File("usr/bin/a", "program").WithMode(0o755).WithXattr("user.one", "1"), Hardlink("usr/bin/b", "usr/bin/a"),
+		File("usr/lib/empty", ""), File("usr/share/doc", "no attributes"),
+	})
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+	if again, err := tree.Plain(got, contents); err != nil || cmp.Diff(got, again) != "" {
+		t.Errorf("a plain tree changes: %v", err)
+	}
+}
+
+func TestPlainRefuses(t *testing.T) {
+	t.Parallel()
+	contents := Contents{}
+	contents.Add("damaged")
+	large := strings.Repeat("x", 300<<10)
+	contents.Add(large)
+	for name, c := range map[string]struct {
+		attrs string
+		want  error
+	}{"damaged": {"damaged", tree.ErrInvalid}, "large": {large, tree.ErrLimit}, "missing": {"missing", tree.ErrNoContent}} {
+		if _, err := tree.Plain(Tree(t, encapsulated(c.attrs)), contents); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
