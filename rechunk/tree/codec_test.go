@@ -2,6 +2,7 @@ package tree_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -30,15 +31,17 @@ func sampleIndex() *tree.Index {
 		Links:     []tree.Link{{"a", "etc/hosts"}, {"b", "."}},
 		Whiteouts: []string{"usr/a", "usr/b"},
 		Opaque:    []string{".", "var"},
+		Inline:    []tree.Inline{{Digest: sha256.Sum256([]byte("hi")), Content: []byte("hi")}},
 		TarSize:   10240,
 	}
 }
 
 // sampleStored is sampleIndex as it was written first.
-const sampleStored = "73747261746120696e64657820310a28b52ffd0400e5040052c92026b02109afbbed073b58f66b0d7d99a45476a9e0d63b49c970ea5cdf" +
-	"d946a7f6de5226e9bdef014e3d9b5217bb7e48b1eb8734e5ca769ab160c5610495ba10b9829be7d017d3d8f54be27e316d8f1059d03c08" +
-	"fe048410c234c418e341407301e8560d4ef6eba99263fd1045a9386c8fe8c0f1d65ec30f5b06ffff6f413ee5930c8001080081084d0d84" +
-	"f21bc6b049c2782c2319354c364c27e71ce487"
+const sampleStored = "73747261746120696e64657820310a28b52ffd04008d0600940b80a0010700012e0001ed03000000000000086465762f6e756c6c0004b602" +
+	"06000365746301050206757365722e610100620003072f7061737377640102a413ffffffff0f018080808080400000d80401020a012d0500" +
+	"036c69620003ff077573722f6c6962000572756e2f6600068003020161096574632f686f7374730162012e02057573722f61057573722f62" +
+	"02012e03766172018f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4026869080081084d0d84f21bc6b049c2" +
+	"782c2319354c364c27ee13edd3"
 
 // TestIndexGolden guards the stored form: what was written once stays readable, and equal indexes stay equal but for what the
 // compressor does to them.

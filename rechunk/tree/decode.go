@@ -80,7 +80,24 @@ func (d *indexDecoder) index() *Index {
 		x.Links = append(x.Links, Link{d.string(d.lim.Path), d.string(d.lim.Path)})
 	}
 	x.Whiteouts, x.Opaque = d.paths(), d.paths()
+	left := d.lim.InlineBytes
+	for n := d.count(); n > 0 && d.err == nil; n-- {
+		in := d.inline(min(left, MaxInline))
+		left -= int64(len(in.Content))
+		x.Inline = append(x.Inline, in)
+	}
 	return x
+}
+
+func (d *indexDecoder) inline(most int64) Inline {
+	var in Inline
+	d.full(in.Digest[:])
+	n := d.uint(uint64(most))
+	if d.err == nil {
+		in.Content = make([]byte, n)
+		d.full(in.Content)
+	}
+	return in
 }
 
 func (d *indexDecoder) paths() []string {

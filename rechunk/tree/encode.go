@@ -80,6 +80,12 @@ func (e *indexEncoder) index(x *Index) {
 			e.string(p)
 		}
 	}
+	e.uint(len(x.Inline))
+	for _, in := range x.Inline {
+		e.bytes(in.Digest[:])
+		e.uint(len(in.Content))
+		e.bytes(in.Content)
+	}
 }
 
 func (e *indexEncoder) entry(i int, n *Entry) {

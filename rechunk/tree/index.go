@@ -14,6 +14,8 @@ type Index struct {
 	Whiteouts []string
 	// Opaque are the directories whose lower content the layer hides, ascending.
 	Opaque []string
+	// Inline are the small contents that the index carries, in ascending order of their digests.
+	Inline []Inline
 	// TarSize is the length of the uncompressed layer in bytes.
 	TarSize int64
 }

@@ -30,6 +30,8 @@ type Limits struct {
 	Path int
 	// Depth is the number of components of a path; default 256.
 	Depth int
+	// InlineBytes is the sum of the contents that an index carries; default 64 MiB. What is beyond it is left out.
+	InlineBytes int64
 	// Window is the largest zstd window that is decoded, which is memory; default 128 MiB.
 	Window uint64
 }
@@ -51,6 +53,9 @@ func (l Limits) OrDefault() Limits {
 	if l.Depth == 0 {
 		l.Depth = 256
 	}
+	if l.InlineBytes == 0 {
+		l.InlineBytes = 64 << 20
+	}
 	if l.Window == 0 {
 		l.Window = 128 << 20
 	}
@@ -60,7 +65,7 @@ func (l Limits) OrDefault() Limits {
 // unlimited is for what was checked before.
 var unlimited = Limits{
 	LayerBytes: math.MaxInt64, Entries: math.MaxInt, MetaBytes: math.MaxInt64, Path: math.MaxInt, Depth: math.MaxInt,
-	Window: math.MaxUint64,
+	InlineBytes: math.MaxInt64, Window: math.MaxUint64,
 }
 
 func limitError(what string, limit any) error {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// object makes the inode that a header describes and reads its content.
-func (s *scanner) object(h *tar.Header, body io.Reader) (*inode, error) {
+// object makes the inode that a header describes and reads its content; p is its clean path.
+func (s *scanner) object(h *tar.Header, p string, body io.Reader) (*inode, error) {
 	n := &inode{entry: Entry{
 		Mode: uint32(h.Mode) & 0o7777, UID: h.Uid, GID: h.Gid, Sec: h.ModTime.Unix(), Nsec: int32(h.ModTime.Nanosecond()),
 	}}
@@ -41,13 +41,13 @@ func (s *scanner) object(h *tar.Header, body io.Reader) (*inode, error) {
 		return nil, err
 	}
 	if e.Kind == Regular {
-		err = s.readContent(e, h.Size, body)
+		err = s.readContent(e, p, h.Size, body)
 	}
 	return n, err
 }
 
 // readContent hashes a file and spools it.
-func (s *scanner) readContent(e *Entry, size int64, body io.Reader) error {
+func (s *scanner) readContent(e *Entry, p string, size int64, body io.Reader) error {
 	// Sparse files may be larger than the layer, which is why the sum has a limit.
 	if size > s.lim.LayerBytes-s.content {
 		return limitError("bytes in a layer's files", s.lim.LayerBytes)
@@ -59,9 +59,13 @@ func (s *scanner) readContent(e *Entry, size int64, body io.Reader) error {
 			return &localError{err}
 		}
 	}
+	inline := s.inline.open(p, size)
 	for {
 		n, err := body.Read(s.buf)
 		s.sum.Write(s.buf[:n])
+		if inline != nil {
+			inline.Write(s.buf[:n])
+		}
 		if s.spool != nil {
 			if _, err := s.spool.Write(s.buf[:n]); err != nil {
 				return &localError{err}
@@ -75,6 +79,7 @@ func (s *scanner) readContent(e *Entry, size int64, body io.Reader) error {
 		}
 	}
 	s.sum.Sum(e.Digest[:0])
+	s.inline.close(e.Digest, inline)
 	if s.spool != nil {
 		s.spool.finish(e.Digest)
 	}

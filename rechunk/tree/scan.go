@@ -10,6 +10,8 @@ import (
 type ScanOptions struct {
 	// Spool takes the contents of regular files; without one they are only hashed.
 	Spool *Spool
+	// Inline says which files' contents the index is to carry, as far as they are small; nil is none.
+	Inline func(path string) bool
 	// DiffID asks for the digest of the uncompressed stream.
 	DiffID bool
 	Limits Limits
@@ -43,6 +45,7 @@ func Scan(ctx context.Context, r io.Reader, opts ScanOptions) (*Scanned, error) 
 		src.sum = sha256.New()
 	}
 	s := newScanner(lim, opts.Spool)
+	s.inline.want = opts.Inline
 	if err := s.run(src); err != nil {
 		return nil, err
 	}
@@ -54,7 +57,7 @@ func Scan(ctx context.Context, r io.Reader, opts ScanOptions) (*Scanned, error) 
 	if out.Index, err = s.index(); err != nil {
 		return nil, err
 	}
-	out.Index.TarSize = src.n
+	out.Index.TarSize, out.Index.Inline = src.n, s.inline.list()
 	if s.spool != nil {
 		if err := s.spool.flush(); err != nil {
 			return nil, err

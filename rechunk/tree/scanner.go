@@ -22,12 +22,13 @@ type scanner struct {
 	content   int64 // bytes of files so far
 	whiteouts map[string]bool
 	opaque    map[string]bool
+	inline    inliner
 }
 
 func newScanner(lim Limits, spool *Spool) *scanner {
 	s := &scanner{
 		fs: newMemfs(lim), lim: lim, sum: sha256.New(), buf: make([]byte, 128<<10),
-		whiteouts: map[string]bool{}, opaque: map[string]bool{},
+		whiteouts: map[string]bool{}, opaque: map[string]bool{}, inline: inliner{left: lim.InlineBytes},
 	}
 	if spool != nil {
 		s.spool = newSpoolWriter(spool)
@@ -86,7 +87,7 @@ func (s *scanner) header(h *tar.Header, body io.Reader) error {
 	if reservedName(base) && !(dir == "." && base != opaqueMarker && strings.HasPrefix(base, aufsPrefix)) {
 		return s.whiteout(dir, base)
 	}
-	n, err := s.object(h, body)
+	n, err := s.object(h, p, body)
 	if err != nil {
 		return err
 	}

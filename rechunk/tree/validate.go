@@ -82,7 +82,10 @@ func (x *Index) validate(lim Limits) error {
 			return invalid("link %q to %q", clip(l.Path), clip(l.Target))
 		}
 	}
-	return checkPaths(lim, x.Whiteouts, x.Opaque)
+	if err := checkPaths(lim, x.Whiteouts, x.Opaque); err != nil {
+		return err
+	}
+	return x.validateInline(lim)
 }
 
 func checkPaths(lim Limits, lists ...[]string) error {
