@@ -25,8 +25,9 @@ type Comparison struct {
 	Ratio         float64 `json:"ratio"`
 	LayersToFetch int     `json:"layers_to_fetch"`
 	LayersTotal   int     `json:"layers_total"`
-	FilesChanged  int     `json:"files_changed"`
-	FilesRemoved  int     `json:"files_removed"`
+	// FilesChanged and FilesRemoved count paths other than directories.
+	FilesChanged int `json:"files_changed"`
+	FilesRemoved int `json:"files_removed"`
 	// Components are in descending order of their update bytes.
 	Components []ComponentBytes `json:"components"`
 }
@@ -46,7 +47,11 @@ type ComponentBytes struct {
 func Compare(ctx context.Context, old, next *Inspection, c layer.Compression) (*Comparison, error) {
 	out := &Comparison{LayersTotal: len(next.Layers), Components: []ComponentBytes{}}
 	changed, removed := changes(old.Tree, next.Tree)
-	out.FilesRemoved = len(removed)
+	for i := range old.Tree.Entries {
+		if e := &old.Tree.Entries[i]; e.Kind != tree.Dir && next.Tree.Lookup(e.Path) == nil {
+			out.FilesRemoved++
+		}
+	}
 	parts := map[string]*ComponentBytes{}
 	for _, i := range changed {
 		e := &next.Tree.Entries[i]
@@ -88,20 +93,15 @@ func part(parts map[string]*ComponentBytes, o *pkgdb.Owners, entry int) *Compone
 
 // changes lists the entries of next that old does not have just so, hardlink groups whole, and the topmost paths that went.
 func changes(old, next *tree.Tree) (changed []int, removed []string) {
-	groups := map[string]bool{}
-	differs := make([]bool, len(next.Entries))
+	differs := regrouped(old, next)
 	for i := range next.Entries {
 		e := &next.Entries[i]
-		was := old.Lookup(e.Path)
-		if was == nil || !was.Same(e) || was.Link != e.Link {
-			differs[i] = true
-			if e.Link != "" {
-				groups[e.Link] = true
-			}
+		if was := old.Lookup(e.Path); was == nil || !was.Same(e) {
+			differs[object(e)] = true
 		}
 	}
 	for i := range next.Entries {
-		if differs[i] || groups[next.Entries[i].Link] {
+		if differs[object(&next.Entries[i])] {
 			changed = append(changed, i)
 		}
 	}
@@ -115,6 +115,36 @@ func changes(old, next *tree.Tree) (changed []int, removed []string) {
 		}
 	}
 	return changed, removed
+}
+
+// object names what an entry's path leads to: a hardlink group, or the path itself.
+func object(e *tree.Entry) string {
+	if e.Link != "" {
+		return e.Link
+	}
+	return e.Path
+}
+
+// regrouped finds the objects of next whose names were those of several objects in old, or of a part of one of which another
+// object has the rest. A group that only lost names is what it was.
+func regrouped(old, next *tree.Tree) map[string]bool {
+	differs := map[string]bool{}
+	before, after := map[string]string{}, map[string]string{} // object of next → of old, and back
+	for i := range next.Entries {
+		was := old.Lookup(next.Entries[i].Path)
+		if was == nil {
+			continue
+		}
+		now, then := object(&next.Entries[i]), object(was)
+		if o, ok := before[now]; ok && o != then {
+			differs[now] = true
+		}
+		if n, ok := after[then]; ok && n != now {
+			differs[now] = true
+		}
+		before[now], after[then] = then, now
+	}
+	return differs
 }
 
 // fetched adds up the layers that a client on old must fetch, and shares them out among the components.

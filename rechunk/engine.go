@@ -153,6 +153,10 @@ type Result struct {
 	SourceBytes    int64   `json:"source_bytes"`
 	SourceNewBytes int64   `json:"source_new_bytes"`
 	Seconds        float64 `json:"seconds"`
+	// Sequence counts the versions of the lineage from 1.
+	Sequence int `json:"sequence"`
+	// Reused says that an earlier run had made the image, and that this one did nothing.
+	Reused bool `json:"-"`
 }
 
 // lineageLock serialises the images of a lineage; users counts who holds or awaits it.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/strata-oci/strata/rechunk/pkgdb"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -17,41 +19,64 @@ import (
 func (r *run) fetch(ctx context.Context) error {
 	layers := r.src.Manifest.Layers
 	r.indexes = make([]*tree.Index, len(layers))
-	var total, done atomic.Int64
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(r.cfg.Parallel)
-	first := map[digest.Digest]int{}
-	var unknown []int
+	first := map[digest.Digest]int{} // an image may have a layer twice
+	var distinct []int
 	for i, l := range layers {
-		if _, twice := first[l.Digest]; twice {
-			continue
-		}
-		first[l.Digest] = i
-		x, err := r.loadIndex(ctx, l.Digest)
-		if err != nil {
-			return err
-		}
-		if r.indexes[i] = x; x == nil {
-			unknown = append(unknown, i)
-			total.Add(l.Size)
+		if _, twice := first[l.Digest]; !twice {
+			first[l.Digest] = i
+			distinct = append(distinct, i)
 		}
 	}
+	err := r.each(ctx, distinct, func(ctx context.Context, i int) (err error) {
+		r.indexes[i], err = r.loadIndex(ctx, layers[i].Digest)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var total int64
+	unknown := slices.DeleteFunc(distinct, func(i int) bool { return r.indexes[i] != nil })
 	for _, i := range unknown {
-		g.Go(func() error {
-			var err error
-			r.indexes[i], err = r.scanSource(ctx, layers[i], func(n int) {
-				r.req.Progress(Progress{"fetch", done.Add(int64(n)), total.Load()})
-			})
-			return err
-		})
+		total += layers[i].Size
 	}
-	if err := g.Wait(); err != nil {
+	var done atomic.Int64
+	err = r.each(ctx, unknown, func(ctx context.Context, i int) (err error) {
+		r.indexes[i], err = r.scanSource(ctx, layers[i], func(n int) {
+			r.req.Progress(Progress{"fetch", done.Add(int64(n)), total})
+		})
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	for i, l := range layers {
 		r.indexes[i] = r.indexes[first[l.Digest]]
 	}
 	return nil
+}
+
+// positions are the numbers from 0 to n-1.
+func positions(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// each does something for every number, several at once. The first error ends it.
+func (e *Engine) each(ctx context.Context, numbers []int, do func(ctx context.Context, i int) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(e.cfg.Parallel)
+	for _, i := range numbers {
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return do(ctx, i)
+		})
+	}
+	return g.Wait()
 }
 
 // scanSource reads one source layer into the spool and records its index.
@@ -61,17 +86,17 @@ func (r *run) scanSource(ctx context.Context, l ocispec.Descriptor, read func(in
 		return nil, fmt.Errorf("fetching layer %s: %w", l.Digest, err)
 	}
 	defer rc.Close()
-	x, err := r.scan(ctx, rc, read)
+	x, err := r.scan(ctx, rc, r.spool, read)
 	if err != nil {
 		return nil, fmt.Errorf("reading layer %s: %w", l.Digest, err)
 	}
 	return x, r.saveIndex(ctx, l.Digest, x)
 }
 
-// scan reads a layer into the spool. The reader's last word is awaited: it is what verifies the digest.
-func (r *run) scan(ctx context.Context, rc io.Reader, read func(int)) (*tree.Index, error) {
+// scan reads a layer, into the spool if there is one. The reader's last word is awaited: it is what verifies the digest.
+func (e *Engine) scan(ctx context.Context, rc io.Reader, spool *tree.Spool, read func(int)) (*tree.Index, error) {
 	src := &progressReader{rc, read}
-	s, err := tree.Scan(ctx, src, tree.ScanOptions{Spool: r.spool, Limits: r.cfg.Limits})
+	s, err := tree.Scan(ctx, src, tree.ScanOptions{Spool: spool, Inline: inlined, Limits: e.cfg.Limits})
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +105,9 @@ func (r *run) scan(ctx context.Context, rc io.Reader, read func(int)) (*tree.Ind
 	}
 	return s.Index, nil
 }
+
+// inlined says which contents are needed for every image: a layer that is known by its index is not read again for them.
+func inlined(path string) bool { return pkgdb.IsPackageList(path) || tree.IsOSTreeAttributes(path) }
 
 type progressReader struct {
 	r    io.Reader

@@ -1,8 +1,8 @@
 package rechunk
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -25,8 +25,13 @@ func (e *Engine) loadIndex(ctx context.Context, layer digest.Digest) (*tree.Inde
 	if ok, err := e.getJSON(ctx, KindIndex, layer.String(), &rec); !ok || err != nil {
 		return nil, err
 	}
+	if rec.Digest.Validate() != nil {
+		e.cfg.Logger.WarnContext(ctx, "record is damaged and taken as missing", "kind", KindIndex, "key", layer)
+		return nil, nil
+	}
 	rc, err := e.cfg.Store.Open(ctx, rec.Digest)
 	if errors.Is(err, ErrNotFound) {
+		e.cfg.Logger.WarnContext(ctx, "layer index is lost and made again", "layer", layer)
 		return nil, nil
 	}
 	if err != nil {
@@ -48,27 +53,30 @@ func (e *Engine) loadIndex(ctx context.Context, layer digest.Digest) (*tree.Inde
 	return x, nil
 }
 
+// saveIndex stores the index of a layer.
 func (e *Engine) saveIndex(ctx context.Context, layer digest.Digest, x *tree.Index) error {
-	var b bytes.Buffer
-	_, err := x.WriteTo(&b)
-	rec := indexRecord{digest.FromBytes(b.Bytes()), int64(b.Len())}
-	if err == nil {
-		err = e.putBlob(ctx, rec.Digest, b.Bytes())
-	}
+	var rec indexRecord
+	err := e.storeBlob(ctx, func(w io.Writer) (digest.Digest, int64, error) {
+		sum := sha256.New()
+		n, err := x.WriteTo(io.MultiWriter(w, sum))
+		rec = indexRecord{digest.NewDigest(digest.SHA256, sum), n}
+		return rec.Digest, n, err
+	})
 	if err != nil {
 		return fmt.Errorf("storing the index of layer %s: %w", layer, err)
 	}
 	return e.putJSON(ctx, KindIndex, layer.String(), rec)
 }
 
-// putBlob stores a document.
-func (e *Engine) putBlob(ctx context.Context, d digest.Digest, b []byte) error {
+// storeBlob stores what write writes, if that is what write says it is.
+func (e *Engine) storeBlob(ctx context.Context, write func(io.Writer) (digest.Digest, int64, error)) error {
 	w, err := e.cfg.Store.Create(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err = w.Write(b); err == nil {
-		err = w.Commit(ctx, d, int64(len(b)))
+	d, size, err := write(w)
+	if err == nil {
+		err = w.Commit(ctx, d, size)
 	}
 	if err != nil {
 		return errors.Join(err, w.Cancel(context.WithoutCancel(ctx)))

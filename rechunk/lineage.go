@@ -2,12 +2,10 @@ package rechunk
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/strata-oci/strata/rechunk/plan"
 	"github.com/strata-oci/strata/rechunk/tree"
@@ -23,24 +21,22 @@ func (r *run) loadLineage(ctx context.Context) error {
 	if _, err := r.getJSON(ctx, KindLineage, key, &r.lineage); err != nil {
 		return err
 	}
+	r.lineage.Versions = slices.DeleteFunc(r.lineage.Versions, func(v Version) bool {
+		_, ok := v.blobs()
+		if !ok {
+			r.cfg.Logger.WarnContext(ctx, "version in a record is damaged and left out", "kind", KindLineage, "key", key, "image", v.Digest)
+		}
+		return !ok
+	})
 	versions := r.lineage.Versions[:min(len(r.lineage.Versions), maxPlanned)]
 	indexes, err := r.layerIndexes(ctx, versions)
 	if err != nil {
 		return err
 	}
 	for _, v := range versions {
-		img := plan.Image{Digest: v.Digest}
-		for _, l := range v.Layers {
-			x := indexes[l.Digest]
-			if x == nil || l.Type != r.req.Options.Compression.MediaType() {
-				img.Layers = nil
-				break
-			}
-			img.Layers = append(img.Layers, plan.Prior{Digest: l.Digest, Size: l.Size, Name: l.Name, Index: x})
-			r.contents.addCold(l.Digest, x, r.readStored(l.Digest, l.Size))
-		}
-		if img.Layers == nil {
-			r.cfg.Logger.InfoContext(ctx, "earlier image is not planned against", "lineage", r.req.Lineage, "image", v.Digest)
+		img, why := r.planImage(v, indexes)
+		if why != "" {
+			r.cfg.Logger.InfoContext(ctx, "earlier image is not planned against", "lineage", r.req.Lineage, "image", v.Digest, "reason", why)
 			continue
 		}
 		r.images = append(r.images, img)
@@ -49,6 +45,34 @@ func (r *run) loadLineage(ctx context.Context) error {
 		keepTimes(r.tree, r.images)
 	}
 	return nil
+}
+
+// planImage makes what the plan is to know of a version, or says why it can't be built on. Contents may be read from its layers
+// either way.
+func (r *run) planImage(v Version, indexes map[digest.Digest]*tree.Index) (img plan.Image, why string) {
+	img.Digest = v.Digest
+	for _, l := range v.Layers {
+		x := indexes[l.Digest]
+		if x == nil {
+			why = fmt.Sprintf("layer %s is not stored", l.Digest)
+			continue
+		}
+		if want := r.req.Options.Compression.MediaType(); l.Type != want {
+			why = fmt.Sprintf("layer %s is of type %s, and new ones of %s", l.Digest, l.Type, want)
+		}
+		img.Layers = append(img.Layers, plan.Prior{Digest: l.Digest, Size: l.Size, Name: l.Name, Index: x})
+		r.contents.addCold(coldLayer{digest: l.Digest, index: x, stored: true, open: r.readStored(l.Digest, l.Size)})
+	}
+	return img, why
+}
+
+// leaveDamaged takes the images out of the plan's sight that hold a damaged layer, and reports whether there were any.
+func (r *run) leaveDamaged() bool {
+	damaged, before := r.contents.damaged(), len(r.images)
+	r.images = slices.DeleteFunc(r.images, func(img plan.Image) bool {
+		return slices.ContainsFunc(img.Layers, func(p plan.Prior) bool { return slices.Contains(damaged, p.Digest) })
+	})
+	return len(r.images) < before
 }
 
 // layerIndexes loads the index of every layer of the versions, nil for a layer that is no longer stored.
@@ -64,15 +88,11 @@ func (r *run) layerIndexes(ctx context.Context, versions []Version) (map[digest.
 		}
 	}
 	loaded := make([]*tree.Index, len(order))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(r.cfg.Parallel)
-	for i, l := range order {
-		g.Go(func() (err error) {
-			loaded[i], err = r.storedIndex(ctx, l)
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
+	err := r.each(ctx, positions(len(order)), func(ctx context.Context, i int) (err error) {
+		loaded[i], err = r.storedIndex(ctx, order[i])
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	for i, l := range order {
@@ -90,22 +110,25 @@ func (r *run) storedIndex(ctx context.Context, l VersionLayer) (*tree.Index, err
 	if x != nil || err != nil {
 		return x, err
 	}
-	rc, err := r.readStored(l.Digest, l.Size)(ctx)
-	if errors.Is(err, ErrNotFound) {
+	x, err = r.scanStored(ctx, l)
+	if isDamage(err) {
+		r.cfg.Logger.WarnContext(ctx, "stored layer is damaged and not built on", "layer", l.Digest, "error", err)
 		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer rc.Close()
-	s, err := tree.Scan(ctx, rc, tree.ScanOptions{Limits: r.cfg.Limits})
-	if err == nil {
-		_, err = io.Copy(io.Discard, rc)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading layer %s: %w", l.Digest, err)
 	}
-	return s.Index, r.saveIndex(ctx, l.Digest, s.Index)
+	return x, r.saveIndex(ctx, l.Digest, x)
+}
+
+// scanStored reads a stored layer for its index alone.
+func (r *run) scanStored(ctx context.Context, l VersionLayer) (*tree.Index, error) {
+	rc, err := r.readStored(l.Digest, l.Size)(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer rc.Close()
+	return r.scan(ctx, rc, nil, func(int) {})
 }
 
 // keepTimes gives every entry that was served before the modification time that it had then: the newest image that has it

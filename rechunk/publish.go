@@ -3,13 +3,13 @@ package rechunk
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/rechunk/image"
-	"github.com/strata-oci/strata/rechunk/plan"
 )
 
 // PlanRecord says how a served image came about.
@@ -54,11 +54,15 @@ func (r *run) publish(ctx context.Context, layers []madeLayer, started time.Time
 		return nil, err
 	}
 	for _, d := range []image.Document{config, manifest} {
-		if err := r.putBlob(ctx, d.Digest, d.Bytes); err != nil {
+		err := r.storeBlob(ctx, func(w io.Writer) (digest.Digest, int64, error) {
+			_, err := w.Write(d.Bytes)
+			return d.Digest, int64(len(d.Bytes)), err
+		})
+		if err != nil {
 			return nil, fmt.Errorf("storing the %s: %w", d.MediaType, err)
 		}
 	}
-	v := r.version(layers, manifest)
+	v := r.version(layers, config, manifest)
 	if err := r.putJSON(ctx, KindPlan, manifest.Digest.String(), r.planRecord(layers, manifest.Digest)); err != nil {
 		return nil, err
 	}
@@ -78,8 +82,9 @@ func (r *run) publish(ctx context.Context, layers []madeLayer, started time.Time
 	return &v.Result, nil
 }
 
-func (r *run) version(layers []madeLayer, manifest image.Document) Version {
-	v := Version{Sequence: r.sequence(), Result: Result{
+func (r *run) version(layers []madeLayer, config, manifest image.Document) Version {
+	v := Version{Config: config.Digest, Result: Result{
+		Sequence:     r.sequence(),
 		SourceDigest: r.req.Digest, Digest: manifest.Digest, MediaType: manifest.MediaType, Size: int64(len(manifest.Bytes)),
 		Platform: r.platform(), LayersTotal: len(layers), StaleBytes: r.layout.StaleBytes,
 	}}
@@ -116,14 +121,10 @@ func (r *run) planRecord(layers []madeLayer, d digest.Digest) PlanRecord {
 		p.Base = r.images[r.layout.Base].Digest
 	}
 	for i, l := range layers {
-		planned := r.layout.Layers[i]
-		p.Layers = append(p.Layers, planLayer(l, planned))
+		p.Layers = append(p.Layers, PlanLayer{
+			Digest: l.Digest, Kept: l.Kept, Name: l.Name, Reason: r.layout.Layers[i].Reason,
+			Entries: len(l.index.Entries), Whiteouts: len(l.index.Whiteouts),
+		})
 	}
 	return p
-}
-
-func planLayer(l madeLayer, planned plan.Layer) PlanLayer {
-	return PlanLayer{
-		Digest: l.Digest, Kept: l.Kept, Name: l.Name, Reason: planned.Reason, Entries: len(l.index.Entries), Whiteouts: len(l.index.Whiteouts),
-	}
 }

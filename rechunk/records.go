@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,13 +29,26 @@ const (
 // Version is one served image in a lineage.
 type Version struct {
 	Result
+	// Config is the digest of the image's config; empty in versions that were recorded without it.
+	Config digest.Digest  `json:"config,omitempty"`
 	Layers []VersionLayer `json:"layers"`
 	// SourceLayers are the digests of the source's layers.
 	SourceLayers []digest.Digest `json:"source_layers"`
-	// Sequence counts the versions of the lineage from 1.
-	Sequence int `json:"sequence"`
 	// Created is when the version was made. Nothing that is served depends on it.
 	Created time.Time `json:"created"`
+}
+
+// blobs lists what a client of the version fetches. A record that names no blobs properly is no version: ok is false.
+func (v *Version) blobs() (_ []digest.Digest, ok bool) {
+	out := []digest.Digest{v.Digest}
+	if v.Config != "" {
+		out = append(out, v.Config)
+	}
+	for _, l := range v.Layers {
+		out = append(out, l.Digest)
+	}
+	bad := slices.ContainsFunc(out, func(d digest.Digest) bool { return d.Validate() != nil })
+	return out, !bad && len(v.Layers) > 0
 }
 
 // VersionLayer is a layer of a served image.

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
 	"github.com/strata-oci/strata/rechunk/image"
 	"github.com/strata-oci/strata/rechunk/pkgdb"
 	"github.com/strata-oci/strata/rechunk/plan"
@@ -55,7 +53,7 @@ func (e *Engine) Rechunk(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	defer r.spool.Close()
-	for _, step := range []func(context.Context) error{r.fetch, r.flatten, r.refuseSealed, r.own, r.loadLineage, r.decide} {
+	for _, step := range []func(context.Context) error{r.fetch, r.flatten, r.refuseSealed, r.loadLineage, r.own, r.prepare} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -107,15 +105,17 @@ func (r *run) known(ctx context.Context) (*Result, error) {
 	if ok, err := r.getJSON(ctx, KindServed, servedKey(r.req), &v); !ok || err != nil {
 		return nil, err
 	}
-	need := []ocispec.Descriptor{{Digest: v.Digest}}
-	for _, l := range v.Layers {
-		need = append(need, ocispec.Descriptor{Digest: l.Digest})
+	need, ok := v.blobs()
+	if !ok {
+		r.cfg.Logger.WarnContext(ctx, "record is damaged and taken as missing", "kind", KindServed, "key", servedKey(r.req))
+		return nil, nil
 	}
 	for _, d := range need {
-		if ok, err := r.cfg.Store.Has(ctx, d.Digest); !ok || err != nil {
+		if ok, err := r.cfg.Store.Has(ctx, d); !ok || err != nil {
 			return nil, err
 		}
 	}
+	v.Reused = true
 	return &v.Result, nil
 }
 
@@ -164,8 +164,24 @@ func isUKI(path string) bool {
 	return len(path) > len(dir)+len(".efi") && strings.EqualFold(path[:len(dir)], dir) && strings.EqualFold(path[len(path)-4:], ".efi")
 }
 
+// prepare plans the layout and gets the contents that its new layers hold. When a stored layer turns out to be damaged on the way,
+// the plan is made anew without the images that have it.
+func (r *run) prepare(ctx context.Context) error {
+	for {
+		if err := r.decide(); err != nil {
+			return err
+		}
+		if err := r.contents.need(ctx, r.wanted()); err != nil {
+			return err
+		}
+		if !r.leaveDamaged() {
+			return nil
+		}
+	}
+}
+
 // decide plans the layout.
-func (r *run) decide(context.Context) error {
+func (r *run) decide() error {
 	r.req.Progress(Progress{Phase: "plan"})
 	in := plan.Input{Tree: r.tree, Owners: r.owners, Lineage: r.images, Limits: plan.Limits{
 		MaxLayers: r.req.Options.MaxLayers, MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime,

@@ -1,12 +1,16 @@
 package rechunk
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
+
+// errDamaged marks a stored blob that is not what its digest says.
+var errDamaged = errors.New("stored blob is damaged")
 
 // verifyBlob gives an error instead of io.EOF when a stream is not the blob that the descriptor names.
 func verifyBlob(rc io.ReadCloser, d ocispec.Descriptor) io.ReadCloser {
@@ -27,7 +31,7 @@ func (v *blobVerifier) Read(p []byte) (int, error) {
 		return n, werr
 	}
 	if v.n > v.want.Size || err == io.EOF && (v.n != v.want.Size || !v.sum.Verified()) {
-		return n, fmt.Errorf("stored blob %s is damaged: %d bytes, want %d with that digest", v.want.Digest, v.n, v.want.Size)
+		return n, fmt.Errorf("%w: %s: %d bytes read, want %d with that digest", errDamaged, v.want.Digest, v.n, v.want.Size)
 	}
 	return n, err
 }

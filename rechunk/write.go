@@ -3,13 +3,13 @@ package rechunk
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync/atomic"
 
-	"golang.org/x/sync/errgroup"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/rechunk/layer"
 	"github.com/strata-oci/strata/rechunk/plan"
@@ -24,41 +24,35 @@ type madeLayer struct {
 
 // write makes the new layers, reads every one back from the store and compares the whole with the tree.
 func (r *run) write(ctx context.Context) ([]madeLayer, error) {
-	if err := r.contents.need(ctx, r.wanted()); err != nil {
-		return nil, err
-	}
 	out := make([]madeLayer, len(r.layout.Layers))
 	var todo []int
 	sizes := make([]int64, len(out))
-	var total, done atomic.Int64
+	var total int64
 	for i := range r.layout.Layers {
 		l := &r.layout.Layers[i]
 		if l.Kept != "" {
-			made, err := r.keep(l)
-			if err != nil {
+			var err error
+			if out[i], err = r.keep(l.Kept); err != nil {
 				return nil, err
 			}
-			out[i] = made
 			continue
 		}
 		for _, k := range l.Entries {
 			sizes[i] += r.tree.Entries[k].Size
 		}
-		total.Add(sizes[i])
+		total += sizes[i]
 		todo = append(todo, i)
 	}
 	// The largest first, so that the last ones are small and no core is left without work.
 	slices.SortFunc(todo, func(a, b int) int { return cmp.Or(cmp.Compare(sizes[b], sizes[a]), cmp.Compare(a, b)) })
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(r.cfg.Parallel)
-	for _, i := range todo {
-		g.Go(func() (err error) {
-			out[i], err = r.makeLayer(gctx, &r.layout.Layers[i])
-			r.req.Progress(Progress{"write", done.Add(sizes[i]), total.Load()})
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
+	var done atomic.Int64
+	err := r.each(ctx, todo, func(ctx context.Context, i int) (err error) {
+		if out[i], err = r.makeLayer(ctx, &r.layout.Layers[i]); err == nil {
+			r.req.Progress(Progress{"write", done.Add(sizes[i]), total})
+		}
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	return out, r.compare(ctx, out)
@@ -78,37 +72,36 @@ func (r *run) wanted() []tree.Digest {
 }
 
 // keep finds a kept layer in the lineage.
-func (r *run) keep(l *plan.Layer) (madeLayer, error) {
+func (r *run) keep(d digest.Digest) (madeLayer, error) {
+	var made madeLayer
 	for _, v := range r.lineage.Versions {
-		for _, old := range v.Layers {
-			if old.Digest != l.Kept {
-				continue
-			}
-			for _, img := range r.images {
-				for _, p := range img.Layers {
-					if p.Digest == l.Kept {
-						old.Kept = true
-						return madeLayer{old, p.Index}, nil
-					}
-				}
-			}
+		if i := slices.IndexFunc(v.Layers, func(l VersionLayer) bool { return l.Digest == d }); i >= 0 {
+			made.VersionLayer = v.Layers[i]
+			break
 		}
 	}
-	return madeLayer{}, fmt.Errorf("the plan keeps layer %s, which the lineage does not have", l.Kept)
+	for _, img := range r.images {
+		if i := slices.IndexFunc(img.Layers, func(p plan.Prior) bool { return p.Digest == d }); i >= 0 {
+			made.index = img.Layers[i].Index
+			break
+		}
+	}
+	if made.Digest != d || made.index == nil {
+		return madeLayer{}, fmt.Errorf("the plan keeps layer %s, which the lineage does not have", d)
+	}
+	made.Kept = true
+	return made, nil
 }
 
 // makeLayer writes one layer to the store and reads it back from there.
 func (r *run) makeLayer(ctx context.Context, l *plan.Layer) (madeLayer, error) {
-	w, err := r.cfg.Store.Create(ctx)
+	var blob layer.Blob
+	err := r.storeBlob(ctx, func(w io.Writer) (_ digest.Digest, _ int64, err error) {
+		blob, err = layer.Write(ctx, w, r.tree, l, r.contents, r.req.Options.Compression)
+		return blob.Digest, blob.Size, err
+	})
 	if err != nil {
 		return madeLayer{}, fmt.Errorf("storing layer %q: %w", l.Name, err)
-	}
-	blob, err := layer.Write(ctx, w, r.tree, l, r.contents, r.req.Options.Compression)
-	if err == nil {
-		err = w.Commit(ctx, blob.Digest, blob.Size)
-	}
-	if err != nil {
-		return madeLayer{}, errors.Join(err, w.Cancel(context.WithoutCancel(ctx)))
 	}
 	rc, err := r.cfg.Store.Open(ctx, blob.Digest)
 	if err != nil {
@@ -117,7 +110,7 @@ func (r *run) makeLayer(ctx context.Context, l *plan.Layer) (madeLayer, error) {
 	defer rc.Close()
 	x, err := layer.Read(ctx, rc, blob, r.cfg.Limits)
 	if err != nil {
-		return madeLayer{}, err
+		return madeLayer{}, fmt.Errorf("reading layer %q back: %w", l.Name, err)
 	}
 	return madeLayer{VersionLayer{
 		Digest: blob.Digest, DiffID: blob.DiffID, Size: blob.Size, TarSize: blob.TarSize,
@@ -141,6 +134,9 @@ func (r *run) compare(ctx context.Context, layers []madeLayer) error {
 		indexes[i] = layers[i].index
 	}
 	got, err := tree.Flatten(ctx, indexes, r.cfg.Limits)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotSame, err)
 	}

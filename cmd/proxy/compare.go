@@ -19,6 +19,16 @@ type compareCommand struct {
 	imageFlags
 }
 
+// Help follows the flags in strata compare --help.
+func (compareCommand) Help() string {
+	return `A client on OLD fetches the layers of NEW that OLD lacks: the update bytes. The floor is what the changed files alone
+take in one compressed layer; nothing that consists of layers can do better. The table shows which component each
+byte of the update goes to.
+
+    strata compare oci:./out:1 oci:./out:2
+    strata compare docker://quay.io/fedora/fedora-bootc:42 docker://quay.io/fedora/fedora-bootc:43`
+}
+
 // shownComponents is how many components the table has without --all.
 const shownComponents = 20
 
@@ -75,6 +85,16 @@ type verifyCommand struct {
 	MTime bool `help:"Compare modification times, too." name:"mtime"`
 	Most  int  `help:"Most differences to list; 0 lists all." default:"100"`
 	imageFlags
+}
+
+// Help follows the flags in strata verify --help.
+func (verifyCommand) Help() string {
+	return `Two images are the same if every path, type, mode, owner, extended attribute, link target, hardlink group and byte
+is. What lies in /sysroot counts in neither, since Strata drops it from plain bootc images.
+
+    strata verify docker://ghcr.io/ublue-os/bluefin:stable docker://proxy.example/ghcr.io/ublue-os/bluefin:stable
+
+The exit code is 1 if they differ; the differences are listed, one a line.`
 }
 
 func (c *verifyCommand) Run(ctx context.Context, s *streams) error {

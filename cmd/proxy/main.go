@@ -3,13 +3,10 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -31,21 +28,6 @@ type streams struct {
 	env      []string
 }
 
-// Exit codes.
-const (
-	exitDone   = 0
-	exitFailed = 1
-	exitUsage  = 2
-)
-
-// errFailed ends a command with exitFailed and without a message: its output has said it all.
-var errFailed = errors.New("failed")
-
-// usageError marks wrong use.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the proxy."`
 	Rechunk rechunkCommand `cmd:"" help:"Rechunk one image, without a server."`
@@ -57,16 +39,22 @@ type commands struct {
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
+// description begins strata --help.
+const description = `A registry-side delta proxy for bootable containers: the same filesystem in layers that stay, so that an update costs what changed.
+
+New here? strata demo shows it at work, strata serve runs it.
+
+Exit codes: 0 done; 1 the work failed or the check found a difference; 2 wrong use; 130 interrupted.`
+
 // run is the whole program but for the process's own things.
 func run(ctx context.Context, args []string, s *streams) int {
 	var cli commands
 	exited := -1
-	parser, err := kong.New(&cli, kong.Name("strata"),
-		kong.Description("A registry-side delta proxy for bootable containers: the same filesystem in layers that stay, so that an update costs what changed."),
-		kong.Writers(s.out, s.err), kong.UsageOnError(), kong.Exit(func(code int) { exited = code }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
+	parser, err := kong.New(&cli, kong.Name("strata"), kong.Description(description),
+		kong.Writers(s.out, s.err), kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}))
 	if err != nil {
-		return fail(s, err)
+		return fail(ctx, s, err)
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
@@ -76,27 +64,10 @@ func run(ctx context.Context, args []string, s *streams) int {
 		return exited
 	}
 	if err != nil {
-		return fail(s, usageError{fmt.Errorf("%w: see strata --help", err)})
+		return fail(ctx, s, parseError(err))
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
-	return fail(s, parsed.Run(s))
-}
-
-// fail prints an error in one line and returns the exit code.
-func fail(s *streams, err error) int {
-	var usage usageError
-	switch {
-	case err == nil:
-		return exitDone
-	case errors.Is(err, errFailed):
-		return exitFailed
-	}
-	line := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
-	fmt.Fprintln(s.err, "strata:", line)
-	if errors.As(err, &usage) {
-		return exitUsage
-	}
-	return exitFailed
+	return fail(ctx, s, parsed.Run(s))
 }
 
 // programVersion is what the linker set, or what the build knows of the sources.
@@ -118,6 +89,5 @@ func (c *versionCommand) Run(s *streams) error {
 	if c.JSON {
 		return printJSON(s.out, map[string]string{"version": programVersion()})
 	}
-	_, err := fmt.Fprintln(s.out, "strata", programVersion())
-	return err
+	return printLine(s.out, "strata", programVersion())
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -40,6 +41,18 @@ type rechunkCommand struct {
 	imageFlags
 }
 
+// Help follows the flags in strata rechunk --help.
+func (rechunkCommand) Help() string {
+	return `Reads one image and writes one with the same filesystem in layers by content. With --state, which may be the storage
+directory of a proxy that does not run, the next version keeps the layers that did not change:
+
+    strata rechunk --state ./state --name os docker://registry.example/os:1 oci:./out:1
+    strata rechunk --state ./state --name os docker://registry.example/os:2 oci:./out:2
+    strata rechunk oci-archive:os.tar docker://registry.example/os:rechunked
+
+Credentials are those of podman login and docker login.`
+}
+
 // rechunkReport is the JSON document of strata rechunk.
 type rechunkReport struct {
 	SourceDigest string  `json:"source_digest"`
@@ -70,7 +83,7 @@ func (c *rechunkCommand) rules() (rechunk.Options, error) {
 		return rechunk.Options{}, usageError{fmt.Errorf("--max-layers: %d is less than 1", c.MaxLayers)}
 	}
 	if c.Name == "" {
-		return rechunk.Options{}, usageError{fmt.Errorf("--name: it is empty")}
+		return rechunk.Options{}, usageError{errors.New("--name: it is empty")}
 	}
 	return rechunk.Options{
 		MaxLayers: c.MaxLayers, MaxStale: stale, Compression: compression, ExactTime: c.MTime == "preserve", Versions: lineageVersions,
@@ -105,6 +118,10 @@ func (c *rechunkCommand) Run(ctx context.Context, s *streams) error {
 			PeakRSS: peakRSS(),
 		})
 	}
+	return c.print(s, r)
+}
+
+func (c *rechunkCommand) print(s *streams, r *rechunk.Result) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "source\t%s\n", r.SourceDigest)
 	fmt.Fprintf(w, "image\t%s\n", r.Digest)

@@ -16,8 +16,9 @@
 // for a host that the configuration already names: as a key of upstreams, as default_upstream or as the first element of a
 // rule's match. When two of these hosts give the same name, using it is an error. Rules have no variables, being a list.
 //
-// A variable set to the empty string counts as not set. STRATA_CONFIG, which names the file, is left to the command, and so
-// are the variables that Kubernetes sets for a Service called "strata". Any other STRATA_… variable is an error.
+// A variable set to the empty string counts as not set. STRATA_CONFIG, which names the file, and STRATA_ADMIN_URL, which names
+// a proxy to ask, are left to the commands, and so are the variables that Kubernetes sets for a Service called "strata". Any
+// other STRATA_… variable is an error.
 package config
 
 import (

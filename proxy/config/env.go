@@ -12,8 +12,11 @@ import (
 
 const envPrefix = "STRATA_"
 
-// configVariable names the configuration file; the command reads it.
-const configVariable = "STRATA_CONFIG"
+// The variables that the commands read: the first names the configuration file, the second the proxy to ask.
+const (
+	configVariable = "STRATA_CONFIG"
+	adminVariable  = "STRATA_ADMIN_URL"
+)
 
 // kubernetesVariable matches what Kubernetes sets in every pod for a Service whose name starts with "strata".
 var kubernetesVariable = regexp.MustCompile(
@@ -78,7 +81,8 @@ func strataVariables(environ []string) map[string]string {
 	variables := map[string]string{}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, envPrefix) || value == "" || name == configVariable || kubernetesVariable.MatchString(name) {
+		if !strings.HasPrefix(name, envPrefix) || value == "" || name == configVariable || name == adminVariable ||
+			kubernetesVariable.MatchString(name) {
 			continue
 		}
 		variables[name] = value

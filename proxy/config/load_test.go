@@ -13,7 +13,7 @@ import (
 
 func TestLoadWithoutFile(t *testing.T) {
 	t.Parallel()
-	c, warnings, err := Load("", []string{"HOME=/root", "STRATA_CONFIG=/etc/x", "STRATA_LISTEN="})
+	c, warnings, err := Load("", []string{"HOME=/root", "STRATA_CONFIG=/etc/x", "STRATA_ADMIN_URL=http://proxy:5001", "STRATA_LISTEN="})
 	if err != nil || len(warnings) > 0 {
 		t.Fatal(err, warnings)
 	}

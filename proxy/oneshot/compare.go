@@ -2,8 +2,6 @@ package oneshot
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/layer"
@@ -37,47 +35,4 @@ func Verify(ctx context.Context, a, b string, times bool, most int, o Options) (
 		out.Differences = []tree.Difference{}
 	}
 	return out, err
-}
-
-// inspectBoth takes two images apart, one after the other, since each of them uses all cores.
-func inspectBoth(ctx context.Context, a, b string, o Options, use func(a, b *rechunk.Inspection) error) (err error) {
-	w, err := open(ctx, o)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, w.close()) }()
-	x, err := w.inspect(ctx, a, o)
-	if err != nil {
-		return err
-	}
-	defer x.close()
-	y, err := w.inspect(ctx, b, o)
-	if err != nil {
-		return err
-	}
-	defer y.close()
-	return use(x.Inspection, y.Inspection)
-}
-
-// opened is an image taken apart, with the place that it came from, which lasts as long.
-type opened struct {
-	*rechunk.Inspection
-	from source
-}
-
-func (x opened) close() {
-	_ = x.Inspection.Close()
-	_ = x.from.Close()
-}
-
-func (w *workplace) inspect(ctx context.Context, ref string, o Options) (opened, error) {
-	from, err := openSource(ctx, ref, o)
-	if err != nil {
-		return opened{}, err
-	}
-	in, err := w.engine.Inspect(ctx, from.request(o))
-	if err != nil {
-		return opened{}, errors.Join(fmt.Errorf("reading %s: %w", ref, err), from.Close())
-	}
-	return opened{in, from}, nil
 }

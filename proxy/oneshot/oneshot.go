@@ -11,9 +11,11 @@ import (
 	"os"
 	"path/filepath"
 
+	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/chunkstore/claim"
 	"github.com/strata-oci/strata/proxy/imageref"
 	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/rechunk"
@@ -39,6 +41,7 @@ type workplace struct {
 	store  *state.Store
 	dir    string
 	temp   bool
+	claim  *claim.Claim // of dir
 }
 
 // open makes the workplace: in the state directory, or in a temporary one that close removes.
@@ -69,21 +72,43 @@ func (w *workplace) start(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	chunks, err := chunkstore.NewContext(ctx, driver, chunkstore.Options{Logger: o.Logger})
+	chunks, err := w.openStore(ctx, root, driver, chunkstore.Options{Logger: o.Logger})
 	if err != nil {
 		return fmt.Errorf("state directory %s: %w", root, err)
 	}
-	w.store = state.New(chunks)
+	w.store = state.New(chunks, o.Logger)
 	// Spools lie beside the store: the system's temporary directory may be too small for an image.
 	w.engine = rechunk.New(rechunk.Config{Store: w.store, Records: w.store, WorkDir: root, Logger: o.Logger})
 	return nil
 }
 
-func (w *workplace) close() error {
-	if !w.temp {
-		return nil
+// openStore opens the store and, when no other process uses its directory, removes what killed ones left half written.
+func (w *workplace) openStore(ctx context.Context, root string, driver storagedriver.StorageDriver, o chunkstore.Options) (*chunkstore.Store, error) {
+	var chunks *chunkstore.Store
+	var err error
+	w.claim, err = claim.Directory(root, func() error {
+		var err error
+		if chunks, err = chunkstore.NewContext(ctx, driver, o); err != nil {
+			return err
+		}
+		_, err = chunks.SweepUploads(ctx, 0)
+		return err
+	})
+	if err != nil && !errors.Is(err, claim.ErrUnsupported) {
+		return nil, err
 	}
-	return os.RemoveAll(w.dir)
+	if chunks != nil {
+		return chunks, nil
+	}
+	return chunkstore.NewContext(ctx, driver, o)
+}
+
+func (w *workplace) close() error {
+	err := w.claim.Release()
+	if !w.temp {
+		return err
+	}
+	return errors.Join(err, os.RemoveAll(w.dir))
 }
 
 // source fits an opened image reference to the engine.

@@ -34,6 +34,8 @@ type Request struct {
 	Repository name.Repository
 	Reference  ReferenceKind
 	Served     Served // for manifests
+	// Origin is that of a manifest, or of a blob that was opened; empty when there was no content to send.
+	Origin Origin
 	// Aborted says that the connection was closed before the end of the answer.
 	Aborted bool
 }
@@ -127,6 +129,7 @@ func (q *Request) attrs() []slog.Attr {
 	}
 	optional("reference", string(q.Reference))
 	optional("served", string(q.Served))
+	optional("origin", string(q.Origin))
 	if q.Aborted {
 		attrs = append(attrs, slog.Bool("aborted", true))
 	}

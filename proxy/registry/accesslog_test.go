@@ -32,13 +32,14 @@ func TestAccessLog(t *testing.T) {
 		{"GET", "/v2/", nil, registry.Request{Status: 200, Bytes: 2, Route: registry.RouteBase}},
 		{"GET", "/v2/" + testRepo + "/manifests/" + testTag, nil, registry.Request{
 			Status: 200, Bytes: int64(len(m.Bytes)), Route: registry.RouteManifest, Repository: repo,
-			Reference: registry.ByTag, Served: registry.Rechunked,
+			Reference: registry.ByTag, Served: registry.Rechunked, Origin: registry.MadeHere,
 		}},
 		{"HEAD", "/v2/" + testRepo + "/manifests/" + m.Digest.String(), nil, registry.Request{
 			Status: 200, Route: registry.RouteManifest, Repository: repo, Reference: registry.ByDigest, Served: registry.Rechunked,
+			Origin: registry.MadeHere,
 		}},
 		{"GET", blobURL(blob), []string{"Range", "bytes=0-9"}, registry.Request{
-			Status: 206, Bytes: 10, Route: registry.RouteBlob, Repository: repo, Reference: registry.ByDigest,
+			Status: 206, Bytes: 10, Route: registry.RouteBlob, Repository: repo, Reference: registry.ByDigest, Origin: registry.FromUpstream,
 		}},
 		{"GET", "/v2/" + testRepo + "/manifests/absent", nil, registry.Request{
 			Status: 404, Bytes: 68, Route: registry.RouteManifest, Repository: repo, Reference: registry.ByTag,

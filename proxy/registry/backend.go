@@ -24,6 +24,19 @@ const (
 	Stale Served = "stale"
 )
 
+// Origin says where content that is served comes from. Its values are labels of metrics and logs.
+type Origin string
+
+// The origins.
+const (
+	// FromStore is the upstream's content, kept since an earlier request.
+	FromStore Origin = "hit"
+	// FromUpstream is the upstream's content, fetched for this request or for one at the same time.
+	FromUpstream Origin = "miss"
+	// MadeHere is content of a rechunked image.
+	MadeHere Origin = "rechunked"
+)
+
 // Manifest is an image manifest, an index or an artifact manifest.
 type Manifest struct {
 	MediaType string
@@ -32,6 +45,7 @@ type Manifest struct {
 	// Source is the digest of the upstream's manifest that this one was made of, or its own digest when it is that.
 	Source digest.Digest
 	Served Served
+	Origin Origin
 }
 
 // Manifests finds manifests. It is safe for concurrent use.
@@ -46,6 +60,8 @@ type Blob interface {
 	io.ReadSeekCloser
 	// Size is the blob's length in bytes.
 	Size() int64
+	// Origin says where the blob comes from.
+	Origin() Origin
 }
 
 // Blobs finds layers and configs. It is safe for concurrent use.

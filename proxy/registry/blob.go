@@ -45,6 +45,7 @@ func (h *handler) blob(w *response, r *http.Request, repo name.Repository, refer
 	if err != nil {
 		return err
 	}
+	requestInfo(r).Origin = b.Origin()
 	c := newBlobContent(b)
 	defer c.Close()
 	defer cancel() // before Close, for the same reason as below

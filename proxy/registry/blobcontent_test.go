@@ -19,6 +19,7 @@ type odd struct {
 func (o odd) Seek(offset int64, whence int) (int64, error) { return o.seek(offset, whence) }
 func (o odd) Size() int64                                  { return o.size }
 func (o odd) Close() error                                 { return nil }
+func (o odd) Origin() Origin                               { return FromStore }
 
 func blobOf(content string, size int64) odd {
 	r := strings.NewReader(content)

@@ -52,6 +52,7 @@ func newFake() (*fake, *registry.Manifest, []byte) {
 		Bytes:     manifest,
 		Source:    digest.FromString("source"),
 		Served:    registry.Rechunked,
+		Origin:    registry.MadeHere,
 	}
 	return &fake{
 		manifests: map[name.Reference]*registry.Manifest{testTag: m, name.Reference(m.Digest): m},
@@ -141,12 +142,16 @@ type memoryBlob struct{ *bytes.Reader }
 
 func (memoryBlob) Close() error { return nil }
 
+func (memoryBlob) Origin() registry.Origin { return registry.FromUpstream }
+
 // fileBlob is a blob in a file.
 type fileBlob struct{ *osFile }
 
 type osFile = os.File
 
 func (b fileBlob) File() (*os.File, bool) { return b.osFile, true }
+
+func (fileBlob) Origin() registry.Origin { return registry.FromStore }
 
 func (b fileBlob) Size() int64 {
 	info, err := b.Stat()
@@ -179,8 +184,9 @@ type brokenBlob struct {
 	err  error
 }
 
-func (b brokenBlob) Size() int64  { return b.size }
-func (b brokenBlob) Close() error { return nil }
+func (b brokenBlob) Size() int64           { return b.size }
+func (b brokenBlob) Close() error          { return nil }
+func (brokenBlob) Origin() registry.Origin { return registry.FromStore }
 func (b brokenBlob) Read(p []byte) (int, error) {
 	n, err := b.ReadSeeker.Read(p)
 	if err == io.EOF && b.err != nil {

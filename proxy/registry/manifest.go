@@ -25,7 +25,7 @@ func (h *handler) manifest(w *response, r *http.Request, repo name.Repository, r
 	if err := checkManifest(m, ref); err != nil {
 		return internal(err)
 	}
-	info.Served = m.Served
+	info.Served, info.Origin = m.Served, m.Origin
 	setContentHeaders(w, m.MediaType, m.Digest, ref.IsDigest())
 	if m.Source != "" {
 		w.Header().Set(headerSource, m.Source.String())

@@ -9,7 +9,6 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/flight"
-	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
 )
@@ -20,39 +19,42 @@ func (s *Service) StatBlob(ctx context.Context, repo name.Repository, d digest.D
 	if errors.Is(err, chunkstore.ErrNotFound) {
 		n, err = s.Upstream.StatBlob(ctx, repo, d)
 	}
-	return n, clientError(err, registry.BlobUnknown)
+	return n, s.blobError(repo, err)
 }
 
 // OpenBlob implements registry.Blobs: from the store, or by the one download that all who want the blob share.
 func (s *Service) OpenBlob(ctx context.Context, repo name.Repository, d digest.Digest) (registry.Blob, error) {
 	c, err := s.Chunks.Open(ctx, d)
 	if err == nil {
-		s.Metrics.Hit(metrics.KindBlob)
-		return c, nil
+		return storedBlob{c, s.storedOrigin(d)}, nil
 	}
 	if !errors.Is(err, chunkstore.ErrNotFound) {
-		return nil, clientError(err, registry.BlobUnknown)
+		return nil, s.blobError(repo, err)
 	}
-	s.Metrics.Miss(metrics.KindBlob)
 	b, err := s.download(ctx, repo, d, -1)
-	return b, clientError(err, registry.BlobUnknown)
+	if err != nil {
+		return nil, s.blobError(repo, err)
+	}
+	return b, nil
+}
+
+// blobError is clientError for blobs.
+func (s *Service) blobError(repo name.Repository, err error) error {
+	if isNotFound(err) {
+		s.losses.note(repo, s.Now())
+	}
+	return clientError(err, registry.BlobUnknown)
 }
 
 // download opens a blob while it is being fetched. size is what a manifest says, -1 when unknown.
 func (s *Service) download(ctx context.Context, repo name.Repository, d digest.Digest, size int64) (registry.Blob, error) {
-	r, err := s.flights.Open(ctx, d, func(ctx context.Context) (io.ReadCloser, int64, error) {
-		// Another download may have ended since the caller looked.
-		if _, err := s.Chunks.Stat(ctx, d); err == nil {
-			return nil, 0, flight.ErrStored
-		}
-		return s.Upstream.Blob(ctx, repo, d, size)
-	})
+	r, err := s.flights.Open(ctx, d, s.fetch(repo, d, size))
 	if errors.Is(err, flight.ErrStored) {
 		c, err := s.Chunks.Open(ctx, d)
 		if err != nil {
 			return nil, err
 		}
-		return c, nil
+		return storedBlob{c, s.storedOrigin(d)}, nil
 	}
 	if err != nil {
 		return nil, err
@@ -61,13 +63,48 @@ func (s *Service) download(ctx context.Context, repo name.Repository, d digest.D
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	return running{r, n}, nil
+	return incomingBlob{r, n}, nil
 }
 
-// running is a blob that is still on its way.
-type running struct {
+// fetch gets a blob from the upstream.
+func (s *Service) fetch(repo name.Repository, d digest.Digest, size int64) flight.Fetch {
+	return func(ctx context.Context) (io.ReadCloser, int64, error) {
+		// Another download may have ended since the caller looked.
+		if _, err := s.Chunks.Stat(ctx, d); err == nil {
+			return nil, 0, flight.ErrStored
+		}
+		return s.Upstream.Blob(ctx, repo, d, size)
+	}
+}
+
+func (s *Service) storedOrigin(d digest.Digest) registry.Origin {
+	if s.madeBlobs.has(d) {
+		return registry.MadeHere
+	}
+	return registry.FromStore
+}
+
+// storedBlob is a blob from the store.
+type storedBlob struct {
+	*chunkstore.Content
+	origin registry.Origin
+}
+
+var _ registry.FileBlob = storedBlob{}
+
+// Origin implements registry.Blob.
+func (b storedBlob) Origin() registry.Origin { return b.origin }
+
+// incomingBlob is a blob that is still on its way.
+type incomingBlob struct {
 	*flight.Reader
 	size int64
 }
 
-func (r running) Size() int64 { return r.size }
+var _ registry.Blob = incomingBlob{}
+
+// Size implements registry.Blob.
+func (b incomingBlob) Size() int64 { return b.size }
+
+// Origin implements registry.Blob.
+func (b incomingBlob) Origin() registry.Origin { return registry.FromUpstream }

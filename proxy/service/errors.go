@@ -18,10 +18,10 @@ func clientError(err error, notFound func(string) *registry.Error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &own):
-		return err
 	case errors.Is(err, errClosed), errors.Is(err, flight.ErrClosed):
 		return registry.Unavailable("the proxy is shutting down", 5*time.Second).WithCause(err)
+	case errors.As(err, &own):
+		return err
 	case errors.As(err, &up):
 		return upstreamError(up, notFound)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -59,6 +59,12 @@ func upstreamError(up *upstream.Error, notFound func(string) *registry.Error) er
 		e = registry.BadGateway(up.Host + " gave an answer that can't be used")
 	}
 	return e.WithCause(up)
+}
+
+// isNotFound reports whether the upstream says that it does not have something.
+func isNotFound(err error) bool {
+	var up *upstream.Error
+	return errors.As(err, &up) && up.Kind == upstream.NotFound
 }
 
 // gone reports whether the upstream says that something does not exist or may not be seen, in contrast to being out of reach.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -29,8 +30,14 @@ type jobs struct {
 	lastID  int
 }
 
-// recentJobs is the number of ended jobs that status shows.
-const recentJobs = 50
+const (
+	// recentJobs is the number of ended jobs that status shows.
+	recentJobs = 50
+	// maxJobs bounds the jobs that run or wait, and with them the manifests in memory.
+	maxJobs = 1000
+)
+
+var errBusy = fmt.Errorf("more than %d images wait for being rechunked, which is the limit", maxJobs)
 
 // job is the rechunking of one platform image.
 type job struct {
@@ -43,7 +50,7 @@ type job struct {
 	ended    chan struct{}
 
 	mu       sync.Mutex
-	state    string // "queued", "running", "done", "failed", "skipped" or "cancelled"
+	state    string // one of package admin's
 	progress rechunk.Progress
 	started  time.Time
 	took     time.Duration
@@ -95,10 +102,13 @@ func (j *jobs) start(req jobRequest) (*job, error) {
 	if one := j.running[key]; one != nil {
 		return one, nil
 	}
+	if len(j.running) >= maxJobs {
+		return nil, errBusy
+	}
 	j.lastID++
 	one := &job{
 		id: j.lastID, key: key, repo: req.repo, ref: req.ref, platform: req.platform, digest: req.digest,
-		ended: make(chan struct{}), state: "queued", started: j.s.Now(),
+		ended: make(chan struct{}), state: admin.StateQueued, started: j.s.Now(),
 	}
 	if !j.s.background(func(ctx context.Context) { j.work(ctx, one, req) }) {
 		return nil, errClosed
@@ -130,13 +140,13 @@ func (j *jobs) work(ctx context.Context, one *job, req jobRequest) {
 func outcome(err error) string {
 	switch {
 	case err == nil:
-		return "done"
+		return admin.StateDone
 	case errors.Is(err, rechunk.ErrPassThrough):
-		return "skipped"
-	case errors.Is(err, errClosed), errors.Is(err, context.Canceled):
-		return "cancelled"
+		return admin.StateSkipped
+	case errors.Is(err, errClosed):
+		return admin.StateCancelled
 	}
-	return "failed"
+	return admin.StateFailed
 }
 
 // inSlot waits for one of the bounded number of places.
@@ -148,19 +158,40 @@ func (j *jobs) inSlot(ctx context.Context, one *job, req jobRequest) (*rechunk.R
 		return nil, context.Cause(ctx)
 	}
 	one.mu.Lock()
-	one.state, one.started = "running", j.s.Now()
+	one.state, one.started = admin.StateRunning, j.s.Now()
 	one.mu.Unlock()
 	ended := j.s.Metrics.JobStarted()
-	result, err := j.s.engine.Rechunk(ctx, rechunk.Request{
-		Lineage: req.rule.Family, Digest: req.digest, Manifest: req.manifest, Source: source{j.s, req.repo}, Options: options(req.rule),
-		Progress: func(p rechunk.Progress) {
-			one.mu.Lock()
-			defer one.mu.Unlock()
-			one.progress = p
-		},
-	})
+	result, err := j.rechunk(ctx, one, req)
+	if outcome(err) == admin.StateFailed && ctx.Err() == nil && j.s.dropDamaged(ctx, req.manifest) {
+		result, err = j.rechunk(ctx, one, req)
+	}
+	err = j.s.closedError(err)
 	ended(metrics.JobResult(outcome(err)))
 	return result, err
+}
+
+// rechunk asks the engine. A panic on one image must not take the proxy away from all others.
+func (j *jobs) rechunk(ctx context.Context, one *job, req jobRequest) (result *rechunk.Result, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			result, err = nil, fmt.Errorf("rechunking panicked: %v", p)
+			j.s.Logger.ErrorContext(ctx, "rechunking panicked", "job", one.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		}
+	}()
+	return j.s.engine.Rechunk(ctx, rechunk.Request{
+		Lineage: req.rule.Family, Digest: req.digest, Manifest: req.manifest, Source: source{j.s, req.repo}, Options: options(req.rule),
+		Progress: one.note,
+	})
+}
+
+// note keeps how far the job is. Goroutines of one phase may report out of order.
+func (one *job) note(p rechunk.Progress) {
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	if p.Phase == one.progress.Phase {
+		p.Done = max(p.Done, one.progress.Done)
+	}
+	one.progress = p
 }
 
 // report logs and counts the end of a job.
@@ -170,14 +201,20 @@ func (j *jobs) report(ctx context.Context, one *job) {
 		log = log.With("platform", one.platform)
 	}
 	switch one.state {
-	case "done":
+	case admin.StateDone:
 		r := one.result
-		j.s.Metrics.Update(r.NewBytes, r.SourceNewBytes)
+		if r.Reused {
+			log.DebugContext(ctx, "image was rechunked before", "image", r.Digest.String())
+			return
+		}
+		if r.Sequence > 1 {
+			j.s.Metrics.Update(r.NewBytes, r.SourceNewBytes)
+		}
 		log.InfoContext(ctx, "image rechunked", "image", r.Digest.String(), "layers", r.LayersTotal, "kept", r.LayersKept,
 			"new_bytes", r.NewBytes, "total_bytes", r.TotalBytes, "source_bytes", r.SourceBytes, "seconds", one.took.Seconds())
-	case "skipped":
+	case admin.StateSkipped:
 		log.InfoContext(ctx, "image is served as it is", "reason", one.err)
-	case "cancelled":
+	case admin.StateCancelled:
 		log.InfoContext(ctx, "rechunking stopped", "reason", one.err)
 	default:
 		log.ErrorContext(ctx, "rechunking failed, the original is served", "error", one.err)

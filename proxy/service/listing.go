@@ -14,7 +14,7 @@ import (
 
 // Tags implements registry.Listings: the upstream's tags, or, when it is out of reach, those that were pulled through.
 func (s *Service) Tags(ctx context.Context, repo name.Repository, p registry.Page) ([]string, bool, error) {
-	tags, err := s.Upstream.Tags(ctx, repo)
+	tags, err := s.upstreamTags(ctx, repo)
 	if err != nil {
 		known, kerr := s.knownTags(ctx, repo)
 		if kerr != nil || len(known) == 0 || gone(err) {
@@ -23,36 +23,71 @@ func (s *Service) Tags(ctx context.Context, repo name.Repository, p registry.Pag
 		s.Logger.WarnContext(ctx, "upstream could not be asked, the known tags are listed", "repository", repo.String(), "error", err)
 		tags = known
 	}
-	slices.Sort(tags)
-	page, more := cut(slices.Compact(tags), p)
+	page, more := cut(tags, p)
 	return page, more, nil
 }
 
+// upstreamTags returns the upstream's tags, sorted, as new as refresh asks: clients read long lists in many small pages.
+func (s *Service) upstreamTags(ctx context.Context, repo name.Repository) ([]string, error) {
+	refresh := time.Duration(s.rule(repo).Refresh)
+	if tags := s.tagLists.get(repo, s.Now().Add(-refresh)); tags != nil {
+		return tags, nil
+	}
+	return shared(ctx, s, &s.listings, repo.String(), func(ctx context.Context) ([]string, error) {
+		tags, err := s.Upstream.Tags(ctx, repo)
+		if err != nil {
+			return nil, err
+		}
+		slices.Sort(tags)
+		tags = slices.Compact(tags)
+		if refresh > 0 {
+			s.tagLists.put(repo, tags, s.Now())
+		}
+		return tags, nil
+	})
+}
+
+// knownTags returns the tags of a repository that were pulled through, sorted.
 func (s *Service) knownTags(ctx context.Context, repo name.Repository) ([]string, error) {
 	var out []string
-	prefix := repo.String() + ":"
 	err := s.Chunks.WalkRecords(ctx, kindTag, func(key string, _ time.Time) error {
-		if tag, ok := strings.CutPrefix(key, prefix); ok && !strings.Contains(tag, "/") {
+		if of, tag := splitTagKey(key); of == repo.String() {
 			out = append(out, tag)
 		}
 		return nil
 	})
+	slices.Sort(out)
 	return out, err
+}
+
+// splitTagKey undoes tagKey. A tag holds no colon, but a host may.
+func splitTagKey(key string) (repo, tag string) {
+	i := strings.LastIndexByte(key, ':')
+	if i < 0 {
+		return "", ""
+	}
+	return key[:i], key[i+1:]
 }
 
 // Repositories implements registry.Listings.
 func (s *Service) Repositories(ctx context.Context, p registry.Page) ([]string, bool, error) {
+	all, err := s.repositories(ctx)
+	if err != nil {
+		return nil, false, clientError(err, registry.NameUnknown)
+	}
+	page, more := cut(all, p)
+	return page, more, nil
+}
+
+// repositories returns the names of those that were pulled through, sorted.
+func (s *Service) repositories(ctx context.Context) ([]string, error) {
 	var out []string
 	err := s.Chunks.WalkRecords(ctx, kindRepository, func(key string, _ time.Time) error {
 		out = append(out, key)
 		return nil
 	})
-	if err != nil {
-		return nil, false, clientError(err, registry.NameUnknown)
-	}
 	slices.Sort(out)
-	page, more := cut(out, p)
-	return page, more, nil
+	return out, err
 }
 
 // cut returns one page of a sorted list.
@@ -65,13 +100,13 @@ func cut(all []string, p registry.Page) ([]string, bool) {
 		all = all[i:]
 	}
 	if p.N < 0 || len(all) <= p.N {
-		return all, false
+		return slices.Clone(all), false
 	}
-	return all[:p.N], true
+	return slices.Clone(all[:p.N]), true
 }
 
-// Referrers implements registry.Referrers: what refers to an image of the upstream, by its digest or by that of the served image made
-// of it.
+// Referrers implements registry.Referrers: what the upstream says, about its own manifests. Nothing refers to a rechunked image: a
+// signature of the source image would not fit it.
 func (s *Service) Referrers(ctx context.Context, repo name.Repository, d digest.Digest, artifactType string) ([]byte, bool, error) {
 	b, filtered, err := s.Upstream.Referrers(ctx, repo, d, artifactType)
 	return b, filtered, clientError(err, registry.NameUnknown)

@@ -2,27 +2,16 @@ package service
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/chunkstore"
-	"github.com/strata-oci/strata/proxy/config"
-	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
-	"github.com/strata-oci/strata/proxy/upstream"
-)
-
-const (
-	// checkPatience is how long a pull that could be answered from the records waits for the upstream's word.
-	checkPatience = 10 * time.Second
-	// offlineFor is how long an upstream that did not answer is not asked again for the same tag.
-	offlineFor = 15 * time.Second
-	// updatePatience is how long a pull waits for a new version before it gets the one before: enough to find one that
-	// another tag has brought already.
-	updatePatience = 500 * time.Millisecond
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 // Manifest implements registry.Manifests.
@@ -34,205 +23,137 @@ func (s *Service) Manifest(ctx context.Context, repo name.Repository, ref name.R
 	} else {
 		m, err = s.byTag(ctx, repo, ref)
 	}
-	return m, clientError(err, registry.ManifestUnknown)
+	if err != nil {
+		return nil, clientError(err, registry.ManifestUnknown)
+	}
+	if m.Origin == registry.MadeHere {
+		s.madeBlobs.note(m)
+	}
+	return m, nil
 }
 
 // byDigest returns exactly the named bytes: a served image that Strata made, or an original.
 func (s *Service) byDigest(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error) {
+	if m, err := s.storedManifest(ctx, d); m != nil || err != nil {
+		return m, err
+	}
+	m, err := shared(ctx, s, &s.fetches, repo.String()+"@"+d.String(), func(ctx context.Context) (*registry.Manifest, error) {
+		return s.fetchManifest(ctx, repo, d)
+	})
+	if err == nil || ctx.Err() != nil {
+		return m, err
+	}
+	if found := s.unrecordedManifest(ctx, d); found != nil {
+		return found, nil
+	}
+	if isNotFound(err) {
+		s.losses.note(repo, s.Now())
+	}
+	return nil, err
+}
+
+// storedManifest returns a manifest that is stored with its record, or nil.
+func (s *Service) storedManifest(ctx context.Context, d digest.Digest) (*registry.Manifest, error) {
 	var rec manifestRecord
 	known, err := s.getRecord(ctx, kindManifest, d.String(), &rec)
+	if err != nil || !known {
+		return nil, err
+	}
+	b, err := s.manifestBytes(ctx, d)
+	if errors.Is(err, chunkstore.ErrNotFound) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	if known {
-		b, err := s.manifestBytes(ctx, d)
-		if err == nil {
-			s.Metrics.Hit(metrics.KindManifest)
-			return &registry.Manifest{MediaType: rec.MediaType, Digest: d, Bytes: b, Source: rec.Source, Served: rec.Served}, nil
-		}
-		if !errors.Is(err, chunkstore.ErrNotFound) && !errors.Is(err, chunkstore.ErrCorrupt) {
-			return nil, err
-		}
+	m := &registry.Manifest{MediaType: rec.MediaType, Digest: d, Bytes: b, Source: rec.Source, Served: rec.Served, Origin: registry.FromStore}
+	if rec.Served == registry.Rechunked {
+		m.Origin = registry.MadeHere
 	}
-	s.Metrics.Miss(metrics.KindManifest)
-	m, err := s.Upstream.Manifest(ctx, repo, name.Reference(d))
-	if err != nil {
-		return nil, err
-	}
-	rec = manifestRecord{MediaType: m.MediaType, Source: d, Served: registry.Original}
-	if _, err := s.storeManifest(ctx, m.Bytes, rec); err != nil {
-		// The client can be served all the same.
-		s.Logger.WarnContext(ctx, "manifest could not be stored", "repository", repo.String(), "digest", d.String(), "error", err)
-	}
-	return &registry.Manifest{MediaType: m.MediaType, Digest: d, Bytes: m.Bytes, Source: d, Served: registry.Original}, nil
-}
-
-// byTag finds what a tag stands for now.
-func (s *Service) byTag(ctx context.Context, repo name.Repository, tag name.Reference) (*registry.Manifest, error) {
-	rule := s.Rules.Rule(repo.String())
-	rec, err := s.tag(ctx, repo, tag)
-	if err != nil {
-		return nil, err
-	}
-	if rec != nil && s.Now().Sub(rec.CheckedAt) < time.Duration(rule.Refresh) {
-		if m, err := s.show(ctx, repo, rec, rec.Served); err == nil {
-			s.Metrics.Hit(metrics.KindManifest)
-			return m, nil
-		}
-	}
-	s.Metrics.Miss(metrics.KindManifest)
-	got, err := s.check(ctx, repo, tag, rule)
-	if err != nil {
-		return s.stale(ctx, repo, tag, rec, err)
-	}
-	if got.update == nil {
-		return s.show(ctx, repo, got.rec, got.rec.Served)
-	}
-	return s.awaitUpdate(ctx, repo, rule, got)
-}
-
-// stale answers with what was last known of a tag, when there is anything.
-func (s *Service) stale(ctx context.Context, repo name.Repository, tag name.Reference, rec *tagRecord, cause error) (*registry.Manifest, error) {
-	if rec == nil || ctx.Err() != nil {
-		return nil, cause
-	}
-	m, err := s.show(ctx, repo, rec, registry.Stale)
-	if err != nil {
-		return nil, cause
-	}
-	s.Logger.WarnContext(ctx, "upstream could not be asked, the last known version is served", "repository", repo.String(), "tag", string(tag), "error", cause)
 	return m, nil
 }
 
-// show makes the answer that a tag's record stands for.
-func (s *Service) show(ctx context.Context, repo name.Repository, rec *tagRecord, served registry.Served) (*registry.Manifest, error) {
-	b, err := s.manifestBytes(ctx, rec.Digest)
-	if errors.Is(err, chunkstore.ErrNotFound) && rec.Digest == rec.SourceDigest {
-		b, err = s.sourceManifest(ctx, repo, upstream.Descriptor{Digest: rec.Digest, MediaType: rec.MediaType})
+// fetchManifest gets an original from the upstream and keeps it.
+func (s *Service) fetchManifest(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error) {
+	// Another fetch may have ended since the caller looked.
+	if m, err := s.storedManifest(ctx, d); m != nil || err != nil {
+		return m, err
 	}
+	got, err := s.Upstream.Manifest(ctx, repo, name.Reference(d))
 	if err != nil {
 		return nil, err
 	}
-	return &registry.Manifest{MediaType: rec.MediaType, Digest: rec.Digest, Bytes: b, Source: rec.SourceDigest, Served: served}, nil
-}
-
-// checked is the outcome of asking the upstream: the tag's record as it stands, and the update that is on its way if it does not
-// show the upstream's image.
-type checked struct {
-	rec    *tagRecord
-	update *update
-}
-
-// check asks the upstream what a tag stands for: one HEAD, shared by everyone who waits.
-func (s *Service) check(ctx context.Context, repo name.Repository, tag name.Reference, rule config.Rule) (checked, error) {
-	key := tagKey(repo, tag)
-	if s.isOffline(key) {
-		return checked{}, registry.Unavailable(repo.Host+" did not answer a moment ago", offlineFor)
+	err = s.storeManifest(ctx, d, got.Bytes, manifestRecord{MediaType: got.MediaType, Source: d, Served: registry.Original})
+	if err == nil {
+		err = s.noteRepository(ctx, repo)
 	}
-	result := s.checks.DoChan(key, func() (any, error) { return s.askUpstream(s.ctx, repo, tag, rule) })
-	select {
-	case r := <-result:
-		if r.Err != nil {
-			return checked{}, r.Err
-		}
-		return r.Val.(checked), nil
-	case <-ctx.Done():
-		return checked{}, context.Cause(ctx)
+	if err != nil && ctx.Err() == nil {
+		// The client can be served all the same.
+		s.Logger.WarnContext(ctx, "manifest could not be stored", "repository", repo.String(), "digest", d.String(), "error", err)
 	}
+	return &registry.Manifest{
+		MediaType: got.MediaType, Digest: d, Bytes: got.Bytes, Source: d, Served: registry.Original, Origin: registry.FromUpstream,
+	}, nil
 }
 
-func (s *Service) askUpstream(ctx context.Context, repo name.Repository, tag name.Reference, rule config.Rule) (checked, error) {
-	// Whoever waited for an earlier call has a new record now.
-	rec, err := s.tag(ctx, repo, tag)
+// unrecordedManifest finds a manifest whose record was lost and which the upstream does not give, or nil. What it is, it has to say
+// itself.
+func (s *Service) unrecordedManifest(ctx context.Context, d digest.Digest) *registry.Manifest {
+	b, err := s.manifestBytes(ctx, d)
 	if err != nil {
-		return checked{}, err
+		return nil
 	}
-	if rec != nil && s.complete(ctx, rec) {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeout(ctx, checkPatience)
-		defer stop()
+	var says struct {
+		MediaType   string            `json:"mediaType"`
+		Annotations map[string]string `json:"annotations"`
 	}
-	d, err := s.Upstream.Head(ctx, repo, tag)
-	if err != nil {
-		if rec != nil && !gone(err) {
-			s.setOffline(tagKey(repo, tag))
-		}
-		return checked{}, err
+	if json.Unmarshal(b, &says) != nil || says.MediaType != ocispec.MediaTypeImageManifest && says.MediaType != image.DockerManifest && !image.IsIndex(says.MediaType) {
+		return nil
 	}
-	if rec != nil && rec.SourceDigest == d.Digest && s.settled(rec) && s.complete(ctx, rec) {
-		rec.CheckedAt = s.Now().UTC()
-		return checked{rec: rec}, s.putRecord(ctx, kindTag, tagKey(repo, tag), rec)
+	m := &registry.Manifest{MediaType: says.MediaType, Digest: d, Bytes: b, Origin: registry.FromStore}
+	if source := digest.Digest(says.Annotations[image.AnnotationSource]); source.Validate() == nil {
+		m.Source, m.Served, m.Origin = source, registry.Rechunked, registry.MadeHere
 	}
-	u, err := s.startUpdate(repo, tag, rule, d, rec)
-	return checked{rec, u}, err
+	return m
 }
 
-// settled reports whether a tag's record needs no other try at rechunking.
-func (s *Service) settled(rec *tagRecord) bool {
-	return rec.RetryAt.IsZero() || s.Now().Before(rec.RetryAt)
-}
+// maxManifest bounds manifests, in bytes.
+const maxManifest = 4 << 20
 
-// complete reports whether the manifest that a record leads to is stored.
-func (s *Service) complete(ctx context.Context, rec *tagRecord) bool {
-	_, err := s.Chunks.Stat(ctx, rec.Digest)
-	return err == nil
-}
-
-func (s *Service) isOffline(key string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	until, ok := s.offline[key]
-	if ok && !s.Now().Before(until) {
-		delete(s.offline, key)
-		return false
+// manifestBytes returns a stored manifest. One that is damaged is removed and counts as not found, so that it is fetched or made
+// again.
+func (s *Service) manifestBytes(ctx context.Context, d digest.Digest) ([]byte, error) {
+	b, err := s.Chunks.Get(ctx, d, maxManifest)
+	if !errors.Is(err, chunkstore.ErrCorrupt) && !errors.Is(err, chunkstore.ErrTooLarge) {
+		return b, err
 	}
-	return ok
-}
-
-// maxOffline bounds the memory for tags whose upstream does not answer.
-const maxOffline = 10_000
-
-func (s *Service) setOffline(key string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.offline) >= maxOffline {
-		clear(s.offline)
-	}
-	s.offline[key] = s.Now().Add(offlineFor)
-}
-
-// awaitUpdate answers while a new version is being made: with the rechunked version before if there is one, else as first_pull
-// says. Whoever can't wait longer gets the original.
-func (s *Service) awaitUpdate(ctx context.Context, repo name.Repository, rule config.Rule, got checked) (*registry.Manifest, error) {
-	u, patience := got.update, time.Duration(rule.FirstPullTimeout)
-	previous := got.rec != nil && got.rec.Served == registry.Rechunked && s.complete(ctx, got.rec)
-	if previous || rule.FirstPull == config.FirstPullOriginal {
-		patience = updatePatience
-	}
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-u.ended:
-		switch {
-		case u.err == nil:
-			return s.show(ctx, repo, u.rec, u.rec.Served)
-		case errors.Is(u.err, errClosed):
-			// The proxy is about to end; whoever is waiting is still answered.
-		case got.rec != nil:
-			return s.stale(ctx, repo, u.tag, got.rec, u.err)
-		default:
-			return nil, u.err
-		}
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case <-timer.C:
-	}
-	if previous {
-		return s.show(ctx, repo, got.rec, got.rec.Served)
-	}
-	b, err := s.sourceManifest(ctx, repo, u.target)
-	if err != nil {
+	s.Logger.WarnContext(ctx, "stored manifest is damaged and removed", "digest", d.String(), "error", err)
+	if err := s.Chunks.Delete(ctx, d); err != nil {
 		return nil, err
 	}
-	return &registry.Manifest{MediaType: u.target.MediaType, Digest: u.target.Digest, Bytes: b, Source: u.target.Digest, Served: registry.Original}, nil
+	return nil, chunkstore.ErrNotFound
+}
+
+// storeManifest keeps a manifest with what is to be known of it.
+func (s *Service) storeManifest(ctx context.Context, d digest.Digest, b []byte, rec manifestRecord) error {
+	if err := s.putContent(ctx, d, b); err != nil {
+		return err
+	}
+	return s.putRecord(ctx, kindManifest, d.String(), rec)
+}
+
+func (s *Service) putContent(ctx context.Context, d digest.Digest, b []byte) error {
+	if d.Algorithm() == digest.SHA256 {
+		_, err := s.Chunks.Put(ctx, b)
+		return err
+	}
+	w, err := s.Chunks.Create(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(b)
+	if err == nil {
+		_, err = w.Commit(ctx, chunkstore.Expected{Digest: d, Size: int64(len(b))})
+	}
+	return errors.Join(err, w.Cancel(ctx))
 }

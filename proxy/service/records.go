@@ -10,11 +10,12 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
 )
 
-// Kinds of record of this room; docs/store.md has their keys and fields.
+// Kinds of record of this room; their keys are "host/path:tag", a digest and "host/path".
 const (
 	kindTag        = "tag"
 	kindManifest   = "manifest"
@@ -30,13 +31,26 @@ type tagRecord struct {
 	Digest    digest.Digest   `json:"digest"`
 	MediaType string          `json:"media_type"`
 	Served    registry.Served `json:"served"`
+	// Rule is the repository's rechunk rule at that time.
+	Rule config.Rechunk `json:"rule"`
 	// CheckedAt is when the upstream last said so, UpdatedAt when Digest last changed.
 	CheckedAt time.Time `json:"checked_at"`
 	UpdatedAt time.Time `json:"updated_at"`
-	// RetryAt is when rechunking that failed is tried again; zero when it did not fail. Failures counts the tries.
-	RetryAt  time.Time `json:"retry_at,omitzero"`
-	Failures int       `json:"failures,omitempty"`
-	Error    string    `json:"error,omitempty"`
+	// Failure is why the record shows less than the rule asks for.
+	Failure *failure `json:"failure,omitempty"`
+}
+
+// served says what kind of answer the record stands for, now that it was checked.
+func (r *tagRecord) served() registry.Served {
+	if r.Failure != nil && r.Failure.Source != r.SourceDigest {
+		return registry.Stale // the upstream has another image, which could not be had
+	}
+	return r.Served
+}
+
+func (r *tagRecord) valid() bool {
+	return r.SourceDigest.Validate() == nil && r.Digest.Validate() == nil && r.MediaType != "" &&
+		(r.Served == registry.Original || r.Served == registry.Rechunked)
 }
 
 // manifestRecord says what a stored manifest is.
@@ -46,25 +60,33 @@ type manifestRecord struct {
 	Served    registry.Served `json:"served"`
 }
 
+func (r *manifestRecord) valid() bool {
+	return r.Source.Validate() == nil && r.MediaType != "" && (r.Served == registry.Original || r.Served == registry.Rechunked)
+}
+
 // repositoryRecord marks a repository that was pulled through the proxy.
 type repositoryRecord struct {
 	Since time.Time `json:"since"`
 }
 
 // getRecord reads a record into v and reports whether it is there. One that is damaged counts as missing: upstreams and the
-// engine can make it again.
+// engine can make it again. v may hold anything then.
 func (s *Service) getRecord(ctx context.Context, kind, key string, v any) (bool, error) {
 	b, err := s.Chunks.GetRecord(ctx, kind, key)
-	switch {
-	case errors.Is(err, chunkstore.ErrNotFound):
+	if errors.Is(err, chunkstore.ErrNotFound) {
 		return false, nil
-	case errors.Is(err, chunkstore.ErrCorrupt):
-		s.Logger.WarnContext(ctx, "record is damaged and taken as missing", "kind", kind, "key", key, "error", err)
-		return false, nil
-	case err != nil:
+	}
+	damaged := errors.Is(err, chunkstore.ErrCorrupt) || errors.Is(err, chunkstore.ErrTooLarge)
+	if err != nil && !damaged {
 		return false, err
 	}
-	if err := json.Unmarshal(b, v); err != nil {
+	if err == nil {
+		err = json.Unmarshal(b, v)
+	}
+	if check, ok := v.(interface{ valid() bool }); ok && err == nil && !check.valid() {
+		err = errors.New("a field is missing or makes no sense")
+	}
+	if err != nil {
 		s.Logger.WarnContext(ctx, "record is damaged and taken as missing", "kind", kind, "key", key, "error", err)
 		return false, nil
 	}
@@ -87,15 +109,6 @@ func (s *Service) tag(ctx context.Context, repo name.Repository, tag name.Refere
 		return nil, err
 	}
 	return &rec, nil
-}
-
-// storeManifest keeps a manifest with what is to be known of it.
-func (s *Service) storeManifest(ctx context.Context, b []byte, rec manifestRecord) (digest.Digest, error) {
-	d, err := s.Chunks.Put(ctx, b)
-	if err != nil {
-		return "", err
-	}
-	return d, s.putRecord(ctx, kindManifest, d.String(), rec)
 }
 
 // noteRepository lists a repository in the catalog.

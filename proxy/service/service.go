@@ -6,12 +6,10 @@ package service
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
 
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/strata-oci/strata/chunkstore"
@@ -63,6 +61,7 @@ type StorageName struct {
 // Service is the proxy behind its protocol. It is safe for concurrent use.
 type Service struct {
 	Options
+	blobs   *state.Store
 	engine  *rechunk.Engine
 	flights *flight.Group
 	jobs    *jobs
@@ -74,11 +73,17 @@ type Service struct {
 	stop context.CancelCauseFunc
 	wg   sync.WaitGroup
 
-	checks  singleflight.Group
+	checks    singleflight.Group // of tags
+	fetches   singleflight.Group // of manifests
+	listings  singleflight.Group // of tags
+	tagLocks  stripedMutex       // held while a tag's record changes
+	outages   outages
+	losses    losses
+	tagLists  tagLists
+	madeBlobs madeBlobs
+
 	mu      sync.Mutex
-	updates map[string]*update
-	// offline remembers when a tag could not be checked, so that an upstream that is out of reach is not asked on every pull.
-	offline map[string]time.Time
+	updates map[string]*update // by tag: the one that may move it
 	closed  bool
 }
 
@@ -89,9 +94,6 @@ var (
 	_ registry.Referrers = (*Service)(nil)
 )
 
-// errClosed is the cause with which the work of a closed service ends.
-var errClosed = errors.New("the proxy is shutting down")
-
 // New makes a service. Close ends it.
 func New(o Options) *Service {
 	if o.Logger == nil {
@@ -101,15 +103,16 @@ func New(o Options) *Service {
 		o.Now = time.Now
 	}
 	ctx, stop := context.WithCancelCause(context.Background())
-	st := state.New(o.Chunks)
+	st := state.New(o.Chunks, o.Logger)
 	s := &Service{
 		Options: o,
+		blobs:   st,
 		engine:  rechunk.New(rechunk.Config{Store: st, Records: st, WorkDir: o.WorkDir, Logger: o.Logger}),
 		flights: flight.New(flight.Options{WorkDir: o.WorkDir, Sink: state.NewSink(o.Chunks), MaxBytes: maxBlob, Logger: o.Logger}),
 		started: o.Now(),
 		ctx:     ctx, stop: stop,
-		updates: map[string]*update{},
-		offline: map[string]time.Time{},
+		updates:   map[string]*update{},
+		madeBlobs: newMadeBlobs(),
 	}
 	s.jobs = newJobs(s, max(o.Jobs, 1))
 	return s
@@ -118,51 +121,7 @@ func New(o Options) *Service {
 // maxBlob bounds one blob, in bytes.
 const maxBlob = 64 << 30
 
-// Stop stops jobs, which leave nothing half, and starts no more. Answers that are under way go on.
-func (s *Service) Stop() {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.stop(errClosed)
-}
-
-// Close stops jobs and downloads and waits for them until ctx ends.
-func (s *Service) Close(ctx context.Context) error {
-	s.Stop()
-	err := s.flights.Close(ctx)
-	done := make(chan struct{})
-	go func() {
-		s.wg.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return err
-	case <-ctx.Done():
-		return errors.Join(err, context.Cause(ctx))
-	}
-}
-
-// background runs work that belongs to the service; it reports false when the service is closed.
-func (s *Service) background(work func(ctx context.Context)) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return false
-	}
-	s.wg.Go(func() { work(s.ctx) })
-	return true
-}
-
 // tagKey names a tag in records and maps.
 func tagKey(repo name.Repository, tag name.Reference) string {
 	return repo.String() + ":" + string(tag)
-}
-
-// maxManifest bounds manifests, in bytes.
-const maxManifest = 4 << 20
-
-// manifestBytes returns a stored manifest.
-func (s *Service) manifestBytes(ctx context.Context, d digest.Digest) ([]byte, error) {
-	return s.Chunks.Get(ctx, d, maxManifest)
 }

@@ -24,33 +24,53 @@ var _ rechunk.Source = source{}
 
 // Blob implements rechunk.Source.
 func (src source) Blob(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
-	c, err := src.s.Chunks.Open(ctx, d.Digest)
+	size, err := src.s.Chunks.Stat(ctx, d.Digest)
+	if err == nil && size != d.Size {
+		return nil, sizeError(d, size) // dropDamaged finds out whose fault it is
+	}
 	if err == nil {
-		if c.Size() != d.Size {
-			return nil, errors.Join(fmt.Errorf("blob %s has %d bytes, its manifest says %d", d.Digest, c.Size(), d.Size), c.Close())
+		var rc io.ReadCloser
+		if rc, err = src.s.blobs.Open(ctx, d.Digest); err == nil {
+			return rc, nil
 		}
-		return &stored{ReadCloser: c, want: d.Digest, sum: d.Digest.Verifier()}, nil
 	}
 	if !errors.Is(err, chunkstore.ErrNotFound) {
 		return nil, err
 	}
-	return src.s.download(ctx, src.repo, d.Digest, d.Size)
+	b, err := src.s.download(ctx, src.repo, d.Digest, d.Size)
+	if err != nil {
+		return nil, err
+	}
+	if b.Size() != d.Size {
+		return nil, errors.Join(sizeError(d, b.Size()), b.Close())
+	}
+	return b, nil
 }
 
-// stored verifies what the store returns: disks rot.
-type stored struct {
-	io.ReadCloser
-	want digest.Digest
-	sum  digest.Verifier
+func sizeError(d ocispec.Descriptor, size int64) error {
+	return fmt.Errorf("blob %s has %d bytes, its manifest says %d", d.Digest, size, d.Size)
 }
 
-func (v *stored) Read(p []byte) (int, error) {
-	n, err := v.ReadCloser.Read(p)
-	if _, werr := v.sum.Write(p[:n]); werr != nil {
-		return n, werr
+// dropDamaged removes the stored blobs of an image that are not what their digests say, so that they are fetched again, and reports
+// whether there were any. It reads all of them.
+func (s *Service) dropDamaged(ctx context.Context, manifest []byte) bool {
+	found := false
+	for _, d := range blobsOf(manifest) {
+		if s.dropIfDamaged(ctx, d) {
+			found = true
+		}
 	}
-	if err == io.EOF && !v.sum.Verified() {
-		return n, fmt.Errorf("stored blob %s: %w", v.want, chunkstore.ErrCorrupt)
+	return found
+}
+
+func (s *Service) dropIfDamaged(ctx context.Context, d digest.Digest) bool {
+	if err := s.Chunks.Verify(ctx, d); !errors.Is(err, chunkstore.ErrCorrupt) {
+		return false
 	}
-	return n, err
+	s.Logger.WarnContext(ctx, "stored blob is damaged and removed", "digest", d.String())
+	if err := s.Chunks.Delete(ctx, d); err != nil {
+		s.Logger.ErrorContext(ctx, "damaged blob could not be removed", "digest", d.String(), "error", err)
+		return false
+	}
+	return true
 }

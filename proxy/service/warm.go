@@ -4,22 +4,24 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
-	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/admin"
-	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
-// warmTick is how often progress is told.
-const warmTick = 250 * time.Millisecond
+const (
+	// warmTick is how often progress is told.
+	warmTick = 250 * time.Millisecond
+	// warmDownloads is how many blobs of an image are warmed at once: as many as clients commonly fetch.
+	warmDownloads = 3
+)
 
 // Warm implements admin.Warmer: it asks the upstream now, whatever refresh says, waits until the new version is made, and sees that
 // all of what a client will ask for is in the store.
@@ -32,10 +34,13 @@ func (o Operator) Warm(ctx context.Context, ref string, progress func(admin.Warm
 	stop := s.tellProgress(ctx, ref, repo, reference, progress)
 	defer stop()
 	m, err := s.warmManifest(ctx, repo, reference)
+	if err == nil {
+		err = s.warmBlobs(ctx, repo, m)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", ref, err)
 	}
-	return s.warmBlobs(ctx, repo, m)
+	return nil
 }
 
 // warmManifest brings a reference to its newest version.
@@ -43,66 +48,67 @@ func (s *Service) warmManifest(ctx context.Context, repo name.Repository, ref na
 	if ref.IsDigest() {
 		return s.byDigest(ctx, repo, digest.Digest(ref))
 	}
-	got, err := s.check(ctx, repo, ref, s.rule(repo))
+	got, err := s.checkNow(ctx, repo, ref, s.rule(repo))
 	if err != nil {
 		return nil, err
 	}
 	rec := got.rec
-	if got.update != nil {
+	if u := got.update; u != nil {
 		select {
-		case <-got.update.ended:
-			if rec, err = got.update.rec, got.update.err; err != nil {
+		case <-u.ended:
+			if rec, err = u.rec, u.err; err != nil {
 				return nil, err
 			}
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
-	if rec.Error != "" {
-		return nil, fmt.Errorf("the original is served: %s", rec.Error)
+	if f := rec.Failure; f != nil {
+		return nil, fmt.Errorf("it was not rechunked, which is tried again after %s: %s", f.RetryAt.Format(time.RFC3339), f.Error)
 	}
-	return s.show(ctx, repo, rec, rec.Served)
+	return s.show(ctx, repo, rec, rec.served())
 }
-
-func (s *Service) rule(repo name.Repository) config.Rule { return s.Rules.Rule(repo.String()) }
 
 // warmBlobs downloads what the manifest names and the store lacks; of an index, the configured platforms.
 func (s *Service) warmBlobs(ctx context.Context, repo name.Repository, m *registry.Manifest) error {
-	if image.IsIndex(m.MediaType) {
-		idx, err := image.ParseIndex(m.Bytes)
-		if err != nil {
-			return err
-		}
-		for _, child := range idx.Images(s.rule(repo).Platforms) {
-			cm, err := s.byDigest(ctx, repo, child.Digest)
-			if err == nil {
-				err = s.warmBlobs(ctx, repo, cm)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+	if !image.IsIndex(m.MediaType) {
+		return s.warmImage(ctx, repo, m)
 	}
+	idx, err := image.ParseIndex(m.Bytes)
+	if err != nil {
+		return err
+	}
+	for _, child := range idx.Images(s.rule(repo).Platforms) {
+		cm, err := s.byDigest(ctx, repo, child.Digest)
+		if err == nil {
+			err = s.warmImage(ctx, repo, cm)
+		}
+		if err != nil {
+			return fmt.Errorf("platform %s: %w", child.Platform, err)
+		}
+	}
+	return nil
+}
+
+func (s *Service) warmImage(ctx context.Context, repo name.Repository, m *registry.Manifest) error {
 	var doc ocispec.Manifest
 	if err := json.Unmarshal(m.Bytes, &doc); err != nil {
 		return fmt.Errorf("manifest %s: %w", m.Digest, err)
 	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(warmDownloads)
 	for _, d := range append([]ocispec.Descriptor{doc.Config}, doc.Layers...) {
 		if d.Digest.Validate() != nil || len(d.URLs) > 0 {
-			continue
+			continue // not the registry's own
 		}
-		if _, err := s.Chunks.Stat(ctx, d.Digest); err == nil {
-			continue
-		}
-		err := s.flights.Wait(ctx, d.Digest, func(ctx context.Context) (io.ReadCloser, int64, error) {
-			return s.Upstream.Blob(ctx, repo, d.Digest, d.Size)
+		g.Go(func() error {
+			if _, err := s.Chunks.Stat(ctx, d.Digest); err == nil {
+				return nil
+			}
+			return s.flights.Wait(ctx, d.Digest, s.fetch(repo, d.Digest, d.Size))
 		})
-		if err != nil {
-			return err
-		}
 	}
-	return nil
+	return g.Wait()
 }
 
 // tellProgress reports the jobs of a reference until the returned function is called.
@@ -133,8 +139,3 @@ func (s *Service) tellProgress(ctx context.Context, ref string, repo name.Reposi
 		<-done
 	}
 }
-
-// Ready reports what keeps the proxy from serving, for the readiness probe.
-func (s *Service) Ready(ctx context.Context) error { return s.Chunks.Check(ctx) }
-
-var _ registry.Blob = (*chunkstore.Content)(nil)

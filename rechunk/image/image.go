@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -54,6 +53,9 @@ func ParseManifest(raw []byte) (*ocispec.Manifest, error) {
 	if len(raw) > MaxDocument {
 		return nil, fmt.Errorf("%w: manifest of %d bytes, at most %d", ErrInvalid, len(raw), MaxDocument)
 	}
+	if _, err := parseFields("manifest", raw); err != nil {
+		return nil, err
+	}
 	var m ocispec.Manifest
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return nil, fmt.Errorf("%w: manifest: %w", ErrInvalid, err)
@@ -85,14 +87,15 @@ func ParseManifest(raw []byte) (*ocispec.Manifest, error) {
 }
 
 func checkLayer(l ocispec.Descriptor) error {
-	if len(l.URLs) > 0 || strings.Contains(l.MediaType, "nondistributable") || strings.Contains(l.MediaType, ".foreign.") {
+	if len(l.URLs) > 0 {
 		return fmt.Errorf("%w: foreign layer %s", ErrPassThrough, l.Digest)
 	}
-	base, _, _ := strings.Cut(l.MediaType, "+")
-	switch strings.TrimSuffix(base, ".gzip") {
-	case ocispec.MediaTypeImageLayer, dockerLayer:
+	switch l.MediaType {
+	case ocispec.MediaTypeImageLayer, ocispec.MediaTypeImageLayerGzip, ocispec.MediaTypeImageLayerZstd,
+		dockerLayer, dockerLayer + ".gzip", dockerLayer + ".zstd":
 		return checkDescriptor("layer", l)
 	}
+	// Foreign and encrypted layers have types of their own, too.
 	return fmt.Errorf("%w: layer of type %q", ErrPassThrough, l.MediaType)
 }
 
@@ -106,10 +109,17 @@ func checkDescriptor(what string, d ocispec.Descriptor) error {
 	return nil
 }
 
-// ParseConfig checks a config against its manifest.
+// ParseConfig checks a config against its manifest: it must be one that Build can edit.
 func ParseConfig(m *ocispec.Manifest, raw []byte) (*ocispec.Image, error) {
 	if len(raw) > MaxDocument {
 		return nil, fmt.Errorf("%w: config of %d bytes, at most %d", ErrInvalid, len(raw), MaxDocument)
+	}
+	doc, err := parseFields("config", raw)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := parseFields("config's config", orNull(doc.get("config"))); err != nil {
+		return nil, err
 	}
 	var c ocispec.Image
 	if err := json.Unmarshal(raw, &c); err != nil {
@@ -121,7 +131,15 @@ func ParseConfig(m *ocispec.Manifest, raw []byte) (*ocispec.Image, error) {
 	return &c, nil
 }
 
-// labels that make an image bootable, and those that name its ostree encapsulation.
+// orNull stands null in for a member that is not there.
+func orNull(raw json.RawMessage) json.RawMessage {
+	if raw == nil {
+		return json.RawMessage("null")
+	}
+	return raw
+}
+
+// Labels that make an image bootable, and those that name its ostree encapsulation.
 const (
 	labelBootc       = "containers.bootc"
 	labelBootable    = "ostree.bootable"
@@ -137,9 +155,4 @@ func Bootable(c *ocispec.Image) bool {
 		}
 	}
 	return false
-}
-
-// PlatformString is "os/architecture" or "os/architecture/variant".
-func PlatformString(p ocispec.Platform) string {
-	return strings.Join(slices.DeleteFunc([]string{p.OS, p.Architecture, p.Variant}, func(s string) bool { return s == "" }), "/")
 }

@@ -3,6 +3,7 @@ package image
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -14,7 +15,7 @@ const maxChildren = 1024
 
 // Index is an image index or manifest list, with everything in it that this program does not know.
 type Index struct {
-	doc      map[string]json.RawMessage
+	doc      fields
 	children []json.RawMessage
 	parsed   []ocispec.Descriptor
 }
@@ -24,17 +25,21 @@ func ParseIndex(raw []byte) (*Index, error) {
 	if len(raw) > MaxDocument {
 		return nil, fmt.Errorf("%w: index of %d bytes, at most %d", ErrInvalid, len(raw), MaxDocument)
 	}
-	x := &Index{doc: map[string]json.RawMessage{}}
-	if err := json.Unmarshal(raw, &x.doc); err != nil {
-		return nil, fmt.Errorf("%w: index: %w", ErrInvalid, err)
+	doc, err := parseFields("index", raw)
+	if err != nil {
+		return nil, err
 	}
-	if err := json.Unmarshal(x.doc["manifests"], &x.children); err != nil {
+	x := &Index{doc: doc}
+	if err := json.Unmarshal(doc.get("manifests"), &x.children); err != nil {
 		return nil, fmt.Errorf("%w: index manifests: %w", ErrInvalid, err)
 	}
 	if len(x.children) > maxChildren {
 		return nil, fmt.Errorf("%w: index of %d manifests, at most %d", ErrInvalid, len(x.children), maxChildren)
 	}
 	for _, c := range x.children {
+		if _, err := parseFields("index manifest", c); err != nil {
+			return nil, err
+		}
 		var d ocispec.Descriptor
 		if err := json.Unmarshal(c, &d); err != nil {
 			return nil, fmt.Errorf("%w: index manifest: %w", ErrInvalid, err)
@@ -73,15 +78,6 @@ func (x *Index) Images(platforms []string) []Child {
 	return out
 }
 
-// MatchPlatform reports whether one of the patterns ("os/architecture" or "os/architecture/variant") names a platform; one
-// without a variant names all of them. No patterns name every platform.
-func MatchPlatform(patterns []string, p ocispec.Platform) bool {
-	if len(patterns) == 0 {
-		return true
-	}
-	return slices.Contains(patterns, PlatformString(p)) || slices.Contains(patterns, p.OS+"/"+p.Architecture)
-}
-
 // Replace returns the index with other manifests in the place of some of its own, by digest. Order and all other fields stay.
 // Since the replacements are OCI manifests, the result is an OCI index.
 func (x *Index) Replace(with map[digest.Digest]Document) (Document, error) {
@@ -91,31 +87,27 @@ func (x *Index) Replace(with map[digest.Digest]Document) (Document, error) {
 		if !ok {
 			continue
 		}
-		child := map[string]json.RawMessage{}
-		if err := json.Unmarshal(x.children[i], &child); err != nil {
-			return Document{}, fmt.Errorf("%w: index manifest: %w", ErrInvalid, err)
-		}
-		for name, v := range map[string]any{"mediaType": doc.MediaType, "digest": doc.Digest, "size": len(doc.Bytes)} {
-			if err := setField(child, name, v); err != nil {
-				return Document{}, err
-			}
-		}
-		// A copy of the old manifest inside the descriptor would contradict the digest.
-		delete(child, "data")
-		b, err := json.Marshal(child)
+		child, err := parseFields("index manifest", x.children[i])
 		if err != nil {
 			return Document{}, err
 		}
-		children[i] = b
+		for name, v := range map[string]any{"mediaType": doc.MediaType, "digest": doc.Digest, "size": len(doc.Bytes)} {
+			if err := child.set(name, v); err != nil {
+				return Document{}, err
+			}
+		}
+		// A copy of the old manifest inside the descriptor, and where else to get it, would contradict the digest.
+		child.remove("data")
+		child.remove("urls")
+		if children[i], err = json.Marshal(child); err != nil {
+			return Document{}, fmt.Errorf("writing an index manifest: %w", err)
+		}
 	}
-	doc := map[string]json.RawMessage{}
-	for k, v := range x.doc {
-		doc[k] = v
-	}
-	if err := setField(doc, "manifests", children); err != nil {
+	doc := maps.Clone(x.doc)
+	if err := doc.set("manifests", children); err != nil {
 		return Document{}, err
 	}
-	if err := setField(doc, "mediaType", ocispec.MediaTypeImageIndex); err != nil {
+	if err := doc.set("mediaType", ocispec.MediaTypeImageIndex); err != nil {
 		return Document{}, err
 	}
 	return document(ocispec.MediaTypeImageIndex, doc)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -52,10 +51,11 @@ func Build(src *Source, layers []Layer, plain bool) (config, manifest Document, 
 		return Document{}, Document{}, err
 	}
 	m := ocispec.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2},
-		MediaType: ocispec.MediaTypeImageManifest,
-		Config:    ocispec.Descriptor{MediaType: config.MediaType, Digest: config.Digest, Size: int64(len(config.Bytes))},
-		Subject:   src.Manifest.Subject,
+		Versioned:    specs.Versioned{SchemaVersion: 2},
+		MediaType:    ocispec.MediaTypeImageManifest,
+		ArtifactType: src.Manifest.ArtifactType,
+		Config:       ocispec.Descriptor{MediaType: config.MediaType, Digest: config.Digest, Size: int64(len(config.Bytes))},
+		Subject:      src.Manifest.Subject,
 	}
 	m.Annotations = map[string]string{}
 	maps.Copy(m.Annotations, src.Manifest.Annotations)
@@ -70,20 +70,23 @@ func Build(src *Source, layers []Layer, plain bool) (config, manifest Document, 
 	return config, manifest, err
 }
 
-func dropOSTree(labels map[string]string) {
+func dropOSTree[V any](labels map[string]V) {
 	delete(labels, labelCommit)
 	delete(labels, labelFinalDiffID)
 }
 
 // editConfig changes the source's config document without losing what this program does not know.
-func editConfig(src *Source, layers []Layer, plain bool) (map[string]json.RawMessage, error) {
-	doc := map[string]json.RawMessage{}
-	if err := json.Unmarshal(src.RawConfig, &doc); err != nil {
-		return nil, fmt.Errorf("%w: config: %w", ErrInvalid, err)
+func editConfig(src *Source, layers []Layer, plain bool) (fields, error) {
+	doc, err := parseFields("config", src.RawConfig)
+	if err != nil {
+		return nil, err
+	}
+	if doc == nil {
+		return nil, fmt.Errorf("%w: config is null", ErrInvalid)
 	}
 	created := time.Unix(0, 0).UTC()
 	if src.Config.Created != nil {
-		created = src.Config.Created.UTC()
+		created = *src.Config.Created
 	}
 	rootfs := ocispec.RootFS{Type: "layers"}
 	var history []ocispec.History
@@ -91,10 +94,10 @@ func editConfig(src *Source, layers []Layer, plain bool) (map[string]json.RawMes
 		rootfs.DiffIDs = append(rootfs.DiffIDs, l.DiffID)
 		history = append(history, ocispec.History{Created: &created, CreatedBy: "strata: " + l.Name})
 	}
-	if err := setField(doc, "rootfs", rootfs); err != nil {
+	if err := doc.set("rootfs", rootfs); err != nil {
 		return nil, err
 	}
-	if err := setField(doc, "history", history); err != nil {
+	if err := doc.set("history", history); err != nil {
 		return nil, err
 	}
 	if plain {
@@ -103,37 +106,22 @@ func editConfig(src *Source, layers []Layer, plain bool) (map[string]json.RawMes
 	return doc, nil
 }
 
-func editLabels(doc map[string]json.RawMessage) error {
-	if len(doc["config"]) == 0 {
-		return nil
-	}
-	config := map[string]json.RawMessage{}
-	if err := json.Unmarshal(doc["config"], &config); err != nil {
-		return fmt.Errorf("%w: config: %w", ErrInvalid, err)
-	}
-	labels := map[string]string{}
-	if len(config["Labels"]) > 0 {
-		if err := json.Unmarshal(config["Labels"], &labels); err != nil {
-			return fmt.Errorf("%w: config labels: %w", ErrInvalid, err)
-		}
-	}
-	if config == nil || labels == nil {
-		return nil // both may be null
-	}
-	dropOSTree(labels)
-	if err := setField(config, "Labels", labels); err != nil {
+// editLabels drops the labels that announce an ostree encapsulation.
+func editLabels(doc fields) error {
+	config, err := parseFields("config's config", orNull(doc.get("config")))
+	if err != nil {
 		return err
 	}
-	return setField(doc, "config", config)
-}
-
-// setField replaces a field. Readers in Go take a name in any case, so that others of its spellings go.
-func setField(doc map[string]json.RawMessage, name string, v any) error {
-	maps.DeleteFunc(doc, func(k string, _ json.RawMessage) bool { return strings.EqualFold(k, name) })
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("config field %s: %w", name, err)
+	labels := map[string]json.RawMessage{}
+	if err := json.Unmarshal(orNull(config.get("Labels")), &labels); err != nil {
+		return fmt.Errorf("%w: config labels: %w", ErrInvalid, err)
 	}
-	doc[name] = b
-	return nil
+	if len(labels) == 0 {
+		return nil
+	}
+	dropOSTree(labels)
+	if err := config.set("Labels", labels); err != nil {
+		return err
+	}
+	return doc.set("config", config)
 }

@@ -19,8 +19,11 @@ var ErrMismatch = errors.New("layer does not read back as written")
 func Read(ctx context.Context, r io.Reader, want Blob, lim tree.Limits) (*tree.Index, error) {
 	got := newTally(io.Discard)
 	s, err := tree.Scan(ctx, io.TeeReader(r, got), tree.ScanOptions{DiffID: true, Limits: lim})
-	if err != nil {
-		return nil, fmt.Errorf("reading layer %s: %w", want.Digest, err)
+	switch {
+	case errors.Is(err, tree.ErrInvalid), errors.Is(err, tree.ErrLimit):
+		return nil, fmt.Errorf("%w: %s: %w", ErrMismatch, want.Digest, err)
+	case err != nil:
+		return nil, fmt.Errorf("blob %s: %w", want.Digest, err)
 	}
 	diffID := digest.NewDigestFromEncoded(digest.SHA256, s.DiffID.String())
 	switch {

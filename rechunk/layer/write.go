@@ -11,6 +11,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -35,7 +36,8 @@ type Blob struct {
 	TarSize int64
 }
 
-// Write writes the blob of a new layer to w. It fails when a content is not as long as its entry says.
+// Write writes the blob of a new layer to w. It fails when a content is not as long as its entry says, and soon after ctx ends.
+// What contents give is not hashed: that the layer holds the right bytes is for Read to find.
 func Write(ctx context.Context, w io.Writer, t *tree.Tree, l *plan.Layer, contents tree.Contents, c Compression) (Blob, error) {
 	blob := newTally(w)
 	z, err := c.compress(blob)
@@ -45,8 +47,10 @@ func Write(ctx context.Context, w io.Writer, t *tree.Tree, l *plan.Layer, conten
 	plain := newTally(z)
 	// Hashing the tar in large pieces costs less than one call per 512-byte header.
 	buf := bufio.NewWriterSize(plain, 64<<10)
-	tw := &writer{tar: tar.NewWriter(buf), tree: t, contents: contents, copyBuf: make([]byte, 64<<10), first: map[string]bool{}}
-	err = tw.layer(ctx, l)
+	tw := &writer{
+		ctx: ctx, tar: tar.NewWriter(buf), tree: t, contents: contents, copyBuf: make([]byte, 64<<10), first: map[string]bool{},
+	}
+	err = tw.layer(l)
 	if err == nil {
 		err = tw.tar.Close()
 	}
@@ -82,6 +86,7 @@ func (t *tally) Write(p []byte) (int, error) {
 func (t *tally) digest() digest.Digest { return digest.NewDigest(digest.SHA256, t.sum) }
 
 type writer struct {
+	ctx      context.Context
 	tar      *tar.Writer
 	tree     *tree.Tree
 	contents tree.Contents
@@ -91,15 +96,15 @@ type writer struct {
 
 // layer writes entries and whiteouts in path order, so that every directory precedes what it holds and the first name of a
 // hardlink group, which is its name, precedes the others.
-func (w *writer) layer(ctx context.Context, l *plan.Layer) error {
+func (w *writer) layer(l *plan.Layer) error {
 	entries, err := withAncestors(w.tree, l)
 	if err != nil {
 		return err
 	}
 	marks := whiteoutNames(l.Whiteouts)
 	for len(entries) > 0 || len(marks) > 0 {
-		if err := ctx.Err(); err != nil {
-			return err
+		if w.ctx.Err() != nil {
+			return context.Cause(w.ctx)
 		}
 		if len(entries) == 0 || len(marks) > 0 && tree.ComparePaths(marks[0], w.tree.Entries[entries[0]].Path) < 0 {
 			if err := w.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: marks[0], Mode: 0o644, ModTime: time.Unix(0, 0)}); err != nil {
@@ -193,8 +198,11 @@ func (w *writer) entry(e *tree.Entry) error {
 		return fmt.Errorf("%q: %w", e.Path, err)
 	}
 	defer r.Close()
-	n, err := io.CopyBuffer(struct{ io.Writer }{w.tar}, struct{ io.Reader }{r}, w.copyBuf)
-	if err == nil && n != e.Size {
+	n, err := io.CopyBuffer(struct{ io.Writer }{w.tar}, contextReader{w.ctx, r}, w.copyBuf)
+	switch {
+	case errors.Is(err, tar.ErrWriteTooLong):
+		err = fmt.Errorf("content of more than %d bytes", e.Size)
+	case err == nil && n != e.Size:
 		err = fmt.Errorf("content of %d bytes, want %d", n, e.Size)
 	}
 	if err != nil {
@@ -203,33 +211,15 @@ func (w *writer) entry(e *tree.Entry) error {
 	return nil
 }
 
-// header makes the tar header of an entry: ustar where everything fits, with PAX records where it does not.
-func header(e *tree.Entry) (*tar.Header, error) {
-	h := &tar.Header{
-		Format: tar.FormatPAX, Name: e.Path, Mode: int64(e.Mode), Uid: e.UID, Gid: e.GID,
-		ModTime: time.Unix(e.Sec, int64(e.Nsec)),
+// contextReader fails once its context ends.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
 	}
-	switch e.Kind {
-	case tree.Dir:
-		h.Typeflag, h.Name = tar.TypeDir, e.Path+"/"
-	case tree.Regular:
-		h.Typeflag, h.Size = tar.TypeReg, e.Size
-	case tree.Symlink:
-		h.Typeflag, h.Linkname = tar.TypeSymlink, e.Target
-	case tree.Char:
-		h.Typeflag, h.Devmajor, h.Devminor = tar.TypeChar, e.Major, e.Minor
-	case tree.Block:
-		h.Typeflag, h.Devmajor, h.Devminor = tar.TypeBlock, e.Major, e.Minor
-	case tree.Fifo:
-		h.Typeflag = tar.TypeFifo
-	default:
-		return nil, fmt.Errorf("%q has no kind", e.Path)
-	}
-	if len(e.Xattrs) > 0 {
-		h.PAXRecords = make(map[string]string, len(e.Xattrs))
-		for _, x := range e.Xattrs {
-			h.PAXRecords["SCHILY.xattr."+x.Name] = x.Value
-		}
-	}
-	return h, nil
+	return c.r.Read(p)
 }

@@ -6,41 +6,49 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
-	"github.com/strata-oci/strata/proxy/flight"
 	"github.com/strata-oci/strata/rechunk"
 )
 
-// Store is a chunkstore as the engine sees it. It is safe for concurrent use.
+// Store is a chunkstore as the engine sees it: what cannot be used counts as missing, because the engine can make all of it
+// again. It is safe for concurrent use.
 type Store struct {
 	chunks *chunkstore.Store
+	log    *slog.Logger
 }
 
 var (
 	_ rechunk.Store   = (*Store)(nil)
 	_ rechunk.Records = (*Store)(nil)
-	_ flight.Sink     = (*Sink)(nil)
 )
 
-// New returns the engine's view of a chunkstore.
-func New(chunks *chunkstore.Store) *Store { return &Store{chunks} }
+// New returns the engine's view of a chunkstore. The logger hears of damage that was found; nil discards that.
+func New(chunks *chunkstore.Store, log *slog.Logger) *Store {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Store{chunks, log}
+}
 
-// Open implements rechunk.Store.
+// Open implements rechunk.Store. A read that reaches io.EOF has verified the digest; content that proves to be damaged is removed,
+// so that it is fetched or made anew.
 func (s *Store) Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
 	c, err := s.chunks.Open(ctx, d)
 	if err != nil {
-		return nil, translate(err)
+		return nil, missing(err)
 	}
-	return c, nil
+	return &verified{ReadCloser: c, ctx: ctx, store: s, want: d, sum: d.Verifier()}, nil
 }
 
 // Has implements rechunk.Store.
 func (s *Store) Has(ctx context.Context, d digest.Digest) (bool, error) {
 	_, err := s.chunks.Stat(ctx, d)
-	if errors.Is(err, chunkstore.ErrNotFound) {
+	err = missing(err)
+	if errors.Is(err, rechunk.ErrNotFound) {
 		return false, nil
 	}
 	return err == nil, err
@@ -57,6 +65,7 @@ func (s *Store) Create(ctx context.Context) (rechunk.BlobWriter, error) {
 
 type blobWriter struct{ *chunkstore.Writer }
 
+// Commit implements rechunk.BlobWriter.
 func (w blobWriter) Commit(ctx context.Context, d digest.Digest, size int64) error {
 	_, err := w.Writer.Commit(ctx, chunkstore.Expected{Digest: d, Size: size})
 	return err
@@ -65,7 +74,11 @@ func (w blobWriter) Commit(ctx context.Context, d digest.Digest, size int64) err
 // GetRecord implements rechunk.Records.
 func (s *Store) GetRecord(ctx context.Context, kind, key string) ([]byte, error) {
 	b, err := s.chunks.GetRecord(ctx, kind, key)
-	return b, translate(err)
+	if errors.Is(err, chunkstore.ErrCorrupt) || errors.Is(err, chunkstore.ErrTooLarge) {
+		s.log.WarnContext(ctx, "record is damaged and taken as missing", "kind", kind, "key", key, "error", err)
+		return nil, fmt.Errorf("%w: %w", rechunk.ErrNotFound, err)
+	}
+	return b, missing(err)
 }
 
 // PutRecord implements rechunk.Records.
@@ -73,37 +86,10 @@ func (s *Store) PutRecord(ctx context.Context, kind, key string, b []byte) error
 	return s.chunks.PutRecord(ctx, kind, key, b)
 }
 
-// translate gives the store's "not found" the engine's name.
-func translate(err error) error {
-	if errors.Is(err, chunkstore.ErrNotFound) {
+// missing gives the store's "not found" the engine's name. Nothing is stored under a digest that is none: damaged records hold such.
+func missing(err error) error {
+	if errors.Is(err, chunkstore.ErrNotFound) || errors.Is(err, chunkstore.ErrInvalid) {
 		return fmt.Errorf("%w: %w", rechunk.ErrNotFound, err)
 	}
-	return err
-}
-
-// Sink keeps complete downloads in a chunkstore.
-type Sink struct {
-	chunks *chunkstore.Store
-}
-
-// NewSink returns a sink into a chunkstore.
-func NewSink(chunks *chunkstore.Store) *Sink { return &Sink{chunks} }
-
-// Create implements flight.Sink.
-func (s *Sink) Create(ctx context.Context, d digest.Digest) (flight.Writer, error) {
-	w, err := s.chunks.Create(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return sinkWriter{w, d}, nil
-}
-
-type sinkWriter struct {
-	*chunkstore.Writer
-	want digest.Digest
-}
-
-func (w sinkWriter) Commit(ctx context.Context) error {
-	_, err := w.Writer.Commit(ctx, chunkstore.Expected{Digest: w.want, Size: chunkstore.AnySize})
 	return err
 }

@@ -1,0 +1,9 @@
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
+
+package claim
+
+import "os"
+
+func lockAlone(*os.File) (bool, error) { return false, ErrUnsupported }
+
+func lockShared(*os.File) error { return ErrUnsupported }

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+)
+
+const repositoryRoot = "../.."
+
+// documents returns the text of every page of the documentation by its path.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	pages := map[string]string{}
+	for _, pattern := range []string{"README.md", "docs/*.md", "bench/README.md"} {
+		files, err := filepath.Glob(filepath.Join(repositoryRoot, pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no page %s: %v", pattern, err)
+		}
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pages[f] = string(b)
+		}
+	}
+	return pages
+}
+
+// TestDocumentLinks follows the links from page to page, to their headings too.
+func TestDocumentLinks(t *testing.T) {
+	t.Parallel()
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	pages := documents(t)
+	for page, text := range pages {
+		for _, m := range link.FindAllStringSubmatch(withoutBlocks(text), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			file, heading, _ := strings.Cut(m[1], "#")
+			target := page
+			if file != "" {
+				target = filepath.Join(filepath.Dir(page), file)
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: link to %s: %v", page, m[1], err)
+				continue
+			}
+			if heading != "" && !slices.Contains(anchors(pages[target]), heading) {
+				t.Errorf("%s: link to %s: there is no such heading", page, m[1])
+			}
+		}
+	}
+}
+
+// anchors returns the names that links use for a page's headings.
+func anchors(text string) []string {
+	heading := regexp.MustCompile(`(?m)^#+ (.*)$`)
+	dropped := regexp.MustCompile("[^a-z0-9 _-]")
+	var out []string
+	for _, m := range heading.FindAllStringSubmatch(withoutBlocks(text), -1) {
+		out = append(out, strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
+	}
+	return out
+}
+
+// codeBlock is a fenced block; its second group is the content.
+const codeBlock = "(?ms)^[ \\t]*```([a-z]*)$(.*?)^[ \\t]*```$"
+
+func withoutBlocks(text string) string {
+	return regexp.MustCompile(codeBlock).ReplaceAllString(text, "")
+}
+
+// TestDocumentCommands checks that the commands and flags of strata in code blocks exist.
+func TestDocumentCommands(t *testing.T) {
+	t.Parallel()
+	parser, err := kong.New(&commands{}, kong.Writers(io.Discard, io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile(codeBlock)
+	command := regexp.MustCompile(`(?m)(?:^\s*(?:[$#] )?|ExecStart=)(?:\S*/)?strata ([a-z]+)((?: [^#|&;\n]*)?)`)
+	found := 0
+	for page, text := range documents(t) {
+		for _, b := range block.FindAllStringSubmatch(text, -1) {
+			if b[1] != "console" && b[1] != "sh" && b[1] != "ini" {
+				continue
+			}
+			for _, m := range command.FindAllStringSubmatch(b[2], -1) {
+				if !prompted(m[0]) {
+					continue
+				}
+				found++
+				checkCommand(t, page, parser.Model.Node, m[1], strings.Fields(m[2]))
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no command was found")
+	}
+}
+
+// prompted tells a command from its output, which may begin with the same word.
+func prompted(line string) bool {
+	return strings.HasPrefix(strings.TrimSpace(line), "$ ") || strings.HasPrefix(strings.TrimSpace(line), "# ") ||
+		strings.Contains(line, "ExecStart=")
+}
+
+func checkCommand(t *testing.T, page string, root *kong.Node, name string, args []string) {
+	t.Helper()
+	i := slices.IndexFunc(root.Children, func(n *kong.Node) bool { return n.Name == name })
+	if i < 0 {
+		t.Errorf("%s: there is no command strata %s", page, name)
+		return
+	}
+	for _, arg := range args {
+		flag, _, _ := strings.Cut(arg, "=")
+		if !strings.HasPrefix(flag, "-") || flag == "-" {
+			continue
+		}
+		known := slices.ContainsFunc(slices.Concat(root.Children[i].AllFlags(true)...), func(f *kong.Flag) bool {
+			return flag == "--"+f.Name || flag == "-"+string(f.Short)
+		})
+		if !known {
+			t.Errorf("%s: strata %s has no flag %s", page, name, flag)
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/strata-oci/strata/proxy/admin"
+)
+
+// Help follows the flags in strata status --help.
+func (statusCommand) Help() string {
+	return `Shows the totals, the repositories and the work that goes on, or one repository with its versions and layers.
+
+    strata status
+    strata status ghcr.io/ublue-os/bluefin
+    strata status --ready      for health checks: says nothing, and its exit code is 0 if the proxy can serve`
+}
+
+type statusCommand struct {
+	Name  string `arg:"" optional:"" help:"A repository, to show its versions and layers."`
+	Ready bool   `help:"Only tell by the exit code whether the proxy is ready; for health checks."`
+	remoteFlags
+}
+
+// statusReport is the JSON document of strata status.
+type statusReport struct {
+	admin.StatusReport
+	List []admin.RepositoryReport `json:"repository_list"`
+	Jobs []admin.JobReport        `json:"job_list"`
+}
+
+// readyTimeout bounds a health check.
+const readyTimeout = 10 * time.Second
+
+func (c *statusCommand) Run(ctx context.Context, s *streams) error {
+	if c.Ready {
+		ctx, stop := context.WithTimeout(ctx, readyTimeout)
+		defer stop()
+		return c.explain(c.client().Ready(ctx))
+	}
+	if c.Name != "" {
+		return c.repository(ctx, s)
+	}
+	out, err := c.report(ctx)
+	switch {
+	case err != nil:
+		return c.explain(err)
+	case c.JSON:
+		return printJSON(s.out, out)
+	}
+	return printStatus(s, out)
+}
+
+func (c *statusCommand) repository(ctx context.Context, s *streams) error {
+	r, err := c.client().Repository(ctx, c.Name)
+	switch {
+	case errors.Is(err, admin.ErrNotFound):
+		return fmt.Errorf("the proxy at %s has no repository %s: strata status lists those it has", c.url(), c.Name)
+	case err != nil:
+		return c.explain(err)
+	case c.JSON:
+		return printJSON(s.out, r)
+	}
+	return printRepository(s, r)
+}
+
+func (c *statusCommand) report(ctx context.Context) (out *statusReport, err error) {
+	out = &statusReport{}
+	if out.StatusReport, err = c.client().Status(ctx); err != nil {
+		return nil, err
+	}
+	if out.List, err = c.client().Repositories(ctx); err != nil {
+		return nil, err
+	}
+	out.Jobs, err = c.client().Jobs(ctx)
+	return out, err
+}
+
+func printStatus(s *streams, r *statusReport) error {
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "strata\t%s, up %s\n", r.Version, time.Duration(r.UptimeSeconds*float64(time.Second)).Round(time.Second))
+	fmt.Fprintf(w, "store\t%s %s: %s, of which %s served layers\n", r.Store.Driver, r.Store.Location, size(r.Store.TotalBytes), size(r.Store.ServedBytes))
+	fmt.Fprintf(w, "images\t%d versions in %d repositories\n", r.Versions, r.Repositories)
+	fmt.Fprintf(w, "updates\t%s sent for each client, %s saved\n", size(r.UpdateBytes), size(r.UpdateBytesSaved))
+	c := r.StatusReport.Jobs
+	fmt.Fprintf(w, "jobs\t%d running, %d queued, %d done, %d failed, %d skipped\n", c.Running, c.Queued, c.Done, c.Failed, c.Skipped)
+	for _, j := range r.Jobs {
+		if j.State == admin.StateRunning {
+			fmt.Fprintf(w, "\t%s:%s %s %s, %s of %s\n", j.Repository, j.Reference, j.Platform, j.Phase, size(j.DoneBytes), size(j.TotalBytes))
+		}
+	}
+	if len(r.List) > 0 {
+		fmt.Fprintf(w, "\nrepository\ttag\tserved\tversions\tupdated\n")
+	}
+	for _, repo := range r.List {
+		for _, t := range repo.Tags {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", repo.Name, t.Tag, t.Served, repo.Versions, humanize.Time(t.UpdatedAt))
+		}
+	}
+	return w.Flush()
+}
+
+func printRepository(s *streams, r *admin.RepositoryDetail) error {
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "repository\t%s\n", r.Name)
+	fmt.Fprintf(w, "updates\t%s sent for each client, %s saved\n", size(r.UpdateBytes), size(r.UpdateBytesSaved))
+	for _, t := range r.Tags {
+		fmt.Fprintf(w, "tag\t%s\t%s\t%s\n", t.Tag, t.Served, t.Digest)
+	}
+	fmt.Fprintf(w, "\nversion\tplatform\tlayers\tkept\tnew\tnew bytes\tall bytes\tstale\n")
+	for _, v := range r.History {
+		fmt.Fprintf(w, "%.19s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", v.Digest, v.Platform, v.LayersTotal, v.LayersKept, v.LayersNew,
+			size(v.NewBytes), size(v.TotalBytes), size(v.StaleBytes))
+	}
+	fmt.Fprintf(w, "\nlayer\tsize\tage\tholds\n")
+	for _, l := range r.Layers {
+		fmt.Fprintf(w, "%.19s\t%s\t%d\t%s\n", l.Digest, size(l.Size), l.Age, l.Name)
+	}
+	return w.Flush()
+}

@@ -1,0 +1,65 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/metrics"
+	"github.com/strata-oci/strata/proxy/service"
+	"github.com/strata-oci/strata/proxy/upstream"
+)
+
+// storageError says which storage failed, and what to do about a directory that cannot be written.
+func storageError(cfg *config.Config, err error) error {
+	n := storageName(cfg)
+	if path := (*fs.PathError)(nil); cfg.Storage.Driver == "filesystem" && errors.As(err, &path) {
+		return fmt.Errorf("storage %s: %w: set storage.filesystem.rootdirectory (STRATA_STORAGE_FILESYSTEM_ROOTDIRECTORY) to a "+
+			"directory that can be written", n.Location, err)
+	}
+	return fmt.Errorf("storage %s %s: %w", n.Driver, n.Location, err)
+}
+
+// storageName says where the store is, without its secrets.
+func storageName(cfg *config.Config) service.StorageName {
+	n := service.StorageName{Driver: cfg.Storage.Driver}
+	for _, key := range []string{"rootdirectory", "bucket", "container"} {
+		if v, ok := cfg.Storage.Parameters[key].(string); ok {
+			n.Location = v
+			break
+		}
+	}
+	if abs, err := filepath.Abs(n.Location); err == nil && cfg.Storage.Driver == "filesystem" {
+		n.Location = abs
+	}
+	return n
+}
+
+func upstreamOptions(cfg *config.Config, version string, log *slog.Logger, m *metrics.Metrics) upstream.Options {
+	o := upstream.Options{
+		Hosts: map[string]upstream.Config{}, AllowUnlisted: cfg.AnyUpstream(), Logger: log, UserAgent: "strata/" + version,
+		Observer: observer{m},
+	}
+	for _, host := range cfg.Hosts() {
+		u := cfg.Upstream(host)
+		o.Hosts[host] = upstream.Config{
+			URL: u.URL, Username: u.Username, Password: u.Password.Reveal(), PasswordFile: u.PasswordFile, AuthFile: u.AuthFile,
+			CAFile: u.CAFile, ClientCertFile: u.ClientCertFile, ClientKeyFile: u.ClientKeyFile, Insecure: u.Insecure, SkipVerify: u.SkipVerify,
+			Timeout: time.Duration(u.Timeout), Attempts: u.Attempts,
+		}
+	}
+	return o
+}
+
+// observer counts what package upstream tells.
+type observer struct{ m *metrics.Metrics }
+
+func (o observer) Request(host, _ string, status int) { o.m.UpstreamAnswer(host, status) }
+func (o observer) Error(host string, kind upstream.Kind) {
+	o.m.UpstreamFailed(host, metrics.UpstreamError(kind))
+}
+func (o observer) Bytes(host string, n int) { o.m.UpstreamBytes(host, int64(n)) }

@@ -1,0 +1,96 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/chunkstore/claim"
+	"github.com/strata-oci/strata/proxy/config"
+)
+
+// staleUploads is the age at which what a killed process left half written is removed from a store that others may be using.
+const staleUploads = time.Hour
+
+// openStore opens the store and removes what killed processes left in it: all of it when no other process uses the store's
+// directory, else what is old. The claim is nil where others can't be told of.
+func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (*chunkstore.Store, *claim.Claim, error) {
+	o := chunkstore.Options{CacheBytes: int64(cfg.CacheBytes), Logger: log}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = -1
+	}
+	driver, err := chunkstore.OpenDriver(ctx, cfg.Storage.Driver, cfg.Storage.Parameters)
+	if err != nil {
+		return nil, nil, storageError(cfg, err)
+	}
+	var chunks *chunkstore.Store
+	open := func(age time.Duration) error {
+		var err error
+		if chunks, err = chunkstore.NewContext(ctx, driver, o); err == nil {
+			sweepUploads(ctx, chunks, age, log)
+		}
+		return err
+	}
+	var held *claim.Claim
+	if root, ok := cfg.Storage.Parameters["rootdirectory"].(string); ok && cfg.Storage.Driver == "filesystem" {
+		if held, err = claimDirectory(root, 0o755, log, func() error { return open(0) }); err != nil {
+			return nil, nil, storageError(cfg, err)
+		}
+	}
+	if chunks == nil {
+		if err := open(staleUploads); err != nil {
+			return nil, nil, errors.Join(storageError(cfg, err), held.Release())
+		}
+	}
+	return chunks, held, nil
+}
+
+func sweepUploads(ctx context.Context, chunks *chunkstore.Store, age time.Duration, log *slog.Logger) {
+	n, err := chunks.SweepUploads(ctx, age)
+	if err != nil {
+		log.Warn("leftovers of an earlier process could not be removed", "error", err)
+	} else if n > 0 {
+		log.Info("leftovers of an earlier process removed", "uploads", n)
+	}
+}
+
+// claimDirectory makes a directory and claims it. Where the filesystem has no locks, nothing is claimed and nobody is alone.
+func claimDirectory(dir string, mode os.FileMode, log *slog.Logger, alone func() error) (*claim.Claim, error) {
+	if err := os.MkdirAll(dir, mode); err != nil {
+		return nil, err
+	}
+	c, err := claim.Directory(dir, alone)
+	if errors.Is(err, claim.ErrUnsupported) {
+		log.Info("the directory can't be locked; leftovers of killed processes stay for a while", "directory", dir, "error", err)
+		return nil, nil
+	}
+	return c, err
+}
+
+// openWork makes the directory for temporary files and, when no other process uses it, removes those of killed ones.
+func openWork(cfg *config.Config, log *slog.Logger) (string, *claim.Claim, error) {
+	dir := cfg.WorkDirectory()
+	held, err := claimDirectory(dir, 0o700, log, func() error { return sweepWork(dir) })
+	if err != nil {
+		return "", nil, fmt.Errorf("directory for temporary files: %w: set work_dir (STRATA_WORK_DIR) to one that can be written", err)
+	}
+	return dir, held, nil
+}
+
+// sweepWork removes temporary files by the names that the engine and the downloads give them; work_dir may hold other things.
+func sweepWork(dir string) error {
+	var problems []error
+	for _, pattern := range []string{"spool-*", "strata-download-*", "rpmdb-*"} {
+		left, err := filepath.Glob(filepath.Join(dir, pattern))
+		problems = append(problems, err)
+		for _, path := range left {
+			problems = append(problems, os.RemoveAll(path))
+		}
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,90 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// errClosed is the cause with which the work of a closed service ends.
+var errClosed = errors.New("the proxy is shutting down")
+
+// Stop stops jobs, which leave nothing half, and starts no more. Answers that are under way go on.
+func (s *Service) Stop() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.stop(errClosed)
+}
+
+// Close stops jobs and downloads and waits for them until ctx ends. It may be called more than once.
+func (s *Service) Close(ctx context.Context) error {
+	s.Stop()
+	err := s.flights.Close(ctx)
+	done := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return err
+	case <-ctx.Done():
+		return errors.Join(err, context.Cause(ctx))
+	}
+}
+
+// begin enters work that Close waits for, to be left with s.wg.Done. It reports false when the service is closed.
+func (s *Service) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.wg.Add(1)
+	return true
+}
+
+// background runs work that belongs to the service; it reports false when the service is closed.
+func (s *Service) background(work func(ctx context.Context)) bool {
+	if !s.begin() {
+		return false
+	}
+	go func() {
+		defer s.wg.Done()
+		work(s.ctx)
+	}()
+	return true
+}
+
+// shared runs work once for all who ask for the same key at the same time. It goes on when they leave.
+func shared[T any](ctx context.Context, s *Service, g *singleflight.Group, key string, work func(context.Context) (T, error)) (T, error) {
+	result := g.DoChan(key, func() (any, error) {
+		if !s.begin() {
+			return nil, errClosed
+		}
+		defer s.wg.Done()
+		v, err := work(s.ctx)
+		return v, s.closedError(err)
+	})
+	var none T
+	select {
+	case r := <-result:
+		if r.Err != nil {
+			return none, r.Err
+		}
+		return r.Val.(T), nil
+	case <-ctx.Done():
+		return none, context.Cause(ctx)
+	}
+}
+
+// closedError names the cause of an error that work of the service met after its end.
+func (s *Service) closedError(err error) error {
+	if err == nil || s.ctx.Err() == nil || errors.Is(err, errClosed) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errClosed, err)
+}

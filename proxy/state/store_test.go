@@ -1,0 +1,166 @@
+package state_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/state"
+	"github.com/strata-oci/strata/rechunk"
+)
+
+func open(t *testing.T) (*state.Store, *chunkstore.Store, *inmemory.Driver, *bytes.Buffer) {
+	t.Helper()
+	driver := inmemory.New()
+	chunks, err := chunkstore.New(driver, chunkstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	return state.New(chunks, slog.New(slog.NewTextHandler(&log, nil))), chunks, driver, &log
+}
+
+func put(t *testing.T, s *state.Store, content string) digest.Digest {
+	t.Helper()
+	w, err := s.Create(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := digest.FromString(content)
+	if _, err := io.WriteString(w, content); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Commit(t.Context(), d, int64(len(content))); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestContent(t *testing.T) {
+	t.Parallel()
+	s, _, _, _ := open(t)
+	d := put(t, s, "hello")
+	if ok, err := s.Has(t.Context(), d); !ok || err != nil {
+		t.Errorf("has: %t, %v", ok, err)
+	}
+	rc, err := s.Open(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rc.Close()
+	if b, err := io.ReadAll(rc); err != nil || string(b) != "hello" {
+		t.Errorf("%q, %v", b, err)
+	}
+	w, err := s.Create(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(w, "other"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Commit(t.Context(), d, 5); !errors.Is(err, chunkstore.ErrVerify) {
+		t.Errorf("wrong bytes: %v", err)
+	}
+}
+
+func TestMissing(t *testing.T) {
+	t.Parallel()
+	s, _, _, _ := open(t)
+	for _, d := range []digest.Digest{digest.FromString("nothing"), "", "sha256:xyz", "no digest"} {
+		if ok, err := s.Has(t.Context(), d); ok || err != nil {
+			t.Errorf("has %q: %t, %v", d, ok, err)
+		}
+		if _, err := s.Open(t.Context(), d); !errors.Is(err, rechunk.ErrNotFound) {
+			t.Errorf("open %q: %v", d, err)
+		}
+	}
+	if _, err := s.GetRecord(t.Context(), "kind", "key"); !errors.Is(err, rechunk.ErrNotFound) {
+		t.Errorf("record: %v", err)
+	}
+}
+
+func TestRecords(t *testing.T) {
+	t.Parallel()
+	s, _, driver, log := open(t)
+	long := strings.Repeat("long/", 100)
+	for _, key := range []string{"k", long} {
+		if err := s.PutRecord(t.Context(), "kind", key, []byte("v")); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := s.GetRecord(t.Context(), "kind", key); err != nil || string(b) != "v" {
+			t.Errorf("%q, %v", b, err)
+		}
+	}
+	// A long key stands in the record itself, where damage shows.
+	paths, err := driver.List(t.Context(), "/v1/records/kind")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range paths {
+		if err := driver.PutContent(t.Context(), p, []byte("garbage")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.GetRecord(t.Context(), "kind", long); !errors.Is(err, rechunk.ErrNotFound) || !strings.Contains(log.String(), "damaged") {
+		t.Errorf("%v; log %s", err, log)
+	}
+}
+
+// Content that rotted is found at its end, removed, and can be stored again.
+func TestDamage(t *testing.T) {
+	t.Parallel()
+	s, _, driver, _ := open(t)
+	d := put(t, s, "hello")
+	path := "/v1/blobs/sha256/" + d.Encoded()[:2] + "/" + d.Encoded()
+	if err := driver.PutContent(t.Context(), path, []byte("jello")); err != nil {
+		t.Fatal(err)
+	}
+	rc, err := s.Open(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rc.Close()
+	for range 2 {
+		if _, err = io.ReadAll(rc); !errors.Is(err, chunkstore.ErrCorrupt) || !errors.Is(err, rechunk.ErrNotFound) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if ok, err := s.Has(t.Context(), d); ok || err != nil {
+		t.Errorf("has: %t, %v", ok, err)
+	}
+	put(t, s, "hello")
+	if ok, _ := s.Has(t.Context(), d); !ok {
+		t.Error("it could not be stored again")
+	}
+}
+
+func TestSink(t *testing.T) {
+	t.Parallel()
+	_, chunks, _, _ := open(t)
+	sink := state.NewSink(chunks)
+	for _, c := range []struct {
+		content string
+		ok      bool
+	}{{"right", true}, {"wrong", false}} {
+		w, err := sink.Create(t.Context(), digest.FromString("right"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, c.content); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Commit(t.Context()); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.content, err)
+		}
+		if err := w.Cancel(t.Context()); err != nil {
+			t.Errorf("cancel: %v", err)
+		}
+	}
+}

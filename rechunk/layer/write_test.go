@@ -1,0 +1,277 @@
+package layer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/rechunk/layer"
+	"github.com/strata-oci/strata/rechunk/plan"
+	"github.com/strata-oci/strata/rechunk/tree"
+	. "github.com/strata-oci/strata/rechunk/tree/treetest"
+)
+
+// The bytes of a layer are part of what is promised: the same source and lineage give the same digests on every machine and with
+// every later version. When a library update changes them, clients fetch again what they have; think before changing a digest here.
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	contents := Contents{}
+	// Noise, text, and the noise again from further away than a gzip window.
+	body := noise(1<<20) + text(1<<20) + noise(2<<20)
+	large := &tree.Tree{Entries: []tree.Entry{
+		{Path: ".", Kind: tree.Dir, Mode: 0o755},
+		{Path: "large", Kind: tree.Regular, Mode: 0o644, Size: int64(len(body)), Digest: contents.Add(body)},
+	}}
+	small, of := gallery()
+	cases := []struct {
+		name         string
+		tree         *tree.Tree
+		contents     Contents
+		c            layer.Compression
+		digest, diff digest.Digest
+	}{
+		{"gallery", small, of, layer.Zstd, 
+			"sha256:25bd1d171fa611bdd75cb5fb030903c1cedd63160651d2ca333c5de52fcb9756", "sha256:c8e640c00ad967d4110ae3eae60ff399574f0be5424876e03e7877cf9ecb8be0"},
+		{"gallery", small, of, layer.Gzip, 
+			"sha256:2b7ae7843c049fbca0fff367f8e6a0ef8b1d480d57b292742374309cdd0e9b5d", "sha256:c8e640c00ad967d4110ae3eae60ff399574f0be5424876e03e7877cf9ecb8be0"},
+		{"large", large, contents, layer.Zstd, 
+			"sha256:0b35e8341d0193af85f83d2387ead2fb6241b826d44319477ca94a1e26263902", "sha256:f8175b413214f2307add9e35cbd3e89523d9312e759979e7e0008a31027c333f"},
+		{"large", large, contents, layer.Gzip, 
+			"sha256:563d65b71767330812e63ce2be47e71858c83424537fa9816cc1552731febab5", "sha256:f8175b413214f2307add9e35cbd3e89523d9312e759979e7e0008a31027c333f"},
+	}
+	for _, c := range cases {
+		_, blob := write(t, c.tree, all(c.tree), c.contents, c.c)
+		if blob.Digest != c.digest || blob.DiffID != c.diff {
+			t.Errorf("%s, %s: digest %q, diff_id %q", c.name, c.c, blob.Digest, blob.DiffID)
+		}
+	}
+}
+
+// What is written is what is read by other tar and zstd code, every header field of it.
+func TestRoundTrip(t *testing.T) {
+	t.Parallel()
+	want, contents := gallery()
+	for _, c := range []layer.Compression{layer.Zstd, layer.Gzip} {
+		b, blob := write(t, want, all(want), contents, c)
+		got, err := Reference(unpack(t, b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: -want +got\n%s", c, diff)
+		}
+		index, err := layer.Read(t.Context(), bytes.NewReader(b), blob, tree.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want.Entries, index.Entries); diff != "" || index.TarSize != blob.TarSize {
+			t.Errorf("%s: -want +got\n%s", c, diff)
+		}
+		if blob.Digest != digest.FromBytes(b) || blob.Size != int64(len(b)) {
+			t.Errorf("%s: %+v for %d bytes %s", c, blob, len(b), digest.FromBytes(b))
+		}
+	}
+}
+
+// Directories come before what they hold, whether they were listed or not, and so do the targets of hardlinks.
+func TestOrder(t *testing.T) {
+	t.Parallel()
+	full, contents := gallery()
+	cases := map[string]struct {
+		layer *plan.Layer
+		want  []string
+	}{
+		"nothing":             {&plan.Layer{}, []string{"."}},
+		"the root":            {pick(t, full, "."), []string{"."}},
+		"a name before a dot": {pick(t, full, "-"), []string{".", "-"}},
+		"ancestors":           {pick(t, full, longName), []string{".", "d", tree.Parent(longName), longName}},
+		"a directory":         {pick(t, full, "empty"), []string{".", "empty"}},
+		"hardlinks":           {pick(t, full, "d/z/link", "d/link-b", "d/link-a"), []string{".", "d", "d/link-a", "d/link-b > d/link-a", "d/z", "d/z/link > d/link-a"}},
+		"some of a group":     {pick(t, full, "d/z/link", "d/link-a"), []string{".", "d", "d/link-a", "d/z", "d/z/link > d/link-a"}},
+		"whiteouts": {&plan.Layer{Whiteouts: []string{"d/gone", "d/z/gone", "gone"}},
+			[]string{".", ".wh.gone", "d", "d/.wh.gone", "d/z", "d/z/.wh.gone"}},
+		"whiteouts and files": {&plan.Layer{Entries: pick(t, full, "dev/null", "-").Entries, Whiteouts: []string{"d/gone", "empty/a", "empty/b"}},
+			[]string{".", "-", "d", "d/.wh.gone", "dev", "dev/null", "empty", "empty/.wh.a", "empty/.wh.b"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, _ := write(t, full, c.layer, contents, layer.Zstd)
+			var got []string
+			for _, i := range unpack(t, b) {
+				if i.Linkname != "" {
+					i.Name += " > " + i.Linkname
+				}
+				got = append(got, i.Name)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestWriteRefuses(t *testing.T) {
+	t.Parallel()
+	full, contents := gallery()
+	altered := func(p string, f func(*tree.Entry)) (*tree.Tree, *plan.Layer) {
+		copied, _ := gallery()
+		l := pick(t, copied, p)
+		f(copied.Lookup(p))
+		return copied, l
+	}
+	cases := map[string]struct {
+		change func(*tree.Entry)
+		path   string
+		want   string
+	}{
+		"content is longer":   {func(e *tree.Entry) { e.Size-- }, "d/é", "content of more than 4 bytes"},
+		"content is shorter":  {func(e *tree.Entry) { e.Size++ }, "d/é", "content of 5 bytes, want 6"},
+		"content is missing":  {func(e *tree.Entry) { e.Digest[0]++ }, "d/é", "no such content"},
+		"no kind":             {func(e *tree.Entry) { e.Kind = 0 }, "d/é", "has no kind"},
+		"link without target": {func(*tree.Entry) {}, "d/link-b", `hardlink "d/link-b" without "d/link-a"`},
+		"name with NUL":       {func(e *tree.Entry) { e.Path = "d/\x00" }, "d/é", "tar"},
+		"xattr with an =":     {func(e *tree.Entry) { e.Xattrs = []tree.Xattr{{Name: "user.a=b"}} }, "d/é", "PAX"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			copied, l := altered(c.path, c.change)
+			_, err := layer.Write(t.Context(), io.Discard, copied, l, contents, layer.Gzip)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	for _, p := range []string{"none/x", "d/é/x"} {
+		if _, err := layer.Write(t.Context(), io.Discard, full, &plan.Layer{Whiteouts: []string{p}}, contents, layer.Zstd); err == nil {
+			t.Errorf("a whiteout of %q was written", p)
+		}
+	}
+	if _, err := layer.Write(t.Context(), io.Discard, full, all(full), contents, "lzma"); err == nil {
+		t.Error("an unknown compression was used")
+	}
+}
+
+var errFault = errors.New("injected fault")
+
+type failingWriter struct{ left int }
+
+func (f *failingWriter) Write(p []byte) (int, error) {
+	if f.left -= len(p); f.left < 0 {
+		return 0, errFault
+	}
+	return len(p), nil
+}
+
+type contentFunc func(tree.Digest) (io.ReadCloser, error)
+
+func (f contentFunc) Open(d tree.Digest) (io.ReadCloser, error) { return f(d) }
+
+func TestWriteFails(t *testing.T) {
+	t.Parallel()
+	full, contents := gallery()
+	for _, c := range []layer.Compression{layer.Zstd, layer.Gzip} {
+		for n := 0; n < 2000; n += 97 {
+			if _, err := layer.Write(t.Context(), &failingWriter{n}, full, all(full), contents, c); err != nil && !errors.Is(err, errFault) {
+				t.Errorf("%s, writer fails after %d bytes: %v", c, n, err)
+			}
+		}
+		broken := contentFunc(func(tree.Digest) (io.ReadCloser, error) { return io.NopCloser(iotest.ErrReader(errFault)), nil })
+		if _, err := layer.Write(t.Context(), io.Discard, full, all(full), broken, c); !errors.Is(err, errFault) {
+			t.Errorf("%s, contents fail: %v", c, err)
+		}
+	}
+	// The context ends while a content is copied.
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ending := contentFunc(func(tree.Digest) (io.ReadCloser, error) {
+		cancel(errFault)
+		return io.NopCloser(strings.NewReader(strings.Repeat("x", 100))), nil
+	})
+	if _, err := layer.Write(ctx, io.Discard, full, all(full), ending, layer.Zstd); !errors.Is(err, errFault) {
+		t.Errorf("context ends: %v", err)
+	}
+}
+
+// The bytes depend neither on the number of cores, nor on who else writes, nor on the pieces in which contents come.
+func TestReproducible(t *testing.T) {
+	contents := Contents{}
+	body := noise(2 << 20)
+	full := &tree.Tree{Entries: []tree.Entry{
+		{Path: ".", Kind: tree.Dir, Mode: 0o755},
+		{Path: "x", Kind: tree.Regular, Mode: 0o644, Size: int64(len(body)), Digest: contents.Add(body)},
+	}}
+	halves := contentFunc(func(d tree.Digest) (io.ReadCloser, error) {
+		r, err := contents.Open(d)
+		return struct {
+			io.Reader
+			io.Closer
+		}{iotest.HalfReader(r), r}, err
+	})
+	for _, c := range []layer.Compression{layer.Zstd, layer.Gzip} {
+		_, want := write(t, full, all(full), contents, c)
+		before := runtime.GOMAXPROCS(1)
+		_, one := write(t, full, all(full), contents, c)
+		runtime.GOMAXPROCS(before + 6)
+		var wg sync.WaitGroup
+		for range 6 {
+			wg.Go(func() {
+				got, err := layer.Write(t.Context(), io.Discard, full, all(full), halves, c)
+				if err != nil || got != want {
+					t.Errorf("%s beside others: %+v, %v", c, got, err)
+				}
+			})
+		}
+		wg.Wait()
+		runtime.GOMAXPROCS(before)
+		if one != want {
+			t.Errorf("%s on one core: %+v, want %+v", c, one, want)
+		}
+	}
+}
+
+// Other programs read what is written.
+func TestOtherReaders(t *testing.T) {
+	t.Parallel()
+	full, contents := gallery()
+	l := all(full)
+	l.Whiteouts = []string{"d/gone"}
+	for c, tests := range map[layer.Compression][][]string{
+		layer.Zstd: {{"zstd", "-t", "-q"}, {"tar", "--zstd", "-tvf"}, {"bsdtar", "-tvf"}},
+		layer.Gzip: {{"gzip", "-t"}, {"tar", "-tvzf"}, {"bsdtar", "-tvf"}},
+	} {
+		b, _ := write(t, full, l, contents, c)
+		name := filepath.Join(t.TempDir(), "layer.gz")
+		if c == layer.Zstd {
+			name = filepath.Join(t.TempDir(), "layer.zst")
+		}
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range tests {
+			if _, err := exec.LookPath(args[0]); err != nil {
+				t.Logf("%s is not installed", args[0])
+				continue
+			}
+			out, err := exec.CommandContext(t.Context(), args[0], append(args[1:], name)...).CombinedOutput()
+			if err != nil {
+				t.Errorf("%v: %v\n%s", args, err, out)
+			}
+			if lines := strings.Count(string(out), "\n"); strings.Contains(args[0], "tar") && lines != len(full.Entries)+1 {
+				t.Errorf("%v lists %d of %d entries:\n%s", args, lines, len(full.Entries)+1, out)
+			}
+		}
+	}
+}
