@@ -65,7 +65,8 @@ func Compare(ctx context.Context, old, next *Inspection, c layer.Compression) (*
 	}
 	out.fetched(old, next, parts)
 	if len(changed)+len(removed) > 0 {
-		blob, err := layer.Write(ctx, io.Discard, next.Tree, &plan.Layer{Name: "floor", Entries: changed, Whiteouts: removed}, next.Contents(), c)
+		l := &plan.Layer{Name: "floor", Entries: changed, Whiteouts: removed}
+		blob, err := layer.Write(ctx, io.Discard, next.Tree, l, next.Contents(), c)
 		if err != nil {
 			return nil, fmt.Errorf("measuring the floor: %w", err)
 		}
@@ -76,7 +77,8 @@ func Compare(ctx context.Context, old, next *Inspection, c layer.Compression) (*
 		out.Components = append(out.Components, *p)
 	}
 	slices.SortFunc(out.Components, func(a, b ComponentBytes) int {
-		return cmp.Or(cmp.Compare(b.UpdateBytes, a.UpdateBytes), cmp.Compare(b.ChangedBytes, a.ChangedBytes), cmp.Compare(a.Component, b.Component))
+		return cmp.Or(cmp.Compare(b.UpdateBytes, a.UpdateBytes), cmp.Compare(b.ChangedBytes, a.ChangedBytes),
+			cmp.Compare(a.Component, b.Component))
 	})
 	return out, nil
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// contents gives file contents from the spool, and small ones from the layers' indexes. Layers that were known by their index have not been read; when one of their
-// contents is wanted after all, the layer that holds it is read into the spool then.
+// contents gives file contents from the spool, and small ones from the layers' indexes. Layers that were known by their index
+// have not been read; when one of their contents is wanted after all, the layer that holds it is read into the spool then.
 type contents struct {
 	ctx   context.Context
 	run   *run
@@ -192,7 +192,8 @@ func (c *contents) read(ctx context.Context, l *coldLayer) error {
 
 // isDamage tells what is wrong with a stored layer for good from a storage that fails.
 func isDamage(err error) bool {
-	return errors.Is(err, errDamaged) || errors.Is(err, ErrNotFound) || errors.Is(err, tree.ErrInvalid) || errors.Is(err, tree.ErrLimit)
+	return errors.Is(err, errDamaged) || errors.Is(err, ErrNotFound) || errors.Is(err, tree.ErrInvalid) ||
+		errors.Is(err, tree.ErrLimit)
 }
 
 // readStored opens a served layer for reading into the spool.

@@ -14,7 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Kinds of record that an engine keeps; docs/store.md has their keys and fields.
+// Kinds of record that an engine keeps; docs/formats.md has their keys and fields.
 const (
 	// KindServed: one served image of a source image under given options.
 	KindServed = "served"

@@ -71,14 +71,14 @@ func anchors(text string) []string {
 	return out
 }
 
-// codeBlock is a fenced block; its second group is the content.
-const codeBlock = "(?ms)^[ \\t]*```([a-z]*)$(.*?)^[ \\t]*```$"
+// codeBlock is a fenced block; its group is the content.
+const codeBlock = "(?ms)^[ \\t]*```[a-z]*$(.*?)^[ \\t]*```$"
 
 func withoutBlocks(text string) string {
 	return regexp.MustCompile(codeBlock).ReplaceAllString(text, "")
 }
 
-// TestDocumentCommands checks that the commands and flags of strata in code blocks exist.
+// TestDocumentCommands checks that the commands and flags of strata at the prompts in code blocks exist.
 func TestDocumentCommands(t *testing.T) {
 	t.Parallel()
 	parser, err := kong.New(&commands{}, kong.Writers(io.Discard, io.Discard))
@@ -86,17 +86,11 @@ func TestDocumentCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	block := regexp.MustCompile(codeBlock)
-	command := regexp.MustCompile(`(?m)(?:^\s*(?:[$#] )?|ExecStart=)(?:\S*/)?strata ([a-z]+)((?: [^#|&;\n]*)?)`)
+	command := regexp.MustCompile(`(?m)(?:^\s*[$#] |^ExecStart=)(?:\S*/)?strata ([a-z]+)((?: [^#|&;\n]*)?)`)
 	found := 0
 	for page, text := range documents(t) {
 		for _, b := range block.FindAllStringSubmatch(text, -1) {
-			if b[1] != "console" && b[1] != "sh" && b[1] != "ini" {
-				continue
-			}
-			for _, m := range command.FindAllStringSubmatch(b[2], -1) {
-				if !prompted(m[0]) {
-					continue
-				}
+			for _, m := range command.FindAllStringSubmatch(b[1], -1) {
 				found++
 				checkCommand(t, page, parser.Model.Node, m[1], strings.Fields(m[2]))
 			}
@@ -105,12 +99,6 @@ func TestDocumentCommands(t *testing.T) {
 	if found == 0 {
 		t.Error("no command was found")
 	}
-}
-
-// prompted tells a command from its output, which may begin with the same word.
-func prompted(line string) bool {
-	return strings.HasPrefix(strings.TrimSpace(line), "$ ") || strings.HasPrefix(strings.TrimSpace(line), "# ") ||
-		strings.Contains(line, "ExecStart=")
 }
 
 func checkCommand(t *testing.T, page string, root *kong.Node, name string, args []string) {

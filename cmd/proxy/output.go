@@ -4,7 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"syscall"
+	"os"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 )
@@ -28,11 +29,17 @@ func size(n int64) string {
 	return humanize.Bytes(uint64(n))
 }
 
-// peakRSS is the most memory that the process has had, in bytes.
+// peakRSS is the most memory that the process has had, in bytes; 0 where the kernel does not tell. (The rusage of a process
+// counts what its parent had before exec, too.)
 func peakRSS() int64 {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
 		return 0
 	}
-	return u.Maxrss * 1024
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	var kib int64
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		return 0
+	}
+	return kib << 10
 }

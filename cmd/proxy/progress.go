@@ -55,16 +55,22 @@ func (b *bars) update(phase string, done, total int64) {
 	b.bar.SetCurrent(done)
 }
 
-// begin shows a bar. One that knows its total shows how far it is, another one how much is done.
+// begin shows a phase: how far it is where the total is known, else that it goes on, and how much is done if that is counted.
 func (b *bars) begin(phase string, total int64) {
 	b.phase = phase
 	b.pool = mpb.New(mpb.WithOutput(b.terminal), mpb.WithWidth(40))
-	counters := decor.CurrentKibiByte("% .1f")
+	name := mpb.PrependDecorators(decor.Name(fmt.Sprintf("%-8s", phase)))
 	if total > 0 {
-		counters = decor.CountersKibiByte("% .1f / % .1f")
+		b.bar = b.pool.AddBar(total, mpb.BarRemoveOnComplete(), name, mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f")))
+		return
 	}
-	b.bar = b.pool.AddBar(total, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(decor.Name(fmt.Sprintf("%-8s", phase))),
-		mpb.AppendDecorators(counters))
+	counted := decor.Any(func(s decor.Statistics) string {
+		if s.Current == 0 {
+			return ""
+		}
+		return size(s.Current)
+	})
+	b.bar = b.pool.AddSpinner(0, mpb.BarRemoveOnComplete(), mpb.BarWidth(1), name, mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_GO), decor.Name("  "), counted))
 }
 
 // clear takes the display off the screen.

@@ -145,15 +145,16 @@ func checkExit(ts *testscript.TestScript, err error, want int) {
 
 // interrupt COMMAND… runs a command with a server that never answers instead of ADDR, and sends SIGINT when it has asked that.
 func interrupt(ts *testscript.TestScript, _ bool, args []string) {
-	asked := make(chan struct{}, 1)
-	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	asked, over := make(chan struct{}, 1), make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		select {
 		case asked <- struct{}{}:
 		default:
 		}
-		<-r.Context().Done()
+		<-over
 	}))
 	defer s.Close()
+	defer close(over)
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], "ADDR", s.Listener.Addr().String())
 	}

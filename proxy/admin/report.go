@@ -11,8 +11,8 @@ type StatusReport struct {
 	Repositories  int         `json:"repositories"`
 	Versions      int         `json:"versions"` // served images
 	Jobs          JobCounts   `json:"jobs"`
-	// UpdateBytes are those of new layers since the store was made; UpdateBytesSaved what updates to the source images would
-	// have taken beyond that.
+	// UpdateBytes are those of the new layers of all versions that are remembered, but for the first of each lineage;
+	// UpdateBytesSaved what updates to the source images would have taken beyond that.
 	UpdateBytes      int64 `json:"update_bytes"`
 	UpdateBytesSaved int64 `json:"update_bytes_saved"`
 }

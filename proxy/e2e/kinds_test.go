@@ -67,7 +67,7 @@ func foreign(u *upstream, repository string) document {
 	if err := json.Unmarshal(series(false)[0].upload(u, repository).raw, &m); err != nil {
 		u.tb.Fatal(err)
 	}
-	//nolint:staticcheck // deprecated, and still in registries
+	//lint:ignore SA1019 deprecated, and still in registries
 	m.Layers[0].MediaType = ocispec.MediaTypeImageLayerNonDistributableGzip
 	m.Layers[0].URLs = []string{"https://elsewhere.example/layer"}
 	return marshal(u.tb, m.MediaType, m)

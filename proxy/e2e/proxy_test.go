@@ -16,7 +16,7 @@ import (
 )
 
 // patience bounds every wait for something that is sure to come.
-const patience = 2 * time.Minute
+const patience = time.Minute
 
 // proxy is a strata serve as a process, with its own store.
 type proxy struct {
@@ -105,10 +105,15 @@ func (p *proxy) start() {
 	p.addr, p.admin = p.listening("clients"), p.listening("operators")
 }
 
+// listening waits until the process answers somebody and returns the address.
 func (p *proxy) listening(who string) string {
 	p.tb.Helper()
-	line := p.log.await(p.tb, func(l map[string]any) bool { return l["msg"] == "listening" && l["for"] == who })
-	return line["address"].(string)
+	line := p.log.await(p.tb, func(l map[string]any) bool { return l["msg"] == "listening for "+who })
+	url, ok := line["url"].(string)
+	if !ok {
+		p.tb.Fatalf("strata logged no URL: %v", line)
+	}
+	return strings.TrimPrefix(url, "http://")
 }
 
 // Write takes what the process prints, one JSON object a line.
@@ -158,7 +163,7 @@ func (l *serverLog) await(tb testing.TB, fits func(map[string]any) bool) map[str
 		select {
 		case <-wake:
 		case <-timeout:
-			tb.Fatal("strata did not log what was awaited")
+			tb.Fatalf("strata did not log what was awaited: %v", all)
 		}
 	}
 }

@@ -6,7 +6,7 @@
 //	                                               code
 //	strata_request_seconds              histogram  route            time from a request to the end of its answer
 //	strata_response_bytes_total         counter    kind, origin     bytes of manifests and blobs sent to clients
-//	strata_cache_hits_total             counter    kind             asked for and found in the store
+//	strata_cache_hits_total             counter    kind             asked for and found in the store, or made here
 //	strata_cache_misses_total           counter    kind             asked for and fetched from an upstream
 //	strata_jobs_total                   counter    result           rechunking jobs that ended
 //	strata_job_seconds                  histogram  result           how long they took

@@ -13,7 +13,9 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/upstream"
 )
 
 func (u *fakeUpstream) putBlob(b []byte) digest.Digest {
@@ -213,5 +215,48 @@ func TestBlobAfterClose(t *testing.T) {
 	}
 	if n := h.up.total() - before; n != 0 {
 		t.Errorf("%d requests after Close", n)
+	}
+	if _, err := h.Service.jobs.start(jobRequest{digest: d}); !errors.Is(err, errClosed) {
+		t.Errorf("a job after Close: %v", err)
+	}
+	if _, err := h.startUpdate(testRepo, "stable", h.rule, upstream.Descriptor{Digest: d}, nil); !errors.Is(err, errClosed) || len(h.updates) != 0 {
+		t.Errorf("an update after Close: %v", err)
+	}
+}
+
+// A layer is no manifest, and asking for it as one does it no harm.
+func TestLayerAskedForAsManifest(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	for _, size := range []int{100, maxManifest + 1} {
+		d := h.up.putBlob(bytes.Repeat([]byte("x"), size))
+		h.blob(d)
+		h.awaitStored(d)
+		_, err := h.Manifest(t.Context(), testRepo, name.Reference(d))
+		if e := asClientError(t, err); e.Status != 404 {
+			t.Errorf("%d bytes: %v", size, e)
+		}
+		if _, err := h.Chunks.Stat(t.Context(), d); err != nil {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}
+
+// Clients that want the same manifest by digest at the same time cost one download.
+func TestColdManifestIsFetchedOnce(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	d := bootable(t, "one").push(t, h.up)
+	var wg sync.WaitGroup
+	for range 30 {
+		wg.Go(func() {
+			if m, err := h.Manifest(t.Context(), testRepo, name.Reference(d)); err != nil || m.Digest != d || m.Served != registry.Original {
+				t.Errorf("%+v, %v", m, err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := h.up.count("GET manifests"); n != 1 {
+		t.Errorf("%d downloads", n)
 	}
 }

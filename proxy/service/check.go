@@ -63,6 +63,8 @@ func (s *Service) ask(ctx context.Context, repo name.Repository, tag name.Refere
 	if err != nil {
 		if s.ctx.Err() == nil {
 			s.outages.note(s.Now(), repo.Host, key, err)
+			s.Logger.WarnContext(ctx, "upstream could not be asked about a tag", "repository", repo.String(), "tag", string(tag),
+				"known", rec != nil, "error", err)
 		}
 		return nil, err
 	}
@@ -77,8 +79,11 @@ func (s *Service) ask(ctx context.Context, repo name.Repository, tag name.Refere
 		u, err := s.startUpdate(repo, tag, rule, d, rec)
 		return &checked{rec, u}, err
 	}
-	// A tag that moved and moved back is not to be moved by what was begun in between.
+	// A tag that moved and moved back is not to be moved by what was begun in between, nor does a failure of that count.
 	s.supersede(key)
+	if rec.Failure != nil && rec.Failure.Source != d.Digest {
+		rec.Failure = nil
+	}
 	rec.CheckedAt = s.Now().UTC()
 	if err := s.putRecord(ctx, kindTag, key, rec); err != nil {
 		s.Logger.WarnContext(ctx, "tag's record could not be stored", "repository", repo.String(), "tag", string(tag), "error", err)

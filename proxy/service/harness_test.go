@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,7 +58,9 @@ type harness struct {
 	rule   config.Rule // of every repository; Family is the repository where empty
 	jobs   int
 	log    *bytes.Buffer
-	reg    *prometheus.Registry
+	// failures counts what failed at the upstream.
+	failures atomic.Int64
+	reg      *prometheus.Registry
 }
 
 var testRepo = name.Repository{Host: "registry.test", Path: "org/os"}
@@ -70,6 +73,15 @@ func (h *harness) Rule(repository string) config.Rule {
 	}
 	return r
 }
+
+// Error implements upstream.Observer, and so do the next two.
+func (h *harness) Error(string, upstream.Kind) { h.failures.Add(1) }
+
+// Request tells of a request.
+func (h *harness) Request(string, string, int) {}
+
+// Bytes tells of what was received.
+func (h *harness) Bytes(string, int) {}
 
 func newHarness(t testing.TB, change ...func(*harness)) *harness {
 	t.Helper()
@@ -102,7 +114,8 @@ func (h *harness) startOn(chunks *chunkstore.Store) {
 	client, err := upstream.New(upstream.Options{
 		Hosts:    map[string]upstream.Config{testRepo.Host: {URL: h.up.URL, Attempts: 2}},
 		Keychain: anonymous{}, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
-		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
+		Observer: h,
+		Sleep:    func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 	})
 	if err != nil {
 		h.t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -107,7 +108,10 @@ func (s *Service) unrecordedManifest(ctx context.Context, d digest.Digest) *regi
 		MediaType   string            `json:"mediaType"`
 		Annotations map[string]string `json:"annotations"`
 	}
-	if json.Unmarshal(b, &says) != nil || says.MediaType != ocispec.MediaTypeImageManifest && says.MediaType != image.DockerManifest && !image.IsIndex(says.MediaType) {
+	if json.Unmarshal(b, &says) != nil {
+		return nil
+	}
+	if t := says.MediaType; t != ocispec.MediaTypeImageManifest && t != image.DockerManifest && !image.IsIndex(t) {
 		return nil
 	}
 	m := &registry.Manifest{MediaType: says.MediaType, Digest: d, Bytes: b, Origin: registry.FromStore}
@@ -124,7 +128,10 @@ const maxManifest = 4 << 20
 // again.
 func (s *Service) manifestBytes(ctx context.Context, d digest.Digest) ([]byte, error) {
 	b, err := s.Chunks.Get(ctx, d, maxManifest)
-	if !errors.Is(err, chunkstore.ErrCorrupt) && !errors.Is(err, chunkstore.ErrTooLarge) {
+	if errors.Is(err, chunkstore.ErrTooLarge) {
+		return nil, fmt.Errorf("%w: %w", chunkstore.ErrNotFound, err) // a layer, perhaps, and no manifest
+	}
+	if !errors.Is(err, chunkstore.ErrCorrupt) {
 		return b, err
 	}
 	s.Logger.WarnContext(ctx, "stored manifest is damaged and removed", "digest", d.String(), "error", err)

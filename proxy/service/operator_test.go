@@ -138,7 +138,7 @@ func TestWarmFails(t *testing.T) {
 	for ref, want := range map[string]string{
 		prefix + ":broken": "not rechunked",
 		prefix + ":absent": "not found",
-		"Not A Name":       "invalid",
+		"Not A Name":       "no registry given",
 		prefix + "@" + digest.FromString("nothing").String(): "not found",
 	} {
 		err := h.Operator().Warm(t.Context(), ref, func(admin.WarmEvent) {})

@@ -229,9 +229,10 @@ func TestTagMovesBackDuringJob(t *testing.T) {
 	}
 	release()
 	<-u.ended
-	if m := h.pull("stable", registry.Rechunked); m.Digest != first.Digest {
-		t.Errorf("the end of an overtaken job moved the tag to %s", m.Digest)
+	if rec, err := h.tag(t.Context(), testRepo, "stable"); err != nil || rec.Digest != first.Digest {
+		t.Errorf("the end of an overtaken job moved the tag: %+v, %v", rec, err)
 	}
+	h.pullMany("stable", 1, first)
 }
 
 func TestFamilySharesLayers(t *testing.T) {

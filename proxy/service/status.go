@@ -64,8 +64,8 @@ func (o Operator) Status(ctx context.Context) (admin.StatusReport, error) {
 // walkLineages calls fn with the versions of each lineage and platform, newest first; of one family, or of all where that is empty.
 func (s *Service) walkLineages(ctx context.Context, family string, fn func(family string, versions []rechunk.Version)) error {
 	return s.Chunks.WalkRecords(ctx, rechunk.KindLineage, func(key string, _ time.Time) error {
-		of, _, _ := strings.Cut(key, " ")
-		if family != "" && of != family {
+		of := key[:max(strings.LastIndexByte(key, ' '), 0)] // the platform follows
+		if of == "" || family != "" && of != family {
 			return nil
 		}
 		var l rechunk.Lineage

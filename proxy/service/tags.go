@@ -57,7 +57,7 @@ func (s *Service) stale(ctx context.Context, repo name.Repository, tag name.Refe
 		}
 		m.Served = registry.Stale
 	}
-	s.Logger.WarnContext(ctx, "upstream could not be asked, the last known version is served", "repository", repo.String(), "tag", string(tag), "error", cause)
+	s.Logger.DebugContext(ctx, "the last known version is served", "repository", repo.String(), "tag", string(tag), "error", cause)
 	return m, nil
 }
 
@@ -118,10 +118,11 @@ func (s *Service) awaitUpdate(ctx context.Context, repo name.Repository, rule co
 // stopgap reports whether a tag's record is good enough to be shown while an update runs: a version before that was rechunked, or
 // the original of which rechunking is tried once more.
 func (s *Service) stopgap(ctx context.Context, repo name.Repository, rule config.Rule, rec *tagRecord, u *update) bool {
-	if rec.Served != registry.Rechunked && rec.SourceDigest != u.target.Digest || rec.Served == registry.Rechunked && rule.Rechunk == config.RechunkNever {
-		return false
+	good := rec.SourceDigest == u.target.Digest
+	if rec.Served == registry.Rechunked {
+		good = rule.Rechunk != config.RechunkNever
 	}
-	return s.intact(ctx, repo, rec)
+	return good && s.intact(ctx, repo, rec)
 }
 
 // updated makes the answer that an update led to.

@@ -39,23 +39,30 @@ func (c Compression) MediaType() string {
 // the golden digests of the tests fail when a library update changes them.
 func (c Compression) Encoder() string {
 	if c == Gzip {
-		return "klauspost/compress gzip level=9"
+		return fmt.Sprintf("klauspost/compress gzip level=%d", gzipLevel)
 	}
 	return "klauspost/compress zstd level=better window=8MiB crc"
 }
 
-// zstdWindow is what every decoder accepts without being told to (RFC 8878, section 3.1.1.1.2).
-const zstdWindow = 8 << 20
+const (
+	// zstdWindow is what every decoder accepts without being told to (RFC 8878, section 3.1.1.1.2).
+	zstdWindow = 8 << 20
+	// gzipLevel is where the curve bends: on a Debian system, level 9 takes five times as long for 0.7 % less.
+	gzipLevel = 7
+)
 
 // compress returns a writer that gives one zstd frame or one gzip member: the composefs backend of bootc up to 1.16 and the
 // ostree backend stop reading at the end of the first. One goroutine encodes, since layers are written in parallel.
+//
+// On a Debian system, zstd's "better" gives 7 % less than "default" for four times the time, which still fits beside the
+// decompression of the source; "best" gives another 6 % for more than three times that.
 func (c Compression) compress(w io.Writer) (io.WriteCloser, error) {
 	switch c {
 	case Gzip:
-		return gzip.NewWriterLevel(w, gzip.BestCompression)
+		return gzip.NewWriterLevel(w, gzipLevel)
 	case Zstd:
 		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithWindowSize(zstdWindow),
-			zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true), zstd.WithLowerEncoderMem(true))
+			zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true))
 	}
 	return nil, fmt.Errorf("compression %q is not known", string(c))
 }

@@ -107,8 +107,9 @@ func (w *writer) layer(l *plan.Layer) error {
 			return context.Cause(w.ctx)
 		}
 		if len(entries) == 0 || len(marks) > 0 && tree.ComparePaths(marks[0], w.tree.Entries[entries[0]].Path) < 0 {
-			if err := w.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: marks[0], Mode: 0o644, ModTime: time.Unix(0, 0)}); err != nil {
-				return err
+			mark := &tar.Header{Typeflag: tar.TypeReg, Name: marks[0], Mode: 0o644, ModTime: time.Unix(0, 0)}
+			if err := w.tar.WriteHeader(mark); err != nil {
+				return fmt.Errorf("%q: %w", marks[0], err)
 			}
 			marks = marks[1:]
 			continue

@@ -28,8 +28,8 @@ import (
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	contents := Contents{}
-	// Noise, text, and the noise again from further away than a gzip window.
-	body := noise(1<<20) + text(1<<20) + noise(2<<20)
+	// Noise, text, the noise again from further away than a gzip window, and so much that a zstd window is left behind.
+	body := noise(1<<20) + text(1<<20) + noise(2<<20) + text(16<<20)
 	large := &tree.Tree{Entries: []tree.Entry{
 		{Path: ".", Kind: tree.Dir, Mode: 0o755},
 		{Path: "large", Kind: tree.Regular, Mode: 0o644, Size: int64(len(body)), Digest: contents.Add(body)},
@@ -42,14 +42,18 @@ func TestGolden(t *testing.T) {
 		c            layer.Compression
 		digest, diff digest.Digest
 	}{
-		{"gallery", small, of, layer.Zstd, 
-			"sha256:25bd1d171fa611bdd75cb5fb030903c1cedd63160651d2ca333c5de52fcb9756", "sha256:c8e640c00ad967d4110ae3eae60ff399574f0be5424876e03e7877cf9ecb8be0"},
-		{"gallery", small, of, layer.Gzip, 
-			"sha256:2b7ae7843c049fbca0fff367f8e6a0ef8b1d480d57b292742374309cdd0e9b5d", "sha256:c8e640c00ad967d4110ae3eae60ff399574f0be5424876e03e7877cf9ecb8be0"},
-		{"large", large, contents, layer.Zstd, 
-			"sha256:0b35e8341d0193af85f83d2387ead2fb6241b826d44319477ca94a1e26263902", "sha256:f8175b413214f2307add9e35cbd3e89523d9312e759979e7e0008a31027c333f"},
-		{"large", large, contents, layer.Gzip, 
-			"sha256:563d65b71767330812e63ce2be47e71858c83424537fa9816cc1552731febab5", "sha256:f8175b413214f2307add9e35cbd3e89523d9312e759979e7e0008a31027c333f"},
+		{"gallery", small, of, layer.Zstd,
+			"sha256:25bd1d171fa611bdd75cb5fb030903c1cedd63160651d2ca333c5de52fcb9756",
+			"sha256:c8e640c00ad967d4110ae3eae60ff399574f0be5424876e03e7877cf9ecb8be0"},
+		{"gallery", small, of, layer.Gzip,
+			"sha256:31d867e9e97d16c1bf3a2c84d0d20c5ba8317ba658836270cbb97eee451673c3",
+			"sha256:c8e640c00ad967d4110ae3eae60ff399574f0be5424876e03e7877cf9ecb8be0"},
+		{"large", large, contents, layer.Zstd,
+			"sha256:1c9c0647b9dd4149bd20b5af17e7653ad153f17e70e6368bbefdee676531020f",
+			"sha256:0e4338ee7f17aa073ba06565d0041aef15ba4db9eafc47fd04b214dc0d0787e2"},
+		{"large", large, contents, layer.Gzip,
+			"sha256:d1eb3002ae6f7465b57c5a09f5d73f1644fe2c021ff3aa0d9ba68a95c338d0d5",
+			"sha256:0e4338ee7f17aa073ba06565d0041aef15ba4db9eafc47fd04b214dc0d0787e2"},
 	}
 	for _, c := range cases {
 		_, blob := write(t, c.tree, all(c.tree), c.contents, c.c)
@@ -98,8 +102,9 @@ func TestOrder(t *testing.T) {
 		"a name before a dot": {pick(t, full, "-"), []string{".", "-"}},
 		"ancestors":           {pick(t, full, longName), []string{".", "d", tree.Parent(longName), longName}},
 		"a directory":         {pick(t, full, "empty"), []string{".", "empty"}},
-		"hardlinks":           {pick(t, full, "d/z/link", "d/link-b", "d/link-a"), []string{".", "d", "d/link-a", "d/link-b > d/link-a", "d/z", "d/z/link > d/link-a"}},
-		"some of a group":     {pick(t, full, "d/z/link", "d/link-a"), []string{".", "d", "d/link-a", "d/z", "d/z/link > d/link-a"}},
+		"hardlinks": {pick(t, full, "d/z/link", "d/link-b", "d/link-a"),
+			[]string{".", "d", "d/link-a", "d/link-b > d/link-a", "d/z", "d/z/link > d/link-a"}},
+		"some of a group": {pick(t, full, "d/z/link", "d/link-a"), []string{".", "d", "d/link-a", "d/z", "d/z/link > d/link-a"}},
 		"whiteouts": {&plan.Layer{Whiteouts: []string{"d/gone", "d/z/gone", "gone"}},
 			[]string{".", ".wh.gone", "d", "d/.wh.gone", "d/z", "d/z/.wh.gone"}},
 		"whiteouts and files": {&plan.Layer{Entries: pick(t, full, "dev/null", "-").Entries, Whiteouts: []string{"d/gone", "empty/a", "empty/b"}},

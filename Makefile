@@ -1,0 +1,44 @@
+# What people and CI run. "make help" lists it.
+
+GO      ?= $(or $(shell command -v go),.ci/go)
+BIN     := $(CURDIR)/bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# A series of real operating system images; see ../shared/corpus/README.md.
+CORPUS  ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/strata/corpus
+FUZZTIME ?= 3s
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+export CORPUS FUZZTIME
+
+.DEFAULT_GOAL := build
+.PHONY: build run test corpus fuzz lint bench clean help
+
+build: ## Build a static bin/strata
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/strata ./cmd/proxy
+
+run: build ## Start the proxy on the defaults; ARGS go to it
+	$(BIN)/strata serve $(ARGS)
+
+test: ## Set up what tests need and run everything, with a real image series and real clients
+	@.ci/test
+
+corpus: ## Build the series of real images that tests pull; needs root, five minutes and a Debian mirror
+	@.ci/corpus
+
+fuzz: ## Run every fuzz target for FUZZTIME
+	@.ci/fuzz
+
+lint: ## Check format and code
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+bench: ## Run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean: ## Remove what was built; the corpus stays
+	rm -rf $(BIN)
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"cmp"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/strata-oci/strata/"
+
+// room is a rule for the code below a directory.
+type room struct {
+	dir     string
+	may     []string // directories of this module, what is below them included; a room may always import what is below itself
+	mustNot []string // other packages, what is below them included
+}
+
+// rooms says what the code below a directory may import: of this module, and not of the rest. The longest directory that fits
+// counts. Imports go one way: cmd/proxy → proxy → rechunk, chunkstore (docs/design.md).
+var rooms = []room{
+	{"cmd", []string{"proxy", "chunkstore", "rechunk"}, nil},
+	{"bench", []string{"proxy", "chunkstore", "rechunk", "cmd"}, nil},
+	{"proxy", []string{"chunkstore", "rechunk"}, nil},
+	{"proxy/name", nil, []string{"net/http", "os"}},
+	{"proxy/registry", []string{"proxy/name"}, []string{"github.com/google/go-containerregistry", "github.com/distribution/distribution"}},
+	{"proxy/upstream", []string{"proxy/name"}, []string{"github.com/distribution/distribution"}},
+	{"proxy/config", []string{"proxy/name"}, nil},
+	{"proxy/metrics", nil, nil},
+	{"proxy/flight", nil, nil},
+	{"chunkstore", nil, []string{"github.com/google/go-containerregistry"}},
+	{"rechunk", nil, registries},
+	{"rechunk/tree", nil, append([]string{"time", "math/rand", "log"}, registries...)},
+	{"rechunk/pkgdb", []string{"rechunk/tree"}, registries},
+	{"rechunk/image", nil, append([]string{"os"}, registries...)},
+	{"rechunk/layer", []string{"rechunk/tree", "rechunk/plan"}, append([]string{"os"}, registries...)},
+	// The plan is pure: no I/O, no clock, no randomness, nothing that depends on who runs when.
+	{"rechunk/plan", []string{"rechunk/tree", "rechunk/pkgdb"}, append([]string{
+		"os", "io", "bufio", "context", "time", "math/rand", "crypto/rand", "sync", "runtime", "log", "syscall", "unsafe", "maps", "database",
+	}, registries...)},
+}
+
+// registries are what the engine does not know.
+var registries = []string{
+	"net", "net/http", "github.com/google/go-containerregistry", "github.com/distribution/distribution", "github.com/distribution/reference",
+}
+
+// root is the checkout.
+const root = "../.."
+
+// below reports whether a slash-separated path is dir or lies below it. The packages net/url and net/netip, which read text, are not
+// taken for networking.
+func below(p, dir string) bool {
+	if dir == "net" && (p == "net/url" || p == "net/netip") {
+		return false
+	}
+	return p == dir || strings.HasPrefix(p, dir+"/")
+}
+
+// fixture reports whether a package is there for tests, by its name: treetest, storetest and their like.
+func fixture(pkg string) bool {
+	base := path.Base(pkg)
+	return base == "testing" || below(pkg, "testing") || strings.HasPrefix(pkg, module) && strings.HasSuffix(base, "test")
+}
+
+func TestImportsGoOneWay(t *testing.T) {
+	t.Parallel()
+	files := 0
+	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "testdata" || len(d.Name()) > 2 && d.Name()[0] == '.'):
+			return fs.SkipDir
+		case d.IsDir() || !strings.HasSuffix(name, ".go"):
+			return nil
+		}
+		rel, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		files++
+		return checkImports(t, name, filepath.ToSlash(rel))
+	})
+	if err != nil || files < 50 {
+		t.Errorf("%d files: %v", files, err)
+	}
+}
+
+// checkImports holds one file, which lies at rel in the checkout, against the rule of its room.
+func checkImports(t *testing.T, name, rel string) error {
+	f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+	if err != nil {
+		return err
+	}
+	dir := path.Dir(rel)
+	forTests := strings.HasSuffix(rel, "_test.go") || fixture(module+dir)
+	rule := slices.MaxFunc(rooms, func(a, b room) int { return cmp.Compare(fit(dir, a.dir), fit(dir, b.dir)) })
+	if fit(dir, rule.dir) < 0 {
+		return nil // TestTopLevel knows what may lie there
+	}
+	for _, spec := range f.Imports {
+		pkg, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return err
+		}
+		own, inside := strings.CutPrefix(pkg, module)
+		switch {
+		case fixture(pkg):
+			if !forTests && !below(dir, "cmd") && !below(dir, "bench") {
+				t.Errorf("%s imports %s, which is for tests", rel, pkg)
+			}
+		case inside && !below(own, rule.dir) && !slices.ContainsFunc(rule.may, func(m string) bool { return below(own, m) }):
+			t.Errorf("%s imports %s; %s may import %v", rel, own, rule.dir, rule.may)
+		case !forTests && slices.ContainsFunc(rule.mustNot, func(m string) bool { return below(pkg, m) }):
+			t.Errorf("%s imports %s, which %s must not", rel, pkg, rule.dir)
+		}
+	}
+	return nil
+}
+
+// fit is the length of a room's directory if dir lies in it, else -1.
+func fit(dir, room string) int {
+	if below(dir, room) {
+		return len(room)
+	}
+	return -1
+}
+
+// The top level holds what docs/design.md shows, and the settings of tools.
+func TestTopLevel(t *testing.T) {
+	t.Parallel()
+	allowed := []string{
+		"cmd", "proxy", "chunkstore", "rechunk", "bench", "docs", ".ci", ".github",
+		"README.md", "CHANGELOG.md", "LICENSE", "Makefile", "Dockerfile", "docker-compose.yml", "config.example.yml", "go.mod", "go.sum",
+		".gitignore", ".gitattributes", ".dockerignore", ".editorconfig", ".golangci.yml",
+	}
+	out, err := exec.CommandContext(t.Context(), "git", "-C", root, "ls-files", "-z").Output()
+	if err != nil {
+		t.Skipf("no git checkout: %v", err)
+	}
+	seen := map[string]bool{}
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+		top, _, _ := strings.Cut(name, "/")
+		if !seen[top] && !slices.Contains(allowed, top) {
+			t.Errorf("%s is at the top level", top)
+		}
+		seen[top] = true
+	}
+}
