@@ -14,8 +14,8 @@ import (
 // maxPlanned is the number of earlier images that a plan looks at.
 const maxPlanned = 8
 
-// loadLineage reads the earlier images of the lineage with the indexes of their layers. One that is no longer complete is left
-// out.
+// loadLineage reads the earlier images of the lineage with the indexes of their layers. Of one that is no longer complete, the layers
+// that are left can still be kept: the fleet has them.
 func (r *run) loadLineage(ctx context.Context) error {
 	key := lineageKey(r.req.Lineage, r.platform())
 	if _, err := r.getJSON(ctx, KindLineage, key, &r.lineage); err != nil {
@@ -54,7 +54,6 @@ func (r *run) planImage(v Version, indexes map[digest.Digest]*tree.Index) (img p
 	for _, l := range v.Layers {
 		x := indexes[l.Digest]
 		if x == nil {
-			why = fmt.Sprintf("layer %s is not stored", l.Digest)
 			continue
 		}
 		if want := r.req.Options.Compression.MediaType(); l.Type != want {
@@ -63,16 +62,23 @@ func (r *run) planImage(v Version, indexes map[digest.Digest]*tree.Index) (img p
 		img.Layers = append(img.Layers, plan.Prior{Digest: l.Digest, Size: l.Size, Name: l.Name, Index: x})
 		r.contents.addCold(coldLayer{digest: l.Digest, index: x, stored: true, open: r.readStored(l.Digest, l.Size)})
 	}
+	if len(img.Layers) == 0 {
+		why = "none of its layers is stored"
+	}
 	return img, why
 }
 
-// leaveDamaged takes the images out of the plan's sight that hold a damaged layer, and reports whether there were any.
+// leaveDamaged takes damaged layers out of the plan's sight, and reports whether there were any.
 func (r *run) leaveDamaged() bool {
-	damaged, before := r.contents.damaged(), len(r.images)
-	r.images = slices.DeleteFunc(r.images, func(img plan.Image) bool {
-		return slices.ContainsFunc(img.Layers, func(p plan.Prior) bool { return slices.Contains(damaged, p.Digest) })
-	})
-	return len(r.images) < before
+	damaged, found := r.contents.damaged(), false
+	for i := range r.images {
+		img := &r.images[i]
+		before := len(img.Layers)
+		img.Layers = slices.DeleteFunc(img.Layers, func(p plan.Prior) bool { return slices.Contains(damaged, p.Digest) })
+		found = found || len(img.Layers) < before
+	}
+	r.images = slices.DeleteFunc(r.images, func(img plan.Image) bool { return len(img.Layers) == 0 })
+	return found
 }
 
 // layerIndexes loads the index of every layer of the versions, nil for a layer that is no longer stored.
@@ -104,6 +110,9 @@ func (r *run) layerIndexes(ctx context.Context, versions []Version) (map[digest.
 // storedIndex returns what a stored layer holds: from the records, or by reading the layer again when its record was lost.
 func (r *run) storedIndex(ctx context.Context, l VersionLayer) (*tree.Index, error) {
 	if ok, err := r.cfg.Store.Has(ctx, l.Digest); !ok || err != nil {
+		if err == nil {
+			r.cfg.Logger.WarnContext(ctx, "layer of an earlier image is lost and not built on", "lineage", r.req.Lineage, "layer", l.Digest)
+		}
 		return nil, err
 	}
 	x, err := r.loadIndex(ctx, l.Digest)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/rechunktest"
+	"github.com/strata-oci/strata/rechunk/tree/treetest"
 )
 
 // What was lost or damaged of the state never fails an image: it is made again, or the image is planned as new.
@@ -61,6 +63,35 @@ func TestLostState(t *testing.T) {
 				t.Errorf("%s the next time, %s before", again.Digest, v.Digest)
 			}
 		})
+	}
+}
+
+// An earlier image that lost one layer is still built on: clients have the others.
+func TestOtherLayersAreKeptWhenOneIsLost(t *testing.T) {
+	t.Parallel()
+	noise := rand.New(rand.NewPCG(1, 2))
+	items := system("1", stamp)
+	for _, name := range []string{"a", "b", "c", "d"} {
+		content := make([]byte, 3<<20)
+		for i := range content {
+			content[i] = byte(noise.Uint32())
+		}
+		items = append(items, treetest.File("big-"+name, string(content)).WithXattr("user.component", name))
+	}
+	b := newBench(t, &rechunktest.MemoryStore{}, 2)
+	first, _ := b.serve(t, source(t, items), rules)
+	if len(first.Layers) < 3 {
+		t.Fatalf("%d layers, the test needs some", len(first.Layers))
+	}
+	b.store.DeleteBlob(first.Layers[1].Digest)
+	next := append(slices.Clone(items), treetest.File("new", "new"))
+	v, s := b.serve(t, source(t, next), rules)
+	same(t, reference(t, next), s.Tree, true)
+	if want := len(first.Layers) - 1; v.LayersKept < want {
+		t.Errorf("%d layers kept, want %d", v.LayersKept, want)
+	}
+	if !b.log.Has("is lost and not built on") {
+		t.Error("the log does not say what was lost")
 	}
 }
 
