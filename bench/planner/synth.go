@@ -28,7 +28,6 @@ type maker struct {
 	files  map[string][]synthFile // by package
 	state  map[string]*pkgState
 	serial int
-	initrd string
 }
 
 // synthFile is a file of a package.

@@ -11,14 +11,15 @@ import (
 )
 
 type demoCommand struct {
-	Keep string `help:"Keep the images that were pulled, as OCI image layouts, in this directory." placeholder:"DIR"`
-	JSON bool   `help:"Print a JSON document."`
+	Keep  string  `help:"Keep the images that were pulled, as OCI image layouts, in this directory." placeholder:"DIR"`
+	Scale float64 `help:"Size of the operating system's files; 1 makes 190 MB of them." default:"0.42"`
+	JSON  bool    `help:"Print a JSON document."`
 }
 
 // Help follows the flags in strata demo --help.
 func (demoCommand) Help() string {
 	return `It makes four versions of a small operating system, serves them from a registry on a loopback port, runs the proxy
-in front of it, pulls every version both ways and compares what arrived. That takes some 15 seconds and 400 MB in the
+in front of it, pulls every version both ways and compares what arrived. That takes some 15 seconds and 700 MB in the
 temporary directory (TMPDIR), which are freed at the end.
 
     strata demo
@@ -27,11 +28,17 @@ temporary directory (TMPDIR), which are freed at the end.
 The exit code is 1 if any version was not the same filesystem both ways.`
 }
 
+// maxDemoScale keeps a demo within a few gigabytes.
+const maxDemoScale = 10
+
 func (c *demoCommand) Run(ctx context.Context, s *streams) error {
+	if !(c.Scale > 0 && c.Scale <= maxDemoScale) {
+		return usageError{fmt.Errorf("--scale: %v is not between 0 and %d", c.Scale, maxDemoScale)}
+	}
 	b := newBars(s.err)
 	defer b.close()
 	r, err := demo.Run(ctx, demo.Options{
-		Keep: c.Keep, Version: programVersion(), Progress: b.update,
+		Keep: c.Keep, Scale: c.Scale, Version: programVersion(), Progress: b.update,
 		Tell: func(line string) {
 			if !c.JSON {
 				b.pause(func() { fmt.Fprintln(s.out, line) })

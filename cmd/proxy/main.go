@@ -40,7 +40,8 @@ type commands struct {
 }
 
 // description begins strata --help.
-const description = `A registry-side delta proxy for bootable containers: the same filesystem in layers that stay, so that an update costs what changed.
+const description = `A registry-side delta proxy for bootable containers: the same filesystem in layers that stay, ` +
+	`so that an update costs what changed.
 
 New here? strata demo shows it at work, strata serve runs it.
 

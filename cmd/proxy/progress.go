@@ -70,7 +70,8 @@ func (b *bars) begin(phase string, total int64) {
 		}
 		return size(s.Current)
 	})
-	b.bar = b.pool.AddSpinner(0, mpb.BarRemoveOnComplete(), mpb.BarWidth(1), name, mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_GO), decor.Name("  "), counted))
+	b.bar = b.pool.AddSpinner(0, mpb.BarRemoveOnComplete(), mpb.BarWidth(1), name,
+		mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_GO), decor.Name("  "), counted))
 }
 
 // clear takes the display off the screen.

@@ -126,7 +126,8 @@ func (c *rechunkCommand) print(s *streams, r *rechunk.Result) error {
 	fmt.Fprintf(w, "source\t%s\n", r.SourceDigest)
 	fmt.Fprintf(w, "image\t%s\n", r.Digest)
 	fmt.Fprintf(w, "layers\t%d: %d kept, %d new\n", r.LayersTotal, r.LayersKept, r.LayersNew)
-	fmt.Fprintf(w, "size\t%s, of which %s are new and %s stale (the source has %s)\n", size(r.TotalBytes), size(r.NewBytes), size(r.StaleBytes), size(r.SourceBytes))
+	fmt.Fprintf(w, "size\t%s, of which %s are new and %s stale (the source has %s)\n",
+		size(r.TotalBytes), size(r.NewBytes), size(r.StaleBytes), size(r.SourceBytes))
 	fmt.Fprintf(w, "took\t%.1f s, %s of memory at most\n", r.Seconds, size(peakRSS()))
 	return w.Flush()
 }

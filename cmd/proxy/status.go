@@ -84,7 +84,8 @@ func (c *statusCommand) report(ctx context.Context) (out *statusReport, err erro
 func printStatus(s *streams, r *statusReport) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "strata\t%s, up %s\n", r.Version, time.Duration(r.UptimeSeconds*float64(time.Second)).Round(time.Second))
-	fmt.Fprintf(w, "store\t%s %s: %s, of which %s served layers\n", r.Store.Driver, r.Store.Location, size(r.Store.TotalBytes), size(r.Store.ServedBytes))
+	fmt.Fprintf(w, "store\t%s %s: %s, of which %s served layers\n",
+		r.Store.Driver, r.Store.Location, size(r.Store.TotalBytes), size(r.Store.ServedBytes))
 	fmt.Fprintf(w, "images\t%d versions in %d repositories\n", r.Versions, r.Repositories)
 	fmt.Fprintf(w, "updates\t%s sent for each client, %s saved\n", size(r.UpdateBytes), size(r.UpdateBytesSaved))
 	c := r.StatusReport.Jobs

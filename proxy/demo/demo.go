@@ -33,9 +33,8 @@ type Options struct {
 	Progress func(phase string, done, total int64)
 	// Logger is the proxy's; nil discards.
 	Logger *slog.Logger
-
-	// scale is the size of packages; 0 is demoScale.
-	scale float64
+	// Scale is the size of files, where 1 gives packages of real sizes, 190 MB together; 0 means DefaultScale.
+	Scale float64
 }
 
 // demo is a run.
@@ -57,8 +56,8 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 	if o.Progress == nil {
 		o.Progress = func(string, int64, int64) {}
 	}
-	if o.scale == 0 {
-		o.scale = demoScale
+	if o.Scale == 0 {
+		o.Scale = DefaultScale
 	}
 	d := &demo{Options: o, report: &Report{Versions: []Version{}, Kept: o.Keep}}
 	if d.dir, err = os.MkdirTemp("", "strata-demo-"); err != nil {
@@ -111,7 +110,7 @@ func (d *demo) build(ctx context.Context) error {
 	g.SetLimit(parallel)
 	for n, r := range series {
 		g.Go(func() error {
-			fs, err := filesystemOf(series, n, d.scale)
+			fs, err := filesystemOf(series, n, d.Scale)
 			if err != nil {
 				return err
 			}

@@ -36,7 +36,7 @@ func TestRun(t *testing.T) {
 	emptyTemp(t)
 	keep := filepath.Join(t.TempDir(), "images")
 	var told []string
-	r, err := Run(t.Context(), Options{Keep: keep, scale: testScale, Tell: func(line string) { told = append(told, line) }})
+	r, err := Run(t.Context(), Options{Keep: keep, Scale: testScale, Tell: func(line string) { told = append(told, line) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestRunInterrupted(t *testing.T) {
 	emptyTemp(t)
 	for _, phase := range []string{"build", "pull 1", "pull 2"} {
 		ctx, cancel := context.WithCancel(t.Context())
-		_, err := Run(ctx, Options{scale: testScale, Progress: func(p string, _, _ int64) {
+		_, err := Run(ctx, Options{Scale: testScale, Progress: func(p string, _, _ int64) {
 			if p == phase {
 				cancel()
 			}
@@ -122,7 +122,7 @@ func TestRunRefusesToOverwrite(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(keep, "mine"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Run(t.Context(), Options{Keep: keep, scale: testScale}); err == nil || !strings.Contains(err.Error(), "is not empty") {
+	if _, err := Run(t.Context(), Options{Keep: keep, Scale: testScale}); err == nil || !strings.Contains(err.Error(), "is not empty") {
 		t.Errorf("kept in a directory that is in use: %v", err)
 	}
 }

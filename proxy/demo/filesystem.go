@@ -24,7 +24,9 @@ type filesystem struct {
 
 func newFilesystem() *filesystem {
 	fs := &filesystem{nodes: map[string]node{}}
-	for _, dir := range []string{"boot", "dev", "etc", "proc", "run", "sys", "sysroot", "tmp", "usr/bin", "usr/lib64", "usr/sbin", "var/home", "var/tmp"} {
+	for _, dir := range []string{
+		"boot", "dev", "etc", "proc", "run", "sys", "sysroot", "tmp", "usr/bin", "usr/lib64", "usr/sbin", "var/home", "var/tmp",
+	} {
 		fs.dir(dir)
 	}
 	for name, target := range map[string]string{

@@ -115,7 +115,8 @@ func (b *built) describe(ctx context.Context, r release, to imageref.Destination
 		return err
 	}
 	manifest, err := json.Marshal(ocispec.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: desc, Layers: []ocispec.Descriptor{b.layer},
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		Config: desc, Layers: []ocispec.Descriptor{b.layer},
 	})
 	if err != nil {
 		return err

@@ -20,7 +20,8 @@ func releases() []release {
 		}},
 		{"3", "rebuild, no updates", 1763359200, nil},
 		{"4", "new kernel, 5 packages", 1763964000, map[string]string{
-			"linux": "6.12.63-1", "glibc": "2.41-13", "systemd": "257.10-1", "podman": "5.4.2-2", "python3.13": "3.13.6-1", "tzdata": "2025c-0+deb13u1",
+			"linux": "6.12.63-1", "glibc": "2.41-13", "systemd": "257.10-1", "podman": "5.4.2-2", "python3.13": "3.13.6-1",
+			"tzdata": "2025c-0+deb13u1",
 		}},
 	}
 }

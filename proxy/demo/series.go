@@ -20,8 +20,8 @@ var (
 	}
 )
 
-// demoScale makes packages of real proportions small enough for a demo.
-const demoScale = 0.42
+// DefaultScale makes a series of 80 MB a version.
+const DefaultScale = 0.42
 
 // filesystemOf makes the filesystem of the release at position n of a series; scale shrinks packages.
 func filesystemOf(series []release, n int, scale float64) (*filesystem, error) {
@@ -36,7 +36,8 @@ func filesystemOf(series []release, n int, scale float64) (*filesystem, error) {
 		}
 		i.install()
 		fs.document("var/lib/dpkg/info/"+p.name+".list", i.list())
-		fmt.Fprintf(&status, "Package: %s\nStatus: install ok installed\nSource: %s\nArchitecture: amd64\nVersion: %s\n\n", p.name, p.source, i.current())
+		fmt.Fprintf(&status, "Package: %s\nStatus: install ok installed\nSource: %s\nArchitecture: amd64\nVersion: %s\n\n",
+			p.name, p.source, i.current())
 	}
 	fs.document("var/lib/dpkg/status", status.String())
 	local(fs)
@@ -60,7 +61,8 @@ func local(fs *filesystem) {
 // volatile adds what every build writes anew.
 func volatile(fs *filesystem, r release) {
 	built := time.Unix(r.built, 0).UTC()
-	fs.document("usr/lib/os-release", fmt.Sprintf("ID=demo\nNAME=\"Strata demo\"\nVERSION_ID=%s\nBUILD_ID=%s\n", r.tag, built.Format("20060102.1504")))
+	fs.document("usr/lib/os-release",
+		fmt.Sprintf("ID=demo\nNAME=\"Strata demo\"\nVERSION_ID=%s\nBUILD_ID=%s\n", r.tag, built.Format("20060102.1504")))
 	fs.document("var/log/apt/history.log", fmt.Sprintf("Start-Date: %s\nEnd-Date: %s\n", built, built.Add(time.Minute)))
 	fs.file("var/log/dpkg.log", 0o644, text, r.tag, 90<<10)
 	fs.file("var/cache/ldconfig/aux-cache", 0o600, program, r.tag, 24<<10)

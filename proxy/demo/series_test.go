@@ -44,7 +44,7 @@ func TestSeries(t *testing.T) {
 
 func TestSeriesSize(t *testing.T) {
 	t.Parallel()
-	fs, err := filesystemOf(releases(), 0, demoScale)
+	fs, err := filesystemOf(releases(), 0, DefaultScale)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func try(tb testing.TB, env []string, program string, args ...string) (string, e
 	return stdout.String(), nil
 }
 
-// skopeo copies an image of a registry into an OCI layout, "DIR:TAG", and returns its manifest's digest there.
+// skopeo copies an image of a registry into an OCI layout, "DIR:TAG".
 func skopeo(tb testing.TB, image, layout string, flags ...string) {
 	tb.Helper()
 	args := append([]string{"--insecure-policy", "copy", "--quiet", "--src-tls-verify=false"}, flags...)

@@ -73,33 +73,37 @@ func foreign(u *upstream, repository string) document {
 	return marshal(u.tb, m.MediaType, m)
 }
 
+// pushIndex stores an image for three platforms and an attestation as one index, and returns that and its entries.
+func pushIndex(u *upstream, image string) (document, []ocispec.Descriptor) {
+	u.tb.Helper()
+	img := series(false)[0]
+	repository := u.reference(image).Context().RepositoryStr()
+	var entries []ocispec.Descriptor
+	add := func(m document, p ocispec.Platform, annotations map[string]string) {
+		u.put(repository+"@"+m.digest().String(), m)
+		d := m.descriptor()
+		d.Platform, d.Annotations = &p, annotations
+		entries = append(entries, d)
+	}
+	for _, arch := range []string{"amd64", "arm64", "s390x"} {
+		img.architecture = arch
+		add(img.upload(u, repository), ocispec.Platform{OS: "linux", Architecture: arch}, map[string]string{"org.example.arch": arch})
+	}
+	add(artifact(u, repository, "application/vnd.example.attestation", nil), ocispec.Platform{OS: "unknown", Architecture: "unknown"},
+		map[string]string{"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": entries[0].Digest.String()})
+	index := marshal(u.tb, ocispec.MediaTypeImageIndex, ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: entries,
+		Annotations: map[string]string{"org.example": "kept"},
+	})
+	u.put(image, index)
+	return index, entries
+}
+
 // TestIndexKeepsWhatIsNotConfigured pulls an index of several platforms and an attestation.
 func TestIndexKeepsWhatIsNotConfigured(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
-	img := series(false)[0]
-	var entries []ocispec.Descriptor
-	for _, arch := range []string{"amd64", "arm64", "s390x"} {
-		img.architecture = arch
-		m := img.upload(u, "os/image")
-		u.put("os/image@"+m.digest().String(), m)
-		d := m.descriptor()
-		d.Platform = &ocispec.Platform{OS: "linux", Architecture: arch}
-		d.Annotations = map[string]string{"org.example.arch": arch}
-		entries = append(entries, d)
-	}
-	attestation := artifact(u, "os/image", "application/vnd.example.attestation", nil)
-	u.put("os/image@"+attestation.digest().String(), attestation)
-	d := attestation.descriptor()
-	d.Platform = &ocispec.Platform{OS: "unknown", Architecture: "unknown"}
-	d.Annotations = map[string]string{"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": entries[0].Digest.String()}
-	entries = append(entries, d)
-	source := marshal(t, ocispec.MediaTypeImageIndex, ocispec.Index{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: entries,
-		Annotations: map[string]string{"org.example": "kept"},
-	})
-	u.put("os/image:multi", source)
-
+	source, entries := pushIndex(u, "os/image:multi")
 	p := newProxy(t, u, proxyOptions{rule: "platforms: [linux/amd64, linux/arm64]"})
 	resp := p.get("os/image/manifests/multi")
 	raw, _ := body(t, resp)

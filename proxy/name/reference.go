@@ -61,13 +61,13 @@ func ParseDigest(s string) (digest.Digest, error) {
 	case digest.SHA512:
 		size = 128
 	default:
-		return "", fmt.Errorf("%w: it must start with sha256: or sha512:", ErrDigestInvalid)
+		return "", fmt.Errorf("%w: the part before the colon must be sha256 or sha512", ErrDigestInvalid)
 	}
 	if len(hex) != size {
 		return "", fmt.Errorf("%w: %s has %d hexadecimal digits, not %d", ErrDigestInvalid, algorithm, size, len(hex))
 	}
 	if strings.ContainsFunc(hex, notHex) {
-		return "", fmt.Errorf("%w: only 0-9 and a-f follow %s:", ErrDigestInvalid, algorithm)
+		return "", fmt.Errorf("%w: only 0-9 and a-f may follow %s and the colon", ErrDigestInvalid, algorithm)
 	}
 	return digest.Digest(s), nil
 }

@@ -21,8 +21,8 @@ import (
 	"github.com/strata-oci/strata/proxy/registry"
 )
 
-// secret stands for what only the log may hold.
-var secret = errors.New("open /var/lib/strata/blobs: token=hunter2")
+// errSecret stands for what only the log may hold.
+var errSecret = errors.New("open /var/lib/strata/blobs: token=hunter2")
 
 func TestErrors(t *testing.T) {
 	t.Parallel()
@@ -41,20 +41,20 @@ func TestErrors(t *testing.T) {
 		{name: "digest invalid", err: registry.DigestInvalid("m"), status: 400, code: "DIGEST_INVALID"},
 		{name: "tag invalid", err: registry.TagInvalid("m"), status: 404, code: "TAG_INVALID"},
 		{name: "unauthorized", err: registry.Unauthorized("m"), status: 401, code: "UNAUTHORIZED"},
-		{name: "denied", err: registry.Denied("m").WithCause(secret), status: 403, code: "DENIED"},
+		{name: "denied", err: registry.Denied("m").WithCause(errSecret), status: 403, code: "DENIED"},
 		{name: "rate", err: registry.TooManyRequests(1500 * time.Millisecond), status: 429, code: "TOOMANYREQUESTS", retry: "2"},
 		{name: "rate, no time", err: registry.TooManyRequests(0), status: 429, code: "TOOMANYREQUESTS"},
-		{name: "unavailable", err: registry.Unavailable("m", time.Minute).WithCause(secret), status: 503, code: "UNAVAILABLE", retry: "60", logged: true},
-		{name: "bad gateway", err: registry.BadGateway("m").WithCause(secret), status: 502, code: "UNAVAILABLE", logged: true},
+		{name: "unavailable", err: registry.Unavailable("m", time.Minute).WithCause(errSecret), status: 503, code: "UNAVAILABLE", retry: "60", logged: true},
+		{name: "bad gateway", err: registry.BadGateway("m").WithCause(errSecret), status: 502, code: "UNAVAILABLE", logged: true},
 		{name: "gateway timeout", err: registry.GatewayTimeout("m"), status: 504, code: "UNAVAILABLE", logged: true},
 		{name: "unsupported", err: registry.Unsupported("m"), status: 405, code: "UNSUPPORTED"},
 		{name: "range", err: registry.RangeInvalid("m"), status: 416, code: "RANGE_INVALID"},
-		{name: "wrapped", err: fmt.Errorf("%w: %w", secret, registry.NameUnknown("m")), status: 404, code: "NAME_UNKNOWN"},
+		{name: "wrapped", err: fmt.Errorf("%w: %w", errSecret, registry.NameUnknown("m")), status: 404, code: "NAME_UNKNOWN"},
 		{name: "deadline", err: fmt.Errorf("fetch: %w", context.DeadlineExceeded), status: 504, code: "UNAVAILABLE", logged: true},
 		{name: "shared work cancelled", err: fmt.Errorf("fetch: %w", context.Canceled), status: 503, code: "UNAVAILABLE", retry: "1", logged: true},
-		{name: "network", err: &net.OpError{Op: "dial", Err: secret}, status: 502, code: "UNAVAILABLE", logged: true},
+		{name: "network", err: &net.OpError{Op: "dial", Err: errSecret}, status: 502, code: "UNAVAILABLE", logged: true},
 		{name: "network timeout", err: &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, status: 504, code: "UNAVAILABLE", logged: true},
-		{name: "any", err: secret, status: 500, code: "UNKNOWN", logged: true},
+		{name: "any", err: errSecret, status: 500, code: "UNKNOWN", logged: true},
 		{name: "no status", err: &registry.Error{Message: "m"}, status: 500, code: "UNKNOWN"},
 		{name: "detail", err: registry.Denied("m").WithDetail(map[string]int{"x": 1}), status: 403, code: "DENIED"},
 		{name: "detail that JSON cannot hold", err: registry.Denied("m").WithDetail(func() {}), status: 403, code: "DENIED"},
@@ -100,12 +100,12 @@ func TestErrors(t *testing.T) {
 func TestErrorChain(t *testing.T) {
 	t.Parallel()
 	plain := registry.BadGateway("no use")
-	err := fmt.Errorf("pull: %w", plain.WithCause(secret))
-	if !errors.Is(err, secret) || plain.Err != nil {
+	err := fmt.Errorf("pull: %w", plain.WithCause(errSecret))
+	if !errors.Is(err, errSecret) || plain.Err != nil {
 		t.Errorf("cause lost, or the original changed: %v, %v", err, plain.Err)
 	}
-	if want := "UNAVAILABLE: no use: " + secret.Error(); plain.WithCause(secret).Error() != want {
-		t.Errorf("%q, want %q", plain.WithCause(secret), want)
+	if want := "UNAVAILABLE: no use: " + errSecret.Error(); plain.WithCause(errSecret).Error() != want {
+		t.Errorf("%q, want %q", plain.WithCause(errSecret), want)
 	}
 }
 
@@ -172,7 +172,7 @@ func panicOf(f func()) (p any) {
 type panicking struct{ registry.Manifests }
 
 func (panicking) Manifest(context.Context, name.Repository, name.Reference) (*registry.Manifest, error) {
-	panic(secret)
+	panic(errSecret)
 }
 
 func TestPanic(t *testing.T) {

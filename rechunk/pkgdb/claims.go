@@ -27,7 +27,7 @@ const (
 type strength uint8
 
 const (
-	unclaimed strength = iota
+	_ strength = iota // not claimed
 	// ghost: the package owns the path without shipping the file.
 	ghost
 	// changed: the file is not the one that was shipped.
