@@ -14,7 +14,7 @@ func (p *planner) compact(s *stack) *packing {
 		var packing *packing
 		room := p.budget - len(s.layers)
 		if len(ids) > 0 {
-			packing = newPacking(p.items(ids, p.rates))
+			packing = newPacking(p.items(ids, p.rates), sizesFor(p.bytes))
 		} else if len(s.leftovers()) == 0 && s.rootShown() && room >= 0 {
 			return nil
 		}

@@ -14,7 +14,7 @@ func (p *planner) first() *Layout {
 		l.Layers = []Layer{{Name: "empty", Entries: p.rootOnly(), Reason: reason}}
 		return l
 	}
-	packing := newPacking(p.items(ids, p.rates))
+	packing := newPacking(p.items(ids, p.rates), sizesFor(p.bytes))
 	n := max(1, min(packing.natural(p.worth()), firstShare(p.budget)))
 	for _, group := range packing.cut(n) {
 		l.Layers = append(l.Layers, p.layer(packing, group, reason))

@@ -40,11 +40,14 @@ type planner struct {
 	budget int // layers that the layout may have
 }
 
-// bytesPerLayer is how much of a small image a layer stands for at least when the budget is counted.
-const bytesPerLayer = 2 << 20
+// Small images get a budget of their own: some layers, and one more for so many bytes.
+const (
+	someLayers    = 16
+	bytesPerLayer = 2 << 20
+)
 
 // budget returns the number of layers worth having: the limit, and fewer for a small image, as each layer costs a client a
 // request and an import.
 func budget(maxLayers int, bytes int64) int {
-	return int(min(int64(maxLayers), 8+bytes/bytesPerLayer))
+	return int(min(int64(maxLayers), someLayers+bytes/bytesPerLayer))
 }

@@ -5,17 +5,30 @@ import (
 	"slices"
 )
 
-const (
-	// minLayer is the estimated size below which a layer is not worth a client's request and import, unless it holds what
-	// changes in every version.
-	minLayer = 1 << 20
-	// maxSeeds bounds the groups that are merged pairwise, which takes time with their cube.
-	maxSeeds = 160
-)
+// maxSeeds bounds the groups that are merged pairwise, which takes time with their cube.
+const maxSeeds = 160
+
+// sizes are the estimated sizes, in bytes, that layers are to have.
+type sizes struct {
+	// small is the size below which a layer is not worth a client's request and import, unless it holds what changes in every
+	// version.
+	small int64
+	// large is the size above which a layer is costly to write again when max_stale asks for it: stale bytes are reclaimed in
+	// whole layers, so that a few large ones would make a fleet fetch much to reclaim little.
+	large int64
+}
+
+// sizesFor returns the sizes for an image: a layer of 1 MiB is small in every image, and the layers of a small image are so, too,
+// that it does not become a handful.
+func sizesFor(image int64) sizes {
+	small := min(max(image/32, 32<<10), 1<<20)
+	return sizes{small: small, large: max(2*small, image/16)}
+}
 
 // packing is a hierarchy of groups of items: each step merges the two groups that waste least together.
 type packing struct {
 	items []item
+	sizes sizes
 	seeds [][]int // items of each leaf group of the hierarchy
 	steps []merge
 }
@@ -25,6 +38,7 @@ type merge struct {
 	a, b int
 	cost float64 // additional waste
 	must bool    // one of them is too small for a layer
+	over bool    // together they are large
 	last bool    // they are of domains that are kept apart
 }
 
@@ -38,7 +52,8 @@ type cluster struct {
 	key    mergeKey
 }
 
-// mergeKey orders merges: too small groups first, then within a domain, then by additional waste.
+// mergeKey orders merges: too small groups first, then within a domain, what is large together after what is not, then by
+// additional waste.
 type mergeKey struct {
 	rank int
 	cost float64
@@ -48,9 +63,18 @@ func (k mergeKey) less(o mergeKey) bool {
 	return k.rank < o.rank || k.rank == o.rank && k.cost < o.cost
 }
 
-// newPacking builds the hierarchy over items, which are sorted by domain and heat.
-func newPacking(items []item) *packing {
-	p := &packing{items: items, seeds: seed(items)}
+// The ranks of mergeKey.
+const (
+	tooSmall = iota
+	ordinarily
+	oversized
+	acrossDomains
+)
+
+// newPacking builds the hierarchy over items, which are sorted by domain and heat. Large groups are made only when nothing else can be
+// merged within a domain.
+func newPacking(items []item, sizes sizes) *packing {
+	p := &packing{items: items, sizes: sizes, seeds: seed(items, sizes.small/8)}
 	clusters := make([]cluster, len(p.seeds))
 	for i, s := range p.seeds {
 		c := &clusters[i]
@@ -58,20 +82,20 @@ func newPacking(items []item) *packing {
 		for _, n := range s {
 			c.load = c.load.plus(items[n].load)
 		}
-		c.alone = c.domain == volatile || c.domain != ordinary && c.load.bytes >= minLayer/4
+		c.alone = c.domain == volatile || c.domain != ordinary && c.load.bytes >= sizes.small/4
 	}
 	for i := range clusters {
-		findBest(clusters, i)
+		p.findBest(clusters, i)
 	}
 	for range len(clusters) - 1 {
-		p.steps = append(p.steps, mergeBest(clusters))
+		p.steps = append(p.steps, p.mergeBest(clusters))
 	}
 	return p
 }
 
 // seed joins neighbours among the small items until there are few enough groups.
-func seed(items []item) [][]int {
-	for limit := int64(minLayer / 8); ; limit *= 2 {
+func seed(items []item, limit int64) [][]int {
+	for ; ; limit *= 2 {
 		var groups [][]int
 		var size int64
 		for i := range items {
@@ -91,33 +115,35 @@ func seed(items []item) [][]int {
 	}
 }
 
-func keyOf(a, b *cluster) mergeKey {
-	k := mergeKey{rank: 1, cost: a.load.plus(b.load).waste() - a.load.waste() - b.load.waste()}
+func (p *packing) keyOf(a, b *cluster) mergeKey {
+	k := mergeKey{rank: ordinarily, cost: a.load.plus(b.load).waste() - a.load.waste() - b.load.waste()}
 	switch {
 	case a.domain != b.domain && (a.alone || b.alone):
-		k.rank = 2
-	case !a.alone && a.load.bytes < minLayer, !b.alone && b.load.bytes < minLayer:
-		k.rank = 0
+		k.rank = acrossDomains
+	case !a.alone && a.load.bytes < p.sizes.small, !b.alone && b.load.bytes < p.sizes.small:
+		k.rank = tooSmall
 	case a.domain != b.domain:
-		k.rank = 2
+		k.rank = acrossDomains
+	case a.domain == ordinary && a.load.bytes+b.load.bytes > p.sizes.large:
+		k.rank = oversized
 	}
 	return k
 }
 
-func findBest(clusters []cluster, i int) {
+func (p *packing) findBest(clusters []cluster, i int) {
 	c := &clusters[i]
 	c.best = -1
 	for j := i + 1; j < len(clusters); j++ {
 		if clusters[j].gone {
 			continue
 		}
-		if k := keyOf(c, &clusters[j]); c.best < 0 || k.less(c.key) {
+		if k := p.keyOf(c, &clusters[j]); c.best < 0 || k.less(c.key) {
 			c.best, c.key = j, k
 		}
 	}
 }
 
-func mergeBest(clusters []cluster) merge {
+func (p *packing) mergeBest(clusters []cluster) merge {
 	at := -1
 	for i := range clusters {
 		c := &clusters[i]
@@ -126,7 +152,7 @@ func mergeBest(clusters []cluster) merge {
 		}
 	}
 	a, b := &clusters[at], &clusters[clusters[at].best]
-	step := merge{a: at, b: a.best, cost: a.key.cost, must: a.key.rank == 0, last: a.key.rank == 2}
+	step := merge{a: at, b: a.best, cost: a.key.cost, must: a.key.rank == tooSmall, over: a.key.rank == oversized, last: a.key.rank == acrossDomains}
 	if b.alone && !a.alone {
 		a.domain, a.alone = b.domain, true
 	}
@@ -137,9 +163,9 @@ func mergeBest(clusters []cluster) merge {
 		switch {
 		case c.gone || i > step.b:
 		case i == at || c.best == step.a || c.best == step.b:
-			findBest(clusters, i)
+			p.findBest(clusters, i)
 		case i < at:
-			if k := keyOf(c, a); k.less(c.key) {
+			if k := p.keyOf(c, a); k.less(c.key) {
 				c.best, c.key = at, k
 			}
 		}
@@ -147,11 +173,11 @@ func mergeBest(clusters []cluster) merge {
 	return step
 }
 
-// natural returns the number of groups at which merging on would waste more than a layer is worth.
+// natural returns the number of groups at which merging on would waste more than a layer is worth, or make a large group.
 func (p *packing) natural(worth float64) int {
 	n := len(p.seeds)
 	for _, s := range p.steps {
-		if s.last || !s.must && s.cost > worth {
+		if s.last || s.over || !s.must && s.cost > worth {
 			break
 		}
 		n--
