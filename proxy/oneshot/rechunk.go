@@ -9,6 +9,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/strata-oci/strata/proxy/imageref"
 	"github.com/strata-oci/strata/rechunk"
@@ -50,6 +51,9 @@ func Rechunk(ctx context.Context, src, dst, name string, rules rechunk.Options, 
 	return result, out.Close()
 }
 
+// copies bounds the blobs that are copied at once: enough to hide how long a destination takes to store one.
+const copies = 4
+
 // copy writes a served image from the store to a destination.
 func (w *workplace) copy(ctx context.Context, r *rechunk.Result, out imageref.Destination) error {
 	raw, err := w.document(ctx, r.Digest)
@@ -60,10 +64,13 @@ func (w *workplace) copy(ctx context.Context, r *rechunk.Result, out imageref.De
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return fmt.Errorf("manifest %s: %w", r.Digest, err)
 	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(copies)
 	for _, d := range append([]ocispec.Descriptor{m.Config}, m.Layers...) {
-		if err := w.copyBlob(ctx, d, out); err != nil {
-			return err
-		}
+		g.Go(func() error { return w.copyBlob(gctx, d, out) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
 	}
 	return out.PutManifest(ctx, r.MediaType, raw)
 }
