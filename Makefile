@@ -34,8 +34,10 @@ lint: ## Check format and code
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 
-bench: ## Run the benchmarks
+bench: ## Run the benchmarks; with BENCH_CORPUS=DIR, an OCI layout, also those beside the peers (bench/README.md)
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	@if [ -n "$(BENCH_CORPUS)" ]; then $(GO) run ./bench/perf -corpus "$(BENCH_CORPUS)"; \
+	else echo "BENCH_CORPUS is not set: what needs a real image was not measured"; fi
 
 clean: ## Remove what was built; the corpus stays
 	rm -rf $(BIN)
