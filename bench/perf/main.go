@@ -92,7 +92,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	flags.StringVar(&b.strata, "strata", "", "program to measure; default: built from cmd/proxy")
 	flags.StringVar(&b.chunkah, "chunkah", "", "the peer chunkah; default: from PATH")
 	flags.IntVar(&b.rounds, "rounds", 3, "how often each pair is measured")
-	flags.BoolVar(&b.full, "full", false, "measure growth to its end: about an hour instead of minutes")
+	flags.BoolVar(&b.full, "full", false, "measure growth to its end, which takes hours rather than minutes")
 	flags.DurationVar(&b.window, "window", 4*time.Second, "how long one measurement under load lasts")
 	only := flags.String("only", sectionNames(), "sections to run, with commas")
 	if err := flags.Parse(args); err != nil {
