@@ -165,7 +165,7 @@ func isUKI(path string) bool {
 }
 
 // prepare plans the layout and gets the contents that its new layers hold. When a stored layer turns out to be damaged on the way,
-// the plan is made anew without the images that have it.
+// the plan is made anew without it.
 func (r *run) prepare(ctx context.Context) error {
 	for {
 		if err := r.decide(); err != nil {
