@@ -19,6 +19,7 @@ import (
 
 	"github.com/strata-oci/strata/rechunk/image"
 	"github.com/strata-oci/strata/rechunk/layer"
+	"github.com/strata-oci/strata/rechunk/plan"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -123,6 +124,8 @@ type Request struct {
 	Manifest []byte
 	Source   Source
 	Options  Options
+	// Demand is what clients of the lineage ask for; the zero value is a default mix.
+	Demand plan.Demand
 	// Progress is told how the work goes on; may be nil. It is called from several goroutines.
 	Progress func(Progress)
 }

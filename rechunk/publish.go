@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/rechunk/image"
+	"github.com/strata-oci/strata/rechunk/plan"
 )
 
 // PlanRecord says how a served image came about.
@@ -22,8 +24,12 @@ type PlanRecord struct {
 	MaxLayers int           `json:"max_layers"`
 	MaxStale  float64       `json:"max_stale"`
 	ExactTime bool          `json:"exact_time"`
-	Layers    []PlanLayer   `json:"layers"`
-	Notes     []string      `json:"notes,omitempty"`
+	// Demand is what the plan took clients to ask for.
+	Demand plan.Demand `json:"demand"`
+	Layers []PlanLayer `json:"layers"`
+	// Dropped are the layers of the base that were not kept.
+	Dropped []PlanDropped `json:"dropped,omitempty"`
+	Notes   []string      `json:"notes,omitempty"`
 }
 
 // PlanLayer is a layer in a PlanRecord, lowest first.
@@ -34,6 +40,22 @@ type PlanLayer struct {
 	Reason    string        `json:"reason,omitempty"`
 	Entries   int           `json:"entries"`
 	Whiteouts int           `json:"whiteouts"`
+	// Size is the blob's, StaleBytes the estimate of what of it is hidden, MovedBytes of what was written again though clients of the
+	// base had it; Heat is the expected share of its live bytes that the next version changes.
+	Size       int64   `json:"size"`
+	StaleBytes int64   `json:"stale_bytes,omitempty"`
+	MovedBytes int64   `json:"moved_bytes,omitempty"`
+	Heat       float64 `json:"heat"`
+}
+
+// PlanDropped is a layer of the base that the plan did not keep.
+type PlanDropped struct {
+	Digest    digest.Digest `json:"digest"`
+	Name      string        `json:"name"`
+	Size      int64         `json:"size"`
+	LiveBytes int64         `json:"live_bytes"`
+	Why       plan.Why      `json:"why"`
+	Detail    string        `json:"detail,omitempty"`
 }
 
 // publish stores the image: what it refers to first, the records that lead to it last, so that a crash in between leaves
@@ -115,16 +137,21 @@ func (r *run) version(layers []madeLayer, config, manifest image.Document) Versi
 func (r *run) planRecord(layers []madeLayer, d digest.Digest) PlanRecord {
 	p := PlanRecord{
 		SourceDigest: r.req.Digest, Digest: d, Encoder: r.req.Options.Compression.Encoder(), MaxLayers: r.req.Options.MaxLayers,
-		MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime, Notes: r.layout.Notes,
+		MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime, Notes: r.layout.Notes, Demand: r.req.Demand.Rounded(),
 	}
 	if r.layout.Base >= 0 {
 		p.Base = r.images[r.layout.Base].Digest
 	}
 	for i, l := range layers {
+		planned := &r.layout.Layers[i]
 		p.Layers = append(p.Layers, PlanLayer{
-			Digest: l.Digest, Kept: l.Kept, Name: l.Name, Reason: r.layout.Layers[i].Reason,
-			Entries: len(l.index.Entries), Whiteouts: len(l.index.Whiteouts),
+			Digest: l.Digest, Kept: l.Kept, Name: l.Name, Reason: planned.Reason, Entries: len(l.index.Entries),
+			Whiteouts: len(l.index.Whiteouts), Size: l.Size, StaleBytes: planned.StaleBytes, MovedBytes: planned.MovedBytes,
+			Heat: math.Round(planned.Heat*1000) / 1000,
 		})
+	}
+	for _, d := range r.layout.Dropped {
+		p.Dropped = append(p.Dropped, PlanDropped{d.Digest, d.Name, d.Bytes, d.LiveBytes, d.Why, d.Detail})
 	}
 	return p
 }

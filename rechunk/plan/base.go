@@ -95,14 +95,9 @@ func (p *planner) choose(images []image) (*image, *Layout) {
 
 // dropFaulty takes out the layers that cannot be kept for this tree.
 func (s *stack) dropFaulty() {
-	layers := s.layers[:0]
-	for _, l := range s.layers {
-		if l.fault == "" {
-			layers = append(layers, l)
+	for k := len(s.layers) - 1; k >= 0; k-- {
+		if s.layers[k].fault != "" {
+			s.drop(k, WhyHeader)
 		}
-	}
-	if len(layers) < len(s.layers) {
-		s.layers = layers
-		s.eval()
 	}
 }

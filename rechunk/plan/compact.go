@@ -34,7 +34,7 @@ func (p *planner) compact(s *stack) *packing {
 func (s *stack) remove(l *stratum) {
 	for k := range s.layers {
 		if s.layers[k] == l {
-			s.drop(k)
+			s.drop(k, WhyRoom)
 			return
 		}
 	}
@@ -47,7 +47,7 @@ func (p *planner) reclaim(s *stack) {
 		if p.bearable(stale, total) {
 			return
 		}
-		s.drop(p.victim(s))
+		s.drop(p.victim(s), WhyStale)
 		s.dropDead()
 	}
 }

@@ -16,9 +16,9 @@ func Make(in Input) (*Layout, error) {
 	}
 	images, notes := m.usable()
 	p := &planner{model: m, budget: budget(in.Limits.MaxLayers, m.bytes)}
+	p.rates = m.rates(m.learn(images))
 	base, l := p.choose(images)
 	if l == nil {
-		p.rates = m.rates(m.learn(images))
 		if base != nil {
 			l = p.next(base)
 		}

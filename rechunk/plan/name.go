@@ -17,6 +17,8 @@ func (p *planner) layer(packing *packing, group []int, reason string) Layer {
 		}
 	}
 	slices.Sort(l.Entries)
+	load := packing.load(group)
+	l.Bytes, l.Heat = load.bytes, load.heat()
 	return l
 }
 

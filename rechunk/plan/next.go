@@ -1,8 +1,11 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/rechunk/tree"
 )
@@ -34,38 +37,77 @@ func (p *planner) bearable(stale, total int64) bool {
 // keep starts a layout with the layers of a stack.
 func (p *planner) keep(s *stack, base *image) *Layout {
 	l := &Layout{Base: base.position}
-	for _, k := range s.layers {
-		l.Layers = append(l.Layers, Layer{Kept: k.prior.Digest, Name: k.prior.Name})
+	heat := p.stackHeat(s)
+	for k, layer := range s.layers {
+		l.Layers = append(l.Layers, Layer{
+			Kept: layer.prior.Digest, Name: layer.prior.Name, Bytes: layer.prior.Size, StaleBytes: layer.stale(s.sums[k].weight), Heat: heat[k],
+		})
 	}
 	l.StaleBytes, _ = s.stale()
 	return l
+}
+
+// stackHeat returns the expected share of each layer's live bytes that the next version changes.
+func (p *planner) stackHeat(s *stack) []float64 {
+	hot, all := make([]float64, len(s.layers)), make([]float64, len(s.layers))
+	for id, k := range s.home {
+		if k != none {
+			w := float64(p.weight[id])
+			all[k] += w
+			hot[k] += float64(w * float64(p.rates.change[id]*p.rates.update[p.in.Owners.Of[id]]))
+		}
+	}
+	for k := range hot {
+		if all[k] > 0 {
+			hot[k] /= all[k]
+		}
+	}
+	return hot
 }
 
 // next lays a tree out on top of what of a base is worth keeping. Nil means that nothing is.
 func (p *planner) next(base *image) *Layout {
 	s := p.newStack(base.layers)
 	before := slices.Clone(s.home)
-	faulty := len(s.layers)
 	s.dropFaulty()
-	faulty -= len(s.layers)
 	s.dropDead()
-	dead := len(base.layers) - faulty - len(s.layers)
 	packing := p.compact(s)
 	if len(s.layers) == 0 {
 		return nil
 	}
 	l := p.keep(s, base)
+	l.Dropped = inOrder(s.dropped, base)
 	lowest := len(l.Layers)
 	if packing != nil {
 		for _, group := range packing.cut(min(packing.natural(p.worth()), p.budget-lowest)) {
-			l.Layers = append(l.Layers, p.layer(packing, group, p.reason(packing, group, before)))
+			layer := p.layer(packing, group, "")
+			p.explain(&layer, before)
+			l.Layers = append(l.Layers, layer)
 		}
 	}
 	p.hide(l, s, lowest)
-	rewritten := len(base.layers) - faulty - dead - lowest
-	l.Notes = append(l.Notes, fmt.Sprintf("built on %s: %d layers kept, %d dropped as hidden, %d rewritten, %d rewritten for a "+
-		"changed directory or type, %d new", p.in.Lineage[base.position].Digest, lowest, dead, rewritten, faulty, len(l.Layers)-lowest))
+	l.Notes = append(l.Notes, p.summary(l, lowest))
 	return l
+}
+
+// inOrder sorts dropped layers as they lay in the base.
+func inOrder(dropped []Dropped, base *image) []Dropped {
+	at := make(map[digest.Digest]int, len(base.layers))
+	for k, l := range base.layers {
+		at[l.prior.Digest] = k
+	}
+	slices.SortFunc(dropped, func(a, b Dropped) int { return cmp.Compare(at[a.Digest], at[b.Digest]) })
+	return dropped
+}
+
+// summary is the note of a layout that builds on an earlier image.
+func (p *planner) summary(l *Layout, lowest int) string {
+	n := map[Why]int{}
+	for _, d := range l.Dropped {
+		n[d.Why]++
+	}
+	return fmt.Sprintf("built on %s: %d layers kept, %d new; dropped: %d hidden, %d stale, %d for room, %d for a changed directory or type",
+		p.in.Lineage[l.Base].Digest, lowest, len(l.Layers)-lowest, n[WhyHidden], n[WhyStale], n[WhyRoom], n[WhyHeader])
 }
 
 // hide puts the whiteouts, and a root entry that nothing carries, into the lowest new layer.
@@ -86,22 +128,19 @@ func (p *planner) hide(l *Layout, s *stack, lowest int) {
 	}
 }
 
-// reason says whether a group was changed or only moved out of layers that were rewritten.
-func (p *planner) reason(packing *packing, group []int, before []int32) string {
-	var moved, all int64
-	for _, n := range group {
-		for _, id := range packing.items[n].ids {
-			all += p.weight[id]
-			if before[id] != none && p.in.Tree.Entries[id].Kind != tree.Dir {
-				moved += p.weight[id]
-			}
+// explain says whether a new layer's bytes changed or were only moved out of layers that were dropped.
+func (p *planner) explain(l *Layer, before []int32) {
+	for _, id := range l.Entries {
+		if before[id] != none && p.in.Tree.Entries[id].Kind != tree.Dir {
+			l.MovedBytes += p.weight[id]
 		}
 	}
 	switch {
-	case moved == 0 || all == 0:
-		return "changed"
-	case moved == all:
-		return "compaction"
+	case l.MovedBytes == 0 || l.Bytes == 0:
+		l.Reason = "changed"
+	case l.MovedBytes == l.Bytes:
+		l.Reason = "compaction"
+	default:
+		l.Reason = fmt.Sprintf("changed, and %d%% moved by compaction", max(1, scale(100, l.MovedBytes, l.Bytes)))
 	}
-	return fmt.Sprintf("changed, and %d%% moved by compaction", max(1, scale(100, moved, all)))
 }

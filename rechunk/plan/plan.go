@@ -21,6 +21,8 @@ type Input struct {
 	// Lineage are images served before, newest first. It is empty for a first version.
 	Lineage []Image
 	Limits  Limits
+	// Demand is what clients ask for; the zero value is DefaultDemand.
+	Demand Demand
 }
 
 // Limits bound a layout.
@@ -57,6 +59,8 @@ type Layout struct {
 	Base int
 	// StaleBytes are the estimated compressed bytes in kept layers that higher layers hide.
 	StaleBytes int64
+	// Dropped are the layers of the base that are not kept, lowest first.
+	Dropped []Dropped
 	// Notes say what was decided and why, one line each, for people.
 	Notes []string
 }
@@ -72,6 +76,39 @@ type Layer struct {
 	Entries []int
 	// Whiteouts are the paths that a new layer hides in lower kept layers, ascending.
 	Whiteouts []string
-	// Reason says why the layer is new ("first version", "changed", "compaction: 31% stale", …).
+	// Reason says why the layer is new ("first version", "changed", "compaction", …).
 	Reason string
+
+	// Bytes are a kept layer's size and a new one's estimate, compressed. StaleBytes are what of them is hidden by higher
+	// layers: 0 in a new one. MovedBytes are what of a new layer was live in the base, and is written again only because its
+	// layer there was dropped.
+	Bytes, StaleBytes, MovedBytes int64
+	// Heat is the expected share of the layer's live bytes that the next version changes, 0 to 1.
+	Heat float64
 }
+
+// Dropped is a layer of the base that the layout does not keep.
+type Dropped struct {
+	Digest digest.Digest
+	Name   string
+	// Bytes is the blob's size, LiveBytes the estimated part of it that was still wanted and is written again.
+	Bytes, LiveBytes int64
+	// Why is one of the Why constants.
+	Why Why
+	// Detail says more where there is more to say: which directory changed.
+	Detail string
+}
+
+// Why says why a layer of the base is not kept.
+type Why string
+
+const (
+	// WhyHidden: nothing in it is live.
+	WhyHidden Why = "hidden"
+	// WhyHeader: it holds a directory with another header than the tree's, or a directory where the tree has something else.
+	WhyHeader Why = "changed directory"
+	// WhyStale: what is hidden in it was worth reclaiming.
+	WhyStale Why = "stale"
+	// WhyRoom: its layer was needed for something else.
+	WhyRoom Why = "room"
+)

@@ -15,6 +15,8 @@ type stack struct {
 	at     []int32    // position of each tree entry in its top layer's index
 	home   []int32    // the layer in which each leaf of the tree is live, or none
 	sums   []sum
+	// dropped are the layers taken out, in that order.
+	dropped []Dropped
 }
 
 // sum is what of one layer is live.
@@ -35,7 +37,11 @@ func (m *model) newStack(layers []*stratum) *stack {
 }
 
 // drop takes a layer out and evaluates the rest anew: what the layer hid may show again.
-func (s *stack) drop(k int) {
+func (s *stack) drop(k int, why Why) {
+	l := s.layers[k]
+	s.dropped = append(s.dropped, Dropped{
+		Digest: l.prior.Digest, Name: l.prior.Name, Bytes: l.prior.Size, LiveBytes: s.liveBytes(k), Why: why, Detail: l.fault,
+	})
 	s.layers = append(s.layers[:k], s.layers[k+1:]...)
 	s.eval()
 }
@@ -164,7 +170,7 @@ func (s *stack) dead(k int) bool {
 func (s *stack) dropDead() {
 	for k := len(s.layers) - 1; k >= 0; k-- {
 		if s.dead(k) {
-			s.drop(k)
+			s.drop(k, WhyHidden)
 			k = len(s.layers)
 		}
 	}

@@ -1,0 +1,74 @@
+package plan
+
+import (
+	"fmt"
+	"math"
+)
+
+// Demand says what clients of a lineage ask for. The zero value stands for DefaultDemand. It decides what is written again and
+// when, so equal demands are needed for equal layouts: Make rounds it (Rounded) before use, and small drifts change nothing.
+type Demand struct {
+	// Lags are shares of updates: Lags[0] from one version behind, Lags[1] from two, and so on. Only their proportions count.
+	// What is further behind than MaxLag counts as MaxLag.
+	Lags []float64 `json:"lags"`
+	// Fresh is the number of fresh installs per update.
+	Fresh float64 `json:"fresh"`
+}
+
+const (
+	// MaxLag is the number of versions behind up to which clients are told apart.
+	MaxLag = 8
+	// maxFresh bounds Demand.Fresh.
+	maxFresh = 4
+	// demandSteps is the number of steps between 0 and 1 to which a demand is rounded.
+	demandSteps = 20
+)
+
+// DefaultDemand is the mix that is assumed while nothing was observed: most hosts follow every version, some update now and then,
+// and one pull in eight is a fresh install.
+func DefaultDemand() Demand {
+	return Demand{Lags: []float64{0.6, 0.2, 0.05, 0.15}, Fresh: 0.15}
+}
+
+// Rounded returns the demand as Make takes it: at most MaxLag lags whose shares are multiples of 1/20, and Fresh in the same steps.
+// One without updates or with impossible numbers (negative, not finite) is DefaultDemand.
+func (d Demand) Rounded() Demand {
+	var sum float64
+	shares := make([]float64, MaxLag)
+	for i, s := range d.Lags {
+		if !(s >= 0) || math.IsInf(s, 0) {
+			return DefaultDemand()
+		}
+		shares[min(i, MaxLag-1)] += s
+		sum += s
+	}
+	if !(sum > 0) || math.IsInf(sum, 0) || !(d.Fresh >= 0) || math.IsInf(d.Fresh, 0) {
+		return DefaultDemand()
+	}
+	out := Demand{Fresh: roundShare(min(d.Fresh, maxFresh))}
+	last := 0
+	for i, s := range shares {
+		out.Lags = append(out.Lags, roundShare(s/sum))
+		if out.Lags[i] > 0 {
+			last = i + 1
+		}
+	}
+	out.Lags = out.Lags[:last]
+	if last == 0 {
+		out.Lags = []float64{1}
+	}
+	return out
+}
+
+func roundShare(x float64) float64 { return math.Round(x*demandSteps) / demandSteps }
+
+// String gives the demand for logs: "lag 1 60%, 2 20%; fresh 15%".
+func (d Demand) String() string {
+	s := "lag"
+	for i, share := range d.Lags {
+		if share > 0 {
+			s += fmt.Sprintf(" %d %.0f%%,", i+1, 100*share)
+		}
+	}
+	return fmt.Sprintf("%s fresh %.0f%%", s, 100*d.Fresh)
+}
