@@ -16,6 +16,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/strata-oci/strata/bench/history"
 	"github.com/strata-oci/strata/rechunk/plan"
 )
 
@@ -34,14 +35,15 @@ func main() {
 	}
 }
 
-// series is a choice of releases.
-type series struct {
-	name   string
-	branch string
-	from   time.Time
-	count  int
-	every  time.Duration // least time between two releases taken
-	pinned bool          // the kernel and what makes the initramfs stay as they are
+func allSeries() []history.Series {
+	const fortnight = 14 * 24 * time.Hour
+	return []history.Series{
+		{Name: "biweekly", Branch: "testing-devel", From: date("2022-02-01"), Count: 13, Every: fortnight},
+		{Name: "biweekly-long", Branch: "testing-devel", From: date("2021-01-01"), Count: 53, Every: fortnight},
+		{Name: "biweekly-pinned", Branch: "testing-devel", From: date("2022-02-01"), Count: 27, Every: fortnight, Pinned: true},
+		{Name: "stable", Branch: "stable", From: date("2022-01-01"), Count: 53},
+		{Name: "small", Branch: "testing-devel", From: date("2022-02-01"), Count: 40, Every: 48 * time.Hour, Pinned: true},
+	}
 }
 
 func date(s string) time.Time {
@@ -52,57 +54,14 @@ func date(s string) time.Time {
 	return t
 }
 
-func allSeries() []series {
-	const fortnight = 14 * 24 * time.Hour
-	return []series{
-		{name: "biweekly", branch: "testing-devel", from: date("2022-02-01"), count: 13, every: fortnight},
-		{name: "biweekly-long", branch: "testing-devel", from: date("2021-01-01"), count: 53, every: fortnight},
-		{name: "biweekly-pinned", branch: "testing-devel", from: date("2022-02-01"), count: 27, every: fortnight, pinned: true},
-		{name: "stable", branch: "stable", from: date("2022-01-01"), count: 53},
-		{name: "small", branch: "testing-devel", from: date("2022-02-01"), count: 40, every: 48 * time.Hour, pinned: true},
-	}
-}
-
-// versions makes the trees of a series.
-func (s *series) versions(c *corpus) []*version {
+// trees makes the trees of a series.
+func trees(s *history.Series, c *history.Corpus) []*version {
 	m := newMaker(c)
 	var out []*version
-	var last time.Time
-	var first release
-	for _, r := range c.branches[s.branch] {
-		if r.date.Before(s.from) || len(out) == s.count || len(out) > 0 && r.date.Sub(last) < s.every {
-			continue
-		}
-		if len(out) == 0 {
-			first = r
-		}
-		if s.pinned {
-			r = pin(r, first)
-		}
-		last = r.date
+	for _, r := range s.Releases(c) {
 		out = append(out, m.make(r))
 	}
 	return out
-}
-
-func pin(r, first release) release {
-	held := release{date: r.date, packages: map[string]string{}}
-	for p, v := range r.packages {
-		if !isKernel(p) {
-			held.packages[p] = v
-		}
-	}
-	for p, v := range first.packages {
-		if isKernel(p) {
-			held.packages[p] = v
-		}
-	}
-	for _, p := range initramfsParts {
-		if v, ok := first.packages[p]; ok {
-			held.packages[p] = v
-		}
-	}
-	return held
 }
 
 // contender is a named policy, made anew for each series.
@@ -126,17 +85,17 @@ func contenders() []contender {
 }
 
 func report(w io.Writer, dir, only, match string) error {
-	c, err := loadCorpus(dir)
+	c, err := history.Load(dir)
 	if err != nil {
 		return err
 	}
 	for _, s := range allSeries() {
-		if only != "" && only != s.name {
+		if only != "" && only != s.Name {
 			continue
 		}
-		versions := s.versions(c)
+		versions := trees(&s, c)
 		if len(versions) < 2 {
-			return fmt.Errorf("series %s: %d versions", s.name, len(versions))
+			return fmt.Errorf("series %s: %d versions", s.Name, len(versions))
 		}
 		low := floors(versions)
 		var changed, all int64
@@ -147,7 +106,7 @@ func report(w io.Writer, dir, only, match string) error {
 			}
 		}
 		fmt.Fprintf(w, "\n%s: %d versions, %d entries, %d components, %d MB compressed, %.0f%% of bytes change per update\n",
-			s.name, len(versions), len(versions[0].tree.Entries), len(versions[0].owners.Components),
+			s.Name, len(versions), len(versions[0].tree.Entries), len(versions[0].owners.Components),
 			all/int64(len(versions)-1)>>20, 100*float64(changed)/float64(all))
 		if err := table(w, match, versions, low); err != nil {
 			return err

@@ -3,35 +3,35 @@ package main
 import (
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/strata-oci/strata/bench/history"
 	"github.com/strata-oci/strata/rechunk/plan"
 )
 
 // invented is a small corpus: sixty packages, of which each release updates those that its number divides.
-func invented(releases int) *corpus {
-	c := &corpus{branches: map[string][]release{}, source: map[string]string{}, size: map[string]int64{}, updates: map[string][]int64{}}
+func invented(releases int) *history.Corpus {
+	c := history.New()
 	for n := range releases {
-		r := release{date: time.Unix(int64(n)*14*86400, 0), packages: map[string]string{"kernel": fmt.Sprint(n / 2)}}
+		r := history.Release{Date: time.Unix(int64(n)*14*86400, 0), Packages: map[string]string{"kernel": fmt.Sprint(n / 2)}}
 		for p := range 60 {
 			name := fmt.Sprintf("p%02d", p)
-			c.size[name] = int64(1+p) << 20
-			r.packages[name] = fmt.Sprint(n / (1 + p%7))
+			c.Size[name] = int64(1+p) << 20
+			r.Packages[name] = fmt.Sprint(n / (1 + p%7))
 			if n%(1+p%7) == 0 {
-				c.updates[name] = append(c.updates[name], r.date.Unix())
+				c.Updates[name] = append(c.Updates[name], r.Date.Unix())
 			}
 		}
-		c.branches["b"] = append(c.branches["b"], r)
+		c.Branches["b"] = append(c.Branches["b"], r)
 	}
 	return c
 }
 
 func TestPoliciesOnInventedHistory(t *testing.T) {
 	t.Parallel()
-	s := series{branch: "b", count: 12}
-	versions := s.versions(invented(12))
+	s := history.Series{Branch: "b", Count: 12}
+	versions := trees(&s, invented(12))
 	low := floors(versions)
 	ratio := func(p policy) float64 {
 		r, err := run(p, versions, low)
@@ -58,7 +58,7 @@ func TestReport(t *testing.T) {
 	if dir == "" {
 		t.Skip("STRATA_CORPUS is not set")
 	}
-	c, err := loadCorpus(dir)
+	c, err := history.Load(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,24 +67,16 @@ func TestReport(t *testing.T) {
 		"small":    {64: 1.03, 128: 1.03},
 	}
 	for _, s := range allSeries() {
-		for layers, most := range limits[s.name] {
-			versions := s.versions(c)
+		for layers, most := range limits[s.Name] {
+			versions := trees(&s, c)
 			r, err := run(&strata{limits: plan.Limits{MaxLayers: layers, MaxStale: 0.1}}, versions, floors(versions))
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("%s, %d layers: %.3f, stale %.1f%%", s.name, layers, r.ratio(0), 100*r.stale)
+			t.Logf("%s, %d layers: %.3f, stale %.1f%%", s.Name, layers, r.ratio(0), 100*r.stale)
 			if r.ratio(0) > most || r.stale > 0.1 {
-				t.Errorf("%s, %d layers: %.3f of the floor, at most %.2f wanted; stale %.3f", s.name, layers, r.ratio(0), most, r.stale)
+				t.Errorf("%s, %d layers: %.3f of the floor, at most %.2f wanted; stale %.3f", s.Name, layers, r.ratio(0), most, r.stale)
 			}
 		}
-	}
-}
-
-func TestRows(t *testing.T) {
-	t.Parallel()
-	err := rows([]byte("head\tline\none\n"), 2, func([]string) error { return nil })
-	if err == nil || !strings.Contains(err.Error(), "line 2") {
-		t.Errorf("got %v", err)
 	}
 }
