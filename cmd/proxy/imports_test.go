@@ -35,6 +35,7 @@ var rooms = []room{
 	{"proxy/config", []string{"proxy/name"}, nil},
 	{"proxy/metrics", nil, nil},
 	{"proxy/flight", nil, nil},
+	{"proxy/lease", nil, append([]string{"net/http"}, registries[2:]...)},
 	{"chunkstore", nil, []string{"github.com/google/go-containerregistry"}},
 	{"rechunk", nil, registries},
 	{"rechunk/tree", nil, append([]string{"time", "math/rand", "log"}, registries...)},
