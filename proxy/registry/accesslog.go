@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/strata-oci/strata/proxy/name"
 )
 
@@ -34,6 +36,10 @@ type Request struct {
 	Repository name.Repository
 	Reference  ReferenceKind
 	Served     Served // for manifests
+	// Digest is that of the manifest or blob that was asked for; empty when it is not known.
+	Digest digest.Digest
+	// ToEnd says that a blob's last byte was sent. However a client resumes or splits a download, that happens once in it.
+	ToEnd bool
 	// Origin is that of a manifest, or of a blob that was opened; empty when there was no content to send.
 	Origin Origin
 	// Aborted says that the connection was closed before the end of the answer.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
@@ -32,14 +33,15 @@ func TestAccessLog(t *testing.T) {
 		{"GET", "/v2/", nil, registry.Request{Status: 200, Bytes: 2, Route: registry.RouteBase}},
 		{"GET", "/v2/" + testRepo + "/manifests/" + testTag, nil, registry.Request{
 			Status: 200, Bytes: int64(len(m.Bytes)), Route: registry.RouteManifest, Repository: repo,
-			Reference: registry.ByTag, Served: registry.Rechunked, Origin: registry.MadeHere,
+			Reference: registry.ByTag, Served: registry.Rechunked, Origin: registry.MadeHere, Digest: m.Digest,
 		}},
 		{"HEAD", "/v2/" + testRepo + "/manifests/" + m.Digest.String(), nil, registry.Request{
 			Status: 200, Route: registry.RouteManifest, Repository: repo, Reference: registry.ByDigest, Served: registry.Rechunked,
-			Origin: registry.MadeHere,
+			Origin: registry.MadeHere, Digest: m.Digest,
 		}},
 		{"GET", blobURL(blob), []string{"Range", "bytes=0-9"}, registry.Request{
 			Status: 206, Bytes: 10, Route: registry.RouteBlob, Repository: repo, Reference: registry.ByDigest, Origin: registry.FromUpstream,
+			Digest: digest.FromBytes(blob),
 		}},
 		{"GET", "/v2/" + testRepo + "/manifests/absent", nil, registry.Request{
 			Status: 404, Bytes: 68, Route: registry.RouteManifest, Repository: repo, Reference: registry.ByTag,
@@ -56,6 +58,31 @@ func TestAccessLog(t *testing.T) {
 		if diff := cmp.Diff(c.want, got, ignore); diff != "" {
 			t.Errorf("%s %s: %s", c.method, c.path, diff)
 		}
+	}
+}
+
+// A download counts once: with its last byte, however it is split, resumed or asked about.
+func TestToEnd(t *testing.T) {
+	t.Parallel()
+	backend, _, blob := newFake()
+	var got registry.Request
+	h := registry.AccessLog(backend.handler(), nil, func(q registry.Request) { got = q })
+	for _, c := range []struct {
+		method, ranges string
+		want           bool
+	}{
+		{"GET", "", true}, {"GET", "bytes=0-", true}, {"GET", "bytes=100-", true}, {"GET", "bytes=-10", true}, {"GET", "bytes=0-99999", true},
+		{"GET", "bytes=0-3698", false}, {"GET", "bytes=0-3699", true}, {"GET", "bytes=99999-", false}, {"HEAD", "", false},
+		{"GET", "bytes=0-9,3690-", false},
+	} {
+		call(h, c.method, blobURL(blob), "Range", c.ranges)
+		if got.ToEnd != c.want || got.Digest != digest.FromBytes(blob) {
+			t.Errorf("%s %q: %+v", c.method, c.ranges, got)
+		}
+	}
+	call(h, http.MethodGet, blobURL(blob), "If-None-Match", "*")
+	if got.ToEnd {
+		t.Error("the client had it")
 	}
 }
 

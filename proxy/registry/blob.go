@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 
@@ -32,7 +33,9 @@ func (h *handler) blob(w *response, r *http.Request, repo name.Repository, refer
 	if err != nil {
 		return nameError(err)
 	}
-	requestInfo(r).setReference(name.Reference(d))
+	info := requestInfo(r)
+	info.Digest = d
+	info.setReference(name.Reference(d))
 	if r.Method == http.MethodHead || unchanged(r, etag(d)) {
 		return h.statBlob(w, r, repo, d)
 	}
@@ -45,16 +48,19 @@ func (h *handler) blob(w *response, r *http.Request, repo name.Repository, refer
 	if err != nil {
 		return err
 	}
-	requestInfo(r).Origin = b.Origin()
+	info.Origin = b.Origin()
 	c := newBlobContent(b)
 	defer c.Close()
 	defer cancel() // before Close, for the same reason as below
 	setContentHeaders(w, blobMediaType, d, true)
 	if f, ok := plainFile(b, c.size); ok {
-		return serveContent(w, r, f, c.size)
+		err = serveContent(w, r, f, c.size)
+		info.ToEnd = err == nil && toEnd(w, c.size)
+		return err
 	}
 	err = serveContent(w, r, c, c.size)
 	if err == nil {
+		info.ToEnd = toEnd(w, c.size)
 		return nil
 	}
 	cancel() // a read that hangs holds what readError and Close wait for
@@ -62,6 +68,18 @@ func (h *handler) blob(w *response, r *http.Request, repo name.Repository, refer
 		return fmt.Errorf("%w: %w", errBlobRead, cause)
 	}
 	return err
+}
+
+// toEnd reports whether an answer that was sent in full ends with the last byte of the content. Of several ranges nobody can tell
+// what they are for.
+func toEnd(w *response, size int64) bool {
+	switch w.status {
+	case http.StatusOK:
+		return true
+	case http.StatusPartialContent:
+		return strings.HasSuffix(w.Header().Get("Content-Range"), fmt.Sprintf("-%d/%d", size-1, size))
+	}
+	return false
 }
 
 // statBlob answers a HEAD, and a GET of what the client has.

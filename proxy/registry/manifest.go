@@ -25,7 +25,7 @@ func (h *handler) manifest(w *response, r *http.Request, repo name.Repository, r
 	if err := checkManifest(m, ref); err != nil {
 		return internal(err)
 	}
-	info.Served, info.Origin = m.Served, m.Origin
+	info.Served, info.Origin, info.Digest = m.Served, m.Origin, m.Digest
 	setContentHeaders(w, m.MediaType, m.Digest, ref.IsDigest())
 	if m.Source != "" {
 		w.Header().Set(headerSource, m.Source.String())

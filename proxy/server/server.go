@@ -112,6 +112,9 @@ func httpServer(h http.Handler, log *slog.Logger) *http.Server {
 // observe counts a client's request. Only answers with content have an origin.
 func (s *Server) observe(q registry.Request) {
 	s.metrics.Request(metrics.Route(q.Route), q.Method, q.Status, q.Duration)
+	if q.ToEnd {
+		s.service.Pulls().Layer(q.Digest)
+	}
 	if q.Origin == "" {
 		return
 	}

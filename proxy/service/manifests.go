@@ -30,7 +30,17 @@ func (s *Service) Manifest(ctx context.Context, repo name.Repository, ref name.R
 	if m.Origin == registry.MadeHere {
 		s.madeBlobs.note(m)
 	}
+	s.tally.Manifest(m.Digest, func() []digest.Digest { return layersMade(m) })
 	return m, nil
+}
+
+// layersMade lists the layers of an image that was rechunked: only what was planned here is counted.
+func layersMade(m *registry.Manifest) []digest.Digest {
+	if m.Origin != registry.MadeHere || image.IsIndex(m.MediaType) {
+		return nil
+	}
+	blobs := blobsOf(m.Bytes)
+	return blobs[min(1, len(blobs)):] // the config comes first
 }
 
 // byDigest returns exactly the named bytes: a served image that Strata made, or an original.

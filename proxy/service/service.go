@@ -17,6 +17,7 @@ import (
 	"github.com/strata-oci/strata/proxy/flight"
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/pulls"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/proxy/upstream"
@@ -38,6 +39,8 @@ type Options struct {
 	Names name.Parser
 	// Storage says where the store is, for status.
 	Storage StorageName
+	// Counters keep what clients pulled; records in Chunks by default.
+	Counters pulls.Counters
 	// Metrics may be nil.
 	Metrics *metrics.Metrics
 	// WorkDir holds temporary files.
@@ -62,6 +65,7 @@ type StorageName struct {
 type Service struct {
 	Options
 	blobs   *state.Store
+	tally   *pulls.Tally
 	engine  *rechunk.Engine
 	flights *flight.Group
 	jobs    *jobs
@@ -102,11 +106,15 @@ func New(o Options) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Counters == nil {
+		o.Counters = pulls.NewRecorded(o.Chunks)
+	}
 	ctx, stop := context.WithCancelCause(context.Background())
 	st := state.New(o.Chunks, o.Logger)
 	s := &Service{
 		Options: o,
 		blobs:   st,
+		tally:   pulls.New(pulls.Options{Counters: o.Counters, Now: o.Now, Logger: o.Logger}),
 		engine:  rechunk.New(rechunk.Config{Store: st, Records: st, WorkDir: o.WorkDir, Logger: o.Logger}),
 		flights: flight.New(flight.Options{WorkDir: o.WorkDir, Sink: state.NewSink(o.Chunks), MaxBytes: maxBlob, Logger: o.Logger}),
 		started: o.Now(),
@@ -115,8 +123,12 @@ func New(o Options) *Service {
 		madeBlobs: newMadeBlobs(),
 	}
 	s.jobs = newJobs(s, max(o.Jobs, 1))
+	s.background(s.tally.Run)
 	return s
 }
+
+// Pulls counts what clients pull. Manifests it is told of by Manifest; whoever sends blobs tells it of layers.
+func (s *Service) Pulls() *pulls.Tally { return s.tally }
 
 // maxBlob bounds one blob, in bytes.
 const maxBlob = 64 << 30
