@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -90,6 +91,11 @@ func printStatus(s *streams, r *statusReport) error {
 	fmt.Fprintf(w, "updates\t%s sent for each client, %s saved\n", size(r.UpdateBytes), size(r.UpdateBytesSaved))
 	c := r.StatusReport.Jobs
 	fmt.Fprintf(w, "jobs\t%d running, %d queued, %d done, %d failed, %d skipped\n", c.Running, c.Queued, c.Done, c.Failed, c.Skipped)
+	for _, u := range r.Upstreams {
+		if note := upstreamNote(u); note != "" {
+			fmt.Fprintf(w, "upstream\t%s: %s\n", u.Host, note)
+		}
+	}
 	for _, j := range r.Jobs {
 		if j.State == admin.StateRunning {
 			fmt.Fprintf(w, "\t%s:%s %s %s, %s of %s\n", j.Repository, j.Reference, j.Platform, j.Phase, size(j.DoneBytes), size(j.TotalBytes))
@@ -104,6 +110,25 @@ func printStatus(s *streams, r *statusReport) error {
 		}
 	}
 	return w.Flush()
+}
+
+// upstreamNote says what is unusual about an upstream, or nothing.
+func upstreamNote(u admin.UpstreamReport) string {
+	var notes []string
+	if u.Breaker != "closed" {
+		notes = append(notes, "left alone after failures")
+	}
+	if !u.PausedUntil.IsZero() {
+		notes = append(notes, "limits the rate until "+u.PausedUntil.Format(time.RFC3339))
+	}
+	if u.BudgetLimit > 0 {
+		note := fmt.Sprintf("%d of %d requests left", u.BudgetRemaining, u.BudgetLimit)
+		if u.BudgetLow {
+			note += ", tags are not refreshed"
+		}
+		notes = append(notes, note)
+	}
+	return strings.Join(notes, "; ")
 }
 
 func printRepository(s *streams, r *admin.RepositoryDetail) error {

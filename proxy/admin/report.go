@@ -15,6 +15,25 @@ type StatusReport struct {
 	// UpdateBytesSaved what updates to the source images would have taken beyond that.
 	UpdateBytes      int64 `json:"update_bytes"`
 	UpdateBytesSaved int64 `json:"update_bytes_saved"`
+	// Upstreams tell how those fare that are configured or were asked lately.
+	Upstreams []UpstreamReport `json:"upstreams,omitempty"`
+}
+
+// UpstreamReport tells how an upstream fares.
+type UpstreamReport struct {
+	Host string `json:"host"`
+	// Breaker is closed while the upstream is asked, open while it is left alone after failures, half-open when one request tries
+	// whether it is back.
+	Breaker string `json:"breaker"`
+	// PausedUntil is when the upstream, after it limited the rate, may be asked again.
+	PausedUntil time.Time `json:"paused_until,omitzero"`
+	Running     int64     `json:"running"` // requests
+	Held        int64     `json:"held"`    // requests that were not sent, for all of these reasons
+	// BudgetLimit and BudgetRemaining are what the upstream says it grants and still grants, in requests, if it says so.
+	BudgetLimit     int64 `json:"budget_limit,omitempty"`
+	BudgetRemaining int64 `json:"budget_remaining,omitempty"`
+	// BudgetLow says that tags are not refreshed, to keep what remains for content that is not stored.
+	BudgetLow bool `json:"budget_low,omitempty"`
 }
 
 // StoreReport tells where images are kept and how much there is, in bytes.

@@ -43,7 +43,7 @@ func DefaultRule() Rule {
 
 // DefaultUpstreamSettings returns the settings of an upstream that is not configured, but for its URL.
 func DefaultUpstreamSettings() Upstream {
-	return Upstream{Timeout: Duration(30 * time.Second), Attempts: 4}
+	return Upstream{MaxConnections: 64, MaxDownloads: 32, Timeout: Duration(30 * time.Second), Attempts: 4}
 }
 
 // defaulter is a type whose new values do not start at zero, as elements of lists and mappings.

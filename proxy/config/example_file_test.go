@@ -50,7 +50,9 @@ func TestExampleShowsEveryKey(t *testing.T) {
 	for _, host := range []string{"ghcr.io"} {
 		checkKeys(t, origins, reflect.TypeFor[Upstream](), "upstreams."+host)
 		up := c.Upstreams[host]
-		if diff := cmp.Diff(DefaultUpstreamSettings(), Upstream{Timeout: up.Timeout, Attempts: up.Attempts}); diff != "" {
+		if diff := cmp.Diff(DefaultUpstreamSettings(), Upstream{
+			MaxConnections: up.MaxConnections, MaxDownloads: up.MaxDownloads, Timeout: up.Timeout, Attempts: up.Attempts,
+		}); diff != "" {
 			t.Errorf("%s (-default +example)\n%s", host, diff)
 		}
 	}

@@ -32,6 +32,16 @@ type Upstream struct {
 	// SkipVerify accepts any certificate.
 	SkipVerify bool `yaml:"skip_verify"`
 
+	// RedirectHosts are the only hosts that the upstream may lead to, wherever they are: "cdn.example.com", "*.example.com". Empty
+	// means any public host, and hosts at addresses of the kind that the upstream itself has.
+	RedirectHosts HostList `yaml:"redirect_hosts"`
+	// MaxConnections is how many requests run at once, MaxDownloads how many of them fetch blobs; both at least 1.
+	MaxConnections int `yaml:"max_connections"`
+	MaxDownloads   int `yaml:"max_downloads"`
+	// Rate bounds requests, Bandwidth bytes; 0 is no bound.
+	Rate      Rate      `yaml:"rate"`
+	Bandwidth Bandwidth `yaml:"bandwidth"`
+
 	// Timeout is how long an upstream may be silent: before it answers, and between the parts of an answer.
 	Timeout Duration `yaml:"timeout"`
 	// Attempts is how often a request is tried before it fails, at least 1.

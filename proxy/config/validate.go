@@ -14,13 +14,15 @@ import (
 
 // Bounds on numbers. They are far above what makes sense and keep a slip of the finger from using up the machine.
 const (
-	mostJobs     = 256
-	mostVersions = 1000
-	mostLayers   = 1000
-	mostAttempts = 20
-	mostRules    = 10_000
-	longestTime  = 10 * 365 * 24 * time.Hour
-	safeLayers   = 120 // what every client takes
+	mostJobs        = 256
+	mostVersions    = 1000
+	mostLayers      = 1000
+	mostAttempts    = 20
+	mostConnections = 10_000
+	leastBandwidth  = 1 << 10 // bytes per second
+	mostRules       = 10_000
+	longestTime     = 10 * 365 * 24 * time.Hour
+	safeLayers      = 120 // what every client takes
 )
 
 // validator collects what is wrong with a decoded configuration.

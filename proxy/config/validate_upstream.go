@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -20,6 +21,24 @@ func (v *validator) upstream(key, host string, u Upstream) {
 	}
 	v.duration(key+".timeout", u.Timeout, false)
 	v.between(key+".attempts", u.Attempts, 1, mostAttempts)
+	v.upstreamLimits(key, u)
+}
+
+func (v *validator) upstreamLimits(key string, u Upstream) {
+	for i, host := range u.RedirectHosts {
+		if rest := strings.TrimPrefix(host, "*."); rest == "" || strings.ContainsAny(rest, "*/:@ ") || rest != strings.ToLower(rest) {
+			v.problem(key+".redirect_hosts["+strconv.Itoa(i)+"]",
+				"%s is no host name: write one in lower case such as cdn.example.com, or *.example.com for all below, without a port", quote(host))
+		}
+	}
+	v.between(key+".max_connections", u.MaxConnections, 1, mostConnections)
+	v.between(key+".max_downloads", u.MaxDownloads, 1, mostConnections)
+	if u.MaxDownloads > u.MaxConnections && u.MaxConnections > 0 {
+		v.problem(key+".max_downloads", "%d is more than max_connections, %d, which counts them too", u.MaxDownloads, u.MaxConnections)
+	}
+	if u.Bandwidth < 0 || u.Bandwidth > 0 && u.Bandwidth < leastBandwidth {
+		v.problem(key+".bandwidth", "%s is out of range: write at least %s, or 0 for no bound", u.Bandwidth, Bandwidth(leastBandwidth))
+	}
 }
 
 func (v *validator) upstreamURL(key string, u Upstream) {

@@ -17,6 +17,12 @@
 //	strata_upstream_requests_total      counter    host, code       answers from upstreams
 //	strata_upstream_errors_total        counter    host, kind       requests to upstreams that got no usable answer
 //	strata_upstream_bytes_total         counter    host             bytes received from upstreams
+//	strata_upstream_breaker_state       gauge      host             0: asked, 1: being tried again, 2: left alone
+//	strata_upstream_paused              gauge      host             1 while it is left alone because it limited the rate
+//	strata_upstream_requests_running    gauge      host             requests under way
+//	strata_upstream_requests_held_total counter    host             requests that were not sent: breaker, limits, budget
+//	strata_upstream_budget_limit        gauge      host             requests that the upstream grants, if it says so
+//	strata_upstream_budget_remaining    gauge      host             what is left of them
 //	strata_stored_bytes                 gauge      kind             size of the store
 //
 // Labels take few values, whatever clients send: a route, method, kind or result is one of the constants here, and a host is

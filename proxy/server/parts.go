@@ -49,11 +49,27 @@ func upstreamOptions(cfg *config.Config, version string, log *slog.Logger, m *me
 		o.Hosts[host] = upstream.Config{
 			URL: u.URL, Username: u.Username, Password: u.Password.Reveal(), PasswordFile: u.PasswordFile, AuthFile: u.AuthFile,
 			CAFile: u.CAFile, ClientCertFile: u.ClientCertFile, ClientKeyFile: u.ClientKeyFile, Insecure: u.Insecure, SkipVerify: u.SkipVerify,
-			Timeout: time.Duration(u.Timeout), Attempts: u.Attempts,
+			RedirectHosts: u.RedirectHosts, Rate: float64(u.Rate), Bandwidth: int64(u.Bandwidth),
+			MaxConnections: u.MaxConnections, MaxDownloads: u.MaxDownloads, Timeout: time.Duration(u.Timeout), Attempts: u.Attempts,
 		}
 	}
 	return o
 }
+
+// upstreamStates tells the metrics how the upstreams fare.
+func (s *Server) upstreamStates() []metrics.UpstreamState {
+	var out []metrics.UpstreamState
+	for _, u := range s.upstream.Status() {
+		out = append(out, metrics.UpstreamState{
+			Host: u.Host, Breaker: breakerValue[u.State], Paused: !u.PausedUntil.IsZero(), Running: u.Running, Held: u.Held,
+			BudgetKnown: u.Budget.Known, BudgetLimit: u.Budget.Limit, BudgetRemaining: u.Budget.Remaining,
+		})
+	}
+	return out
+}
+
+// breakerValue are the states of a breaker as numbers.
+var breakerValue = map[string]float64{"closed": 0, "half-open": 1, "open": 2}
 
 // observer counts what package upstream tells.
 type observer struct{ m *metrics.Metrics }

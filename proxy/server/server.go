@@ -76,6 +76,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if s.upstream, err = upstream.New(upstreamOptions(cfg, o.Version, log, s.metrics)); err != nil {
 		return nil, errors.Join(err, s.release())
 	}
+	s.metrics.WatchUpstreams(gatherer, s.upstreamStates)
 	names := name.Parser{DefaultUpstream: cfg.DefaultUpstream}
 	s.service = service.New(service.Options{
 		Chunks: chunks, Upstream: s.upstream, Rules: cfg, Metrics: s.metrics, WorkDir: work, Jobs: cfg.Jobs, Version: o.Version,

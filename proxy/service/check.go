@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -63,7 +64,7 @@ func (s *Service) ask(ctx context.Context, repo name.Repository, tag name.Refere
 	if err != nil {
 		if s.ctx.Err() == nil {
 			s.outages.note(s.Now(), repo.Host, key, err)
-			s.Logger.WarnContext(ctx, "upstream could not be asked about a tag", "repository", repo.String(), "tag", string(tag),
+			s.Logger.Log(ctx, askedLevel(err), "upstream could not be asked about a tag", "repository", repo.String(), "tag", string(tag),
 				"known", rec != nil, "error", err)
 		}
 		return nil, err
@@ -98,11 +99,19 @@ func (s *Service) head(ctx context.Context, repo name.Repository, tag name.Refer
 	}
 	limited, stop := context.WithTimeout(ctx, checkPatience)
 	defer stop()
-	d, err := s.Upstream.Head(limited, repo, tag)
+	d, err := s.Upstream.Refresh(limited, repo, tag)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = registry.GatewayTimeout(repo.Host + " does not answer in time").WithCause(err)
 	}
 	return d, err
+}
+
+// askedLevel is how loud a failed question is. One that was not even asked follows from failures that were told.
+func askedLevel(err error) slog.Level {
+	if errors.Is(err, upstream.ErrHeld) {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
 }
 
 // settled reports whether a tag's record is the answer to what the upstream has, at least until rechunking is to be tried again. A

@@ -115,6 +115,7 @@ func (h *harness) startOn(chunks *chunkstore.Store) {
 		Hosts:    map[string]upstream.Config{testRepo.Host: {URL: h.up.URL, Attempts: 2}},
 		Keychain: anonymous{}, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
 		Observer: h,
+		Now:      h.clock.now,
 		Sleep:    func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 	})
 	if err != nil {

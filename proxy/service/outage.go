@@ -30,8 +30,11 @@ type outage struct {
 	err   error
 }
 
-// note remembers a failed question about a tag.
+// note remembers a failed question about a tag. What was not even asked is remembered by who did not ask it.
 func (o *outages) note(now time.Time, host, tag string, err error) {
+	if errors.Is(err, upstream.ErrHeld) {
+		return
+	}
 	key, wait := tag, outageFor
 	var up *upstream.Error
 	switch {

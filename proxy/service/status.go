@@ -11,6 +11,7 @@ import (
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/metrics"
+	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/rechunk"
 )
 
@@ -30,7 +31,8 @@ func (o Operator) Status(ctx context.Context) (admin.StatusReport, error) {
 	s := o.s
 	out := admin.StatusReport{
 		Version: s.Version, StartedAt: s.started.UTC(), UptimeSeconds: s.Now().Sub(s.started).Seconds(), Jobs: s.jobs.counts(),
-		Store: admin.StoreReport{Driver: s.Storage.Driver, Location: s.Storage.Location},
+		Upstreams: upstreamReports(s.Upstream.Status()),
+		Store:     admin.StoreReport{Driver: s.Storage.Driver, Location: s.Storage.Location},
 	}
 	repositories, err := s.repositories(ctx)
 	if err != nil {
@@ -59,6 +61,17 @@ func (o Operator) Status(ctx context.Context) (admin.StatusReport, error) {
 	s.Metrics.StoredBytes(metrics.StoreServed, out.Store.ServedBytes)
 	s.Metrics.StoredBytes(metrics.StoreSource, out.Store.SourceBytes)
 	return out, err
+}
+
+func upstreamReports(all []upstream.HostStatus) []admin.UpstreamReport {
+	var out []admin.UpstreamReport
+	for _, u := range all {
+		out = append(out, admin.UpstreamReport{
+			Host: u.Host, Breaker: u.State, PausedUntil: u.PausedUntil.UTC(), Running: u.Running, Held: u.Held,
+			BudgetLimit: u.Budget.Limit, BudgetRemaining: u.Budget.Remaining, BudgetLow: u.Budget.Low,
+		})
+	}
+	return out
 }
 
 // walkLineages calls fn with the versions of each lineage and platform, newest first; of one family, or of all where that is empty.

@@ -31,7 +31,7 @@ func (f *blobFetch) open(ctx context.Context, pos int64) (io.ReadCloser, error) 
 		}
 		f.whole = true
 	}
-	resp, err := f.session.send(ctx, request{method: http.MethodGet, url: f.url})
+	resp, err := f.session.send(ctx, request{method: http.MethodGet, url: f.url, blob: true})
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func (f *blobFetch) open(ctx context.Context, pos int64) (io.ReadCloser, error) 
 
 // openRange asks for the bytes from pos on. Without a body and an error, the blob has to be asked for whole.
 func (f *blobFetch) openRange(ctx context.Context, pos int64) (io.ReadCloser, error) {
-	resp, err := f.session.send(ctx, request{method: http.MethodGet, url: f.url, rng: rangeHeader(pos, f.size)})
+	resp, err := f.session.send(ctx, request{method: http.MethodGet, url: f.url, rng: rangeHeader(pos, f.size), blob: true})
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ type rangeFetch struct {
 
 // open makes one attempt to get the bytes from pos up to the end.
 func (f *rangeFetch) open(ctx context.Context, pos int64) (io.ReadCloser, error) {
-	resp, err := f.session.send(ctx, request{method: http.MethodGet, url: f.url, rng: rangeHeader(pos, f.end)})
+	resp, err := f.session.send(ctx, request{method: http.MethodGet, url: f.url, rng: rangeHeader(pos, f.end), blob: true})
 	if err != nil {
 		return nil, err
 	}

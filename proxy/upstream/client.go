@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -15,7 +14,11 @@ import (
 	"github.com/strata-oci/strata/proxy/name"
 )
 
-const defaultSessions = 1024
+const (
+	defaultSessions = 1024
+	// maxStrangers bounds the hosts that are remembered without being configured: clients choose them.
+	maxStrangers = 256
+)
 
 // Options are what a Client is made of. Only Hosts or AllowUnlisted is needed.
 type Options struct {
@@ -73,6 +76,7 @@ type Client struct {
 	hosts         map[string]*host
 	unlisted      http.RoundTripper // nil when unlisted hosts are not allowed
 	unlistedCreds credentials
+	strangers     *lru.Cache[string, *host] // hosts that nobody configured
 	sessions      *lru.Cache[name.Repository, *session]
 	transports    []*http.Transport
 
@@ -90,9 +94,13 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("upstream sessions: %w", err)
 	}
+	strangers, err := lru.New[string, *host](maxStrangers)
+	if err != nil {
+		return nil, fmt.Errorf("upstream hosts: %w", err)
+	}
 	c := &Client{
 		hosts: make(map[string]*host, len(o.Hosts)), sessions: sessions,
-		log: o.Logger, userAgent: o.UserAgent, observer: o.Observer, now: o.Now, sleep: o.Sleep,
+		strangers: strangers, log: o.Logger, userAgent: o.UserAgent, observer: o.Observer, now: o.Now, sleep: o.Sleep,
 	}
 	for key, config := range o.Hosts {
 		canonical, err := name.ParseHost(key)
@@ -102,7 +110,7 @@ func New(o Options) (*Client, error) {
 		if c.hosts[canonical] != nil {
 			return nil, fmt.Errorf("upstream %s: configured twice, under different names", canonical)
 		}
-		h, transports, err := newHost(canonical, config, o)
+		h, transports, err := c.newHost(canonical, config, o)
 		if err != nil {
 			return nil, fmt.Errorf("upstream %s: %w", key, err)
 		}
@@ -145,11 +153,4 @@ func (c *Client) session(op string, repo name.Repository) (*session, error) {
 		return earlier, nil
 	}
 	return s, nil
-}
-
-func (c *Client) unlistedHost(hostname string) (*host, error) {
-	if c.unlisted == nil {
-		return nil, errors.New("the host is not among the configured upstreams: add it there to pull from it")
-	}
-	return unlisted(hostname, c.unlisted, c.unlistedCreds)
 }

@@ -40,6 +40,17 @@ type Config struct {
 	// SkipVerify accepts any certificate of this host; hosts that it leads to are verified all the same.
 	SkipVerify bool
 
+	// RedirectHosts are the only hosts that the registry may lead to, by redirect or as its token service, wherever they are:
+	// "cdn.example.com", "*.example.com". Empty: any public host, and hosts at addresses of the kind that the registry has.
+	RedirectHosts []string
+
+	// Rate bounds the requests in a second, Bandwidth the bytes, MaxConnections the requests at once, MaxDownloads those of them
+	// that fetch blobs. What the registry leads to counts. Requests wait in line; one that would wait longer than MaxWait for
+	// its turn fails. Zero is no bound.
+	Rate                         float64
+	Bandwidth                    int64
+	MaxConnections, MaxDownloads int
+
 	// Timeout is how long the host may be silent before an answer's header and between the parts of its body.
 	Timeout time.Duration
 	// Attempts is how often a request is made before it fails, at most 20.
@@ -54,6 +65,12 @@ type Config struct {
 func (c Config) withDefaults() (Config, error) {
 	if c.Timeout < 0 || c.Attempts < 0 || c.Backoff < 0 || c.MaxWait < 0 {
 		return c, errors.New("timeout, attempts, backoff and longest wait must not be negative")
+	}
+	if c.Rate < 0 || c.Bandwidth < 0 || c.MaxConnections < 0 || c.MaxDownloads < 0 {
+		return c, errors.New("rate, bandwidth, connections and downloads must not be negative")
+	}
+	if err := checkHosts(c.RedirectHosts); err != nil {
+		return c, err
 	}
 	if c.Attempts > maxAttempts {
 		return c, fmt.Errorf("%d attempts: the limit is %d", c.Attempts, maxAttempts)

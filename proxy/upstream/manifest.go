@@ -45,6 +45,24 @@ func (c *Client) Head(ctx context.Context, repo name.Repository, ref name.Refere
 	return d, err
 }
 
+// Refresh is Head for those who have an answer already and only want to know whether it is still right. They step back when what
+// the upstream still grants is needed for content that nobody has: then the error wraps ErrHeld, and nothing is asked.
+func (c *Client) Refresh(ctx context.Context, repo name.Repository, ref name.Reference) (Descriptor, error) {
+	s, _, err := c.manifestRequest(opHead, repo, ref)
+	if err != nil {
+		return Descriptor{}, err
+	}
+	now := c.now()
+	if wait := s.host.budget.wait(now); wait > 0 {
+		s.host.held.Add(1)
+		return Descriptor{}, s.fail(ctx, opHead, &Error{
+			Kind: RateLimited, RetryAfter: wait, Err: fmt.Errorf("%w: its budget is nearly used up", ErrHeld),
+		})
+	}
+	s.host.budget.ask(now)
+	return c.Head(ctx, repo, ref)
+}
+
 // head makes one attempt at Head.
 func (s *session) head(ctx context.Context, r request, ref name.Reference) (Descriptor, error) {
 	r.method = http.MethodHead

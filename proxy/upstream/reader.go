@@ -6,12 +6,20 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
 
 // enoughProgress is how many bytes a connection must deliver for the next break to count as the first one again.
 const enoughProgress = 64 << 10
+
+// A download that broke off is tried to be continued, while the upstream is out of reach, for this long and this often, each time
+// with all attempts.
+const (
+	maxResume    = 30 * time.Second
+	resumeRounds = 6
+)
 
 // errClosed is what reading from a closed reader gives.
 var errClosed = errors.New("read after close")
@@ -83,11 +91,33 @@ func (r *resumingReader) resume(cause error) error {
 	r.session.client.log.LogAttrs(r.ctx, slog.LevelInfo, "upstream broke off, resuming",
 		slog.String("error", e.Error()), slog.Int64("at", r.pos))
 	if r.breaks > 1 {
-		if err := r.session.client.sleep(r.ctx, backoff(r.session.host.backoff, r.breaks-1)); err != nil {
-			return r.session.fail(r.ctx, r.op, err)
+		if err := r.pause(r.breaks - 1); err != nil {
+			return err
 		}
 	}
-	return r.connect()
+	return r.reconnect()
+}
+
+// reconnect is connect for a body that was half delivered: whoever reads it waits more patiently than one who has nothing yet.
+func (r *resumingReader) reconnect() error {
+	began := r.session.client.now()
+	for round := 1; ; round++ {
+		err := r.connect()
+		var e *Error
+		if err == nil || !errors.As(err, &e) || !e.Transient() || e.RetryAfter > maxResume ||
+			round == resumeRounds || r.session.client.now().Sub(began) >= maxResume {
+			return err
+		}
+		if err := r.pause(round + 4); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits as long as is usual after a number of failures.
+func (r *resumingReader) pause(failures int) error {
+	err := r.session.client.sleep(r.ctx, backoff(r.session.host.backoff, failures))
+	return r.session.fail(r.ctx, r.op, err)
 }
 
 // Close implements io.Closer.

@@ -13,11 +13,13 @@ import (
 
 const (
 	maxBackoff    = 5 * time.Second
+	epochs        = 1_000_000_000        // seconds since 1970 have been more than this since 2001
 	maxRetryAfter = 365 * 24 * time.Hour // a later date is taken for this one
 )
 
 // retry calls try until it succeeds, fails for good or has used up the host's attempts.
 func (s *session) retry(ctx context.Context, op string, try func(context.Context) error) error {
+	began := s.client.now()
 	for attempt := 1; ; attempt++ {
 		err := try(ctx)
 		if err == nil {
@@ -29,7 +31,7 @@ func (s *session) retry(ctx context.Context, op string, try func(context.Context
 			return err
 		}
 		s.client.observer.Error(e.Host, e.Kind)
-		if !e.Transient() || attempt >= s.host.attempts {
+		if !e.Transient() || attempt >= s.host.attempts || s.hopeless(e, began) {
 			return err
 		}
 		wait := backoff(s.host.backoff, attempt)
@@ -45,6 +47,12 @@ func (s *session) retry(ctx context.Context, op string, try func(context.Context
 			return s.fail(ctx, op, err)
 		}
 	}
+}
+
+// hopeless reports whether another attempt would only keep a caller waiting: behind an open breaker, or when a slow upstream has had
+// its time twice over.
+func (s *session) hopeless(e *Error, began time.Time) bool {
+	return e.Kind == Unavailable && errors.Is(e, ErrHeld) || s.client.now().Sub(began) >= 2*s.host.timeout
 }
 
 // worthWaiting reports whether a wait is short enough for someone who waits for an answer, and ends before the context does.
@@ -75,6 +83,9 @@ func parseRetryAfter(value string, now time.Time) time.Duration {
 		return 0
 	}
 	if seconds, err := strconv.ParseUint(value, 10, 63); err == nil {
+		if seconds > epochs && seconds < 10*epochs { // a point in time, as Docker Hub writes it
+			return min(max(time.Unix(int64(seconds), 0).Sub(now), 0), maxRetryAfter)
+		}
 		if seconds > uint64(maxRetryAfter/time.Second) {
 			return maxRetryAfter
 		}

@@ -24,6 +24,7 @@ type request struct {
 	url    *url.URL
 	accept string
 	rng    string // the Range header
+	blob   bool   // its body is a blob
 }
 
 // url returns the address of a part of the repository: "manifests/latest", "blobs/sha256:…".
@@ -42,15 +43,23 @@ type response struct {
 // send makes one attempt at a request and follows redirects. The response may have any status that is no redirect. Its body must
 // be closed.
 func (s *session) send(ctx context.Context, r request) (*response, error) {
+	free := func() {}
+	if r.blob {
+		var err error
+		if free, err = acquire(ctx, s.host.limits.downloads); err != nil {
+			return nil, err
+		}
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	resp, err := s.follow(ctx, r)
 	if err != nil {
+		free()
 		cancel(nil)
 		return nil, err
 	}
 	timer := time.AfterFunc(s.host.timeout, func() { cancel(errStalled) })
 	timer.Stop()
-	resp.Body = &body{ReadCloser: resp.Body, ctx: ctx, cancel: cancel, timer: timer, session: s}
+	resp.Body = &body{ReadCloser: resp.Body, ctx: ctx, cancel: cancel, timer: timer, free: free, session: s}
 	return resp, nil
 }
 
@@ -132,12 +141,13 @@ type body struct {
 	ctx     context.Context //nolint:containedctx // the request's own, which the body lives in
 	cancel  context.CancelCauseFunc
 	timer   *time.Timer
+	free    func() // lets another blob be downloaded
 	session *session
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	b.timer.Reset(b.session.host.timeout)
-	n, err := b.ReadCloser.Read(p)
+	n, err := b.ReadCloser.Read(b.session.host.limits.chunk(p))
 	b.timer.Stop()
 	if n > 0 {
 		b.session.client.observer.Bytes(b.session.repo.Host, n)
@@ -145,11 +155,15 @@ func (b *body) Read(p []byte) (int, error) {
 	if err != nil && err != io.EOF && errors.Is(context.Cause(b.ctx), errStalled) {
 		err = errStalled
 	}
+	if waitErr := b.session.host.limits.take(b.ctx, n); err == nil {
+		err = waitErr
+	}
 	return n, err
 }
 
 func (b *body) Close() error {
 	b.timer.Stop()
+	defer b.free()
 	err := b.ReadCloser.Close()
 	b.cancel(nil)
 	return err

@@ -3,6 +3,7 @@ package upstream
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -91,13 +92,15 @@ func (s *session) trip(via http.RoundTripper, req *http.Request, authorization s
 	if authorization != "" {
 		req.Header.Set("Authorization", authorization)
 	}
-	resp, err := via.RoundTrip(req)
+	resp, err := s.host.exchange(via, req)
 	status := 0
 	if err == nil {
 		status = resp.StatusCode
 		resp.Request = req
 	}
-	s.client.observer.Request(s.repo.Host, req.Method, status)
+	if !errors.Is(err, ErrHeld) {
+		s.client.observer.Request(s.repo.Host, req.Method, status)
+	}
 	return resp, err
 }
 

@@ -119,7 +119,7 @@ func (h *host) checkRealm(realm string) (*url.URL, error) {
 		return nil, fmt.Errorf("%w: token service at %s://%s: it must be https", ErrRefused, u.Scheme, u.Host)
 	}
 	u.Fragment = ""
-	return u, nil
+	return u, h.mayFollow(u)
 }
 
 // tokenService carries the requests of one token exchange. It refuses redirects to other hosts, which would carry credentials
@@ -134,7 +134,7 @@ type tokenService struct {
 func (t *tokenService) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
 	req.Header.Set("User-Agent", t.session.client.userAgent)
-	resp, err := t.session.host.tripper(req.URL).RoundTrip(req)
+	resp, err := t.session.host.exchange(t.session.host.tripper(req.URL), req)
 	if err != nil {
 		return nil, err
 	}
