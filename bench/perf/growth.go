@@ -6,6 +6,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+
+	"github.com/strata-oci/strata/bench/process"
 )
 
 // growth measures how time and memory go with size, in one dimension at a time. Its rows compare with the smallest.
@@ -22,19 +24,19 @@ func (b *bench) growth(ctx context.Context) error {
 type point struct {
 	size string
 	n    float64
-	usage
+	process.Usage
 }
 
 // grown writes points as rows. The ratio is that of times over that of sizes, against the first point: 1 is linear.
 func (b *bench) grown(what string, points []point) {
 	for i, p := range points {
 		r := row{
-			work: what + ", " + p.size, strata: fmt.Sprintf("%s, %s", unit("s")(seconds(p.wall)), unit("MiB")(mebibytes(p.rss))),
+			work: what + ", " + p.size, strata: fmt.Sprintf("%s, %s", unit("s")(seconds(p.Wall)), unit("MiB")(mebibytes(p.RSS))),
 			peer: "–", ratio: "–", goal: "–",
 		}
 		if i > 0 {
 			first := points[0]
-			v := seconds(p.wall) / seconds(first.wall) / (p.n / first.n)
+			v := seconds(p.Wall) / seconds(first.Wall) / (p.n / first.n)
 			r.peer, r.ratio = "time by size of "+first.size, digits(v)+" ×"
 			r.goal = atMost(1.1, "").judge(v)
 		}
@@ -87,7 +89,7 @@ func (b *bench) synthesized(ctx context.Context, size string, n float64, s synth
 	if err != nil {
 		return point{}, err
 	}
-	b.say("growth: %s took %.1f s, %.0f MiB", size, seconds(u.wall), mebibytes(u.rss))
+	b.say("growth: %s took %.1f s, %.0f MiB", size, seconds(u.Wall), mebibytes(u.RSS))
 	return point{size, n, u}, b.clear("grown", "state", "out")
 }
 
@@ -112,7 +114,7 @@ func (b *bench) growLineage(ctx context.Context) error {
 			return err
 		}
 		if shown[v] {
-			b.say("growth: version %d took %.2f s, %.0f MiB", v, seconds(u.wall), mebibytes(u.rss))
+			b.say("growth: version %d took %.2f s, %.0f MiB", v, seconds(u.Wall), mebibytes(u.RSS))
 			points = append(points, point{fmt.Sprintf("version %d", v), 1, u})
 		}
 		if err := b.clear("version"); err != nil {
@@ -133,7 +135,7 @@ func (b *bench) growRepositories(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = registry.stop() }()
+	defer func() { _ = registry.Stop() }()
 	img, err := b.tiny()
 	if err != nil {
 		return err
@@ -141,29 +143,29 @@ func (b *bench) growRepositories(ctx context.Context) error {
 	var points []point
 	done := 0
 	for _, n := range []int{1, last} {
-		strata, err := b.startStrata(ctx, registry.address)
+		strata, err := b.startStrata(ctx, registry.Address)
 		if err != nil {
 			return err
 		}
 		for ; done < n; done++ {
 			repo := fmt.Sprintf("/app-%04d:1", done)
-			if err := write(ctx, registry.address+repo, img); err != nil {
+			if err := write(ctx, registry.Address+repo, img); err != nil {
 				return err
 			}
-			if _, err := transfer(ctx, strata.address+"/"+upstreamHost+repo, registry.address+"/copy"+repo); err != nil {
+			if _, err := transfer(ctx, strata.Address+"/"+upstreamHost+repo, registry.Address+"/copy"+repo); err != nil {
 				return err
 			}
 		}
-		if err := strata.stop(); err != nil {
+		if err := strata.Stop(); err != nil {
 			return err
 		}
-		again, err := b.startStrata(ctx, registry.address)
+		again, err := b.startStrata(ctx, registry.Address)
 		if err != nil {
 			return err
 		}
-		points = append(points, point{repositories(n), 1, usage{wall: again.ready, rss: again.resident()}})
-		b.say("growth: start with %d repositories took %.3f s", n, seconds(again.ready))
-		if err := again.stop(); err != nil {
+		points = append(points, point{repositories(n), 1, process.Usage{Wall: again.Ready, RSS: again.Resident()}})
+		b.say("growth: start with %d repositories took %.3f s", n, seconds(again.Ready))
+		if err := again.Stop(); err != nil {
 			return err
 		}
 	}

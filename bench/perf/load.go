@@ -17,6 +17,8 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/strata-oci/strata/bench/process"
 )
 
 // loadSpec says how an HTTP server is put under load: so many connections ask for one path, each again as soon as it is answered,
@@ -72,7 +74,7 @@ func (s loadSpec) generate(ctx context.Context) (loadResult, error) {
 	if err != nil {
 		return r, err
 	}
-	_, out, err := measure(ctx, self, roleLoad, string(spec))
+	_, out, err := process.Measure(ctx, self, roleLoad, string(spec))
 	if err != nil {
 		return r, fmt.Errorf("load on %s%s: %w", s.Address, s.Path, err)
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/distribution/distribution/v3/configuration"
 	"github.com/distribution/distribution/v3/registry/handlers"
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem" // the driver it keeps its blobs with
+
+	"github.com/strata-oci/strata/bench/process"
 )
 
 const roleDistribution = "role:distribution"
@@ -32,21 +34,21 @@ func distributionRole(ctx context.Context, root, address string) error {
 	return s.Serve(l)
 }
 
-func (b *bench) startDistribution(ctx context.Context) (*server, error) {
+func (b *bench) startDistribution(ctx context.Context) (*process.Server, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	address, err := freeAddress()
+	address, err := process.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	return start(ctx, "distribution", address, "/v2/", self, roleDistribution, b.path("registry"), address)
+	return process.Start(ctx, "distribution", address, "/v2/", self, roleDistribution, b.path("registry"), address)
 }
 
 // startNginx serves a directory.
-func (b *bench) startNginx(ctx context.Context, program, dir string) (*server, error) {
-	address, err := freeAddress()
+func (b *bench) startNginx(ctx context.Context, program, dir string) (*process.Server, error) {
+	address, err := process.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -82,19 +84,19 @@ http {
 	if err := os.WriteFile(filepath.Join(dir, "up"), []byte("up\n"), 0o644); err != nil {
 		return nil, err
 	}
-	return start(ctx, "nginx", address, "/up", program, "-p", b.work, "-c", b.path("nginx.conf"))
+	return process.Start(ctx, "nginx", address, "/up", program, "-p", b.work, "-c", b.path("nginx.conf"))
 }
 
 // upstreamHost is what Strata calls the registry that it pulls through.
 const upstreamHost = "bench.example"
 
 // startStrata starts the proxy with an upstream and rules as the configuration file has them.
-func (b *bench) startStrata(ctx context.Context, upstream string) (*server, error) {
-	address, err := freeAddress()
+func (b *bench) startStrata(ctx context.Context, upstream string) (*process.Server, error) {
+	address, err := process.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	admin, err := freeAddress()
+	admin, err := process.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -113,5 +115,5 @@ repositories:
 	if err := os.WriteFile(b.path("strata.yml"), []byte(config), 0o644); err != nil {
 		return nil, err
 	}
-	return start(ctx, "strata", address, "/v2/", b.strata, "serve", "--config", b.path("strata.yml"))
+	return process.Start(ctx, "strata", address, "/v2/", b.strata, "serve", "--config", b.path("strata.yml"))
 }

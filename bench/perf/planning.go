@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/strata-oci/strata/bench/process"
 )
 
 // planBenchmark is the benchmark of package plan: 100,000 entries, 2,000 components, 64 layers.
@@ -13,7 +15,7 @@ const planBenchmark = "BenchmarkMake/"
 // plan runs the planner's benchmark.
 func (b *bench) plan(ctx context.Context) error {
 	b.say("planning")
-	_, out, err := measure(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkMake$", "-benchmem", "-count", strconv.Itoa(b.rounds),
+	_, out, err := process.Measure(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkMake$", "-benchmem", "-count", strconv.Itoa(b.rounds),
 		"github.com/strata-oci/strata/rechunk/plan")
 	if err != nil {
 		return err

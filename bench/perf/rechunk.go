@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os/exec"
 	"syscall"
+
+	"github.com/strata-oci/strata/bench/process"
 )
 
 // series are the figures of one program over the rounds.
@@ -12,16 +14,16 @@ type series struct {
 	wall, cpu, rss sample // seconds, seconds, MiB
 }
 
-func (s *series) add(u usage) {
-	s.wall = append(s.wall, seconds(u.wall))
-	s.cpu = append(s.cpu, seconds(u.cpu))
-	s.rss = append(s.rss, mebibytes(u.rss))
+func (s *series) add(u process.Usage) {
+	s.wall = append(s.wall, seconds(u.Wall))
+	s.cpu = append(s.cpu, seconds(u.CPU))
+	s.rss = append(s.rss, mebibytes(u.RSS))
 }
 
 // contender is a program in a comparison.
 type contender struct {
 	name string
-	run  func(context.Context) (usage, error)
+	run  func(context.Context) (process.Usage, error)
 	series
 }
 
@@ -35,23 +37,23 @@ func (b *bench) alternate(ctx context.Context, what string, contenders ...*conte
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
 			c.add(u)
-			b.say("%s, round %d: %s took %.1f s, %.1f s of CPU, %.0f MiB", what, round+1, c.name, seconds(u.wall), seconds(u.cpu), mebibytes(u.rss))
+			b.say("%s, round %d: %s took %.1f s, %.1f s of CPU, %.0f MiB", what, round+1, c.name, seconds(u.Wall), seconds(u.CPU), mebibytes(u.RSS))
 		}
 	}
 	return nil
 }
 
 // rechunked rechunks an image, with the state and into the layout of earlier versions where there are any.
-func (b *bench) rechunked(ctx context.Context, image ociLayout, tag string) (usage, error) {
-	u, _, err := measure(ctx, b.strata, "rechunk", "--json", "--state", b.path("state"), image.ref(tag), ociLayout(b.path("out")).ref("made"))
+func (b *bench) rechunked(ctx context.Context, image ociLayout, tag string) (process.Usage, error) {
+	u, _, err := process.Measure(ctx, b.strata, "rechunk", "--json", "--state", b.path("state"), image.ref(tag), ociLayout(b.path("out")).ref("made"))
 	return u, err
 }
 
 // firstly is a contender that rechunks an image without any state.
 func (b *bench) firstly(image ociLayout, tag string) *contender {
-	return &contender{name: "strata", run: func(ctx context.Context) (usage, error) {
+	return &contender{name: "strata", run: func(ctx context.Context) (process.Usage, error) {
 		if err := b.clear("state", "out"); err != nil {
-			return usage{}, err
+			return process.Usage{}, err
 		}
 		return b.rechunked(ctx, image, tag)
 	}}
@@ -67,19 +69,19 @@ func (b *bench) floor(image ociLayout, tag string) (*contender, error) {
 	for _, l := range m.Layers {
 		script += fmt.Sprintf("gunzip <'%s' | sha256sum\n", image.blob(l.Digest))
 	}
-	return &contender{name: "gunzip | sha256sum", run: func(ctx context.Context) (usage, error) {
-		u, _, err := measure(ctx, "sh", "-c", script)
+	return &contender{name: "gunzip | sha256sum", run: func(ctx context.Context) (process.Usage, error) {
+		u, _, err := process.Measure(ctx, "sh", "-c", script)
 		return u, err
 	}}, nil
 }
 
 // skopeo recompresses the layers as they are.
 func (b *bench) skopeo() *contender {
-	return &contender{name: "skopeo copy, zstd", run: func(ctx context.Context) (usage, error) {
+	return &contender{name: "skopeo copy, zstd", run: func(ctx context.Context) (process.Usage, error) {
 		if err := b.clear("skopeo"); err != nil {
-			return usage{}, err
+			return process.Usage{}, err
 		}
-		u, _, err := measure(ctx, "skopeo", "--insecure-policy", "--tmpdir", b.work, "copy", "-q", "--dest-compress-format", "zstd",
+		u, _, err := process.Measure(ctx, "skopeo", "--insecure-policy", "--tmpdir", b.work, "copy", "-q", "--dest-compress-format", "zstd",
 			b.corpus.ref(b.tag), ociLayout(b.path("skopeo")).ref("made"))
 		return u, err
 	}}
@@ -92,21 +94,21 @@ func (b *bench) chunker(ctx context.Context) (*contender, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, _, err := measure(ctx, "mkdir", root); err != nil {
+	if _, _, err := process.Measure(ctx, "mkdir", root); err != nil {
 		return nil, err
 	}
 	for _, l := range m.Layers {
-		u, _, err := measure(ctx, "tar", "-xzf", b.corpus.blob(l.Digest), "-C", root, "--xattrs", "--xattrs-include=*")
+		u, _, err := process.Measure(ctx, "tar", "-xzf", b.corpus.blob(l.Digest), "-C", root, "--xattrs", "--xattrs-include=*")
 		if err != nil {
 			return nil, err
 		}
-		b.say("unpacked for chunkah in %.1f s", seconds(u.wall))
+		b.say("unpacked for chunkah in %.1f s", seconds(u.Wall))
 	}
-	return &contender{name: "chunkah --compressed", run: func(ctx context.Context) (usage, error) {
+	return &contender{name: "chunkah --compressed", run: func(ctx context.Context) (process.Usage, error) {
 		if err := b.clear("chunkah"); err != nil {
-			return usage{}, err
+			return process.Usage{}, err
 		}
-		u, _, err := measure(ctx, b.chunkah, "build", "--rootfs", root, "--compressed", "--skip-special-files", "--max-layers", "120",
+		u, _, err := process.Measure(ctx, b.chunkah, "build", "--rootfs", root, "--compressed", "--skip-special-files", "--max-layers", "120",
 			"--config-str", "{}", "--output", "oci:"+b.path("chunkah"))
 		return u, err
 	}}, nil
@@ -190,7 +192,7 @@ func (b *bench) next(ctx context.Context) error {
 func (b *bench) second(ctx context.Context, what string, old ociLayout, oldTag string, new ociLayout, newTag string, limit float64) error {
 	first := b.firstly(old, oldTag)
 	first.name = "first rechunk"
-	next := &contender{name: "strata", run: func(ctx context.Context) (usage, error) { return b.rechunked(ctx, new, newTag) }}
+	next := &contender{name: "strata", run: func(ctx context.Context) (process.Usage, error) { return b.rechunked(ctx, new, newTag) }}
 	if err := b.alternate(ctx, what, first, next); err != nil {
 		return err
 	}

@@ -16,11 +16,13 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/strata-oci/strata/bench/process"
 )
 
 // served is where servers have the same image.
 type served struct {
-	*server
+	*process.Server
 	byTag, byDigest, blob string // paths; empty where a server has no such thing
 }
 
@@ -30,18 +32,18 @@ func (b *bench) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, registry.stop(), b.clear("registry", "store", "www", "os")) }()
+	defer func() { err = errors.Join(err, registry.Stop(), b.clear("registry", "store", "www", "os")) }()
 	if err := b.push(ctx, registry); err != nil {
 		return err
 	}
-	strata, err := b.startStrata(ctx, registry.address)
+	strata, err := b.startStrata(ctx, registry.Address)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, strata.stop()) }()
+	defer func() { err = errors.Join(err, strata.Stop()) }()
 
 	b.say("pulling through and copying the result to distribution")
-	made, err := transfer(ctx, strata.address+"/"+upstreamHost+"/os:1", registry.address+"/served:1")
+	made, err := transfer(ctx, strata.Address+"/"+upstreamHost+"/os:1", registry.Address+"/served:1")
 	if err != nil {
 		return err
 	}
@@ -53,7 +55,7 @@ func (b *bench) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	at := func(s *server, repo string) served {
+	at := func(s *process.Server, repo string) served {
 		base := "/v2/" + repo
 		return served{s, base + "/manifests/1", base + "/manifests/" + digest.String(), base + "/blobs/" + blob.Digest.String()}
 	}
@@ -64,7 +66,7 @@ func (b *bench) serve(ctx context.Context) (err error) {
 		return err
 	}
 	if files != nil {
-		defer func() { err = errors.Join(err, files.stop()) }()
+		defer func() { err = errors.Join(err, files.Stop()) }()
 	}
 	if err := b.blobs(ctx, blob.Size, ours, peer, files); err != nil {
 		return err
@@ -76,7 +78,7 @@ func (b *bench) serve(ctx context.Context) (err error) {
 }
 
 // push makes an image and pushes it to a registry.
-func (b *bench) push(ctx context.Context, to *server) error {
+func (b *bench) push(ctx context.Context, to *process.Server) error {
 	image := ociLayout(b.path("os"))
 	if err := image.synthesize("v1", synthetic{entries: 5_000, bytes: 512 * mib}); err != nil {
 		return err
@@ -93,7 +95,7 @@ func (b *bench) push(ctx context.Context, to *server) error {
 	if err != nil {
 		return err
 	}
-	return write(ctx, to.address+"/os:1", img)
+	return write(ctx, to.Address+"/os:1", img)
 }
 
 func write(ctx context.Context, ref string, img v1.Image) error {
@@ -140,14 +142,14 @@ func (b *bench) static(ctx context.Context, from served) (*served, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	if err := download(ctx, "http://"+from.address+from.blob, filepath.Join(dir, "blob")); err != nil {
+	if err := download(ctx, "http://"+from.Address+from.blob, filepath.Join(dir, "blob")); err != nil {
 		return nil, err
 	}
 	s, err := b.startNginx(ctx, program, dir)
 	if err != nil {
 		return nil, err
 	}
-	return &served{server: s, blob: "/blob"}, nil
+	return &served{Server: s, blob: "/blob"}, nil
 }
 
 func download(ctx context.Context, url, path string) (err error) {

@@ -24,13 +24,13 @@ type loaded struct {
 
 // under puts a server under load once.
 func (l *loaded) under(ctx context.Context, spec loadSpec) error {
-	spec.Address = l.address
-	before := l.cpu()
+	spec.Address = l.Address
+	before := l.CPU()
 	r, err := spec.generate(ctx)
 	if err != nil {
-		return fmt.Errorf("%s: %w", l.name, err)
+		return fmt.Errorf("%s: %w", l.Name, err)
 	}
-	spent := l.cpu() - before
+	spent := l.CPU() - before
 	l.rate = append(l.rate, r.perSecond())
 	l.bytes = append(l.bytes, r.mibPerSecond())
 	l.note(r)
@@ -62,18 +62,18 @@ func (b *bench) blobs(ctx context.Context, size int64, ours, registry served, fi
 				if err := l.under(ctx, spec); err != nil {
 					return err
 				}
-				b.say("%s, round %d: %s %.0f MiB/s, %.2f s of CPU for a GiB", what, round+1, l.name, l.bytes[round], l.cpuPerGiB[round])
+				b.say("%s, round %d: %s %.0f MiB/s, %.2f s of CPU for a GiB", what, round+1, l.Name, l.bytes[round], l.cpuPerGiB[round])
 			}
 		}
 		if n != nil {
 			b.add(
-				compared(what, a.bytes, n.bytes, n.name, unit("MiB/s"), atLeast(0.9, "")),
-				compared(what+", server's CPU for a GiB", a.cpuPerGiB, n.cpuPerGiB, n.name, unit("s"), goal{}),
+				compared(what, a.bytes, n.bytes, n.Name, unit("MiB/s"), atLeast(0.9, "")),
+				compared(what+", server's CPU for a GiB", a.cpuPerGiB, n.cpuPerGiB, n.Name, unit("s"), goal{}),
 			)
 		}
 		b.add(
-			compared(what, a.bytes, c.bytes, c.name, unit("MiB/s"), atLeast(1.2, "")),
-			compared(what+", server's CPU for a GiB", a.cpuPerGiB, c.cpuPerGiB, c.name, unit("s"), goal{}),
+			compared(what, a.bytes, c.bytes, c.Name, unit("MiB/s"), atLeast(1.2, "")),
+			compared(what+", server's CPU for a GiB", a.cpuPerGiB, c.cpuPerGiB, c.Name, unit("s"), goal{}),
 		)
 	}
 	return nil
@@ -102,14 +102,14 @@ func (b *bench) manifests(ctx context.Context, ours, registry served) error {
 				if err := l.under(ctx, loadSpec{Path: by.path(l.served), Connections: 64, Duration: b.window, Buffer: manifestBuffer}); err != nil {
 					return err
 				}
-				b.say("%s, round %d: %s %.0f/s, p99 %.1f ms, %.0f µs of CPU", what, round+1, l.name, l.rate[round], l.p99[round], l.cpuPerRequest[round])
+				b.say("%s, round %d: %s %.0f/s, p99 %.1f ms, %.0f µs of CPU", what, round+1, l.Name, l.rate[round], l.p99[round], l.cpuPerRequest[round])
 			}
 		}
 		perSecond := func(v float64) string { return thousands(v) + "/s" }
 		b.add(
-			compared(what, a.rate, c.rate, c.name, perSecond, atLeast(3, "")),
-			compared(what+", server's CPU for one", a.cpuPerRequest, c.cpuPerRequest, c.name, unit("µs"), goal{}),
-			compared(what+", p99", a.p99, c.p99, c.name, unit("ms"), goal{}),
+			compared(what, a.rate, c.rate, c.Name, perSecond, atLeast(3, "")),
+			compared(what+", server's CPU for one", a.cpuPerRequest, c.cpuPerRequest, c.Name, unit("µs"), goal{}),
+			compared(what+", p99", a.p99, c.p99, c.Name, unit("ms"), goal{}),
 		)
 	}
 	return nil
@@ -124,28 +124,28 @@ func (b *bench) crowd(ctx context.Context, ours, registry served) error {
 		for _, l := range []*loaded{a, c} {
 			g, gctx := errgroup.WithContext(ctx)
 			g.Go(func() error {
-				s := loadSpec{Address: l.address, Path: l.blob, Connections: downloads, Duration: b.window + 2*time.Second, Buffer: blobBuffer}
+				s := loadSpec{Address: l.Address, Path: l.blob, Connections: downloads, Duration: b.window + 2*time.Second, Buffer: blobBuffer}
 				_, err := s.generate(gctx)
 				return err
 			})
 			g.Go(func() error {
 				s := loadSpec{
-					Address: l.address, Path: l.byTag, Connections: clients, Every: time.Second, Duration: b.window, Buffer: manifestBuffer,
+					Address: l.Address, Path: l.byTag, Connections: clients, Every: time.Second, Duration: b.window, Buffer: manifestBuffer,
 				}
 				r, err := s.generate(gctx)
 				l.note(r)
 				return err
 			})
 			if err := g.Wait(); err != nil {
-				return fmt.Errorf("%s: %w", l.name, err)
+				return fmt.Errorf("%s: %w", l.Name, err)
 			}
-			b.say("1,000 clients, round %d: %s p50 %.1f ms, p99 %.1f ms", round+1, l.name, l.p50[round], l.p99[round])
+			b.say("1,000 clients, round %d: %s p50 %.1f ms, p99 %.1f ms", round+1, l.Name, l.p50[round], l.p99[round])
 		}
 	}
 	what := "manifest by tag, 1,000 connections once a second each, beside full blob load"
 	b.add(
-		compared(what+", p50", a.p50, c.p50, c.name, unit("ms"), goal{}),
-		compared(what+", p99", a.p99, c.p99, c.name, unit("ms"), goal{}),
+		compared(what+", p50", a.p50, c.p50, c.Name, unit("ms"), goal{}),
+		compared(what+", p99", a.p99, c.p99, c.Name, unit("ms"), goal{}),
 		alone(what+", p99", a.p99, unit("ms"), atMost(10, " ms")),
 	)
 	return nil

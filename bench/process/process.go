@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"bytes"
@@ -11,25 +11,25 @@ import (
 	"time"
 )
 
-// usage is what a command took.
-type usage struct {
-	wall time.Duration
-	cpu  time.Duration // user and system, children included
-	rss  int64         // peak of the process itself, in bytes
+// Usage is what a command took.
+type Usage struct {
+	Wall time.Duration
+	CPU  time.Duration // user and system, children included
+	RSS  int64         // peak of the process itself, in bytes
 }
 
-// measure runs a command to its end. Its standard output is returned; what it says on standard error becomes part of the error.
-func measure(ctx context.Context, name string, args ...string) (usage, []byte, error) {
+// Measure runs a command to its end. Its standard output is returned; what it says on standard error becomes part of the error.
+func Measure(ctx context.Context, name string, args ...string) (Usage, []byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	start := time.Now()
 	if err := cmd.Start(); err != nil {
-		return usage{}, nil, err
+		return Usage{}, nil, err
 	}
 	peak := watchPeak(cmd.Process.Pid)
 	err := cmd.Wait()
-	u := usage{wall: time.Since(start), cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), rss: peak()}
+	u := Usage{Wall: time.Since(start), CPU: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), RSS: peak()}
 	if err != nil {
 		return u, nil, fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, lastLines(errs.String(), 5))
 	}
