@@ -32,7 +32,8 @@ type Source interface {
 
 // Store keeps blobs by digest. It is safe for concurrent use.
 type Store interface {
-	// Open opens a stored blob; one that is missing is an error that wraps ErrNotFound.
+	// Open opens a stored blob; one that is missing is an error that wraps ErrNotFound. A read that reaches io.EOF has verified
+	// the digest; wrong bytes are an error instead, which wraps ErrNotFound, too: what is damaged can be made again.
 	Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error)
 	// Has reports whether a blob is stored.
 	Has(ctx context.Context, d digest.Digest) (bool, error)
@@ -119,6 +120,9 @@ type Options struct {
 type Request struct {
 	// Lineage names the images that this one is planned against: a repository or a family of them.
 	Lineage string
+	// Reference names the series that the image is the newest of, such as a repository's tag; it may be empty. Of a lineage that
+	// several series share, none is forgotten for the others.
+	Reference string
 	// Digest and Manifest are the source's platform manifest. The caller has verified them.
 	Digest   digest.Digest
 	Manifest []byte

@@ -175,8 +175,16 @@ func TestSourceFaults(t *testing.T) {
 	}
 }
 
-// What a store gives back is compared with what was to be served.
+// What a store gives back is compared with what was to be served: whether the store finds the damage, or breaks its promise and does
+// not.
 func TestReadBack(t *testing.T) {
+	t.Parallel()
+	for _, lie := range []bool{false, true} {
+		t.Run(fmt.Sprint("unnoticed ", lie), func(t *testing.T) { testReadBack(t, lie) })
+	}
+}
+
+func testReadBack(t *testing.T, lie bool) {
 	t.Parallel()
 	want := wantSecond(t)
 	for name, change := range map[string]func([]byte) []byte{
@@ -200,15 +208,20 @@ func TestReadBack(t *testing.T) {
 				}
 				return nil
 			}
-			b.store.Damage = func(d digest.Digest, blob []byte) []byte {
+			harm := func(d digest.Digest, blob []byte) []byte {
 				if last.Load() == d.String() && d != v.Layers[0].Digest && blob[0] == 0x28 {
 					return change(blob)
 				}
 				return blob
 			}
-			if _, err := b.Rechunk(t.Context(), second.Request("test", rules)); !errors.Is(err, layer.ErrMismatch) {
+			if b.store.Damage = harm; lie {
+				b.store.Damage, b.store.Lie = nil, harm
+			}
+			_, err := b.Rechunk(t.Context(), second.Request("test", rules))
+			if lie && !errors.Is(err, layer.ErrMismatch) || !lie && !errors.Is(err, layer.ErrMismatch) && !errors.Is(err, rechunk.ErrNotFound) {
 				t.Errorf("%v", err)
 			}
+			b.store.Lie = nil
 			nothingPublished(t, b, 1, want)
 		})
 	}

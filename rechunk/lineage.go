@@ -28,7 +28,7 @@ func (r *run) loadLineage(ctx context.Context) error {
 		}
 		return !ok
 	})
-	versions := r.lineage.Versions[:min(len(r.lineage.Versions), maxPlanned)]
+	versions := foremost(r.lineage.Versions, r.req.Reference, maxPlanned)
 	indexes, err := r.layerIndexes(ctx, versions)
 	if err != nil {
 		return err
@@ -60,7 +60,7 @@ func (r *run) planImage(v Version, indexes map[digest.Digest]*tree.Index) (img p
 			why = fmt.Sprintf("layer %s is of type %s, and new ones of %s", l.Digest, l.Type, want)
 		}
 		img.Layers = append(img.Layers, plan.Prior{Digest: l.Digest, Size: l.Size, Name: l.Name, Index: x})
-		r.contents.addCold(coldLayer{digest: l.Digest, index: x, stored: true, open: r.readStored(l.Digest, l.Size)})
+		r.contents.addCold(coldLayer{digest: l.Digest, index: x, stored: true, open: r.readStored(l.Digest)})
 	}
 	if len(img.Layers) == 0 {
 		why = "none of its layers is stored"
@@ -132,7 +132,7 @@ func (r *run) storedIndex(ctx context.Context, l VersionLayer) (*tree.Index, err
 
 // scanStored reads a stored layer for its index alone.
 func (r *run) scanStored(ctx context.Context, l VersionLayer) (*tree.Index, error) {
-	rc, err := r.readStored(l.Digest, l.Size)(ctx)
+	rc, err := r.cfg.Store.Open(ctx, l.Digest)
 	if err != nil {
 		return nil, err
 	}
@@ -152,16 +152,31 @@ func keepTimes(t *tree.Tree, images []plan.Image) {
 				continue
 			}
 			seen[l.Digest] = true
-			for j := range l.Index.Entries {
-				old := &l.Index.Entries[j]
-				k, ok := t.Find(old.Path)
-				if ok && !kept[k] && old.Same(&t.Entries[k]) {
-					t.Entries[k].Sec, t.Entries[k].Nsec, kept[k] = old.Sec, old.Nsec, true
+			merge(t.Entries, l.Index.Entries, func(now, old *tree.Entry, k int) {
+				if !kept[k] && old.Same(now) {
+					now.Sec, now.Nsec, kept[k] = old.Sec, old.Nsec, true
 				}
-			}
+			})
 		}
 	}
 	alignGroups(t)
+}
+
+// merge calls fn for every path that is in both of two lists in ascending order, with its position in a. What is out of order in b is
+// passed over: nothing can be planned on such a layer either.
+func merge(a, b []tree.Entry, fn func(a, b *tree.Entry, i int)) {
+	i := 0
+	for j := range b {
+		order := 1
+		for ; i < len(a); i++ {
+			if order = tree.ComparePaths(a[i].Path, b[j].Path); order >= 0 {
+				break
+			}
+		}
+		if order == 0 {
+			fn(&a[i], &b[j], i)
+		}
+	}
 }
 
 // alignGroups makes the names of a hardlink group agree on the time again: they are one object.

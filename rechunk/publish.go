@@ -89,12 +89,8 @@ func (r *run) publish(ctx context.Context, layers []madeLayer, started time.Time
 		return nil, err
 	}
 	v.Created, v.Seconds = started.UTC(), time.Since(started).Seconds()
-	next := Lineage{Versions: []Version{v}}
-	for _, old := range r.lineage.Versions {
-		if old.Digest != v.Digest && len(next.Versions) < max(r.req.Options.Versions, 1) {
-			next.Versions = append(next.Versions, old)
-		}
-	}
+	older := slices.DeleteFunc(slices.Clone(r.lineage.Versions), func(old Version) bool { return old.Digest == v.Digest })
+	next := Lineage{Versions: foremost(slices.Insert(older, 0, v), v.Reference, max(r.req.Options.Versions, 1))}
 	if err := r.putJSON(ctx, KindLineage, lineageKey(r.req.Lineage, r.platform()), next); err != nil {
 		return nil, err
 	}
@@ -105,7 +101,7 @@ func (r *run) publish(ctx context.Context, layers []madeLayer, started time.Time
 }
 
 func (r *run) version(layers []madeLayer, config, manifest image.Document) Version {
-	v := Version{Config: config.Digest, Result: Result{
+	v := Version{Config: config.Digest, Reference: r.req.Reference, Result: Result{
 		Sequence:     r.sequence(),
 		SourceDigest: r.req.Digest, Digest: manifest.Digest, MediaType: manifest.MediaType, Size: int64(len(manifest.Bytes)),
 		Platform: r.platform(), LayersTotal: len(layers), StaleBytes: r.layout.StaleBytes,
@@ -120,14 +116,14 @@ func (r *run) version(layers []madeLayer, config, manifest image.Document) Versi
 			v.NewBytes += l.Size
 		}
 	}
-	var before []digest.Digest
-	if len(r.lineage.Versions) > 0 {
-		before = r.lineage.Versions[0].SourceLayers
+	var had []digest.Digest
+	if b := before(r.lineage.Versions, r.req.Reference); b != nil {
+		had = b.SourceLayers
 	}
 	for _, l := range r.src.Manifest.Layers {
 		v.SourceLayers = append(v.SourceLayers, l.Digest)
 		v.SourceBytes += l.Size
-		if !slices.Contains(before, l.Digest) {
+		if !slices.Contains(had, l.Digest) {
 			v.SourceNewBytes += l.Size
 		}
 	}

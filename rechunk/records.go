@@ -30,8 +30,10 @@ const (
 type Version struct {
 	Result
 	// Config is the digest of the image's config; empty in versions that were recorded without it.
-	Config digest.Digest  `json:"config,omitempty"`
-	Layers []VersionLayer `json:"layers"`
+	Config digest.Digest `json:"config,omitempty"`
+	// Reference is the Request's: what the version was made for first.
+	Reference string         `json:"reference,omitempty"`
+	Layers    []VersionLayer `json:"layers"`
 	// SourceLayers are the digests of the source's layers.
 	SourceLayers []digest.Digest `json:"source_layers"`
 	// Created is when the version was made. Nothing that is served depends on it.

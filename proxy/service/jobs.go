@@ -178,8 +178,12 @@ func (j *jobs) rechunk(ctx context.Context, one *job, req jobRequest) (result *r
 			j.s.Logger.ErrorContext(ctx, "rechunking panicked", "job", one.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 		}
 	}()
+	demand, err := j.s.demand(ctx, req.rule.Family)
+	if err != nil {
+		j.s.Logger.WarnContext(ctx, "what clients pulled is not known, the default mix is planned for", "job", one.id, "error", err)
+	}
 	return j.s.engine.Rechunk(ctx, rechunk.Request{
-		Lineage: req.rule.Family, Digest: req.digest, Manifest: req.manifest, Source: source{j.s, req.repo}, Options: options(req.rule),
+		Lineage: req.rule.Family, Reference: req.reference(), Demand: demand, Digest: req.digest, Manifest: req.manifest, Source: source{j.s, req.repo}, Options: options(req.rule),
 		Progress: one.note,
 	})
 }

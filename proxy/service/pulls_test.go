@@ -15,6 +15,8 @@ import (
 
 	"github.com/strata-oci/strata/proxy/pulls"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/plan"
 	"github.com/strata-oci/strata/rechunk/tree/treetest"
 )
 
@@ -86,6 +88,38 @@ func TestPullsTellLags(t *testing.T) {
 	}
 	if !counts.Last.Equal(h.clock.now()) {
 		t.Errorf("last pull at %s, now is %s", counts.Last, h.clock.now())
+	}
+}
+
+// What clients pulled reaches the plan of the next version, in the terms of its record.
+func TestPullsReachThePlan(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	planned := func(v int) plan.Demand {
+		h.refresh()
+		h.up.tag("stable", bootable(t, numbered(v)).push(t, h.up))
+		m := h.pull("stable", registry.Rechunked)
+		var rec rechunk.PlanRecord
+		if known, err := h.getRecord(t.Context(), rechunk.KindPlan, m.Digest.String(), &rec); !known || err != nil {
+			t.Fatalf("plan record: %v", err)
+		}
+		return rec.Demand
+	}
+	for v := range 2 {
+		if diff := cmp.Diff(plan.DefaultDemand(), planned(v)); diff != "" {
+			t.Errorf("before there are pulls: %s", diff)
+		}
+	}
+	m := h.pull("stable", registry.Rechunked)
+	l := layers(t, m)
+	for i := range 30 {
+		h.Pulls().Layer(l[len(l)-1]) // what is new lies on top
+		if i < 10 {
+			h.Pulls().Layer(l[0])
+		}
+	}
+	if diff := cmp.Diff(plan.Demand{Lags: []float64{1}, Fresh: 0.5}, planned(2)); diff != "" {
+		t.Errorf("10 fresh installs, 20 updates: %s", diff)
 	}
 }
 

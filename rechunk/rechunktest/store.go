@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"testing/iotest"
 
 	"github.com/opencontainers/go-digest"
 
@@ -37,8 +38,9 @@ type MemoryStore struct {
 	// Fault is asked before every operation, with the digest or "kind key" that it is about, if any. An error is what the
 	// operation gives then.
 	Fault func(op Op, name string) error
-	// Damage may change what Open gives; it must not change its argument.
-	Damage func(d digest.Digest, b []byte) []byte
+	// Damage may change what is stored, as disks do, and Lie what Open gives without noticing, which no store may; neither must
+	// change its argument.
+	Damage, Lie func(d digest.Digest, b []byte) []byte
 
 	mu      sync.Mutex
 	blobs   map[digest.Digest][]byte
@@ -74,7 +76,14 @@ func (s *MemoryStore) Open(ctx context.Context, d digest.Digest) (io.ReadCloser,
 	if s.Damage != nil {
 		b = s.Damage(d, b)
 	}
-	return io.NopCloser(bytes.NewReader(b)), nil
+	end := io.EOF
+	if digest.FromBytes(b) != d {
+		end = fmt.Errorf("blob %s is damaged: %w", d, rechunk.ErrNotFound)
+	}
+	if s.Lie != nil {
+		b = s.Lie(d, b)
+	}
+	return io.NopCloser(io.MultiReader(bytes.NewReader(b), iotest.ErrReader(end))), nil
 }
 
 // Has implements rechunk.Store.
