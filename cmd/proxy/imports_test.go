@@ -33,6 +33,8 @@ var rooms = []room{
 	{"proxy/registry", []string{"proxy/name"}, []string{"github.com/google/go-containerregistry", "github.com/distribution/distribution"}},
 	{"proxy/upstream", []string{"proxy/name"}, []string{"github.com/distribution/distribution"}},
 	{"proxy/config", []string{"proxy/name"}, nil},
+	{"proxy/livefile", nil, nil},
+	{"proxy/access", []string{"proxy/name", "proxy/config", "proxy/registry", "proxy/livefile"}, nil},
 	{"proxy/metrics", nil, nil},
 	{"proxy/flight", nil, nil},
 	{"proxy/lease", nil, append([]string{"net/http"}, registries[2:]...)},

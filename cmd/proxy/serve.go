@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+
+	"github.com/sirupsen/logrus"
 
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/server"
@@ -35,6 +38,8 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 		return usageError{configurationError(c.Config, err)}
 	}
 	log := newLogger(s, cfg)
+	// Distribution's packages log here what they think of clients' passwords; what matters of it, they return.
+	logrus.SetOutput(io.Discard)
 	for _, w := range warnings {
 		log.Warn("configuration", "warning", w)
 	}

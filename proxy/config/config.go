@@ -37,6 +37,10 @@ type Config struct {
 	TLS TLS `yaml:"tls"`
 	// Admin is the listener for operators.
 	Admin Admin `yaml:"admin"`
+	// Access says who may pull what.
+	Access Access `yaml:"access"`
+	// Limits bound what clients can take.
+	Limits Limits `yaml:"limits"`
 	// ShutdownTimeout is how long running requests may take to end after a signal to stop; then they are cut off.
 	ShutdownTimeout Duration `yaml:"shutdown_timeout"`
 	// Log says what is logged and how.
@@ -58,23 +62,6 @@ type Config struct {
 	Upstreams map[string]Upstream `yaml:"upstreams"`
 	// Repositories are the rules, first match wins. Use Rule to look one up.
 	Repositories []Rule `yaml:"repositories"`
-}
-
-// TLS is a server's certificate. Both files are set, or none.
-type TLS struct {
-	// CertFile is a PEM file with the certificate followed by its intermediates.
-	CertFile string `yaml:"cert_file"`
-	// KeyFile is a PEM file with the certificate's private key.
-	KeyFile string `yaml:"key_file"`
-}
-
-// Enabled reports whether a certificate is configured.
-func (t TLS) Enabled() bool { return t.CertFile != "" }
-
-// Admin is the listener for operators: metrics, health, API and dashboard. It knows no passwords.
-type Admin struct {
-	// Listen is its address, "host:port".
-	Listen string `yaml:"listen"`
 }
 
 // Log says what is logged, to standard error.
@@ -111,12 +98,16 @@ func (c *Config) WorkDirectory() string {
 
 // AdminURL returns the base URL at which a process on the same machine reaches the admin listener.
 func (c *Config) AdminURL() string {
+	scheme := "http://"
+	if c.Admin.TLS.Enabled() {
+		scheme = "https://"
+	}
 	host, port, err := net.SplitHostPort(c.Admin.Listen)
 	if err != nil {
-		return "http://" + c.Admin.Listen // refused by Load
+		return scheme + c.Admin.Listen // refused by Load
 	}
 	if wildcard(host) {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	return scheme + net.JoinHostPort(host, port)
 }

@@ -15,13 +15,29 @@ const (
 func Default() *Config {
 	return &Config{
 		Listen:          "127.0.0.1:5000",
-		Admin:           Admin{Listen: "127.0.0.1:5001"},
+		TLS:             TLS{ClientAuth: ClientAuthNone},
+		Admin:           Admin{Listen: "127.0.0.1:5001", TLS: TLS{ClientAuth: ClientAuthNone}},
+		Access:          Access{Realm: "strata"},
+		Limits:          defaultLimits(),
 		ShutdownTimeout: Duration(30 * time.Second),
 		Log:             Log{Level: slog.LevelInfo, Format: LogText},
 		Storage:         Storage{Driver: filesystemDriver, Parameters: map[string]any{rootDirectory: defaultRoot}},
 		CacheBytes:      64 << 20,
 		Jobs:            1,
 		DefaultUpstream: "ghcr.io",
+	}
+}
+
+func defaultLimits() Limits {
+	return Limits{
+		Connections:    16_384,
+		HeaderBytes:    64 << 10,
+		BodyBytes:      64 << 10,
+		HeaderTimeout:  Duration(10 * time.Second),
+		IdleTimeout:    Duration(2 * time.Minute),
+		StallTimeout:   Duration(2 * time.Minute),
+		RequestTimeout: Duration(48 * time.Hour),
+		HTTP2Streams:   128,
 	}
 }
 

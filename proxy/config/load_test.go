@@ -47,9 +47,9 @@ func TestLoadErrors(t *testing.T) {
 		text string
 		want []string
 	}{
-		"unknown keys, together": {"lisen: x\nadmin:\n  listen: 127.0.0.1:1\n  token: hunter2\nrepositories:\n- match: '**'\n  refrsh: 1s\n", []string{
+		"unknown keys, together": {"lisen: x\nadmin:\n  listen: 127.0.0.1:1\n  tokne: hunter2\nrepositories:\n- match: '**'\n  refrsh: 1s\n", []string{
 			"c.yml:1:1: lisen: there is no such key: did you mean listen?",
-			"c.yml:4:3: admin.token: there is no such key; the keys here are listen",
+			"c.yml:4:3: admin.tokne: there is no such key: did you mean token?",
 			"c.yml:7:3: repositories[0].refrsh: there is no such key: did you mean refresh?",
 		}},
 		"wrong types": {"jobs: many\nadmin: [1]\nrepositories: {}\nlisten: {a: 1}\nupstreams:\n  ghcr.io:\n    insecure: 'yes'\n    password: [hunter2]\n", []string{
@@ -178,7 +178,7 @@ func TestLoadDetails(t *testing.T) {
 	t.Parallel()
 	c, warnings, err := parse("c.yml", []byte(`
 listen: ":5000"
-admin: {listen: 0.0.0.0:5001}
+admin: {listen: 0.0.0.0:5001, insecure: true}
 log: {level: debug, format: json}
 cache_bytes: 1GiB
 storage:
@@ -226,7 +226,7 @@ repositories:
 		t.Errorf("got %+v", c)
 	}
 	want := []string{
-		`c.yml:3:17: admin.listen: "0.0.0.0:5001" can be reached from other machines, and the admin API asks for no password: let only operators through to it`,
+		`c.yml:3:41: admin.insecure: whoever reaches "0.0.0.0:5001" is an operator: let only operators through to it`,
 		`c.yml:10:84: upstreams.quay.io.skip_verify: lets anyone on the way pose as quay.io: trust its certificate with ca_file instead`,
 		`c.yml:15:17: repositories[0].max_layers: 127 is more than every client takes: bootc needs to be 1.9 or newer for more than 120`,
 		`c.yml:15:17: repositories[1].max_layers: 127 is more than every client takes: bootc needs to be 1.9 or newer for more than 120`,

@@ -70,7 +70,10 @@ func (v *validator) duration(key string, d Duration, zero bool) {
 
 func (v *validator) config(c *Config) {
 	v.listeners(c)
-	v.both("tls", "cert_file", c.TLS.CertFile, "key_file", c.TLS.KeyFile)
+	v.tls("tls", c.TLS)
+	v.tls("admin.tls", c.Admin.TLS)
+	v.access(c)
+	v.limits(c.Limits)
 	v.duration("shutdown_timeout", c.ShutdownTimeout, true)
 	v.between("jobs", c.Jobs, 1, mostJobs)
 	if c.CacheBytes < 0 {
@@ -104,9 +107,9 @@ func (v *validator) listeners(c *Config) {
 		v.problem("admin.listen", "%s is the address of listen too: give it another port, such as %d",
 			quote(c.Admin.Listen), port%65535+1)
 	}
-	if !loopback(adminHost) {
-		v.warning("admin.listen", "%s can be reached from other machines, and the admin API asks for no password: "+
-			"let only operators through to it", quote(c.Admin.Listen))
+	v.admin(c.Admin, loopback(adminHost))
+	if c.Access.HtpasswdFile != "" && !c.TLS.Enabled() && !loopback(host) {
+		v.warning("access.htpasswd_file", "passwords come in over plain HTTP: set tls, or put a proxy with TLS in front")
 	}
 }
 

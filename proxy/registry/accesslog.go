@@ -19,6 +19,7 @@ const statusClientLeft = 499
 const (
 	maxLoggedPath  = 512
 	maxLoggedAgent = 256
+	maxLoggedUser  = 256
 )
 
 // Request is what is known about a request after it was answered, for logs and metrics.
@@ -30,6 +31,7 @@ type Request struct {
 	// Duration is the time from the request's headers to the end of the answer.
 	Duration time.Duration
 	Remote   string // address and port of whoever connected
+	User     string // the name that the client logged in with, cut to 256 bytes
 	Agent    string // the User-Agent header, cut to 256 bytes
 	Route    Route  // empty for requests that another handler answered
 	// Repository is the zero value when the path has none or it could not be parsed.
@@ -129,6 +131,7 @@ func (q *Request) attrs() []slog.Attr {
 			attrs = append(attrs, slog.String(key, value))
 		}
 	}
+	optional("user", clip(q.User, maxLoggedUser))
 	optional("route", string(q.Route))
 	if q.Repository != (name.Repository{}) {
 		optional("repository", q.Repository.String())

@@ -31,6 +31,8 @@ type Options struct {
 	Listings  Listings
 	Referrers Referrers
 	Names     name.Parser
+	// Access may be nil: then everybody may pull everything.
+	Access Access
 	// Logger gets what clients are not told: the causes of errors with a status of 500 and more, and of bodies that broke off. Nil
 	// drops them.
 	Logger *slog.Logger
@@ -91,6 +93,9 @@ func (h *handler) serve(w *response, r *http.Request) error {
 	}
 	switch t.route {
 	case RouteBase:
+		if _, err := h.authorize(w, r, Want{}); err != nil {
+			return err
+		}
 		writeJSON(w, r, "application/json", []byte("{}"))
 		return nil
 	case RouteCatalog:
@@ -103,6 +108,9 @@ func (h *handler) serve(w *response, r *http.Request) error {
 		return err
 	}
 	info.Repository = repo
+	if _, err := h.authorize(w, r, wanted(t.name, repo, query["ns"])); err != nil {
+		return err
+	}
 	return h.serveRepository(w, r, t, repo, query)
 }
 

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -39,6 +40,10 @@ func (h *handler) tags(w *response, r *http.Request, asked string, repo name.Rep
 
 // catalog answers with the names of the repositories that were pulled.
 func (h *handler) catalog(w *response, r *http.Request, query url.Values) error {
+	grant, err := h.authorize(w, r, Want{Catalog: true})
+	if err != nil {
+		return err
+	}
 	if h.Listings == nil {
 		return NotFound("this registry has no lists")
 	}
@@ -49,7 +54,7 @@ func (h *handler) catalog(w *response, r *http.Request, query url.Values) error 
 	var names []string
 	var more bool
 	if p.N != 0 {
-		if names, more, err = h.Listings.Repositories(r.Context(), p); err != nil {
+		if names, more, err = h.visible(r.Context(), p, grant.Sees); err != nil {
 			return err
 		}
 	}
@@ -58,6 +63,39 @@ func (h *handler) catalog(w *response, r *http.Request, query url.Values) error 
 	return writeList(w, r, struct {
 		Repositories []string `json:"repositories"`
 	}{names})
+}
+
+// visible returns a page of the repositories that a client may know of. A page is filled from as many as it takes, so that its
+// length says nothing of the others.
+func (h *handler) visible(ctx context.Context, p Page, sees func(string) bool) ([]string, bool, error) {
+	if sees == nil {
+		return h.Listings.Repositories(ctx, p)
+	}
+	limit := h.MaxPage
+	if p.N >= 0 {
+		limit = min(p.N, limit)
+	}
+	var out []string
+	from := Page{N: h.MaxPage, Last: p.Last}
+	for {
+		names, more, err := h.Listings.Repositories(ctx, from)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, n := range names {
+			if !sees(n) {
+				continue
+			}
+			if len(out) == limit {
+				return out, true, nil
+			}
+			out = append(out, n)
+		}
+		if !more || len(names) == 0 {
+			return out, false, nil
+		}
+		from.Last = names[len(names)-1]
+	}
 }
 
 // page reads n and last. More than the longest page is taken for that.

@@ -78,8 +78,8 @@ func (s *Server) Serve(ctx context.Context) error {
 
 func (l listener) serve() error {
 	var err error
-	if l.tls.Enabled() {
-		err = l.ServeTLS(l.socket, l.tls.CertFile, l.tls.KeyFile)
+	if l.certs != nil {
+		err = l.ServeTLS(l.socket, "", "")
 	} else {
 		err = l.Server.Serve(l.socket)
 	}
@@ -110,7 +110,7 @@ func (s *Server) Close() error {
 	s.admin.Close()
 	err = errors.Join(err, s.service.Close(ctx))
 	s.upstream.Close()
-	return errors.Join(err, s.release())
+	return errors.Join(err, s.gate.Close(), s.release())
 }
 
 // notify tells systemd, when it started the process with Type=notify.

@@ -42,6 +42,7 @@ type Server struct {
 	admin    *admin.Handler
 	clients  listener
 	operator listener
+	gate     *gates
 	claims   []*claim.Claim // of the store's and the working directory
 	closing  atomic.Bool
 }
@@ -50,7 +51,7 @@ type Server struct {
 type listener struct {
 	*http.Server
 	socket net.Listener
-	tls    config.TLS
+	certs  *certificates // nil: plain HTTP
 }
 
 // New opens the store and makes the parts. Nothing listens yet.
@@ -77,6 +78,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		return nil, errors.Join(err, s.release())
 	}
 	s.metrics.WatchUpstreams(gatherer, s.upstreamStates)
+	if s.gate, err = newGates(cfg, work, log); err != nil {
+		return nil, errors.Join(err, s.release())
+	}
 	names := name.Parser{DefaultUpstream: cfg.DefaultUpstream}
 	s.service = service.New(service.Options{
 		Chunks: chunks, Upstream: s.upstream, Rules: cfg, Metrics: s.metrics, WorkDir: work, Jobs: cfg.Jobs, Version: o.Version,
@@ -88,10 +92,30 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	})
 	handler := registry.New(registry.Options{
 		Manifests: s.service, Blobs: s.service, Listings: s.service, Referrers: s.service, Names: names, Logger: log,
+		Access: s.gate,
 	})
-	s.clients = listener{Server: httpServer(registry.AccessLog(handler, log, s.observe), log), tls: cfg.TLS}
+	s.clients = listener{Server: httpServer(registry.AccessLog(handler, log, s.observe), log)}
 	s.operator = listener{Server: httpServer(s.admin, log)}
+	err = errors.Join(s.clients.secure("tls", cfg.TLS, log), s.operator.secure("admin.tls", cfg.Admin.TLS, log))
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return s, nil
+}
+
+// secure makes a listener speak TLS, if the configuration says so.
+func (l *listener) secure(key string, t config.TLS, log *slog.Logger) error {
+	if !t.Enabled() {
+		return nil
+	}
+	file, err := loadCertificates(key, t, log)
+	if err != nil {
+		return err
+	}
+	l.certs = &certificates{}
+	l.certs.file.Store(file)
+	l.TLSConfig = l.certs.config()
+	return nil
 }
 
 // release lets other processes clear up after this one.

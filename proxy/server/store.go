@@ -85,7 +85,7 @@ func openWork(cfg *config.Config, log *slog.Logger) (string, *claim.Claim, error
 // sweepWork removes temporary files by the names that the engine and the downloads give them; work_dir may hold other things.
 func sweepWork(dir string) error {
 	var problems []error
-	for _, pattern := range []string{"spool-*", "strata-download-*", "rpmdb-*"} {
+	for _, pattern := range []string{"spool-*", "strata-download-*", "rpmdb-*", "htpasswd-*"} {
 		left, err := filepath.Glob(filepath.Join(dir, pattern))
 		problems = append(problems, err)
 		for _, path := range left {

@@ -1,0 +1,97 @@
+package access
+
+import (
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/distribution/distribution/v3/registry/auth"
+	_ "github.com/distribution/distribution/v3/registry/auth/token" // registers itself as "token"
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/livefile"
+)
+
+// signatures are the algorithms that tokens may be signed with: those with a public key. Distribution would also take shared
+// secrets.
+func signatures() []any {
+	return []any{"EdDSA", "ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
+}
+
+// tokens checks bearer tokens. It is safe for concurrent use.
+type tokens struct {
+	file *livefile.File[auth.AccessController]
+}
+
+func newTokens(c config.Token, log *slog.Logger) (*tokens, error) {
+	options := map[string]any{"realm": c.Realm, "service": c.Service, "issuer": c.Issuer, "signingalgorithms": signatures()}
+	var paths []string
+	var checks []func([]byte) error
+	add := func(key, path string, check func([]byte) error) {
+		if path != "" {
+			options[key], paths, checks = path, append(paths, path), append(checks, check)
+		}
+	}
+	add("rootcertbundle", c.RootCertFile, checkCertificates)
+	add("jwks", c.JWKSFile, checkKeySet)
+	parse := func(contents [][]byte) (auth.AccessController, error) {
+		for i, content := range contents {
+			if err := checks[i](content); err != nil {
+				return nil, fmt.Errorf("%s: %w", paths[i], err)
+			}
+		}
+		return controller("token", options)
+	}
+	file, err := livefile.New(paths, parse, livefile.Options{What: "keys of tokens", Logger: log})
+	if err != nil {
+		return nil, fmt.Errorf("keys of tokens: %w", err)
+	}
+	return &tokens{file}, nil
+}
+
+// check returns who a token names. Without a token for what is wanted there is a challenge.
+func (t *tokens) check(ctx context.Context, authorization string, wanted ...auth.Access) (Login, auth.Challenge, error) {
+	grant, challenge, err := authorize(ctx, t.file.Get(), authorization, wanted...)
+	if err != nil || challenge != nil {
+		return Login{}, challenge, err
+	}
+	return Login{Name: grant.User.Name}, nil, nil
+}
+
+func checkCertificates(content []byte) error {
+	for {
+		var block *pem.Block
+		if block, content = pem.Decode(content); block == nil {
+			return errors.New("it has no certificate in PEM form")
+		}
+		if block.Type == "CERTIFICATE" {
+			return nil
+		}
+	}
+}
+
+// checkKeySet refuses keys that are no public ones: whoever can check a shared secret can sign with it.
+func checkKeySet(content []byte) error {
+	var set jose.JSONWebKeySet
+	if err := json.Unmarshal(content, &set); err != nil {
+		return errors.New("it is no JSON web key set") // the cause could quote a key
+	}
+	if len(set.Keys) == 0 {
+		return errors.New("it has no keys")
+	}
+	for i, key := range set.Keys {
+		switch {
+		case !key.IsPublic():
+			return fmt.Errorf("key %d is a secret one: give the proxy public keys only", i+1)
+		case !key.Valid():
+			return fmt.Errorf("key %d is not valid", i+1)
+		case key.KeyID == "":
+			return fmt.Errorf("key %d has no kid, so no token can name it", i+1)
+		}
+	}
+	return nil
+}
