@@ -215,6 +215,16 @@ func (f *flight) awaitByte(ctx context.Context, off int64) (end int64, err error
 	return end, err
 }
 
+// lag returns how far the download is from a byte.
+func (f *flight) lag(off int64) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.verified || f.err != nil {
+		return 0
+	}
+	return max(off+1-f.written, 0)
+}
+
 func (f *flight) progress() Progress {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -162,6 +162,18 @@ func (g *Group) Running() []Progress {
 	return all
 }
 
+// Size returns the length in bytes of a blob that is on its way, if its source has told it.
+func (g *Group) Size(key digest.Digest) (int64, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f := g.flights[key]
+	if f == nil {
+		return 0, false
+	}
+	n := f.progress().Size
+	return n, n >= 0
+}
+
 // join returns the flight of key with one reference more, starting it if there is none.
 func (g *Group) join(ctx context.Context, key digest.Digest, fetch Fetch) (*flight, error) {
 	g.mu.Lock()

@@ -13,13 +13,23 @@ import (
 	"github.com/strata-oci/strata/proxy/registry"
 )
 
-// StatBlob implements registry.Blobs. A blob that is not stored is asked for by HEAD, never downloaded.
+// StatBlob implements registry.Blobs. A blob that is not stored is asked for by HEAD, never downloaded; one that is on its way is not
+// asked for again.
 func (s *Service) StatBlob(ctx context.Context, repo name.Repository, d digest.Digest) (int64, error) {
 	n, err := s.Chunks.Stat(ctx, d)
 	if errors.Is(err, chunkstore.ErrNotFound) {
-		n, err = s.Upstream.StatBlob(ctx, repo, d)
+		n, err = s.statUpstream(ctx, repo, d)
 	}
 	return n, s.blobError(repo, err)
+}
+
+func (s *Service) statUpstream(ctx context.Context, repo name.Repository, d digest.Digest) (int64, error) {
+	if n, ok := s.flights.Size(d); ok {
+		return n, nil
+	}
+	return shared(ctx, s, &s.stats, repo.String()+"@"+d.String(), func(ctx context.Context) (int64, error) {
+		return s.Upstream.StatBlob(ctx, repo, d)
+	})
 }
 
 // OpenBlob implements registry.Blobs: from the store, or by the one download that all who want the blob share.
@@ -63,7 +73,7 @@ func (s *Service) download(ctx context.Context, repo name.Repository, d digest.D
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	return incomingBlob{r, n}, nil
+	return &incomingBlob{Reader: r, ctx: ctx, s: s, repo: repo, key: d, size: n}, nil
 }
 
 // fetch gets a blob from the upstream.
@@ -94,17 +104,3 @@ var _ registry.FileBlob = storedBlob{}
 
 // Origin implements registry.Blob.
 func (b storedBlob) Origin() registry.Origin { return b.origin }
-
-// incomingBlob is a blob that is still on its way.
-type incomingBlob struct {
-	*flight.Reader
-	size int64
-}
-
-var _ registry.Blob = incomingBlob{}
-
-// Size implements registry.Blob.
-func (b incomingBlob) Size() int64 { return b.size }
-
-// Origin implements registry.Blob.
-func (b incomingBlob) Origin() registry.Origin { return registry.FromUpstream }

@@ -79,8 +79,10 @@ type Service struct {
 
 	checks    singleflight.Group // of tags
 	fetches   singleflight.Group // of manifests
+	stats     singleflight.Group // of blobs
 	listings  singleflight.Group // of tags
 	tagLocks  stripedMutex       // held while a tag's record changes
+	parts     *parts
 	outages   outages
 	losses    losses
 	tagLists  tagLists
@@ -119,6 +121,7 @@ func New(o Options) *Service {
 		flights: flight.New(flight.Options{WorkDir: o.WorkDir, Sink: state.NewSink(o.Chunks), MaxBytes: maxBlob, Logger: o.Logger}),
 		started: o.Now(),
 		ctx:     ctx, stop: stop,
+		parts:     newParts(o.Upstream),
 		updates:   map[string]*update{},
 		madeBlobs: newMadeBlobs(),
 	}

@@ -44,6 +44,9 @@ func (f *blobFetch) open(ctx context.Context, pos int64) (io.ReadCloser, error) 
 // openRange asks for the bytes from pos on. Without a body and an error, the blob has to be asked for whole.
 func (f *blobFetch) openRange(ctx context.Context, pos int64) (io.ReadCloser, error) {
 	resp, err := f.session.send(ctx, request{method: http.MethodGet, url: f.url, rng: rangeHeader(pos, f.size), blob: true})
+	if errors.Is(err, ErrRangeIgnored) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -91,9 +94,9 @@ type rangeFetch struct {
 	total   int64 // the blob's size, -1 until it is known
 }
 
-// open makes one attempt to get the bytes from pos up to the end.
+// open makes one attempt to get the bytes from pos up to the end. It is no download by the limits: it is short, and somebody waits.
 func (f *rangeFetch) open(ctx context.Context, pos int64) (io.ReadCloser, error) {
-	resp, err := f.session.send(ctx, request{method: http.MethodGet, url: f.url, rng: rangeHeader(pos, f.end), blob: true})
+	resp, err := f.session.send(ctx, request{method: http.MethodGet, url: f.url, rng: rangeHeader(pos, f.end)})
 	if err != nil {
 		return nil, err
 	}

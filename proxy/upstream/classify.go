@@ -18,6 +18,7 @@ func classify(err error) Kind {
 	)
 	switch {
 	case errors.Is(err, ErrRefused),
+		errors.Is(err, ErrRangeIgnored),
 		errors.As(err, &untrusted),
 		errors.As(err, &record),
 		errors.Is(err, http.ErrSchemeMismatch):

@@ -45,7 +45,7 @@ type Config struct {
 	RedirectHosts []string
 
 	// Rate bounds the requests in a second, Bandwidth the bytes, MaxConnections the requests at once, MaxDownloads those of them
-	// that fetch blobs. What the registry leads to counts. Requests wait in line; one that would wait longer than MaxWait for
+	// that fetch whole blobs. What the registry leads to counts. Requests wait in line; one that would wait longer than MaxWait for
 	// its turn fails. Zero is no bound.
 	Rate                         float64
 	Bandwidth                    int64

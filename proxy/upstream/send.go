@@ -60,6 +60,10 @@ func (s *session) send(ctx context.Context, r request) (*response, error) {
 	timer := time.AfterFunc(s.host.timeout, func() { cancel(errStalled) })
 	timer.Stop()
 	resp.Body = &body{ReadCloser: resp.Body, ctx: ctx, cancel: cancel, timer: timer, free: free, session: s}
+	if err := decode(resp.Response); err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
 	return resp, nil
 }
 
@@ -73,6 +77,7 @@ func (s *session) follow(ctx context.Context, r request) (*response, error) {
 		setHeader(req.Header, "User-Agent", s.client.userAgent)
 		setHeader(req.Header, "Accept", r.accept)
 		setHeader(req.Header, "Range", r.rng)
+		req.Header.Set("Accept-Encoding", "identity")
 		atHome := sameOrigin(at, s.host.base)
 		var resp *http.Response
 		if atHome {
