@@ -36,17 +36,31 @@ func (s *Store) Put(ctx context.Context, b []byte) (digest.Digest, error) {
 	d := digest.FromBytes(b)
 	dest, key := blobPath(d), cacheKey{name: string(d)}
 	epoch := s.cache.epoch(key)
-	if s.present(ctx, Descriptor{Digest: d, Size: int64(len(b))}) {
-		if err := s.dirs.placed(dest); err != nil {
-			return "", failedWrite("put content "+string(d), err)
-		}
-	} else if err := s.place(ctx, "put content "+string(d), dest, b); err != nil {
+	if err := s.putContent(ctx, "put content "+string(d), dest, b); err != nil {
 		return "", err
 	}
 	if s.cache.fits(len(b)) {
 		s.cache.put(key, bytes.Clone(b), time.Time{}, epoch)
 	}
 	return d, nil
+}
+
+func (s *Store) putContent(ctx context.Context, op, dest string, b []byte) error {
+	size := int64(len(b))
+	there, fresh := s.lookup(ctx, dest, size)
+	if fresh {
+		return failedWrite(op, s.dirs.placed(dest))
+	}
+	if there < size {
+		if err := s.admit(op, len(b)); err != nil {
+			return err
+		}
+	}
+	if err := s.place(ctx, op, dest, b); err != nil {
+		return err
+	}
+	s.grew(size - there)
+	return nil
 }
 
 // Get returns a small document of at most max bytes: ErrNotFound, ErrTooLarge, or ErrCorrupt when the backend returns
@@ -96,7 +110,15 @@ func (s *Store) Delete(ctx context.Context, d digest.Digest) error {
 		return err
 	}
 	defer s.cache.drop(cacheKey{name: string(d)})
-	return failedWrite("delete content "+string(d), s.remove(ctx, blobPath(d)))
+	size := int64(0)
+	if fi, err := s.stat(ctx, blobPath(d)); err == nil && s.space != nil {
+		size = fi.Size()
+	}
+	if err := s.remove(ctx, blobPath(d)); err != nil {
+		return failedWrite("delete content "+string(d), err)
+	}
+	s.grew(-size)
+	return nil
 }
 
 // Walk calls fn for each stored content, in no particular order. What is stored or deleted meanwhile may or may not be seen.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -16,6 +17,8 @@ type Content struct {
 	src  io.ReadSeekCloser
 	file *os.File // src, when the content is a file
 	size int64
+	// leave, when not nil, ends the protection of content that is being read.
+	leave func()
 }
 
 var _ io.ReadSeekCloser = (*Content)(nil)
@@ -36,12 +39,14 @@ func (s *Store) Open(ctx context.Context, d digest.Digest) (*Content, error) {
 			return c, nil
 		}
 	}
+	leave := s.readers.add(d) // first: who looks before removing must see it
 	fi, err := s.stat(ctx, path)
 	if err != nil {
+		leave()
 		return nil, failed(op, err)
 	}
 	open := func(off int64) (io.ReadCloser, error) { return s.driver.Reader(ctx, path, off) }
-	return &Content{src: &ranged{name: string(d), open: open, size: fi.Size()}, size: fi.Size()}, nil
+	return &Content{src: &ranged{name: string(d), open: open, size: fi.Size()}, size: fi.Size(), leave: sync.OnceFunc(leave)}, nil
 }
 
 // openFile opens content on a driver that keeps files; it returns nil when this one hands out something else.
@@ -76,7 +81,12 @@ func (c *Content) Read(p []byte) (int, error) { return c.src.Read(p) }
 func (c *Content) Seek(offset int64, whence int) (int64, error) { return c.src.Seek(offset, whence) }
 
 // Close releases the content.
-func (c *Content) Close() error { return c.src.Close() }
+func (c *Content) Close() error {
+	if c.leave != nil {
+		c.leave()
+	}
+	return c.src.Close()
+}
 
 // skipLimit is up to how many bytes it is cheaper to read and drop than to ask the backend anew.
 const skipLimit = 128 << 10

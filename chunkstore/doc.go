@@ -6,7 +6,8 @@
 // the layout and why that holds.
 //
 // A Store is safe for concurrent use, and several processes may share one backend. It deletes nothing by itself, and it does not
-// know who still needs what: whoever deletes content makes sure that nobody is about to rely on it.
+// know who still needs what: whoever deletes content makes sure that nobody is about to rely on it, for which there are
+// [Store.DeleteUnused] and [FreshFor].
 //
 // Errors wrap the sentinels of this package; [Transient] tells those apart that may pass by themselves.
 package chunkstore

@@ -15,6 +15,8 @@ const (
 	blobsDir   = rootDir + "/blobs"
 	recordsDir = rootDir + "/records"
 	uploadsDir = rootDir + "/uploads"
+	// quarantineDir holds what turned out to be damaged.
+	quarantineDir = rootDir + "/quarantine"
 )
 
 // hexDigits is how many hex digits a digest of the algorithm has; 0 for one that the store does not take.

@@ -160,6 +160,25 @@ func (s *Store) readKey(ctx context.Context, kind, at string) (string, error) {
 	return key, nil
 }
 
+// RecordKinds lists the kinds of which there are, or were, records, sorted.
+func (s *Store) RecordKinds(ctx context.Context) ([]string, error) {
+	found, err := s.driver.List(ctx, recordsDir)
+	if err != nil {
+		if anyCause(causes(err), isNotFound) {
+			return nil, nil
+		}
+		return nil, failed("list the kinds of records", err)
+	}
+	var kinds []string
+	for _, p := range found {
+		if kind := path.Base(p); checkKind(kind) == nil {
+			kinds = append(kinds, kind)
+		}
+	}
+	slices.Sort(kinds)
+	return kinds, nil
+}
+
 func recordOp(verb, kind, key string) string {
 	return fmt.Sprintf("%s record %s %q", verb, kind, clip(key))
 }

@@ -26,6 +26,8 @@ type Options struct {
 	// several replicas on one backend, another one's change is seen after this time at the latest. 0 means that records are
 	// never cached, which is right for whatever must not be stale.
 	RecordTTL time.Duration
+	// Space, when not nil, is told of all content that comes and goes, and bounds it.
+	Space Space
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Logger is told of leftovers that could not be cleaned up. They do no harm, and SweepUploads removes them. nil means
@@ -45,6 +47,10 @@ type Store struct {
 	now       func() time.Time
 	log       *slog.Logger
 	uploads   uploadSet
+	space     Space
+	// changing is held, by path, while an object is put to its place or removed from there by its age.
+	changing *stripes
+	readers  readerSet
 }
 
 // New opens the store on a driver, and begins one where the backend is empty. It gives up with ErrFormat on a backend that holds
@@ -66,6 +72,8 @@ func NewContext(ctx context.Context, driver storagedriver.StorageDriver, opts Op
 		now:       opts.Now,
 		log:       opts.Logger,
 		uploads:   uploadSet{ids: map[string]struct{}{}},
+		space:     opts.Space,
+		changing:  newStripes(),
 	}
 	if s.now == nil {
 		s.now = time.Now

@@ -37,6 +37,8 @@ type Writer struct {
 	hash hash.Hash
 	err  error // the first failure of a Write; Commit refuses after it
 	done bool
+	// counted are the bytes that the store's Space was told of and that are not content yet.
+	counted int64
 }
 
 var _ io.Writer = (*Writer)(nil)
@@ -62,7 +64,11 @@ func (w *Writer) Write(p []byte) (int, error) {
 		w.err = fmt.Errorf("write content: %w", err)
 		return 0, w.err
 	}
+	if w.err = w.to.store.admit("write content", len(p)); w.err != nil {
+		return 0, w.err
+	}
 	n, err := w.to.Write(p)
+	w.grew(int64(n))
 	w.hash.Write(p[:n])
 	if err != nil {
 		w.err = failedWrite("write content", err)
@@ -77,7 +83,14 @@ func (w *Writer) Size() int64 { return w.to.size }
 // SweepUploads removes what is left.
 func (w *Writer) Cancel(ctx context.Context) error {
 	w.done = true
+	w.grew(-w.counted)
 	return failedWrite("cancel content", w.to.discard(ctx))
+}
+
+// grew counts bytes that the backend holds because of this writer.
+func (w *Writer) grew(n int64) {
+	w.counted += n
+	w.to.store.grew(n)
 }
 
 // Commit makes the content visible under its digest once it has proven to be what is wanted and is durable; otherwise nothing of
@@ -92,6 +105,7 @@ func (w *Writer) Commit(ctx context.Context, want Expected) (Descriptor, error) 
 	}
 	w.done = true
 	defer w.to.drop(ctx)
+	defer func() { w.grew(-w.counted) }()
 	if w.err != nil {
 		return Descriptor{}, w.err
 	}
@@ -138,8 +152,8 @@ func (w *Writer) verify(ctx context.Context, want Expected) (Descriptor, error) 
 // publish brings verified content to its place.
 func (w *Writer) publish(ctx context.Context, got Descriptor) error {
 	s, dest := w.to.store, blobPath(got.Digest)
-	there := func() bool { return s.present(ctx, got) }
-	if there() {
+	replaced, fresh := s.lookup(ctx, dest, got.Size)
+	if fresh {
 		// Its writer may not have synced the directory yet, and this commit must not be acknowledged before.
 		return s.dirs.placed(dest)
 	}
@@ -148,14 +162,26 @@ func (w *Writer) publish(ctx context.Context, got Descriptor) error {
 			return err
 		}
 	}
-	return w.to.publish(ctx, dest, there)
+	err := w.to.publish(ctx, dest, func() bool {
+		size, fresh := s.lookup(ctx, dest, got.Size)
+		return fresh && size == got.Size
+	})
+	if err == nil {
+		w.counted = 0 // it is content now
+		s.grew(-replaced)
+	}
+	return err
 }
 
-// present reports whether content is stored with the right size. A backend that fails to answer counts as no: writing again
-// does no harm.
-func (s *Store) present(ctx context.Context, d Descriptor) bool {
-	fi, err := s.stat(ctx, blobPath(d.Digest))
-	return err == nil && fi.Size() == d.Size
+// lookup returns the size of what lies at a path, 0 when that is nothing, and whether it need not be written again: it has the
+// right size and was stored lately. A backend that fails to answer counts as no: writing again does no harm.
+func (s *Store) lookup(ctx context.Context, path string, size int64) (there int64, fresh bool) {
+	fi, err := s.stat(ctx, path)
+	if err != nil {
+		return 0, false
+	}
+	age := s.now().Sub(fi.ModTime())
+	return fi.Size(), fi.Size() == size && age > -FreshFor && age < FreshFor
 }
 
 // hashObject reads the object at a path and returns its digest.

@@ -41,8 +41,13 @@ func Directory(dir string, alone func() error) (*Claim, error) {
 	if err := lockShared(f); err != nil {
 		return nil, errors.Join(fmt.Errorf("claiming %s: %w", dir, err), f.Close())
 	}
+	mark(f)
 	return &Claim{f}, nil
 }
+
+// Alone reports whether no other process holds a claim of the directory at this moment. Where that cannot be known it says no, and
+// so does a nil Claim.
+func (c *Claim) Alone() bool { return c != nil && c.file != nil && unmarked(c.file) }
 
 // Release gives the claim up. It is idempotent, and does nothing to a nil Claim.
 func (c *Claim) Release() error {

@@ -42,6 +42,7 @@ type commands struct {
 	Verify  verifyCommand  `cmd:"" help:"Check that two images hold the same filesystem."`
 	Warm    warmCommand    `cmd:"" help:"Have a running proxy fetch and rechunk images before clients ask."`
 	Status  statusCommand  `cmd:"" help:"Show what a running proxy has and does."`
+	GC      gcCommand      `cmd:"" name:"gc" help:"Remove what nobody needs from a store."`
 	Demo    demoCommand    `cmd:"" help:"Take a self-contained tour: no network, no privileges."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

@@ -8,6 +8,7 @@
 //	GET  /api/v1/repositories/NAME   RepositoryDetail; NAME is host/path
 //	GET  /api/v1/jobs                JobList
 //	POST /api/v1/warm                WarmRequest; 202 and a WarmAccepted, or with ?wait=1 a WarmEvent a line until all is done
+//	POST /api/v1/gc                  GCRequest; an UpkeepEvent a line, the last one with a upkeep.GCReport
 //	GET  /                           the dashboard
 //
 // Sizes in documents are bytes, times are seconds, timestamps RFC 3339. Keys stay; new ones may come. An error is a document
@@ -55,6 +56,8 @@ type Options struct {
 	Status Status
 	// Warmer may be nil; then there is nothing to warm with, and asking gives 501.
 	Warmer Warmer
+	// Keeper may be nil; then asking for upkeep gives 501.
+	Keeper Keeper
 	// Checks decide whether the proxy is ready.
 	Checks []Check
 	// CheckTimeout bounds each check; 0 means five seconds.
@@ -75,6 +78,7 @@ type Handler struct {
 	checks  []*check
 	closing func() bool
 	warm    *warmTasks
+	keeper  Keeper
 	origins *http.CrossOriginProtection
 	log     *slog.Logger
 	mux     *http.ServeMux
@@ -92,7 +96,7 @@ func New(o Options) *Handler {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &Handler{
 		status: o.Status, closing: o.ShuttingDown, origins: http.NewCrossOriginProtection(), log: o.Logger,
-		mux: http.NewServeMux(), ctx: ctx, cancel: cancel, work: &sync.WaitGroup{},
+		keeper: o.Keeper, mux: http.NewServeMux(), ctx: ctx, cancel: cancel, work: &sync.WaitGroup{},
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
@@ -119,6 +123,7 @@ func (h *Handler) routes(metrics prometheus.Gatherer) {
 	get("/api/v1/repositories/{name...}", h.getRepository)
 	get("/api/v1/jobs", h.getJobs)
 	h.mux.Handle("/api/v1/warm", only(h.postWarm, http.MethodPost))
+	h.mux.Handle("/api/v1/gc", only(h.postGC, http.MethodPost))
 	if metrics != nil {
 		get("/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 8, Timeout: statusTimeout}).ServeHTTP)
 	}

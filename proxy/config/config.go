@@ -52,6 +52,14 @@ type Config struct {
 	WorkDir string `yaml:"work_dir"`
 	// CacheBytes bounds the small blobs and manifests kept in memory, in bytes. 0 turns that cache off.
 	CacheBytes ByteSize `yaml:"cache_bytes"`
+	// Quota bounds the content in the store, in bytes. 0 means no bound.
+	Quota ByteSize `yaml:"quota"`
+	// WorkBytes bounds the downloads on their way in the directory for temporary files, in bytes. 0 means no bound.
+	WorkBytes ByteSize `yaml:"work_bytes"`
+	// GC says when what is not needed is removed.
+	GC GC `yaml:"gc"`
+	// Scrub says how often and how fast what is stored is read again.
+	Scrub Scrub `yaml:"scrub"`
 	// Jobs is how many images are rechunked at once, at least 1.
 	Jobs int `yaml:"jobs"`
 

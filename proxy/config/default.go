@@ -23,6 +23,9 @@ func Default() *Config {
 		Log:             Log{Level: slog.LevelInfo, Format: LogText},
 		Storage:         Storage{Driver: filesystemDriver, Parameters: map[string]any{rootDirectory: defaultRoot}},
 		CacheBytes:      64 << 20,
+		WorkBytes:       32 << 30,
+		GC:              defaultGC(),
+		Scrub:           defaultScrub(),
 		Jobs:            1,
 		DefaultUpstream: "ghcr.io",
 	}

@@ -32,6 +32,8 @@ type Rule struct {
 	MTime MTime `yaml:"mtime"`
 	// KeepVersions is the length of the lineage, at least 1.
 	KeepVersions int `yaml:"keep_versions"`
+	// KeepDays is how long a version stays in the lineage, in days. 0 means as long as KeepVersions lets it.
+	KeepDays int `yaml:"keep_days"`
 	// Family names the lineage. Repositories with the same family share layers; the default is the repository itself.
 	Family string `yaml:"family"`
 }

@@ -79,6 +79,7 @@ func (v *validator) config(c *Config) {
 	if c.CacheBytes < 0 {
 		v.problem("cache_bytes", "is negative: write 0 for no cache")
 	}
+	v.upkeep(c)
 	v.storage(c.Storage)
 	if !isHost(c.DefaultUpstream) {
 		v.problem("default_upstream", "%s is no registry host: write a host name with a dot, such as ghcr.io, without scheme or path",
@@ -191,6 +192,7 @@ func (v *validator) rule(key string, r *Rule) {
 		v.problem(key+".max_stale", "%s is out of range: write 0%% to 100%%", r.MaxStale)
 	}
 	v.between(key+".keep_versions", r.KeepVersions, 1, mostVersions)
+	v.between(key+".keep_days", r.KeepDays, 0, mostDays)
 	v.duration(key+".refresh", r.Refresh, true)
 	v.duration(key+".first_pull_timeout", r.FirstPullTimeout, false)
 	v.platforms(key+".platforms", r.Platforms)

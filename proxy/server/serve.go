@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"syscall"
 	"time"
 
@@ -60,6 +61,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	for _, l := range []listener{s.clients, s.operator} {
 		go func() { failed <- l.serve() }()
 	}
+	background, end := context.WithCancel(ctx)
+	var tended sync.WaitGroup
+	tended.Go(func() { s.upkeep.Run(background, schedule(s.cfg)) })
 	s.notify(daemon.SdNotifyReady)
 	running, err := 2, error(nil)
 	select {
@@ -67,6 +71,8 @@ func (s *Server) Serve(ctx context.Context) error {
 	case err = <-failed:
 		running--
 	}
+	end()
+	tended.Wait()
 	s.notify(daemon.SdNotifyStopping)
 	s.log.Info("shutting down")
 	err = errors.Join(err, s.Close())

@@ -20,6 +20,7 @@ import (
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/service"
+	"github.com/strata-oci/strata/proxy/upkeep"
 	"github.com/strata-oci/strata/proxy/upstream"
 )
 
@@ -39,6 +40,7 @@ type Server struct {
 	metrics  *metrics.Metrics
 	upstream *upstream.Client
 	service  *service.Service
+	upkeep   *upkeep.Keeper
 	admin    *admin.Handler
 	clients  listener
 	operator listener
@@ -86,8 +88,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		Chunks: chunks, Upstream: s.upstream, Rules: cfg, Metrics: s.metrics, WorkDir: work, Jobs: cfg.Jobs, Version: o.Version,
 		Names: names, Storage: storageName(cfg), Logger: log,
 	})
+	s.upkeep = s.keeper(chunks, storeClaim)
 	s.admin = admin.New(admin.Options{
-		Status: s.service.Operator(), Warmer: s.service.Operator(), Gatherer: gatherer, ShuttingDown: s.closing.Load, Logger: log,
+		Keeper: s.upkeep, Status: s.service.Operator(), Warmer: s.service.Operator(), Gatherer: gatherer, ShuttingDown: s.closing.Load, Logger: log,
 		Checks: []admin.Check{{Name: "storage", Run: chunks.Check}},
 	})
 	handler := registry.New(registry.Options{

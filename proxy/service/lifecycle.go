@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"golang.org/x/sync/singleflight"
 )
@@ -52,11 +54,50 @@ func (s *Service) background(work func(ctx context.Context)) bool {
 	if !s.begin() {
 		return false
 	}
+	ended := s.activity.begin(s.Now())
 	go func() {
 		defer s.wg.Done()
+		defer ended()
 		work(s.ctx)
 	}()
 	return true
+}
+
+// activity knows the updates and jobs that are under way: they may rely on content that no record leads to yet. The zero value is
+// ready.
+type activity struct {
+	mu      sync.Mutex
+	running map[int64]time.Time
+	begun   int64
+}
+
+func (a *activity) begin(now time.Time) (ended func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.running == nil {
+		a.running = map[int64]time.Time{}
+	}
+	a.begun++
+	id := a.begun
+	a.running[id] = now
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		delete(a.running, id)
+	}
+}
+
+// Activity returns when the oldest update or job that is under way began, the zero time for none, and how many were begun so far.
+func (s *Service) Activity() (oldest time.Time, begun int64) {
+	a := &s.activity
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, t := range a.running {
+		if oldest.IsZero() || t.Before(oldest) {
+			oldest = t
+		}
+	}
+	return oldest, a.begun
 }
 
 // shared runs work once for all who ask for the same key at the same time. It goes on when they leave.

@@ -87,6 +87,7 @@ type Service struct {
 	losses    losses
 	tagLists  tagLists
 	madeBlobs madeBlobs
+	activity  activity
 
 	mu      sync.Mutex
 	updates map[string]*update // by tag: the one that may move it
@@ -132,6 +133,9 @@ func New(o Options) *Service {
 
 // Pulls counts what clients pull. Manifests it is told of by Manifest; whoever sends blobs tells it of layers.
 func (s *Service) Pulls() *pulls.Tally { return s.tally }
+
+// Lineages returns what edits the records of lineages in turn with the jobs that write them.
+func (s *Service) Lineages() *rechunk.Engine { return s.engine }
 
 // maxBlob bounds one blob, in bytes.
 const maxBlob = 64 << 30

@@ -1,0 +1,29 @@
+package chunkstore
+
+import "fmt"
+
+// Space bounds how much content a store takes. It is safe for concurrent use, and neither method blocks.
+type Space interface {
+	// Room is how many bytes more may be stored.
+	Room() int64
+	// Grew tells that the content grew by n bytes; it shrank where n is negative. Content that is being written counts.
+	Grew(n int64)
+}
+
+// admit refuses n more bytes of content when there is no room for them. Records are always taken: they are small, and without them
+// nothing could be removed in good order.
+func (s *Store) admit(op string, n int) error {
+	if s.space == nil {
+		return nil
+	}
+	if room := s.space.Room(); int64(n) > room {
+		return reject(op, ErrNoSpace, fmt.Sprintf("the quota is used up: %d bytes more are wanted, there is room for %d", n, max(room, 0)))
+	}
+	return nil
+}
+
+func (s *Store) grew(n int64) {
+	if s.space != nil && n != 0 {
+		s.space.Grew(n)
+	}
+}

@@ -1,0 +1,118 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/strata-oci/strata/proxy/upkeep"
+)
+
+// Keeper looks after the store. It is safe for concurrent use.
+type Keeper interface {
+	// GC removes what is not needed.
+	GC(ctx context.Context, o upkeep.GCOptions) (upkeep.GCReport, error)
+}
+
+// GCRequest is the body of POST /api/v1/gc.
+type GCRequest struct {
+	DryRun bool `json:"dry_run"`
+}
+
+// UpkeepEvent is a line of the answer to a request for upkeep: progress, or, as the last one, the report or why there is none.
+type UpkeepEvent struct {
+	Phase  string          `json:"phase,omitempty"`
+	Done   int64           `json:"done,omitempty"`
+	Total  int64           `json:"total,omitempty"`
+	Report json.RawMessage `json:"report,omitempty"`
+	Error  string          `json:"error,omitempty"`
+	// Busy says that the error is that the same work is under way.
+	Busy bool `json:"busy,omitempty"`
+}
+
+const (
+	maxUpkeepBody = 64 << 10
+	// upkeepTick is how often progress is told at most.
+	upkeepTick = 200 * time.Millisecond
+)
+
+func (h *Handler) postGC(w http.ResponseWriter, r *http.Request) {
+	var q GCRequest
+	h.upkeep(w, r, &q, func(ctx context.Context, p upkeep.Progress) (any, error) {
+		return h.keeper.GC(ctx, upkeep.GCOptions{DryRun: q.DryRun, Progress: p})
+	})
+}
+
+// upkeep reads a request and does the work, whose progress and end are sent a document per line. A client that leaves ends it.
+func (h *Handler) upkeep(w http.ResponseWriter, r *http.Request, request any, work func(context.Context, upkeep.Progress) (any, error)) {
+	if status, err := h.readUpkeep(w, r, request); err != nil {
+		writeError(w, status, err.Error())
+		return
+	}
+	control := http.NewResponseController(w)
+	_, _ = control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{})
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(h.ctx, cancel)()
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	var mu sync.Mutex
+	send := func(e UpkeepEvent) {
+		if json.NewEncoder(w).Encode(e) != nil || control.Flush() != nil {
+			cancel()
+		}
+	}
+	var last time.Time
+	report, err := work(ctx, func(phase string, done, total int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		if now := time.Now(); now.Sub(last) >= upkeepTick {
+			last = now
+			send(UpkeepEvent{Phase: phase, Done: done, Total: total})
+		}
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	end := UpkeepEvent{Busy: errors.Is(err, upkeep.ErrBusy)}
+	if err == nil {
+		end.Report, err = json.Marshal(report)
+	}
+	if err != nil {
+		end.Error = err.Error()
+		h.log.Warn("upkeep that was asked for failed", "path", r.URL.Path, "error", err)
+	}
+	send(end)
+}
+
+// readUpkeep reads the document of a request, or says with which status it is refused.
+func (h *Handler) readUpkeep(w http.ResponseWriter, r *http.Request, request any) (status int, err error) {
+	if h.keeper == nil {
+		return http.StatusNotImplemented, errors.New("this proxy does not look after a store")
+	}
+	if h.closing() || h.ctx.Err() != nil {
+		return http.StatusServiceUnavailable, errors.New("the proxy is shutting down")
+	}
+	if err := h.origins.Check(r); err != nil {
+		return http.StatusForbidden, errors.New("a page of another site may not do this")
+	}
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return http.StatusUnsupportedMediaType, errors.New("the Content-Type must be application/json")
+	}
+	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxUpkeepBody))
+	body.DisallowUnknownFields()
+	err = body.Decode(request)
+	if err == nil {
+		if _, more := body.Token(); more != io.EOF {
+			err = errors.New("more than one document")
+		}
+	}
+	if err != nil {
+		return http.StatusBadRequest, fmt.Errorf("the body is not the document that this path takes: %w", err)
+	}
+	return 0, nil
+}

@@ -1,0 +1,102 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/chunkstore/claim"
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/pulls"
+	"github.com/strata-oci/strata/proxy/state"
+	"github.com/strata-oci/strata/proxy/upkeep"
+	"github.com/strata-oci/strata/rechunk"
+)
+
+// ErrInUse says that a store is being used by another process, so that nothing may be removed from it directly.
+var ErrInUse = errors.New("another process uses the store")
+
+// keeperOptions are what the configuration says of upkeep.
+func keeperOptions(cfg *config.Config, chunks *chunkstore.Store, log *slog.Logger) upkeep.Options {
+	return upkeep.Options{
+		Chunks: chunks, Logger: log, Retention: retention(cfg),
+		KeepPulled: time.Duration(cfg.GC.KeepPulled), Grace: time.Duration(cfg.GC.Grace),
+	}
+}
+
+// retention finds the rule of a lineage, which has the name of a repository or of a family.
+func retention(cfg *config.Config) func(string) upkeep.Retention {
+	return func(lineage string) upkeep.Retention {
+		rule := cfg.Rule(lineage)
+		for _, r := range cfg.Repositories {
+			if r.Family == lineage {
+				rule = r
+				break
+			}
+		}
+		return upkeep.Retention{Versions: rule.KeepVersions, Age: time.Duration(rule.KeepDays) * 24 * time.Hour}
+	}
+}
+
+// keeper makes the upkeep of a running proxy.
+func (s *Server) keeper(chunks *chunkstore.Store, held *claim.Claim) *upkeep.Keeper {
+	o := keeperOptions(s.cfg, chunks, s.log)
+	o.Lineages, o.Activity, o.LastPull = s.service.Lineages(), s.service.Activity, lastPull(s.service.Pulls().Counts)
+	o.Alone = func() bool { return s.cfg.Storage.Driver == "inmemory" || held.Alone() }
+	return upkeep.New(o)
+}
+
+// lastPull takes the time from a manifest's counts.
+func lastPull(counts func(context.Context, digest.Digest) (pulls.Counts, error)) func(context.Context, digest.Digest) (time.Time, error) {
+	return func(ctx context.Context, d digest.Digest) (time.Time, error) {
+		c, err := counts(ctx, d)
+		return c.Last, err
+	}
+}
+
+// schedule is what upkeep does by itself.
+func schedule(cfg *config.Config) upkeep.Schedule {
+	return upkeep.Schedule{GC: time.Duration(cfg.GC.Interval)}
+}
+
+// Maintain opens the store of a configuration without a proxy and lets work look after it. A directory is had by this process alone
+// meanwhile: ErrInUse says that another one uses it. Of other storage nobody can know, so there grace holds.
+func Maintain(ctx context.Context, cfg *config.Config, log *slog.Logger, work func(context.Context, *upkeep.Keeper) error) error {
+	driver, err := chunkstore.OpenDriver(ctx, cfg.Storage.Driver, cfg.Storage.Parameters)
+	if err != nil {
+		return storageError(cfg, err)
+	}
+	var done bool
+	var worked error
+	run := func(exclusive bool) error {
+		chunks, err := chunkstore.NewContext(ctx, driver, chunkstore.Options{Logger: log})
+		if err != nil {
+			return storageError(cfg, err)
+		}
+		st := state.New(chunks, log)
+		o := keeperOptions(cfg, chunks, log)
+		o.LastPull = lastPull(pulls.NewRecorded(chunks).Get)
+		o.Lineages, o.Exclusive = rechunk.New(rechunk.Config{Store: st, Records: st, Logger: log}), exclusive
+		done, worked = true, work(ctx, upkeep.New(o))
+		return worked
+	}
+	root, ok := cfg.Storage.Parameters["rootdirectory"].(string)
+	if !ok || cfg.Storage.Driver != "filesystem" {
+		return run(false)
+	}
+	held, err := claim.Directory(root, func() error { return run(true) })
+	switch {
+	case errors.Is(err, claim.ErrUnsupported):
+		return run(false)
+	case done:
+		return errors.Join(worked, held.Release())
+	case err != nil:
+		return storageError(cfg, err)
+	}
+	return errors.Join(fmt.Errorf("%w at %s", ErrInUse, root), held.Release())
+}

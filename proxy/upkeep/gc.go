@@ -1,0 +1,265 @@
+package upkeep
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/rechunk"
+)
+
+// GCOptions are those of one run.
+type GCOptions struct {
+	// DryRun looks and changes nothing.
+	DryRun   bool
+	Progress Progress
+}
+
+// GC removes what is not needed: versions by the retention rules, records that lead to nothing else, and content that nothing leads
+// to. It may be interrupted at any point; the next run goes on. ErrBusy says that another one is under way.
+func (k *Keeper) GC(ctx context.Context, o GCOptions) (GCReport, error) {
+	var out GCReport
+	err := k.only(ctx, "gc", func(ctx context.Context) (err error) {
+		out, err = k.collect(ctx, o, nil)
+		return err
+	})
+	return out, err
+}
+
+// collection is one run.
+type collection struct {
+	*Keeper
+	GCOptions
+	started time.Time
+	alone   bool // no other process used the store when the run began
+	// active and begun are what Activity said when the run began.
+	active  time.Time
+	begun   int64
+	records *records
+	// before is what any record led to when the run began.
+	before    *needs
+	mark      *marking
+	condemned condemned
+	report    GCReport
+}
+
+// collect runs a gc. evicted are versions that go beside those that the rules let go.
+func (k *Keeper) collect(ctx context.Context, o GCOptions, evicted map[digest.Digest]bool) (GCReport, error) {
+	c := &collection{Keeper: k, GCOptions: o, started: k.Now(), alone: k.Alone()}
+	c.active, c.begun = k.Activity()
+	c.report = GCReport{
+		DryRun: o.DryRun, StartedAt: c.started.UTC(), Versions: []RemovedVersion{}, Records: map[string]int64{},
+		Kinds: map[string]Amount{}, Damaged: []string{},
+	}
+	steps := []func(context.Context) error{
+		func(ctx context.Context) error { return c.read(ctx, evicted) }, c.release, c.trim, c.dropRecords, c.sweep,
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return c.report, err
+		}
+	}
+	c.report.Seconds = k.Now().Sub(c.started).Seconds()
+	k.Logger.InfoContext(ctx, "gc", "dry_run", o.DryRun, "versions", len(c.report.Versions), "removed", c.report.Removed.Objects,
+		"removed_bytes", c.report.Removed.Bytes, "waiting_bytes", c.report.Waiting.Bytes, "kept_bytes", c.report.Kept.Bytes,
+		"seconds", c.report.Seconds)
+	if o.DryRun {
+		return c.report, nil
+	}
+	return c.report, k.putJSON(ctx, keyGC, gcRecord{FinishedAt: k.Now().UTC(), Report: c.report})
+}
+
+// read takes in the records and decides what stays.
+func (c *collection) read(ctx context.Context, evicted map[digest.Digest]bool) (err error) {
+	if c.records, err = c.readRecords(ctx, c.Progress); err != nil {
+		return err
+	}
+	if c.before, err = c.everything(ctx, c.records); err != nil {
+		return err
+	}
+	if c.mark, err = c.Keeper.mark(ctx, c.records, evicted); err != nil {
+		return err
+	}
+	c.report.Damaged = append(c.report.Damaged, slices.Sorted(slices.Values(c.records.damaged))...)
+	c.condemned, err = c.readCondemned(ctx)
+	return err
+}
+
+// release takes from the list of the condemned what a record leads to: its time counts from when that record is gone. It comes before
+// any record is removed, so that a run that is killed later leaves no time that is too early.
+func (c *collection) release(ctx context.Context) error {
+	n := len(c.condemned)
+	maps.DeleteFunc(c.condemned, func(d digest.Digest, _ time.Time) bool { return c.before.content[d] != 0 })
+	if len(c.condemned) == n || c.DryRun {
+		return nil
+	}
+	return c.saveCondemned(ctx, c.condemned)
+}
+
+// trim removes versions from their lineages. Those of a lineage that a job is at stay for this time.
+func (c *collection) trim(ctx context.Context) error {
+	going := map[string]map[digest.Digest]bool{}
+	for _, v := range c.mark.gone {
+		if going[v.Lineage] == nil {
+			going[v.Lineage] = map[digest.Digest]bool{}
+		}
+		going[v.Lineage][v.Digest] = true
+	}
+	busy := map[string]bool{}
+	for _, key := range slices.Sorted(maps.Keys(going)) {
+		if c.DryRun {
+			break
+		}
+		of := going[key]
+		b, err := c.Lineages.TrimLineage(ctx, key, func(_ int, v *rechunk.Version) bool { return !of[v.Digest] })
+		if err != nil {
+			return err
+		}
+		if busy[key] = b; b {
+			c.keepAll(key)
+		}
+	}
+	for _, v := range c.mark.gone {
+		if !busy[v.Lineage] {
+			c.report.Versions = append(c.report.Versions, v)
+		}
+	}
+	return nil
+}
+
+// keepAll marks all versions of a lineage.
+func (c *collection) keepAll(key string) {
+	for i := range c.records.lineages[key] {
+		c.mark.version(&c.records.lineages[key][i])
+	}
+	c.mark.needs.layerIndexes()
+}
+
+// dropRecords removes the records that are not needed, unless they were written since the run began.
+func (c *collection) dropRecords(ctx context.Context) error {
+	limit := c.started.Add(-chunkstore.FreshFor)
+	if c.Exclusive {
+		limit = c.started.Add(chunkstore.FreshFor)
+	}
+	for _, kind := range recordKinds() {
+		if kind.stays == nil {
+			continue
+		}
+		keys := c.records.all[kind.name]
+		for _, key := range slices.Sorted(maps.Keys(keys)) {
+			if kind.stays(c.mark.needs, key) || !keys[key].Before(limit) {
+				continue
+			}
+			gone := true
+			if !c.DryRun {
+				var err error
+				if gone, err = c.Chunks.DeleteRecordUnused(ctx, kind.name, key, limit); err != nil {
+					return err
+				}
+			}
+			if gone {
+				c.report.Records[kind.name]++
+			}
+		}
+	}
+	return nil
+}
+
+// limits are the times that decide on content.
+type limits struct {
+	// now is when the last record was removed.
+	now time.Time
+	// condemned: what is known to be unreachable since then at the latest may go.
+	condemned time.Time
+	// stored: what was stored before may go.
+	stored time.Time
+}
+
+// limits says what may go. Work of this process is known: while there is none, what no record leads to is needed by nobody; else what
+// was led to when it began stays. That of other processes is not known, so it is given time.
+func (c *collection) limits() limits {
+	l := limits{now: c.Now()}
+	if c.Exclusive {
+		l.condemned, l.stored = l.now, l.now.Add(chunkstore.FreshFor)
+		return l
+	}
+	l.condemned = l.now
+	if !c.alone || !c.Alone() {
+		l.condemned = l.now.Add(-c.Grace)
+	}
+	if _, begun := c.Activity(); begun != c.begun || !c.active.IsZero() {
+		// Something may have been published since the records were read.
+		l.condemned = earliest(l.condemned, c.started, c.active)
+	}
+	// What a writer found stored is as old as this when the writer began.
+	l.stored = l.condemned.Add(-chunkstore.FreshFor)
+	return l
+}
+
+// earliest returns the first of the times that are not zero.
+func earliest(times ...time.Time) time.Time {
+	var first time.Time
+	for _, t := range times {
+		if first.IsZero() || !t.IsZero() && t.Before(first) {
+			first = t
+		}
+	}
+	return first
+}
+
+// sweep removes content that nothing leads to.
+func (c *collection) sweep(ctx context.Context) error {
+	l := c.limits()
+	next := condemned{}
+	var candidates []chunkstore.Info
+	err := c.Chunks.Walk(ctx, func(i chunkstore.Info) error {
+		if u := c.mark.needs.content[i.Digest]; u != 0 {
+			c.report.Kept.add(i.Size)
+			of := c.report.Kinds[u.kind()]
+			of.add(i.Size)
+			c.report.Kinds[u.kind()] = of
+		} else {
+			candidates = append(candidates, i)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i, info := range candidates {
+		since, known := c.condemned[info.Digest]
+		if !known {
+			since = l.now
+		}
+		gone, err := c.sweepOne(ctx, info, since, l)
+		if err != nil {
+			return err
+		}
+		if gone {
+			c.report.Removed.add(info.Size)
+		} else {
+			c.report.Waiting.add(info.Size)
+			next[info.Digest] = since
+		}
+		c.Progress.tell("sweep", int64(i+1), int64(len(candidates)))
+	}
+	if c.DryRun || maps.EqualFunc(next, c.condemned, time.Time.Equal) {
+		return nil
+	}
+	return c.saveCondemned(ctx, next)
+}
+
+// sweepOne removes content if that is safe, and reports whether it is gone.
+func (c *collection) sweepOne(ctx context.Context, i chunkstore.Info, since time.Time, l limits) (bool, error) {
+	if len(c.report.Damaged) > 0 || since.After(l.condemned) || !i.ModTime.Before(l.stored) {
+		return false, nil
+	}
+	if c.DryRun {
+		return true, nil
+	}
+	return c.Chunks.DeleteUnused(ctx, i.Digest, l.stored)
+}

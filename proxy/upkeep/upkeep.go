@@ -1,0 +1,120 @@
+// Package upkeep keeps a store in order: it removes what nobody needs any more (gc), keeps the store below its quota (evict), and finds
+// and mends what rotted (scrub).
+//
+// What is needed follows from the records alone: tags lead to images, lineages to versions, manifests to blobs. A run marks
+// what the records that stay lead to, removes the records that go, and then the content that is not marked. docs/store.md says why
+// that is safe while clients pull, jobs run and other processes use the same store.
+package upkeep
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/rechunk"
+)
+
+// ErrBusy says that work of the same sort is under way, in this process or another one.
+var ErrBusy = errors.New("it is running already")
+
+// Retention says which versions of a lineage stay although no tag stands for them.
+type Retention struct {
+	// Versions is how many, at least 1.
+	Versions int
+	// Age is how old they may be; 0 means any age.
+	Age time.Duration
+}
+
+// Lineages trim the records of lineages without getting into the way of jobs; rechunk.Engine is one.
+type Lineages interface {
+	// TrimLineage removes versions from the record of a key. It reports busy when a job is about to write that record.
+	TrimLineage(ctx context.Context, key string, keep func(i int, v *rechunk.Version) bool) (busy bool, err error)
+}
+
+// Lease is had by one process at a time.
+type Lease interface {
+	// Hold takes the lease of a name, until release is called, or reports that another process has it. The context ends when
+	// the lease is lost.
+	Hold(ctx context.Context, name string) (held context.Context, release func(), ok bool, err error)
+}
+
+// Options are what a Keeper is made of. Chunks and Lineages are needed.
+type Options struct {
+	Chunks   *chunkstore.Store
+	Lineages Lineages
+	// Retention returns what holds for a lineage; nil means 16 versions of any age.
+	Retention func(lineage string) Retention
+	// KeepPulled is how long a manifest stays after it was last pulled, or, where that is not known, stored.
+	KeepPulled time.Duration
+	// LastPull tells when a manifest was last pulled; the zero time for never. nil means that nobody knows.
+	LastPull func(ctx context.Context, d digest.Digest) (time.Time, error)
+	// Activity tells of the work of this process that may come to rely on content which no record leads to: when the oldest that is
+	// under way began, the zero time for none, and how much was begun so far. nil means that there is never any.
+	Activity func() (oldest time.Time, begun int64)
+	// Alone reports whether no other process uses the store at this moment. nil means that there may be some.
+	Alone func() bool
+	// Exclusive says that nobody uses the store until the Keeper is done with it.
+	Exclusive bool
+	// Grace is how long content that nothing leads to stays where other processes may be using the store. It must be longer than
+	// their longest job.
+	Grace time.Duration
+	// Lease keeps the processes that share a store from the same work; nil means that there is one.
+	Lease  Lease
+	Logger *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Keeper looks after a store. It is safe for concurrent use.
+type Keeper struct {
+	Options
+	running sync.Map // the names of the work under way
+}
+
+// New returns a Keeper.
+func New(o Options) *Keeper {
+	if o.Retention == nil {
+		o.Retention = func(string) Retention { return Retention{Versions: 16} }
+	}
+	if o.LastPull == nil {
+		o.LastPull = func(context.Context, digest.Digest) (time.Time, error) { return time.Time{}, nil }
+	}
+	if o.Activity == nil {
+		o.Activity = func() (time.Time, int64) { return time.Time{}, 0 }
+	}
+	if o.Alone == nil {
+		o.Alone = func() bool { return false }
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Keeper{Options: o}
+}
+
+// only runs work that nobody else does at the same time, here or in another process.
+func (k *Keeper) only(ctx context.Context, name string, work func(ctx context.Context) error) error {
+	if _, taken := k.running.LoadOrStore(name, true); taken {
+		return ErrBusy
+	}
+	defer k.running.Delete(name)
+	if k.Lease == nil {
+		return work(ctx)
+	}
+	held, release, ok, err := k.Lease.Hold(ctx, "upkeep-"+name)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return ErrBusy
+	}
+	defer release()
+	return work(held)
+}
