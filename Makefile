@@ -5,13 +5,16 @@ BIN     := $(CURDIR)/bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # A series of real operating system images; see ../shared/corpus/README.md.
 CORPUS  ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/strata/corpus
+# Series of real images, some of them with many versions, for bench-bytes, and the package history beside make-corpus.
+IMAGES  ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/strata/series
+HISTORY ?= $(wildcard ../shared/corpus)
 FUZZTIME ?= 3s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-export CORPUS FUZZTIME
+export CORPUS FUZZTIME IMAGES
 
 .DEFAULT_GOAL := build
-.PHONY: build run test corpus fuzz lint bench clean help
+.PHONY: build run test corpus series fuzz lint bench bench-bytes clean help
 
 build: ## Build a static bin/strata
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/strata ./cmd/proxy
@@ -24,6 +27,9 @@ test: ## Set up what tests need and run everything, with a real image series and
 
 corpus: ## Build the series of real images that tests pull; needs root, five minutes and a Debian mirror
 	@.ci/corpus
+
+series: ## Build the series of real images for bench-bytes; needs root, more than an hour and a Debian mirror; PROFILES="mini server desktop"
+	@.ci/series $(PROFILES)
 
 fuzz: ## Run every fuzz target for FUZZTIME
 	@.ci/fuzz
@@ -39,8 +45,11 @@ bench: ## Run the benchmarks; with BENCH_CORPUS=DIR, an OCI layout, also those b
 	@if [ -n "$(BENCH_CORPUS)" ]; then $(GO) run ./bench/perf -corpus "$(BENCH_CORPUS)"; \
 	else echo "BENCH_CORPUS is not set: what needs a real image was not measured"; fi
 
+bench-bytes: ## Measure what clients download beside the peers (docs/bytes.md), on what is there of series and history; ARGS go to it
+	$(GO) run ./bench/bytes -images "$(IMAGES)" $(if $(HISTORY),-history "$(HISTORY)") $(ARGS)
+
 clean: ## Remove what was built; the corpus stays
 	rm -rf $(BIN)
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -140,3 +140,18 @@ func (c *Corpus) SizeOf(pkg string) int64 {
 	}
 	return defaultSize
 }
+
+// Scale changes the sizes of all packages.
+func (c *Corpus) Scale(by float64) {
+	sizes := map[string]int64{}
+	for _, releases := range c.Branches {
+		for _, r := range releases {
+			for p := range r.Packages {
+				if _, ok := sizes[p]; !ok {
+					sizes[p] = max(1, int64(float64(c.SizeOf(p))*by))
+				}
+			}
+		}
+	}
+	c.Size = sizes
+}

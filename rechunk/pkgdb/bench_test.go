@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/strata-oci/strata/rechunk/pkgdb"
-	"github.com/strata-oci/strata/rechunk/pkgdb/internal/rpmtest"
 	"github.com/strata-oci/strata/rechunk/pkgdb/internal/treetest"
+	"github.com/strata-oci/strata/rechunk/pkgdb/rpmtest"
 )
 
 const (

@@ -7,8 +7,8 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/strata-oci/strata/rechunk/pkgdb"
-	"github.com/strata-oci/strata/rechunk/pkgdb/internal/rpmtest"
 	"github.com/strata-oci/strata/rechunk/pkgdb/internal/treetest"
+	"github.com/strata-oci/strata/rechunk/pkgdb/rpmtest"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 

@@ -1,6 +1,6 @@
 package rpmdb
 
-import "github.com/strata-oci/strata/rechunk/pkgdb/internal/rpmtest"
+import "github.com/strata-oci/strata/rechunk/pkgdb/rpmtest"
 
 // field is a header entry: a tag and its value, of the types that rpmtest.Field takes.
 type field struct {

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
-	"github.com/strata-oci/strata/rechunk/pkgdb/internal/rpmtest"
+	"github.com/strata-oci/strata/rechunk/pkgdb/rpmtest"
 )
 
 // blobsOf collects copies of what a reader hands over.

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
-	"github.com/strata-oci/strata/rechunk/pkgdb/internal/rpmtest"
+	"github.com/strata-oci/strata/rechunk/pkgdb/rpmtest"
 )
 
 func FuzzHeader(f *testing.F) {

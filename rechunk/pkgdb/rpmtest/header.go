@@ -1,4 +1,4 @@
-// Package rpmtest encodes rpm headers and databases for tests. It shares no code with the decoder.
+// Package rpmtest encodes rpm headers and databases for tests and benchmarks. It shares no code with the decoder.
 package rpmtest
 
 import (
@@ -17,6 +17,9 @@ func Header(fields ...Field) []byte {
 	var index, store []byte
 	be := binary.BigEndian
 	for _, f := range fields {
+		for len(store)%alignment(f.Value) != 0 {
+			store = append(store, 0)
+		}
 		at, count, kind := len(store), 1, uint32(0)
 		switch v := f.Value.(type) {
 		case string:
@@ -49,4 +52,17 @@ func Header(fields ...Field) []byte {
 	out := be.AppendUint32(nil, uint32(len(fields)))
 	out = be.AppendUint32(out, uint32(len(store)))
 	return slices.Concat(out, index, store)
+}
+
+// alignment is what the offset of a value is a multiple of.
+func alignment(value any) int {
+	switch value.(type) {
+	case []uint16:
+		return 2
+	case []uint32:
+		return 4
+	case []uint64:
+		return 8
+	}
+	return 1
 }

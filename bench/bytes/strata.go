@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// strataRun is a lineage that the strata program keeps.
+type strataRun struct {
+	program string
+	dir     string // of the state and the results
+	layers  int
+	// stale are the shares of stale bytes by version.
+	stale []float64
+}
+
+func (r *strataRun) out() string { return filepath.Join(r.dir, "out") }
+
+// next rechunks a version.
+func (r *strataRun) next(ctx context.Context, s *series, tag string) (image, error) {
+	out, err := output(ctx, r.program, "rechunk", "--json", "--state", filepath.Join(r.dir, "state"), "--name", "series",
+		"--max-layers", strconv.Itoa(r.layers), s.ref(tag), "oci:"+r.out()+":"+tag)
+	if err != nil {
+		return nil, err
+	}
+	var report struct {
+		TotalBytes int64 `json:"total_bytes"`
+		StaleBytes int64 `json:"stale_bytes"`
+	}
+	if err := json.Unmarshal(out, &report); err != nil {
+		return nil, fmt.Errorf("strata rechunk's report: %w", err)
+	}
+	r.stale = append(r.stale, float64(report.StaleBytes)/float64(max(1, report.TotalBytes)))
+	layers, err := manifest(r.out(), tag)
+	if err != nil {
+		return nil, err
+	}
+	var img image
+	for _, l := range layers {
+		img = append(img, sized{key: l.digest, own: l.size, ours: l.size})
+	}
+	return img, nil
+}
+
+// blame is a component of an update and what it costs.
+type blame struct {
+	Component    string `json:"component"`
+	UpdateBytes  int64  `json:"update_bytes"`
+	ChangedBytes int64  `json:"changed_bytes"`
+	FilesChanged int    `json:"files_changed"`
+}
+
+// explain asks strata compare which components an update goes to, most bytes first.
+func (r *strataRun) explain(ctx context.Context, old, next string) ([]blame, error) {
+	out, err := output(ctx, r.program, "compare", "--json", "oci:"+r.out()+":"+old, "oci:"+r.out()+":"+next)
+	if err != nil {
+		return nil, err
+	}
+	var report struct {
+		Components []blame `json:"components"`
+	}
+	if err := json.Unmarshal(out, &report); err != nil {
+		return nil, fmt.Errorf("strata compare's report: %w", err)
+	}
+	return report.Components, nil
+}
+
+// output runs a program and returns what it prints; what it says on the way is in the error if it fails.
+func output(ctx context.Context, program string, args ...string) ([]byte, error) {
+	c := exec.CommandContext(ctx, program, args...)
+	var out, log bytes.Buffer
+	c.Stdout, c.Stderr = &out, &log
+	if err := c.Run(); err != nil {
+		return nil, fmt.Errorf("%s %s: %w\n%s", program, strings.Join(args, " "), err, log.String())
+	}
+	return out.Bytes(), nil
+}
+
+// build builds the strata program of this checkout.
+func build(ctx context.Context, work string) (string, error) {
+	program := filepath.Join(work, "strata")
+	_, err := output(ctx, "go", "build", "-o", program, "github.com/strata-oci/strata/cmd/proxy")
+	return program, err
+}
+
+// remove empties a directory of results.
+func remove(dir string) error { return os.RemoveAll(dir) }
