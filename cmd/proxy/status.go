@@ -15,15 +15,18 @@ import (
 
 // Help follows the flags in strata status --help.
 func (statusCommand) Help() string {
-	return `Shows the totals, the repositories and the work that goes on, or one repository with its versions and layers.
+	return `Shows the totals, the repositories and the work that goes on, or one repository, tag or lineage with its versions and layers: what
+updates cost, how far behind the clients were that pulled them, how old, stale and hot layers are.
 
     strata status
     strata status ghcr.io/ublue-os/bluefin
+    strata status ghcr.io/ublue-os/bluefin:stable
+    strata status bluefin      the family of a rule
     strata status --ready      for health checks: says nothing, and its exit code is 0 if the proxy can serve`
 }
 
 type statusCommand struct {
-	Name  string `arg:"" optional:"" help:"A repository, to show its versions and layers."`
+	Name  string `arg:"" optional:"" help:"A repository, tag or lineage, to show its versions and layers."`
 	Ready bool   `help:"Only tell by the exit code whether the proxy is ready; for health checks."`
 	remoteFlags
 }
@@ -61,7 +64,7 @@ func (c *statusCommand) repository(ctx context.Context, s *streams) error {
 	r, err := c.client().Repository(ctx, c.Name)
 	switch {
 	case errors.Is(err, admin.ErrNotFound):
-		return fmt.Errorf("the proxy at %s has no repository %s: strata status lists those it has", c.url(), c.Name)
+		return fmt.Errorf("the proxy at %s has no repository %s, nor a tag or lineage of that name: strata status lists those it has", c.url(), c.Name)
 	case err != nil:
 		return c.explain(err)
 	case c.JSON:
@@ -129,23 +132,4 @@ func upstreamNote(u admin.UpstreamReport) string {
 		notes = append(notes, note)
 	}
 	return strings.Join(notes, "; ")
-}
-
-func printRepository(s *streams, r *admin.RepositoryDetail) error {
-	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "repository\t%s\n", r.Name)
-	fmt.Fprintf(w, "updates\t%s sent for each client, %s saved\n", size(r.UpdateBytes), size(r.UpdateBytesSaved))
-	for _, t := range r.Tags {
-		fmt.Fprintf(w, "tag\t%s\t%s\t%s\n", t.Tag, t.Served, t.Digest)
-	}
-	fmt.Fprintf(w, "\nversion\tplatform\tlayers\tkept\tnew\tnew bytes\tall bytes\tstale\n")
-	for _, v := range r.History {
-		fmt.Fprintf(w, "%.19s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", v.Digest, v.Platform, v.LayersTotal, v.LayersKept, v.LayersNew,
-			size(v.NewBytes), size(v.TotalBytes), size(v.StaleBytes))
-	}
-	fmt.Fprintf(w, "\nlayer\tsize\tage\tholds\n")
-	for _, l := range r.Layers {
-		fmt.Fprintf(w, "%.19s\t%s\t%d\t%s\n", l.Digest, size(l.Size), l.Age, l.Name)
-	}
-	return w.Flush()
 }

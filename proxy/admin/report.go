@@ -85,8 +85,9 @@ type RepositoryDetail struct {
 	RepositoryReport
 	// History holds the served images of the lineage, newest first.
 	History []VersionReport `json:"history"`
-	// Layers are those of the newest served image, lowest first.
-	Layers []LayerReport `json:"layers"`
+	// LayersOf is the digest of the newest served image, and Layers are its layers, lowest first.
+	LayersOf string        `json:"layers_of,omitempty"`
+	Layers   []LayerReport `json:"layers"`
 }
 
 // VersionReport tells about one served image.
@@ -102,6 +103,18 @@ type VersionReport struct {
 	TotalBytes   int64     `json:"total_bytes"`
 	StaleBytes   int64     `json:"stale_bytes"`
 	Seconds      float64   `json:"seconds"` // that making it took
+	Sequence     int       `json:"sequence"`
+	Reference    string    `json:"reference,omitempty"` // what it was made for first, host/path:tag
+	LastPull     time.Time `json:"last_pull,omitzero"`  // when a client last asked for it, to the hour or so
+	Pulls        PullCount `json:"pulls"`
+}
+
+// PullCount counts the clients that pulled an image, by how far behind they were: estimates, as no client is told from another.
+type PullCount struct {
+	// Fresh had none of its layers, or only such that are older than what is remembered.
+	Fresh float64 `json:"fresh"`
+	// Behind[0] counts those that had the version just before of the same series, Behind[1] the one before that, and so on.
+	Behind []float64 `json:"behind"`
 }
 
 // LayerReport tells about one layer of a served image.
@@ -111,6 +124,16 @@ type LayerReport struct {
 	Name   string `json:"name"` // what it holds, for people
 	Age    int    `json:"age"`  // versions since it was made; 0 is new
 	Kept   bool   `json:"kept"`
+	// Since is the sequence of the version that brought the layer, and MadeAt when that was made, if it is still remembered.
+	Since  int       `json:"since"`
+	MadeAt time.Time `json:"made_at,omitzero"`
+	// StaleBytes estimate what of the layer is hidden by higher ones, StaleShare is their part of it. Heat is the expected share of
+	// its live bytes that the next version changes. All are 0 where the plan's record is lost.
+	StaleBytes int64   `json:"stale_bytes"`
+	StaleShare float64 `json:"stale_share"`
+	Heat       float64 `json:"heat"`
+	// Pulls is how often the layer was sent to clients that pulled this image.
+	Pulls int64 `json:"pulls"`
 }
 
 // JobList is the answer to GET /api/v1/jobs.

@@ -2,8 +2,6 @@ package service
 
 import (
 	"context"
-	"fmt"
-	"slices"
 	"time"
 
 	"github.com/strata-oci/strata/proxy/admin"
@@ -61,57 +59,6 @@ func repositoryReport(repo string, tags []admin.TagReport, versions []rechunk.Ve
 		if t.UpdatedAt.After(out.UpdatedAt) {
 			out.UpdatedAt = t.UpdatedAt
 		}
-	}
-	return out
-}
-
-// Repository implements admin.Status.
-func (o Operator) Repository(ctx context.Context, repository string) (*admin.RepositoryDetail, error) {
-	s := o.s
-	repo, err := s.Names.Repository(repository, "")
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", admin.ErrNotFound, err)
-	}
-	var rec repositoryRecord
-	known, err := s.getRecord(ctx, kindRepository, repo.String(), &rec)
-	if err != nil {
-		return nil, err
-	}
-	if !known {
-		return nil, fmt.Errorf("%w: %s was not pulled through this proxy", admin.ErrNotFound, repo)
-	}
-	tags, err := s.tagReports(ctx, repo.String())
-	if err != nil {
-		return nil, err
-	}
-	var versions []rechunk.Version
-	err = s.walkLineages(ctx, s.rule(repo).Family, func(_ string, of []rechunk.Version) { versions = append(versions, of...) })
-	if err != nil {
-		return nil, err
-	}
-	slices.SortStableFunc(versions, func(a, b rechunk.Version) int { return b.Created.Compare(a.Created) })
-	out := &admin.RepositoryDetail{RepositoryReport: repositoryReport(repo.String(), tags[repo.String()], versions)}
-	for _, v := range versions {
-		out.History = append(out.History, versionReport(v))
-	}
-	if len(versions) > 0 {
-		out.Layers = layerReports(versions[0])
-	}
-	return out, nil
-}
-
-func versionReport(v rechunk.Version) admin.VersionReport {
-	return admin.VersionReport{
-		SourceDigest: v.SourceDigest.String(), Digest: v.Digest.String(), Platform: v.Platform, Created: v.Created, LayersTotal: v.LayersTotal,
-		LayersKept: v.LayersKept, LayersNew: v.LayersNew, NewBytes: v.NewBytes, TotalBytes: v.TotalBytes, StaleBytes: v.StaleBytes,
-		Seconds: v.Seconds,
-	}
-}
-
-func layerReports(v rechunk.Version) []admin.LayerReport {
-	out := make([]admin.LayerReport, len(v.Layers))
-	for i, l := range v.Layers {
-		out[i] = admin.LayerReport{Digest: l.Digest.String(), Size: l.Size, Name: l.Name, Age: v.Sequence - l.Since, Kept: l.Kept}
 	}
 	return out
 }

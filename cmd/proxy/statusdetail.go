@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/strata-oci/strata/proxy/admin"
+)
+
+// printRepository shows the versions and the newest layers of a repository, tag or lineage.
+func printRepository(s *streams, r *admin.RepositoryDetail) error {
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "repository\t%s\n", r.Name)
+	fmt.Fprintf(w, "updates\t%s sent for each client, %s saved\n", size(r.UpdateBytes), size(r.UpdateBytesSaved))
+	for _, t := range r.Tags {
+		fmt.Fprintf(w, "tag\t%s\t%s\t%s\n", t.Tag, t.Served, t.Digest)
+	}
+	fmt.Fprintf(w, "\nversion\tplatform\tmade\tfor\tlayers\tkept\tnew\tnew bytes\tall bytes\tstale\tclients that pulled it\n")
+	for _, v := range r.History {
+		fmt.Fprintf(w, "%.19s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", v.Digest, v.Platform, ago(v.Created), shortReference(v.Reference),
+			v.LayersTotal, v.LayersKept, v.LayersNew, size(v.NewBytes), size(v.TotalBytes), size(v.StaleBytes), clients(v.Pulls))
+	}
+	if r.LayersOf != "" {
+		fmt.Fprintf(w, "\nlayers of %.19s, lowest first; age in versions\n", r.LayersOf)
+	}
+	fmt.Fprintf(w, "layer\tsize\tage\tmade\tstale\theat\tpulls\tholds\n")
+	for _, l := range r.Layers {
+		fmt.Fprintf(w, "%.19s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\n", l.Digest, size(l.Size), l.Age, ago(l.MadeAt), shareOf(l.StaleShare),
+			shareOf(l.Heat), l.Pulls, l.Name)
+	}
+	return w.Flush()
+}
+
+// ago shows a time for people.
+func ago(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return humanize.Time(t)
+}
+
+// shareOf shows a share in percent.
+func shareOf(share float64) string { return fmt.Sprintf("%.0f%%", 100*share) }
+
+// shortReference leaves the registry's name out of host/path:tag.
+func shortReference(ref string) string {
+	if _, path, ok := strings.Cut(ref, "/"); ok {
+		return path
+	}
+	return "-"
+}
+
+// clients says how far behind the clients were that pulled a version.
+func clients(p admin.PullCount) string {
+	var parts []string
+	count := func(n float64, what string) {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%.0f %s", n, what))
+		}
+	}
+	for i, n := range p.Behind {
+		count(n, fmt.Sprintf("%d behind", i+1))
+	}
+	count(p.Fresh, "new")
+	if len(parts) == 0 {
+		return "-"
+	}
+	return strings.Join(parts, ", ")
+}
