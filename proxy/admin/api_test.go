@@ -55,11 +55,12 @@ func TestKeysAreStable(t *testing.T) {
 		"status":     {StatusReport{}, "jobs repositories store update_bytes update_bytes_saved uptime_seconds version versions"},
 		"store":      {StoreReport{}, "driver served_bytes source_bytes total_bytes"},
 		"repository": {RepositoryReport{}, "name tags update_bytes update_bytes_saved versions"},
-		"detail":     {RepositoryDetail{}, "history layers name tags update_bytes update_bytes_saved versions"},
+		"detail":     {RepositoryDetail{LayersOf: "x"}, "history layers layers_of name tags update_bytes update_bytes_saved versions"},
 		"tag":        {TagReport{CheckedAt: someTime, UpdatedAt: someTime}, "checked_at digest served source_digest tag updated_at"},
-		"version": {VersionReport{Created: someTime}, "created digest layers_kept layers_new layers_total new_bytes platform seconds " +
-			"source_digest stale_bytes total_bytes"},
-		"layer": {LayerReport{}, "age digest kept name size"},
+		"version": {VersionReport{Created: someTime, LastPull: someTime, Reference: "x"}, "created digest last_pull layers_kept layers_new " +
+			"layers_total new_bytes platform pulls reference seconds sequence source_digest stale_bytes total_bytes"},
+		"layer": {LayerReport{MadeAt: someTime}, "age digest heat kept made_at name pulls since size stale_bytes stale_share"},
+		"pulls": {PullCount{}, "behind fresh"},
 		"job": {JobReport{Repository: "x", Reference: "x", Platform: "x", SourceDigest: "x", Phase: "x", Error: "x", StartedAt: someTime},
 			"done_bytes error id kind phase platform reference repository seconds source_digest started_at state total_bytes"},
 		"event": {WarmEvent{}, "done_bytes reference state total_bytes"},
