@@ -72,6 +72,8 @@ var (
 type Config struct {
 	Store   Store
 	Records Records
+	// Locker keeps engines of other processes from a lineage; nil when there are none on the same store.
+	Locker Locker
 	// WorkDir holds temporary files, as large as the uncompressed image.
 	WorkDir string
 	// Parallel bounds the layers that are read or written at once; default GOMAXPROCS.
@@ -172,8 +174,8 @@ type lineageLock struct {
 	users int
 }
 
-// lock waits for a lineage.
-func (e *Engine) lock(ctx context.Context, key string) (unlock func(), err error) {
+// lockHere waits until no other image of this engine has a lineage.
+func (e *Engine) lockHere(ctx context.Context, key string) (unlock func(), err error) {
 	e.mu.Lock()
 	l := e.locks[key]
 	if l == nil {

@@ -89,9 +89,16 @@ func (r *run) publish(ctx context.Context, layers []madeLayer, started time.Time
 		return nil, err
 	}
 	v.Created, v.Seconds = started.UTC(), time.Since(started).Seconds()
+	key := lineageKey(r.req.Lineage, r.platform())
+	if err := r.confirm(ctx, key); err != nil {
+		return nil, err
+	}
 	older := slices.DeleteFunc(slices.Clone(r.lineage.Versions), func(old Version) bool { return old.Digest == v.Digest })
-	next := Lineage{Versions: foremost(slices.Insert(older, 0, v), v.Reference, max(r.req.Options.Versions, 1))}
-	if err := r.putJSON(ctx, KindLineage, lineageKey(r.req.Lineage, r.platform()), next); err != nil {
+	next := Lineage{
+		Versions: foremost(slices.Insert(older, 0, v), v.Reference, max(r.req.Options.Versions, 1)),
+		Fence:    max(r.lineage.Fence, r.held.Fence()),
+	}
+	if err := r.putJSON(ctx, KindLineage, key, next); err != nil {
 		return nil, err
 	}
 	if err := r.putJSON(ctx, KindServed, servedKey(r.req), v); err != nil {

@@ -69,6 +69,8 @@ type VersionLayer struct {
 // Lineage is the record of the images served before, newest first.
 type Lineage struct {
 	Versions []Version `json:"versions"`
+	// Fence is that of the lock under which the record was written. A lower one may not replace it.
+	Fence int64 `json:"fence,omitempty"`
 }
 
 // lineageKey tells lineages and platforms apart.

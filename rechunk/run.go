@@ -28,6 +28,7 @@ type run struct {
 	lineage  Lineage
 	images   []plan.Image
 	layout   *plan.Layout
+	held     Lock
 }
 
 // Rechunk makes the served image of a source image, or finds the one that it made before. An error that wraps ErrPassThrough
@@ -41,11 +42,12 @@ func (e *Engine) Rechunk(ctx context.Context, req Request) (*Result, error) {
 	if err := r.describe(ctx); err != nil {
 		return nil, err
 	}
-	unlock, err := e.lock(ctx, lineageKey(req.Lineage, r.platform()))
+	ctx, held, unlock, err := e.lock(ctx, lineageKey(req.Lineage, r.platform()))
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
+	r.held = held
 	if known, err := r.known(ctx); known != nil || err != nil {
 		return known, err
 	}

@@ -94,6 +94,9 @@ func printStatus(s *streams, r *statusReport) error {
 	fmt.Fprintf(w, "updates\t%s sent for each client, %s saved\n", size(r.UpdateBytes), size(r.UpdateBytesSaved))
 	c := r.StatusReport.Jobs
 	fmt.Fprintf(w, "jobs\t%d running, %d queued, %d done, %d failed, %d skipped\n", c.Running, c.Queued, c.Done, c.Failed, c.Skipped)
+	if r.Redis != nil && !r.Redis.Up {
+		fmt.Fprintf(w, "redis\t%s does not answer since %s, this replica goes on alone\n", r.Redis.Address, humanize.Time(r.Redis.Since))
+	}
 	for _, u := range r.Upstreams {
 		if note := upstreamNote(u); note != "" {
 			fmt.Fprintf(w, "upstream\t%s: %s\n", u.Host, note)

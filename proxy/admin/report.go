@@ -15,8 +15,19 @@ type StatusReport struct {
 	// UpdateBytesSaved what updates to the source images would have taken beyond that.
 	UpdateBytes      int64 `json:"update_bytes"`
 	UpdateBytesSaved int64 `json:"update_bytes_saved"`
+	// Redis tells of the Redis that replicas share; absent where none is configured.
+	Redis *RedisReport `json:"redis,omitempty"`
 	// Upstreams tell how those fare that are configured or were asked lately.
 	Upstreams []UpstreamReport `json:"upstreams,omitempty"`
+}
+
+// RedisReport tells whether Redis answers.
+type RedisReport struct {
+	Address string `json:"address"`
+	// Up is false while this replica goes on alone; Since is when that changed.
+	Up    bool      `json:"up"`
+	Since time.Time `json:"since"`
+	Error string    `json:"error,omitempty"`
 }
 
 // UpstreamReport tells how an upstream fares.

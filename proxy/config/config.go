@@ -60,6 +60,11 @@ type Config struct {
 	GC GC `yaml:"gc"`
 	// Scrub says how often and how fast what is stored is read again.
 	Scrub Scrub `yaml:"scrub"`
+
+	// Redirect answers pulls of stored blobs with a signed URL of the storage backend, where it has such.
+	Redirect bool `yaml:"redirect"`
+	// Redis is what several replicas on one store share.
+	Redis Redis `yaml:"redis"`
 	// Jobs is how many images are rechunked at once, at least 1.
 	Jobs int `yaml:"jobs"`
 

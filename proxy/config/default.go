@@ -26,6 +26,8 @@ func Default() *Config {
 		WorkBytes:       32 << 30,
 		GC:              defaultGC(),
 		Scrub:           defaultScrub(),
+
+		Redis:           Redis{Prefix: "strata:"},
 		Jobs:            1,
 		DefaultUpstream: "ghcr.io",
 	}

@@ -81,6 +81,10 @@ func (v *validator) config(c *Config) {
 	}
 	v.upkeep(c)
 	v.storage(c.Storage)
+	v.redis(c.Redis)
+	if c.Redirect && (c.Storage.Driver == filesystemDriver || c.Storage.Driver == "inmemory") {
+		v.problem("redirect", "needs a storage backend that clients can reach, such as s3: remove it")
+	}
 	if !isHost(c.DefaultUpstream) {
 		v.problem("default_upstream", "%s is no registry host: write a host name with a dot, such as ghcr.io, without scheme or path",
 			quote(c.DefaultUpstream))

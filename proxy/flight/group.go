@@ -34,7 +34,8 @@ var (
 )
 
 // Fetch opens a blob at its source: a stream that verifies itself, giving an error instead of io.EOF when the bytes are
-// wrong, and its size in bytes, -1 if unknown. The stream must end when ctx does. A Fetch may return ErrStored.
+// wrong, and its size in bytes, -1 if unknown. The stream must end when ctx does, which
+// is when the download has ended and the Sink has the blob or has dropped it. A Fetch may return ErrStored.
 type Fetch func(ctx context.Context) (io.ReadCloser, int64, error)
 
 // Sink takes complete blobs. It is safe for concurrent use, also for several Writers of one digest.

@@ -23,6 +23,7 @@
 //	strata_upstream_requests_held_total counter    host             requests that were not sent: breaker, limits, budget
 //	strata_upstream_budget_limit        gauge      host             requests that the upstream grants, if it says so
 //	strata_upstream_budget_remaining    gauge      host             what is left of them
+//	strata_redis_up                     gauge                       1 while Redis answers, 0 while the replica is alone
 //	strata_stored_bytes                 gauge      kind             size of the store
 //
 // Labels take few values, whatever clients send: a route, method, kind or result is one of the constants here, and a host is

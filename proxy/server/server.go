@@ -16,9 +16,12 @@ import (
 	"github.com/strata-oci/strata/chunkstore/claim"
 	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/pulls"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/replicas"
 	"github.com/strata-oci/strata/proxy/service"
 	"github.com/strata-oci/strata/proxy/upkeep"
 	"github.com/strata-oci/strata/proxy/upstream"
@@ -39,6 +42,7 @@ type Server struct {
 	log      *slog.Logger
 	metrics  *metrics.Metrics
 	upstream *upstream.Client
+	redis    *replicas.Conn // nil where there is none
 	service  *service.Service
 	upkeep   *upkeep.Keeper
 	admin    *admin.Handler
@@ -83,10 +87,19 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if s.gate, err = newGates(cfg, work, log); err != nil {
 		return nil, errors.Join(err, s.release())
 	}
+	var leases *lease.Leases
+	if s.redis, leases, err = openRedis(ctx, cfg, log); err != nil {
+		return nil, errors.Join(err, s.release())
+	}
+	var counters pulls.Counters // records by default
+	if leases != nil {
+		counters = pulls.NewLeased(pulls.NewRecorded(chunks), leases)
+	}
 	names := name.Parser{DefaultUpstream: cfg.DefaultUpstream}
 	s.service = service.New(service.Options{
 		Chunks: chunks, Upstream: s.upstream, Rules: cfg, Metrics: s.metrics, WorkDir: work, Jobs: cfg.Jobs, Version: o.Version,
 		Names: names, Storage: storageName(cfg), Logger: log,
+		Leases: leases, Counters: counters, Redis: s.watchRedis(gatherer, s.metrics),
 	})
 	s.upkeep = s.keeper(chunks, storeClaim)
 	s.admin = admin.New(admin.Options{
@@ -121,9 +134,12 @@ func (l *listener) secure(key string, t config.TLS, log *slog.Logger) error {
 	return nil
 }
 
-// release lets other processes clear up after this one.
+// release ends the connection to Redis and lets other processes clear up after this one.
 func (s *Server) release() error {
 	var err error
+	if s.redis != nil {
+		err = s.redis.Close()
+	}
 	for _, c := range s.claims {
 		err = errors.Join(err, c.Release())
 	}

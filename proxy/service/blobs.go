@@ -83,7 +83,25 @@ func (s *Service) fetch(repo name.Repository, d digest.Digest, size int64) fligh
 		if _, err := s.Chunks.Stat(ctx, d); err == nil {
 			return nil, 0, flight.ErrStored
 		}
-		return s.Upstream.Blob(ctx, repo, d, size)
+		release, finished := s.turn(ctx, "blob "+d.String(), blobPatience, func(ctx context.Context) bool {
+			_, err := s.Chunks.Stat(ctx, d)
+			return err == nil
+		})
+		if finished {
+			return nil, 0, flight.ErrStored
+		}
+		rc, n, err := s.Upstream.Blob(ctx, repo, d, size)
+		if err != nil {
+			release()
+			return nil, 0, err
+		}
+		// The turn ends when the download has, and the store has the blob.
+		s.wg.Add(1)
+		context.AfterFunc(ctx, func() {
+			defer s.wg.Done()
+			release()
+		})
+		return rc, n, nil
 	}
 }
 

@@ -42,6 +42,17 @@ func (s *Service) check(ctx context.Context, repo name.Repository, tag name.Refe
 		if err := s.outages.recall(s.Now(), repo.Host, key, rec != nil); err != nil {
 			return nil, err
 		}
+		if rec != nil {
+			var fresh *tagRecord
+			release, finished := s.turn(ctx, "check "+key, checkTurnPatience, func(ctx context.Context) bool {
+				fresh, _ = s.tag(ctx, repo, tag)
+				return fresh != nil && s.fresh(repo, fresh, rule) && s.intact(ctx, repo, fresh)
+			})
+			if finished {
+				return &checked{rec: fresh}, nil
+			}
+			defer release()
+		}
 		return s.ask(ctx, repo, tag, rule, rec)
 	})
 }
@@ -71,7 +82,7 @@ func (s *Service) ask(ctx context.Context, repo name.Repository, tag name.Refere
 	}
 	s.outages.forget(repo.Host, key)
 
-	defer s.tagLocks.lock(key)()
+	defer s.lockTag(ctx, key)()
 	// An update may have ended while the upstream was asked.
 	if rec, err = s.tag(ctx, repo, tag); err != nil {
 		return nil, err

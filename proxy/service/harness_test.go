@@ -23,6 +23,7 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
@@ -57,6 +58,7 @@ type harness struct {
 	driver storagedriver.StorageDriver
 	rule   config.Rule // of every repository; Family is the repository where empty
 	jobs   int
+	leases *lease.Leases
 	log    *bytes.Buffer
 	// failures counts what failed at the upstream.
 	failures atomic.Int64
@@ -125,6 +127,7 @@ func (h *harness) startOn(chunks *chunkstore.Store) {
 	h.Service = New(Options{
 		Chunks: chunks, Upstream: client, Rules: h, WorkDir: h.t.TempDir(), Jobs: h.jobs, Now: h.clock.now, Version: "test",
 		Metrics: metrics.New(h.reg), Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: h.log}, nil)), Storage: StorageName{Driver: "inmemory"},
+		Leases: h.leases,
 	})
 	s := h.Service
 	h.t.Cleanup(func() {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/rechunk"
@@ -118,7 +119,7 @@ func (j *jobs) start(req jobRequest) (*job, error) {
 }
 
 func (j *jobs) work(ctx context.Context, one *job, req jobRequest) {
-	result, err := j.inSlot(ctx, one, req)
+	result, err := j.inTurn(ctx, one, req)
 	one.mu.Lock()
 	one.result, one.err = result, err
 	one.state = outcome(err)
@@ -147,6 +148,29 @@ func outcome(err error) string {
 		return admin.StateCancelled
 	}
 	return admin.StateFailed
+}
+
+// inTurn waits until no other replica is at the same job. The engine then finds what the other made; when the other died, this one
+// takes over. A job whose lease was lost begins again.
+func (j *jobs) inTurn(ctx context.Context, one *job, req jobRequest) (*rechunk.Result, error) {
+	if j.s.Leases == nil {
+		return j.inSlot(ctx, one, req)
+	}
+	for try := 1; ; try++ {
+		held, err := j.s.Leases.Acquire(ctx, "job "+one.key, turnTTL)
+		if err != nil {
+			return nil, j.s.closedError(err)
+		}
+		bound, stop := held.Bind(ctx)
+		result, err := j.inSlot(bound, one, req)
+		lost := err != nil && (errors.Is(context.Cause(bound), lease.ErrLost) || errors.Is(err, lease.ErrLost) || errors.Is(err, rechunk.ErrFenced))
+		stop()
+		held.Release()
+		if !lost || ctx.Err() != nil || try == jobTries {
+			return result, err
+		}
+		j.s.Logger.WarnContext(ctx, "job begins again, since another replica took over", "job", one.id, "error", err)
+	}
 }
 
 // inSlot waits for one of the bounded number of places.

@@ -90,6 +90,16 @@ func (s *Service) fetchManifest(ctx context.Context, repo name.Repository, d dig
 	if m, err := s.storedManifest(ctx, d); m != nil || err != nil {
 		return m, err
 	}
+	var found *registry.Manifest
+	release, finished := s.turn(ctx, "manifest "+d.String(), manifestPatience, func(ctx context.Context) bool {
+		m, err := s.storedManifest(ctx, d)
+		found = m
+		return m != nil && err == nil
+	})
+	if finished {
+		return found, nil
+	}
+	defer release()
 	got, err := s.Upstream.Manifest(ctx, repo, name.Reference(d))
 	if err != nil {
 		return nil, err

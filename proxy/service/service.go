@@ -13,8 +13,10 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/flight"
+	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/pulls"
@@ -41,6 +43,10 @@ type Options struct {
 	Storage StorageName
 	// Counters keep what clients pulled; records in Chunks by default.
 	Counters pulls.Counters
+	// Leases let one of several replicas on the same store do a thing; nil says that there are no others.
+	Leases *lease.Leases
+	// Redis tells status how the Redis fares that replicas share; nil says that there is none.
+	Redis func() *admin.RedisReport
 	// Metrics may be nil.
 	Metrics *metrics.Metrics
 	// WorkDir holds temporary files.
@@ -118,7 +124,7 @@ func New(o Options) *Service {
 		Options: o,
 		blobs:   st,
 		tally:   pulls.New(pulls.Options{Counters: o.Counters, Now: o.Now, Logger: o.Logger}),
-		engine:  rechunk.New(rechunk.Config{Store: st, Records: st, WorkDir: o.WorkDir, Logger: o.Logger}),
+		engine:  rechunk.New(rechunk.Config{Store: st, Records: st, Locker: locker(o.Leases), WorkDir: o.WorkDir, Logger: o.Logger}),
 		flights: flight.New(flight.Options{WorkDir: o.WorkDir, Sink: state.NewSink(o.Chunks), MaxBytes: maxBlob, Logger: o.Logger}),
 		started: o.Now(),
 		ctx:     ctx, stop: stop,
@@ -136,6 +142,14 @@ func (s *Service) Pulls() *pulls.Tally { return s.tally }
 
 // Lineages returns what edits the records of lineages in turn with the jobs that write them.
 func (s *Service) Lineages() *rechunk.Engine { return s.engine }
+
+// locker makes the engine wait for other replicas, where there are any.
+func locker(leases *lease.Leases) rechunk.Locker {
+	if leases == nil {
+		return nil
+	}
+	return state.NewLocker(leases, turnTTL)
+}
 
 // maxBlob bounds one blob, in bytes.
 const maxBlob = 64 << 30

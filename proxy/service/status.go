@@ -34,6 +34,9 @@ func (o Operator) Status(ctx context.Context) (admin.StatusReport, error) {
 		Upstreams: upstreamReports(s.Upstream.Status()),
 		Store:     admin.StoreReport{Driver: s.Storage.Driver, Location: s.Storage.Location},
 	}
+	if s.Redis != nil {
+		out.Redis = s.Redis()
+	}
 	repositories, err := s.repositories(ctx)
 	if err != nil {
 		return out, err

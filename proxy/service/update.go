@@ -147,11 +147,15 @@ func (s *Service) moveTag(ctx context.Context, key string, u *update) error {
 	if err := s.noteRepository(ctx, u.repo); err != nil {
 		return err
 	}
-	defer s.tagLocks.lock(key)()
+	defer s.lockTag(ctx, key)()
 	s.mu.Lock()
 	current, asked := s.updates[key] == u, u.asked
 	s.mu.Unlock()
 	if !current {
+		return nil
+	}
+	if later := s.overtaken(ctx, u, asked); later != nil {
+		u.rec = later
 		return nil
 	}
 	u.rec.CheckedAt, u.rec.UpdatedAt = asked.UTC(), s.Now().UTC()
