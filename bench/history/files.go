@@ -57,8 +57,8 @@ func (f *File) Mode() uint32 {
 	return 0o644
 }
 
-// chance is the probability that a file changes when its package does.
-func (f *File) chance() float64 {
+// Chance is the probability that the file changes when its package does.
+func (f *File) Chance() float64 {
 	switch f.Kind {
 	case Data:
 		return 0.3
@@ -133,7 +133,7 @@ func (m *Files) Contents(pkg, version string) []tree.Digest {
 	files := m.Of(pkg)
 	next := &state{version: version, digests: make([]tree.Digest, len(files))}
 	for i := range files {
-		if s != nil && fraction(pkg, version, i) >= files[i].chance() {
+		if s != nil && fraction(pkg, version, i) >= files[i].Chance() {
 			next.digests[i] = s.digests[i]
 			continue
 		}

@@ -24,12 +24,13 @@ func main() {
 	dir := flag.String("corpus", os.Getenv("STRATA_CORPUS"), "directory with the package history")
 	only := flag.String("series", "", "run this series only")
 	match := flag.String("policy", "", "run only policies whose name contains this")
+	bound := flag.Bool("bound", false, "print what no policy can beat, instead of measuring policies")
 	flag.Parse()
 	if *dir == "" {
 		fmt.Fprintln(os.Stderr, "planner: no corpus: give -corpus DIR or set STRATA_CORPUS")
 		os.Exit(2)
 	}
-	if err := report(os.Stdout, *dir, *only, *match); err != nil {
+	if err := report(os.Stdout, *dir, *only, *match, *bound); err != nil {
 		fmt.Fprintln(os.Stderr, "planner:", err)
 		os.Exit(1)
 	}
@@ -42,6 +43,12 @@ func allSeries() []history.Series {
 		{Name: "biweekly-long", Branch: "testing-devel", From: date("2021-01-01"), Count: 53, Every: fortnight},
 		{Name: "biweekly-pinned", Branch: "testing-devel", From: date("2022-02-01"), Count: 27, Every: fortnight, Pinned: true},
 		{Name: "stable", Branch: "stable", From: date("2022-01-01"), Count: 53},
+		{Name: "stable-2020", Branch: "stable", From: date("2020-01-01"), Count: 27},
+		{Name: "stable-2023", Branch: "stable", From: date("2023-02-01"), Count: 40},
+		{Name: "biweekly-2023", Branch: "testing-devel", From: date("2023-03-01"), Count: 27, Every: fortnight},
+		{Name: "daily-2020", Branch: "testing-devel", From: date("2020-05-01"), Count: 40},
+		{Name: "daily", Branch: "testing-devel", From: date("2022-03-01"), Count: 60},
+		{Name: "daily-2024", Branch: "testing-devel", From: date("2024-01-10"), Count: 40},
 		{Name: "small", Branch: "testing-devel", From: date("2022-02-01"), Count: 40, Every: 48 * time.Hour, Pinned: true},
 	}
 }
@@ -72,7 +79,7 @@ type contender struct {
 
 func contenders() []contender {
 	var all []contender
-	for _, n := range []int{64, 128} {
+	for _, n := range []int{64, 120} {
 		all = append(all, contender{fmt.Sprintf("chunkah's packing, %d", n), func() policy { return &chunkah{n} }})
 		all = append(all, contender{fmt.Sprintf("first layout each time, %d", n),
 			func() policy { return &strata{limits: plan.Limits{MaxLayers: n, MaxStale: 0.1}, forget: true} }})
@@ -84,13 +91,19 @@ func contenders() []contender {
 	return all
 }
 
-func report(w io.Writer, dir, only, match string) error {
+func report(w io.Writer, dir, only, match string, bound bool) error {
 	c, err := history.Load(dir)
 	if err != nil {
 		return err
 	}
 	for _, s := range allSeries() {
 		if only != "" && only != s.Name {
+			continue
+		}
+		if bound {
+			if err := bounds(w, &s, c); err != nil {
+				return err
+			}
 			continue
 		}
 		versions := trees(&s, c)

@@ -63,8 +63,8 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	limits := map[string]map[int]float64{ // series → layers → ratio at lag 1
-		"biweekly": {64: 1.05, 128: 1.03},
-		"small":    {64: 1.03, 128: 1.03},
+		"biweekly": {64: 1.05, 120: 1.04},
+		"small":    {64: 1.05, 120: 1.03},
 	}
 	for _, s := range allSeries() {
 		for layers, most := range limits[s.Name] {

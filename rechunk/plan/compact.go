@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -40,11 +41,15 @@ func (s *stack) remove(l *stratum) {
 	}
 }
 
-// reclaim drops layers until the stale bytes are within the limit.
+// comfortable is the part of MaxStale that compaction aims at. To reclaim a little in each version costs no more than much of it at
+// the limit, and fresh installs pay for what is stale meanwhile.
+const comfortable = 0.75
+
+// reclaim drops layers until the stale bytes are comfortably within the limit.
 func (p *planner) reclaim(s *stack) {
 	for len(s.layers) > 0 {
 		stale, total := s.stale()
-		if p.bearable(stale, total) {
+		if float64(stale) <= float64(comfortable*p.in.Limits.MaxStale)*float64(total) {
 			return
 		}
 		s.drop(p.victim(s), WhyStale)
@@ -52,17 +57,44 @@ func (p *planner) reclaim(s *stack) {
 	}
 }
 
-// victim returns the layer that gives the most stale bytes for the bytes that must be written again.
+// victim returns the layer whose dropping gives most for what it costs. It gives its stale bytes, for as long as they would have stayed:
+// longer in cold layers than in hot ones, which soon go by themselves. It costs its live bytes, once for each updating client that has
+// the layer; the ones further behind fetch it or its successor in any case.
 func (p *planner) victim(s *stack) int {
 	best, score := 0, -1.0
+	heat := p.stackHeat(s)
 	for k, l := range s.layers {
-		stale := float64(l.stale(s.sums[k].weight))
-		live := float64(l.prior.Size) - stale
-		if v := stale / (live + 4096); v > score {
+		stale := l.stale(s.sums[k].weight)
+		lasts := math.Sqrt(1 / (heat[k] + 0.05))
+		cost := float64(float64(l.prior.Size-stale)*p.share(l)) + perLayer
+		if v := float64(float64(stale)*lasts) / cost; v > score {
 			best, score = k, v
 		}
 	}
 	return best
+}
+
+// perLayer is what a layer costs besides its bytes: a request and an import.
+const perLayer = 4096.0
+
+// share returns the share of updating clients that have a layer, by the lineage images that hold it.
+func (p *planner) share(l *stratum) float64 {
+	if v, ok := p.shares[l]; ok {
+		return v
+	}
+	var have, all float64
+	for i, share := range p.demand.Lags[:min(len(p.demand.Lags), len(p.in.Lineage))] {
+		all += share
+		if slices.ContainsFunc(p.in.Lineage[i].Layers, func(o Prior) bool { return o.Digest == l.prior.Digest }) {
+			have += share
+		}
+	}
+	v := 1.0
+	if all > 0 {
+		v = have / all
+	}
+	p.shares[l] = v
+	return v
 }
 
 // horizon is for how many versions a coarser packing is taken to cost its waste.

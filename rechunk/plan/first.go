@@ -24,7 +24,7 @@ func (p *planner) first() *Layout {
 }
 
 // firstShare is the part of the budget that a first layout takes: the rest is for the deltas of the versions to come.
-func firstShare(budget int) int { return max(1, budget-budget*3/8) }
+func firstShare(budget int) int { return max(1, budget-budget/4) }
 
 func (p *planner) leaves() []int32 {
 	var ids []int32
@@ -47,5 +47,5 @@ func (p *planner) rootOnly() []int {
 // worth is the waste per version that another layer must save: what the request for it and its import cost a client, and a
 // place in a budget that fills up.
 func (p *planner) worth() float64 {
-	return float64(p.bytes>>20 + 16<<10)
+	return float64((p.bytes>>20 + 16<<10) * 3 / 10)
 }

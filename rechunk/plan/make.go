@@ -15,7 +15,7 @@ func Make(in Input) (*Layout, error) {
 		return nil, err
 	}
 	images, notes := m.usable()
-	p := &planner{model: m, budget: budget(in.Limits.MaxLayers, m.bytes)}
+	p := &planner{model: m, budget: budget(in.Limits.MaxLayers, m.bytes), demand: in.Demand.Rounded(), shares: map[*stratum]float64{}}
 	p.rates = m.rates(m.learn(images))
 	base, l := p.choose(images)
 	if l == nil {
@@ -37,6 +37,8 @@ func Make(in Input) (*Layout, error) {
 type planner struct {
 	*model
 	rates  *rates
+	demand Demand // rounded
+	shares map[*stratum]float64
 	budget int // layers that the layout may have
 }
 
