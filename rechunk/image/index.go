@@ -64,7 +64,7 @@ type Child struct {
 func (x *Index) Images(platforms []string) []Child {
 	var out []Child
 	for _, d := range x.parsed {
-		if d.MediaType != ocispec.MediaTypeImageManifest && d.MediaType != DockerManifest || d.ArtifactType != "" {
+		if d.MediaType != ocispec.MediaTypeImageManifest && d.MediaType != DockerManifest || !imageType(d.ArtifactType) {
 			continue
 		}
 		if _, attestation := d.Annotations["vnd.docker.reference.type"]; attestation || d.Platform == nil || d.Platform.OS == "unknown" {
@@ -76,6 +76,11 @@ func (x *Index) Images(platforms []string) []Child {
 		}
 	}
 	return out
+}
+
+// imageType reports whether a descriptor's artifact type is an image's: some tools write the type of the config there.
+func imageType(artifactType string) bool {
+	return artifactType == "" || artifactType == ocispec.MediaTypeImageConfig || artifactType == dockerConfig
 }
 
 // Replace returns the index with other manifests in the place of some of its own, by digest. Order and all other fields stay.

@@ -17,7 +17,8 @@ func digestOf(n int) string { return digest.FromString(fmt.Sprint(n)).String() }
 var multi = fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[%s,%s,%s,%s,%s,%s],"annotations":{"a":"b"},"x":{"y":1}}`, DockerManifestList,
 	descriptor(ociType, digestOf(1), `,"platform":{"os":"linux","architecture":"amd64","os.version":"1"},"annotations":{"k":"v"},`+
 		`"Data":"YQ==","urls":["u"],"z":[1.50]`),
-	descriptor(DockerManifest, digestOf(2), `,"platform":{"os":"linux","architecture":"arm64","variant":"v8"}`),
+	descriptor(DockerManifest, digestOf(2), `,"artifactType":"application/vnd.oci.image.config.v1+json",`+
+		`"platform":{"os":"linux","architecture":"arm64","variant":"v8"}`),
 	descriptor(ociType, digestOf(3), `,"platform":{"os":"unknown","architecture":"unknown"},`+
 		`"annotations":{"vnd.docker.reference.type":"attestation-manifest"}`),
 	descriptor(ociType, digestOf(4), `,"artifactType":"a/b","platform":{"os":"linux","architecture":"amd64"}`),
