@@ -42,6 +42,9 @@ func (h *handler) blob(w *response, r *http.Request, repo name.Repository, refer
 	if e := checkRanges(r); e != nil {
 		return e
 	}
+	if h.redirectBlob(w, r, repo, d) {
+		return nil
+	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	b, err := h.Blobs.OpenBlob(ctx, repo, d)

@@ -31,6 +31,8 @@ type Options struct {
 	Listings  Listings
 	Referrers Referrers
 	Names     name.Parser
+	// Redirects may be nil: then blobs are served here.
+	Redirects Redirects
 	// Access may be nil: then everybody may pull everything.
 	Access Access
 	// Logger gets what clients are not told: the causes of errors with a status of 500 and more, and of bodies that broke off. Nil

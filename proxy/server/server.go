@@ -106,7 +106,12 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		Keeper: s.upkeep, Status: s.service.Operator(), Warmer: s.service.Operator(), Gatherer: gatherer, ShuttingDown: s.closing.Load, Logger: log,
 		Checks: []admin.Check{{Name: "storage", Run: chunks.Check}},
 	})
+	var redirects registry.Redirects
+	if cfg.Redirect {
+		redirects = s.service
+	}
 	handler := registry.New(registry.Options{
+		Redirects: redirects,
 		Manifests: s.service, Blobs: s.service, Listings: s.service, Referrers: s.service, Names: names, Logger: log,
 		Access: s.gate,
 	})

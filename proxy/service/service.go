@@ -103,6 +103,7 @@ type Service struct {
 var (
 	_ registry.Manifests = (*Service)(nil)
 	_ registry.Blobs     = (*Service)(nil)
+	_ registry.Redirects = (*Service)(nil)
 	_ registry.Listings  = (*Service)(nil)
 	_ registry.Referrers = (*Service)(nil)
 )
