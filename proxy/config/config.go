@@ -65,6 +65,8 @@ type Config struct {
 	Redirect bool `yaml:"redirect"`
 	// Redis is what several replicas on one store share.
 	Redis Redis `yaml:"redis"`
+	// Notifications are what registries tell of pushes.
+	Notifications Notifications `yaml:"notifications"`
 	// Jobs is how many images are rechunked at once, at least 1.
 	Jobs int `yaml:"jobs"`
 

@@ -28,6 +28,8 @@ type Rule struct {
 	FirstPullTimeout Duration `yaml:"first_pull_timeout"`
 	// Refresh is how long a tag is believed before its upstream is asked again. 0 asks on every pull.
 	Refresh Duration `yaml:"refresh"`
+	// Watch says which tags are looked at before clients ask.
+	Watch Watch `yaml:"watch"`
 	// MTime says what happens to the modification times of unchanged files.
 	MTime MTime `yaml:"mtime"`
 	// KeepVersions is the length of the lineage, at least 1.

@@ -82,6 +82,7 @@ func (v *validator) config(c *Config) {
 	v.upkeep(c)
 	v.storage(c.Storage)
 	v.redis(c.Redis)
+	v.notifications(c.Notifications)
 	if c.Redirect && (c.Storage.Driver == filesystemDriver || c.Storage.Driver == "inmemory") {
 		v.problem("redirect", "needs a storage backend that clients can reach, such as s3: remove it")
 	}
@@ -199,6 +200,7 @@ func (v *validator) rule(key string, r *Rule) {
 	v.between(key+".keep_days", r.KeepDays, 0, mostDays)
 	v.duration(key+".refresh", r.Refresh, true)
 	v.duration(key+".first_pull_timeout", r.FirstPullTimeout, false)
+	v.watch(key+".watch", r.Watch)
 	v.platforms(key+".platforms", r.Platforms)
 	if r.Family != "" && (len(r.Family) > longestName || !familyForm.MatchString(r.Family)) {
 		v.problem(key+".family", "%s is no name: write lower-case letters, digits and . _ - / between them, at most %d",

@@ -100,6 +100,9 @@ func (s *Server) Close() error {
 	s.closing.Store(true)
 	ctx, stop := context.WithTimeout(context.Background(), time.Duration(s.cfg.ShutdownTimeout))
 	defer stop()
+	if s.watcher != nil {
+		s.watcher.Close()
+	}
 	// Jobs stop first: requests that wait for one would hold the server up. Downloads go on for those who read them.
 	s.service.Stop()
 	err := s.clients.Shutdown(ctx)

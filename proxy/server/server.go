@@ -25,6 +25,7 @@ import (
 	"github.com/strata-oci/strata/proxy/service"
 	"github.com/strata-oci/strata/proxy/upkeep"
 	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/proxy/watch"
 )
 
 // Options are what a Server is made of. Config is needed; it is complete, as config.Load gives it.
@@ -43,6 +44,7 @@ type Server struct {
 	metrics  *metrics.Metrics
 	upstream *upstream.Client
 	redis    *replicas.Conn // nil where there is none
+	watcher  *watch.Watcher
 	service  *service.Service
 	upkeep   *upkeep.Keeper
 	admin    *admin.Handler
@@ -117,6 +119,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	})
 	s.clients = listener{Server: httpServer(registry.AccessLog(handler, log, s.observe), log)}
 	s.operator = listener{Server: httpServer(s.admin, log)}
+	if s.operator.Handler, err = s.startWatch(cfg, leases, s.admin, log); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	err = errors.Join(s.clients.secure("tls", cfg.TLS, log), s.operator.secure("admin.tls", cfg.Admin.TLS, log))
 	if err != nil {
 		return nil, errors.Join(err, s.Close())

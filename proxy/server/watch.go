@@ -1,0 +1,115 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/strata-oci/strata/proxy/admin"
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/lease"
+	"github.com/strata-oci/strata/proxy/service"
+	"github.com/strata-oci/strata/proxy/watch"
+)
+
+// notificationsPath is where registries tell of pushes, on the listener for operators.
+const notificationsPath = "/api/v1/notifications"
+
+// watched are the images that the configuration has watched.
+type watched struct {
+	cfg *config.Config
+	op  service.Operator
+}
+
+var _ watch.Images = watched{}
+
+// Targets implements watch.Images: what rules name in full, and what was pulled and matches a rule.
+func (w watched) Targets(ctx context.Context) ([]watch.Target, error) {
+	var names []string
+	patterns := false
+	for _, r := range w.cfg.Repositories {
+		if !r.Watch.Enabled() {
+			continue
+		}
+		if name := r.Literal(); name != "" {
+			names = append(names, name)
+		} else {
+			patterns = true
+		}
+	}
+	if patterns {
+		known, err := w.op.Known(ctx)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, known...)
+	}
+	slices.Sort(names)
+	var out []watch.Target
+	for _, name := range slices.Compact(names) {
+		if rule := w.cfg.Rule(name); rule.Watch.Enabled() {
+			out = append(out, watch.Target{Repository: name, Interval: time.Duration(rule.Watch.Interval), Tags: rule.Watch.Tags})
+		}
+	}
+	return out, nil
+}
+
+// Tags implements watch.Images.
+func (w watched) Tags(ctx context.Context, repository string) ([]string, error) {
+	return w.op.UpstreamTags(ctx, repository)
+}
+
+// Refresh implements watch.Images.
+func (w watched) Refresh(ctx context.Context, ref string) error {
+	return w.op.Warm(ctx, ref, func(admin.WarmEvent) {})
+}
+
+// wanted reports whether a tag that was pushed is to be had: it is watched, or was pulled before.
+func (w watched) wanted(ctx context.Context, repository, tag string) bool {
+	rule := w.cfg.Rule(repository)
+	return rule.Watch.Enabled() && watch.Matches(rule.Watch.Tags, tag) || w.op.Pulled(ctx, repository, tag)
+}
+
+// startWatch starts watching and returns the operators' handler with the one for notifications before it.
+func (s *Server) startWatch(cfg *config.Config, leases *lease.Leases, operators http.Handler, log *slog.Logger) (http.Handler, error) {
+	images := watched{cfg, s.service.Operator()}
+	secret := ""
+	if cfg.Notifications.Enabled() {
+		var err error
+		if secret, err = cfg.Notifications.ReadSecret(); err != nil {
+			return nil, err
+		}
+	}
+	s.watcher = watch.Start(watch.Options{Images: images, Leases: leases, Logger: log})
+	if secret == "" {
+		return operators, nil
+	}
+	hook := watch.NewWebhook(watch.WebhookOptions{
+		Secret: secret, Hosts: eventHosts(cfg), Wanted: images.wanted, Notify: s.watcher.Notify, Logger: log,
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == notificationsPath {
+			hook.ServeHTTP(w, r)
+			return
+		}
+		operators.ServeHTTP(w, r)
+	}), nil
+}
+
+// eventHosts maps what registries may call themselves to the names of upstreams.
+func eventHosts(cfg *config.Config) map[string]string {
+	hosts := map[string]string{}
+	for _, name := range cfg.Hosts() {
+		if u, err := url.Parse(cfg.Upstream(name).URL); err == nil && u.Host != "" {
+			hosts[strings.ToLower(u.Host)] = name
+		}
+	}
+	for _, name := range cfg.Hosts() {
+		hosts[strings.ToLower(name)] = name // its name goes before another's address
+	}
+	return hosts
+}
