@@ -30,6 +30,10 @@ type Comparison struct {
 	FilesRemoved int `json:"files_removed"`
 	// Components are in descending order of their update bytes.
 	Components []ComponentBytes `json:"components"`
+	// Layers are those to fetch, lowest first.
+	Layers []LayerBytes `json:"layers"`
+	// Dropped are the layers of the image that the plan of the new one built on and did not keep, where that plan is known.
+	Dropped []PlanDropped `json:"dropped,omitempty"`
 }
 
 // ComponentBytes is a component's part of an update.
@@ -41,11 +45,21 @@ type ComponentBytes struct {
 	// ChangedBytes are the uncompressed bytes of its files that are new or changed.
 	ChangedBytes int64 `json:"changed_bytes"`
 	FilesChanged int   `json:"files_changed"`
+	// UnchangedBytes are its share of the update that the client has already, by uncompressed size: files that are in a layer with
+	// changed ones.
+	UnchangedBytes int64 `json:"unchanged_bytes"`
+	FilesUnchanged int   `json:"files_unchanged"`
+	// FloorBytes are its share of the floor, by uncompressed size.
+	FloorBytes int64 `json:"floor_bytes"`
+	// Why says in words why it is sent.
+	Why string `json:"why"`
+	// Layers are those to fetch that hold any of it.
+	Layers []digest.Digest `json:"layers"`
 }
 
 // Compare works out the cost of an update; the floor is compressed with c.
 func Compare(ctx context.Context, old, next *Inspection, c layer.Compression) (*Comparison, error) {
-	out := &Comparison{LayersTotal: len(next.Layers), Components: []ComponentBytes{}}
+	out := &Comparison{LayersTotal: len(next.Layers), Components: []ComponentBytes{}, Layers: []LayerBytes{}}
 	changed, removed := changes(old.Tree, next.Tree)
 	for i := range old.Tree.Entries {
 		if e := &old.Tree.Entries[i]; e.Kind != tree.Dir && next.Tree.Lookup(e.Path) == nil {
@@ -63,7 +77,8 @@ func Compare(ctx context.Context, old, next *Inspection, c layer.Compression) (*
 		p.FilesChanged++
 		p.ChangedBytes += e.Size
 	}
-	out.fetched(old, next, parts)
+	newSending(out, next, parts, changed).fetched(old)
+	out.explain(parts)
 	if len(changed)+len(removed) > 0 {
 		l := &plan.Layer{Name: "floor", Entries: changed, Whiteouts: removed}
 		blob, err := layer.Write(ctx, io.Discard, next.Tree, l, next.Contents(), c)
@@ -73,6 +88,7 @@ func Compare(ctx context.Context, old, next *Inspection, c layer.Compression) (*
 		out.FloorBytes = blob.Size
 		out.Ratio = float64(out.UpdateBytes) / float64(out.FloorBytes)
 	}
+	out.shareFloor(next, changed, parts)
 	for _, p := range parts {
 		out.Components = append(out.Components, *p)
 	}
@@ -83,11 +99,26 @@ func Compare(ctx context.Context, old, next *Inspection, c layer.Compression) (*
 	return out, nil
 }
 
+// shareFloor shares the floor out among the components that changed.
+func (out *Comparison) shareFloor(next *Inspection, changed []int, parts map[string]*ComponentBytes) {
+	var all int64
+	by := map[string]int64{}
+	for _, i := range changed {
+		if e := &next.Tree.Entries[i]; e.Kind != tree.Dir {
+			by[part(parts, next.Owners, i).Component] += weight(e)
+			all += weight(e)
+		}
+	}
+	for c, n := range by {
+		parts[c].FloorBytes = int64(float64(out.FloorBytes) * float64(n) / float64(all))
+	}
+}
+
 func part(parts map[string]*ComponentBytes, o *pkgdb.Owners, entry int) *ComponentBytes {
 	c := &o.Components[o.Of[entry]]
 	p := parts[c.ID]
 	if p == nil {
-		p = &ComponentBytes{Component: c.ID, Version: c.Version}
+		p = &ComponentBytes{Component: c.ID, Version: c.Version, Layers: []digest.Digest{}}
 		parts[c.ID] = p
 	}
 	return p
@@ -147,33 +178,6 @@ func regrouped(old, next *tree.Tree) map[string]bool {
 		before[now], after[then] = then, now
 	}
 	return differs
-}
-
-// fetched adds up the layers that a client on old must fetch, and shares them out among the components.
-func (out *Comparison) fetched(old, next *Inspection, parts map[string]*ComponentBytes) {
-	have := map[digest.Digest]bool{}
-	for _, l := range old.Image.Manifest.Layers {
-		have[l.Digest] = true
-	}
-	for i, l := range next.Image.Manifest.Layers {
-		if have[l.Digest] {
-			continue
-		}
-		have[l.Digest] = true
-		out.LayersToFetch++
-		out.UpdateBytes += l.Size
-		entries := next.Layers[i].Entries
-		var bytes int64
-		for j := range entries {
-			bytes += weight(&entries[j])
-		}
-		for j := range entries {
-			e := &entries[j]
-			if k, ok := next.Tree.Find(e.Path); ok && e.Kind != tree.Dir && bytes > 0 {
-				part(parts, next.Owners, k).UpdateBytes += int64(float64(l.Size) * float64(weight(e)) / float64(bytes))
-			}
-		}
-	}
 }
 
 // weight is the number of bytes that an entry takes in a tar stream.

@@ -120,3 +120,12 @@ func (e *Engine) LineageOf(ctx context.Context, lineage, platform string) ([]Ver
 	}
 	return l.Versions, nil
 }
+
+// PlanOf returns how a served image came about, by its digest; nil when there is no record.
+func (e *Engine) PlanOf(ctx context.Context, served digest.Digest) (*PlanRecord, error) {
+	var p PlanRecord
+	if ok, err := e.getJSON(ctx, KindPlan, served.String(), &p); !ok || err != nil {
+		return nil, err
+	}
+	return &p, nil
+}

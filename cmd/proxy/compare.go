@@ -8,6 +8,7 @@ import (
 	"github.com/strata-oci/strata/proxy/oneshot"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/layer"
+	"github.com/strata-oci/strata/rechunk/plan"
 )
 
 type compareCommand struct {
@@ -16,14 +17,15 @@ type compareCommand struct {
 
 	Compression string `help:"Compression of the floor: zstd or gzip." default:"zstd"`
 	All         bool   `help:"List every component, not only the largest."`
+	State       string `help:"State or storage directory that has the plan of the new image: its reasons are shown then." placeholder:"DIR"`
 	imageFlags
 }
 
 // Help follows the flags in strata compare --help.
 func (compareCommand) Help() string {
 	return `A client on OLD fetches the layers of NEW that OLD lacks: the update bytes. The floor is what the changed files alone
-take in one compressed layer; nothing that consists of layers can do better. The table shows which component each
-byte of the update goes to.
+take in one compressed layer; nothing that consists of layers can do better. The tables show why each layer was written and
+which component each byte of the update goes to: what changed, and what did not but lies in a layer with it.
 
     strata compare oci:./out:1 oci:./out:2
     strata compare docker://quay.io/fedora/fedora-bootc:42 docker://quay.io/fedora/fedora-bootc:43`
@@ -38,7 +40,9 @@ func (c *compareCommand) Run(ctx context.Context, s *streams) error {
 		return usageError{fmt.Errorf("--compression: %w", err)}
 	}
 	b := newBars(s.err)
-	r, err := oneshot.Compare(ctx, c.Old, c.New, compression, c.options(s, b))
+	o := c.options(s, b)
+	o.State = c.State
+	r, err := oneshot.Compare(ctx, c.Old, c.New, compression, o)
 	b.close()
 	if err != nil {
 		return err
@@ -59,15 +63,62 @@ func (c *compareCommand) print(s *streams, r *rechunk.Comparison) error {
 	if err := w.Flush(); err != nil || len(r.Components) == 0 {
 		return err
 	}
-	fmt.Fprintln(s.out)
-	w = tabwriter.NewWriter(s.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "sent\tchanged\tfiles\tcomponent\t")
+	if err := printLayersSent(s, r); err != nil {
+		return err
+	}
+	return c.printComponents(s, r)
+}
+
+// printLayersSent shows the layers that an update fetches, and which of those before were given up.
+func printLayersSent(s *streams, r *rechunk.Comparison) error {
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	if len(r.Layers) > 0 {
+		fmt.Fprintln(w, "\nlayer\tsize\tunchanged\tholds\twritten because")
+	}
+	for _, l := range r.Layers {
+		because := l.Reason
+		if l.Because != "" && l.FilesUnchanged+l.FilesHidden > 0 {
+			because += " (" + l.Because + ")"
+		}
+		fmt.Fprintf(w, "%.19s\t%s\t%s\t%s\t%s\n", l.Digest, size(l.Size), size(l.UnchangedBytes), l.Name, because)
+	}
+	for _, d := range r.Dropped {
+		fmt.Fprintf(w, "%.19s\t%s\tdropped\t%s\t%s\n", d.Digest, size(d.Size), d.Name, whyDropped(d))
+	}
+	return w.Flush()
+}
+
+// whyDropped says in words why a layer was not kept.
+func whyDropped(d rechunk.PlanDropped) string {
+	text := string(d.Why)
+	switch d.Why {
+	case plan.WhyHidden:
+		text = "all of it is hidden"
+	case plan.WhyStale:
+		text = "too much of it was hidden"
+	case plan.WhyRoom:
+		text = "its place was needed"
+	}
+	if d.Detail != "" {
+		text += ": " + d.Detail
+	}
+	if d.LiveBytes > 0 {
+		text += fmt.Sprintf("; %s written again", size(d.LiveBytes))
+	}
+	return text
+}
+
+// printComponents shows what an update sends of which component.
+func (c *compareCommand) printComponents(s *streams, r *rechunk.Comparison) error {
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\nsent\tunchanged\tfloor\tfiles\tcomponent\twhy")
 	list := r.Components
 	if !c.All && len(list) > shownComponents {
 		list = list[:shownComponents]
 	}
 	for _, p := range list {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t\n", size(p.UpdateBytes), size(p.ChangedBytes), p.FilesChanged, p.Component)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", size(p.UpdateBytes), size(p.UnchangedBytes), size(p.FloorBytes), p.FilesChanged,
+			p.Component, p.Why)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -2,19 +2,64 @@ package oneshot
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/layer"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// Compare works out what an update from one image to another costs a client.
+// Compare works out what an update from one image to another costs a client. Where the state directory has the plan of the new one,
+// the reasons are the plan's. Nothing is written to it.
 func Compare(ctx context.Context, old, next string, c layer.Compression, o Options) (out *rechunk.Comparison, err error) {
+	state := o.State
+	o.State = ""
 	err = inspectBoth(ctx, old, next, o, func(a, b *rechunk.Inspection) error {
-		out, err = rechunk.Compare(ctx, a, b, c)
+		if out, err = rechunk.Compare(ctx, a, b, c); err != nil || state == "" {
+			return err
+		}
+		p, err := recorded(ctx, state, b.Image.Digest, o)
+		if p != nil {
+			out.Planned(*p)
+		}
 		return err
 	})
 	return out, err
+}
+
+// recorded reads the plan of an image from a state directory; nil when it has none.
+func recorded(ctx context.Context, dir string, d digest.Digest, o Options) (*rechunk.PlanRecord, error) {
+	st, err := readState(ctx, dir, o)
+	if err != nil {
+		return nil, err
+	}
+	return rechunk.New(rechunk.Config{Store: st, Records: st, Logger: o.Logger}).PlanOf(ctx, d)
+}
+
+// readState opens a state directory for reading alone: it must be there, and nothing in it is tidied up.
+func readState(ctx context.Context, dir string, o Options) (*state.Store, error) {
+	root, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(root, "v1", "format")); err != nil {
+		return nil, fmt.Errorf("state directory %s holds no store: %w: strata rechunk --state and strata serve make one", dir, err)
+	}
+	driver, err := chunkstore.OpenDriver(ctx, "filesystem", map[string]any{"rootdirectory": root})
+	if err != nil {
+		return nil, err
+	}
+	chunks, err := chunkstore.NewContext(ctx, driver, chunkstore.Options{Logger: o.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("state directory %s: %w", root, err)
+	}
+	return state.New(chunks, o.Logger), nil
 }
 
 // Verification is the outcome of Verify.

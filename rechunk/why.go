@@ -1,0 +1,102 @@
+package rechunk
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// inferred says why a layer was written, by what it holds.
+func (l *LayerBytes) inferred() string {
+	switch same := l.FilesUnchanged + l.FilesHidden; {
+	case l.FilesChanged == 0 && same == 0:
+		return "directories or removals only"
+	case l.FilesChanged == 0:
+		return "nothing in it changed: it was put together anew"
+	case same == 0:
+		return "changed"
+	default:
+		return fmt.Sprintf("changed, with %d unchanged files", same)
+	}
+}
+
+// explain says of each component why it is sent.
+func (out *Comparison) explain(parts map[string]*ComponentBytes) {
+	because := map[digest.Digest]string{}
+	for _, l := range out.Layers {
+		because[l.Digest] = l.Because
+	}
+	for _, p := range parts {
+		var others []string
+		for _, d := range p.Layers {
+			if c := because[d]; c != "" && c != p.Component && !slices.Contains(others, c) {
+				others = append(others, c)
+			}
+		}
+		slices.Sort(others)
+		p.Why = p.why(others)
+	}
+}
+
+// why says why a component is sent; others changed in the same layers.
+func (p *ComponentBytes) why(others []string) string {
+	with := ""
+	switch n := len(others); {
+	case n == 1:
+		with = " with " + others[0]
+	case n > 1:
+		with = fmt.Sprintf(" with %s and %d others", others[0], n-1)
+	}
+	switch {
+	case len(p.Layers) == 0 && p.FilesChanged > 0:
+		return "changed; clients have it in a layer already"
+	case p.FilesChanged > 0 && p.FilesUnchanged == 0:
+		return "changed"
+	case p.FilesChanged > 0:
+		return fmt.Sprintf("changed, and %d unchanged files in the same layers", p.FilesUnchanged)
+	case with != "":
+		return "unchanged, in a layer" + with
+	}
+	return "unchanged, in a layer that was put together anew"
+}
+
+// Planned replaces what was inferred of the layers' reasons by what the plan of the new image says.
+func (out *Comparison) Planned(p PlanRecord) {
+	for i := range out.Layers {
+		l := &out.Layers[i]
+		for _, planned := range p.Layers {
+			if planned.Digest != l.Digest {
+				continue
+			}
+			switch {
+			case planned.Reason != "":
+				l.Reason = planned.Reason
+			case planned.Kept:
+				l.Reason = "kept from an earlier image, which the client does not have"
+			}
+		}
+	}
+	out.Dropped = p.Dropped
+}
+
+// layerNames are what the image's history says of its layers, lowest first; empty strings where it has not an entry for each.
+func (i *Inspection) layerNames() []string {
+	names := make([]string, len(i.Image.Manifest.Layers))
+	k := 0
+	for _, h := range i.Image.Config.History {
+		if h.EmptyLayer {
+			continue
+		}
+		if k == len(names) {
+			return make([]string, len(names))
+		}
+		names[k] = strings.TrimPrefix(h.CreatedBy, "strata: ")
+		k++
+	}
+	if k < len(names) {
+		return make([]string, len(names))
+	}
+	return names
+}
