@@ -38,6 +38,7 @@ type streams struct {
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the proxy."`
 	Rechunk rechunkCommand `cmd:"" help:"Rechunk one image, without a server."`
+	Plan    planCommand    `cmd:"" help:"Show which layers an image would get, and why, without writing anything."`
 	Compare compareCommand `cmd:"" help:"Show what an update from one image to another costs a client."`
 	Verify  verifyCommand  `cmd:"" help:"Check that two images hold the same filesystem."`
 	Warm    warmCommand    `cmd:"" help:"Have a running proxy fetch and rechunk images before clients ask."`

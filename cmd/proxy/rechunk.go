@@ -32,13 +32,18 @@ type rechunkCommand struct {
 	Src string `arg:"" help:"Source image: oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker://REF."`
 	Dst string `arg:"" help:"Where the result goes, in the same forms."`
 
+	ruleFlags
+	imageFlags
+}
+
+// ruleFlags are common to the commands that decide layers.
+type ruleFlags struct {
 	State       string `help:"Directory that keeps layers and lineage between calls; without it every image is a first version." placeholder:"DIR"`
 	Name        string `help:"Lineage in the state directory." default:"image"`
 	MaxLayers   int    `help:"Most layers of the result." default:"120"`
 	MaxStale    string `help:"Most stale bytes of the result, in percent of all." default:"10%"`
 	Compression string `help:"Compression of new layers: zstd or gzip." default:"zstd"`
 	MTime       string `help:"Modification times: keep the first served ones, or preserve the source's." enum:"keep,preserve" default:"keep" name:"mtime"`
-	imageFlags
 }
 
 // Help follows the flags in strata rechunk --help.
@@ -70,7 +75,7 @@ type rechunkReport struct {
 // lineageVersions is how many versions a state directory remembers.
 const lineageVersions = 16
 
-func (c *rechunkCommand) rules() (rechunk.Options, error) {
+func (c *ruleFlags) rules() (rechunk.Options, error) {
 	compression, err := layer.ParseCompression(c.Compression)
 	if err != nil {
 		return rechunk.Options{}, usageError{fmt.Errorf("--compression: %w", err)}
