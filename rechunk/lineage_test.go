@@ -36,6 +36,8 @@ func TestLostState(t *testing.T) {
 		"lineage lost":          {func(_ *testing.T, b *bench, _ rechunk.Version) { b.store.DeleteRecords(rechunk.KindLineage) }, "", false},
 		"lineage damaged":       {harmRecords(rechunk.KindLineage, `[]`), "record is damaged", false},
 		"lineage empty":         {harmRecords(rechunk.KindLineage, `{"versions":[{}]}`), "version in a record is damaged", false},
+		"history lost":          {func(_ *testing.T, b *bench, _ rechunk.Version) { b.store.DeleteRecords(rechunk.KindHistory) }, "", true},
+		"history damaged":       {harmRecords(rechunk.KindHistory, `{"format":1,"files":"?"}`), "record is damaged", true},
 		"lineage null":          {harmRecords(rechunk.KindLineage, `{"versions":null}`), "", false},
 		"layer lost": {func(_ *testing.T, b *bench, v rechunk.Version) {
 			b.store.DeleteBlob(v.Layers[0].Digest)

@@ -98,6 +98,9 @@ func (r *run) publish(ctx context.Context, layers []madeLayer, started time.Time
 		Versions: foremost(slices.Insert(older, 0, v), v.Reference, max(r.req.Options.Versions, 1)),
 		Fence:    max(r.lineage.Fence, r.held.Fence()),
 	}
+	if err := r.putJSON(ctx, KindHistory, key, r.layout.History); err != nil {
+		return nil, err
+	}
 	if err := r.putJSON(ctx, KindLineage, key, next); err != nil {
 		return nil, err
 	}

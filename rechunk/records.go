@@ -20,6 +20,8 @@ const (
 	KindServed = "served"
 	// KindLineage: the served images of a lineage and platform, newest first.
 	KindLineage = "lineage"
+	// KindHistory: what was observed to change in a lineage and platform.
+	KindHistory = "history"
 	// KindPlan: how a served image came about.
 	KindPlan = "plan"
 	// KindIndex: what a layer holds.

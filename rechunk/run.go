@@ -27,6 +27,8 @@ type run struct {
 	owners   *pkgdb.Owners
 	lineage  Lineage
 	images   []plan.Image
+	history  *plan.History
+	lost     string // what is to be noted about the history
 	layout   *plan.Layout
 	held     Lock
 }
@@ -55,7 +57,7 @@ func (e *Engine) Rechunk(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	defer r.spool.Close()
-	for _, step := range []func(context.Context) error{r.fetch, r.flatten, r.refuseSealed, r.loadLineage, r.own, r.prepare} {
+	for _, step := range []func(context.Context) error{r.fetch, r.flatten, r.refuseSealed, r.loadLineage, r.loadHistory, r.own, r.prepare} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -185,7 +187,7 @@ func (r *run) prepare(ctx context.Context) error {
 // decide plans the layout.
 func (r *run) decide() error {
 	r.req.Progress(Progress{Phase: "plan"})
-	in := plan.Input{Tree: r.tree, Owners: r.owners, Lineage: r.images, Demand: r.req.Demand, Limits: plan.Limits{
+	in := plan.Input{Tree: r.tree, Owners: r.owners, Lineage: r.images, Demand: r.req.Demand, History: r.history, Limits: plan.Limits{
 		MaxLayers: r.req.Options.MaxLayers, MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime,
 	}}
 	l, err := plan.Make(in)
@@ -194,6 +196,9 @@ func (r *run) decide() error {
 	}
 	if err := plan.Check(in, l); err != nil {
 		return fmt.Errorf("planning: %w", err)
+	}
+	if r.lost != "" {
+		l.Notes = append(l.Notes, r.lost)
 	}
 	r.layout = l
 	return nil

@@ -23,13 +23,14 @@ type strata struct {
 	limits  plan.Limits
 	lineage []plan.Image
 	forget  bool // plan every version as the first
+	history *plan.History
 }
 
 // lineageKept is the number of images that the planner is shown.
 const lineageKept = 8
 
 func (s *strata) next(v *version) (plan.Image, float64, error) {
-	in := plan.Input{Tree: v.tree, Owners: v.owners, Lineage: s.lineage, Limits: s.limits}
+	in := plan.Input{Tree: v.tree, Owners: v.owners, Lineage: s.lineage, Limits: s.limits, History: s.history}
 	l, err := plan.Make(in)
 	if err != nil {
 		return plan.Image{}, 0, err
@@ -49,6 +50,7 @@ func (s *strata) next(v *version) (plan.Image, float64, error) {
 		total += p.Size
 	}
 	if !s.forget {
+		s.history = l.History
 		s.lineage = append([]plan.Image{img}, s.lineage...)
 		s.lineage = s.lineage[:min(len(s.lineage), lineageKept)]
 	}

@@ -87,7 +87,7 @@ func TestLearn(t *testing.T) {
 		t.Fatal(err)
 	}
 	images, _ := m.usable()
-	r := m.rates(m.learn(images))
+	r := m.rates(m.evidence(m.learn(nil, images)))
 	at := func(p string) (float64, float64) {
 		i, _ := in.Tree.Find(p)
 		return r.update[m.in.Owners.Of[i]], r.change[i]

@@ -4,16 +4,8 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// maxHistory is the number of lineage images that are compared to learn what changes.
-const maxHistory = 8
-
-// history counts what changed from image to image of the lineage, the tree being the newest.
-type history struct {
-	steps   []int32 // by component: updates of the image in which it was there before and after
-	updates []int32 // by component: of these, the ones that changed it
-	chances []int32 // by entry: updates of its component in which it was there before and after
-	changes []int32 // by entry: of these, the ones that changed it
-}
+// maxLearned is the number of lineage images that are compared to learn what changes, when there is no history.
+const maxLearned = 8
 
 // ref is an entry in a layer of the lineage.
 type ref struct {
@@ -23,21 +15,34 @@ type ref struct {
 
 func (r ref) entry() *tree.Entry { return &r.layer.prior.Index.Entries[r.i] }
 
-// learn compares up to maxHistory images of the lineage with their successors. Steps that changed nothing or more than half
-// of the paths (another variant, another distribution) teach nothing and are passed over.
-func (m *model) learn(images []image) *history {
-	h := &history{
-		steps: make([]int32, len(m.in.Owners.Components)), updates: make([]int32, len(m.in.Owners.Components)),
-		chances: make([]int32, m.paths.tree), changes: make([]int32, m.paths.tree),
-	}
-	var newer []ref
+// learn returns the history that leads to the tree. A given one gets one more step, from the image of the lineage that is most like the
+// tree: the newest may be another variant. Without one, the images of the lineage are compared with their successors.
+func (m *model) learn(h *History, images []image) *History {
+	images = images[:min(len(images), maxLearned)]
+	views := make([][]ref, len(images))
 	for k := range images {
-		if k == maxHistory {
-			break
+		views[k] = m.view(images[k].layers)
+	}
+	if h == nil {
+		for k := len(images) - 1; k > 0; k-- {
+			if outcome := m.outcomes(views[k-1], views[k]); instructive(outcome) {
+				h = m.observe(h, m.newStep(h, outcome, false))
+			}
 		}
-		older := m.view(images[k].layers)
-		h.step(m, newer, older)
-		newer = older
+	}
+	var best []uint8
+	least := 0
+	for k := range views {
+		outcome := m.outcomes(nil, views[k])
+		if _, moved := tally(outcome); best == nil || moved < least {
+			best, least = outcome, moved
+		}
+	}
+	switch {
+	case best != nil && instructive(best):
+		return m.observe(h, m.newStep(h, best, true))
+	case h == nil:
+		return m.begin()
 	}
 	return h
 }
@@ -66,26 +71,15 @@ const (
 	changed
 )
 
-// step counts one update from older to newer; newer is nil for the tree itself.
-func (h *history) step(m *model, newer, older []ref) {
-	outcome := make([]uint8, m.paths.tree)
-	there, moved := 0, 0
-	for id := range outcome {
-		if m.in.Tree.Entries[id].Kind == tree.Dir {
-			continue
-		}
-		outcome[id] = m.outcome(int32(id), newer, older[id])
-		if outcome[id] != absent {
-			there++
-		}
-		if outcome[id] >= appeared {
-			moved++
+// outcomes compares two images at the paths of the tree; newer is nil for the tree itself.
+func (m *model) outcomes(newer, older []ref) []uint8 {
+	out := make([]uint8, m.paths.tree)
+	for id := range out {
+		if m.in.Tree.Entries[id].Kind != tree.Dir {
+			out[id] = m.outcome(int32(id), newer, older[id])
 		}
 	}
-	if moved == 0 || moved > there/2 {
-		return
-	}
-	h.count(m, outcome)
+	return out
 }
 
 func (m *model) outcome(id int32, newer []ref, old ref) uint8 {
@@ -102,37 +96,22 @@ func (m *model) outcome(id int32, newer []ref, old ref) uint8 {
 	return changed
 }
 
-func (h *history) count(m *model, outcome []uint8) {
-	const before, update = 1, 2
-	state := make([]uint8, len(h.steps))
-	for id, o := range outcome {
-		c := m.in.Owners.Of[id]
-		switch o {
-		case kept:
-			state[c] |= before
-		case changed:
-			state[c] |= before | update
-		case appeared:
-			state[c] |= update
+// tally counts the entries that are there after a step, and those of them that it brought or changed.
+func tally(outcome []uint8) (there, moved int) {
+	for _, o := range outcome {
+		if o != absent {
+			there++
+		}
+		if o >= appeared {
+			moved++
 		}
 	}
-	for c, s := range state {
-		if s&before != 0 {
-			h.steps[c]++
-		}
-		if s == before|update {
-			h.updates[c]++
-		}
-	}
-	for id, o := range outcome {
-		if state[m.in.Owners.Of[id]] != before|update {
-			continue
-		}
-		if o == kept || o == changed {
-			h.chances[id]++
-		}
-		if o == changed {
-			h.changes[id]++
-		}
-	}
+	return there, moved
+}
+
+// instructive reports whether a step teaches anything: one that changes nothing does not, nor one that changes more than half of the
+// paths (another variant, another distribution).
+func instructive(outcome []uint8) bool {
+	there, moved := tally(outcome)
+	return moved > 0 && moved <= there/2
 }

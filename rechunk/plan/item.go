@@ -33,6 +33,7 @@ func domainOf(k pkgdb.Kind) domain {
 type item struct {
 	component int32
 	domain    domain
+	itself    bool    // they change by themselves, whether their component does or not
 	ids       []int32 // entries, hardlink groups whole
 	load      load
 }
@@ -50,6 +51,9 @@ func (m *model) items(ids []int32, r *rates) []item {
 		if g := m.group[id]; g != none {
 			id = m.groups[g][0]
 		}
+		if r.own[id] > 0 {
+			return key{m.in.Owners.Of[id], int32(slices.IndexFunc(bands[:], func(b float64) bool { return r.own[id] >= b })) - int32(len(bands))}
+		}
 		f := r.change[id]
 		return key{m.in.Owners.Of[id], int32(slices.IndexFunc(bands[:], func(b float64) bool { return f >= b }))}
 	}
@@ -61,11 +65,19 @@ func (m *model) items(ids []int32, r *rates) []item {
 		if !ok {
 			n = len(items)
 			keys[k] = n
-			items = append(items, item{component: k.component, domain: domainOf(m.in.Owners.Components[k.component].Kind)})
+			it := item{component: k.component, domain: domainOf(m.in.Owners.Components[k.component].Kind)}
+			if it.itself = k.band < 0; it.itself && r.own[id] >= bands[0] {
+				it.domain = volatile
+			}
+			items = append(items, it)
 		}
 		items[n].ids = append(items[n].ids, id)
 	}
 	for i := range items {
+		if items[i].itself {
+			items[i].load = m.load(items[i].ids, 1, r.own)
+			continue
+		}
 		items[i].load = m.load(items[i].ids, r.update[items[i].component], r.change)
 	}
 	slices.SortFunc(items, func(a, b item) int {

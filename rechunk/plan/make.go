@@ -16,7 +16,8 @@ func Make(in Input) (*Layout, error) {
 	}
 	images, notes := m.usable()
 	p := &planner{model: m, budget: budget(in.Limits.MaxLayers, m.bytes), demand: in.Demand.Rounded(), shares: map[*stratum]float64{}}
-	p.rates = m.rates(m.learn(images))
+	history := m.learn(in.History, images)
+	p.rates = m.rates(m.evidence(history))
 	base, l := p.choose(images)
 	if l == nil {
 		if base != nil {
@@ -29,6 +30,7 @@ func Make(in Input) (*Layout, error) {
 	if len(l.Layers) > in.Limits.MaxLayers {
 		return nil, fmt.Errorf("%w: %d layers, %d allowed", ErrNoRoom, len(l.Layers), in.Limits.MaxLayers)
 	}
+	l.History = history
 	l.Notes = append(notes, l.Notes...)
 	return l, nil
 }

@@ -24,6 +24,7 @@ type model struct {
 	group  []int32 // hardlink group of each entry, or none
 	groups [][]int32
 	layers map[digest.Digest]*stratum
+	keys   []uint64 // names of the tree's paths in a history; made when first needed
 }
 
 func newModel(in *Input) (*model, error) {

@@ -54,7 +54,7 @@ func (p *planner) stackHeat(s *stack) []float64 {
 		if k != none {
 			w := float64(p.weight[id])
 			all[k] += w
-			hot[k] += float64(w * float64(p.rates.change[id]*p.rates.update[p.in.Owners.Of[id]]))
+			hot[k] += float64(w * p.rates.chance(int32(id), p.in.Owners.Of[id]))
 		}
 	}
 	for k := range hot {

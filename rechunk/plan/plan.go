@@ -21,6 +21,9 @@ type Input struct {
 	// Lineage are images served before, newest first. It is empty for a first version.
 	Lineage []Image
 	Limits  Limits
+	// History is what was observed of the lineage up to its newest image: Layout.History of the version before. Without one, the
+	// lineage's images are compared with each other instead.
+	History *History
 	// Demand is what clients ask for; the zero value is DefaultDemand.
 	Demand Demand
 }
@@ -61,6 +64,8 @@ type Layout struct {
 	StaleBytes int64
 	// Dropped are the layers of the base that are not kept, lowest first.
 	Dropped []Dropped
+	// History is Input.History with what this version shows, for the next one.
+	History *History
 	// Notes say what was decided and why, one line each, for people.
 	Notes []string
 }

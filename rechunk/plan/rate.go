@@ -25,11 +25,26 @@ const (
 type rates struct {
 	update []float64 // by component: probability that the next version changes it
 	change []float64 // by entry: probability that it changes when its component does
+	own    []float64 // by entry: for one that is known to change by itself, probability that the next version changes it; else 0
 }
 
-func (m *model) rates(h *history) *rates {
+// chance returns the probability that the next version changes an entry of a component.
+func (r *rates) chance(id, component int32) float64 {
+	if p := r.own[id]; p > 0 {
+		return p
+	}
+	return float64(r.update[component] * r.change[id])
+}
+
+// A file that changed this often while its component did not, in this share of the versions at least, changes by itself.
+const (
+	aloneTimes = 2
+	aloneShare = 0.25
+)
+
+func (m *model) rates(h *evidence) *rates {
 	components := m.in.Owners.Components
-	r := &rates{update: make([]float64, len(components)), change: make([]float64, m.paths.tree)}
+	r := &rates{update: make([]float64, len(components)), change: make([]float64, m.paths.tree), own: make([]float64, m.paths.tree)}
 	now := newest(components)
 	for c := range components {
 		prior := updatePrior(&components[c], now)
@@ -39,6 +54,11 @@ func (m *model) rates(h *history) *rates {
 		kind := components[m.in.Owners.Of[id]].Kind
 		prior := changePrior(kind, classOf(&m.in.Tree.Entries[id]))
 		r.change[id] = (float64(changeStrength*prior) + float64(h.changes[id])) / (changeStrength + float64(h.chances[id]))
+		c := m.in.Owners.Of[id]
+		alone := float64(h.alone[id]) / (changeStrength + float64(h.steps[c]-h.updates[c]))
+		if h.alone[id] >= aloneTimes && alone >= aloneShare {
+			r.own[id] = float64(r.update[c]*r.change[id]) + float64((1-r.update[c])*min(alone, 1))
+		}
 	}
 	return r
 }
