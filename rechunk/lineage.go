@@ -50,7 +50,7 @@ func (r *run) loadLineage(ctx context.Context) error {
 // planImage makes what the plan is to know of a version, or says why it can't be built on. Contents may be read from its layers
 // either way.
 func (r *run) planImage(v Version, indexes map[digest.Digest]*tree.Index) (img plan.Image, why string) {
-	img.Digest = v.Digest
+	img.Digest, img.Series = v.Digest, v.Reference
 	for _, l := range v.Layers {
 		x := indexes[l.Digest]
 		if x == nil {

@@ -187,7 +187,7 @@ func (r *run) prepare(ctx context.Context) error {
 // decide plans the layout.
 func (r *run) decide() error {
 	r.req.Progress(Progress{Phase: "plan"})
-	in := plan.Input{Tree: r.tree, Owners: r.owners, Lineage: r.images, Demand: r.req.Demand, History: r.history, Limits: plan.Limits{
+	in := plan.Input{Tree: r.tree, Owners: r.owners, Lineage: r.images, Series: r.req.Reference, Demand: r.req.Demand, History: r.history, Limits: plan.Limits{
 		MaxLayers: r.req.Options.MaxLayers, MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime,
 	}}
 	l, err := plan.Make(in)

@@ -77,17 +77,25 @@ func (p *planner) victim(s *stack) int {
 // perLayer is what a layer costs besides its bytes: a request and an import.
 const perLayer = 4096.0
 
-// share returns the share of updating clients that have a layer, by the lineage images that hold it.
+// share returns the share of updating clients that have a layer, by the images of the series that hold it; 1 when there is none.
 func (p *planner) share(l *stratum) float64 {
 	if v, ok := p.shares[l]; ok {
 		return v
 	}
 	var have, all float64
-	for i, share := range p.demand.Lags[:min(len(p.demand.Lags), len(p.in.Lineage))] {
-		all += share
-		if slices.ContainsFunc(p.in.Lineage[i].Layers, func(o Prior) bool { return o.Digest == l.prior.Digest }) {
-			have += share
+	lag := 0
+	for i := range p.in.Lineage {
+		if lag == len(p.demand.Lags) {
+			break
 		}
+		if p.in.Lineage[i].Series != p.in.Series {
+			continue
+		}
+		all += p.demand.Lags[lag]
+		if slices.ContainsFunc(p.in.Lineage[i].Layers, func(o Prior) bool { return o.Digest == l.prior.Digest }) {
+			have += p.demand.Lags[lag]
+		}
+		lag++
 	}
 	v := 1.0
 	if all > 0 {

@@ -24,10 +24,10 @@ const (
 	demandSteps = 20
 )
 
-// DefaultDemand is the mix that is assumed while nothing was observed: most hosts follow every version, some update now and then,
-// and one pull in eight is a fresh install.
+// DefaultDemand is the mix that is assumed while nothing was observed: hosts that follow every version, and as many that are several
+// behind; one pull in eight is a fresh install.
 func DefaultDemand() Demand {
-	return Demand{Lags: []float64{0.6, 0.2, 0.05, 0.15}, Fresh: 0.15}
+	return Demand{Lags: []float64{0.3, 0.2, 0.1, 0.4}, Fresh: 0.15}
 }
 
 // Rounded returns the demand as Make takes it: at most MaxLag lags whose shares are multiples of 1/20, and Fresh in the same steps.

@@ -20,7 +20,9 @@ type Input struct {
 	Owners *pkgdb.Owners
 	// Lineage are images served before, newest first. It is empty for a first version.
 	Lineage []Image
-	Limits  Limits
+	// Series names the images that clients of this one come from: those of the lineage with the same Series. Others are variants.
+	Series string
+	Limits Limits
 	// History is what was observed of the lineage up to its newest image: Layout.History of the version before. Without one, the
 	// lineage's images are compared with each other instead.
 	History *History
@@ -41,6 +43,8 @@ type Limits struct {
 // Image is an image of the lineage: its layers, lowest first.
 type Image struct {
 	Digest digest.Digest
+	// Series tells the variants of a family apart; may be empty.
+	Series string
 	Layers []Prior
 }
 
