@@ -64,7 +64,7 @@ func TestReport(t *testing.T) {
 	}
 	limits := map[string]map[int]float64{ // series → layers → ratio at lag 1
 		"biweekly": {64: 1.05, 120: 1.04},
-		"small":    {64: 1.05, 120: 1.03},
+		"small":    {64: 1.06, 120: 1.04},
 	}
 	for _, s := range allSeries() {
 		for layers, most := range limits[s.Name] {
