@@ -25,10 +25,11 @@ import (
 
 // options are the command's flags.
 type options struct {
-	images, history, chunkah, strata, work, json, only string
-	layers, peerLayers                                 string
-	scale                                              float64
-	quick                                              bool
+	images, history, chunkah, strata, work, json string
+	only, programs                               string
+	layers, peerLayers                           string
+	scale                                        float64
+	quick                                        bool
 }
 
 func flags(args []string) (*options, error) {
@@ -41,6 +42,7 @@ func flags(args []string) (*options, error) {
 	f.StringVar(&o.work, "work", "", "directory for temporary data, made and removed; default: one in the directory for temporary files")
 	f.StringVar(&o.json, "json", "", "file for the results as JSON")
 	f.StringVar(&o.only, "series", "", "measure only series whose name contains one of these, comma-separated")
+	f.StringVar(&o.programs, "programs", "", "measure only programs whose name contains one of these, comma-separated")
 	f.StringVar(&o.layers, "layers", "64,120,128", "limits of Strata's layers")
 	f.StringVar(&o.peerLayers, "peer-layers", "64,128", "limits of the other programs' layers")
 	f.Float64Var(&o.scale, "scale", 0.125, "size of the history's packages, of their real one")
@@ -75,7 +77,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 		return err
 	}
 	r := &report{Command: "go run ./bench/bytes " + strings.Join(args, " "), Strata: layer.Zstd.Encoder()}
-	b := &bench{log: log, strata: o.strata}
+	b := &bench{log: log, strata: o.strata, programs: strings.Split(o.programs, ",")}
 	if b.layers, err = numbers(o.layers); err != nil {
 		return fmt.Errorf("-layers: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/strata-oci/strata/proxy/oneshot"
@@ -22,9 +23,15 @@ var lags = [...]int{1, 2, 4}
 type bench struct {
 	strata, chunkah string // programs; without a chunkah its rows are left out
 	work            string
-	layers          []int // limits of Strata's layers
-	peerLayers      []int // and of the others'
+	layers          []int    // limits of Strata's layers
+	peerLayers      []int    // and of the others'
+	programs        []string // parts of the names of those to measure
 	log             io.Writer
+}
+
+// wanted says whether a program is to be measured.
+func (b *bench) wanted(name string) bool {
+	return slices.ContainsFunc(b.programs, func(part string) bool { return strings.Contains(strings.ToLower(name), strings.ToLower(part)) })
 }
 
 func (b *bench) say(format string, args ...any) {
@@ -104,6 +111,9 @@ func (c *contest) floor(ctx context.Context) error {
 // asItIs takes the layers of the source.
 func (c *contest) asItIs(ctx context.Context) error {
 	p := &contender{name: "the source as it is"}
+	if !c.wanted(p.name) {
+		return nil
+	}
 	for _, v := range c.versions {
 		packing := make([][]int, len(v.source))
 		for _, i := range v.leaves() {
@@ -138,6 +148,9 @@ func (v *version) shownBy(path string) int {
 // ours runs Strata.
 func (c *contest) ours(ctx context.Context) error {
 	c.strata = map[int]*strataRun{}
+	if !c.wanted("Strata") {
+		return nil
+	}
 	for _, n := range c.layers {
 		r := &strataRun{program: c.bench.strata, dir: filepath.Join(c.work, "strata-out", fmt.Sprint(n)), layers: n}
 		c.strata[n] = r
@@ -182,6 +195,9 @@ func (c *contest) packings(ctx context.Context) error {
 }
 
 func (c *contest) packing(ctx context.Context, p *contender, rule packer, ostree bool) error {
+	if !c.wanted(p.name) {
+		return nil
+	}
 	for _, v := range c.versions {
 		img, err := c.scales.image(ctx, v, rule.next(v), v.objects(ostree), true)
 		if err != nil {
@@ -196,7 +212,7 @@ func (c *contest) packing(ctx context.Context, p *contender, rule packer, ostree
 
 // real runs chunkah, which reads rpm databases only.
 func (c *contest) real(ctx context.Context) error {
-	if c.chunkah == "" || len(c.versions[len(c.versions)-1].packages) == 0 {
+	if c.chunkah == "" || !c.wanted("chunkah") || len(c.versions[len(c.versions)-1].packages) == 0 {
 		return nil
 	}
 	run := &chunkah{program: c.chunkah, work: c.work, known: map[string]sized{}}

@@ -1,15 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
+
+	"github.com/strata-oci/strata/bench/process"
 )
 
 // strataRun is a lineage that the strata program keeps.
@@ -72,15 +71,10 @@ func (r *strataRun) explain(ctx context.Context, old, next string) ([]blame, err
 	return report.Components, nil
 }
 
-// output runs a program and returns what it prints; what it says on the way is in the error if it fails.
+// output runs a program and returns what it prints.
 func output(ctx context.Context, program string, args ...string) ([]byte, error) {
-	c := exec.CommandContext(ctx, program, args...)
-	var out, log bytes.Buffer
-	c.Stdout, c.Stderr = &out, &log
-	if err := c.Run(); err != nil {
-		return nil, fmt.Errorf("%s %s: %w\n%s", program, strings.Join(args, " "), err, log.String())
-	}
-	return out.Bytes(), nil
+	_, out, err := process.Measure(ctx, program, args...)
+	return out, err
 }
 
 // build builds the strata program of this checkout.
