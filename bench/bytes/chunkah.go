@@ -14,12 +14,17 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+
+	"github.com/strata-oci/strata/rechunk/tree"
 )
 
 // chunkah is the real program, run on the unpacked image.
 type chunkah struct {
 	program, work string
 	known         map[string]sized // by digest of the blob
+	// files are those that packages own, as the version before has them.
+	files map[string]tree.Entry
 }
 
 // unpack writes the source's layers into a directory as a container engine would have them.
@@ -36,7 +41,36 @@ func (c *chunkah) unpack(ctx context.Context, s *series, v *version) (string, er
 			return "", err
 		}
 	}
-	return root, nil
+	return root, c.restore(v, root)
+}
+
+// restore undoes what making the series did to times. Its versions are dated before their packages, and files that are newer than the
+// version have its date; but what a package installs has the same time in every image. Directories get the time of the version,
+// which is that of the installation. Files that no package owns keep the times that they have.
+func (c *chunkah) restore(v *version, root string) error {
+	now := v.clock()
+	next := map[string]tree.Entry{}
+	for i := len(v.tree().Entries) - 1; i >= 0; i-- { // directories after what they hold
+		e := v.tree().Entries[i]
+		switch {
+		case e.Kind == tree.Dir:
+			e.Sec, e.Nsec = now, 0
+		case v.owner[i] < 0:
+			continue
+		default:
+			if was, ok := c.files[e.Path]; ok && was.Same(&e) {
+				e.Sec, e.Nsec = was.Sec, was.Nsec
+			}
+			next[e.Path] = e
+		}
+		t := unix.Timespec{Sec: e.Sec, Nsec: int64(e.Nsec)}
+		err := unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Join(root, e.Path), []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW)
+		if err != nil {
+			return fmt.Errorf("time of %q: %w", e.Path, err)
+		}
+	}
+	c.files = next
+	return nil
 }
 
 func blob(dir, d string) string {
