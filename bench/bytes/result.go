@@ -116,22 +116,15 @@ func (c *contest) explain(ctx context.Context, p *contender) ([]explanation, err
 		if err != nil {
 			return nil, err
 		}
-		e.Excess = excess(list, c.floors[n][0])
+		e.Excess = excess(list)
 		out = append(out, e)
 	}
 	return out, nil
 }
 
-// excess picks the components that take most above their share of the floor, which is theirs by changed bytes.
-func excess(list []blame, floor int64) []blame {
-	var changed int64
-	for _, x := range list {
-		changed += x.ChangedBytes
-	}
-	above := func(x blame) float64 {
-		return float64(x.UpdateBytes) - float64(floor)*float64(x.ChangedBytes)/float64(max(1, changed))
-	}
+// excess picks the components that take most above their share of the floor.
+func excess(list []blame) []blame {
 	list = slices.Clone(list)
-	slices.SortStableFunc(list, func(a, b blame) int { return cmp.Compare(above(b), above(a)) })
+	slices.SortStableFunc(list, func(a, b blame) int { return cmp.Compare(b.UpdateBytes-b.FloorBytes, a.UpdateBytes-a.FloorBytes) })
 	return list[:min(len(list), explainMost)]
 }

@@ -52,8 +52,10 @@ func (r *strataRun) next(ctx context.Context, s *series, tag string) (image, err
 type blame struct {
 	Component    string `json:"component"`
 	UpdateBytes  int64  `json:"update_bytes"`
+	FloorBytes   int64  `json:"floor_bytes"`
 	ChangedBytes int64  `json:"changed_bytes"`
 	FilesChanged int    `json:"files_changed"`
+	Why          string `json:"why"`
 }
 
 // explain asks strata compare which components an update goes to, most bytes first.
