@@ -46,6 +46,8 @@ type proxyOptions struct {
 	top  string   // further keys of the configuration
 	env  []string // further environment
 	dir  string   // holds the store; default: an empty one
+	// storage are the lines of the driver's parameters; default: a filesystem store in dir.
+	storage string
 }
 
 // newProxy starts a proxy for an upstream that asks it on every pull. It ends with the test.
@@ -53,6 +55,9 @@ func newProxy(tb testing.TB, u *upstream, o proxyOptions) *proxy {
 	tb.Helper()
 	if o.dir == "" {
 		o.dir = tb.TempDir()
+	}
+	if o.storage == "" {
+		o.storage = "  filesystem:\n    rootdirectory: " + filepath.Join(o.dir, "data")
 	}
 	rule := ""
 	for line := range strings.Lines(strings.TrimSpace("refresh: 0s\n" + o.rule)) {
@@ -65,8 +70,7 @@ shutdown_timeout: 20s
 log:
   format: json
 storage:
-  filesystem:
-    rootdirectory: %s
+%s
 default_upstream: %s
 upstreams:
   %[2]s:
@@ -76,7 +80,7 @@ upstreams:
     timeout: 20s
 repositories:
   - match: "**"
-%s%s`, filepath.Join(o.dir, "data"), upstreamHost, u.server.URL, rule, o.top)
+%s%s`, o.storage, upstreamHost, u.server.URL, rule, o.top)
 	p := &proxy{tb: tb, dir: o.dir, config: filepath.Join(o.dir, "config.yml"), env: o.env}
 	if err := os.WriteFile(p.config, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
