@@ -29,7 +29,8 @@ func domainOf(k pkgdb.Kind) domain {
 	return ordinary
 }
 
-// item is what is never split: the files of one component that are about equally likely to change with it.
+// item is what is never split in packing: the files of one component that are about equally likely to change with it, or a piece of them
+// when they are a large part of the image.
 type item struct {
 	component int32
 	domain    domain
@@ -74,17 +75,22 @@ func (m *model) items(ids []int32, r *rates) []item {
 		items[n].ids = append(items[n].ids, id)
 	}
 	for i := range items {
-		if items[i].itself {
-			items[i].load = m.load(items[i].ids, 1, r.own)
-			continue
-		}
-		items[i].load = m.load(items[i].ids, r.update[items[i].component], r.change)
+		items[i].load = m.itemLoad(&items[i], r)
 	}
+	items = m.split(items, r)
 	slices.SortFunc(items, func(a, b item) int {
 		return cmp.Or(cmp.Compare(a.domain, b.domain), cmp.Compare(b.load.heat(), a.load.heat()),
 			cmp.Compare(a.component, b.component), cmp.Compare(a.ids[0], b.ids[0]))
 	})
 	return items
+}
+
+// itemLoad weighs an item by what is expected of its component or, if its files change by themselves, of them.
+func (m *model) itemLoad(it *item, r *rates) load {
+	if it.itself {
+		return m.load(it.ids, 1, r.own)
+	}
+	return m.load(it.ids, r.update[it.component], r.change)
 }
 
 // load describes the expected change of some bytes by three moments, which add up when independent bytes are put together:
