@@ -112,6 +112,8 @@ type Options struct {
 	Compression layer.Compression
 	// ExactTime keeps all modification times as the source has them (mtime: preserve).
 	ExactTime bool
+	// OwnLinks leaves identical files of bootable images apart where the source has them apart (hardlinks: preserve).
+	OwnLinks bool
 	// Platforms are those that are rechunked ("linux/amd64"); none stands for all.
 	Platforms []string
 	// Versions is the number of images that a lineage remembers.

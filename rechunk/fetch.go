@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/strata-oci/strata/rechunk/pkgdb"
+	"github.com/strata-oci/strata/rechunk/selinux"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -107,7 +108,9 @@ func (e *Engine) scan(ctx context.Context, rc io.Reader, spool *tree.Spool, read
 }
 
 // inlined says which contents are needed for every image: a layer that is known by its index is not read again for them.
-func inlined(path string) bool { return pkgdb.IsPackageList(path) || tree.IsOSTreeAttributes(path) }
+func inlined(path string) bool {
+	return pkgdb.IsPackageList(path) || tree.IsOSTreeAttributes(path) || selinux.IsPolicy(path)
+}
 
 type progressReader struct {
 	r    io.Reader

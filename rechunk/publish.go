@@ -24,6 +24,8 @@ type PlanRecord struct {
 	MaxLayers int           `json:"max_layers"`
 	MaxStale  float64       `json:"max_stale"`
 	ExactTime bool          `json:"exact_time"`
+	// Linked is the number of identical files that became hardlinks; the source has them apart.
+	Linked int `json:"linked"`
 	// Demand is what the plan took clients to ask for.
 	Demand plan.Demand `json:"demand"`
 	Layers []PlanLayer `json:"layers"`
@@ -143,7 +145,8 @@ func (r *run) version(layers []madeLayer, config, manifest image.Document) Versi
 func (r *run) planRecord(layers []madeLayer, d digest.Digest) PlanRecord {
 	p := PlanRecord{
 		SourceDigest: r.req.Digest, Digest: d, Encoder: r.req.Options.Compression.Encoder(), MaxLayers: r.req.Options.MaxLayers,
-		MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime, Notes: r.layout.Notes, Demand: r.req.Demand.Rounded(),
+		MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime, Linked: r.linked, Notes: r.layout.Notes,
+		Demand: r.req.Demand.Rounded(),
 	}
 	if r.layout.Base >= 0 {
 		p.Base = r.images[r.layout.Base].Digest

@@ -81,8 +81,8 @@ func lineageKey(lineage, platform string) string { return lineage + " " + platfo
 // servedKey holds everything that decides the result besides the lineage's state.
 func servedKey(r Request) string {
 	o := r.Options
-	h := sha256.Sum256([]byte(fmt.Sprintf("%t %d %s %s %t", o.Always, o.MaxLayers,
-		strconv.FormatFloat(o.MaxStale, 'g', -1, 64), o.Compression.Encoder(), o.ExactTime)))
+	h := sha256.Sum256([]byte(fmt.Sprintf("%t %d %s %s %t %t", o.Always, o.MaxLayers,
+		strconv.FormatFloat(o.MaxStale, 'g', -1, 64), o.Compression.Encoder(), o.ExactTime, o.OwnLinks)))
 	return r.Lineage + " " + r.Digest.String() + " " + hex.EncodeToString(h[:8])
 }
 

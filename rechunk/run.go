@@ -24,6 +24,7 @@ type run struct {
 	spool    *tree.Spool
 	contents *contents
 	tree     *tree.Tree
+	linked   int // files of the tree that became hardlinks
 	owners   *pkgdb.Owners
 	lineage  Lineage
 	images   []plan.Image
@@ -57,7 +58,7 @@ func (e *Engine) Rechunk(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	defer r.spool.Close()
-	for _, step := range []func(context.Context) error{r.fetch, r.flatten, r.refuseSealed, r.loadLineage, r.loadHistory, r.own, r.prepare} {
+	for _, step := range []func(context.Context) error{r.fetch, r.flatten, r.refuseSealed, r.loadLineage, r.share, r.loadHistory, r.own, r.prepare} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}

@@ -141,7 +141,8 @@ type verifyCommand struct {
 // Help follows the flags in strata verify --help.
 func (verifyCommand) Help() string {
 	return `Two images are the same if every path, type, mode, owner, extended attribute, link target, hardlink group and byte
-is. What lies in /sysroot counts in neither, since Strata drops it from plain bootc images.
+is. What Strata changes in bootable images is no difference: what lies in /sysroot, which it drops, counts in neither, and
+identical files in /usr that it makes one count as linked.
 
     strata verify docker://ghcr.io/ublue-os/bluefin:stable docker://proxy.example/ghcr.io/ublue-os/bluefin:stable
 

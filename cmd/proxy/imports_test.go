@@ -44,6 +44,7 @@ var rooms = []room{
 	{"rechunk", nil, registries},
 	{"rechunk/tree", nil, append([]string{"time", "math/rand", "log"}, registries...)},
 	{"rechunk/pkgdb", []string{"rechunk/tree"}, registries},
+	{"rechunk/selinux", nil, append([]string{"os"}, registries...)},
 	{"rechunk/image", nil, append([]string{"os"}, registries...)},
 	{"rechunk/layer", []string{"rechunk/tree", "rechunk/plan"}, append([]string{"os"}, registries...)},
 	// The plan is pure: no I/O, no clock, no randomness, nothing that depends on who runs when.

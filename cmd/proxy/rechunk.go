@@ -44,6 +44,7 @@ type ruleFlags struct {
 	MaxStale    string `help:"Most stale bytes of the result, in percent of all." default:"10%"`
 	Compression string `help:"Compression of new layers: zstd or gzip." default:"zstd"`
 	MTime       string `help:"Modification times: keep the first served ones, or preserve the source's." enum:"keep,preserve" default:"keep" name:"mtime"`
+	Hardlinks   string `help:"Identical large files in /usr of bootable images: share them as hardlinks, or preserve the source's links." enum:"share,preserve" default:"share"`
 }
 
 // Help follows the flags in strata rechunk --help.
@@ -91,7 +92,8 @@ func (c *ruleFlags) rules() (rechunk.Options, error) {
 		return rechunk.Options{}, usageError{errors.New("--name: it is empty")}
 	}
 	return rechunk.Options{
-		MaxLayers: c.MaxLayers, MaxStale: stale, Compression: compression, ExactTime: c.MTime == "preserve", Versions: lineageVersions,
+		MaxLayers: c.MaxLayers, MaxStale: stale, Compression: compression, ExactTime: c.MTime == "preserve",
+		OwnLinks: c.Hardlinks == "preserve", Versions: lineageVersions,
 	}, nil
 }
 

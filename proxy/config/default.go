@@ -58,6 +58,7 @@ func DefaultRule() Rule {
 		FirstPullTimeout: Duration(10 * time.Minute),
 		Refresh:          Duration(60 * time.Second),
 		MTime:            MTimeKeep,
+		Hardlinks:        HardlinksShare,
 		KeepVersions:     16,
 	}
 }

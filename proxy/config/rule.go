@@ -32,6 +32,8 @@ type Rule struct {
 	Watch Watch `yaml:"watch"`
 	// MTime says what happens to the modification times of unchanged files.
 	MTime MTime `yaml:"mtime"`
+	// Hardlinks says what happens to identical files in /usr of bootable images.
+	Hardlinks Hardlinks `yaml:"hardlinks"`
 	// KeepVersions is the length of the lineage, at least 1.
 	KeepVersions int `yaml:"keep_versions"`
 	// KeepDays is how long a version stays in the lineage, in days. 0 means as long as KeepVersions lets it.
@@ -94,6 +96,20 @@ const (
 
 // UnmarshalText accepts the name of a choice.
 func (m *MTime) UnmarshalText(text []byte) error { return oneOf(m, text, MTimeKeep, MTimePreserve) }
+
+// Hardlinks says what happens to identical files of bootable images.
+type Hardlinks string
+
+// The choices for hardlinks.
+const (
+	HardlinksShare    Hardlinks = "share"    // large identical files in /usr become hardlinks, so that they are sent once
+	HardlinksPreserve Hardlinks = "preserve" // only the source image's hardlinks
+)
+
+// UnmarshalText accepts the name of a choice.
+func (h *Hardlinks) UnmarshalText(text []byte) error {
+	return oneOf(h, text, HardlinksShare, HardlinksPreserve)
+}
 
 // Rule returns the settings of a repository, "host/path": those of the first rule that matches, else DefaultRule. Family is
 // always set in it. The result shares nothing with the configuration.

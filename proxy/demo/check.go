@@ -41,7 +41,7 @@ func (c *checker) check(ctx context.Context, v *Version, direct, through string)
 	if err != nil {
 		return err
 	}
-	v.Differences = len(tree.Diff(source.Tree, served.Tree, tree.DiffOptions{}))
+	v.Differences = len(rechunk.Differences(source.Inspection, served.Inspection, tree.DiffOptions{}))
 	v.Same = v.Differences == 0
 	last := c.last
 	c.last = served

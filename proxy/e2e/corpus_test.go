@@ -46,7 +46,10 @@ func TestRealSeries(t *testing.T) {
 				}
 				t.Run("podman", func(t *testing.T) { t.Parallel(); podmanFollows(t, sources, images) })
 				t.Run("bootc", func(t *testing.T) { t.Parallel(); bootcFollows(t, sources, images) })
-				t.Run("skopeo", func(t *testing.T) { t.Parallel(); sameTree(t, sources[0], unpack(t, images[0]), sameness{times: true}) })
+				t.Run("skopeo", func(t *testing.T) {
+					t.Parallel()
+					sameTree(t, sources[0], unpack(t, images[0]), sameness{times: true, anyLinks: true})
+				})
 			})
 		})
 	}
@@ -57,7 +60,7 @@ func podmanFollows(t *testing.T, sources []string, images [3]string) {
 	m := newPodman(t)
 	for i, image := range images {
 		m.pull(image)
-		sameTree(t, sources[i], m.mount(image), sameness{anyTop: true})
+		sameTree(t, sources[i], m.mount(image), sameness{anyTop: true, anyLinks: true})
 	}
 }
 

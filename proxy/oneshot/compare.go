@@ -68,12 +68,11 @@ type Verification struct {
 	Differences []tree.Difference `json:"differences"`
 }
 
-// Verify compares the filesystems of two images. What Strata drops from plain bootc images, the content of /sysroot, counts in
-// neither. At most so many differences are listed; 0 lists all. times compares modification times, too.
+// Verify compares the filesystems of two images, as rechunk.Differences does. At most so many differences are listed; 0 lists all. times compares modification times, too.
 func Verify(ctx context.Context, a, b string, times bool, most int, o Options) (*Verification, error) {
 	out := &Verification{}
 	err := inspectBoth(ctx, a, b, o, func(x, y *rechunk.Inspection) error {
-		out.Differences = tree.Diff(x.Tree, y.Tree, tree.DiffOptions{Times: times, Most: most})
+		out.Differences = rechunk.Differences(x, y, tree.DiffOptions{Times: times, Most: most})
 		return nil
 	})
 	if out.Same = len(out.Differences) == 0; out.Same {

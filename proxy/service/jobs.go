@@ -76,7 +76,8 @@ type jobRequest struct {
 func options(r config.Rule) rechunk.Options {
 	return rechunk.Options{
 		Always: r.Rechunk == config.RechunkAlways, MaxLayers: r.MaxLayers, MaxStale: float64(r.MaxStale),
-		Compression: layer.Compression(r.Compression), ExactTime: r.MTime == config.MTimePreserve, Versions: r.KeepVersions,
+		Compression: layer.Compression(r.Compression), ExactTime: r.MTime == config.MTimePreserve,
+		OwnLinks: r.Hardlinks == config.HardlinksPreserve, Versions: r.KeepVersions,
 		Platforms: r.Platforms,
 	}
 }

@@ -1,0 +1,23 @@
+package rechunk
+
+import (
+	"slices"
+
+	"github.com/strata-oci/strata/rechunk/tree"
+)
+
+// Differences lists how the filesystem of b differs from that of a, as tree.Diff does. What Strata changes in bootable images
+// is no difference: the content of /sysroot is in neither, and identical files that tree.Share would link count as linked.
+func Differences(a, b *Inspection, opts tree.DiffOptions) []tree.Difference {
+	return tree.Diff(a.shared(opts.Times), b.shared(opts.Times), opts)
+}
+
+// shared is the image's tree with its identical files linked, if it is a bootable one.
+func (i *Inspection) shared(times bool) *tree.Tree {
+	if !i.run.plain {
+		return i.Tree
+	}
+	t := &tree.Tree{Entries: slices.Clone(i.Tree.Entries)}
+	_, _ = tree.Share(t, tree.ShareOptions{Times: times}) // without labels there is no error
+	return t
+}
