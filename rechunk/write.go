@@ -46,8 +46,14 @@ func (r *run) write(ctx context.Context) ([]madeLayer, error) {
 	// The largest first, so that the last ones are small and no core is left without work.
 	slices.SortFunc(todo, func(a, b int) int { return cmp.Or(cmp.Compare(sizes[b], sizes[a]), cmp.Compare(a, b)) })
 	var done atomic.Int64
-	err := r.each(ctx, todo, func(ctx context.Context, i int) (err error) {
-		if out[i], err = r.makeLayer(ctx, &r.layout.Layers[i]); err == nil {
+	writers := make(chan *layer.Writer, r.cfg.Parallel) // those at rest: as many are made as layers are written at once
+	err := r.each(ctx, todo, func(ctx context.Context, i int) error {
+		w, err := restingWriter(writers, r.req.Options.Compression)
+		if err != nil {
+			return err
+		}
+		defer func() { writers <- w }()
+		if out[i], err = r.makeLayer(ctx, w, &r.layout.Layers[i]); err == nil {
 			r.req.Progress(Progress{"write", done.Add(sizes[i]), total})
 		}
 		return err
@@ -58,9 +64,23 @@ func (r *run) write(ctx context.Context) ([]madeLayer, error) {
 	return out, r.compare(ctx, out)
 }
 
+// restingWriter returns a writer that rests, or a new one.
+func restingWriter(at <-chan *layer.Writer, c layer.Compression) (*layer.Writer, error) {
+	select {
+	case w := <-at:
+		return w, nil
+	default:
+		return layer.NewWriter(c)
+	}
+}
+
 // wanted lists the contents that the new layers hold.
 func (r *run) wanted() []tree.Digest {
-	var out []tree.Digest
+	count := 0
+	for _, l := range r.layout.Layers {
+		count += len(l.Entries)
+	}
+	out := make([]tree.Digest, 0, count)
 	for _, l := range r.layout.Layers {
 		for _, k := range l.Entries {
 			if e := &r.tree.Entries[k]; e.Kind == tree.Regular && e.Size > 0 {
@@ -94,10 +114,10 @@ func (r *run) keep(d digest.Digest) (madeLayer, error) {
 }
 
 // makeLayer writes one layer to the store and reads it back from there.
-func (r *run) makeLayer(ctx context.Context, l *plan.Layer) (madeLayer, error) {
+func (r *run) makeLayer(ctx context.Context, z *layer.Writer, l *plan.Layer) (madeLayer, error) {
 	var blob layer.Blob
 	err := r.storeBlob(ctx, func(w io.Writer) (_ digest.Digest, _ int64, err error) {
-		blob, err = layer.Write(ctx, w, r.tree, l, r.contents, r.req.Options.Compression)
+		blob, err = z.Write(ctx, w, r.tree, l, r.contents)
 		return blob.Digest, blob.Size, err
 	})
 	if err != nil {

@@ -28,8 +28,13 @@ func BenchmarkWrite(b *testing.B) {
 			b.Run(size.name+" "+string(c), func(b *testing.B) {
 				b.SetBytes(int64(size.files) * int64(size.each))
 				b.ReportAllocs()
+				w, err := layer.NewWriter(c)
+				if err != nil {
+					b.Fatal(err)
+				}
+				l := all(t)
 				for b.Loop() {
-					if _, err := layer.Write(b.Context(), io.Discard, t, all(t), contents, c); err != nil {
+					if _, err := w.Write(b.Context(), io.Discard, t, l, contents); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -8,9 +8,9 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// header makes the tar header of an entry: ustar where everything fits, with PAX records where it does not.
-func header(e *tree.Entry) (*tar.Header, error) {
-	h := &tar.Header{
+// setHeader makes h the tar header of an entry: ustar where everything fits, with PAX records where it does not.
+func setHeader(h *tar.Header, e *tree.Entry) error {
+	*h = tar.Header{
 		Format: tar.FormatPAX, Name: e.Path, Mode: int64(e.Mode), Uid: e.UID, Gid: e.GID,
 		ModTime: time.Unix(e.Sec, int64(e.Nsec)),
 	}
@@ -28,7 +28,7 @@ func header(e *tree.Entry) (*tar.Header, error) {
 	case tree.Fifo:
 		h.Typeflag = tar.TypeFifo
 	default:
-		return nil, fmt.Errorf("%q has no kind", e.Path)
+		return fmt.Errorf("%q has no kind", e.Path)
 	}
 	if len(e.Xattrs) > 0 {
 		h.PAXRecords = make(map[string]string, len(e.Xattrs))
@@ -36,5 +36,5 @@ func header(e *tree.Entry) (*tar.Header, error) {
 			h.PAXRecords["SCHILY.xattr."+x.Name] = x.Value
 		}
 	}
-	return h, nil
+	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -36,35 +35,71 @@ type Blob struct {
 	TarSize int64
 }
 
-// Write writes the blob of a new layer to w. It fails when a content is not as long as its entry says, and soon after ctx ends.
-// What contents give is not hashed: that the layer holds the right bytes is for Read to find.
-func Write(ctx context.Context, w io.Writer, t *tree.Tree, l *plan.Layer, contents tree.Contents, c Compression) (Blob, error) {
-	blob := newTally(w)
-	z, err := c.compress(blob)
-	if err != nil {
-		return Blob{}, err
-	}
-	plain := newTally(z)
+// Writer makes the blobs of layers, one after another, with one compressor and its buffers. Its bytes do not depend on what it wrote
+// before. It is for one goroutine at a time.
+type Writer struct {
+	c     Compression
+	z     compressor
+	blob  *tally
+	plain *tally
 	// Hashing the tar in large pieces costs less than one call per 512-byte header.
-	buf := bufio.NewWriterSize(plain, 64<<10)
-	tw := &writer{
-		ctx: ctx, tar: tar.NewWriter(buf), tree: t, contents: contents, copyBuf: make([]byte, 64<<10), first: map[string]bool{},
-	}
-	err = tw.layer(l)
+	buf     *bufio.Writer
+	copyBuf []byte
+	header  tar.Header
+	job
+}
+
+// job is the layer that is being written.
+type job struct {
+	ctx      context.Context
+	tar      *tar.Writer
+	tree     *tree.Tree
+	contents tree.Contents
+	first    map[string]bool // hardlink groups whose first member is written
+}
+
+// NewWriter makes a writer of layers that are compressed with c.
+func NewWriter(c Compression) (*Writer, error) {
+	w := &Writer{c: c, blob: newTally(nil), plain: newTally(nil), copyBuf: make([]byte, 64<<10)}
+	w.buf = bufio.NewWriterSize(w.plain, 64<<10)
+	var err error
+	w.z, err = c.compress(io.Discard)
+	return w, err
+}
+
+// Write writes the blob of a new layer to dst. It fails when a content is not as long as its entry says, and soon after ctx ends.
+// What contents give is not hashed: that the layer holds the right bytes is for Read to find.
+func (w *Writer) Write(ctx context.Context, dst io.Writer, t *tree.Tree, l *plan.Layer, contents tree.Contents) (Blob, error) {
+	w.blob.reset(dst)
+	w.z.Reset(w.blob)
+	w.plain.reset(w.z)
+	w.buf.Reset(w.plain)
+	w.job = job{ctx: ctx, tar: tar.NewWriter(w.buf), tree: t, contents: contents, first: map[string]bool{}}
+	err := w.layer(l)
 	if err == nil {
-		err = tw.tar.Close()
+		err = w.tar.Close()
 	}
 	if err == nil {
-		err = buf.Flush()
+		err = w.buf.Flush()
 	}
 	// The encoder is closed in any case: it may hold goroutines.
-	if cerr := z.Close(); err == nil {
+	if cerr := w.z.Close(); err == nil {
 		err = cerr
 	}
+	w.job = job{}
 	if err != nil {
 		return Blob{}, fmt.Errorf("writing layer %q: %w", l.Name, err)
 	}
-	return Blob{Digest: blob.digest(), Size: blob.n, DiffID: plain.digest(), TarSize: plain.n}, nil
+	return Blob{Digest: w.blob.digest(), Size: w.blob.n, DiffID: w.plain.digest(), TarSize: w.plain.n}, nil
+}
+
+// Write writes the blob of one new layer, as Writer.Write does.
+func Write(ctx context.Context, dst io.Writer, t *tree.Tree, l *plan.Layer, contents tree.Contents, c Compression) (Blob, error) {
+	w, err := NewWriter(c)
+	if err != nil {
+		return Blob{}, err
+	}
+	return w.Write(ctx, dst, t, l, contents)
 }
 
 // tally passes bytes on, counting and hashing them.
@@ -83,20 +118,16 @@ func (t *tally) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (t *tally) digest() digest.Digest { return digest.NewDigest(digest.SHA256, t.sum) }
-
-type writer struct {
-	ctx      context.Context
-	tar      *tar.Writer
-	tree     *tree.Tree
-	contents tree.Contents
-	copyBuf  []byte
-	first    map[string]bool // hardlink groups whose first member is written
+func (t *tally) reset(w io.Writer) {
+	t.w, t.n = w, 0
+	t.sum.Reset()
 }
+
+func (t *tally) digest() digest.Digest { return digest.NewDigest(digest.SHA256, t.sum) }
 
 // layer writes entries and whiteouts in path order, so that every directory precedes what it holds and the first name of a
 // hardlink group, which is its name, precedes the others.
-func (w *writer) layer(l *plan.Layer) error {
+func (w *Writer) layer(l *plan.Layer) error {
 	entries, err := withAncestors(w.tree, l)
 	if err != nil {
 		return err
@@ -140,21 +171,33 @@ func whiteoutNames(paths []string) []string {
 // withAncestors returns the positions of a layer's entries and of all their ancestor directories and those of its whiteouts,
 // ascending. The root is always among them.
 func withAncestors(t *tree.Tree, l *plan.Layer) ([]int, error) {
-	in := map[int]bool{}
+	in := make([]bool, len(t.Entries))
+	count := 0
+	add := func(i int) {
+		if !in[i] {
+			in[i] = true
+			count++
+		}
+	}
 	known := map[string]bool{}
+	last := "" // entries of a directory mostly follow each other
 	addDirs := func(p string) error {
-		for d := tree.Parent(p); !known[d]; d = tree.Parent(d) {
+		d := tree.Parent(p)
+		if d == last {
+			return nil
+		}
+		for last = d; !known[d]; d = tree.Parent(d) {
 			known[d] = true
 			i, ok := t.Find(d)
 			if !ok || t.Entries[i].Kind != tree.Dir {
 				return fmt.Errorf("%q lies in %q, which is no directory of the tree", p, d)
 			}
-			in[i] = true
+			add(i)
 		}
 		return nil
 	}
 	for _, i := range l.Entries {
-		in[i] = true
+		add(i)
 		if err := addDirs(t.Entries[i].Path); err != nil {
 			return nil, err
 		}
@@ -167,17 +210,18 @@ func withAncestors(t *tree.Tree, l *plan.Layer) ([]int, error) {
 	if err := addDirs("x"); err != nil {
 		return nil, err
 	}
-	out := make([]int, 0, len(in))
-	for i := range in {
-		out = append(out, i)
+	out := make([]int, 0, count)
+	for i, held := range in {
+		if held {
+			out = append(out, i)
+		}
 	}
-	slices.Sort(out)
 	return out, nil
 }
 
-func (w *writer) entry(e *tree.Entry) error {
-	h, err := header(e)
-	if err != nil {
+func (w *Writer) entry(e *tree.Entry) error {
+	h := &w.header
+	if err := setHeader(h, e); err != nil {
 		return err
 	}
 	if e.Link != "" {
@@ -194,33 +238,38 @@ func (w *writer) entry(e *tree.Entry) error {
 	if h.Typeflag != tar.TypeReg || e.Size == 0 {
 		return nil
 	}
-	r, err := w.contents.Open(e.Digest)
-	if err != nil {
-		return fmt.Errorf("%q: %w", e.Path, err)
-	}
-	defer r.Close()
-	n, err := io.CopyBuffer(struct{ io.Writer }{w.tar}, contextReader{w.ctx, r}, w.copyBuf)
-	switch {
-	case errors.Is(err, tar.ErrWriteTooLong):
-		err = fmt.Errorf("content of more than %d bytes", e.Size)
-	case err == nil && n != e.Size:
-		err = fmt.Errorf("content of %d bytes, want %d", n, e.Size)
-	}
-	if err != nil {
+	if err := w.content(e); err != nil {
 		return fmt.Errorf("%q: %w", e.Path, err)
 	}
 	return nil
 }
 
-// contextReader fails once its context ends.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c contextReader) Read(p []byte) (int, error) {
-	if c.ctx.Err() != nil {
-		return 0, context.Cause(c.ctx)
+// content copies a file's content.
+func (w *Writer) content(e *tree.Entry) error {
+	r, err := w.contents.Open(e.Digest)
+	if err != nil {
+		return err
 	}
-	return c.r.Read(p)
+	defer r.Close()
+	var size int64
+	for {
+		if w.ctx.Err() != nil {
+			return context.Cause(w.ctx)
+		}
+		n, err := r.Read(w.copyBuf)
+		if size += int64(n); size > e.Size {
+			return fmt.Errorf("content of more than %d bytes", e.Size)
+		}
+		if _, werr := w.tar.Write(w.copyBuf[:n]); werr != nil {
+			return werr
+		}
+		switch {
+		case err == io.EOF && size < e.Size:
+			return fmt.Errorf("content of %d bytes, want %d", size, e.Size)
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
 }

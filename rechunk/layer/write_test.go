@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -243,6 +244,48 @@ func TestReproducible(t *testing.T) {
 		runtime.GOMAXPROCS(before)
 		if one != want {
 			t.Errorf("%s on one core: %+v, want %+v", c, one, want)
+		}
+	}
+}
+
+// A writer's bytes do not depend on what it wrote before, nor on a layer that failed in between.
+func TestWriterIsAsNew(t *testing.T) {
+	t.Parallel()
+	full, contents := gallery()
+	add := func(name, body string) {
+		full.Entries = append(full.Entries, tree.Entry{Path: name, Kind: tree.Regular, Mode: 0o644, Size: int64(len(body)), Digest: contents.Add(body)})
+	}
+	// More than a window, so that what is compared with lies behind in all layers.
+	add("x-noise", noise(9<<20))
+	add("x-text", text(1<<20))
+	add("x-text-again", text(300<<10)+noise(300<<10))
+	layers := []*plan.Layer{
+		all(full), pick(t, full, "x-text"), pick(t, full, "x-noise"), pick(t, full, "d/link-a", "d/caps"), pick(t, full, "x-text-again"), {},
+	}
+	broken := contentFunc(func(tree.Digest) (io.ReadCloser, error) {
+		return io.NopCloser(io.MultiReader(strings.NewReader(noise(1<<20)), iotest.ErrReader(errFault))), nil
+	})
+	for _, c := range []layer.Compression{layer.Zstd, layer.Gzip} {
+		w, err := layer.NewWriter(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wants := make([]layer.Blob, len(layers))
+		for i, l := range layers {
+			_, wants[i] = write(t, full, l, contents, c)
+		}
+		rng := rand.New(rand.NewPCG(5, 6))
+		for n := range 8 {
+			i := rng.IntN(len(layers))
+			if n%4 == 3 {
+				if _, err := w.Write(t.Context(), io.Discard, full, pick(t, full, "x-noise"), broken); !errors.Is(err, errFault) {
+					t.Fatalf("%s: %v", c, err)
+				}
+			}
+			got, err := w.Write(t.Context(), io.Discard, full, layers[i], contents)
+			if err != nil || got != wants[i] {
+				t.Fatalf("%s, layer %d: %+v, %v; a new writer gives %+v", c, n, got, err, wants[i])
+			}
 		}
 	}
 }

@@ -16,13 +16,13 @@ const maxXattrBytes = 256 << 10
 
 // Plain makes the tree of a plain bootc image: the content of /sysroot goes, the directory stays. When the image is
 // ostree-encapsulated, the extended attributes that ostree keeps in objects of their own (bare-split-xattrs) come back to the
-// files, but for security.selinux, which clients set by the policy of the booted system.
+// files, but for security.selinux, which clients set by the policy of the booted system. It takes t over.
 func Plain(t *Tree, contents Contents) (*Tree, error) {
 	attrs, err := splitXattrs(t, contents)
 	if err != nil {
 		return nil, err
 	}
-	out := &Tree{Entries: make([]Entry, 0, len(t.Entries))}
+	out := &Tree{Entries: t.Entries[:0]}
 	for i := range t.Entries {
 		e := t.Entries[i]
 		if e.Path != "sysroot" && Within(e.Path, "sysroot") {
@@ -33,6 +33,7 @@ func Plain(t *Tree, contents Contents) (*Tree, error) {
 		}
 		out.Entries = append(out.Entries, e)
 	}
+	clear(t.Entries[len(out.Entries):])
 	regroup(out.Entries)
 	return out, nil
 }

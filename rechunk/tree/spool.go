@@ -52,8 +52,14 @@ func (s *Spool) Open(d Digest) (io.ReadCloser, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", ErrNoContent, d)
 	}
-	return io.NopCloser(io.NewSectionReader(s.file, e.off, e.size)), nil
+	return &spooled{*io.NewSectionReader(s.file, e.off, e.size)}, nil
 }
+
+// spooled reads a content.
+type spooled struct{ io.SectionReader }
+
+// Close implements io.Closer.
+func (*spooled) Close() error { return nil }
 
 // Has reports whether the spool holds a content.
 func (s *Spool) Has(d Digest) bool {
