@@ -251,6 +251,9 @@ func TestReproducible(t *testing.T) {
 // A writer's bytes do not depend on what it wrote before, nor on a layer that failed in between.
 func TestWriterIsAsNew(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("compresses 200 MB")
+	}
 	full, contents := gallery()
 	add := func(name, body string) {
 		full.Entries = append(full.Entries, tree.Entry{Path: name, Kind: tree.Regular, Mode: 0o644, Size: int64(len(body)), Digest: contents.Add(body)})
