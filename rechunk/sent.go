@@ -57,7 +57,7 @@ func (s *sending) fetched(old *Inspection) {
 	for _, l := range old.Image.Manifest.Layers {
 		have[l.Digest] = true
 	}
-	names := s.next.layerNames()
+	names := layerNames(s.next.Image)
 	for k, l := range s.next.Image.Manifest.Layers {
 		if have[l.Digest] {
 			continue

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 // inferred says why a layer was written, by what it holds.
@@ -81,22 +83,21 @@ func (out *Comparison) Planned(p PlanRecord) {
 	out.Dropped = p.Dropped
 }
 
-// layerNames are what the image's history says of its layers, lowest first; empty strings where it has not an entry for each.
-func (i *Inspection) layerNames() []string {
-	names := make([]string, len(i.Image.Manifest.Layers))
+// layerNames are what an image's history says of its layers, lowest first; empty strings where it has not an entry for each.
+func layerNames(src *image.Source) []string {
+	names := make([]string, len(src.Manifest.Layers))
 	k := 0
-	for _, h := range i.Image.Config.History {
+	for _, h := range src.Config.History {
 		if h.EmptyLayer {
 			continue
 		}
-		if k == len(names) {
-			return make([]string, len(names))
+		if k < len(names) {
+			names[k] = strings.TrimPrefix(h.CreatedBy, "strata: ")
 		}
-		names[k] = strings.TrimPrefix(h.CreatedBy, "strata: ")
 		k++
 	}
-	if k < len(names) {
-		return make([]string, len(names))
+	if k != len(names) {
+		clear(names)
 	}
 	return names
 }

@@ -33,7 +33,7 @@ func (c *planCommand) Run(ctx context.Context, s *streams) error {
 	}
 	b := newBars(s.err)
 	o := c.options(s, b)
-	o.State = c.State
+	o.State, o.Prior = c.State, c.Prior
 	p, err := oneshot.Plan(ctx, c.Src, c.Name, rules, o)
 	b.close()
 	if err != nil {

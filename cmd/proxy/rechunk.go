@@ -39,6 +39,7 @@ type rechunkCommand struct {
 // ruleFlags are common to the commands that decide layers.
 type ruleFlags struct {
 	State       string `help:"Directory that keeps layers and lineage between calls; without it every image is a first version." placeholder:"DIR"`
+	Prior       string `help:"Image that was rechunked before, which a lineage that the state does not have begins with." placeholder:"IMAGE"`
 	Name        string `help:"Lineage in the state directory." default:"image"`
 	MaxLayers   int    `help:"Most layers of the result." default:"120"`
 	MaxStale    string `help:"Most stale bytes of the result, in percent of all." default:"10%"`
@@ -55,6 +56,10 @@ directory of a proxy that does not run, the next version keeps the layers that d
     strata rechunk --state ./state --name os docker://registry.example/os:1 oci:./out:1
     strata rechunk --state ./state --name os docker://registry.example/os:2 oci:./out:2
     strata rechunk oci-archive:os.tar docker://registry.example/os:rechunked
+
+Where no state outlives a build, what was published last serves as one:
+
+    strata rechunk --prior docker://registry.example/os:latest oci:build docker://registry.example/os:latest
 
 Credentials are those of podman login and docker login.`
 }
@@ -112,7 +117,7 @@ func (c *rechunkCommand) Run(ctx context.Context, s *streams) error {
 	}
 	b := newBars(s.err)
 	o := c.options(s, b)
-	o.State = c.State
+	o.State, o.Prior = c.State, c.Prior
 	r, err := oneshot.Rechunk(ctx, c.Src, c.Dst, c.Name, rules, o)
 	b.close()
 	if err != nil {

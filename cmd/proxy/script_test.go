@@ -39,7 +39,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"mkimage": mkimage(t), "registry": startRegistry, "freeport": freePort, "ready": ready, "exits": exits, "interrupt": interrupt,
-			"jsonkeys": jsonKeys, "oneline": oneLine, "emptydir": emptyDir,
+			"jsonkeys": jsonKeys, "oneline": oneLine, "emptydir": emptyDir, "expand": expand,
 		},
 	})
 }
@@ -104,6 +104,12 @@ func freePort(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		ts.Setenv(name, port)
 	}
+}
+
+// expand FILE puts the values of variables in the place of $NAME.
+func expand(ts *testscript.TestScript, _ bool, args []string) {
+	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
 // ready URL waits until the proxy at URL is ready.

@@ -26,6 +26,9 @@ type Options struct {
 	// State is a directory that keeps layers and lineages between calls, in the store format of the server; empty keeps
 	// nothing.
 	State string
+	// Prior is an image that was rechunked before, in one of the forms of package imageref: a lineage that the state does not have
+	// begins with it. Empty is none.
+	Prior string
 	// Platform picks an image from an index, "os/arch[/variant]"; empty means linux on this machine's architecture.
 	Platform string
 	// Insecure allows plain HTTP and unverified certificates for any registry.

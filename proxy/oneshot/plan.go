@@ -34,6 +34,9 @@ func Plan(ctx context.Context, src, name string, rules rechunk.Options, o Option
 	req := from.request(o)
 	req.Lineage, req.Options = name, rules
 	req.Options.Always = true
+	if err := adopt(ctx, engine, req, o); err != nil {
+		return nil, err
+	}
 	p, err := engine.Plan(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("planning %s: %w", src, err)

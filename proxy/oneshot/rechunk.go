@@ -37,6 +37,9 @@ func Rechunk(ctx context.Context, src, dst, name string, rules rechunk.Options, 
 	req := from.request(o)
 	req.Lineage, req.Options = name, rules
 	req.Options.Always = true
+	if err := adopt(ctx, w.engine, req, o); err != nil {
+		return nil, err
+	}
 	result, err := w.engine.Rechunk(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("rechunking %s: %w", src, err)
@@ -49,6 +52,24 @@ func Rechunk(ctx context.Context, src, dst, name string, rules rechunk.Options, 
 		return nil, errors.Join(err, out.Close())
 	}
 	return result, out.Close()
+}
+
+// adopt lets a lineage that has no versions begin with an image that was rechunked before.
+func adopt(ctx context.Context, e *rechunk.Engine, req rechunk.Request, o Options) error {
+	if o.Prior == "" {
+		return nil
+	}
+	from, err := openSource(ctx, o.Prior, o)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	prior := from.request(o)
+	prior.Lineage, prior.Reference, prior.Options = req.Lineage, req.Reference, req.Options
+	if _, err := e.Adopt(ctx, prior); err != nil {
+		return fmt.Errorf("earlier image %s: %w", o.Prior, err)
+	}
+	return nil
 }
 
 // copies bounds the blobs that are copied at once: enough to hide how long a destination takes to store one.

@@ -207,10 +207,14 @@ func (j *jobs) rechunk(ctx context.Context, one *job, req jobRequest) (result *r
 	if err != nil {
 		j.s.Logger.WarnContext(ctx, "what clients pulled is not known, the default mix is planned for", "job", one.id, "error", err)
 	}
-	return j.s.engine.Rechunk(ctx, rechunk.Request{
+	asked := rechunk.Request{
 		Lineage: req.rule.Family, Reference: req.reference(), Demand: demand, Digest: req.digest, Manifest: req.manifest, Source: source{j.s, req.repo}, Options: options(req.rule),
 		Progress: one.note,
-	})
+	}
+	if err := j.adopt(ctx, one, asked); err != nil {
+		return nil, err
+	}
+	return j.s.engine.Rechunk(ctx, asked)
 }
 
 // note keeps how far the job is. Goroutines of one phase may report out of order.

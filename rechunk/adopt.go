@@ -1,0 +1,124 @@
+package rechunk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/rechunk/image"
+	"github.com/strata-oci/strata/rechunk/tree"
+)
+
+// ErrNotAdopted marks an image that cannot be taken for one that was served before.
+var ErrNotAdopted = errors.New("image cannot be taken as the lineage's")
+
+// Adopt takes an image that was published before as the first version of a lineage that has none: the state was lost, or the image
+// was rechunked elsewhere, and clients have its layers. They are read from the request's source, verified and stored. It reports
+// whether the image was taken; a lineage that has versions stays as it is.
+func (e *Engine) Adopt(ctx context.Context, req Request) (adopted bool, err error) {
+	req.Options.Always, req.Options.Platforms = true, nil
+	if req.Progress == nil {
+		req.Progress = func(Progress) {}
+	}
+	r := &run{Engine: e, req: req}
+	if err := r.describe(ctx); err != nil {
+		return false, err
+	}
+	key := lineageKey(req.Lineage, r.platform())
+	ctx, held, unlock, err := e.lock(ctx, key)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	r.held = held
+	return r.adopt(ctx, key)
+}
+
+// adopt does the work of Adopt under the lineage's lock.
+func (r *run) adopt(ctx context.Context, key string) (bool, error) {
+	var l Lineage
+	if _, err := r.getJSON(ctx, KindLineage, key, &l); err != nil || len(l.Versions) > 0 {
+		return false, err
+	}
+	v, err := r.adopted(ctx)
+	if err != nil {
+		return false, err
+	}
+	return true, r.putJSON(ctx, KindLineage, key, Lineage{Versions: []Version{*v}})
+}
+
+// adopted stores the image's layers, config and manifest and makes the version that they are.
+func (r *run) adopted(ctx context.Context) (*Version, error) {
+	m := r.src.Manifest
+	want := r.req.Options.Compression.MediaType()
+	for _, l := range m.Layers {
+		if l.MediaType != want {
+			return nil, fmt.Errorf("%w: its layer %s is of type %s, and new ones would be of %s", ErrNotAdopted, l.Digest, l.MediaType, want)
+		}
+	}
+	layers := make([]VersionLayer, len(m.Layers))
+	names := layerNames(r.src)
+	err := r.each(ctx, positions(len(layers)), func(ctx context.Context, i int) (err error) {
+		layers[i], err = r.adoptLayer(ctx, m.Layers[i], r.src.Config.RootFS.DiffIDs[i], names[i])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range [][]byte{r.src.RawConfig, r.req.Manifest} {
+		err := r.storeBlob(ctx, func(w io.Writer) (digest.Digest, int64, error) {
+			_, err := w.Write(b)
+			return digest.FromBytes(b), int64(len(b)), err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("storing the earlier image: %w", err)
+		}
+	}
+	v := &Version{
+		Result: Result{
+			SourceDigest: r.req.Digest, Digest: r.req.Digest, MediaType: ocispec.MediaTypeImageManifest, Size: int64(len(r.req.Manifest)),
+			Platform: r.platform(), LayersTotal: len(layers), LayersNew: len(layers), Sequence: 1,
+		},
+		Config: m.Config.Digest, Reference: r.req.Reference, Layers: layers, Created: time.Now().UTC(),
+	}
+	if source := digest.Digest(m.Annotations[image.AnnotationSource]); source.Validate() == nil {
+		v.SourceDigest = source
+	}
+	for _, l := range layers {
+		v.TotalBytes += l.Size
+	}
+	v.NewBytes, v.SourceBytes, v.SourceNewBytes = v.TotalBytes, v.TotalBytes, v.TotalBytes
+	return v, nil
+}
+
+// adoptLayer reads one layer into the store and records what it holds. Its diff_id is checked: it will be in configs to come.
+func (r *run) adoptLayer(ctx context.Context, d ocispec.Descriptor, diffID digest.Digest, name string) (VersionLayer, error) {
+	out := VersionLayer{Digest: d.Digest, DiffID: diffID, Size: d.Size, Type: d.MediaType, Name: name, Since: 1}
+	rc, err := r.req.Source.Blob(ctx, d)
+	if err != nil {
+		return out, fmt.Errorf("fetching layer %s: %w", d.Digest, err)
+	}
+	defer rc.Close()
+	var s *tree.Scanned
+	err = r.storeBlob(ctx, func(w io.Writer) (digest.Digest, int64, error) {
+		src := io.TeeReader(rc, w)
+		if s, err = tree.Scan(ctx, src, tree.ScanOptions{DiffID: true, Inline: inlined, Limits: r.cfg.Limits}); err != nil {
+			return "", 0, err
+		}
+		_, err = io.Copy(io.Discard, src)
+		return d.Digest, d.Size, err
+	})
+	if err != nil {
+		return out, fmt.Errorf("reading layer %s: %w", d.Digest, err)
+	}
+	if got := digest.NewDigestFromEncoded(digest.SHA256, s.DiffID.String()); got != diffID {
+		return out, fmt.Errorf("%w: layer %s has the diff_id %s, its config says %s", ErrNotAdopted, d.Digest, got, diffID)
+	}
+	out.TarSize = s.Index.TarSize
+	return out, r.saveIndex(ctx, d.Digest, s.Index)
+}
