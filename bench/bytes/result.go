@@ -122,9 +122,9 @@ func (c *contest) explain(ctx context.Context, p *contender) ([]explanation, err
 	return out, nil
 }
 
-// excess picks the components that take most above their share of the floor.
+// excess picks the components of which most is sent again.
 func excess(list []blame) []blame {
 	list = slices.Clone(list)
-	slices.SortStableFunc(list, func(a, b blame) int { return cmp.Compare(b.UpdateBytes-b.FloorBytes, a.UpdateBytes-a.FloorBytes) })
+	slices.SortStableFunc(list, func(a, b blame) int { return cmp.Compare(b.UnchangedBytes, a.UnchangedBytes) })
 	return list[:min(len(list), explainMost)]
 }

@@ -50,12 +50,12 @@ func (r *strataRun) next(ctx context.Context, s *series, tag string) (image, err
 
 // blame is a component of an update and what it costs.
 type blame struct {
-	Component    string `json:"component"`
-	UpdateBytes  int64  `json:"update_bytes"`
-	FloorBytes   int64  `json:"floor_bytes"`
-	ChangedBytes int64  `json:"changed_bytes"`
-	FilesChanged int    `json:"files_changed"`
-	Why          string `json:"why"`
+	Component   string `json:"component"`
+	UpdateBytes int64  `json:"update_bytes"`
+	// UnchangedBytes are the uncompressed bytes of its files that are sent though clients have them.
+	UnchangedBytes int64  `json:"unchanged_bytes"`
+	FilesChanged   int    `json:"files_changed"`
+	Why            string `json:"why"`
 }
 
 // explain asks strata compare which components an update goes to, most bytes first.

@@ -123,7 +123,7 @@ func (s *seriesResult) explain(w io.Writer) {
 		for _, e := range p.Explanation {
 			fmt.Fprintf(w, "\n%s, %d layers, %s → %s is %.3f of the floor:", s.Name, p.Layers, e.From, e.To, e.Ratio)
 			for _, x := range e.Excess {
-				fmt.Fprintf(w, " %s %s sent, floor %s (%s);", x.Component, megabytes(x.UpdateBytes), megabytes(x.FloorBytes), x.Why)
+				fmt.Fprintf(w, " %s %s sent again (%s);", x.Component, megabytes(x.UnchangedBytes), x.Why)
 			}
 			fmt.Fprintln(w)
 		}
