@@ -12,8 +12,8 @@
 //	GET  /                           the dashboard
 //
 // Sizes in documents are bytes, times are seconds, timestamps RFC 3339. Keys stay; new ones may come. An error is a document
-// {"error": "…"}. There is no login: the listener belongs on an address that only operators reach. Pages of other sites can
-// neither read it nor post to it.
+// {"error": "…"}. Without a Login, the listener belongs on an address that only operators reach. Pages of other sites can neither
+// read it nor post to it. Health is for everybody, what is wrong for operators.
 package admin
 
 import (
@@ -68,6 +68,11 @@ type Options struct {
 	ShuttingDown func() bool
 	// WarmConcurrency is how many references are warmed at once; 0 means two.
 	WarmConcurrency int
+	// Login lets operators in; nil lets everybody in.
+	Login Login
+	// AnyHost takes requests under any name for the listener, when there is no login. Without, it has to be an address or a name
+	// that no site of the public DNS can have.
+	AnyHost bool
 	// Logger is told about failures that no client hears of; nil discards them.
 	Logger *slog.Logger
 }
@@ -80,6 +85,8 @@ type Handler struct {
 	warm    *warmTasks
 	keeper  Keeper
 	origins *http.CrossOriginProtection
+	login   Login
+	anyHost bool
 	log     *slog.Logger
 	mux     *http.ServeMux
 
@@ -98,6 +105,7 @@ func New(o Options) *Handler {
 		status: o.Status, closing: o.ShuttingDown, origins: http.NewCrossOriginProtection(), log: o.Logger,
 		keeper: o.Keeper, mux: http.NewServeMux(), ctx: ctx, cancel: cancel, work: &sync.WaitGroup{},
 	}
+	h.login, h.anyHost = o.Login, o.AnyHost
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -144,7 +152,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head.Set("Cross-Origin-Resource-Policy", "same-origin")
 	head.Set("Referrer-Policy", "no-referrer")
 	head.Set("X-Content-Type-Options", "nosniff")
-	h.mux.ServeHTTP(w, r)
+	if !h.guard(w, r) {
+		h.mux.ServeHTTP(w, r)
+	}
 }
 
 // Close ends the warming that no request waits for, and returns when nothing that the handler started runs any more.

@@ -120,7 +120,9 @@ func TestAnswers(t *testing.T) {
 		{broken, "GET", "/metrics", 404, `"error"`},
 	} {
 		w := httptest.NewRecorder()
-		tc.h.ServeHTTP(w, httptest.NewRequest(tc.method, tc.path, nil))
+		r := httptest.NewRequest(tc.method, local+tc.path, nil)
+		r.Header.Set("Content-Type", "application/json")
+		tc.h.ServeHTTP(w, r)
 		if w.Code != tc.status || !strings.Contains(w.Body.String(), tc.want) {
 			t.Errorf("%s %s: got %d %s", tc.method, tc.path, w.Code, w.Body)
 		}

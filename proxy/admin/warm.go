@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"strings"
 	"sync"
@@ -56,13 +55,6 @@ func (h *Handler) readWarm(w http.ResponseWriter, r *http.Request) (references [
 	}
 	if h.closing() || h.ctx.Err() != nil {
 		return nil, http.StatusServiceUnavailable, errors.New("the proxy is shutting down")
-	}
-	// A form on another site can send neither this type nor, from a browser of today, anything.
-	if err := h.origins.Check(r); err != nil {
-		return nil, http.StatusForbidden, errors.New("a page of another site may not do this")
-	}
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		return nil, http.StatusUnsupportedMediaType, errors.New("the Content-Type must be application/json")
 	}
 	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxWarmBody))
 	body.DisallowUnknownFields()
