@@ -44,6 +44,7 @@ type commands struct {
 	Warm    warmCommand    `cmd:"" help:"Have a running proxy fetch and rechunk images before clients ask."`
 	Status  statusCommand  `cmd:"" help:"Show what a running proxy has and does."`
 	GC      gcCommand      `cmd:"" name:"gc" help:"Remove what nobody needs from a store."`
+	Reload  reloadCommand  `cmd:"" help:"Have a running proxy take over its configuration anew."`
 	Demo    demoCommand    `cmd:"" help:"Take a self-contained tour: no network, no privileges."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

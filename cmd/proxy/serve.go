@@ -7,6 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
 
 	"github.com/sirupsen/logrus"
 
@@ -29,7 +33,8 @@ Clients put the proxy's address before the image's name:
     podman pull --tls-verify=false 127.0.0.1:5000/ghcr.io/ublue-os/bluefin:stable
     bootc switch proxy.example/ghcr.io/ublue-os/bluefin:stable
 
-SIGTERM or Ctrl-C stops it: running downloads finish first, as long as shutdown_timeout allows.`
+SIGTERM or Ctrl-C stops it: running downloads finish first, as long as shutdown_timeout allows. SIGHUP, or
+strata reload, has it take over its configuration anew.`
 }
 
 func (c *serveCommand) Run(ctx context.Context, s *streams) error {
@@ -37,13 +42,18 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return usageError{configurationError(c.Config, err)}
 	}
-	log := newLogger(s, cfg)
+	level := new(slog.LevelVar)
+	level.Set(cfg.Log.Level)
+	log := newLogger(s, cfg, level)
 	// Distribution's packages log here what they think of clients' passwords; what matters of it, they return.
 	logrus.SetOutput(io.Discard)
 	for _, w := range warnings {
 		log.Warn("configuration", "warning", w)
 	}
-	p, err := server.New(ctx, server.Options{Config: cfg, Version: programVersion(), Logger: log})
+	p, err := server.New(ctx, server.Options{
+		Config: cfg, Version: programVersion(), Logger: log, Level: level,
+		Load: func() (*config.Config, []string, error) { return config.Load(c.Config, s.env) },
+	})
 	if err != nil {
 		return err
 	}
@@ -51,7 +61,31 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 		return errors.Join(err, p.Close())
 	}
 	announce(log, cfg, p)
+	defer reloadOnHangup(ctx, p)()
 	return p.Serve(ctx)
+}
+
+// reloadOnHangup has a proxy take over its configuration anew on SIGHUP, until the returned function is called.
+func reloadOnHangup(ctx context.Context, p *server.Server) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	var work sync.WaitGroup
+	work.Go(func() {
+		for {
+			select {
+			case <-hangups:
+				_, _ = p.Reload(ctx) // it logs what is wrong
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return func() {
+		signal.Stop(hangups)
+		cancel()
+		work.Wait()
+	}
 }
 
 // configurationError puts a summary before the problems of a configuration, which are one a line.
@@ -70,8 +104,8 @@ func configurationError(file string, err error) error {
 	return linesError{fmt.Errorf("configuration %s has %s:\n%w", file, n, problems)}
 }
 
-func newLogger(s *streams, cfg *config.Config) *slog.Logger {
-	o := &slog.HandlerOptions{Level: cfg.Log.Level}
+func newLogger(s *streams, cfg *config.Config, level slog.Leveler) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
 	if cfg.Log.Format == config.LogJSON {
 		return slog.New(slog.NewJSONHandler(s.err, o))
 	}
@@ -87,6 +121,9 @@ func announce(log *slog.Logger, cfg *config.Config, p *server.Server) {
 	clients := reachable(p.Addr())
 	log.Info("listening for clients", "url", scheme+"://"+clients, "try", "podman pull"+flag+" "+clients+"/ghcr.io/OWNER/IMAGE:TAG")
 	operators := "http://" + reachable(p.AdminAddr())
+	if cfg.Admin.TLS.Enabled() {
+		operators = "https://" + reachable(p.AdminAddr())
+	}
 	log.Info("listening for operators", "url", operators, "try", "strata status --admin "+operators)
 }
 

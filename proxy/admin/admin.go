@@ -9,6 +9,7 @@
 //	GET  /api/v1/jobs                JobList
 //	POST /api/v1/warm                WarmRequest; 202 and a WarmAccepted, or with ?wait=1 a WarmEvent a line until all is done
 //	POST /api/v1/gc                  GCRequest; an UpkeepEvent a line, the last one with a upkeep.GCReport
+//	POST /api/v1/reload              an empty document; ReloadReport
 //	GET  /                           the dashboard
 //
 // Sizes in documents are bytes, times are seconds, timestamps RFC 3339. Keys stay; new ones may come. An error is a document
@@ -71,8 +72,10 @@ type Options struct {
 	// Login lets operators in; nil lets everybody in.
 	Login Login
 	// AnyHost takes requests under any name for the listener, when there is no login. Without, it has to be an address or a name
-	// that no site of the public DNS can have.
-	AnyHost bool
+	// that no site of the public DNS can have. Nil: never.
+	AnyHost func() bool
+	// Reload has the proxy take over its configuration anew and returns that one's warnings; nil: there is no such thing.
+	Reload func(context.Context) (warnings []string, err error)
 	// Logger is told about failures that no client hears of; nil discards them.
 	Logger *slog.Logger
 }
@@ -86,7 +89,8 @@ type Handler struct {
 	keeper  Keeper
 	origins *http.CrossOriginProtection
 	login   Login
-	anyHost bool
+	anyHost func() bool
+	reload  func(context.Context) ([]string, error)
 	log     *slog.Logger
 	mux     *http.ServeMux
 
@@ -105,7 +109,7 @@ func New(o Options) *Handler {
 		status: o.Status, closing: o.ShuttingDown, origins: http.NewCrossOriginProtection(), log: o.Logger,
 		keeper: o.Keeper, mux: http.NewServeMux(), ctx: ctx, cancel: cancel, work: &sync.WaitGroup{},
 	}
-	h.login, h.anyHost = o.Login, o.AnyHost
+	h.login, h.anyHost, h.reload = o.Login, o.AnyHost, o.Reload
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -132,6 +136,7 @@ func (h *Handler) routes(metrics prometheus.Gatherer) {
 	get("/api/v1/jobs", h.getJobs)
 	h.mux.Handle("/api/v1/warm", only(h.postWarm, http.MethodPost))
 	h.mux.Handle("/api/v1/gc", only(h.postGC, http.MethodPost))
+	h.mux.Handle("/api/v1/reload", only(h.postReload, http.MethodPost))
 	if metrics != nil {
 		get("/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 8, Timeout: statusTimeout}).ServeHTTP)
 	}

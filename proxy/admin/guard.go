@@ -25,7 +25,7 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) (refused bool) {
 	case open(r.URL.Path):
 	case h.login != nil && h.login.LogsIn():
 		status, message = h.login.Check(w, r)
-	case !h.anyHost && !ownName(r.Host):
+	case (h.anyHost == nil || !h.anyHost()) && !ownName(r.Host):
 		// A site can give its name the address of this listener, and its pages are the same site then.
 		status, message = http.StatusForbidden, "this listener has no such name: ask for it by its address"
 	}

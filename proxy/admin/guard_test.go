@@ -66,7 +66,7 @@ func TestRebinding(t *testing.T) {
 	t.Parallel()
 	h := New(Options{Status: fakeStatus{}})
 	defer h.Close()
-	anyHost := New(Options{Status: fakeStatus{}, AnyHost: true})
+	anyHost := New(Options{Status: fakeStatus{}, AnyHost: func() bool { return true }})
 	defer anyHost.Close()
 	for host, ok := range map[string]bool{
 		"127.0.0.1:5001": true, "[::1]:5001": true, "[::1]": true, "localhost": true, "LOCALHOST:5001": true, "strata": true, "strata:5001": true,

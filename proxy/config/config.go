@@ -17,8 +17,8 @@
 // rule's match. When two of these hosts give the same name, using it is an error. Rules have no variables, being a list.
 //
 // A variable set to the empty string counts as not set. STRATA_CONFIG, which names the file, and STRATA_ADMIN_URL, which names
-// a proxy to ask, are left to the commands, and so are the variables that Kubernetes sets for a Service called "strata". Any
-// other STRATA_… variable is an error.
+// a proxy to ask, are left to the commands, with STRATA_ADMIN_USERNAME and others by which they log in there, and so are the
+// variables that Kubernetes sets for a Service called "strata". Any other STRATA_… variable is an error.
 package config
 
 import (

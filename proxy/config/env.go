@@ -18,6 +18,15 @@ const (
 	adminVariable  = "STRATA_ADMIN_URL"
 )
 
+// clientVariable reports whether a variable is for the commands that ask a proxy: how they log in.
+func clientVariable(name string) bool {
+	switch name {
+	case "STRATA_ADMIN_USERNAME", "STRATA_ADMIN_PASSWORD_FILE", "STRATA_ADMIN_CA_FILE", "STRATA_ADMIN_CERT_FILE", "STRATA_ADMIN_KEY_FILE":
+		return true
+	}
+	return false
+}
+
 // kubernetesVariable matches what Kubernetes sets in every pod for a Service whose name starts with "strata".
 var kubernetesVariable = regexp.MustCompile(
 	`^STRATA_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_[A-Z]+)?)?)$`)
@@ -81,7 +90,7 @@ func strataVariables(environ []string) map[string]string {
 	variables := map[string]string{}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, envPrefix) || value == "" || name == configVariable || name == adminVariable ||
+		if !strings.HasPrefix(name, envPrefix) || value == "" || name == configVariable || name == adminVariable || clientVariable(name) ||
 			kubernetesVariable.MatchString(name) {
 			continue
 		}

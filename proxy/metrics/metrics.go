@@ -25,6 +25,9 @@
 //	strata_upstream_budget_remaining    gauge      host             what is left of them
 //	strata_redis_up                     gauge                       1 while Redis answers, 0 while the replica is alone
 //	strata_stored_bytes                 gauge      kind             size of the store
+//	strata_connections_refused_total    counter    limit            connections closed as they came
+//	strata_config_reload_success        gauge                       1 if the last reload of the configuration succeeded
+//	strata_config_reload_timestamp_seconds  gauge                   when the configuration in use was taken over
 //
 // Labels take few values, whatever clients send: a route, method, kind or result is one of the constants here, and a host is
 // one of those that New was given; all else counts as "other". The collectors of the Go runtime (go_…) and of the process
@@ -36,6 +39,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,7 +50,7 @@ import (
 // Metrics counts events. It is safe for concurrent use. Every method of a nil *Metrics does nothing, so parts that may run
 // without metrics need no check.
 type Metrics struct {
-	hosts map[string]struct{}
+	hosts atomic.Pointer[map[string]struct{}]
 
 	buildInfo      *prometheus.GaugeVec
 	requests       *prometheus.CounterVec
@@ -54,6 +58,10 @@ type Metrics struct {
 	responseBytes  *prometheus.CounterVec
 	cacheHits      *prometheus.CounterVec
 	cacheMisses    *prometheus.CounterVec
+
+	refused    *prometheus.CounterVec
+	reloaded   prometheus.Gauge
+	reloadTime prometheus.Gauge
 
 	jobs        *prometheus.CounterVec
 	jobSeconds  *prometheus.HistogramVec
@@ -72,10 +80,8 @@ type Metrics struct {
 func New(reg prometheus.Registerer, hosts ...string) *Metrics {
 	registerRuntime(reg)
 	f := promauto.With(reg)
-	m := &Metrics{hosts: make(map[string]struct{}, len(hosts))}
-	for _, h := range hosts {
-		m.hosts[h] = struct{}{}
-	}
+	m := &Metrics{}
+	m.SetHosts(hosts...)
 	m.buildInfo = f.NewGaugeVec(gauge("build_info", "Always 1; the label is the program's version."), []string{"version"})
 	m.requests = f.NewCounterVec(counter("requests_total", "Requests answered to clients."), []string{"route", "method", "code"})
 	m.requestSeconds = f.NewHistogramVec(seconds("request_seconds", "Time from a request to the end of its answer.",
@@ -85,6 +91,10 @@ func New(reg prometheus.Registerer, hosts ...string) *Metrics {
 	m.cacheHits = f.NewCounterVec(counter("cache_hits_total", "Manifests and blobs found in the store."), []string{"kind"})
 	m.cacheMisses = f.NewCounterVec(counter("cache_misses_total", "Manifests and blobs fetched from an upstream."),
 		[]string{"kind"})
+
+	m.refused = f.NewCounterVec(counter("connections_refused_total", "Connections of clients closed as they came."), []string{"limit"})
+	m.reloaded = f.NewGauge(gauge("config_reload_success", "Whether the last reload of the configuration succeeded."))
+	m.reloadTime = f.NewGauge(gauge("config_reload_timestamp_seconds", "When the configuration in use was taken over."))
 
 	m.jobs = f.NewCounterVec(counter("jobs_total", "Rechunking jobs that ended."), []string{"result"})
 	m.jobSeconds = f.NewHistogramVec(seconds("job_seconds", "How long rechunking jobs took.",
@@ -100,6 +110,18 @@ func New(reg prometheus.Registerer, hosts ...string) *Metrics {
 	m.upstreamBytes = f.NewCounterVec(counter("upstream_bytes_total", "Bytes received from upstreams."), []string{"host"})
 	m.storedBytes = f.NewGaugeVec(gauge("stored_bytes", "Size of the store."), []string{"kind"})
 	return m
+}
+
+// SetHosts replaces the upstreams that get a label of their own.
+func (m *Metrics) SetHosts(hosts ...string) {
+	if m == nil {
+		return
+	}
+	known := make(map[string]struct{}, len(hosts))
+	for _, h := range hosts {
+		known[h] = struct{}{}
+	}
+	m.hosts.Store(&known)
 }
 
 // registerRuntime adds the usual collectors, which the default registry has already.
@@ -143,7 +165,7 @@ func known[T ~string](value T, allowed ...T) string {
 }
 
 func (m *Metrics) host(host string) string {
-	if _, ok := m.hosts[host]; ok {
+	if _, ok := (*m.hosts.Load())[host]; ok {
 		return host
 	}
 	return other

@@ -24,6 +24,8 @@ func every(m *Metrics) {
 	m.Sent(KindBlob, OriginRechunked, 100)
 	m.Sent(KindManifest, OriginMiss, -5)
 	m.Hit(KindManifest)
+	m.ConnectionRefused(AddressConnections)
+	m.Reloaded(true, time.UnixMilli(1500))
 	m.Miss(KindBlob)
 	m.Update(10, 100)
 	m.Update(10, 4)
@@ -62,6 +64,9 @@ func TestMetrics(t *testing.T) {
 			`strata_build_info{version="1.2.3"} 1`,
 			`strata_cache_hits_total{kind="manifest"} 1`,
 			`strata_cache_misses_total{kind="blob"} 1`,
+			`strata_config_reload_success 1`,
+			`strata_config_reload_timestamp_seconds 1.5`,
+			`strata_connections_refused_total{limit="address"} 1`,
 			`strata_job_seconds_count{result="skipped"} 1`,
 			`strata_job_seconds_sum{result="skipped"} 0`,
 			`strata_jobs_running 1`,
@@ -118,7 +123,7 @@ func TestNames(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v, %v", problems, err)
 	}
-	if !runtime || len(own) != 15 {
+	if !runtime || len(own) != 18 {
 		t.Errorf("got %d metrics of %d", len(own), len(families))
 	}
 }

@@ -1,73 +1,40 @@
 package server
 
 import (
-	"log/slog"
 	"net/http"
-	"sync"
 
 	"github.com/strata-oci/strata/proxy/access"
-	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/registry"
 )
 
-// gates pass each request to the gate of the newest configuration. One that was replaced is closed when its last request has left.
-type gates struct {
-	mu      sync.Mutex
-	current *countedGate
-}
+// clientGate lets clients in by the newest configuration.
+type clientGate struct{ *swap[*access.Gate] }
 
-type countedGate struct {
-	*access.Gate
-	users    int
-	replaced bool
-}
-
-var _ registry.Access = (*gates)(nil)
-
-func newGates(cfg *config.Config, dir string, log *slog.Logger) (*gates, error) {
-	g, err := access.NewGate(cfg, dir, log)
-	if err != nil {
-		return nil, err
-	}
-	return &gates{current: &countedGate{Gate: g}}, nil
-}
+var _ registry.Access = clientGate{}
 
 // Authorize implements registry.Access.
-func (g *gates) Authorize(w http.ResponseWriter, r *http.Request, want registry.Want) (registry.Grant, error) {
-	g.mu.Lock()
-	gate := g.current
-	gate.users++
-	g.mu.Unlock()
-	defer g.leave(gate)
-	return gate.Gate.Authorize(w, r, want)
+func (g clientGate) Authorize(w http.ResponseWriter, r *http.Request, want registry.Want) (registry.Grant, error) {
+	gate, done := g.use()
+	defer done()
+	return gate.Authorize(w, r, want)
 }
 
-func (g *gates) leave(gate *countedGate) {
-	g.mu.Lock()
-	gate.users--
-	last := gate.replaced && gate.users == 0
-	g.mu.Unlock()
-	if last {
-		_ = gate.Close() // what it leaves behind, the next start removes
-	}
+// operatorGate lets operators in by the newest configuration.
+type operatorGate struct{ *swap[*access.Operators] }
+
+var _ admin.Login = operatorGate{}
+
+// LogsIn implements admin.Login.
+func (g operatorGate) LogsIn() bool {
+	operators, done := g.use()
+	defer done()
+	return operators.LogsIn()
 }
 
-// replace makes next the gate of all further requests.
-func (g *gates) replace(next *access.Gate) {
-	g.mu.Lock()
-	before := g.current
-	before.replaced = true
-	g.current = &countedGate{Gate: next}
-	last := before.users == 0
-	g.mu.Unlock()
-	if last {
-		_ = before.Close() // as above
-	}
-}
-
-// Close closes the gate in use.
-func (g *gates) Close() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.current.Close()
+// Check implements admin.Login.
+func (g operatorGate) Check(w http.ResponseWriter, r *http.Request) (status int, message string) {
+	operators, done := g.use()
+	defer done()
+	return operators.Check(w, r)
 }

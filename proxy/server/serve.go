@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"syscall"
 	"time"
@@ -28,7 +27,7 @@ func (s *Server) Listen(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("listening for %s on %s: %w: %s", l.who, l.address, rootCause(err), advice(err, l.key, l.variable))
 		}
-		l.socket = socket
+		l.socket = newBoundedListener(socket.(*net.TCPListener), l.limits, s.metrics.ConnectionRefused) // it was asked for "tcp"
 	}
 	return nil
 }
@@ -82,23 +81,10 @@ func (s *Server) Serve(ctx context.Context) error {
 	return err
 }
 
-func (l listener) serve() error {
-	var err error
-	if l.certs != nil {
-		err = l.ServeTLS(l.socket, "", "")
-	} else {
-		err = l.Server.Serve(l.socket)
-	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
-}
-
 // Close ends all parts: requests first, then the work behind them.
 func (s *Server) Close() error {
 	s.closing.Store(true)
-	ctx, stop := context.WithTimeout(context.Background(), time.Duration(s.cfg.ShutdownTimeout))
+	ctx, stop := context.WithTimeout(context.Background(), time.Duration(s.live.Load().ShutdownTimeout))
 	defer stop()
 	if s.watcher != nil {
 		s.watcher.Close()
@@ -119,7 +105,7 @@ func (s *Server) Close() error {
 	s.admin.Close()
 	err = errors.Join(err, s.service.Close(ctx))
 	s.upstream.Close()
-	return errors.Join(err, s.gate.Close(), s.release())
+	return errors.Join(err, s.gate.Close(), s.operators.Close(), s.release())
 }
 
 // notify tells systemd, when it started the process with Type=notify.

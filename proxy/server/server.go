@@ -6,8 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
-	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,12 +34,19 @@ type Options struct {
 	Version string
 	// Logger hears of everything, requests included; nil discards it.
 	Logger *slog.Logger
+	// Level is the least severity that Logger logs, which a new configuration sets; nil leaves it.
+	Level *slog.LevelVar
+	// Load reads the configuration again, with its warnings, for Reload. Nil: there is no reloading.
+	Load func() (*config.Config, []string, error)
 }
 
 // Server is a proxy. Methods are called once each, in the order New, Listen, Serve; Close only where Serve was not called.
 type Server struct {
-	cfg      *config.Config
+	cfg      *config.Config // of the start
 	log      *slog.Logger
+	level    *slog.LevelVar
+	version  string
+	work     string // the directory for temporary files
 	metrics  *metrics.Metrics
 	upstream *upstream.Client
 	redis    *replicas.Conn // nil where there is none
@@ -50,16 +56,14 @@ type Server struct {
 	admin    *admin.Handler
 	clients  listener
 	operator listener
-	gate     *gates
 	claims   []*claim.Claim // of the store's and the working directory
 	closing  atomic.Bool
-}
 
-// listener is an HTTP server with the socket that it answers on.
-type listener struct {
-	*http.Server
-	socket net.Listener
-	certs  *certificates // nil: plain HTTP
+	live      atomic.Pointer[config.Config] // the newest one
+	load      func() (*config.Config, []string, error)
+	reloading sync.Mutex
+	gate      clientGate
+	operators operatorGate
 }
 
 // New opens the store and makes the parts. Nothing listens yet.
@@ -68,7 +72,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg, log := o.Config, o.Logger
-	s := &Server{cfg: cfg, log: log}
+	s := &Server{cfg: cfg, log: log, level: o.Level, version: o.Version, load: o.Load}
+	s.live.Store(cfg)
 	chunks, storeClaim, err := openStore(ctx, cfg, log)
 	if err != nil {
 		return nil, err
@@ -78,17 +83,20 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.release())
 	}
-	s.claims = append(s.claims, workClaim)
+	s.work, s.claims = work, append(s.claims, workClaim)
 	gatherer := prometheus.NewRegistry()
 	s.metrics = metrics.New(gatherer, cfg.Hosts()...)
 	s.metrics.BuildInfo(o.Version)
+	s.metrics.Reloaded(true, time.Now())
 	if s.upstream, err = upstream.New(upstreamOptions(cfg, o.Version, log, s.metrics)); err != nil {
 		return nil, errors.Join(err, s.release())
 	}
 	s.metrics.WatchUpstreams(gatherer, s.upstreamStates)
-	if s.gate, err = newGates(cfg, work, log); err != nil {
+	first := &next{cfg: cfg}
+	if err := first.prepareAccess(work, log); err != nil {
 		return nil, errors.Join(err, s.release())
 	}
+	s.gate, s.operators = clientGate{newSwap(first.gate)}, operatorGate{newSwap(first.operators)}
 	var leases *lease.Leases
 	if s.redis, leases, err = openRedis(ctx, cfg, log); err != nil {
 		return nil, errors.Join(err, s.release())
@@ -99,14 +107,15 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	}
 	names := name.Parser{DefaultUpstream: cfg.DefaultUpstream}
 	s.service = service.New(service.Options{
-		Chunks: chunks, Upstream: s.upstream, Rules: cfg, Metrics: s.metrics, WorkDir: work, Jobs: cfg.Jobs, Version: o.Version,
+		Chunks: chunks, Upstream: s.upstream, Rules: s, Metrics: s.metrics, WorkDir: work, Jobs: cfg.Jobs, Version: o.Version,
 		Names: names, Storage: storageName(cfg), Logger: log,
 		Leases: leases, Counters: counters, Redis: s.watchRedis(gatherer, s.metrics),
 	})
 	s.upkeep = s.keeper(chunks, storeClaim)
 	s.admin = admin.New(admin.Options{
 		Keeper: s.upkeep, Status: s.service.Operator(), Warmer: s.service.Operator(), Gatherer: gatherer, ShuttingDown: s.closing.Load, Logger: log,
-		Checks: []admin.Check{{Name: "storage", Run: chunks.Check}},
+		Checks: []admin.Check{{Name: "storage", Run: chunks.Check}}, Login: s.operators, Reload: s.reload(),
+		AnyHost: func() bool { return s.live.Load().Admin.Insecure },
 	})
 	var redirects registry.Redirects
 	if cfg.Redirect {
@@ -117,31 +126,22 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		Manifests: s.service, Blobs: s.service, Listings: s.service, Referrers: s.service, Names: names, Logger: log,
 		Access: s.gate,
 	})
-	s.clients = listener{Server: httpServer(registry.AccessLog(handler, log, s.observe), log)}
-	s.operator = listener{Server: httpServer(s.admin, log)}
+	s.clients = newListener(registry.AccessLog(bounded(handler, s.live.Load), log, s.observe), cfg, log)
+	s.clients.start(first.clientCerts, clientLimits(cfg))
+	s.operator = newListener(s.admin, cfg, log)
+	s.operator.start(first.operatorCerts, operatorLimits(cfg))
 	if s.operator.Handler, err = s.startWatch(cfg, leases, s.admin, log); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	err = errors.Join(s.clients.secure("tls", cfg.TLS, log), s.operator.secure("admin.tls", cfg.Admin.TLS, log))
-	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-// secure makes a listener speak TLS, if the configuration says so.
-func (l *listener) secure(key string, t config.TLS, log *slog.Logger) error {
-	if !t.Enabled() {
+// reload is Reload, for operators; nil where there is none.
+func (s *Server) reload() func(context.Context) ([]string, error) {
+	if s.load == nil {
 		return nil
 	}
-	file, err := loadCertificates(key, t, log)
-	if err != nil {
-		return err
-	}
-	l.certs = &certificates{}
-	l.certs.file.Store(file)
-	l.TLSConfig = l.certs.config()
-	return nil
+	return s.Reload
 }
 
 // release ends the connection to Redis and lets other processes clear up after this one.
@@ -154,13 +154,6 @@ func (s *Server) release() error {
 		err = errors.Join(err, c.Release())
 	}
 	return err
-}
-
-func httpServer(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
 }
 
 // observe counts a client's request. Only answers with content have an origin.

@@ -18,8 +18,11 @@ type certificates struct {
 	file atomic.Pointer[livefile.File[*tls.Config]]
 }
 
-// load reads the files of a configuration and returns what makes the listener use them.
+// loadCertificates reads the files of a configuration; nil where it names none.
 func loadCertificates(key string, t config.TLS, log *slog.Logger) (*livefile.File[*tls.Config], error) {
+	if !t.Enabled() {
+		return nil, nil
+	}
 	paths := []string{t.CertFile, t.KeyFile}
 	if t.ClientCAFile != "" {
 		paths = append(paths, t.ClientCAFile)

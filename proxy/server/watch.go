@@ -21,8 +21,8 @@ const notificationsPath = "/api/v1/notifications"
 
 // watched are the images that the configuration has watched.
 type watched struct {
-	cfg *config.Config
-	op  service.Operator
+	live func() *config.Config
+	op   service.Operator
 }
 
 var _ watch.Images = watched{}
@@ -31,7 +31,7 @@ var _ watch.Images = watched{}
 func (w watched) Targets(ctx context.Context) ([]watch.Target, error) {
 	var names []string
 	patterns := false
-	for _, r := range w.cfg.Repositories {
+	for _, r := range w.live().Repositories {
 		if !r.Watch.Enabled() {
 			continue
 		}
@@ -51,7 +51,7 @@ func (w watched) Targets(ctx context.Context) ([]watch.Target, error) {
 	slices.Sort(names)
 	var out []watch.Target
 	for _, name := range slices.Compact(names) {
-		if rule := w.cfg.Rule(name); rule.Watch.Enabled() {
+		if rule := w.live().Rule(name); rule.Watch.Enabled() {
 			out = append(out, watch.Target{Repository: name, Interval: time.Duration(rule.Watch.Interval), Tags: rule.Watch.Tags})
 		}
 	}
@@ -70,13 +70,13 @@ func (w watched) Refresh(ctx context.Context, ref string) error {
 
 // wanted reports whether a tag that was pushed is to be had: it is watched, or was pulled before.
 func (w watched) wanted(ctx context.Context, repository, tag string) bool {
-	rule := w.cfg.Rule(repository)
+	rule := w.live().Rule(repository)
 	return rule.Watch.Enabled() && watch.Matches(rule.Watch.Tags, tag) || w.op.Pulled(ctx, repository, tag)
 }
 
 // startWatch starts watching and returns the operators' handler with the one for notifications before it.
 func (s *Server) startWatch(cfg *config.Config, leases *lease.Leases, operators http.Handler, log *slog.Logger) (http.Handler, error) {
-	images := watched{cfg, s.service.Operator()}
+	images := watched{s.live.Load, s.service.Operator()}
 	secret := ""
 	if cfg.Notifications.Enabled() {
 		var err error

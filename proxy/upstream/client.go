@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -78,7 +79,9 @@ type Client struct {
 	unlistedCreds credentials
 	strangers     *lru.Cache[string, *host] // hosts that nobody configured
 	sessions      *lru.Cache[name.Repository, *session]
-	transports    []*http.Transport
+	configs       map[string]Config            // of hosts, as they were given
+	pools         map[string][]*http.Transport // by host; of the others under ""
+	next          atomic.Pointer[Client]       // what this one has become, if not nil
 
 	log       *slog.Logger
 	userAgent string
@@ -100,7 +103,7 @@ func New(o Options) (*Client, error) {
 	}
 	c := &Client{
 		hosts: make(map[string]*host, len(o.Hosts)), sessions: sessions,
-		strangers: strangers, log: o.Logger, userAgent: o.UserAgent, observer: o.Observer, now: o.Now, sleep: o.Sleep,
+		configs: map[string]Config{}, pools: map[string][]*http.Transport{}, strangers: strangers, log: o.Logger, userAgent: o.UserAgent, observer: o.Observer, now: o.Now, sleep: o.Sleep,
 	}
 	for key, config := range o.Hosts {
 		canonical, err := name.ParseHost(key)
@@ -115,26 +118,27 @@ func New(o Options) (*Client, error) {
 			return nil, fmt.Errorf("upstream %s: %w", key, err)
 		}
 		c.hosts[canonical] = h
-		c.transports = append(c.transports, transports...)
+		c.configs[canonical], c.pools[canonical] = config, transports
 	}
 	if o.AllowUnlisted {
 		g := newGuard()
 		t := newTransport(DefaultTimeout, newTLS(nil), g.dialForeign, g.proxyForeign(o.Proxy))
 		c.unlisted, c.unlistedCreds = t, login{keychain: o.Keychain, log: o.Logger}
-		c.transports = append(c.transports, t)
+		c.pools[""] = []*http.Transport{t}
 	}
 	return c, nil
 }
 
 // Close closes idle connections. Requests under way go on.
 func (c *Client) Close() {
-	for _, t := range c.transports {
-		t.CloseIdleConnections()
+	for _, pool := range c.latest().pools {
+		closeIdle(pool)
 	}
 }
 
 // session returns the session of a repository, made now or kept from earlier.
 func (c *Client) session(op string, repo name.Repository) (*session, error) {
+	c = c.latest()
 	canonical, err := canonicalRepository(repo)
 	if err != nil {
 		return nil, &Error{Host: clean(repo.Host), Repository: clean(repo.Path), Op: op, Kind: NotFound, Err: err}

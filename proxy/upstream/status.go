@@ -21,6 +21,7 @@ type HostStatus struct {
 
 // Status tells how the upstreams fare that are configured or were asked lately, sorted by host.
 func (c *Client) Status() []HostStatus {
+	c = c.latest()
 	now := c.now()
 	var all []HostStatus
 	add := func(h *host) {

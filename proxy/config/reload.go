@@ -1,0 +1,53 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// reloadable are the keys that a running proxy takes over, with those below them.
+func reloadable() []string {
+	return []string{
+		"access", "admin.htpasswd_file", "admin.insecure", "admin.tls", "admin.token", "admin.token_file", "limits.body_bytes",
+		"limits.connections", "limits.connections_per_address", "limits.request_timeout", "limits.stall_timeout", "log.level",
+		"repositories", "shutdown_timeout", "tls", "upstreams",
+	}
+}
+
+// NeedsRestart returns the keys that differ in next and that a running proxy cannot take over, sorted.
+func (c *Config) NeedsRestart(next *Config) []string {
+	var keys []string
+	changed(&keys, reflect.ValueOf(c).Elem(), reflect.ValueOf(next).Elem(), "")
+	if c.TLS.Enabled() != next.TLS.Enabled() {
+		keys = append(keys, "tls.cert_file")
+	}
+	if c.Admin.TLS.Enabled() != next.Admin.TLS.Enabled() {
+		keys = append(keys, "admin.tls.cert_file")
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// changed adds the keys of a struct whose values differ, and which need a restart.
+func changed(keys *[]string, a, b reflect.Value, prefix string) {
+	for i := range a.NumField() {
+		key := a.Type().Field(i).Tag.Get("yaml")
+		if key == "" {
+			continue
+		}
+		key = join(prefix, key)
+		if slices.ContainsFunc(reloadable(), func(r string) bool { return key == r || strings.HasPrefix(key, r+".") }) ||
+			reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+			continue
+		}
+		if _, own := a.Field(i).Addr().Interface().(nodeDecoder); a.Field(i).Kind() == reflect.Struct && !own && keyed(a.Field(i).Type()) {
+			changed(keys, a.Field(i), b.Field(i), key)
+			continue
+		}
+		*keys = append(*keys, key)
+	}
+}
+
+// keyed reports whether a struct has keys of its own.
+func keyed(t reflect.Type) bool { return len(fieldKeys(t)) > 0 }

@@ -1,0 +1,174 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/strata-oci/strata/proxy/metrics"
+)
+
+// connLimits are what the connections of a listener are held to.
+type connLimits struct {
+	total, perAddress int // open at once; 0: no limit
+	stall             time.Duration
+}
+
+// boundedListener closes connections beyond the limits as they come, and cuts off those whose peer takes nothing for a while.
+type boundedListener struct {
+	*net.TCPListener
+	limits  *atomic.Pointer[connLimits]
+	refused func(metrics.ConnectionLimit)
+
+	mu   sync.Mutex
+	open int
+	from map[netip.Addr]int
+}
+
+func newBoundedListener(l *net.TCPListener, limits *atomic.Pointer[connLimits], refused func(metrics.ConnectionLimit)) *boundedListener {
+	return &boundedListener{TCPListener: l, limits: limits, refused: refused, from: map[netip.Addr]int{}}
+}
+
+// Accept implements net.Listener.
+func (l *boundedListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.AcceptTCP()
+		if err != nil {
+			return nil, err
+		}
+		who := peer(c)
+		if limit := l.enter(who); limit != "" {
+			l.refused(limit)
+			_ = c.Close()
+			continue
+		}
+		return &boundedConn{TCPConn: c, limits: l.limits, leave: sync.OnceFunc(func() { l.leave(who) })}, nil
+	}
+}
+
+// peer is who is at the other end. Whoever has one IPv6 address has its network's.
+func peer(c net.Conn) netip.Addr {
+	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	addr := tcp.AddrPort().Addr().Unmap()
+	if addr.Is6() {
+		if network, err := addr.WithZone("").Prefix(64); err == nil {
+			return network.Addr()
+		}
+	}
+	return addr
+}
+
+// enter counts a connection, or says which limit keeps it out.
+func (l *boundedListener) enter(who netip.Addr) metrics.ConnectionLimit {
+	limits := l.limits.Load()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case limits.total > 0 && l.open >= limits.total:
+		return metrics.AllConnections
+	case limits.perAddress > 0 && l.from[who] >= limits.perAddress:
+		return metrics.AddressConnections
+	}
+	l.open++
+	l.from[who]++
+	return ""
+}
+
+func (l *boundedListener) leave(who netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open--
+	if l.from[who]--; l.from[who] <= 0 {
+		delete(l.from, who)
+	}
+}
+
+// boundedConn is a connection whose writes fail when nothing of them was taken for the stall time: however slow a peer is, it gets
+// all as long as it takes something. It keeps io.ReaderFrom, by which the kernel sends files itself.
+type boundedConn struct {
+	*net.TCPConn
+	limits *atomic.Pointer[connLimits]
+	leave  func()
+
+	mu  sync.Mutex
+	end time.Time // beyond which nothing is written, zero: none
+}
+
+var _ io.ReaderFrom = (*boundedConn)(nil)
+
+// Close implements net.Conn.
+func (c *boundedConn) Close() error {
+	defer c.leave()
+	return c.TCPConn.Close()
+}
+
+// SetWriteDeadline sets an end that progress does not put off.
+func (c *boundedConn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.end = t
+	return c.TCPConn.SetWriteDeadline(t)
+}
+
+// SetDeadline is SetReadDeadline and SetWriteDeadline.
+func (c *boundedConn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// extend gives the peer another stall time, and reports false when the end has come.
+func (c *boundedConn) extend() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	next := now.Add(c.limits.Load().stall)
+	if !c.end.IsZero() && c.end.Before(next) {
+		next = c.end
+	}
+	_ = c.TCPConn.SetWriteDeadline(next) // fails on a closed connection, as the write will
+	return next.After(now)
+}
+
+// again reports whether a write that ended early made progress and may go on.
+func again(n int64, err error) bool { return n > 0 && errors.Is(err, os.ErrDeadlineExceeded) }
+
+// Write implements net.Conn.
+func (c *boundedConn) Write(p []byte) (int, error) {
+	written := 0
+	for {
+		more := c.extend()
+		n, err := c.TCPConn.Write(p[written:])
+		written += n
+		if !more || !again(int64(n), err) {
+			return written, err
+		}
+	}
+}
+
+// ReadFrom implements io.ReaderFrom. What was read of src is what was written, as far as it is a file, or limited reading of one; of
+// anything else, what a timeout leaves unwritten is lost, so it is copied by Write.
+func (c *boundedConn) ReadFrom(src io.Reader) (int64, error) {
+	limited, ok := src.(*io.LimitedReader)
+	if !ok {
+		return io.Copy(struct{ io.Writer }{c}, src)
+	}
+	if _, file := limited.R.(*os.File); !file {
+		return io.Copy(struct{ io.Writer }{c}, src)
+	}
+	var written int64
+	for {
+		more := c.extend()
+		n, err := c.TCPConn.ReadFrom(limited)
+		written += n
+		if !more || !again(n, err) {
+			return written, err
+		}
+	}
+}
