@@ -117,13 +117,14 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		Checks: []admin.Check{{Name: "storage", Run: chunks.Check}}, Login: s.operators, Reload: s.reload(),
 		AnyHost: func() bool { return s.live.Load().Admin.Insecure },
 	})
+	members := s.service.Members(func() bool { return len(s.live.Load().Access.Rules) > 0 })
 	var redirects registry.Redirects
 	if cfg.Redirect {
-		redirects = s.service
+		redirects = members
 	}
 	handler := registry.New(registry.Options{
 		Redirects: redirects,
-		Manifests: s.service, Blobs: s.service, Listings: s.service, Referrers: s.service, Names: names, Logger: log,
+		Manifests: members, Blobs: members, Listings: s.service, Referrers: s.service, Names: names, Logger: log,
 		Access: s.gate,
 	})
 	s.clients = newListener(registry.AccessLog(bounded(handler, s.live.Load), log, s.observe), cfg, log)

@@ -3,6 +3,7 @@ package upkeep
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -15,6 +16,7 @@ const (
 	kindTag      = "tag"
 	kindManifest = "manifest"
 	kindPulls    = "pulls"
+	kindMember   = "member"
 )
 
 // recordKind is what a gc knows of a kind of record. This list is the one place to tell it of another kind: records of kinds that are
@@ -36,9 +38,16 @@ func recordKinds() []recordKind {
 		{name: kindManifest, read: readManifest, stays: func(n *needs, key string) bool { return n.manifest(digest.Digest(key)) }},
 		{name: rechunk.KindServed, read: readServed, stays: func(n *needs, key string) bool { return n.manifest(n.records.served[key]) }},
 		{name: kindPulls, stays: func(n *needs, key string) bool { return n.manifest(digest.Digest(key)) }},
+		{name: kindMember, stays: func(n *needs, key string) bool { return n.named(memberOf(key)) }},
 		{name: rechunk.KindPlan, stays: func(n *needs, key string) bool { return n.manifest(digest.Digest(key)) }},
 		{name: rechunk.KindIndex, read: readIndex, stays: func(n *needs, key string) bool { return n.indexed(digest.Digest(key)) }},
 	}
+}
+
+// memberOf returns the digest in the key of a member, "host/path@digest".
+func memberOf(key string) digest.Digest {
+	_, d, _ := strings.Cut(key, "@")
+	return digest.Digest(d)
 }
 
 // tag is what a tag's record leads to.

@@ -49,6 +49,9 @@ func (n *needs) add(d digest.Digest, u use) {
 
 func (n *needs) manifest(d digest.Digest) bool { return n.manifests[d] }
 
+// named reports whether content is needed, whatever for.
+func (n *needs) named(d digest.Digest) bool { return n.manifests[d] || n.content[d] != 0 }
+
 // indexed reports whether the index of a layer is needed.
 func (n *needs) indexed(layer digest.Digest) bool {
 	return n.sources[layer] || n.content[layer]&(servedLayer|sourceLayer|originalLayer) != 0

@@ -1,0 +1,180 @@
+package service
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/rechunk/image"
+)
+
+// kindMember is the kind of the records that content belongs to a repository; their keys are "host/path@digest".
+const kindMember = "member"
+
+const (
+	maxMembers    = 1 << 17          // remembered, some tens of megabytes at most
+	memberWrites  = 16               // records of one manifest written at once
+	memberPatched = 30 * time.Second // and in all
+)
+
+// Members serves content under the names of the repositories that it belongs to, and no others. The store keeps content by digest, so
+// that repositories share it; where not everybody may pull from each of them, who knows a digest must not get it under another name.
+// Content belongs to a repository when a manifest that was served there names it, or when the upstream has it there. It is safe
+// for concurrent use.
+type Members struct {
+	s  *Service
+	on func() bool
+
+	mu    sync.Mutex
+	known *simplelru.LRU[string, struct{}]
+}
+
+var (
+	_ registry.Manifests = (*Members)(nil)
+	_ registry.Blobs     = (*Members)(nil)
+	_ registry.Redirects = (*Members)(nil)
+)
+
+// Members returns the service's content by repository. While on returns false all content is everybody's, and nothing is noted.
+func (s *Service) Members(on func() bool) *Members {
+	known, _ := simplelru.NewLRU[string, struct{}](maxMembers, nil) // fails for sizes below 1 only
+	return &Members{s: s, on: on, known: known}
+}
+
+// Manifest implements registry.Manifests.
+func (m *Members) Manifest(ctx context.Context, repo name.Repository, ref name.Reference) (*registry.Manifest, error) {
+	if !m.on() {
+		return m.s.Manifest(ctx, repo, ref)
+	}
+	if ref.IsDigest() && !m.has(ctx, repo, digest.Digest(ref)) {
+		if _, err := m.s.Upstream.Manifest(ctx, repo, ref); err != nil {
+			if isNotFound(err) {
+				m.s.losses.note(repo, m.s.Now())
+			}
+			return nil, clientError(err, registry.ManifestUnknown)
+		}
+	}
+	found, err := m.s.Manifest(ctx, repo, ref)
+	if err == nil {
+		m.note(ctx, repo, namedBy(found)...)
+	}
+	return found, err
+}
+
+// namedBy lists a manifest and what it refers to.
+func namedBy(m *registry.Manifest) []digest.Digest {
+	out := []digest.Digest{m.Digest}
+	if !image.IsIndex(m.MediaType) {
+		return append(out, blobsOf(m.Bytes)...)
+	}
+	idx, err := image.ParseIndex(m.Bytes)
+	if err != nil {
+		return out // the upstream has the rest
+	}
+	for _, child := range idx.Images(nil) {
+		out = append(out, child.Digest)
+	}
+	return out
+}
+
+// StatBlob implements registry.Blobs.
+func (m *Members) StatBlob(ctx context.Context, repo name.Repository, d digest.Digest) (int64, error) {
+	if err := m.admit(ctx, repo, d); err != nil {
+		return 0, err
+	}
+	return m.s.StatBlob(ctx, repo, d)
+}
+
+// OpenBlob implements registry.Blobs.
+func (m *Members) OpenBlob(ctx context.Context, repo name.Repository, d digest.Digest) (registry.Blob, error) {
+	if err := m.admit(ctx, repo, d); err != nil {
+		return nil, err
+	}
+	return m.s.OpenBlob(ctx, repo, d)
+}
+
+// BlobURL implements registry.Redirects.
+func (m *Members) BlobURL(r *http.Request, repo name.Repository, d digest.Digest) (url string, origin registry.Origin) {
+	if m.admit(r.Context(), repo, d) != nil {
+		return "", "" // OpenBlob says why
+	}
+	return m.s.BlobURL(r, repo, d)
+}
+
+// admit returns nil for a blob that belongs to a repository. What is not known to, the upstream is asked about: neither the store nor
+// a download for another repository counts.
+func (m *Members) admit(ctx context.Context, repo name.Repository, d digest.Digest) error {
+	if !m.on() || m.has(ctx, repo, d) {
+		return nil
+	}
+	if _, err := m.s.Upstream.StatBlob(ctx, repo, d); err != nil {
+		return m.s.blobError(repo, err)
+	}
+	m.note(ctx, repo, d)
+	return nil
+}
+
+func memberKey(repo name.Repository, d digest.Digest) string { return repo.String() + "@" + d.String() }
+
+func (m *Members) remembers(key string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.known.Get(key)
+	return ok
+}
+
+func (m *Members) remember(key string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known.Add(key, struct{}{})
+}
+
+// has reports whether content is known to belong to a repository. A record that cannot be read is none.
+func (m *Members) has(ctx context.Context, repo name.Repository, d digest.Digest) bool {
+	key := memberKey(repo, d)
+	if m.remembers(key) {
+		return true
+	}
+	var rec struct{}
+	known, err := m.s.getRecord(ctx, kindMember, key, &rec)
+	if err != nil {
+		m.s.Logger.WarnContext(ctx, "record could not be read", "kind", kindMember, "key", key, "error", err)
+	}
+	if known {
+		m.remember(key)
+	}
+	return known
+}
+
+// note records that content belongs to a repository, for all replicas and later. Who is served does not depend on it: what could not
+// be written is remembered here, and the upstream knows the rest.
+func (m *Members) note(ctx context.Context, repo name.Repository, content ...digest.Digest) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), memberPatched)
+	defer stop()
+	var g errgroup.Group
+	g.SetLimit(memberWrites)
+	for _, d := range content {
+		key := memberKey(repo, d)
+		if d.Validate() != nil || m.remembers(key) {
+			continue
+		}
+		m.remember(key)
+		g.Go(func() error {
+			var rec struct{}
+			if known, err := m.s.getRecord(ctx, kindMember, key, &rec); known || err != nil {
+				return err
+			}
+			return m.s.putRecord(ctx, kindMember, key, rec)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		m.s.Logger.WarnContext(ctx, "it could not be noted what belongs to a repository", "repository", repo.String(), "error", err)
+	}
+}
