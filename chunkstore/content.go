@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -17,6 +18,7 @@ type Content struct {
 	src  io.ReadSeekCloser
 	file *os.File // src, when the content is a file
 	size int64
+	time time.Time
 	// leave, when not nil, ends the protection of content that is being read.
 	leave func()
 }
@@ -46,7 +48,7 @@ func (s *Store) Open(ctx context.Context, d digest.Digest) (*Content, error) {
 		return nil, failed(op, err)
 	}
 	open := func(off int64) (io.ReadCloser, error) { return s.driver.Reader(ctx, path, off) }
-	return &Content{src: &ranged{name: string(d), open: open, size: fi.Size()}, size: fi.Size(), leave: sync.OnceFunc(leave)}, nil
+	return &Content{src: &ranged{name: string(d), open: open, size: fi.Size()}, size: fi.Size(), time: fi.ModTime(), leave: sync.OnceFunc(leave)}, nil
 }
 
 // openFile opens content on a driver that keeps files; it returns nil when this one hands out something else.
@@ -64,11 +66,14 @@ func (s *Store) openFile(ctx context.Context, path string) (*Content, error) {
 		f.Close()
 		return nil, err
 	}
-	return &Content{src: f, file: f, size: fi.Size()}, nil
+	return &Content{src: f, file: f, size: fi.Size(), time: fi.ModTime()}, nil
 }
 
 // Size is the content's length in bytes.
 func (c *Content) Size() int64 { return c.size }
+
+// ModTime is when the content was stored, by the backend's clock.
+func (c *Content) ModTime() time.Time { return c.time }
 
 // File returns the file that holds the content, on a driver that keeps files. It shares its position with the Content and is
 // closed by it. An HTTP server that is given this file can let the kernel copy it to the client (sendfile).

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"path"
 	"strconv"
@@ -33,6 +34,36 @@ func (s *Store) QuarantineRecord(ctx context.Context, kind, key string) error {
 	defer s.cache.drop(cacheKey{kind: kind, name: key})
 	sum := sha256.Sum256([]byte(key))
 	return s.setAside(ctx, recordOp("quarantine", kind, key), file.path, "record-"+kind+"-"+hex.EncodeToString(sum[:]))
+}
+
+// QuarantineNameless moves those records of a kind to quarantine that should begin with their keys and do not, so that nobody can say
+// whose they are; WalkRecords fails where there are such. It returns how many there were.
+func (s *Store) QuarantineNameless(ctx context.Context, kind string) (n int, err error) {
+	if err := checkKind(kind); err != nil {
+		return 0, err
+	}
+	var bad []string
+	dir := recordsDir + "/" + kind
+	err = s.walk(ctx, "list records of kind "+kind, dir, func(fi storagedriver.FileInfo) error {
+		if _, long, ok := parseName(path.Base(fi.Path())); !ok || !long || path.Dir(fi.Path()) != dir {
+			return nil
+		}
+		_, err := s.readKey(ctx, kind, fi.Path())
+		if errors.Is(err, ErrCorrupt) {
+			bad, err = append(bad, fi.Path()), nil
+		}
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	for _, p := range bad {
+		sum := sha256.Sum256([]byte(p))
+		if err == nil {
+			err = s.setAside(ctx, "quarantine a record of kind "+kind, p, "record-"+kind+"-"+hex.EncodeToString(sum[:]))
+		}
+	}
+	return len(bad), err
 }
 
 func (s *Store) setAside(ctx context.Context, op, from, name string) error {

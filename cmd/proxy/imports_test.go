@@ -37,7 +37,7 @@ var rooms = []room{
 	{"proxy/access", []string{"proxy/name", "proxy/config", "proxy/registry", "proxy/livefile"}, nil},
 	{"proxy/metrics", nil, nil},
 	{"proxy/flight", nil, nil},
-	{"proxy/upkeep", []string{"proxy/state", "chunkstore", "rechunk"}, []string{"net/http"}},
+	{"proxy/upkeep", []string{"proxy/metrics", "proxy/state", "chunkstore", "rechunk"}, []string{"net/http"}},
 	{"proxy/lease", nil, append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/replicas", []string{"proxy/lease"}, registries[2:]},
 	{"chunkstore", nil, []string{"github.com/google/go-containerregistry"}},

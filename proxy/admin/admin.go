@@ -10,6 +10,8 @@
 //	POST /api/v1/warm                WarmRequest; 202 and a WarmAccepted, or with ?wait=1 a WarmEvent a line until all is done
 //	POST /api/v1/gc                  GCRequest; an UpkeepEvent a line, the last one with a upkeep.GCReport
 //	POST /api/v1/reload              an empty document; ReloadReport
+//	POST /api/v1/scrub               ScrubRequest; likewise, with a upkeep.ScrubReport
+//	POST /api/v1/prune               PruneRequest; likewise, with a upkeep.PruneReport
 //	GET  /                           the dashboard
 //
 // Sizes in documents are bytes, times are seconds, timestamps RFC 3339. Keys stay; new ones may come. An error is a document
@@ -137,6 +139,8 @@ func (h *Handler) routes(metrics prometheus.Gatherer) {
 	h.mux.Handle("/api/v1/warm", only(h.postWarm, http.MethodPost))
 	h.mux.Handle("/api/v1/gc", only(h.postGC, http.MethodPost))
 	h.mux.Handle("/api/v1/reload", only(h.postReload, http.MethodPost))
+	h.mux.Handle("/api/v1/scrub", only(h.postScrub, http.MethodPost))
+	h.mux.Handle("/api/v1/prune", only(h.postPrune, http.MethodPost))
 	if metrics != nil {
 		get("/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 8, Timeout: statusTimeout}).ServeHTTP)
 	}

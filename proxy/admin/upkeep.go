@@ -18,11 +18,29 @@ import (
 type Keeper interface {
 	// GC removes what is not needed.
 	GC(ctx context.Context, o upkeep.GCOptions) (upkeep.GCReport, error)
+	// Scrub reads all that is stored and mends what is damaged.
+	Scrub(ctx context.Context, o upkeep.ScrubOptions) (upkeep.ScrubReport, error)
+	// Prune drops tags, repositories and lineages by name.
+	Prune(ctx context.Context, o upkeep.PruneOptions) (upkeep.PruneReport, error)
 }
 
 // GCRequest is the body of POST /api/v1/gc.
 type GCRequest struct {
 	DryRun bool `json:"dry_run"`
+}
+
+// ScrubRequest is the body of POST /api/v1/scrub.
+type ScrubRequest struct {
+	// Rate bounds the reading, in bytes a second; 0 means no bound.
+	Rate int64 `json:"rate"`
+	// KeepDamagedSeconds is how long what is in quarantine stays there.
+	KeepDamagedSeconds int64 `json:"keep_damaged_seconds"`
+}
+
+// PruneRequest is the body of POST /api/v1/prune.
+type PruneRequest struct {
+	Name   string `json:"name"`
+	DryRun bool   `json:"dry_run"`
 }
 
 // UpkeepEvent is a line of the answer to a request for upkeep: progress, or, as the last one, the report or why there is none.
@@ -38,6 +56,8 @@ type UpkeepEvent struct {
 
 const (
 	maxUpkeepBody = 64 << 10
+	// maxKeepSeconds is ten years.
+	maxKeepSeconds = 10 * 365 * 24 * 3600
 	// upkeepTick is how often progress is told at most.
 	upkeepTick = 200 * time.Millisecond
 )
@@ -46,6 +66,24 @@ func (h *Handler) postGC(w http.ResponseWriter, r *http.Request) {
 	var q GCRequest
 	h.upkeep(w, r, &q, func(ctx context.Context, p upkeep.Progress) (any, error) {
 		return h.keeper.GC(ctx, upkeep.GCOptions{DryRun: q.DryRun, Progress: p})
+	})
+}
+
+func (h *Handler) postScrub(w http.ResponseWriter, r *http.Request) {
+	var q ScrubRequest
+	h.upkeep(w, r, &q, func(ctx context.Context, p upkeep.Progress) (any, error) {
+		if q.Rate < 0 || q.KeepDamagedSeconds < 0 || q.KeepDamagedSeconds > maxKeepSeconds {
+			return nil, fmt.Errorf("rate and keep_damaged_seconds are 0 or more, the latter at most %d", maxKeepSeconds)
+		}
+		keep := time.Duration(q.KeepDamagedSeconds) * time.Second
+		return h.keeper.Scrub(ctx, upkeep.ScrubOptions{Rate: q.Rate, KeepDamaged: keep, Progress: p})
+	})
+}
+
+func (h *Handler) postPrune(w http.ResponseWriter, r *http.Request) {
+	var q PruneRequest
+	h.upkeep(w, r, &q, func(ctx context.Context, p upkeep.Progress) (any, error) {
+		return h.keeper.Prune(ctx, upkeep.PruneOptions{Name: q.Name, DryRun: q.DryRun, Progress: p})
 	})
 }
 

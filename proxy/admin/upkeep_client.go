@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/strata-oci/strata/proxy/upkeep"
 )
@@ -14,6 +15,19 @@ import (
 // GC has the proxy remove what is not needed and waits for it. The error is upkeep.ErrBusy when it is at it already.
 func (c *Client) GC(ctx context.Context, o upkeep.GCOptions) (report upkeep.GCReport, err error) {
 	err = c.upkeep(ctx, "/api/v1/gc", GCRequest{DryRun: o.DryRun}, o.Progress, &report)
+	return report, err
+}
+
+// Scrub has the proxy read all that is stored and mend what is damaged, and waits for it.
+func (c *Client) Scrub(ctx context.Context, o upkeep.ScrubOptions) (report upkeep.ScrubReport, err error) {
+	q := ScrubRequest{Rate: o.Rate, KeepDamagedSeconds: int64(o.KeepDamaged / time.Second)}
+	err = c.upkeep(ctx, "/api/v1/scrub", q, o.Progress, &report)
+	return report, err
+}
+
+// Prune has the proxy drop what has a name, and waits for it.
+func (c *Client) Prune(ctx context.Context, o upkeep.PruneOptions) (report upkeep.PruneReport, err error) {
+	err = c.upkeep(ctx, "/api/v1/prune", PruneRequest{Name: o.Name, DryRun: o.DryRun}, o.Progress, &report)
 	return report, err
 }
 

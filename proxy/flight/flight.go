@@ -35,7 +35,7 @@ type flight struct {
 }
 
 func newFlight(g *Group, key digest.Digest) (*flight, error) {
-	s, err := newSpool(g.opts.WorkDir)
+	s, err := newSpool(g.opts.WorkDir, g.budget)
 	if err != nil {
 		return nil, fmt.Errorf("download %s: %w", key, err)
 	}
@@ -58,7 +58,7 @@ func (f *flight) run(ctx context.Context, fetch Fetch) {
 	watched := f.group.forget(f)
 	err = fmt.Errorf("download %s: %w", f.key, err)
 	f.update(func() { f.err = err })
-	if !watched && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrStored) {
+	if !watched && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrStored) && !errors.Is(err, ErrNoSpace) {
 		f.group.log.Warn("download failed after its readers had left", "digest", f.key, "error", err)
 	}
 	if cancelErr := tee.cancel(ctx); cancelErr != nil {
@@ -78,6 +78,9 @@ func (f *flight) receive(ctx context.Context, fetch Fetch, tee *sinkWriter) (err
 		}
 	}()
 	if err := f.checkSize(size, size); err != nil {
+		return err
+	}
+	if err := f.spool.book(size); err != nil {
 		return err
 	}
 	f.update(func() { f.opened, f.size = true, max(size, -1) })

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -24,7 +25,7 @@ import (
 var (
 	// ErrClosed says that the Group was closed.
 	ErrClosed = errors.New("downloads are shut down")
-	// ErrNoSpace says that the file system of Options.WorkDir is full.
+	// ErrNoSpace says that the file system of Options.WorkDir is full, or that Options.SpoolBytes are used.
 	ErrNoSpace = errors.New("no space left in the work directory")
 	// ErrTooLarge says that a blob is larger than Options.MaxBytes.
 	ErrTooLarge = errors.New("blob exceeds the size limit")
@@ -61,6 +62,9 @@ type Options struct {
 	Sink Sink
 	// MaxBytes bounds one blob; 0 means no bound.
 	MaxBytes int64
+	// SpoolBytes bounds the temporary files of all downloads together; 0 means no bound. A download that would exceed it fails
+	// with ErrNoSpace.
+	SpoolBytes int64
 	// Logger hears of failures that no caller is told of. Nil drops them.
 	Logger *slog.Logger
 }
@@ -72,6 +76,10 @@ type Group struct {
 	ctx  context.Context // ends with Close; the cause is ErrClosed
 	stop context.CancelCauseFunc
 	wg   sync.WaitGroup
+
+	budget *budget
+	// sinkFails is set while the Sink takes nothing, so that this is said once.
+	sinkFails atomic.Bool
 
 	mu      sync.Mutex
 	closed  bool
@@ -85,7 +93,9 @@ func New(opts Options) *Group {
 		log = slog.New(slog.DiscardHandler)
 	}
 	ctx, stop := context.WithCancelCause(context.Background())
-	return &Group{opts: opts, log: log, ctx: ctx, stop: stop, flights: make(map[digest.Digest]*flight)}
+	return &Group{
+		opts: opts, log: log, ctx: ctx, stop: stop, budget: &budget{limit: opts.SpoolBytes}, flights: make(map[digest.Digest]*flight),
+	}
 }
 
 // Open joins the download of key, or starts one with fetch, and returns a reader at offset 0 once the source has answered;

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -259,10 +260,42 @@ func TestFullWorkDirectory(t *testing.T) {
 
 func TestMissingWorkDirectory(t *testing.T) {
 	t.Parallel()
-	g := New(Options{WorkDir: t.TempDir() + "/gone", Sink: newMemorySink()})
-	_, key := content(1)
-	if _, err := g.Open(t.Context(), key, newSource(nil).fetch); !errors.Is(err, os.ErrNotExist) {
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/file", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	data, key := content(1)
+	g := New(Options{WorkDir: dir + "/file/gone", Sink: newMemorySink()})
+	if _, err := g.Open(t.Context(), key, newSource(data).fetch); !errors.Is(err, syscall.ENOTDIR) {
 		t.Errorf("open: %v", err)
+	}
+	g = newGroup(t, newMemorySink(), 0)
+	g.opts.WorkDir = dir + "/gone"
+	mustOpen(t, g, key, newSource(data).fetch) // it is made again
+}
+
+// Downloads that would exceed the bound together do not begin; one alone may.
+func TestSpoolBytes(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, newMemorySink(), 0)
+	g.budget.limit = 1500
+	held, first := content(1000)
+	src := newSource(held)
+	src.gate = make(chan int)
+	r := mustOpen(t, g, first, src.fetch)
+	data, second := content(2000)
+	if _, err := g.Open(t.Context(), second, newSource(data).fetch); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("beyond the bound: %v, want ErrNoSpace", err)
+	}
+	close(src.gate)
+	if _, err := io.ReadAll(r); err != nil {
+		t.Error(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := g.Wait(t.Context(), second, newSource(data).fetch); err != nil {
+		t.Errorf("alone: %v", err)
 	}
 }
 

@@ -59,8 +59,16 @@ func (s *sinkWriter) cancel(ctx context.Context) error {
 
 // settle records the Sink's verdict on a verified blob.
 func (f *flight) settle(sinkErr error) {
-	if sinkErr != nil {
-		f.group.log.Warn("blob was served but not stored", "digest", f.key, "error", sinkErr)
+	failed := sinkErr != nil
+	switch said := f.group.sinkFails.Swap(failed); {
+	case failed && !said:
+		f.group.log.Warn("blob was served but not stored; more that are not are logged at debug level", "digest", f.key, "error", sinkErr)
+	case failed:
+		f.group.log.Debug("blob was served but not stored", "digest", f.key, "error", sinkErr)
+	case said:
+		f.group.log.Info("blobs are stored again", "digest", f.key)
+	}
+	if failed {
 		sinkErr = fmt.Errorf("store %s: %w", f.key, sinkErr)
 	}
 	f.update(func() { f.settled, f.sinkErr = true, sinkErr })

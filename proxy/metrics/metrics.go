@@ -28,6 +28,14 @@
 //	strata_connections_refused_total    counter    limit            connections closed as they came
 //	strata_config_reload_success        gauge                       1 if the last reload of the configuration succeeded
 //	strata_config_reload_timestamp_seconds  gauge                   when the configuration in use was taken over
+//	strata_store_used_bytes             gauge                       bytes of content in the store
+//	strata_store_quota_bytes            gauge                       its quota; 0 for none
+//	strata_store_over_quota             gauge                       1 while the quota can't be met
+//	strata_gc_runs_total                counter    result           garbage collections: done or failed
+//	strata_gc_removed_bytes_total       counter                     what nobody needed
+//	strata_evicted_bytes_total          counter    kind             removed for the quota: source, original, served
+//	strata_scrubbed_bytes_total         counter                     read and compared with its digest
+//	strata_damaged_total                counter    outcome          found damaged: fetched, made, later, served, …
 //
 // Labels take few values, whatever clients send: a route, method, kind or result is one of the constants here, and a host is
 // one of those that New was given; all else counts as "other". The collectors of the Go runtime (go_…) and of the process
@@ -73,6 +81,7 @@ type Metrics struct {
 	upstreamErrors   *prometheus.CounterVec
 	upstreamBytes    *prometheus.CounterVec
 	storedBytes      *prometheus.GaugeVec
+	upkeep           upkeep
 }
 
 // New registers the metrics with reg. Hosts are the upstreams that get a label of their own. New panics when reg has Strata's
@@ -108,6 +117,7 @@ func New(reg prometheus.Registerer, hosts ...string) *Metrics {
 	m.upstreamErrors = f.NewCounterVec(counter("upstream_errors_total", "Requests to upstreams that got no usable answer."),
 		[]string{"host", "kind"})
 	m.upstreamBytes = f.NewCounterVec(counter("upstream_bytes_total", "Bytes received from upstreams."), []string{"host"})
+	m.upkeep = newUpkeep(f)
 	m.storedBytes = f.NewGaugeVec(gauge("stored_bytes", "Size of the store."), []string{"kind"})
 	return m
 }

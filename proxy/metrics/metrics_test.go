@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -36,6 +37,14 @@ func every(m *Metrics) {
 	m.UpstreamFailed("ghcr.io", "dial tcp 10.0.0.1:443")
 	m.UpstreamBytes("ghcr.io", 7)
 	m.StoredBytes(StoreSource, 1<<40)
+	m.StoreUse(70, 100)
+	m.OverQuota(true)
+	m.Collected(5, nil)
+	m.Collected(6, errors.New("storage failed"))
+	m.Evicted("source", 8)
+	m.Evicted("evil", 9)
+	m.Scrubbed(11)
+	m.Damaged("made")
 	m.JobStarted()(JobSkipped)
 	m.JobStarted() // and still runs
 }
@@ -67,6 +76,12 @@ func TestMetrics(t *testing.T) {
 			`strata_config_reload_success 1`,
 			`strata_config_reload_timestamp_seconds 1.5`,
 			`strata_connections_refused_total{limit="address"} 1`,
+			`strata_damaged_total{outcome="made"} 1`,
+			`strata_evicted_bytes_total{kind="other"} 9`,
+			`strata_evicted_bytes_total{kind="source"} 8`,
+			`strata_gc_removed_bytes_total 11`,
+			`strata_gc_runs_total{result="done"} 1`,
+			`strata_gc_runs_total{result="failed"} 1`,
 			`strata_job_seconds_count{result="skipped"} 1`,
 			`strata_job_seconds_sum{result="skipped"} 0`,
 			`strata_jobs_running 1`,
@@ -79,6 +94,10 @@ func TestMetrics(t *testing.T) {
 			`strata_requests_total{code="other",method="other",route="other"} 1`,
 			`strata_response_bytes_total{kind="blob",origin="rechunked"} 100`,
 			`strata_response_bytes_total{kind="manifest",origin="miss"} 0`,
+			`strata_scrubbed_bytes_total 11`,
+			`strata_store_over_quota 1`,
+			`strata_store_quota_bytes 100`,
+			`strata_store_used_bytes 70`,
 			`strata_stored_bytes{kind="source"} 1.099511627776e+12`,
 			`strata_update_bytes_saved_total 90`,
 			`strata_update_bytes_total 20`,
@@ -123,7 +142,7 @@ func TestNames(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v, %v", problems, err)
 	}
-	if !runtime || len(own) != 18 {
+	if !runtime || len(own) != 26 {
 		t.Errorf("got %d metrics of %d", len(own), len(families))
 	}
 }

@@ -47,6 +47,7 @@ func retention(cfg *config.Config) func(string) upkeep.Retention {
 func (s *Server) keeper(chunks *chunkstore.Store, held *claim.Claim) *upkeep.Keeper {
 	o := keeperOptions(s.cfg, chunks, s.log)
 	o.Lineages, o.Activity, o.LastPull = s.service.Lineages(), s.service.Activity, lastPull(s.service.Pulls().Counts)
+	o.Usage, o.Metrics, o.Restorer = s.usage, s.metrics, s.service.Restorer()
 	o.Alone = func() bool { return s.cfg.Storage.Driver == "inmemory" || held.Alone() }
 	return upkeep.New(o)
 }
@@ -61,7 +62,10 @@ func lastPull(counts func(context.Context, digest.Digest) (pulls.Counts, error))
 
 // schedule is what upkeep does by itself.
 func schedule(cfg *config.Config) upkeep.Schedule {
-	return upkeep.Schedule{GC: time.Duration(cfg.GC.Interval)}
+	return upkeep.Schedule{
+		GC: time.Duration(cfg.GC.Interval), Scrub: time.Duration(cfg.Scrub.Interval),
+		ScrubOptions: upkeep.ScrubOptions{Rate: int64(cfg.Scrub.Rate), KeepDamaged: time.Duration(cfg.Scrub.KeepDamaged)},
+	}
 }
 
 // Maintain opens the store of a configuration without a proxy and lets work look after it. A directory is had by this process alone

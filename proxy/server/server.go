@@ -53,6 +53,7 @@ type Server struct {
 	watcher  *watch.Watcher
 	service  *service.Service
 	upkeep   *upkeep.Keeper
+	usage    *upkeep.Usage
 	admin    *admin.Handler
 	clients  listener
 	operator listener
@@ -72,9 +73,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg, log := o.Config, o.Logger
-	s := &Server{cfg: cfg, log: log, level: o.Level, version: o.Version, load: o.Load}
+	s := &Server{cfg: cfg, log: log, level: o.Level, version: o.Version, load: o.Load, usage: upkeep.NewUsage(int64(cfg.Quota))}
 	s.live.Store(cfg)
-	chunks, storeClaim, err := openStore(ctx, cfg, log)
+	chunks, storeClaim, err := openStore(ctx, cfg, s.usage, log)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +108,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	}
 	names := name.Parser{DefaultUpstream: cfg.DefaultUpstream}
 	s.service = service.New(service.Options{
-		Chunks: chunks, Upstream: s.upstream, Rules: s, Metrics: s.metrics, WorkDir: work, Jobs: cfg.Jobs, Version: o.Version,
+		Chunks: chunks, Upstream: s.upstream, Rules: s, Metrics: s.metrics, WorkDir: work, WorkBytes: int64(cfg.WorkBytes), Jobs: cfg.Jobs, Version: o.Version,
 		Names: names, Storage: storageName(cfg), Logger: log,
 		Leases: leases, Counters: counters, Redis: s.watchRedis(gatherer, s.metrics),
 	})

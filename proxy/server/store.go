@@ -19,8 +19,8 @@ const staleUploads = time.Hour
 
 // openStore opens the store and removes what killed processes left in it: all of it when no other process uses the store's
 // directory, else what is old. The claim is nil where others can't be told of.
-func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (*chunkstore.Store, *claim.Claim, error) {
-	o := chunkstore.Options{CacheBytes: int64(cfg.CacheBytes), Logger: log}
+func openStore(ctx context.Context, cfg *config.Config, space chunkstore.Space, log *slog.Logger) (*chunkstore.Store, *claim.Claim, error) {
+	o := chunkstore.Options{CacheBytes: int64(cfg.CacheBytes), Space: space, Logger: log}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = -1
 	}

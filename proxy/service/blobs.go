@@ -36,7 +36,7 @@ func (s *Service) statUpstream(ctx context.Context, repo name.Repository, d dige
 func (s *Service) OpenBlob(ctx context.Context, repo name.Repository, d digest.Digest) (registry.Blob, error) {
 	c, err := s.Chunks.Open(ctx, d)
 	if err == nil {
-		return storedBlob{c, s.storedOrigin(d)}, nil
+		return s.stored(ctx, repo, d, c), nil
 	}
 	if !errors.Is(err, chunkstore.ErrNotFound) {
 		return nil, s.blobError(repo, err)
@@ -64,7 +64,11 @@ func (s *Service) download(ctx context.Context, repo name.Repository, d digest.D
 		if err != nil {
 			return nil, err
 		}
-		return storedBlob{c, s.storedOrigin(d)}, nil
+		return s.stored(ctx, repo, d, c), nil
+	}
+	if errors.Is(err, flight.ErrNoSpace) {
+		s.Logger.DebugContext(ctx, "blob is passed on without being kept", "digest", d.String(), "error", err)
+		return s.through(ctx, repo, d, size)
 	}
 	if err != nil {
 		return nil, err

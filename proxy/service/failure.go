@@ -2,10 +2,13 @@ package service
 
 import (
 	"errors"
+	"syscall"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/flight"
 	"github.com/strata-oci/strata/proxy/upstream"
 )
 
@@ -23,6 +26,8 @@ type failure struct {
 const (
 	firstRetry = time.Minute
 	lastRetry  = 6 * time.Hour
+	// spaceRetry is the longest pause while the disk is full: somebody or the quota makes room.
+	spaceRetry = 10 * time.Minute
 	// maxErrorText bounds what a record holds of an error, in bytes.
 	maxErrorText = 2048
 )
@@ -34,9 +39,21 @@ func newFailure(source digest.Digest, before *tagRecord, now time.Time, err erro
 	if before != nil && before.Failure != nil && before.Failure.Source == source {
 		f.Tries = before.Failure.Tries + 1
 	}
-	wait := firstRetry << min(max(f.Tries-1, 0), 10)
-	f.RetryAt = now.Add(min(wait, lastRetry)).UTC()
+	wait := min(firstRetry<<min(max(f.Tries-1, 0), 10), lastRetry)
+	if noSpace(err) {
+		wait = min(wait, spaceRetry)
+	}
+	f.RetryAt = now.Add(wait).UTC()
 	return f
+}
+
+// passing reports whether a failure says nothing about the image: the upstream is out of reach, or the disk is full.
+func passing(err error) bool { return outOfReach(err) || noSpace(err) }
+
+// noSpace reports whether the store or the directory for temporary files is full.
+func noSpace(err error) bool {
+	return errors.Is(err, chunkstore.ErrNoSpace) || errors.Is(err, flight.ErrNoSpace) || errors.Is(err, syscall.ENOSPC) ||
+		errors.Is(err, syscall.EDQUOT)
 }
 
 // outOfReach reports whether it was the upstream that failed, and only for now.

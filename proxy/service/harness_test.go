@@ -2,6 +2,7 @@ package service
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -59,7 +60,10 @@ type harness struct {
 	rule   config.Rule // of every repository; Family is the repository where empty
 	jobs   int
 	leases *lease.Leases
-	log    *bytes.Buffer
+	// workDir is a temporary directory where empty; workBytes bounds it.
+	workDir   string
+	workBytes int64
+	log       *bytes.Buffer
 	// failures counts what failed at the upstream.
 	failures atomic.Int64
 	reg      *prometheus.Registry
@@ -125,7 +129,7 @@ func (h *harness) startOn(chunks *chunkstore.Store) {
 	}
 	h.reg = prometheus.NewRegistry()
 	h.Service = New(Options{
-		Chunks: chunks, Upstream: client, Rules: h, WorkDir: h.t.TempDir(), Jobs: h.jobs, Now: h.clock.now, Version: "test",
+		Chunks: chunks, Upstream: client, Rules: h, WorkDir: cmp.Or(h.workDir, h.t.TempDir()), WorkBytes: h.workBytes, Jobs: h.jobs, Now: h.clock.now, Version: "test",
 		Metrics: metrics.New(h.reg), Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: h.log}, nil)), Storage: StorageName{Driver: "inmemory"},
 		Leases: h.leases,
 	})

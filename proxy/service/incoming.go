@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/opencontainers/go-digest"
@@ -24,6 +25,8 @@ type incomingBlob struct {
 	off  int64
 	part []byte // what comes next, where the download is not
 	slow bool   // parts can't be had
+	// through has the rest when there was no space for the download.
+	through *throughBlob
 }
 
 var _ registry.Blob = (*incomingBlob)(nil)
@@ -41,12 +44,38 @@ func (b *incomingBlob) Read(p []byte) (int, error) {
 		b.part, b.off = b.part[n:], b.off+int64(n)
 		return n, nil
 	}
-	if _, err := b.Reader.Seek(b.off, io.SeekStart); err != nil {
-		return 0, err
-	}
-	n, err := b.Reader.Read(p)
+	n, err := b.download(p)
 	b.off += int64(n)
 	return n, err
+}
+
+// download reads from the download, or, since that has no space left, past it.
+func (b *incomingBlob) download(p []byte) (int, error) {
+	if b.through == nil {
+		if _, err := b.Reader.Seek(b.off, io.SeekStart); err != nil {
+			return 0, err
+		}
+		n, err := b.Reader.Read(p)
+		if n > 0 || !errors.Is(err, flight.ErrNoSpace) {
+			return n, err
+		}
+		if b.through, err = b.s.through(b.ctx, b.repo, b.key, b.size); err != nil {
+			return 0, err
+		}
+	}
+	if _, err := b.through.Seek(b.off, io.SeekStart); err != nil {
+		return 0, err
+	}
+	return b.through.Read(p)
+}
+
+// Close implements io.Closer.
+func (b *incomingBlob) Close() error {
+	err := b.Reader.Close()
+	if b.through != nil {
+		err = errors.Join(err, b.through.Close())
+	}
+	return err
 }
 
 // Seek implements io.Seeker. It waits for nothing.

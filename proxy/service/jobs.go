@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -206,6 +207,10 @@ func (j *jobs) rechunk(ctx context.Context, one *job, req jobRequest) (result *r
 	demand, err := j.s.demand(ctx, req.rule.Family)
 	if err != nil {
 		j.s.Logger.WarnContext(ctx, "what clients pulled is not known, the default mix is planned for", "job", one.id, "error", err)
+	}
+	// Somebody may have tidied up. The directory is ours to make.
+	if err := os.MkdirAll(j.s.WorkDir, 0o700); err != nil {
+		return nil, fmt.Errorf("directory for temporary files: %w", err)
 	}
 	asked := rechunk.Request{
 		Lineage: req.rule.Family, Reference: req.reference(), Demand: demand, Digest: req.digest, Manifest: req.manifest, Source: source{j.s, req.repo}, Options: options(req.rule),

@@ -59,7 +59,7 @@ func (s *Service) rechunkIndex(ctx context.Context, u *update, m *registry.Manif
 	replaced, err := s.rechunkChildren(ctx, u, idx.Images(u.rule.Platforms))
 	before := u.before != nil && u.before.Served == registry.Rechunked && u.before.SourceDigest != m.Digest
 	switch {
-	case ctx.Err() != nil, err != nil && before && outOfReach(err):
+	case ctx.Err() != nil, err != nil && before && passing(err):
 		return nil, err
 	case len(replaced) == 0 && err == nil:
 		return nil, fmt.Errorf("%w: none of its images is to be rechunked", rechunk.ErrPassThrough)

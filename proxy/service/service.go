@@ -51,6 +51,8 @@ type Options struct {
 	Metrics *metrics.Metrics
 	// WorkDir holds temporary files.
 	WorkDir string
+	// WorkBytes bounds the downloads on their way in WorkDir, in bytes; 0 means no bound.
+	WorkBytes int64
 	// Jobs is the number of images that are rechunked at once.
 	Jobs int
 	// Version is that of the program.
@@ -94,6 +96,7 @@ type Service struct {
 	tagLists  tagLists
 	madeBlobs madeBlobs
 	activity  activity
+	verified  verified
 
 	mu      sync.Mutex
 	updates map[string]*update // by tag: the one that may move it
@@ -126,12 +129,13 @@ func New(o Options) *Service {
 		blobs:   st,
 		tally:   pulls.New(pulls.Options{Counters: o.Counters, Now: o.Now, Logger: o.Logger}),
 		engine:  rechunk.New(rechunk.Config{Store: st, Records: st, Locker: locker(o.Leases), WorkDir: o.WorkDir, Logger: o.Logger}),
-		flights: flight.New(flight.Options{WorkDir: o.WorkDir, Sink: state.NewSink(o.Chunks), MaxBytes: maxBlob, Logger: o.Logger}),
+		flights: flight.New(flight.Options{WorkDir: o.WorkDir, Sink: state.NewSink(o.Chunks), MaxBytes: maxBlob, SpoolBytes: o.WorkBytes, Logger: o.Logger}),
 		started: o.Now(),
 		ctx:     ctx, stop: stop,
 		parts:     newParts(o.Upstream),
 		updates:   map[string]*update{},
 		madeBlobs: newMadeBlobs(),
+		verified:  newVerified(),
 	}
 	s.jobs = newJobs(s, max(o.Jobs, 1))
 	s.background(s.tally.Run)

@@ -129,8 +129,8 @@ func (s *Service) runUpdate(ctx context.Context, u *update) (*tagRecord, error) 
 	if err == nil || errors.Is(err, rechunk.ErrPassThrough) {
 		return rec, nil
 	}
-	if before := u.before; before != nil && before.Served == registry.Rechunked && before.SourceDigest != m.Digest && outOfReach(err) {
-		// What can't be fetched can't be served either: the version before stays until the upstream is back.
+	if before := u.before; before != nil && before.Served == registry.Rechunked && before.SourceDigest != m.Digest && passing(err) {
+		// What can't be fetched can't be served either, and what can't be kept is a whole download: the version before stays.
 		stays := *before
 		stays.Rule = u.rule.Rechunk
 		rec = &stays

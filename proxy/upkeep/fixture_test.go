@@ -45,6 +45,7 @@ type fixture struct {
 	clock  *clock
 	chunks *chunkstore.Store
 	keeper *Keeper
+	usage  *Usage
 }
 
 func newFixture(t testing.TB, driver storagedriver.StorageDriver, change func(*Options)) *fixture {
@@ -61,14 +62,17 @@ func newFixture(t testing.TB, driver storagedriver.StorageDriver, change func(*O
 
 // open opens the store, as a new process would.
 func (f *fixture) open(change func(*Options)) error {
-	chunks, err := chunkstore.New(f.driver, chunkstore.Options{Now: f.clock.now, CacheBytes: -1})
+	if f.usage == nil {
+		f.usage = NewUsage(0)
+	}
+	chunks, err := chunkstore.New(f.driver, chunkstore.Options{Now: f.clock.now, CacheBytes: -1, Space: f.usage})
 	if err != nil {
 		return err
 	}
 	st := state.New(chunks, nil)
 	o := Options{
 		Chunks: chunks, Lineages: rechunk.New(rechunk.Config{Store: st, Records: st}), Now: f.clock.now, Grace: 6 * time.Hour,
-		KeepPulled: 7 * 24 * time.Hour, Alone: func() bool { return true },
+		Usage: f.usage, KeepPulled: 7 * 24 * time.Hour, Alone: func() bool { return true },
 		Retention: func(string) Retention { return Retention{Versions: 2} },
 	}
 	if change != nil {
@@ -102,7 +106,7 @@ func (f *fixture) record(kind, key string, v any) {
 // manifest stores an image with these layers.
 func (f *fixture) manifest(layers ...string) (digest.Digest, ocispec.Manifest) {
 	f.t.Helper()
-	config := f.put("config of " + fmt.Sprint(layers))
+	config := f.put("config of " + digest.FromString(fmt.Sprint(layers)).String())
 	m := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Config: ocispec.Descriptor{Digest: config}}
 	for _, l := range layers {
 		m.Layers = append(m.Layers, ocispec.Descriptor{Digest: f.put(l), Size: int64(len(l))})

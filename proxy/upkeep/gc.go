@@ -55,15 +55,14 @@ func (k *Keeper) collect(ctx context.Context, o GCOptions, evicted map[digest.Di
 		DryRun: o.DryRun, StartedAt: c.started.UTC(), Versions: []RemovedVersion{}, Records: map[string]int64{},
 		Kinds: map[string]Amount{}, Damaged: []string{},
 	}
-	steps := []func(context.Context) error{
-		func(ctx context.Context) error { return c.read(ctx, evicted) }, c.release, c.trim, c.dropRecords, c.sweep,
-	}
-	for _, step := range steps {
-		if err := step(ctx); err != nil {
-			return c.report, err
-		}
-	}
+	err := c.run(ctx, evicted)
 	c.report.Seconds = k.Now().Sub(c.started).Seconds()
+	if !o.DryRun {
+		k.Metrics.Collected(c.report.Removed.Bytes, err)
+	}
+	if err != nil {
+		return c.report, err
+	}
 	k.Logger.InfoContext(ctx, "gc", "dry_run", o.DryRun, "versions", len(c.report.Versions), "removed", c.report.Removed.Objects,
 		"removed_bytes", c.report.Removed.Bytes, "waiting_bytes", c.report.Waiting.Bytes, "kept_bytes", c.report.Kept.Bytes,
 		"seconds", c.report.Seconds)
@@ -71,6 +70,18 @@ func (k *Keeper) collect(ctx context.Context, o GCOptions, evicted map[digest.Di
 		return c.report, nil
 	}
 	return c.report, k.putJSON(ctx, keyGC, gcRecord{FinishedAt: k.Now().UTC(), Report: c.report})
+}
+
+func (c *collection) run(ctx context.Context, evicted map[digest.Digest]bool) error {
+	steps := []func(context.Context) error{
+		func(ctx context.Context) error { return c.read(ctx, evicted) }, c.release, c.trim, c.dropRecords, c.sweep,
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // read takes in the records and decides what stays.
@@ -150,7 +161,7 @@ func (c *collection) dropRecords(ctx context.Context) error {
 			continue
 		}
 		keys := c.records.all[kind.name]
-		for _, key := range slices.Sorted(maps.Keys(keys)) {
+		for _, key := range kind.order(c.records, keys) {
 			if kind.stays(c.mark.needs, key) || !keys[key].Before(limit) {
 				continue
 			}
@@ -167,6 +178,23 @@ func (c *collection) dropRecords(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// order lists keys in the order in which their records are removed.
+func (kind recordKind) order(r *records, keys map[string]time.Time) []string {
+	sorted := slices.Sorted(maps.Keys(keys))
+	if kind.last == nil {
+		return sorted
+	}
+	var first, last []string
+	for _, key := range sorted {
+		if kind.last(r, key) {
+			last = append(last, key)
+		} else {
+			first = append(first, key)
+		}
+	}
+	return append(first, last...)
 }
 
 // limits are the times that decide on content.

@@ -226,7 +226,7 @@ func TestGCFaults(t *testing.T) {
 
 func testGCFaults(t *testing.T, rule func(int) storetest.Rule) {
 	const most = 2000
-	for n := 1; n < most; n++ {
+	for n := 1; n < most; n += stride() {
 		f := newFixture(t, nil, nil)
 		versions := series(f)
 		f.put("left by a job that failed")

@@ -27,6 +27,8 @@ type recordKind struct {
 	read func(r *records, key string, b []byte, modified time.Time) error
 	// stays reports whether a record is needed; nil means always.
 	stays func(n *needs, key string) bool
+	// last, when not nil, picks records that are removed after the others of their kind, because what becomes of those depends on them.
+	last func(r *records, key string) bool
 	// vital: content may be reachable through such a record only, so that a damaged one stops the removal of content.
 	vital bool
 }
@@ -35,7 +37,11 @@ func recordKinds() []recordKind {
 	return []recordKind{
 		{name: kindTag, read: readTag, vital: true},
 		{name: rechunk.KindLineage, read: readLineage, vital: true}, // trimmed, not removed
-		{name: kindManifest, read: readManifest, stays: func(n *needs, key string) bool { return n.manifest(digest.Digest(key)) }},
+		{
+			name: kindManifest, read: readManifest, stays: func(n *needs, key string) bool { return n.manifest(digest.Digest(key)) },
+			// They tell sources from what was pulled as it is.
+			last: func(r *records, key string) bool { return r.manifests[digest.Digest(key)].Served == rechunked },
+		},
 		{name: rechunk.KindServed, read: readServed, stays: func(n *needs, key string) bool { return n.manifest(n.records.served[key]) }},
 		{name: kindPulls, stays: func(n *needs, key string) bool { return n.manifest(digest.Digest(key)) }},
 		{name: kindMember, stays: func(n *needs, key string) bool { return n.named(memberOf(key)) }},

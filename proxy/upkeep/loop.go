@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/strata-oci/strata/chunkstore"
@@ -13,6 +15,15 @@ import (
 type Schedule struct {
 	// GC is the time between two collections; 0 means never.
 	GC time.Duration
+	// Scrub is the time from one scrub to the next; 0 means never.
+	Scrub        time.Duration
+	ScrubOptions ScrubOptions
+}
+
+// memory is what Run has in mind between ticks.
+type memory struct {
+	measured, saved, evicted time.Time
+	over                     bool // the quota could not be met, which was said
 }
 
 const (
@@ -37,13 +48,37 @@ func (k *Keeper) Run(ctx context.Context, s Schedule) {
 		now := k.Now()
 		return every > 0 && now.Sub(began) >= afterStart && now.Sub(failed[name]) >= min(every, time.Hour) && now.Sub(last(ctx)) >= every
 	}
+	var m memory
+	if k.recallUsage(ctx) {
+		m.measured = k.Now().Add(tick - measureEvery) // what was known will do for the start
+	}
+	defer k.forgetNothing(ctx)
+	var scrubbing sync.WaitGroup // it takes days: the rest goes on
+	defer scrubbing.Wait()
+	var scrubs atomic.Bool
 	ticks := time.NewTicker(tick)
 	defer ticks.Stop()
 	for {
+		k.space(ctx, &m)
+		high := k.Usage.high
+		if k.Now().Sub(m.evicted) < tick {
+			high = nil // not at every write
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticks.C:
+		case <-high:
+		}
+		if !scrubs.Load() && due(keyScrub, s.Scrub, k.lastScrub) {
+			failed[keyScrub] = k.Now() // not more often than once an hour, whatever comes
+			scrubs.Store(true)
+			scrubbing.Go(func() {
+				defer scrubs.Store(false)
+				if _, err := k.Scrub(ctx, s.ScrubOptions); err != nil {
+					k.report(ctx, "scrub", err)
+				}
+			})
 		}
 		if due(keyGC, s.GC, k.lastGC) {
 			if _, err := k.GC(ctx, GCOptions{}); err != nil {
@@ -51,6 +86,56 @@ func (k *Keeper) Run(ctx context.Context, s Schedule) {
 				k.report(ctx, "gc", err)
 			}
 		}
+	}
+}
+
+// space keeps the store below its quota.
+func (k *Keeper) space(ctx context.Context, m *memory) {
+	now := k.Now()
+	var err error
+	switch {
+	case now.Sub(m.measured) >= measureEvery:
+		m.measured, m.saved, err = now, now, k.Measure(ctx)
+	case now.Sub(m.saved) >= saveEvery:
+		m.saved, err = now, k.saveUsage(ctx)
+	}
+	if err != nil {
+		k.report(ctx, "measuring the store", err)
+	}
+	k.Metrics.StoreUse(k.Usage.Used(), k.Usage.Quota())
+	if k.Usage.excess(highPercent) == 0 {
+		k.within(ctx, m, true, EvictReport{})
+		return
+	}
+	m.evicted = now
+	r, err := k.Evict(ctx)
+	if err != nil {
+		k.report(ctx, "evicting for the quota", err)
+		return
+	}
+	k.Logger.InfoContext(ctx, "evicted for the quota", "used_bytes", r.Used, "quota_bytes", r.Quota, "evicted", r.Evicted)
+	k.within(ctx, m, r.Met, r)
+}
+
+// within says, once, that the quota cannot be met, and that it can be again.
+func (k *Keeper) within(ctx context.Context, m *memory, met bool, r EvictReport) {
+	k.Metrics.OverQuota(!met)
+	switch {
+	case !met && !m.over:
+		k.Logger.ErrorContext(ctx, "the quota can't be met: all that is left is needed; what is new is served but not kept",
+			"used_bytes", r.Used, "quota_bytes", r.Quota, "do", "raise quota, or drop tags with strata prune")
+	case met && m.over:
+		k.Logger.InfoContext(ctx, "the store is within its quota again")
+	}
+	m.over = !met
+}
+
+// forgetNothing stores what is known of the store's size for the next process.
+func (k *Keeper) forgetNothing(ctx context.Context) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer stop()
+	if err := k.saveUsage(ctx); err != nil {
+		k.Logger.WarnContext(ctx, "the size of the store could not be noted", "error", err)
 	}
 }
 
@@ -70,6 +155,15 @@ func (k *Keeper) lastGC(ctx context.Context) time.Time {
 	var rec gcRecord
 	_ = k.getJSON(ctx, keyGC, &rec) // a run too many does no harm
 	return rec.FinishedAt
+}
+
+// lastScrub returns when the last pass began that has ended; one that was interrupted, and that of a store without any, is due.
+func (k *Keeper) lastScrub(ctx context.Context) time.Time {
+	var rec scrubRecord
+	if err := k.getJSON(ctx, keyScrub, &rec); err != nil || rec.FinishedAt.IsZero() {
+		return time.Time{}
+	}
+	return rec.StartedAt
 }
 
 // getJSON reads a record of this package. One that is missing or damaged leaves v as it is.

@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/rechunk"
 )
 
@@ -64,8 +65,14 @@ type Options struct {
 	// their longest job.
 	Grace time.Duration
 	// Lease keeps the processes that share a store from the same work; nil means that there is one.
-	Lease  Lease
-	Logger *slog.Logger
+	Lease Lease
+	// Restorer brings back what a scrub finds damaged; nil where no proxy runs.
+	Restorer Restorer
+	// Usage knows how much content there is; it is the Space of Chunks. nil means that there is no quota.
+	Usage *Usage
+	// Metrics may be nil.
+	Metrics *metrics.Metrics
+	Logger  *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -86,6 +93,9 @@ func New(o Options) *Keeper {
 	}
 	if o.Activity == nil {
 		o.Activity = func() (time.Time, int64) { return time.Time{}, 0 }
+	}
+	if o.Usage == nil {
+		o.Usage = NewUsage(0)
 	}
 	if o.Alone == nil {
 		o.Alone = func() bool { return false }

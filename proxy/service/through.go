@@ -1,0 +1,136 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/registry"
+)
+
+// throughBlob passes a blob on from the upstream to one client, and keeps nothing: for when there is no space to keep it in. It
+// reads the blob from its start whatever the client asks for, so that all of it is verified, and holds the last byte back until it is.
+type throughBlob struct {
+	ctx  context.Context //nolint:containedctx // of the request that reads
+	s    *Service
+	repo name.Repository
+	key  digest.Digest
+	size int64
+
+	off  int64 // of the next Read
+	body io.ReadCloser
+	at   int64 // where body is
+}
+
+var _ registry.Blob = (*throughBlob)(nil)
+
+// through opens a blob that cannot be kept. size is -1 when unknown.
+func (s *Service) through(ctx context.Context, repo name.Repository, d digest.Digest, size int64) (*throughBlob, error) {
+	b := &throughBlob{ctx: ctx, s: s, repo: repo, key: d, size: size}
+	if err := b.open(); err != nil {
+		return nil, err
+	}
+	if b.size < 0 {
+		return nil, errors.Join(fmt.Errorf("the upstream does not tell the size of %s", d), b.Close())
+	}
+	return b, nil
+}
+
+func (b *throughBlob) open() error {
+	body, size, err := b.s.Upstream.Blob(b.ctx, b.repo, b.key, b.size)
+	if err != nil {
+		return err
+	}
+	b.body, b.at, b.size = body, 0, size
+	return nil
+}
+
+// Read implements io.Reader.
+func (b *throughBlob) Read(p []byte) (int, error) {
+	if b.off >= b.size && b.size > 0 {
+		return 0, io.EOF
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if err := b.align(); err != nil {
+		return 0, err
+	}
+	if last := b.size - 1; b.at < last {
+		p = p[:min(int64(len(p)), last-b.at)]
+		n, err := b.body.Read(p)
+		b.at, b.off = b.at+int64(n), b.off+int64(n)
+		return n, err
+	}
+	return b.end(p)
+}
+
+// align makes the body stand where the next byte is wanted.
+func (b *throughBlob) align() error {
+	if b.body != nil && b.at > b.off {
+		_ = b.body.Close() // what it would say concerns nobody any more
+		b.body = nil
+	}
+	if b.body == nil {
+		if err := b.open(); err != nil {
+			return err
+		}
+	}
+	n, err := io.CopyN(io.Discard, b.body, b.off-b.at)
+	b.at += n
+	return err
+}
+
+// end reads the last byte, if there is one, and gives it out when the upstream's reader has verified the whole.
+func (b *throughBlob) end(p []byte) (int, error) {
+	rest, err := io.ReadAll(io.LimitReader(b.body, 2))
+	switch {
+	case err != nil:
+		return 0, err
+	case int64(len(rest)) != b.size-b.at:
+		return 0, io.ErrUnexpectedEOF
+	case len(rest) == 0:
+		return 0, io.EOF
+	}
+	n := copy(p, rest)
+	b.at, b.off = b.at+int64(n), b.off+int64(n)
+	return n, nil
+}
+
+// Seek implements io.Seeker. It waits for nothing.
+func (b *throughBlob) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekStart:
+	case io.SeekCurrent:
+		offset += b.off
+	case io.SeekEnd:
+		offset += b.size
+	default:
+		return 0, fmt.Errorf("seek: unknown whence %d", whence)
+	}
+	if offset < 0 {
+		return 0, errors.New("seek: position is before the start")
+	}
+	b.off = offset
+	return offset, nil
+}
+
+// Close implements io.Closer.
+func (b *throughBlob) Close() error {
+	if b.body == nil {
+		return nil
+	}
+	body := b.body
+	b.body = nil
+	return body.Close()
+}
+
+// Size implements registry.Blob.
+func (b *throughBlob) Size() int64 { return b.size }
+
+// Origin implements registry.Blob.
+func (b *throughBlob) Origin() registry.Origin { return registry.FromUpstream }

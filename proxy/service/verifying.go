@@ -1,0 +1,139 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"hash"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/registry"
+)
+
+// maxVerified bounds the memory of verified to some megabytes.
+const maxVerified = 1 << 16
+
+// verified remembers which stored blobs this process has read through, and what they looked like. What has been read once is sent by the
+// kernel from then on; an object that was replaced, cut or grown since is read again.
+type verified struct {
+	mu   *sync.Mutex
+	seen *simplelru.LRU[digest.Digest, seenBlob]
+}
+
+// seenBlob is what a blob looked like when its bytes were right.
+type seenBlob struct {
+	size     int64
+	modified time.Time
+}
+
+func newVerified() verified {
+	seen, _ := simplelru.NewLRU[digest.Digest, seenBlob](maxVerified, nil) // fails for sizes below 1 only
+	return verified{&sync.Mutex{}, seen}
+}
+
+func (v verified) has(d digest.Digest, c *chunkstore.Content) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	seen, ok := v.seen.Get(d)
+	return ok && seen.size == c.Size() && seen.modified.Equal(c.ModTime())
+}
+
+func (v verified) add(d digest.Digest, c *chunkstore.Content) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.seen.Add(d, seenBlob{c.Size(), c.ModTime()})
+}
+
+// stored makes what a client gets of an open stored blob.
+func (s *Service) stored(ctx context.Context, repo name.Repository, d digest.Digest, c *chunkstore.Content) registry.Blob {
+	b := storedBlob{c, s.storedOrigin(d)}
+	if s.verified.has(d, c) {
+		return b
+	}
+	return &checkedBlob{storedBlob: b, ctx: ctx, s: s, repo: repo, want: d, sum: d.Algorithm().Hash()}
+}
+
+// checkedBlob is a stored blob that this process has not read before: its bytes are hashed on their way to the client, and the last one is
+// held back until they are right. Parts of a blob are not: only the whole has a digest, which the client checks.
+type checkedBlob struct {
+	storedBlob
+	ctx  context.Context //nolint:containedctx // of the request that reads
+	s    *Service
+	repo name.Repository
+	want digest.Digest
+
+	off    int64 // of the next Read
+	sum    hash.Hash
+	hashed int64 // bytes that sum has
+	err    error
+}
+
+var _ registry.Blob = (*checkedBlob)(nil)
+
+// File hides that of the stored blob: the kernel would send it unseen.
+func (b *checkedBlob) File() {}
+
+// Seek implements io.Seeker.
+func (b *checkedBlob) Seek(offset int64, whence int) (int64, error) {
+	off, err := b.storedBlob.Seek(offset, whence)
+	if err == nil {
+		b.off = off
+	}
+	return off, err
+}
+
+// Read implements io.Reader.
+func (b *checkedBlob) Read(p []byte) (int, error) {
+	size := b.Content.Size()
+	switch {
+	case b.err != nil:
+		return 0, b.err
+	case b.off != b.hashed || b.off >= size || len(p) == 0:
+		n, err := b.Content.Read(p)
+		b.off += int64(n)
+		return n, err
+	}
+	if last := size - 1; b.off < last {
+		p = p[:min(int64(len(p)), last-b.off)]
+	} else {
+		p = p[:1]
+	}
+	n, err := b.Content.Read(p)
+	b.sum.Write(p[:n])
+	b.off, b.hashed = b.off+int64(n), b.hashed+int64(n)
+	if b.hashed == size {
+		if b.err = b.verify(); b.err != nil {
+			return 0, b.err
+		}
+	}
+	return n, err
+}
+
+// verify compares all bytes with the digest, and puts what is wrong out of everybody's reach.
+func (b *checkedBlob) verify() error {
+	if digest.NewDigest(b.want.Algorithm(), b.sum) == b.want {
+		b.s.verified.add(b.want, b.Content)
+		return nil
+	}
+	ctx := context.WithoutCancel(b.ctx)
+	b.s.quarantine(ctx, b.want)
+	b.s.losses.note(b.repo, b.s.Now())
+	return fmt.Errorf("stored blob %s: %w", b.want, chunkstore.ErrCorrupt)
+}
+
+var _ io.ReadSeekCloser = (*checkedBlob)(nil)
+
+// quarantine puts damaged content aside.
+func (s *Service) quarantine(ctx context.Context, d digest.Digest) {
+	s.Logger.ErrorContext(ctx, "stored content is damaged and was put into quarantine", "digest", d.String())
+	s.Metrics.Damaged("served")
+	if err := s.Chunks.Quarantine(ctx, d); err != nil {
+		s.Logger.ErrorContext(ctx, "damaged content could not be put into quarantine", "digest", d.String(), "error", err)
+	}
+}

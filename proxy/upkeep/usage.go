@@ -1,0 +1,114 @@
+package upkeep
+
+import (
+	"context"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/strata-oci/strata/chunkstore"
+)
+
+// Water marks of a quota: above the high one something is evicted, until the low one is reached.
+const (
+	highPercent = 95
+	lowPercent  = 90
+)
+
+// Usage knows how much content a store has, without looking at all of it each time: what this process writes and removes is added
+// to what was last measured. It is safe for concurrent use.
+type Usage struct {
+	quota int64
+	used  atomic.Int64
+	high  chan struct{} // holds a token when the high mark was passed
+}
+
+var _ chunkstore.Space = (*Usage)(nil)
+
+// NewUsage returns the usage of a store with a quota in bytes; 0 means none.
+func NewUsage(quota int64) *Usage { return &Usage{quota: quota, high: make(chan struct{}, 1)} }
+
+// Room implements chunkstore.Space.
+func (u *Usage) Room() int64 {
+	if u.quota <= 0 {
+		return math.MaxInt64
+	}
+	return u.quota - u.used.Load()
+}
+
+// Grew implements chunkstore.Space.
+func (u *Usage) Grew(n int64) {
+	if used := u.used.Add(n); n > 0 && u.quota > 0 && used > u.mark(highPercent) {
+		select {
+		case u.high <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Used returns how much there is, in bytes, as far as is known.
+func (u *Usage) Used() int64 { return max(u.used.Load(), 0) }
+
+// Quota returns the quota in bytes, 0 for none.
+func (u *Usage) Quota() int64 { return u.quota }
+
+func (u *Usage) mark(percent int64) int64 { return u.quota / 100 * percent }
+
+// excess is how much has to go to reach a mark.
+func (u *Usage) excess(percent int64) int64 {
+	if u.quota <= 0 {
+		return 0
+	}
+	return max(u.Used()-u.mark(percent), 0)
+}
+
+// usageRecord is a measurement for the next process.
+type usageRecord struct {
+	Bytes int64     `json:"bytes"`
+	At    time.Time `json:"at"`
+}
+
+const (
+	keyUsage = "usage"
+	// measureEvery is how often the store is measured: other processes write to it, too.
+	measureEvery = time.Hour
+	// saveEvery is how often what is known is stored.
+	saveEvery = 10 * time.Minute
+)
+
+// recallUsage begins with what an earlier process knew; a new one measures.
+func (k *Keeper) recallUsage(ctx context.Context) (known bool) {
+	var rec usageRecord
+	if err := k.getJSON(ctx, keyUsage, &rec); err != nil || rec.At.IsZero() {
+		return false
+	}
+	k.Usage.used.Add(rec.Bytes)
+	return true
+}
+
+func (k *Keeper) saveUsage(ctx context.Context) error {
+	return k.putJSON(ctx, keyUsage, usageRecord{Bytes: k.Usage.Used(), At: k.Now().UTC()})
+}
+
+// Measure looks through the store and corrects what is known of its size.
+func (k *Keeper) Measure(ctx context.Context) error {
+	before := k.Usage.used.Load()
+	var total int64
+	err := k.Chunks.Walk(ctx, func(i chunkstore.Info) error {
+		total += i.Size
+		return nil
+	})
+	if err == nil {
+		err = k.Chunks.WalkQuarantine(ctx, func(q chunkstore.Quarantined) error {
+			total += q.Size
+			return nil
+		})
+	}
+	if err != nil {
+		return err
+	}
+	// What came and went meanwhile counts on top; a part of it may have been seen, which the next measurement corrects.
+	k.Usage.used.Add(total - before)
+	k.Metrics.StoreUse(k.Usage.Used(), k.Usage.Quota())
+	return k.saveUsage(ctx)
+}
