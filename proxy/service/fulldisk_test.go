@@ -79,6 +79,10 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.blob(big)
+	// A client has all of it before the store has.
+	if err := h.flights.Wait(t.Context(), big, h.fetch(testRepo, big, -1)); err != nil {
+		t.Errorf("with space again: %v", err)
+	}
 	if _, err := h.Chunks.Stat(t.Context(), big); err != nil {
 		t.Errorf("with space again: %v", err)
 	}
