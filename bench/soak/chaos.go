@@ -13,10 +13,19 @@ func (w *world) chaos() []func(context.Context, *rand.Rand) error {
 	return []func(context.Context, *rand.Rand) error{w.publishing, w.outages, w.kills, w.operating}
 }
 
+// mostTags bounds the tags that appear meanwhile.
+const mostTags = 10
+
 // publishing moves tags: mostly on, sometimes back.
 func (w *world) publishing(ctx context.Context, r *rand.Rand) error {
 	for ctx.Err() == nil {
 		names := w.truth.names()
+		if len(names) < mostTags && r.IntN(8) == 0 {
+			if err := w.publish(fmt.Sprintf("os-0:new-%d", len(names)), system{name: "system 0"}.updated(r)); err != nil {
+				return err
+			}
+			w.events.add("tag appeared")
+		}
 		tag := names[r.IntN(len(names))]
 		old := w.truth.versions(tag)
 		next := old[len(old)-1].updated(r)
@@ -71,7 +80,7 @@ func (w *world) operating(ctx context.Context, r *rand.Rand) error {
 	for ctx.Err() == nil {
 		sleep(ctx, between(r, 3*time.Second, 10*time.Second))
 		at := w.replicas[r.IntN(len(w.replicas))]
-		args := append(commands[r.IntN(len(commands))], "--server", "http://"+at.admin)
+		args := append(commands[r.IntN(len(commands))], "--admin", "http://"+at.admin)
 		what := "strata " + args[0]
 		if err := exec.CommandContext(ctx, w.strata, args...).Run(); err != nil {
 			what += ", interrupted"

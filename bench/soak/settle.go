@@ -29,7 +29,7 @@ func (w *world) settle(ctx context.Context) {
 			w.verify(ctx, r, tag)
 		}
 	}
-	if out, err := exec.CommandContext(ctx, w.strata, "scrub", "--server", "http://"+w.replicas[0].admin).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, w.strata, "scrub", "--admin", "http://"+w.replicas[0].admin).CombinedOutput(); err != nil {
 		w.broken.report("scrub at the end: %v: %s", err, out)
 	}
 	for _, r := range w.replicas {

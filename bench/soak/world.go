@@ -139,7 +139,7 @@ storage:
 %squota: %s
 gc:
   interval: 20s
-  grace: 2m
+  grace: 15m
 scrub:
   interval: 30s
 default_upstream: %s
