@@ -18,9 +18,9 @@ func (r *run) share(ctx context.Context) error {
 	if !r.plain || r.req.Options.OwnLinks {
 		return nil
 	}
-	opts := tree.ShareOptions{Times: r.req.Options.ExactTime, Label: r.labels()}
+	opts := tree.ShareOptions{Times: true, Label: r.labels()}
 	if len(r.images) > 0 {
-		opts.Served = servedObjects(r.tree, r.images, opts.Times)
+		opts.Served = servedObjects(r.tree, r.images, r.req.Options.ExactTime)
 	}
 	var err error
 	if r.linked, err = tree.Share(r.tree, opts); errors.Is(err, selinux.ErrPolicy) {

@@ -150,7 +150,7 @@ func TestSharedTimesAndKinds(t *testing.T) {
 		o     rechunk.Options
 		links string
 	}{
-		"keep": {source(t, items), rules, bothLinked}, "exact times": {source(t, items), exact, kernelLinked}, "not bootable": {ordinary, always, ""},
+		"keep": {source(t, items), rules, kernelLinked}, "same times": {source(t, database(1, 1)), rules, bothLinked}, "exact times": {source(t, items), exact, kernelLinked}, "not bootable": {ordinary, always, ""},
 	} {
 		b := newBench(t, &rechunktest.MemoryStore{}, 2)
 		_, s := b.serve(t, c.img, c.o)
