@@ -18,6 +18,8 @@ func TestNeedsRestart(t *testing.T) {
 		"upstreams: {quay.io: {}}":                                            nil,
 		"access: {htpasswd_file: f}":                                          nil,
 		"repositories: [{match: quay.io}]":                                    nil,
+		"gc: {interval: 1h, grace: 1h, keep_pulled: 1h}\nquota: 1GiB":         nil,
+		"scrub: {interval: 0, rate: 1MiB, keep_damaged: 1h}":                  nil,
 		"limits: {connections: 1, body_bytes: 0}":                             nil,
 		"admin: {token: 0123456789abcdef}":                                    nil,
 		"listen: 127.0.0.1:1\nadmin: {listen: ':2', insecure: true}\njobs: 2": {"admin.listen", "jobs", "listen"},

@@ -21,12 +21,9 @@ import (
 // ErrInUse says that a store is being used by another process, so that nothing may be removed from it directly.
 var ErrInUse = errors.New("another process uses the store")
 
-// keeperOptions are what the configuration says of upkeep.
-func keeperOptions(cfg *config.Config, chunks *chunkstore.Store, log *slog.Logger) upkeep.Options {
-	return upkeep.Options{
-		Chunks: chunks, Logger: log, Retention: retention(cfg),
-		KeepPulled: time.Duration(cfg.GC.KeepPulled), Grace: time.Duration(cfg.GC.Grace),
-	}
+// policy is what a configuration says of what stays.
+func policy(cfg *config.Config) upkeep.Policy {
+	return upkeep.Policy{Retention: retention(cfg), KeepPulled: time.Duration(cfg.GC.KeepPulled), Grace: time.Duration(cfg.GC.Grace)}
 }
 
 // retention finds the rule of a lineage, which has the name of a repository or of a family.
@@ -43,9 +40,9 @@ func retention(cfg *config.Config) func(string) upkeep.Retention {
 	}
 }
 
-// keeper makes the upkeep of a running proxy.
+// keeper makes the upkeep of a running proxy. It goes by the newest configuration.
 func (s *Server) keeper(chunks *chunkstore.Store, held *claim.Claim) *upkeep.Keeper {
-	o := keeperOptions(s.cfg, chunks, s.log)
+	o := upkeep.Options{Chunks: chunks, Logger: s.log, Policy: func() upkeep.Policy { return policy(s.live.Load()) }}
 	o.Lineages, o.Activity, o.LastPull = s.service.Lineages(), s.service.Activity, lastPull(s.service.Pulls().Counts)
 	o.Usage, o.Metrics, o.Restorer = s.usage, s.metrics, s.service.Restorer()
 	o.Alone = func() bool { return s.cfg.Storage.Driver == "inmemory" || held.Alone() }
@@ -68,6 +65,9 @@ func schedule(cfg *config.Config) upkeep.Schedule {
 	}
 }
 
+// schedule is what upkeep does by itself by the newest configuration.
+func (s *Server) schedule() upkeep.Schedule { return schedule(s.live.Load()) }
+
 // Maintain opens the store of a configuration without a proxy and lets work look after it. A directory is had by this process alone
 // meanwhile: ErrInUse says that another one uses it. Of other storage nobody can know, so there grace holds.
 func Maintain(ctx context.Context, cfg *config.Config, log *slog.Logger, work func(context.Context, *upkeep.Keeper) error) error {
@@ -83,7 +83,7 @@ func Maintain(ctx context.Context, cfg *config.Config, log *slog.Logger, work fu
 			return storageError(cfg, err)
 		}
 		st := state.New(chunks, log)
-		o := keeperOptions(cfg, chunks, log)
+		o := upkeep.Options{Chunks: chunks, Logger: log, Policy: func() upkeep.Policy { return policy(cfg) }}
 		o.LastPull = lastPull(pulls.NewRecorded(chunks).Get)
 		o.Lineages, o.Exclusive = rechunk.New(rechunk.Config{Store: st, Records: st, Logger: log}), exclusive
 		done, worked = true, work(ctx, upkeep.New(o))

@@ -95,6 +95,7 @@ func (s *Server) apply(n *next) {
 		s.level.Set(n.cfg.Log.Level)
 	}
 	s.live.Store(n.cfg)
+	s.usage.SetQuota(int64(n.cfg.Quota))
 }
 
 // Rule implements service.Rules by the newest configuration.

@@ -62,7 +62,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	background, end := context.WithCancel(ctx)
 	var tended sync.WaitGroup
-	tended.Go(func() { s.upkeep.Run(background, schedule(s.cfg)) })
+	tended.Go(func() { s.upkeep.Run(background, s.schedule) })
 	s.notify(daemon.SdNotifyReady)
 	running, err := 2, error(nil)
 	select {

@@ -28,7 +28,7 @@ type EvictReport struct {
 func (k *Keeper) Evict(ctx context.Context) (EvictReport, error) {
 	out := EvictReport{Evicted: map[string]Amount{}}
 	err := k.only(ctx, "gc", func(ctx context.Context) error {
-		e := &eviction{Keeper: k, report: &out}
+		e := &eviction{Keeper: k, report: &out, policy: k.Policy()}
 		return e.run(ctx)
 	})
 	out.Used, out.Quota = k.Usage.Used(), k.Usage.Quota()
@@ -38,6 +38,7 @@ func (k *Keeper) Evict(ctx context.Context) (EvictReport, error) {
 type eviction struct {
 	*Keeper
 	report *EvictReport
+	policy Policy
 	// waiting are bytes that nothing leads to any more and that go later.
 	waiting int64
 }
@@ -92,7 +93,7 @@ func (e *eviction) layers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m, err := e.mark(ctx, r, nil)
+	m, err := e.mark(ctx, r, e.policy, nil)
 	if err != nil {
 		return err
 	}
@@ -157,7 +158,7 @@ func (e *eviction) versions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m, err := e.mark(ctx, r, nil)
+	m, err := e.mark(ctx, r, e.policy, nil)
 	if err != nil {
 		return err
 	}
@@ -174,7 +175,7 @@ func (e *eviction) versions(ctx context.Context) error {
 		}
 	}
 	// What stays when all of them go.
-	rest, err := e.mark(ctx, r, evicted)
+	rest, err := e.mark(ctx, r, e.policy, evicted)
 	if err != nil {
 		return err
 	}

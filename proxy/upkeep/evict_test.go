@@ -34,12 +34,12 @@ func crowded(f *fixture) []rechunk.Version {
 }
 
 func keepAllVersions(o *Options) {
-	o.Retention = func(string) Retention { return Retention{Versions: 10} }
+	o.Policy = policy(Retention{Versions: 10})
 }
 
 // setQuota gives the store a quota of which so much would have to go to reach the low mark.
 func (f *fixture) setQuota(missing int64) {
-	f.usage.quota = (f.usage.Used() - missing) * 100 / lowPercent
+	f.usage.SetQuota((f.usage.Used() - missing) * 100 / lowPercent)
 }
 
 func TestEvictOrder(t *testing.T) {
@@ -63,15 +63,15 @@ func TestEvictOrder(t *testing.T) {
 	for _, i := range []int{0, 1, 3} { // the tags', and the one that was pulled
 		f.wantVersion(versions[i])
 	}
-	if used := f.usage.Used(); used > f.usage.mark(highPercent) {
-		t.Errorf("%d bytes are used of %d", used, f.usage.Quota())
+	if f.usage.excess(highPercent) > 0 {
+		t.Errorf("%d bytes are used of %d", f.usage.Used(), f.usage.Quota())
 	}
 
 	f.setQuota(1000 * kib)
-	if f.usage.quota > 0 {
+	if f.usage.Quota() > 0 {
 		t.Fatal("the fixture is too large")
 	}
-	f.usage.quota = 100 * kib
+	f.usage.SetQuota(100 * kib)
 	if r, err = f.keeper.Evict(t.Context()); err != nil || r.Met {
 		t.Errorf("a quota that can't be met: %+v, %v", r, err)
 	}
@@ -126,7 +126,7 @@ func TestEvictFaults(t *testing.T) {
 		f.driver = faulty
 		err := f.open(keepAllVersions)
 		if err == nil {
-			f.usage.quota = 230 * kib
+			f.usage.SetQuota(230 * kib)
 			_, err = f.keeper.Evict(t.Context())
 		}
 		f.driver = whole

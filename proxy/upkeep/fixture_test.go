@@ -71,15 +71,21 @@ func (f *fixture) open(change func(*Options)) error {
 	}
 	st := state.New(chunks, nil)
 	o := Options{
-		Chunks: chunks, Lineages: rechunk.New(rechunk.Config{Store: st, Records: st}), Now: f.clock.now, Grace: 6 * time.Hour,
-		Usage: f.usage, KeepPulled: 7 * 24 * time.Hour, Alone: func() bool { return true },
-		Retention: func(string) Retention { return Retention{Versions: 2} },
+		Chunks: chunks, Lineages: rechunk.New(rechunk.Config{Store: st, Records: st}), Now: f.clock.now,
+		Usage: f.usage, Alone: func() bool { return true }, Policy: policy(Retention{Versions: 2}),
 	}
 	if change != nil {
 		change(&o)
 	}
 	f.chunks, f.keeper = chunks, New(o)
 	return nil
+}
+
+// policy is one with the same retention for all lineages.
+func policy(r Retention) func() Policy {
+	return func() Policy {
+		return Policy{Retention: func(string) Retention { return r }, KeepPulled: 7 * 24 * time.Hour, Grace: 6 * time.Hour}
+	}
 }
 
 func (f *fixture) must(err error) {

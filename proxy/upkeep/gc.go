@@ -35,6 +35,7 @@ type collection struct {
 	*Keeper
 	GCOptions
 	started time.Time
+	policy  Policy
 	alone   bool // no other process used the store when the run began
 	// active and begun are what Activity said when the run began.
 	active  time.Time
@@ -49,7 +50,7 @@ type collection struct {
 
 // collect runs a gc. evicted are versions that go beside those that the rules let go.
 func (k *Keeper) collect(ctx context.Context, o GCOptions, evicted map[digest.Digest]bool) (GCReport, error) {
-	c := &collection{Keeper: k, GCOptions: o, started: k.Now(), alone: k.Alone()}
+	c := &collection{Keeper: k, GCOptions: o, started: k.Now(), policy: k.Policy(), alone: k.Alone()}
 	c.active, c.begun = k.Activity()
 	c.report = GCReport{
 		DryRun: o.DryRun, StartedAt: c.started.UTC(), Versions: []RemovedVersion{}, Records: map[string]int64{},
@@ -92,7 +93,7 @@ func (c *collection) read(ctx context.Context, evicted map[digest.Digest]bool) (
 	if c.before, err = c.everything(ctx, c.records); err != nil {
 		return err
 	}
-	if c.mark, err = c.Keeper.mark(ctx, c.records, evicted); err != nil {
+	if c.mark, err = c.Keeper.mark(ctx, c.records, c.policy, evicted); err != nil {
 		return err
 	}
 	c.report.Damaged = append(c.report.Damaged, slices.Sorted(slices.Values(c.records.damaged))...)
@@ -217,7 +218,7 @@ func (c *collection) limits() limits {
 	}
 	l.condemned = l.now
 	if !c.alone || !c.Alone() {
-		l.condemned = l.now.Add(-c.Grace)
+		l.condemned = l.now.Add(-c.policy.Grace)
 	}
 	if _, begun := c.Activity(); begun != c.begun || !c.active.IsZero() {
 		// Something may have been published since the records were read.

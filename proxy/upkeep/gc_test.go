@@ -58,7 +58,7 @@ func TestGCKeeps(t *testing.T) {
 	p := pulls{}
 	f := newFixture(t, nil, func(o *Options) {
 		o.LastPull = p.last
-		o.Retention = func(string) Retention { return Retention{Versions: 3, Age: 30 * 24 * time.Hour} }
+		o.Policy = policy(Retention{Versions: 3, Age: 30 * 24 * time.Hour})
 	})
 	versions := series(f)
 	f.tag("old", versions[0].SourceDigest, versions[0].Digest)

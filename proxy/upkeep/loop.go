@@ -40,8 +40,9 @@ type gcRecord struct {
 	Report     GCReport  `json:"report"`
 }
 
-// Run does what is due until ctx ends. Failures are logged, and tried again when the next run would be due, or after an hour.
-func (k *Keeper) Run(ctx context.Context, s Schedule) {
+// Run does what is due until ctx ends. Failures are logged, and tried again when the next run would be due, or after an hour. The
+// schedule is asked for at least once a minute; a scrub under way takes over its rate.
+func (k *Keeper) Run(ctx context.Context, schedule func() Schedule) {
 	began := k.Now()
 	failed := map[string]time.Time{}
 	due := func(name string, every time.Duration, last func(context.Context) time.Time) bool {
@@ -70,12 +71,15 @@ func (k *Keeper) Run(ctx context.Context, s Schedule) {
 		case <-ticks.C:
 		case <-high:
 		}
+		s := schedule()
 		if !scrubs.Load() && due(keyScrub, s.Scrub, k.lastScrub) {
 			failed[keyScrub] = k.Now() // not more often than once an hour, whatever comes
 			scrubs.Store(true)
+			o := s.ScrubOptions
+			o.rate = func() int64 { return schedule().ScrubOptions.Rate }
 			scrubbing.Go(func() {
 				defer scrubs.Store(false)
-				if _, err := k.Scrub(ctx, s.ScrubOptions); err != nil {
+				if _, err := k.Scrub(ctx, o); err != nil {
 					k.report(ctx, "scrub", err)
 				}
 			})

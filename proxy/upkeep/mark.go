@@ -24,6 +24,7 @@ type marking struct {
 	*Keeper
 	records *records
 	needs   *needs
+	policy  Policy
 	now     time.Time
 	// tagged are the manifests of the tags' current images and of their sources.
 	tagged map[digest.Digest]bool
@@ -34,8 +35,8 @@ type marking struct {
 }
 
 // mark finds what the records lead to that stay, by the rules.
-func (k *Keeper) mark(ctx context.Context, r *records, evicted map[digest.Digest]bool) (*marking, error) {
-	m := &marking{Keeper: k, records: r, needs: newNeeds(r), now: k.Now(), evicted: evicted}
+func (k *Keeper) mark(ctx context.Context, r *records, p Policy, evicted map[digest.Digest]bool) (*marking, error) {
+	m := &marking{Keeper: k, records: r, needs: newNeeds(r), policy: p, now: k.Now(), evicted: evicted}
 	for _, step := range []func(context.Context) error{m.tags, m.lineages, m.pulled} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -71,7 +72,7 @@ func (m *marking) tags(ctx context.Context) error {
 func (m *marking) lineages(ctx context.Context) error {
 	for key, versions := range m.records.lineages {
 		lineage, _, _ := rechunk.SplitLineageKey(key)
-		rule := m.Retention(lineage)
+		rule := m.policy.retention(lineage)
 		for i := range versions {
 			v := &versions[i]
 			why, err := m.outdated(ctx, rule, i, v)
@@ -136,7 +137,7 @@ func (m *marking) recent(ctx context.Context, d digest.Digest, stored time.Time)
 	if stored.After(last) {
 		last = stored
 	}
-	return !last.IsZero() && m.now.Sub(last) < m.KeepPulled, nil
+	return !last.IsZero() && m.now.Sub(last) < m.policy.KeepPulled, nil
 }
 
 // pulled marks what no tag and no lineage needs but hosts may come back for: images that were pulled by digest lately, and indexes all

@@ -24,7 +24,7 @@ func (k *Keeper) mend(ctx context.Context, d digest.Digest) (outcome string, err
 	if err != nil {
 		return OutcomeLost, err
 	}
-	m, err := k.mark(ctx, r, nil)
+	m, err := k.mark(ctx, r, k.Policy(), nil)
 	if err != nil {
 		return OutcomeLost, err
 	}

@@ -8,7 +8,8 @@ import (
 
 // pace bounds how fast bytes are read. It is for one goroutine.
 type pace struct {
-	rate  int64 // bytes a second; 0 for no bound
+	limit func() int64 // bytes a second; 0 for no bound. It may change
+	rate  int64        // the limit since start
 	start time.Time
 	read  int64 // since start
 }
@@ -16,15 +17,15 @@ type pace struct {
 // burst is how many bytes are read at once, in seconds of the rate.
 const burst = 0.1
 
-func newPace(rate int64) *pace { return &pace{rate: rate} }
+func newPace(limit func() int64) *pace { return &pace{limit: limit} }
 
 // wait returns when n bytes more may have been read.
 func (p *pace) wait(ctx context.Context, n int) error {
+	if rate := p.limit(); rate != p.rate {
+		p.rate, p.start, p.read = rate, time.Now(), 0
+	}
 	if p.rate <= 0 {
 		return ctx.Err()
-	}
-	if p.start.IsZero() {
-		p.start = time.Now()
 	}
 	p.read += int64(n)
 	ahead := time.Duration(float64(p.read)/float64(p.rate)*float64(time.Second)) - time.Since(p.start)

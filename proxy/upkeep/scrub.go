@@ -20,6 +20,8 @@ type ScrubOptions struct {
 	// KeepDamaged is how long what is in quarantine stays there.
 	KeepDamaged time.Duration
 	Progress    Progress
+	// rate, where it is not nil, is asked in the place of Rate again and again.
+	rate func() int64
 }
 
 // DamagedObject is stored content, or a record, that is not what it was written as.
@@ -67,7 +69,10 @@ const (
 // Scrub reads all records and all content and puts what is damaged into quarantine, from where nobody is served; then it is fetched or made
 // again. A pass that was interrupted is gone on with. ErrBusy says that another one is under way.
 func (k *Keeper) Scrub(ctx context.Context, o ScrubOptions) (ScrubReport, error) {
-	s := &scrub{Keeper: k, ScrubOptions: o, pace: newPace(o.Rate)}
+	if o.rate == nil {
+		o.rate = func() int64 { return o.Rate }
+	}
+	s := &scrub{Keeper: k, ScrubOptions: o, pace: newPace(o.rate)}
 	err := k.only(ctx, "scrub", s.run)
 	return s.at.ScrubReport, err
 }

@@ -31,6 +31,25 @@ type Retention struct {
 	Age time.Duration
 }
 
+// Policy is what an operator decides about what stays. It may change while a Keeper runs.
+type Policy struct {
+	// Retention returns what holds for a lineage; nil means 16 versions of any age.
+	Retention func(lineage string) Retention
+	// KeepPulled is how long a manifest stays after it was last pulled, or, where that is not known, stored.
+	KeepPulled time.Duration
+	// Grace is how long content that nothing leads to stays where other processes may be using the store. It must be longer than
+	// their longest job.
+	Grace time.Duration
+}
+
+// retention returns what holds for a lineage.
+func (p Policy) retention(lineage string) Retention {
+	if p.Retention == nil {
+		return Retention{Versions: 16}
+	}
+	return p.Retention(lineage)
+}
+
 // Lineages trim the records of lineages without getting into the way of jobs; rechunk.Engine is one.
 type Lineages interface {
 	// TrimLineage removes versions from the record of a key. It reports busy when a job is about to write that record.
@@ -48,10 +67,8 @@ type Lease interface {
 type Options struct {
 	Chunks   *chunkstore.Store
 	Lineages Lineages
-	// Retention returns what holds for a lineage; nil means 16 versions of any age.
-	Retention func(lineage string) Retention
-	// KeepPulled is how long a manifest stays after it was last pulled, or, where that is not known, stored.
-	KeepPulled time.Duration
+	// Policy returns what holds now. It is asked anew by each run; nil means that the defaults hold.
+	Policy func() Policy
 	// LastPull tells when a manifest was last pulled; the zero time for never. nil means that nobody knows.
 	LastPull func(ctx context.Context, d digest.Digest) (time.Time, error)
 	// Activity tells of the work of this process that may come to rely on content which no record leads to: when the oldest that is
@@ -61,9 +78,6 @@ type Options struct {
 	Alone func() bool
 	// Exclusive says that nobody uses the store until the Keeper is done with it.
 	Exclusive bool
-	// Grace is how long content that nothing leads to stays where other processes may be using the store. It must be longer than
-	// their longest job.
-	Grace time.Duration
 	// Lease keeps the processes that share a store from the same work; nil means that there is one.
 	Lease Lease
 	// Restorer brings back what a scrub finds damaged; nil where no proxy runs.
@@ -85,8 +99,8 @@ type Keeper struct {
 
 // New returns a Keeper.
 func New(o Options) *Keeper {
-	if o.Retention == nil {
-		o.Retention = func(string) Retention { return Retention{Versions: 16} }
+	if o.Policy == nil {
+		o.Policy = func() Policy { return Policy{} }
 	}
 	if o.LastPull == nil {
 		o.LastPull = func(context.Context, digest.Digest) (time.Time, error) { return time.Time{}, nil }

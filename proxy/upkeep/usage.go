@@ -18,7 +18,7 @@ const (
 // Usage knows how much content a store has, without looking at all of it each time: what this process writes and removes is added
 // to what was last measured. It is safe for concurrent use.
 type Usage struct {
-	quota int64
+	quota atomic.Int64
 	used  atomic.Int64
 	high  chan struct{} // holds a token when the high mark was passed
 }
@@ -26,23 +26,41 @@ type Usage struct {
 var _ chunkstore.Space = (*Usage)(nil)
 
 // NewUsage returns the usage of a store with a quota in bytes; 0 means none.
-func NewUsage(quota int64) *Usage { return &Usage{quota: quota, high: make(chan struct{}, 1)} }
+func NewUsage(quota int64) *Usage {
+	u := &Usage{high: make(chan struct{}, 1)}
+	u.quota.Store(quota)
+	return u
+}
+
+// SetQuota changes the quota, in bytes; 0 means none. What is above a smaller one is evicted soon, not at once.
+func (u *Usage) SetQuota(quota int64) {
+	u.quota.Store(quota)
+	if u.excess(highPercent) > 0 {
+		u.wake()
+	}
+}
+
+// wake has Run look at the quota.
+func (u *Usage) wake() {
+	select {
+	case u.high <- struct{}{}:
+	default:
+	}
+}
 
 // Room implements chunkstore.Space.
 func (u *Usage) Room() int64 {
-	if u.quota <= 0 {
+	quota := u.quota.Load()
+	if quota <= 0 {
 		return math.MaxInt64
 	}
-	return u.quota - u.used.Load()
+	return quota - u.used.Load()
 }
 
 // Grew implements chunkstore.Space.
 func (u *Usage) Grew(n int64) {
-	if used := u.used.Add(n); n > 0 && u.quota > 0 && used > u.mark(highPercent) {
-		select {
-		case u.high <- struct{}{}:
-		default:
-		}
+	if u.used.Add(n); n > 0 && u.excess(highPercent) > 0 {
+		u.wake()
 	}
 }
 
@@ -50,16 +68,15 @@ func (u *Usage) Grew(n int64) {
 func (u *Usage) Used() int64 { return max(u.used.Load(), 0) }
 
 // Quota returns the quota in bytes, 0 for none.
-func (u *Usage) Quota() int64 { return u.quota }
-
-func (u *Usage) mark(percent int64) int64 { return u.quota / 100 * percent }
+func (u *Usage) Quota() int64 { return u.quota.Load() }
 
 // excess is how much has to go to reach a mark.
 func (u *Usage) excess(percent int64) int64 {
-	if u.quota <= 0 {
+	quota := u.quota.Load()
+	if quota <= 0 {
 		return 0
 	}
-	return max(u.Used()-u.mark(percent), 0)
+	return max(u.Used()-quota/100*percent, 0)
 }
 
 // usageRecord is a measurement for the next process.

@@ -23,14 +23,14 @@ const (
 	maxEvents = 1000
 )
 
-// WebhookOptions are the parts of a webhook. Secret and Notify are required.
+// WebhookOptions are the parts of a webhook. Secret, Hosts and Notify are required.
 type WebhookOptions struct {
 	// Secret is what the registry has to know. It sends it as "Authorization: Bearer SECRET", or, as "X-Hub-Signature-256:
 	// sha256=HEX", the HMAC of the body under it.
 	Secret string
-	// Hosts are the upstreams by the host that an event names: by their names and by where they are reached. Events of other
+	// Hosts returns the upstreams by the host that an event names: by their names and by where they are reached. Events of other
 	// hosts are ignored.
-	Hosts map[string]string
+	Hosts func() map[string]string
 	// Wanted reports whether a tag, of a repository "host/path", is to be kept up to date; nil means all.
 	Wanted func(ctx context.Context, repository, tag string) bool
 	// Notify has a reference refreshed.
@@ -156,7 +156,7 @@ func (h webhook) take(ctx context.Context, events []event) (accepted []string, e
 // reference returns what an event says was pushed, or nothing: other actions, layers, untagged manifests, and hosts that are no
 // upstream of this proxy.
 func (h webhook) reference(e *event) (repository, ref string) {
-	host, ok := h.Hosts[strings.ToLower(e.Request.Host)]
+	host, ok := h.Hosts()[strings.ToLower(e.Request.Host)]
 	if !ok || e.Action != "push" || e.Target.Tag == "" || !isManifest(e.Target.MediaType) {
 		return "", ""
 	}

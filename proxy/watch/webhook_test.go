@@ -31,7 +31,7 @@ func event(action, mediaType, host, repository, tag string) string {
 // hook makes a webhook that notes what it passes on.
 func hook(refs *[]string) http.Handler {
 	return watch.NewWebhook(watch.WebhookOptions{
-		Secret: secret, Hosts: map[string]string{"registry.test:5000": "registry.test"},
+		Secret: secret, Hosts: func() map[string]string { return map[string]string{"registry.test:5000": "registry.test"} },
 		Wanted: func(_ context.Context, repository, tag string) bool {
 			return tag != "unwanted" && repository != "registry.test/unknown"
 		},
