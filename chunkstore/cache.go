@@ -22,8 +22,8 @@ const (
 type cacheKey struct{ kind, name string }
 
 type cacheEntry struct {
-	bytes   []byte
-	expires time.Time // zero: never
+	bytes []byte
+	read  time.Time // from the backend; zero for what does not grow old
 }
 
 // hotCache is a cache bounded by bytes, least recently used out first. A nil hotCache holds nothing. It is safe for concurrent use.
@@ -52,8 +52,8 @@ func newHotCache(budget int64) *hotCache {
 	return &hotCache{budget: budget, seed: maphash.MakeSeed(), lru: lru}
 }
 
-// get returns what is cached and not expired at now. A zero now is for entries that do not expire.
-func (c *hotCache) get(k cacheKey, now time.Time) ([]byte, bool) {
+// get returns what is cached and was read after a time, unless it does not grow old.
+func (c *hotCache) get(k cacheKey, after time.Time) ([]byte, bool) {
 	if c == nil {
 		return nil, false
 	}
@@ -63,9 +63,8 @@ func (c *hotCache) get(k cacheKey, now time.Time) ([]byte, bool) {
 	if !ok {
 		return nil, false
 	}
-	if !e.expires.IsZero() && !now.Before(e.expires) {
-		c.forget(k)
-		return nil, false
+	if !e.read.IsZero() && !e.read.After(after) {
+		return nil, false // others may take older ones
 	}
 	return e.bytes, true
 }
@@ -86,7 +85,7 @@ func (c *hotCache) epoch(k cacheKey) uint64 {
 }
 
 // put caches b, which nobody may change from now on, unless it is too large or its key was dropped since the epoch.
-func (c *hotCache) put(k cacheKey, b []byte, expires time.Time, epoch uint64) {
+func (c *hotCache) put(k cacheKey, b []byte, read time.Time, epoch uint64) {
 	if !c.fits(len(b)) {
 		return
 	}
@@ -96,7 +95,7 @@ func (c *hotCache) put(k cacheKey, b []byte, expires time.Time, epoch uint64) {
 		return
 	}
 	c.forget(k)
-	c.lru.Add(k, cacheEntry{bytes: b[:len(b):len(b)], expires: expires})
+	c.lru.Add(k, cacheEntry{bytes: b[:len(b):len(b)], read: read})
 	c.used += cost(b)
 	for c.used > c.budget {
 		_, e, ok := c.lru.RemoveOldest()

@@ -2,6 +2,7 @@ package chunkstore
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
@@ -18,6 +19,8 @@ var (
 	ErrCorrupt = errors.New("stored data is corrupt")
 	// ErrNoSpace means that the backend is full or a quota is used up.
 	ErrNoSpace = errors.New("no space left in the store")
+	// ErrUnreachable means that the backend does not answer, or not in time. It may pass; nothing is known about what was asked.
+	ErrUnreachable = errors.New("the storage cannot be reached")
 	// ErrTooLarge means that a document exceeds the limit that the error names.
 	ErrTooLarge = errors.New("too large")
 	// ErrInvalid means that a digest, a record's kind or its key cannot be used.
@@ -64,8 +67,8 @@ func failed(op string, err error) error {
 	switch {
 	case anyCause(all, isNotFound):
 		kind = ErrNotFound
-	case anyCause(all, isNoSpace):
-		kind = ErrNoSpace
+	default:
+		kind = failureKind(all)
 	}
 	return &failure{op: op, kind: kind, causes: shown(all)}
 }
@@ -76,11 +79,18 @@ func failedWrite(op string, err error) error {
 		return nil
 	}
 	all := causes(err)
-	kind := error(nil)
-	if anyCause(all, isNoSpace) {
-		kind = ErrNoSpace
+	return &failure{op: op, kind: failureKind(all), causes: shown(all)}
+}
+
+// failureKind tells the kinds apart that an operation of any sort may fail with; nil for others.
+func failureKind(all []error) error {
+	switch {
+	case anyCause(all, isNoSpace):
+		return ErrNoSpace
+	case slices.Contains(all, ErrUnreachable):
+		return ErrUnreachable
 	}
-	return &failure{op: op, kind: kind, causes: shown(all)}
+	return nil
 }
 
 // reject makes an error of a kind without a driver's cause.

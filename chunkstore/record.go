@@ -19,14 +19,22 @@ import (
 // GetRecord returns a record, or ErrNotFound. It may be as old as Options.RecordTTL when another process has changed it. The
 // bytes are shared with other callers and must not be changed.
 func (s *Store) GetRecord(ctx context.Context, kind, key string) ([]byte, error) {
+	return s.GetRecordWithin(ctx, kind, key, s.recordTTL)
+}
+
+// GetRecordWithin is GetRecord for those who may be answered from memory with what was read from the backend no longer than age ago, in
+// place of Options.RecordTTL. 0 asks the backend.
+func (s *Store) GetRecordWithin(ctx context.Context, kind, key string, age time.Duration) ([]byte, error) {
 	file, err := fileOf(kind, key)
 	if err != nil {
 		return nil, err
 	}
 	at, op := cacheKey{kind: kind, name: key}, recordOp("get", kind, key)
 	now := s.now()
-	if b, ok := s.cache.get(at, now); ok {
-		return b, nil
+	if age > 0 {
+		if b, ok := s.cache.get(at, now.Add(-age)); ok {
+			return b, nil
+		}
 	}
 	epoch := s.cache.epoch(at)
 	b, err := s.read(ctx, op, file.path, int64(len(file.header)+MaxRecordBytes))
@@ -37,8 +45,8 @@ func (s *Store) GetRecord(ctx context.Context, kind, key string) ([]byte, error)
 	if !ok {
 		return nil, reject(op, ErrCorrupt, "it does not begin with its key")
 	}
-	if s.recordTTL > 0 {
-		s.cache.put(at, b, now.Add(s.recordTTL), epoch)
+	if age > 0 {
+		s.cache.put(at, b, now, epoch)
 	}
 	return b, nil
 }

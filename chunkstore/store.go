@@ -26,6 +26,10 @@ type Options struct {
 	// several replicas on one backend, another one's change is seen after this time at the latest. 0 means that records are
 	// never cached, which is right for whatever must not be stale.
 	RecordTTL time.Duration
+	// CallLimit is how long a look-up in the backend may take before it fails with ErrUnreachable; reading may take four times as
+	// long without a byte, each part of an upload eight times, moving an object 60 times. 0 means DefaultCallLimit for an "s3" driver
+	// and no limit for others, which heed no context; a negative value means none.
+	CallLimit time.Duration
 	// Space, when not nil, is told of all content that comes and goes, and bounds it.
 	Space Space
 	// Now is the clock; nil means time.Now.
@@ -65,7 +69,6 @@ func NewContext(ctx context.Context, driver storagedriver.StorageDriver, opts Op
 		return nil, errors.New("open store: no storage driver given")
 	}
 	s := &Store{
-		driver:    driver,
 		wholePuts: driver.Name() == "s3aws",
 		cache:     newHotCache(opts.CacheBytes),
 		recordTTL: opts.RecordTTL,
@@ -81,6 +84,7 @@ func NewContext(ctx context.Context, driver storagedriver.StorageDriver, opts Op
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.driver = guard(driver, opts.CallLimit, s.log)
 	begun, err := s.openFormat(ctx)
 	if err != nil {
 		return nil, err

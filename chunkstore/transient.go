@@ -32,7 +32,7 @@ func isPermanent(err error) bool {
 }
 
 func isTransient(err error) bool {
-	if err == io.ErrUnexpectedEOF || err == context.DeadlineExceeded {
+	if err == io.ErrUnexpectedEOF || err == ErrUnreachable || err == context.DeadlineExceeded {
 		return true
 	}
 	if no, ok := err.(syscall.Errno); ok {

@@ -11,6 +11,9 @@ import (
 	"github.com/strata-oci/strata/proxy/upstream"
 )
 
+// storageRetry is when clients are asked to come back while the store cannot be reached.
+const storageRetry = 5 * time.Second
+
 // clientError turns an error into what a client is told. notFound is the answer for a thing that the upstream does not have.
 func clientError(err error, notFound func(string) *registry.Error) error {
 	var up *upstream.Error
@@ -24,6 +27,8 @@ func clientError(err error, notFound func(string) *registry.Error) error {
 		return err
 	case errors.As(err, &up):
 		return upstreamError(up, notFound)
+	case errors.Is(err, chunkstore.ErrUnreachable):
+		return registry.Unavailable("the proxy's storage cannot be reached", storageRetry).WithCause(err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.Is(err, chunkstore.ErrNotFound):

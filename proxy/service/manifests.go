@@ -24,7 +24,9 @@ func (s *Service) Manifest(ctx context.Context, repo name.Repository, ref name.R
 	} else {
 		m, err = s.byTag(ctx, repo, ref)
 	}
-	if err != nil {
+	if err == nil {
+		s.lastKnown.note(repo, ref, m)
+	} else if m = s.fromMemory(ctx, repo, ref, err); m == nil {
 		return nil, clientError(err, registry.ManifestUnknown)
 	}
 	if m.Origin == registry.MadeHere {
@@ -66,7 +68,7 @@ func (s *Service) byDigest(ctx context.Context, repo name.Repository, d digest.D
 // storedManifest returns a manifest that is stored with its record, or nil.
 func (s *Service) storedManifest(ctx context.Context, d digest.Digest) (*registry.Manifest, error) {
 	var rec manifestRecord
-	known, err := s.getRecord(ctx, kindManifest, d.String(), &rec)
+	known, err := s.getRecordWithin(ctx, kindManifest, d.String(), &rec, s.manifestAge())
 	if err != nil || !known {
 		return nil, err
 	}

@@ -72,7 +72,12 @@ type repositoryRecord struct {
 // getRecord reads a record into v and reports whether it is there. One that is damaged counts as missing: upstreams and the
 // engine can make it again. v may hold anything then.
 func (s *Service) getRecord(ctx context.Context, kind, key string, v any) (bool, error) {
-	b, err := s.Chunks.GetRecord(ctx, kind, key)
+	return s.getRecordWithin(ctx, kind, key, v, 0)
+}
+
+// getRecordWithin is getRecord for those who may be answered from memory with what was read so long ago.
+func (s *Service) getRecordWithin(ctx context.Context, kind, key string, v any, age time.Duration) (bool, error) {
+	b, err := s.Chunks.GetRecordWithin(ctx, kind, key, age)
 	if errors.Is(err, chunkstore.ErrNotFound) {
 		return false, nil
 	}
@@ -103,13 +108,23 @@ func (s *Service) putRecord(ctx context.Context, kind, key string, v any) error 
 
 // tag returns a tag's record, or nil.
 func (s *Service) tag(ctx context.Context, repo name.Repository, tag name.Reference) (*tagRecord, error) {
+	return s.tagWithin(ctx, repo, tag, 0)
+}
+
+// tagWithin is tag for those who may be answered from memory with what was read so long ago.
+func (s *Service) tagWithin(ctx context.Context, repo name.Repository, tag name.Reference, age time.Duration) (*tagRecord, error) {
 	var rec tagRecord
-	ok, err := s.getRecord(ctx, kindTag, tagKey(repo, tag), &rec)
+	ok, err := s.getRecordWithin(ctx, kindTag, tagKey(repo, tag), &rec, age)
 	if !ok || err != nil {
 		return nil, err
 	}
 	return &rec, nil
 }
+
+// manifestAges is by how much older than a tag's the record of a manifest may be: nothing but its removal changes it.
+const manifestAges = 60
+
+func (s *Service) manifestAge() time.Duration { return manifestAges * s.RecordAge }
 
 // noteRepository lists a repository in the catalog.
 func (s *Service) noteRepository(ctx context.Context, repo name.Repository) error {

@@ -49,6 +49,9 @@ type Options struct {
 	Redis func() *admin.RedisReport
 	// Metrics may be nil.
 	Metrics *metrics.Metrics
+	// RecordAge is how old a tag's record may be, read from a store that is dear to ask, when a client is answered by it; that of a
+	// manifest may be 60 times as old. 0 asks the store.
+	RecordAge time.Duration
 	// WorkDir holds temporary files.
 	WorkDir string
 	// WorkBytes bounds the downloads on their way in WorkDir, in bytes; 0 means no bound.
@@ -95,6 +98,7 @@ type Service struct {
 	losses    losses
 	tagLists  tagLists
 	madeBlobs madeBlobs
+	lastKnown lastKnown
 	activity  activity
 	verified  verified
 
@@ -136,6 +140,7 @@ func New(o Options) *Service {
 		updates:   map[string]*update{},
 		madeBlobs: newMadeBlobs(),
 		verified:  newVerified(),
+		lastKnown: newLastKnown(),
 	}
 	s.jobs = newJobs(s, max(o.Jobs, 1))
 	s.background(s.tally.Run)

@@ -17,7 +17,7 @@ const updatePatience = 500 * time.Millisecond
 // byTag finds what a tag stands for now.
 func (s *Service) byTag(ctx context.Context, repo name.Repository, tag name.Reference) (*registry.Manifest, error) {
 	rule := s.rule(repo)
-	rec, err := s.tag(ctx, repo, tag)
+	rec, err := s.tagWithin(ctx, repo, tag, s.RecordAge)
 	if err != nil {
 		return nil, err
 	}
