@@ -15,6 +15,7 @@ func TestComplaint(t *testing.T) {
 		"distribution#4545_upstream_307_not_followed":          redirected,
 		"distribution#1898_no_upstream_CA":                     privateAuthority,
 		"distribution#4747_chained_caches_break":               chained,
+		"distribution#4599_several_storage_requests_per_blob":  storageRequests,
 		"distribution#4896_full_disk_hangs_or_opaque_500":      fullDisk,
 		"distribution_unknown_digest_500_outage_404":           unknownAndOutage,
 		"distribution_no_referrers":                            referrers,

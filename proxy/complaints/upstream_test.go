@@ -14,6 +14,7 @@ import (
 
 	"github.com/distribution/distribution/v3/configuration"
 	"github.com/distribution/distribution/v3/registry/handlers"
+	"github.com/distribution/distribution/v3/registry/storage/driver/factory"
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/inmemory" // what the upstream keeps its blobs in
 	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
@@ -21,6 +22,7 @@ import (
 
 func TestMain(m *testing.M) {
 	logrus.SetOutput(io.Discard) // distribution's registry logs through it
+	factory.Register(remoteDriver, given{})
 	goleak.VerifyTestMain(m,
 		// Distribution's application never ends these.
 		goleak.IgnoreTopFunction("github.com/docker/go-events.(*Broadcaster).run"),

@@ -63,7 +63,9 @@ type harness struct {
 	// workDir is a temporary directory where empty; workBytes bounds it.
 	workDir   string
 	workBytes int64
-	log       *bytes.Buffer
+	// callLimit is the store's, recordAge the service's.
+	callLimit, recordAge time.Duration
+	log                  *bytes.Buffer
 	// failures counts what failed at the upstream.
 	failures atomic.Int64
 	reg      *prometheus.Registry
@@ -108,7 +110,7 @@ func newHarness(t testing.TB, change ...func(*harness)) *harness {
 // start opens the store and makes a service; stop it with stop.
 func (h *harness) start() {
 	h.t.Helper()
-	chunks, err := chunkstore.New(h.driver, chunkstore.Options{})
+	chunks, err := chunkstore.New(h.driver, chunkstore.Options{CallLimit: h.callLimit})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -131,7 +133,7 @@ func (h *harness) startOn(chunks *chunkstore.Store) {
 	h.Service = New(Options{
 		Chunks: chunks, Upstream: client, Rules: h, WorkDir: cmp.Or(h.workDir, h.t.TempDir()), WorkBytes: h.workBytes, Jobs: h.jobs, Now: h.clock.now, Version: "test",
 		Metrics: metrics.New(h.reg), Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: h.log}, nil)), Storage: StorageName{Driver: "inmemory"},
-		Leases: h.leases,
+		Leases: h.leases, RecordAge: h.recordAge,
 	})
 	s := h.Service
 	h.t.Cleanup(func() {
