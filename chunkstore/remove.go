@@ -13,7 +13,7 @@ import (
 // FreshFor is how young stored content has to be for a writer of the same content to leave it alone; older content is written
 // again, which gives it a new time. Whoever removes content by its age can hence rely on it: what anybody stored or found stored
 // through a Writer or with Put after a time t has a ModTime of at least t - FreshFor.
-const FreshFor = 10 * time.Minute
+const FreshFor = 2 * time.Minute
 
 // DeleteUnused removes content unless it was stored at or after limit, by the backend's clock, or this process has it open and
 // would not be able to read on. No write of this process can come between the look and the removal. It reports whether the content

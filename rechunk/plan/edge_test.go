@@ -31,7 +31,7 @@ func TestShapes(t *testing.T) {
 		{"empty directories", build(dir("a/b"), dir("c")), 1, 1},
 		{"one wide directory", build(wide...), 2, 1},
 		{"one component of 3 GB", build(sized("a/big.so", "1", 3<<30), file("b/x", "1")), 2, 1},
-		{"small image", build(manyFiles(60, mb)...), 28, 3},
+		{"small image", build(manyFiles(60, mb)...), 48, 20},
 		{"large image", build(manyFiles(200, 30*mb)...), 48, 20},
 	}
 	for _, test := range tests {

@@ -47,7 +47,7 @@ type planner struct {
 // Small images get a budget of their own: some layers, and one more for so many bytes.
 const (
 	someLayers    = 16
-	bytesPerLayer = 2 << 20
+	bytesPerLayer = 512 << 10
 )
 
 // budget returns the number of layers worth having: the limit, and fewer for a small image, as each layer costs a client a
