@@ -10,22 +10,28 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/server"
 )
 
 // proxy is a whole proxy in this process.
 type proxy struct {
-	t    *testing.T
-	url  string
-	dir  string
-	web  *http.Client
-	stop func()
+	t        *testing.T
+	url      string
+	dir      string
+	web      *http.Client
+	operator *admin.Client
+
+	mu     sync.Mutex
+	config config.Config // what reloading reads
 }
 
 // newProxy starts a proxy for an upstream, which it asks on every pull. It ends with the test.
@@ -45,6 +51,7 @@ func newProxy(t *testing.T, u *upstream, change ...func(*config.Config)) *proxy 
 	for _, f := range change {
 		f(c)
 	}
+	p.config = *c
 	p.start(c)
 	return p
 }
@@ -57,7 +64,9 @@ func (p *proxy) start(c *config.Config) {
 			p.t.Logf("log:\n%s", log)
 		}
 	})
-	s, err := server.New(p.t.Context(), server.Options{Config: c, Version: "test", Logger: slog.New(slog.NewTextHandler(log, nil))})
+	s, err := server.New(p.t.Context(), server.Options{
+		Config: c, Version: "test", Logger: slog.New(slog.NewTextHandler(log, nil)), Load: p.load,
+	})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -69,6 +78,7 @@ func (p *proxy) start(c *config.Config) {
 	go func() { ended <- s.Serve(ctx) }()
 	transport := &http.Transport{MaxIdleConnsPerHost: 100}
 	p.url, p.web = "http://"+s.Addr().String(), &http.Client{Transport: transport}
+	p.operator = admin.NewClient("http://"+s.AdminAddr().String(), p.web)
 	p.t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		cancel()
@@ -76,6 +86,25 @@ func (p *proxy) start(c *config.Config) {
 			p.t.Errorf("serve: %v", err)
 		}
 	})
+}
+
+func (p *proxy) load() (*config.Config, []string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.config
+	return &c, nil, nil
+}
+
+// reload has the proxy take over a configuration that differs so.
+func (p *proxy) reload(change func(*config.Config)) {
+	p.t.Helper()
+	p.mu.Lock()
+	p.config.Repositories = slices.Clone(p.config.Repositories)
+	change(&p.config)
+	p.mu.Unlock()
+	if _, err := p.operator.Reload(p.t.Context()); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // rechunks lets the proxy of a test rechunk.

@@ -49,15 +49,27 @@ func (s *Service) begin() bool {
 	return true
 }
 
-// background runs work that belongs to the service; it reports false when the service is closed.
+// background runs work that belongs to the service and that may come to rely on stored content, which stays until its end; it reports
+// false when the service is closed.
 func (s *Service) background(work func(ctx context.Context)) bool {
+	ended := s.activity.begin(s.Now())
+	begun := s.beside(func(ctx context.Context) {
+		defer ended()
+		work(ctx)
+	})
+	if !begun {
+		ended()
+	}
+	return begun
+}
+
+// beside is background for work that relies on no content, and so may go on as long as the service.
+func (s *Service) beside(work func(ctx context.Context)) bool {
 	if !s.begin() {
 		return false
 	}
-	ended := s.activity.begin(s.Now())
 	go func() {
 		defer s.wg.Done()
-		defer ended()
 		work(s.ctx)
 	}()
 	return true

@@ -169,3 +169,28 @@ func TestStoreFull(t *testing.T) {
 	h.clock.advance(2 * firstRetry)
 	h.pull("stable", registry.Rechunked)
 }
+
+// A service that does nothing keeps nothing from being removed; a job does until its end.
+func TestActivity(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	if oldest, _ := h.Activity(); !oldest.IsZero() {
+		t.Errorf("at work since %v, with nothing to do", oldest)
+	}
+	src := bootable(t, "one").push(t, h.up)
+	h.up.tag("stable", src)
+	h.up.hold(t)
+	waiting := h.pullAsync("stable")
+	h.awaitCount("GET blobs", 1)
+	if oldest, begun := h.Activity(); oldest.IsZero() || begun == 0 {
+		t.Error("a job is no activity")
+	}
+	h.Stop()
+	<-waiting
+	if err := h.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if oldest, _ := h.Activity(); !oldest.IsZero() {
+		t.Errorf("at work since %v, after the end", oldest)
+	}
+}

@@ -143,7 +143,7 @@ func New(o Options) *Service {
 		lastKnown: newLastKnown(),
 	}
 	s.jobs = newJobs(s, max(o.Jobs, 1))
-	s.background(s.tally.Run)
+	s.beside(s.tally.Run)
 	return s
 }
 

@@ -70,6 +70,7 @@ func (k *Keeper) Run(ctx context.Context, schedule func() Schedule) {
 			return
 		case <-ticks.C:
 		case <-high:
+		case <-k.Usage.set:
 		}
 		s := schedule()
 		if !scrubs.Load() && due(keyScrub, s.Scrub, k.lastScrub) {

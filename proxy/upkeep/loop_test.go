@@ -117,7 +117,6 @@ func TestRunFollowsTheQuota(t *testing.T) {
 		if f.usage.SetQuota(used - 40*kib); f.usage.Room() != -40*kib {
 			t.Errorf("there is room for %d bytes", f.usage.Room())
 		}
-		time.Sleep(2 * tick)
 		synctest.Wait()
 		if now := f.usage.Used(); now > f.usage.Quota() {
 			t.Errorf("%d bytes are used of %d, %d before", now, f.usage.Quota(), used)

@@ -21,29 +21,29 @@ type Usage struct {
 	quota atomic.Int64
 	used  atomic.Int64
 	high  chan struct{} // holds a token when the high mark was passed
+	set   chan struct{} // holds a token when the quota was changed
 }
 
 var _ chunkstore.Space = (*Usage)(nil)
 
 // NewUsage returns the usage of a store with a quota in bytes; 0 means none.
 func NewUsage(quota int64) *Usage {
-	u := &Usage{high: make(chan struct{}, 1)}
+	u := &Usage{high: make(chan struct{}, 1), set: make(chan struct{}, 1)}
 	u.quota.Store(quota)
 	return u
 }
 
-// SetQuota changes the quota, in bytes; 0 means none. What is above a smaller one is evicted soon, not at once.
+// SetQuota changes the quota, in bytes; 0 means none. It does not wait for the eviction of what is above a smaller one.
 func (u *Usage) SetQuota(quota int64) {
-	u.quota.Store(quota)
-	if u.excess(highPercent) > 0 {
-		u.wake()
+	if u.quota.Swap(quota) != quota {
+		wake(u.set)
 	}
 }
 
 // wake has Run look at the quota.
-func (u *Usage) wake() {
+func wake(c chan<- struct{}) {
 	select {
-	case u.high <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -60,7 +60,7 @@ func (u *Usage) Room() int64 {
 // Grew implements chunkstore.Space.
 func (u *Usage) Grew(n int64) {
 	if u.used.Add(n); n > 0 && u.excess(highPercent) > 0 {
-		u.wake()
+		wake(u.high)
 	}
 }
 
