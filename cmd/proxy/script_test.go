@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"mkimage": mkimage(t), "registry": startRegistry, "freeport": freePort, "ready": ready, "exits": exits, "interrupt": interrupt,
 			"jsonkeys": jsonKeys, "oneline": oneLine, "emptydir": emptyDir, "expand": expand,
+			"damage": damage, "absent": absent, "metric": metric, "hangup": hangup,
 		},
 	})
 }
