@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/strata-oci/strata/proxy/admin"
+	"github.com/strata-oci/strata/proxy/upkeep"
 )
 
 // Help follows the flags in strata status --help.
@@ -90,6 +91,9 @@ func printStatus(s *streams, r *statusReport) error {
 	fmt.Fprintf(w, "strata\t%s, up %s\n", r.Version, time.Duration(r.UptimeSeconds*float64(time.Second)).Round(time.Second))
 	fmt.Fprintf(w, "store\t%s %s: %s, of which %s served layers\n",
 		r.Store.Driver, r.Store.Location, size(r.Store.TotalBytes), size(r.Store.ServedBytes))
+	if u := r.Upkeep; u != nil {
+		fmt.Fprintf(w, "space\t%s\n", spaceNote(*u))
+	}
 	fmt.Fprintf(w, "images\t%d versions in %d repositories\n", r.Versions, r.Repositories)
 	fmt.Fprintf(w, "updates\t%s sent for each client, %s saved\n", size(r.UpdateBytes), size(r.UpdateBytesSaved))
 	c := r.StatusReport.Jobs
@@ -116,6 +120,29 @@ func printStatus(s *streams, r *statusReport) error {
 		}
 	}
 	return w.Flush()
+}
+
+// spaceNote says how full the store is and when it was looked after.
+func spaceNote(u upkeep.State) string {
+	note := size(u.UsedBytes) + " used, no quota"
+	if u.QuotaBytes > 0 {
+		note = fmt.Sprintf("%s used of %s", size(u.UsedBytes), size(u.QuotaBytes))
+	}
+	switch {
+	case u.GCAt.IsZero():
+		note += ", no gc yet"
+	default:
+		note += ", gc " + humanize.Time(u.GCAt)
+	}
+	switch {
+	case !u.ScrubFinishedAt.IsZero():
+		note += ", scrub " + humanize.Time(u.ScrubFinishedAt)
+	case !u.ScrubStartedAt.IsZero():
+		note += ", scrub under way since " + humanize.Time(u.ScrubStartedAt)
+	default:
+		note += ", no scrub yet"
+	}
+	return fmt.Sprintf("%s, %d damaged", note, u.Damaged)
 }
 
 // upstreamNote says what is unusual about an upstream, or nothing.

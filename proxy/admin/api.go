@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+
+	"github.com/strata-oci/strata/proxy/upkeep"
 )
 
 // maxName bounds the name of a repository in a path, in bytes. The longest that a registry takes are shorter.
@@ -13,6 +15,11 @@ func (h *Handler) getStatus(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), statusTimeout)
 	defer cancel()
 	report, err := h.status.Status(ctx)
+	if err == nil && h.keeper != nil {
+		var state upkeep.State
+		state, err = h.keeper.State(ctx)
+		report.Upkeep = &state
+	}
 	if err != nil {
 		h.fail(w, r, err)
 		return

@@ -1,6 +1,10 @@
 package admin
 
-import "time"
+import (
+	"time"
+
+	"github.com/strata-oci/strata/proxy/upkeep"
+)
 
 // StatusReport is the answer to GET /api/v1/status: the totals.
 type StatusReport struct {
@@ -17,6 +21,8 @@ type StatusReport struct {
 	UpdateBytesSaved int64 `json:"update_bytes_saved"`
 	// Redis tells of the Redis that replicas share; absent where none is configured.
 	Redis *RedisReport `json:"redis,omitempty"`
+	// Upkeep tells how full the store is and when it was looked after; absent where nothing looks after it.
+	Upkeep *upkeep.State `json:"upkeep,omitempty"`
 	// Upstreams tell how those fare that are configured or were asked lately.
 	Upstreams []UpstreamReport `json:"upstreams,omitempty"`
 }

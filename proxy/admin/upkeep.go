@@ -22,6 +22,8 @@ type Keeper interface {
 	Scrub(ctx context.Context, o upkeep.ScrubOptions) (upkeep.ScrubReport, error)
 	// Prune drops tags, repositories and lineages by name.
 	Prune(ctx context.Context, o upkeep.PruneOptions) (upkeep.PruneReport, error)
+	// State tells how the store is kept.
+	State(ctx context.Context) (upkeep.State, error)
 }
 
 // GCRequest is the body of POST /api/v1/gc.

@@ -83,6 +83,16 @@ function tile(title, value, note) {
     note ? make("dd", { className: "note" }, note) : null);
 }
 
+// upkeep returns the tiles of how full the store is and when it was looked after; none where nothing looks after it.
+function upkeep(u) {
+  if (!u) return [];
+  const quota = u.quota_bytes > 0 ? `${share(u.used_bytes, u.quota_bytes)} of the quota of ${bytes(u.quota_bytes)}` : "no quota";
+  const scrub = u.scrub_finished_at ? ["scrub ", ago(u.scrub_finished_at)] : [u.scrub_started_at ? "scrub under way" : "no scrub yet"];
+  const gc = u.gc_at ? ["gc ", ago(u.gc_at)] : ["no gc yet"];
+  const damaged = make("span", { className: u.damaged > 0 ? "bad" : "" }, u.damaged.toLocaleString());
+  return [tile("Space used", bytes(u.used_bytes), quota), tile("Damaged objects", damaged, make("span", {}, ...gc, " · ", ...scrub))];
+}
+
 function showStatus(s) {
   byID("about").textContent = `${s.version} · up ${time(Math.round(s.uptime_seconds))} · ${s.store.driver} ${s.store.location || ""}`;
   const source = s.update_bytes + s.update_bytes_saved;
@@ -91,6 +101,7 @@ function showStatus(s) {
     tile("Saved on updates", bytes(s.update_bytes_saved), `${share(s.update_bytes_saved, source)} of ${bytes(source)}`),
     tile("Repositories", s.repositories.toLocaleString(), plural(s.versions, "version")),
     tile("Stored", bytes(s.store.total_bytes), `${bytes(s.store.served_bytes)} served · ${bytes(s.store.source_bytes)} source`),
+    ...upkeep(s.upkeep),
     tile("Jobs running", j.running.toLocaleString(), `${j.queued} queued · ${j.done} done · ${j.failed} failed`),
   );
 }
