@@ -45,7 +45,7 @@ func (p *planner) rootOnly() []int {
 }
 
 // worth is the waste per version that another layer must save: what the request for it and its import cost a client, and a
-// place in a budget that fills up.
+// place in a budget that fills up. In a small image, whose layers are small, too, it is less.
 func (p *planner) worth() float64 {
-	return float64((p.bytes>>20 + 16<<10) * 3 / 10)
+	return float64(min(max(p.bytes>>14, 2<<10), 16<<10) * 3 / 10)
 }

@@ -18,10 +18,10 @@ type sizes struct {
 	large int64
 }
 
-// sizesFor returns the sizes for an image: a layer of 256 KiB is small in every image, and the layers of a small image are so, too,
-// that it does not become a handful.
+// sizesFor returns the sizes for an image: a layer below a thousandth of it is small, between 32 and 256 KiB, so that a small image
+// does not become a handful.
 func sizesFor(image int64) sizes {
-	small := min(max(image/128, 32<<10), 256<<10)
+	small := min(max(image/1024, 32<<10), 256<<10)
 	return sizes{small: small, large: max(2*small, image/16)}
 }
 
