@@ -67,7 +67,7 @@ func (s *Store) QuarantineNameless(ctx context.Context, kind string) (n int, err
 }
 
 func (s *Store) setAside(ctx context.Context, op, from, name string) error {
-	defer s.changing.lock(from)()
+	defer s.changing.Lock(from)()
 	to := fmt.Sprintf("%s/%d-%s", quarantineDir, s.now().Unix(), name)
 	err := s.driver.Move(ctx, from, to)
 	if err != nil && anyCause(causes(err), isNotFound) {

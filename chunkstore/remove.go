@@ -2,7 +2,6 @@ package chunkstore
 
 import (
 	"context"
-	"hash/maphash"
 	"sync"
 	"time"
 
@@ -23,7 +22,7 @@ func (s *Store) DeleteUnused(ctx context.Context, d digest.Digest, limit time.Ti
 		return false, err
 	}
 	op, at := "delete content "+string(d), blobPath(d)
-	defer s.changing.lock(at)()
+	defer s.changing.Lock(at)()
 	if s.readers.has(d) {
 		return false, nil
 	}
@@ -47,7 +46,7 @@ func (s *Store) DeleteRecordUnused(ctx context.Context, kind, key string, limit 
 		return false, err
 	}
 	op := recordOp("delete", kind, key)
-	defer s.changing.lock(file.path)()
+	defer s.changing.Lock(file.path)()
 	fi, gone, err := s.older(ctx, op, file.path, limit)
 	if fi == nil {
 		return gone, err
@@ -71,20 +70,6 @@ func (s *Store) older(ctx context.Context, op, at string, limit time.Time) (fi s
 		return nil, false, nil
 	}
 	return fi, false, nil
-}
-
-// stripes are locks by path. Different paths may share one, so nobody holds two.
-type stripes struct {
-	seed  maphash.Seed
-	locks [64]sync.Mutex
-}
-
-func newStripes() *stripes { return &stripes{seed: maphash.MakeSeed()} }
-
-func (s *stripes) lock(path string) (unlock func()) {
-	l := &s.locks[maphash.String(s.seed, path)%uint64(len(s.locks))]
-	l.Lock()
-	return l.Unlock
 }
 
 // readerSet counts who reads content that could not be read on after its removal.

@@ -66,7 +66,7 @@ func (t *staged) seal(ctx context.Context) error {
 // publish moves a sealed object to its final path and makes that durable. settled, when not nil, reports whether the
 // object is there after all although the move failed: an object store moves by copying and deleting, and may fail between.
 func (t *staged) publish(ctx context.Context, dest string, settled func() bool) error {
-	defer t.store.changing.lock(dest)()
+	defer t.store.changing.Lock(dest)()
 	if err := t.store.driver.Move(ctx, t.path, dest); err != nil {
 		if settled == nil || !settled() {
 			return err
@@ -113,7 +113,7 @@ func (t *staged) leave() {
 // place writes a small object at a path, replacing what is there, whole or not at all.
 func (s *Store) place(ctx context.Context, op, path string, b []byte) error {
 	if s.wholePuts {
-		defer s.changing.lock(path)()
+		defer s.changing.Lock(path)()
 		return failedWrite(op, s.driver.PutContent(ctx, path, b))
 	}
 	t, err := s.stage(ctx)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
+
+	"github.com/strata-oci/strata/chunkstore/keylock"
 )
 
 // DefaultCacheBytes is the hot cache's size when Options does not say.
@@ -53,7 +55,7 @@ type Store struct {
 	uploads   uploadSet
 	space     Space
 	// changing is held, by path, while an object is put to its place or removed from there by its age.
-	changing *stripes
+	changing keylock.Locks
 	readers  readerSet
 }
 
@@ -76,7 +78,6 @@ func NewContext(ctx context.Context, driver storagedriver.StorageDriver, opts Op
 		log:       opts.Logger,
 		uploads:   uploadSet{ids: map[string]struct{}{}},
 		space:     opts.Space,
-		changing:  newStripes(),
 	}
 	if s.now == nil {
 		s.now = time.Now

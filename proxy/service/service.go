@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/chunkstore/keylock"
 	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/flight"
@@ -92,7 +93,7 @@ type Service struct {
 	fetches   singleflight.Group // of manifests
 	stats     singleflight.Group // of blobs
 	listings  singleflight.Group // of tags
-	tagLocks  stripedMutex       // held while a tag's record changes
+	tagLocks  keylock.Locks      // held while a tag's record changes
 	parts     *parts
 	outages   outages
 	losses    losses

@@ -70,7 +70,7 @@ func (s *Service) turn(ctx context.Context, key string, patience time.Duration, 
 // lockTag keeps a tag's record from others who would change it: surely those of this process, and, as far as leases reach, those of
 // other replicas.
 func (s *Service) lockTag(ctx context.Context, key string) (unlock func()) {
-	here := s.tagLocks.lock(key)
+	here := s.tagLocks.Lock(key)
 	if s.Leases == nil {
 		return here
 	}
