@@ -5,30 +5,26 @@ import (
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 // memory remembers MACs for a while, the latest ones of them. It is safe for concurrent use.
 type memory struct {
 	lasts time.Duration
-	mu    sync.Mutex
-	until *simplelru.LRU[[sha256.Size]byte, time.Time]
+	until *lru.Cache[[sha256.Size]byte, time.Time]
 }
 
 func newMemory(size int, lasts time.Duration) *memory {
-	until, _ := simplelru.NewLRU[[sha256.Size]byte, time.Time](size, nil) // fails for sizes below 1 only
+	until, _ := lru.New[[sha256.Size]byte, time.Time](size) // fails for sizes below 1 only
 	return &memory{lasts: lasts, until: until}
 }
 
 func (m *memory) add(mac [sha256.Size]byte, now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.until.Add(mac, now.Add(m.lasts))
 }
 
 func (m *memory) has(mac [sha256.Size]byte, now time.Time) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	until, ok := m.until.Get(mac)
 	return ok && now.Before(until)
 }

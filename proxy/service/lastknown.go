@@ -3,9 +3,8 @@ package service
 import (
 	"context"
 	"errors"
-	"sync"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/name"
@@ -18,13 +17,12 @@ const maxLastKnown = 10_000
 // lastKnown remembers what clients were answered, without the bytes, which the store has in its cache. It is for answers while the
 // store cannot be reached, and for nothing else. It is safe for concurrent use.
 type lastKnown struct {
-	mu   *sync.Mutex
-	seen *simplelru.LRU[string, registry.Manifest]
+	seen *lru.Cache[string, registry.Manifest]
 }
 
 func newLastKnown() lastKnown {
-	seen, _ := simplelru.NewLRU[string, registry.Manifest](maxLastKnown, nil) // fails for sizes below 1 only
-	return lastKnown{&sync.Mutex{}, seen}
+	seen, _ := lru.New[string, registry.Manifest](maxLastKnown) // fails for sizes below 1 only
+	return lastKnown{seen}
 }
 
 func answerKey(repo name.Repository, ref name.Reference) string {
@@ -34,14 +32,10 @@ func answerKey(repo name.Repository, ref name.Reference) string {
 func (l lastKnown) note(repo name.Repository, ref name.Reference, m *registry.Manifest) {
 	answer := *m
 	answer.Bytes = nil
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.seen.Add(answerKey(repo, ref), answer)
 }
 
 func (l lastKnown) recall(repo name.Repository, ref name.Reference) (registry.Manifest, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	return l.seen.Get(answerKey(repo, ref))
 }
 

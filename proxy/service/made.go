@@ -1,9 +1,7 @@
 package service
 
 import (
-	"sync"
-
-	"github.com/hashicorp/golang-lru/v2/simplelru"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/proxy/registry"
@@ -16,13 +14,12 @@ const maxMadeBlobs = 1 << 16
 // madeBlobs remember which blobs belong to rechunked images. Clients ask for blobs after the manifest that names them, so those of
 // the manifests that were served lately are the ones that count. It is for metrics and logs only.
 type madeBlobs struct {
-	mu   *sync.Mutex
-	seen *simplelru.LRU[digest.Digest, struct{}]
+	seen *lru.Cache[digest.Digest, struct{}]
 }
 
 func newMadeBlobs() madeBlobs {
-	seen, _ := simplelru.NewLRU[digest.Digest, struct{}](maxMadeBlobs, nil) // fails for sizes below 1 only
-	return madeBlobs{&sync.Mutex{}, seen}
+	seen, _ := lru.New[digest.Digest, struct{}](maxMadeBlobs) // fails for sizes below 1 only
+	return madeBlobs{seen}
 }
 
 // note remembers the blobs of a rechunked image.
@@ -30,18 +27,13 @@ func (b madeBlobs) note(m *registry.Manifest) {
 	if image.IsIndex(m.MediaType) || b.has(m.Digest) {
 		return
 	}
-	blobs := blobsOf(m.Bytes)
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.seen.Add(m.Digest, struct{}{})
-	for _, d := range blobs {
+	for _, d := range blobsOf(m.Bytes) {
 		b.seen.Add(d, struct{}{})
 	}
 }
 
 func (b madeBlobs) has(d digest.Digest) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	_, ok := b.seen.Get(d)
 	return ok
 }

@@ -3,10 +3,9 @@ package service
 import (
 	"context"
 	"net/http"
-	"sync"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
@@ -29,11 +28,9 @@ const (
 // Content belongs to a repository when a manifest that was served there names it, or when the upstream has it there. It is safe
 // for concurrent use.
 type Members struct {
-	s  *Service
-	on func() bool
-
-	mu    sync.Mutex
-	known *simplelru.LRU[string, struct{}]
+	s     *Service
+	on    func() bool
+	known *lru.Cache[string, struct{}]
 }
 
 var (
@@ -44,7 +41,7 @@ var (
 
 // Members returns the service's content by repository. While on returns false all content is everybody's, and nothing is noted.
 func (s *Service) Members(on func() bool) *Members {
-	known, _ := simplelru.NewLRU[string, struct{}](maxMembers, nil) // fails for sizes below 1 only
+	known, _ := lru.New[string, struct{}](maxMembers) // fails for sizes below 1 only
 	return &Members{s: s, on: on, known: known}
 }
 
@@ -124,17 +121,11 @@ func (m *Members) admit(ctx context.Context, repo name.Repository, d digest.Dige
 func memberKey(repo name.Repository, d digest.Digest) string { return repo.String() + "@" + d.String() }
 
 func (m *Members) remembers(key string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	_, ok := m.known.Get(key)
 	return ok
 }
 
-func (m *Members) remember(key string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.known.Add(key, struct{}{})
-}
+func (m *Members) remember(key string) { m.known.Add(key, struct{}{}) }
 
 // has reports whether content is known to belong to a repository. A record that cannot be read is none.
 func (m *Members) has(ctx context.Context, repo name.Repository, d digest.Digest) bool {

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"sync"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
@@ -22,8 +21,7 @@ const maxVerified = 1 << 16
 // verified remembers which stored blobs this process has read through, and what they looked like. What has been read once is sent by the
 // kernel from then on; an object that was replaced, cut or grown since is read again.
 type verified struct {
-	mu   *sync.Mutex
-	seen *simplelru.LRU[digest.Digest, seenBlob]
+	seen *lru.Cache[digest.Digest, seenBlob]
 }
 
 // seenBlob is what a blob looked like when its bytes were right.
@@ -33,20 +31,16 @@ type seenBlob struct {
 }
 
 func newVerified() verified {
-	seen, _ := simplelru.NewLRU[digest.Digest, seenBlob](maxVerified, nil) // fails for sizes below 1 only
-	return verified{&sync.Mutex{}, seen}
+	seen, _ := lru.New[digest.Digest, seenBlob](maxVerified) // fails for sizes below 1 only
+	return verified{seen}
 }
 
 func (v verified) has(d digest.Digest, c *chunkstore.Content) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	seen, ok := v.seen.Get(d)
 	return ok && seen.size == c.Size() && seen.modified.Equal(c.ModTime())
 }
 
 func (v verified) add(d digest.Digest, c *chunkstore.Content) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	v.seen.Add(d, seenBlob{c.Size(), c.ModTime()})
 }
 
