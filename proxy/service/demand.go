@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -25,13 +26,13 @@ func (s *Service) demand(ctx context.Context, family string) (plan.Demand, error
 	var failed error
 	err := s.walkLineages(ctx, family, func(_ string, versions []rechunk.Version) {
 		for _, series := range seriesOf(versions) {
-			lags, err := s.lags(ctx, series, demandVersions)
+			pulled, err := s.pulled(ctx, series, demandVersions)
 			if err != nil {
 				failed = err
 				return
 			}
-			for _, l := range lags {
-				all = all.Plus(l)
+			for _, p := range pulled {
+				all = all.Plus(p.Lags)
 			}
 		}
 	})
@@ -69,8 +70,14 @@ func seriesOf(versions []rechunk.Version) [][]rechunk.Version {
 	return out
 }
 
-// lags tells the lags of the clients that pulled each of the newest versions of a series, at most so many.
-func (s *Service) lags(ctx context.Context, series []rechunk.Version, most int) ([]pulls.Lags, error) {
+// pulled is what is known of the clients that pulled a version.
+type pulled struct {
+	pulls.Lags
+	last time.Time // zero when none did
+}
+
+// pulled tells of the clients that pulled each of the newest versions of a series, at most so many.
+func (s *Service) pulled(ctx context.Context, series []rechunk.Version, most int) ([]pulled, error) {
 	chain := make([]pulls.Image, len(series))
 	for i, v := range series {
 		chain[i].Manifest = v.Digest
@@ -78,13 +85,13 @@ func (s *Service) lags(ctx context.Context, series []rechunk.Version, most int) 
 			chain[i].Layers = append(chain[i].Layers, l.Digest)
 		}
 	}
-	out := make([]pulls.Lags, min(len(chain), most))
+	out := make([]pulled, min(len(chain), most))
 	for i := range out {
 		c, err := s.tally.Counts(ctx, chain[i].Manifest)
 		if err != nil {
 			return nil, err
 		}
-		out[i] = pulls.Observe(chain[i:], c)
+		out[i] = pulled{pulls.Observe(chain[i:], c), c.Last}
 	}
 	return out, nil
 }

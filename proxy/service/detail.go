@@ -149,20 +149,16 @@ func (s *Service) detail(ctx context.Context, what, family string, tags []admin.
 
 // reportSeries adds reports of the versions of a series, newest first, with the lags of the clients that pulled them.
 func (s *Service) reportSeries(ctx context.Context, series []rechunk.Version, reports map[digest.Digest]admin.VersionReport) error {
-	lags, err := s.lags(ctx, series, len(series))
+	pulled, err := s.pulled(ctx, series, len(series))
 	if err != nil {
 		return err
 	}
 	for i, v := range series {
-		last, err := s.tally.LastPull(ctx, v.Digest)
-		if err != nil {
-			return err
-		}
 		reports[v.Digest] = admin.VersionReport{
 			SourceDigest: v.SourceDigest.String(), Digest: v.Digest.String(), Platform: v.Platform, Created: v.Created,
 			LayersTotal: v.LayersTotal, LayersKept: v.LayersKept, LayersNew: v.LayersNew, NewBytes: v.NewBytes, TotalBytes: v.TotalBytes,
-			StaleBytes: v.StaleBytes, Seconds: v.Seconds, Sequence: v.Sequence, Reference: v.Reference, LastPull: last,
-			Pulls: pullCount(lags[i]),
+			StaleBytes: v.StaleBytes, Seconds: v.Seconds, Sequence: v.Sequence, Reference: v.Reference, LastPull: pulled[i].last,
+			Pulls: pullCount(pulled[i].Lags),
 		}
 	}
 	return nil
