@@ -167,6 +167,7 @@ func TestOriginOfServedBlobs(t *testing.T) {
 		b.Close()
 	}
 	for d := range h.up.blobs {
+		h.awaitStored(d) // the job may have read its end a moment before
 		b, err := h.OpenBlob(t.Context(), testRepo, d)
 		if err != nil || b.Origin() != registry.FromStore {
 			t.Fatalf("source blob: %v, %v", b, err)

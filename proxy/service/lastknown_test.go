@@ -3,7 +3,6 @@ package service
 import (
 	"bytes"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -111,9 +110,7 @@ func TestStoreCallsPerPull(t *testing.T) {
 			}
 			h.blob(layers(t, m)[0])
 			if tc.rule == config.RechunkNever {
-				for len(h.flights.Running()) > 0 {
-					runtime.Gosched() // the store has the blob a little later than the client
-				}
+				h.awaitStored(layers(t, m)[0]) // a little later than the client has it
 				backend.Calls()
 				h.blob(layers(t, m)[0])
 			}
