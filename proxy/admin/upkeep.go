@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"sync"
 	"time"
@@ -134,24 +132,10 @@ func (h *Handler) readUpkeep(w http.ResponseWriter, r *http.Request, request any
 	if h.keeper == nil {
 		return http.StatusNotImplemented, errors.New("this proxy does not look after a store")
 	}
-	if h.closing() || h.ctx.Err() != nil {
-		return http.StatusServiceUnavailable, errors.New("the proxy is shutting down")
+	if h.ending() {
+		return http.StatusServiceUnavailable, errShuttingDown
 	}
-	if err := h.origins.Check(r); err != nil {
-		return http.StatusForbidden, errors.New("a page of another site may not do this")
-	}
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
-		return http.StatusUnsupportedMediaType, errors.New("the Content-Type must be application/json")
-	}
-	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxUpkeepBody))
-	body.DisallowUnknownFields()
-	err = body.Decode(request)
-	if err == nil {
-		if _, more := body.Token(); more != io.EOF {
-			err = errors.New("more than one document")
-		}
-	}
-	if err != nil {
+	if err := readDocument(w, r, maxUpkeepBody, request); err != nil {
 		return http.StatusBadRequest, fmt.Errorf("the body is not the document that this path takes: %w", err)
 	}
 	return 0, nil

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -53,18 +52,11 @@ func (h *Handler) readWarm(w http.ResponseWriter, r *http.Request) (references [
 	if h.warm == nil {
 		return nil, http.StatusNotImplemented, errors.New("this proxy cannot warm")
 	}
-	if h.closing() || h.ctx.Err() != nil {
-		return nil, http.StatusServiceUnavailable, errors.New("the proxy is shutting down")
+	if h.ending() {
+		return nil, http.StatusServiceUnavailable, errShuttingDown
 	}
-	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxWarmBody))
-	body.DisallowUnknownFields()
 	var request WarmRequest
-	err = body.Decode(&request)
-	if err == nil {
-		if _, more := body.Token(); more != io.EOF {
-			err = errors.New("more than one document")
-		}
-	}
+	err = readDocument(w, r, maxWarmBody, &request)
 	var long *http.MaxBytesError
 	switch {
 	case errors.As(err, &long):
