@@ -9,6 +9,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/upkeep"
 )
 
@@ -31,8 +32,7 @@ type scrubCommand struct {
 }
 
 func (c *scrubCommand) Run(ctx context.Context, s *streams) error {
-	b := newBars(s.err)
-	o := upkeep.ScrubOptions{KeepDamaged: c.KeepDamaged, Progress: b.update}
+	o := upkeep.ScrubOptions{KeepDamaged: c.KeepDamaged}
 	if c.Rate != "" {
 		n, err := humanize.ParseBytes(c.Rate)
 		if err != nil || n == 0 || n > 1<<50 {
@@ -40,20 +40,11 @@ func (c *scrubCommand) Run(ctx context.Context, s *streams) error {
 		}
 		o.Rate = int64(n)
 	}
-	var report upkeep.ScrubReport
-	var err error
-	if c.direct() {
-		err = c.open(ctx, s, func(ctx context.Context, k *upkeep.Keeper) (err error) {
-			report, err = k.Scrub(ctx, o)
-			return err
-		})
-	} else {
-		report, err = c.client().Scrub(ctx, o)
-	}
-	b.close()
+	options := func(p upkeep.Progress) upkeep.ScrubOptions { o.Progress = p; return o }
+	report, err := lookAfter(ctx, s, c.storeFlags, options, (*upkeep.Keeper).Scrub, (*admin.Client).Scrub)
 	switch {
 	case err != nil:
-		return c.explain(err)
+		return err
 	case c.JSON:
 		err = printJSON(s.out, report)
 	default:
@@ -94,22 +85,13 @@ type pruneCommand struct {
 }
 
 func (c *pruneCommand) Run(ctx context.Context, s *streams) error {
-	b := newBars(s.err)
-	o := upkeep.PruneOptions{Name: c.Name, DryRun: c.DryRun, Progress: b.update}
-	var report upkeep.PruneReport
-	var err error
-	if c.direct() {
-		err = c.open(ctx, s, func(ctx context.Context, k *upkeep.Keeper) (err error) {
-			report, err = k.Prune(ctx, o)
-			return err
-		})
-	} else {
-		report, err = c.client().Prune(ctx, o)
+	options := func(p upkeep.Progress) upkeep.PruneOptions {
+		return upkeep.PruneOptions{Name: c.Name, DryRun: c.DryRun, Progress: p}
 	}
-	b.close()
+	report, err := lookAfter(ctx, s, c.storeFlags, options, (*upkeep.Keeper).Prune, (*admin.Client).Prune)
 	switch {
 	case err != nil:
-		return c.explain(err)
+		return err
 	case c.JSON:
 		return printJSON(s.out, report)
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"text/tabwriter"
 
+	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/server"
 	"github.com/strata-oci/strata/proxy/upkeep"
@@ -49,6 +50,24 @@ func (f storeFlags) open(ctx context.Context, s *streams, work func(context.Cont
 	return err
 }
 
+// lookAfter has work done on the store that the flags name, or asks the proxy that runs to do it, and shows how it goes.
+func lookAfter[Options, Report any](ctx context.Context, s *streams, f storeFlags, options func(upkeep.Progress) Options,
+	direct func(*upkeep.Keeper, context.Context, Options) (Report, error), remote func(*admin.Client, context.Context, Options) (Report, error),
+) (report Report, err error) {
+	b := newBars(s.err)
+	defer b.close()
+	o := options(b.update)
+	if f.direct() {
+		err = f.open(ctx, s, func(ctx context.Context, k *upkeep.Keeper) (err error) {
+			report, err = direct(k, ctx, o)
+			return err
+		})
+	} else {
+		report, err = remote(f.client(), ctx, o)
+	}
+	return report, f.explain(err)
+}
+
 // explain says what to do when the proxy is busy, or none answers.
 func (f storeFlags) explain(err error) error {
 	if errors.Is(err, upkeep.ErrBusy) {
@@ -74,22 +93,11 @@ type gcCommand struct {
 }
 
 func (c *gcCommand) Run(ctx context.Context, s *streams) error {
-	b := newBars(s.err)
-	o := upkeep.GCOptions{DryRun: c.DryRun, Progress: b.update}
-	var report upkeep.GCReport
-	var err error
-	if c.direct() {
-		err = c.open(ctx, s, func(ctx context.Context, k *upkeep.Keeper) (err error) {
-			report, err = k.GC(ctx, o)
-			return err
-		})
-	} else {
-		report, err = c.client().GC(ctx, o)
-	}
-	b.close()
+	options := func(p upkeep.Progress) upkeep.GCOptions { return upkeep.GCOptions{DryRun: c.DryRun, Progress: p} }
+	report, err := lookAfter(ctx, s, c.storeFlags, options, (*upkeep.Keeper).GC, (*admin.Client).GC)
 	switch {
 	case err != nil:
-		return c.explain(err)
+		return err
 	case c.JSON:
 		err = printJSON(s.out, report)
 	default:
