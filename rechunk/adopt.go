@@ -71,11 +71,7 @@ func (r *run) adopted(ctx context.Context) (*Version, error) {
 		return nil, err
 	}
 	for _, b := range [][]byte{r.src.RawConfig, r.req.Manifest} {
-		err := r.storeBlob(ctx, func(w io.Writer) (digest.Digest, int64, error) {
-			_, err := w.Write(b)
-			return digest.FromBytes(b), int64(len(b)), err
-		})
-		if err != nil {
+		if err := r.storeDocument(ctx, b); err != nil {
 			return nil, fmt.Errorf("storing the earlier image: %w", err)
 		}
 	}

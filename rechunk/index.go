@@ -66,6 +66,14 @@ func (e *Engine) saveIndex(ctx context.Context, layer digest.Digest, x *tree.Ind
 	return e.putJSON(ctx, KindIndex, layer.String(), rec)
 }
 
+// storeDocument stores a manifest or config.
+func (e *Engine) storeDocument(ctx context.Context, b []byte) error {
+	return e.storeBlob(ctx, func(w io.Writer) (digest.Digest, int64, error) {
+		_, err := w.Write(b)
+		return digest.FromBytes(b), int64(len(b)), err
+	})
+}
+
 // storeBlob stores what write writes, if that is what write says it is.
 func (e *Engine) storeBlob(ctx context.Context, write func(io.Writer) (digest.Digest, int64, error)) error {
 	w, err := e.cfg.Store.Create(ctx)

@@ -110,16 +110,16 @@ func (e *Engine) Plan(ctx context.Context, req Request) (*Preview, error) {
 func (r *run) preview() *Preview {
 	p := &Preview{
 		SourceDigest: r.req.Digest, Platform: r.platform(), MaxLayers: r.req.Options.MaxLayers, MaxStale: r.req.Options.MaxStale,
-		Demand: r.req.Demand.Rounded(), LayersTotal: len(r.layout.Layers), StaleBytes: r.layout.StaleBytes, Dropped: []PlanDropped{},
-		Candidates: []Candidate{}, Notes: append([]string{}, r.layout.Notes...),
+		Demand: r.req.Demand.Rounded(), LayersTotal: len(r.layout.Layers), StaleBytes: r.layout.StaleBytes, Base: r.base(),
+		Dropped: append([]PlanDropped{}, r.dropped()...), Candidates: []Candidate{}, Notes: append([]string{}, r.layout.Notes...),
 	}
 	var next float64
 	for i := range r.layout.Layers {
 		l := &r.layout.Layers[i]
 		out := PreviewLayer{
 			Digest: l.Kept, Kept: l.Kept != "", Name: l.Name, Reason: l.Reason, Size: l.Bytes, StaleBytes: l.StaleBytes,
-			MovedBytes: l.MovedBytes, Heat: math.Round(l.Heat*1000) / 1000, Entries: len(l.Entries), Whiteouts: len(l.Whiteouts),
-			StaleShare: math.Round(1000*float64(l.StaleBytes)/float64(max(l.Bytes, 1))) / 1000,
+			MovedBytes: l.MovedBytes, Heat: thousandths(l.Heat), Entries: len(l.Entries), Whiteouts: len(l.Whiteouts),
+			StaleShare: thousandths(float64(l.StaleBytes) / float64(max(l.Bytes, 1))),
 		}
 		p.Layers = append(p.Layers, out)
 		p.TotalBytes += l.Bytes
@@ -132,12 +132,6 @@ func (r *run) preview() *Preview {
 		}
 	}
 	p.NextBytes = int64(next)
-	for _, d := range r.layout.Dropped {
-		p.Dropped = append(p.Dropped, PlanDropped{d.Digest, d.Name, d.Bytes, d.LiveBytes, d.Why, d.Detail})
-	}
-	if r.layout.Base >= 0 {
-		p.Base = r.images[r.layout.Base].Digest
-	}
 	r.candidates(p)
 	return p
 }

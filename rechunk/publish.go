@@ -3,7 +3,6 @@ package rechunk
 import (
 	"context"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"time"
@@ -78,11 +77,7 @@ func (r *run) publish(ctx context.Context, layers []madeLayer, started time.Time
 		return nil, err
 	}
 	for _, d := range []image.Document{config, manifest} {
-		err := r.storeBlob(ctx, func(w io.Writer) (digest.Digest, int64, error) {
-			_, err := w.Write(d.Bytes)
-			return d.Digest, int64(len(d.Bytes)), err
-		})
-		if err != nil {
+		if err := r.storeDocument(ctx, d.Bytes); err != nil {
 			return nil, fmt.Errorf("storing the %s: %w", d.MediaType, err)
 		}
 	}
@@ -146,21 +141,35 @@ func (r *run) planRecord(layers []madeLayer, d digest.Digest) PlanRecord {
 	p := PlanRecord{
 		SourceDigest: r.req.Digest, Digest: d, Encoder: r.req.Options.Compression.Encoder(), MaxLayers: r.req.Options.MaxLayers,
 		MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime, Linked: r.linked, Notes: r.layout.Notes,
-		Demand: r.req.Demand.Rounded(),
-	}
-	if r.layout.Base >= 0 {
-		p.Base = r.images[r.layout.Base].Digest
+		Demand: r.req.Demand.Rounded(), Base: r.base(), Dropped: r.dropped(),
 	}
 	for i, l := range layers {
 		planned := &r.layout.Layers[i]
 		p.Layers = append(p.Layers, PlanLayer{
 			Digest: l.Digest, Kept: l.Kept, Name: l.Name, Reason: planned.Reason, Entries: len(l.index.Entries),
 			Whiteouts: len(l.index.Whiteouts), Size: l.Size, StaleBytes: planned.StaleBytes, MovedBytes: planned.MovedBytes,
-			Heat: math.Round(planned.Heat*1000) / 1000,
+			Heat: thousandths(planned.Heat),
 		})
-	}
-	for _, d := range r.layout.Dropped {
-		p.Dropped = append(p.Dropped, PlanDropped{d.Digest, d.Name, d.Bytes, d.LiveBytes, d.Why, d.Detail})
 	}
 	return p
 }
+
+// base is the earlier image that the layout builds on; empty when there is none.
+func (r *run) base() digest.Digest {
+	if r.layout.Base < 0 {
+		return ""
+	}
+	return r.images[r.layout.Base].Digest
+}
+
+// dropped are the layers of the base that the layout does not keep.
+func (r *run) dropped() []PlanDropped {
+	var out []PlanDropped
+	for _, d := range r.layout.Dropped {
+		out = append(out, PlanDropped{d.Digest, d.Name, d.Bytes, d.LiveBytes, d.Why, d.Detail})
+	}
+	return out
+}
+
+// thousandths rounds a share as records give it.
+func thousandths(share float64) float64 { return math.Round(share*1000) / 1000 }

@@ -19,10 +19,8 @@ func Make(in Input) (*Layout, error) {
 	history := m.learn(in.History, images)
 	p.rates = m.rates(m.evidence(history))
 	base, l := p.choose(images)
-	if l == nil {
-		if base != nil {
-			l = p.next(base)
-		}
+	if l == nil && base != nil {
+		l = p.next(base)
 	}
 	if l == nil {
 		l = p.first()
