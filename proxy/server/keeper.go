@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/opencontainers/go-digest"
-
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/chunkstore/claim"
 	"github.com/strata-oci/strata/proxy/config"
@@ -43,18 +41,10 @@ func retention(cfg *config.Config) func(string) upkeep.Retention {
 // keeper makes the upkeep of a running proxy. It goes by the newest configuration.
 func (s *Server) keeper(chunks *chunkstore.Store, held *claim.Claim) *upkeep.Keeper {
 	o := upkeep.Options{Chunks: chunks, Logger: s.log, Policy: func() upkeep.Policy { return policy(s.live.Load()) }}
-	o.Lineages, o.Activity, o.LastPull = s.service.Lineages(), s.service.Activity, lastPull(s.service.Pulls().Counts)
+	o.Lineages, o.Activity, o.LastPull = s.service.Lineages(), s.service.Activity, s.service.Pulls().LastPull
 	o.Usage, o.Metrics, o.Restorer = s.usage, s.metrics, s.service.Restorer()
 	o.Alone = func() bool { return s.cfg.Storage.Driver == "inmemory" || held.Alone() }
 	return upkeep.New(o)
-}
-
-// lastPull takes the time from a manifest's counts.
-func lastPull(counts func(context.Context, digest.Digest) (pulls.Counts, error)) func(context.Context, digest.Digest) (time.Time, error) {
-	return func(ctx context.Context, d digest.Digest) (time.Time, error) {
-		c, err := counts(ctx, d)
-		return c.Last, err
-	}
 }
 
 // schedule is what upkeep does by itself.
@@ -84,7 +74,7 @@ func Maintain(ctx context.Context, cfg *config.Config, log *slog.Logger, work fu
 		}
 		st := state.New(chunks, log)
 		o := upkeep.Options{Chunks: chunks, Logger: log, Policy: func() upkeep.Policy { return policy(cfg) }}
-		o.LastPull = lastPull(pulls.NewRecorded(chunks).Get)
+		o.LastPull = pulls.New(pulls.Options{Counters: pulls.NewRecorded(chunks)}).LastPull
 		o.Lineages, o.Exclusive = rechunk.New(rechunk.Config{Store: st, Records: st, Logger: log}), exclusive
 		done, worked = true, work(ctx, upkeep.New(o))
 		return worked

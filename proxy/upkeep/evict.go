@@ -89,11 +89,7 @@ func (e *eviction) count(kind string, a Amount) {
 
 // layers evicts what upstreams have, too.
 func (e *eviction) layers(ctx context.Context) error {
-	r, err := e.readRecords(ctx, nil)
-	if err != nil {
-		return err
-	}
-	m, err := e.mark(ctx, r, e.policy, nil)
+	m, err := e.markNow(ctx, e.policy)
 	if err != nil {
 		return err
 	}
@@ -154,11 +150,7 @@ type candidate struct {
 
 // versions evicts the versions that nobody has pulled for longest.
 func (e *eviction) versions(ctx context.Context) error {
-	r, err := e.readRecords(ctx, nil)
-	if err != nil {
-		return err
-	}
-	m, err := e.mark(ctx, r, e.policy, nil)
+	m, err := e.markNow(ctx, e.policy)
 	if err != nil {
 		return err
 	}
@@ -175,7 +167,7 @@ func (e *eviction) versions(ctx context.Context) error {
 		}
 	}
 	// What stays when all of them go.
-	rest, err := e.mark(ctx, r, e.policy, evicted)
+	rest, err := e.mark(ctx, m.records, e.policy, evicted)
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,15 @@ func (k *Keeper) mark(ctx context.Context, r *records, p Policy, evicted map[dig
 	return m, nil
 }
 
+// markNow reads the records and finds what they lead to that stay.
+func (k *Keeper) markNow(ctx context.Context, p Policy) (*marking, error) {
+	r, err := k.readRecords(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return k.mark(ctx, r, p, nil)
+}
+
 // tags marks the tags' current images, and their sources: the next version often shares layers with them, and a layer that rots is made
 // again from them.
 func (m *marking) tags(ctx context.Context) error {

@@ -20,11 +20,7 @@ var errNoRestorer = errors.New("no proxy runs that could bring it back")
 
 // mend brings content back that was put into quarantine, if anything needs it.
 func (k *Keeper) mend(ctx context.Context, d digest.Digest) (outcome string, err error) {
-	r, err := k.readRecords(ctx, nil)
-	if err != nil {
-		return OutcomeLost, err
-	}
-	m, err := k.mark(ctx, r, k.Policy(), nil)
+	m, err := k.markNow(ctx, k.Policy())
 	if err != nil {
 		return OutcomeLost, err
 	}
@@ -35,7 +31,7 @@ func (k *Keeper) mend(ctx context.Context, d digest.Digest) (outcome string, err
 	case use == layerIndex:
 		return OutcomeLater, nil
 	}
-	tags, err := k.tagsOf(ctx, r, d)
+	tags, err := k.tagsOf(ctx, m.records, d)
 	switch {
 	case err != nil:
 		return OutcomeLost, err
@@ -45,7 +41,7 @@ func (k *Keeper) mend(ctx context.Context, d digest.Digest) (outcome string, err
 	case k.Restorer == nil:
 		return OutcomeLost, errNoRestorer
 	}
-	return k.restore(ctx, r, tags, d)
+	return k.restore(ctx, m.records, tags, d)
 }
 
 // restore gets content back for the tags that need it.
