@@ -48,11 +48,7 @@ func (r Redis) ReadPassword() (string, error) {
 	if r.PasswordFile == "" {
 		return r.Password.Reveal(), nil
 	}
-	b, err := os.ReadFile(r.PasswordFile)
-	if err != nil {
-		return "", fmt.Errorf("redis.password_file: %w", err)
-	}
-	return strings.TrimRight(string(b), "\r\n"), nil
+	return readSecret("redis.password_file", r.PasswordFile)
 }
 
 // ClientTLS reads the files and returns what the connection is encrypted with, or nil where it is not.

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -44,15 +43,12 @@ func (n Notifications) ReadSecret() (string, error) {
 	if n.SecretFile == "" {
 		return n.Secret.Reveal(), nil
 	}
-	b, err := os.ReadFile(n.SecretFile)
-	if err != nil {
-		return "", fmt.Errorf("notifications.secret_file: %w", err)
+	const key = "notifications.secret_file"
+	secret, err := readSecret(key, n.SecretFile)
+	if err == nil && secret == "" {
+		err = fmt.Errorf("%s: %s is empty: write a secret into it", key, n.SecretFile)
 	}
-	secret := strings.TrimRight(string(b), "\r\n")
-	if secret == "" {
-		return "", fmt.Errorf("notifications.secret_file: %s is empty: write a secret into it", n.SecretFile)
-	}
-	return secret, nil
+	return secret, err
 }
 
 const (
