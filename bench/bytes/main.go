@@ -20,6 +20,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/strata-oci/strata/bench/process"
 	"github.com/strata-oci/strata/rechunk/layer"
 )
 
@@ -96,7 +97,8 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 		b.chunkah = ""
 	}
 	if b.strata == "" {
-		if b.strata, err = build(ctx, b.work); err != nil {
+		b.strata = filepath.Join(b.work, "strata")
+		if err := process.BuildStrata(ctx, b.strata); err != nil {
 			return err
 		}
 	}

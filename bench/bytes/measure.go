@@ -137,8 +137,8 @@ func (c *contest) asItIs(ctx context.Context) error {
 // shownBy is the highest layer of the source that holds a path.
 func (v *version) shownBy(path string) int {
 	for n := len(v.in.Layers) - 1; n > 0; n-- {
-		entries := v.in.Layers[n].Entries
-		if slices.ContainsFunc(entries, func(e tree.Entry) bool { return e.Path == path }) {
+		shown := tree.Tree{Entries: v.in.Layers[n].Entries} // in the same order
+		if _, has := shown.Find(path); has {
 			return n
 		}
 	}

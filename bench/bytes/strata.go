@@ -79,12 +79,5 @@ func output(ctx context.Context, program string, args ...string) ([]byte, error)
 	return out, err
 }
 
-// build builds the strata program of this checkout.
-func build(ctx context.Context, work string) (string, error) {
-	program := filepath.Join(work, "strata")
-	_, err := output(ctx, "go", "build", "-o", program, "github.com/strata-oci/strata/cmd/proxy")
-	return program, err
-}
-
 // remove empties a directory of results.
 func remove(dir string) error { return os.RemoveAll(dir) }

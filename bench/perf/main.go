@@ -151,7 +151,7 @@ func (b *bench) prepare(ctx context.Context, work string) (remove func() error, 
 	}
 	b.strata = b.path("strata")
 	b.say("building strata")
-	if _, _, err := process.Measure(ctx, "go", "build", "-o", b.strata, "github.com/strata-oci/strata/cmd/proxy"); err != nil {
+	if err := process.BuildStrata(ctx, b.strata); err != nil {
 		return nil, errors.Join(err, remove())
 	}
 	return remove, nil

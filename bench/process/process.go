@@ -36,6 +36,12 @@ func Measure(ctx context.Context, name string, args ...string) (Usage, []byte, e
 	return u, out.Bytes(), nil
 }
 
+// BuildStrata builds the program of this checkout at a path.
+func BuildStrata(ctx context.Context, path string) error {
+	_, _, err := Measure(ctx, "go", "build", "-o", path, "github.com/strata-oci/strata/cmd/proxy")
+	return err
+}
+
 func lastLines(s string, n int) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "; ")

@@ -83,7 +83,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	if o.strata == "" {
 		o.strata = filepath.Join(work, "strata")
-		if _, _, err := process.Measure(ctx, "go", "build", "-o", o.strata, "github.com/strata-oci/strata/cmd/proxy"); err != nil {
+		if err := process.BuildStrata(ctx, o.strata); err != nil {
 			return err
 		}
 	}

@@ -136,22 +136,12 @@ func reloadable(t *testing.T, first *config.Config) (*server.Server, func(*confi
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Listen(t.Context()); err != nil {
-		t.Fatal(errors.Join(err, s.Close()))
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("serve: %v", err)
-		}
+	t.Cleanup(func() { // after the server's end
 		if left, err := filepath.Glob(filepath.Join(first.WorkDirectory(), "htpasswd-*")); err != nil || len(left) > 0 {
 			t.Errorf("left behind: %v", left)
 		}
 	})
-	return s, func(c *config.Config, err error) {
+	return run(t, s), func(c *config.Config, err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		next, nextErr = c, err

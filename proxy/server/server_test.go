@@ -32,13 +32,19 @@ func configuration(t *testing.T) *config.Config {
 	return c
 }
 
-// serve runs a server until the test ends.
+// serve makes a server and runs it until the test ends.
 func serve(t *testing.T, c *config.Config) *server.Server {
 	t.Helper()
 	s, err := server.New(t.Context(), server.Options{Config: c, Version: "v0-test"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return run(t, s)
+}
+
+// run runs a server until the test ends.
+func run(t *testing.T, s *server.Server) *server.Server {
+	t.Helper()
 	if err := s.Listen(t.Context()); err != nil {
 		t.Fatal(errors.Join(err, s.Close()))
 	}
