@@ -40,13 +40,13 @@ func TestBackendHangs(t *testing.T) {
 			t.Fatal(err)
 		}
 		driver.Set(storetest.Hangs)
-		get := func() (error, time.Duration) {
+		get := func() (time.Duration, error) {
 			start := time.Now()
 			_, err := s.GetRecord(t.Context(), "tag", "a")
-			return err, time.Since(start)
+			return time.Since(start), err
 		}
 		for i := range 20 {
-			err, took := get()
+			took, err := get()
 			if !errors.Is(err, chunkstore.ErrUnreachable) || !chunkstore.Transient(err) || errors.Is(err, context.DeadlineExceeded) {
 				t.Fatalf("call %d: %v", i, err)
 			}
@@ -54,7 +54,7 @@ func TestBackendHangs(t *testing.T) {
 				t.Errorf("call %d took %s", i, took)
 			}
 		}
-		if err, _ := get(); err.Error() != `get record tag "a": the storage cannot be reached: no answer within 1s` {
+		if _, err := get(); err.Error() != `get record tag "a": the storage cannot be reached: no answer within 1s` {
 			t.Errorf("%q", err)
 		}
 		driver.Calls()
@@ -70,7 +70,7 @@ func TestBackendHangs(t *testing.T) {
 		}
 		driver.Set(storetest.Up)
 		time.Sleep(3 * time.Second)
-		if err, _ := get(); err != nil {
+		if _, err := get(); err != nil {
 			t.Errorf("when it is back: %v", err)
 		}
 		if n := strings.Count(log.String(), "\n"); n != 2 {

@@ -35,12 +35,6 @@ func (c *counts) most() (what string, n int) {
 	return what, n
 }
 
-func (c *counts) of(what string) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.n[what]
-}
-
 func (c *counts) write(w io.Writer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,10 +11,8 @@ import (
 	"sync"
 	"testing"
 
-	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/opencontainers/go-digest"
 
-	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/replicas/redistest"
 )
 
@@ -62,27 +60,10 @@ func newBucket(tb testing.TB) *bucket {
 	return b
 }
 
-// parameters are those of the storage driver.
-func (b *bucket) parameters() map[string]any {
-	return map[string]any{
-		"bucket": bucketName, "regionendpoint": b.endpoint, "forcepathstyle": true, "accesskey": "test", "secretkey": "test-secret",
-	}
-}
-
 // yaml are the lines of a configuration.
 func (b *bucket) yaml() string {
 	return fmt.Sprintf("  s3:\n    bucket: %s\n    regionendpoint: %s\n    forcepathstyle: true\n    accesskey: test\n    secretkey: test-secret",
 		bucketName, b.endpoint)
-}
-
-// driver opens the bucket for looking into it.
-func (b *bucket) driver(tb testing.TB) storagedriver.StorageDriver {
-	tb.Helper()
-	d, err := chunkstore.OpenDriver(tb.Context(), "s3", b.parameters())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return d
 }
 
 // fleet are replicas that share a bucket and a Redis.
