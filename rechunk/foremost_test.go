@@ -75,3 +75,53 @@ func TestSeriesOfAFamilyAreRemembered(t *testing.T) {
 		t.Errorf("%d versions, %v", len(versions), err)
 	}
 }
+
+// edition is an image of a family: what it shares with the others, a part of which each version changes, and what is its own.
+func edition(name string, version int) []treetest.Item {
+	items := []treetest.Item{treetest.Dir("."), treetest.Dir("usr")}
+	add := func(component string, version int) {
+		seed := digest.FromString(component).Encoded()
+		r := rand.New(rand.NewPCG(uint64(version), uint64(seed[0])<<8|uint64(seed[1])))
+		content := make([]byte, 1<<20)
+		for k := range content {
+			content[k] = byte(r.Uint32())
+		}
+		items = append(items, treetest.File("usr/"+component+".so", string(content)).WithXattr("user.component", component))
+	}
+	for i := range 6 {
+		v := 0
+		if i%3 == version%3 {
+			v = version
+		}
+		add(fmt.Sprint("shared", i), v)
+	}
+	for i := range 3 {
+		add(fmt.Sprint(name, i), version/2)
+	}
+	return items
+}
+
+// What a version changes in all variants is stored once: whichever comes first, the others serve the layers that it made.
+func TestVariantsServeEachOthersLayers(t *testing.T) {
+	t.Parallel()
+	for _, order := range [][]string{{"plain", "dx"}, {"dx", "plain"}} {
+		t.Run(order[0], func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, &rechunktest.MemoryStore{}, 2)
+			o := rules
+			o.MaxStale = 0.5
+			for version := range 6 {
+				first := b.serveAs(t, order[0], edition(order[0], version), o)
+				second := b.serveAs(t, order[1], edition(order[1], version), o)
+				// Two files of 1 MiB change in both and, every other time, three that are the variant's own.
+				limit := int64(100 << 10)
+				if version%2 == 0 {
+					limit += 3 << 20
+				}
+				if version > 0 && second.NewBytes > limit {
+					t.Errorf("version %d: %s made %d new bytes after %s made %d", version, order[1], second.NewBytes, order[0], first.NewBytes)
+				}
+			}
+		})
+	}
+}

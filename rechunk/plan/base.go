@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/strata-oci/strata/rechunk/tree"
 )
@@ -66,8 +67,8 @@ func (m *model) conflict(layers []*stratum) string {
 	return ""
 }
 
-// choose returns the image to build on: the newest of those that leave (nearly) the fewest bytes to write anew, or nil when
-// none has anything worth keeping. When an image is the tree already, it returns the layout that keeps all of it instead.
+// choose returns the image to build on, or nil when none has anything worth keeping. When an image is the tree already, it returns the
+// layout that keeps all of it instead.
 func (p *planner) choose(images []image) (*image, *Layout) {
 	costs := make([]int64, len(images))
 	least := p.bytes
@@ -87,10 +88,44 @@ func (p *planner) choose(images []image) (*image, *Layout) {
 	for i := range images {
 		// Clients have the newest one most likely: an older one must be clearly better.
 		if costs[i] <= p.bytes && costs[i]-least <= least/50+64<<10 {
-			return &images[i], nil
+			return p.rather(&images[i], images), nil
 		}
 	}
 	return nil, nil
+}
+
+// rather returns the newest image of the series in place of a sibling that leaves less to write, when its clients fetch less that way: the
+// sibling may hold much that is to be reclaimed, and what it has can be borrowed.
+func (p *planner) rather(sibling *image, images []image) *image {
+	if p.in.Lineage[sibling.position].Series == p.in.Series {
+		return sibling
+	}
+	i := slices.IndexFunc(images, func(img image) bool { return p.in.Lineage[img.position].Series == p.in.Series })
+	if i < 0 || p.cost(&images[i], images) > p.cost(sibling, images) {
+		return sibling
+	}
+	return &images[i]
+}
+
+// cost estimates what clients fetch for a version on top of an image: what is missing, and of its layers and borrowed ones those that
+// clients of the series do not have.
+func (p *planner) cost(base *image, images []image) int64 {
+	s := p.start(base, images)
+	p.reclaim(s)
+	n := s.missingBytes()
+	for _, l := range s.layers {
+		n += l.prior.Size - int64(float64(l.prior.Size)*p.held(l))
+	}
+	return n
+}
+
+// start returns what of an image can be kept, with what other images have of the rest.
+func (p *planner) start(base *image, images []image) *stack {
+	s := p.newStack(base.layers)
+	s.dropFaulty()
+	s.dropDead()
+	p.borrow(s, images)
+	return s
 }
 
 // dropFaulty takes out the layers that cannot be kept for this tree.

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 
@@ -9,7 +10,7 @@ import (
 )
 
 // Check validates a layout against the contract (docs/plan.md): applying its layers in order gives exactly in.Tree, kept
-// layers are layers of the base in their order, hardlink groups and directory headers are sound, whiteouts are the ones needed, and
+// layers are layers of the base in their order and above them layers of other images, hardlink groups and directory headers are sound, whiteouts are the ones needed, and
 // both limits hold. It is written without the planner's own simulation, on paths, as a last defence before bytes are
 // written. Errors wrap ErrLimits, ErrInput or, for a bad layout, ErrLayout.
 func Check(in Input, l *Layout) error {
@@ -64,19 +65,34 @@ func (c *checker) shape() error {
 	if c.layout.Base < 0 || c.layout.Base >= len(c.in.Lineage) {
 		return fmt.Errorf("kept layers, but base %d of %d images", c.layout.Base, len(c.in.Lineage))
 	}
-	base := c.in.Lineage[c.layout.Base].Layers
+	return c.kept(c.in.Lineage[c.layout.Base].Layers)
+}
+
+// kept finds the kept layers: those of the base in its order, and above them borrowed ones, which are of other images.
+func (c *checker) kept(base []Prior) error {
 	at := 0
 	for k := range c.lowest {
-		for at < len(base) && base[at].Digest != layers[k].Kept {
-			at++
+		d := c.layout.Layers[k].Kept
+		if i := position(base, d); i >= at {
+			c.priors = append(c.priors, &base[i])
+			at = i + 1
+			continue
+		} else if i >= 0 {
+			return fmt.Errorf("kept layer %s is not in the order of the base", d)
 		}
-		if at == len(base) {
-			return fmt.Errorf("kept layer %s is not in the base, or not in that order", layers[k].Kept)
+		at = len(base)
+		i := slices.IndexFunc(c.in.Lineage, func(img Image) bool { return position(img.Layers, d) >= 0 })
+		if i < 0 {
+			return fmt.Errorf("kept layer %s is in no image of the lineage", d)
 		}
-		c.priors = append(c.priors, &base[at])
-		at++
+		other := c.in.Lineage[i].Layers
+		c.priors = append(c.priors, &other[position(other, d)])
 	}
 	return nil
+}
+
+func position(layers []Prior, d digest.Digest) int {
+	return slices.IndexFunc(layers, func(p Prior) bool { return p.Digest == d })
 }
 
 func (c *checker) newLayers() error {

@@ -31,9 +31,9 @@ func TestCheckRefuses(t *testing.T) {
 		{"no layers", "no layers", func(_ *Input, l *Layout) { l.Layers = nil }},
 		{"too many", "allowed", func(in *Input, _ *Layout) { in.Limits.MaxLayers = 2 }},
 		{"stale", "stale", func(in *Input, _ *Layout) { in.Limits.MaxStale = 0 }},
-		{"order", "not in that order", func(_ *Input, l *Layout) { l.Layers[0], l.Layers[1] = l.Layers[1], l.Layers[0] }},
+		{"order", "not in the order", func(_ *Input, l *Layout) { l.Layers[0], l.Layers[1] = l.Layers[1], l.Layers[0] }},
 		{"new below", "lies above", func(_ *Input, l *Layout) { l.Layers[1], l.Layers[2] = l.Layers[2], l.Layers[1] }},
-		{"foreign", "not in the base", func(_ *Input, l *Layout) { l.Layers[0].Kept = "sha256:00" }},
+		{"foreign", "in no image", func(_ *Input, l *Layout) { l.Layers[0].Kept = "sha256:00" }},
 		{"no base", "base", func(_ *Input, l *Layout) { l.Base = -1 }},
 		{"layer missing", "in no layer", func(_ *Input, l *Layout) { l.Layers = l.Layers[1:] }},
 		{"entry missing", "not what the tree has", func(in *Input, l *Layout) {

@@ -77,8 +77,17 @@ func (p *planner) victim(s *stack) int {
 // perLayer is what a layer costs besides its bytes: a request and an import.
 const perLayer = 4096.0
 
-// share returns the share of updating clients that have a layer, by the images of the series that hold it; 1 when there is none.
+// share returns the share of updating clients that have a layer, for which writing it again would cost something. One that none has, as it
+// was borrowed, counts as one that all have: others do.
 func (p *planner) share(l *stratum) float64 {
+	if v := p.held(l); v > 0 {
+		return v
+	}
+	return 1
+}
+
+// held returns the share of updating clients that have a layer, by the images of the series that hold it; 1 when it has no image.
+func (p *planner) held(l *stratum) float64 {
 	if v, ok := p.shares[l]; ok {
 		return v
 	}

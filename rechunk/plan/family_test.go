@@ -86,3 +86,31 @@ func TestSiblingsInTurn(t *testing.T) {
 		lineage = lineage[:min(len(lineage), 8)]
 	}
 }
+
+// What a version changes in all variants is made into layers once, whichever variant comes first, and the others borrow these, as far as
+// they need not make room or reclaim what is stale.
+func TestSiblingsShareUpdates(t *testing.T) {
+	t.Parallel()
+	plain := func(v int) *tree.Tree { return sibling("none", v, 100, 0) }
+	more := func(v int) *tree.Tree { return sibling("dx", v, 100, 40) }
+	for name, order := range map[string][2]func(int) *tree.Tree{"more after plain": {plain, more}, "plain after more": {more, plain}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var lineage []Image
+			var h *History
+			for n := range 8 {
+				tr, series := order[n%2](1+n/2), fmt.Sprint(n%2)
+				in := Input{Tree: tr, Owners: owners(tr), Lineage: lineage, Series: series, Limits: Limits{MaxLayers: 300, MaxStale: 0.25}, History: h}
+				l := mustMake(t, in)
+				if n > 2 && n%2 == 1 {
+					if fresh := again(in, l, order[0](1+n/2)); fresh > 0 {
+						t.Errorf("version %d: %d bytes that the sibling has are written again: %v", 1+n/2, fresh, l.Notes)
+					}
+				}
+				img := served(t, in, l)
+				img.Series = series
+				lineage, h = append([]Image{img}, lineage...), l.History
+			}
+		})
+	}
+}

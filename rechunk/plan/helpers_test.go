@@ -107,8 +107,11 @@ func served(t testing.TB, in Input, l *Layout) Image {
 	for _, layer := range l.Layers {
 		var p Prior
 		if layer.Kept != "" {
-			base := in.Lineage[l.Base].Layers
-			p = base[slices.IndexFunc(base, func(p Prior) bool { return p.Digest == layer.Kept })]
+			for _, img := range in.Lineage {
+				if i := slices.IndexFunc(img.Layers, func(p Prior) bool { return p.Digest == layer.Kept }); i >= 0 {
+					p = img.Layers[i]
+				}
+			}
 		} else {
 			p = written(in.Tree, layer)
 		}

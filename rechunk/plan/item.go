@@ -11,11 +11,15 @@ import (
 type domain uint8
 
 const (
-	ordinary domain = iota
+	ordinary  domain = iota
+	exclusive        // ordinary, but of no use to other variants
 	kernel
 	initramfs
 	volatile
 )
+
+// special reports whether a domain's files change in another way than those of packages.
+func (d domain) special() bool { return d != ordinary && d != exclusive }
 
 func domainOf(k pkgdb.Kind) domain {
 	switch k {
@@ -47,16 +51,18 @@ func (m *model) items(ids []int32, r *rates) []item {
 	type key struct {
 		component int32
 		band      int32
+		exclusive bool
 	}
 	keyOf := func(id int32) key {
 		if g := m.group[id]; g != none {
 			id = m.groups[g][0]
 		}
+		only := m.exclusive != nil && m.exclusive[id]
 		if r.own[id] > 0 {
-			return key{m.in.Owners.Of[id], int32(slices.IndexFunc(bands[:], func(b float64) bool { return r.own[id] >= b })) - int32(len(bands))}
+			return key{m.in.Owners.Of[id], int32(slices.IndexFunc(bands[:], func(b float64) bool { return r.own[id] >= b })) - int32(len(bands)), only}
 		}
 		f := r.change[id]
-		return key{m.in.Owners.Of[id], int32(slices.IndexFunc(bands[:], func(b float64) bool { return f >= b }))}
+		return key{m.in.Owners.Of[id], int32(slices.IndexFunc(bands[:], func(b float64) bool { return f >= b })), only}
 	}
 	keys := make(map[key]int, 64)
 	var items []item
@@ -69,6 +75,9 @@ func (m *model) items(ids []int32, r *rates) []item {
 			it := item{component: k.component, domain: domainOf(m.in.Owners.Components[k.component].Kind)}
 			if it.itself = k.band < 0; it.itself && r.own[id] >= bands[0] {
 				it.domain = volatile
+			}
+			if it.domain == ordinary && k.exclusive {
+				it.domain = exclusive
 			}
 			items = append(items, it)
 		}

@@ -18,9 +18,10 @@ func Make(in Input) (*Layout, error) {
 	p := &planner{model: m, budget: budget(in.Limits.MaxLayers, m.bytes), demand: in.Demand.Rounded(), shares: map[*stratum]float64{}}
 	history := m.learn(in.History, images)
 	p.rates = m.rates(m.evidence(history))
+	p.exclusive = p.exclusives(images)
 	base, l := p.choose(images)
 	if l == nil && base != nil {
-		l = p.next(base)
+		l = p.next(base, images)
 	}
 	if l == nil {
 		l = p.first()

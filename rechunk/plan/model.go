@@ -25,6 +25,8 @@ type model struct {
 	groups [][]int32
 	layers map[digest.Digest]*stratum
 	keys   []uint64 // names of the tree's paths in a history; made when first needed
+	// exclusive marks entries that no other variant of the family has; nil when there are no others.
+	exclusive []bool
 }
 
 func newModel(in *Input) (*model, error) {

@@ -65,12 +65,10 @@ func (p *planner) stackHeat(s *stack) []float64 {
 	return hot
 }
 
-// next lays a tree out on top of what of a base is worth keeping. Nil means that nothing is.
-func (p *planner) next(base *image) *Layout {
-	s := p.newStack(base.layers)
-	before := slices.Clone(s.home)
-	s.dropFaulty()
-	s.dropDead()
+// next lays a tree out on top of what of a base, and of other images, is worth keeping. Nil means that nothing is.
+func (p *planner) next(base *image, images []image) *Layout {
+	before := p.newStack(base.layers).home
+	s := p.start(base, images)
 	packing := p.compact(s)
 	if len(s.layers) == 0 {
 		return nil
@@ -86,28 +84,32 @@ func (p *planner) next(base *image) *Layout {
 		}
 	}
 	p.hide(l, s, lowest)
-	l.Notes = append(l.Notes, p.summary(l, lowest))
+	l.Notes = append(l.Notes, p.summary(l, lowest, s.without(base)))
 	return l
 }
 
-// inOrder sorts dropped layers as they lay in the base.
+// inOrder sorts the dropped layers of the base as they lay there, and leaves out borrowed ones.
 func inOrder(dropped []Dropped, base *image) []Dropped {
 	at := make(map[digest.Digest]int, len(base.layers))
 	for k, l := range base.layers {
 		at[l.prior.Digest] = k
 	}
+	dropped = slices.DeleteFunc(dropped, func(d Dropped) bool {
+		_, ok := at[d.Digest]
+		return !ok
+	})
 	slices.SortFunc(dropped, func(a, b Dropped) int { return cmp.Compare(at[a.Digest], at[b.Digest]) })
 	return dropped
 }
 
 // summary is the note of a layout that builds on an earlier image.
-func (p *planner) summary(l *Layout, lowest int) string {
+func (p *planner) summary(l *Layout, lowest, borrowed int) string {
 	n := map[Why]int{}
 	for _, d := range l.Dropped {
 		n[d.Why]++
 	}
-	return fmt.Sprintf("built on %s: %d layers kept, %d new; dropped: %d hidden, %d stale, %d for room, %d for a changed directory or type",
-		p.in.Lineage[l.Base].Digest, lowest, len(l.Layers)-lowest, n[WhyHidden], n[WhyStale], n[WhyRoom], n[WhyHeader])
+	return fmt.Sprintf("built on %s: %d layers kept, %d borrowed, %d new; dropped: %d hidden, %d stale, %d for room, %d for a changed directory or type",
+		p.in.Lineage[l.Base].Digest, lowest-borrowed, borrowed, len(l.Layers)-lowest, n[WhyHidden], n[WhyStale], n[WhyRoom], n[WhyHeader])
 }
 
 // hide puts the whiteouts, and a root entry that nothing carries, into the lowest new layer.

@@ -82,7 +82,7 @@ func newPacking(items []item, sizes sizes) *packing {
 		for _, n := range s {
 			c.load = c.load.plus(items[n].load)
 		}
-		c.alone = c.domain == volatile || c.domain != ordinary && c.load.bytes >= sizes.small/4
+		c.alone = c.domain == volatile || c.domain.special() && c.load.bytes >= sizes.small/4
 	}
 	for i := range clusters {
 		p.findBest(clusters, i)
@@ -115,16 +115,21 @@ func seed(items []item, limit int64) [][]int {
 	}
 }
 
+// apart reports whether a group is worth a layer apart from other domains.
+func (p *packing) apart(c *cluster) bool {
+	return c.alone || c.domain == exclusive && c.load.bytes >= p.sizes.small/4
+}
+
 func (p *packing) keyOf(a, b *cluster) mergeKey {
 	k := mergeKey{rank: ordinarily, cost: a.load.plus(b.load).waste() - a.load.waste() - b.load.waste()}
 	switch {
-	case a.domain != b.domain && (a.alone || b.alone):
+	case a.domain != b.domain && (p.apart(a) || p.apart(b)):
 		k.rank = acrossDomains
 	case !a.alone && a.load.bytes < p.sizes.small, !b.alone && b.load.bytes < p.sizes.small:
 		k.rank = tooSmall
 	case a.domain != b.domain:
 		k.rank = acrossDomains
-	case a.domain == ordinary && a.load.bytes+b.load.bytes > p.sizes.large:
+	case !a.domain.special() && a.load.bytes+b.load.bytes > p.sizes.large:
 		k.rank = oversized
 	}
 	return k

@@ -167,6 +167,24 @@ func (w *world) rename(from, to string) {
 	}
 }
 
+// variant is the tree of one of several variants: all but the first have files of their own, and each lacks some.
+func (w *world) variant(n int) *tree.Tree {
+	t := w.tree()
+	if n == 0 {
+		return t
+	}
+	var entries []tree.Entry
+	for i, e := range t.Entries {
+		if e.Kind == tree.Dir || e.Link != "" || i%7 != n {
+			entries = append(entries, e)
+		}
+	}
+	for i := range 5 {
+		entries = append(entries, sized(fmt.Sprintf("own%d/%d.so", n, i), fmt.Sprint(w.r.IntN(3)), int64(w.r.IntN(3))<<18))
+	}
+	return build(entries...)
+}
+
 func (w *world) tree() *tree.Tree {
 	first := map[int]string{}
 	count := map[int]int{}
@@ -215,13 +233,15 @@ func runSeries(t *testing.T, seed uint64) {
 	if w.r.IntN(6) == 0 {
 		lim.MaxStale = 0
 	}
+	variants := 1 + w.r.IntN(3)
 	var lineage []Image
 	for version := range 20 {
 		for range w.r.IntN(25) {
 			w.edit()
 		}
-		tr := w.tree()
-		in := Input{Tree: tr, Owners: owners(tr), Lineage: lineage, Limits: lim}
+		variant := w.r.IntN(variants)
+		tr := w.variant(variant)
+		in := Input{Tree: tr, Owners: owners(tr), Lineage: lineage, Series: fmt.Sprint(variant), Limits: lim}
 		l, err := Make(in)
 		if err != nil {
 			t.Fatalf("version %d: %v", version, err)
@@ -237,7 +257,8 @@ func runSeries(t *testing.T, seed uint64) {
 		if err != nil || !cmp.Equal(l, again) {
 			t.Fatalf("version %d: two plans of the same input differ: %v %s", version, err, cmp.Diff(l, again))
 		}
-		noop := Input{Tree: tr, Owners: in.Owners, Lineage: append([]Image{img}, lineage...), Limits: lim}
+		img.Series = in.Series
+		noop := Input{Tree: tr, Owners: in.Owners, Lineage: append([]Image{img}, lineage...), Series: in.Series, Limits: lim}
 		same, err := Make(noop)
 		if err != nil {
 			t.Fatal(err)
