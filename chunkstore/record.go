@@ -25,18 +25,17 @@ func (s *Store) GetRecord(ctx context.Context, kind, key string) ([]byte, error)
 // GetRecordWithin is GetRecord for those who may be answered from memory with what was read from the backend no longer than age ago, in
 // place of Options.RecordTTL. 0 asks the backend.
 func (s *Store) GetRecordWithin(ctx context.Context, kind, key string, age time.Duration) ([]byte, error) {
-	file, err := fileOf(kind, key)
-	if err != nil {
-		return nil, err
-	}
-	at, op := cacheKey{kind: kind, name: key}, recordOp("get", kind, key)
-	now := s.now()
+	at, now := cacheKey{kind: kind, name: key}, s.now()
 	if age > 0 {
 		if b, ok := s.cache.get(at, now.Add(-age)); ok {
 			return b, nil
 		}
 	}
-	epoch := s.cache.epoch(at)
+	file, err := fileOf(kind, key)
+	if err != nil {
+		return nil, err
+	}
+	op, epoch := recordOp("get", kind, key), s.cache.epoch(at)
 	b, err := s.read(ctx, op, file.path, int64(len(file.header)+MaxRecordBytes))
 	if err != nil {
 		return nil, err

@@ -15,14 +15,8 @@ import (
 // version is set by the linker.
 var version = ""
 
-// gcPercent keeps garbage small beside what lives: encoders and decoders are few but have megabytes each, and collecting them
-// twice as often costs next to nothing. The environment's GOGC takes precedence.
-const gcPercent = 50
-
 func main() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	tuneCollector()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal kills.
 	context.AfterFunc(ctx, stop)

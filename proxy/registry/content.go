@@ -56,6 +56,31 @@ func serveContent(w *response, r *http.Request, content io.ReadSeeker, size int6
 	return checkComplete(w, r)
 }
 
+// plainRequest reports whether a request asks for all of some content, whatever the client has of it.
+func plainRequest(r *http.Request) bool {
+	for _, header := range [...]string{"Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range"} {
+		if len(r.Header[header]) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// serveWhole answers a plain request as serveContent would, in one write.
+func serveWhole(w *response, r *http.Request, content []byte) error {
+	h := w.Header()
+	h.Set("Accept-Ranges", "bytes")
+	h.Set("Content-Length", strconv.Itoa(len(content)))
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	if _, err := w.Write(content); err != nil {
+		return fmt.Errorf("%d of %d bytes sent: %w", w.bytes, len(content), err)
+	}
+	return nil
+}
+
 // checkComplete returns an error when less was sent than announced.
 func checkComplete(w *response, r *http.Request) error {
 	if r.Method == http.MethodHead || w.status != http.StatusOK && w.status != http.StatusPartialContent {

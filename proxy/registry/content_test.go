@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/proxy/name"
@@ -287,6 +288,50 @@ func TestManifestContract(t *testing.T) {
 		spoil(backend, m)
 		if w := call(backend.handler(), http.MethodGet, "/v2/"+testRepo+"/manifests/"+reference); w.Code != http.StatusInternalServerError {
 			t.Errorf("%s: status %d", name, w.Code)
+		}
+	}
+}
+
+// A manifest is sent by a way of its own where nothing but all of it is asked for. Clients see no difference.
+func TestPlainRequest(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		var answers []*http.Response
+		for _, condition := range []string{"", `"another"`} {
+			backend, _, _ := newFake()
+			s := httptest.NewServer(backend.handler())
+			defer s.Close()
+			r, err := http.NewRequestWithContext(t.Context(), method, s.URL+"/v2/"+testRepo+"/manifests/"+testTag, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if condition != "" {
+				r.Header.Set("If-None-Match", condition)
+			}
+			resp, err := s.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			resp.Header.Del("Date")
+			answers = append(answers, resp)
+		}
+		plain, conditional := answers[0], answers[1]
+		if plain.StatusCode != http.StatusOK || plain.StatusCode != conditional.StatusCode || plain.ContentLength <= 0 {
+			t.Errorf("%s: %s and %s, %d bytes", method, plain.Status, conditional.Status, plain.ContentLength)
+		}
+		if diff := cmp.Diff(conditional.Header, plain.Header); diff != "" {
+			t.Errorf("%s: %s", method, diff)
+		}
+		var bodies [2][]byte
+		for i, a := range answers {
+			var err error
+			if bodies[i], err = io.ReadAll(a.Body); err != nil {
+				t.Error(err)
+			}
+		}
+		if !bytes.Equal(bodies[0], bodies[1]) {
+			t.Errorf("%s: %d and %d bytes", method, len(bodies[0]), len(bodies[1]))
 		}
 	}
 }

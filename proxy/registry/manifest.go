@@ -33,6 +33,9 @@ func (h *handler) manifest(w *response, r *http.Request, repo name.Repository, r
 	if m.Served != "" {
 		w.Header().Set(headerServed, string(m.Served))
 	}
+	if plainRequest(r) {
+		return serveWhole(w, r, m.Bytes)
+	}
 	return serveContent(w, r, bytes.NewReader(m.Bytes), int64(len(m.Bytes)))
 }
 

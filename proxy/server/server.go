@@ -110,7 +110,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	s.service = service.New(service.Options{
 		Chunks: chunks, Upstream: s.upstream, Rules: s, Metrics: s.metrics, WorkDir: work, WorkBytes: int64(cfg.WorkBytes), Jobs: cfg.Jobs, Version: o.Version,
 		Names: names, Storage: storageName(cfg), Logger: log,
-		Leases: leases, Counters: counters, Redis: s.watchRedis(gatherer, s.metrics), RecordAge: recordAge(cfg),
+		Leases: leases, Counters: counters, Redis: s.watchRedis(gatherer, s.metrics), RecordAge: recordAge,
 	})
 	s.upkeep = s.keeper(chunks, storeClaim)
 	s.admin = admin.New(admin.Options{

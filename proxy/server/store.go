@@ -50,16 +50,9 @@ func openStore(ctx context.Context, cfg *config.Config, space chunkstore.Space, 
 	return chunks, held, nil
 }
 
-// remoteRecordAge is for how long a tag's record is remembered where each look is a request to another machine.
-const remoteRecordAge = time.Second
-
-// recordAge is how old the records may be that clients are answered by.
-func recordAge(cfg *config.Config) time.Duration {
-	if cfg.Storage.Driver == "filesystem" || cfg.Storage.Driver == "inmemory" {
-		return 0
-	}
-	return remoteRecordAge
-}
+// recordAge is for how long a tag's record is remembered that another process on the same store may have changed: what this one changes
+// it sees at once. Each look is a file to read, or a request to another machine, on every pull.
+const recordAge = time.Second
 
 func sweepUploads(ctx context.Context, chunks *chunkstore.Store, age time.Duration, log *slog.Logger) {
 	n, err := chunks.SweepUploads(ctx, age)

@@ -67,9 +67,8 @@ func (s *Service) byDigest(ctx context.Context, repo name.Repository, d digest.D
 
 // storedManifest returns a manifest that is stored with its record, or nil.
 func (s *Service) storedManifest(ctx context.Context, d digest.Digest) (*registry.Manifest, error) {
-	var rec manifestRecord
-	known, err := s.getRecordWithin(ctx, kindManifest, d.String(), &rec, s.manifestAge())
-	if err != nil || !known {
+	rec, err := readRecord(ctx, s, s.manifestRecords, kindManifest, d.String(), s.manifestAge())
+	if err != nil || rec == nil {
 		return nil, err
 	}
 	b, err := s.manifestBytes(ctx, d)

@@ -72,30 +72,42 @@ type repositoryRecord struct {
 // getRecord reads a record into v and reports whether it is there. One that is damaged counts as missing: upstreams and the
 // engine can make it again. v may hold anything then.
 func (s *Service) getRecord(ctx context.Context, kind, key string, v any) (bool, error) {
-	return s.getRecordWithin(ctx, kind, key, v, 0)
-}
-
-// getRecordWithin is getRecord for those who may be answered from memory with what was read so long ago.
-func (s *Service) getRecordWithin(ctx context.Context, kind, key string, v any, age time.Duration) (bool, error) {
-	b, err := s.Chunks.GetRecordWithin(ctx, kind, key, age)
-	if errors.Is(err, chunkstore.ErrNotFound) {
-		return false, nil
-	}
-	damaged := errors.Is(err, chunkstore.ErrCorrupt) || errors.Is(err, chunkstore.ErrTooLarge)
-	if err != nil && !damaged {
+	b, err := s.recordBytes(ctx, kind, key, 0)
+	if b == nil || err != nil {
 		return false, err
 	}
-	if err == nil {
-		err = json.Unmarshal(b, v)
+	return s.parseRecord(ctx, kind, key, b, v), nil
+}
+
+// recordBytes returns a record that was read so long ago at most, or nil when there is none or it is damaged.
+func (s *Service) recordBytes(ctx context.Context, kind, key string, age time.Duration) ([]byte, error) {
+	b, err := s.Chunks.GetRecordWithin(ctx, kind, key, age)
+	switch {
+	case err == nil:
+		return b, nil
+	case errors.Is(err, chunkstore.ErrNotFound):
+		return nil, nil
+	case errors.Is(err, chunkstore.ErrCorrupt) || errors.Is(err, chunkstore.ErrTooLarge):
+		s.warnOfRecord(ctx, kind, key, err)
+		return nil, nil
 	}
+	return nil, err
+}
+
+// parseRecord reads a record's bytes into v and reports whether they are good.
+func (s *Service) parseRecord(ctx context.Context, kind, key string, b []byte, v any) bool {
+	err := json.Unmarshal(b, v)
 	if check, ok := v.(interface{ valid() bool }); ok && err == nil && !check.valid() {
 		err = errors.New("a field is missing or makes no sense")
 	}
 	if err != nil {
-		s.Logger.WarnContext(ctx, "record is damaged and taken as missing", "kind", kind, "key", key, "error", err)
-		return false, nil
+		s.warnOfRecord(ctx, kind, key, err)
 	}
-	return true, nil
+	return err == nil
+}
+
+func (s *Service) warnOfRecord(ctx context.Context, kind, key string, err error) {
+	s.Logger.WarnContext(ctx, "record is damaged and taken as missing", "kind", kind, "key", key, "error", err)
 }
 
 func (s *Service) putRecord(ctx context.Context, kind, key string, v any) error {
@@ -113,12 +125,7 @@ func (s *Service) tag(ctx context.Context, repo name.Repository, tag name.Refere
 
 // tagWithin is tag for those who may be answered from memory with what was read so long ago.
 func (s *Service) tagWithin(ctx context.Context, repo name.Repository, tag name.Reference, age time.Duration) (*tagRecord, error) {
-	var rec tagRecord
-	ok, err := s.getRecordWithin(ctx, kindTag, tagKey(repo, tag), &rec, age)
-	if !ok || err != nil {
-		return nil, err
-	}
-	return &rec, nil
+	return readRecord(ctx, s, s.tagRecords, kindTag, tagKey(repo, tag), age)
 }
 
 // manifestAges is by how much older than a tag's the record of a manifest may be: nothing but its removal changes it.

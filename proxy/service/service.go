@@ -50,7 +50,7 @@ type Options struct {
 	Redis func() *admin.RedisReport
 	// Metrics may be nil.
 	Metrics *metrics.Metrics
-	// RecordAge is how old a tag's record may be, read from a store that is dear to ask, when a client is answered by it; that of a
+	// RecordAge is how old a tag's record may be, as another process may have changed it, when a client is answered by it; that of a
 	// manifest may be 60 times as old. 0 asks the store.
 	RecordAge time.Duration
 	// WorkDir holds temporary files.
@@ -100,8 +100,12 @@ type Service struct {
 	tagLists  tagLists
 	madeBlobs madeBlobs
 	lastKnown lastKnown
-	activity  activity
-	verified  verified
+
+	tagRecords      parsed[tagRecord]
+	manifestRecords parsed[manifestRecord]
+
+	activity activity
+	verified verified
 
 	mu      sync.Mutex
 	updates map[string]*update // by tag: the one that may move it
@@ -142,6 +146,8 @@ func New(o Options) *Service {
 		madeBlobs: newMadeBlobs(),
 		verified:  newVerified(),
 		lastKnown: newLastKnown(),
+
+		tagRecords: newParsed[tagRecord](), manifestRecords: newParsed[manifestRecord](),
 	}
 	s.jobs = newJobs(s, max(o.Jobs, 1))
 	s.beside(s.tally.Run)
