@@ -51,12 +51,13 @@ var _ tree.Contents = (*contents)(nil)
 
 func newContents(ctx context.Context, r *run) *contents {
 	c := &contents{ctx: ctx, run: r, small: map[tree.Digest][]byte{}}
-	for _, x := range r.indexes {
-		for _, in := range x.Inline {
+	for i, l := range r.src.Manifest.Layers {
+		if r.scanned[l.Digest] {
+			continue // the spool has all of it
+		}
+		for _, in := range r.indexes[i].Inline {
 			c.small[in.Digest] = in.Content
 		}
-	}
-	for i, l := range r.src.Manifest.Layers {
 		c.addCold(coldLayer{digest: l.Digest, index: r.indexes[i], open: func(ctx context.Context) (io.ReadCloser, error) {
 			return r.req.Source.Blob(ctx, l)
 		}})

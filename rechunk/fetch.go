@@ -37,8 +37,10 @@ func (r *run) fetch(ctx context.Context) error {
 	}
 	var total int64
 	unknown := slices.DeleteFunc(distinct, func(i int) bool { return r.indexes[i] != nil })
+	r.scanned = map[digest.Digest]bool{}
 	for _, i := range unknown {
 		total += layers[i].Size
+		r.scanned[layers[i].Digest] = true
 	}
 	var done atomic.Int64
 	err = r.each(ctx, unknown, func(ctx context.Context, i int) (err error) {

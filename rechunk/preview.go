@@ -90,7 +90,7 @@ func (e *Engine) Plan(ctx context.Context, req Request) (*Preview, error) {
 		return nil, err
 	}
 	defer r.spool.Close()
-	steps := []func(context.Context) error{r.fetch, r.flatten, r.refuseSealed, r.loadLineage, r.share, r.loadHistory, r.own}
+	steps := []func(context.Context) error{r.fetch, r.flatten, r.dropIndexes, r.refuseSealed, r.loadLineage, r.share, r.loadHistory, r.own}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return nil, err

@@ -65,12 +65,6 @@ func (r *run) publish(ctx context.Context, layers []madeLayer, started time.Time
 	in := make([]image.Layer, len(layers))
 	for i, l := range layers {
 		in[i] = image.Layer{MediaType: l.Type, Digest: l.Digest, Size: l.Size, DiffID: l.DiffID, Name: l.Name}
-		if l.Kept {
-			continue
-		}
-		if err := r.saveIndex(ctx, l.Digest, l.index); err != nil {
-			return nil, err
-		}
 	}
 	config, manifest, err := image.Build(r.src, in, r.plain)
 	if err != nil {
@@ -146,8 +140,8 @@ func (r *run) planRecord(layers []madeLayer, d digest.Digest) PlanRecord {
 	for i, l := range layers {
 		planned := &r.layout.Layers[i]
 		p.Layers = append(p.Layers, PlanLayer{
-			Digest: l.Digest, Kept: l.Kept, Name: l.Name, Reason: planned.Reason, Entries: len(l.index.Entries),
-			Whiteouts: len(l.index.Whiteouts), Size: l.Size, StaleBytes: planned.StaleBytes, MovedBytes: planned.MovedBytes,
+			Digest: l.Digest, Kept: l.Kept, Name: l.Name, Reason: planned.Reason, Entries: l.held.entries(),
+			Whiteouts: l.held.whiteouts(), Size: l.Size, StaleBytes: planned.StaleBytes, MovedBytes: planned.MovedBytes,
 			Heat: thousandths(planned.Heat),
 		})
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/strata-oci/strata/rechunk/image"
 	"github.com/strata-oci/strata/rechunk/pkgdb"
 	"github.com/strata-oci/strata/rechunk/plan"
@@ -21,6 +23,7 @@ type run struct {
 	src      *image.Source
 	plain    bool // a plain bootc image is made
 	indexes  []*tree.Index
+	scanned  map[digest.Digest]bool // source layers whose contents are in the spool
 	spool    *tree.Spool
 	contents *contents
 	tree     *tree.Tree
@@ -58,7 +61,7 @@ func (e *Engine) Rechunk(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	defer r.spool.Close()
-	for _, step := range []func(context.Context) error{r.fetch, r.flatten, r.refuseSealed, r.loadLineage, r.share, r.loadHistory, r.own, r.prepare} {
+	for _, step := range []func(context.Context) error{r.fetch, r.flatten, r.dropIndexes, r.refuseSealed, r.loadLineage, r.share, r.loadHistory, r.own, r.prepare} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -137,6 +140,12 @@ func (r *run) flatten(ctx context.Context) error {
 		}
 	}
 	r.tree = t
+	return nil
+}
+
+// dropIndexes lets go of what the source's layers hold: the tree has it now, and an index takes as much memory.
+func (r *run) dropIndexes(context.Context) error {
+	r.indexes = nil
 	return nil
 }
 

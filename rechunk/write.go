@@ -19,7 +19,7 @@ import (
 // madeLayer is a layer of the image in the making, kept or new.
 type madeLayer struct {
 	VersionLayer
-	index *tree.Index
+	held held
 }
 
 // write makes the new layers, reads every one back from the store and compares the whole with the tree.
@@ -102,18 +102,18 @@ func (r *run) keep(d digest.Digest) (madeLayer, error) {
 	}
 	for _, img := range r.images {
 		if i := slices.IndexFunc(img.Layers, func(p plan.Prior) bool { return p.Digest == d }); i >= 0 {
-			made.index = img.Layers[i].Index
+			made.held.index = img.Layers[i].Index
 			break
 		}
 	}
-	if made.Digest != d || made.index == nil {
+	if made.Digest != d || made.held.index == nil {
 		return madeLayer{}, fmt.Errorf("the plan keeps layer %s, which the lineage does not have", d)
 	}
 	made.Kept = true
 	return made, nil
 }
 
-// makeLayer writes one layer to the store and reads it back from there.
+// makeLayer writes one layer to the store, reads it back from there and records what it holds.
 func (r *run) makeLayer(ctx context.Context, z *layer.Writer, l *plan.Layer) (madeLayer, error) {
 	var blob layer.Blob
 	err := r.storeBlob(ctx, func(w io.Writer) (_ digest.Digest, _ int64, err error) {
@@ -132,10 +132,13 @@ func (r *run) makeLayer(ctx context.Context, z *layer.Writer, l *plan.Layer) (ma
 	if err != nil {
 		return madeLayer{}, fmt.Errorf("reading layer %q back: %w", l.Name, err)
 	}
+	if err := r.saveIndex(ctx, blob.Digest, x); err != nil {
+		return madeLayer{}, err
+	}
 	return madeLayer{VersionLayer{
 		Digest: blob.Digest, DiffID: blob.DiffID, Size: blob.Size, TarSize: blob.TarSize,
 		Type: r.req.Options.Compression.MediaType(), Name: l.Name, Since: r.sequence(),
-	}, x}, nil
+	}, heldOf(r.tree, x)}, nil
 }
 
 // sequence is the number of the version in the making.
@@ -149,11 +152,14 @@ func (r *run) sequence() int {
 // compare flattens what the layers hold and compares it with the tree that was to be served.
 func (r *run) compare(ctx context.Context, layers []madeLayer) error {
 	r.req.Progress(Progress{Phase: "verify"})
-	indexes := make([]*tree.Index, len(layers))
-	for i := range layers {
-		indexes[i] = layers[i].index
+	indexes := func(yield func(*tree.Index) bool) {
+		for i := range layers {
+			if !yield(layers[i].held.in(r.tree)) {
+				return
+			}
+		}
 	}
-	got, err := tree.Flatten(ctx, indexes, r.cfg.Limits)
+	got, err := tree.FlattenSeq(ctx, indexes, r.cfg.Limits)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"context"
+	"iter"
 	"slices"
 )
 
@@ -14,8 +15,13 @@ import (
 // Whiteouts come first, wherever in the layer they are. A layer of a builder has no two names for one path by way of a lower
 // layer's symlink; of one that does, the entries count in path order.
 func Flatten(ctx context.Context, layers []*Index, lim Limits) (*Tree, error) {
+	return FlattenSeq(ctx, slices.Values(layers), lim)
+}
+
+// FlattenSeq is Flatten of layers that are made one after another. Nothing of an index is kept but its strings.
+func FlattenSeq(ctx context.Context, layers iter.Seq[*Index], lim Limits) (*Tree, error) {
 	fs := newMemfs(lim.OrDefault())
-	for _, x := range layers {
+	for x := range layers {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
