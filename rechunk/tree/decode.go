@@ -51,6 +51,7 @@ type indexDecoder struct {
 	lim  Limits
 	meta int64
 	buf  []byte
+	sum  Digest
 	err  error
 }
 
@@ -90,8 +91,7 @@ func (d *indexDecoder) index() *Index {
 }
 
 func (d *indexDecoder) inline(most int64) Inline {
-	var in Inline
-	d.full(in.Digest[:])
+	in := Inline{Digest: d.digest()}
 	n := d.uint(uint64(most))
 	if d.err == nil {
 		in.Content = make([]byte, n)
@@ -134,8 +134,7 @@ func (d *indexDecoder) entry(prev string, before []Entry) Entry {
 	}
 	switch e.Kind {
 	case Regular:
-		e.Size = d.int()
-		d.full(e.Digest[:])
+		e.Size, e.Digest = d.int(), d.digest()
 	case Symlink:
 		e.Target = d.string(d.lim.Path)
 	case Char, Block:
@@ -183,6 +182,12 @@ func (d *indexDecoder) int() int64 {
 		d.fail(err)
 	}
 	return v
+}
+
+// digest reads into the decoder's own field: an entry that is read into would be allocated by itself.
+func (d *indexDecoder) digest() Digest {
+	d.full(d.sum[:])
+	return d.sum
 }
 
 func (d *indexDecoder) full(b []byte) {

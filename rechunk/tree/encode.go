@@ -11,6 +11,9 @@ import (
 // indexMagic opens a stored index; docs/index-format.md describes what follows. Another layout gets another magic.
 const indexMagic = "strata index 1\n"
 
+// indexWindow is small: the paths in a row are alike, and an image has a hundred indexes that are written and read with it.
+const indexWindow = 1 << 20
+
 // How an entry's place in its hardlink group is written; members refer to the group's first entry by its position.
 const (
 	linkNone = iota
@@ -28,7 +31,8 @@ func (x *Index) WriteTo(w io.Writer) (int64, error) {
 	if _, err := io.WriteString(c, indexMagic); err != nil {
 		return c.n, err
 	}
-	z, err := zstd.NewWriter(c, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+	z, err := zstd.NewWriter(c, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
+		zstd.WithWindowSize(indexWindow), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return c.n, err
 	}
