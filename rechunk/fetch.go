@@ -69,8 +69,13 @@ func positions(n int) []int {
 
 // each does something for every number, several at once. The first error ends it.
 func (e *Engine) each(ctx context.Context, numbers []int, do func(ctx context.Context, i int) error) error {
+	return e.eachOf(ctx, e.cfg.Parallel, numbers, do)
+}
+
+// eachOf is each with so many at once.
+func (e *Engine) eachOf(ctx context.Context, most int, numbers []int, do func(ctx context.Context, i int) error) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(e.cfg.Parallel)
+	g.SetLimit(most)
 	for _, i := range numbers {
 		g.Go(func() error {
 			if ctx.Err() != nil {

@@ -4,14 +4,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/strata-oci/strata/rechunk/layer"
 	"github.com/strata-oci/strata/rechunk/plan"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
@@ -28,6 +26,7 @@ func (r *run) write(ctx context.Context) ([]madeLayer, error) {
 	var todo []int
 	sizes := make([]int64, len(out))
 	var total int64
+	var done atomic.Int64
 	for i := range r.layout.Layers {
 		l := &r.layout.Layers[i]
 		if l.Kept != "" {
@@ -45,33 +44,14 @@ func (r *run) write(ctx context.Context) ([]madeLayer, error) {
 	}
 	// The largest first, so that the last ones are small and no core is left without work.
 	slices.SortFunc(todo, func(a, b int) int { return cmp.Or(cmp.Compare(sizes[b], sizes[a]), cmp.Compare(a, b)) })
-	var done atomic.Int64
-	writers := make(chan *layer.Writer, r.cfg.Parallel) // those at rest: as many are made as layers are written at once
-	err := r.each(ctx, todo, func(ctx context.Context, i int) error {
-		w, err := restingWriter(writers, r.req.Options.Compression)
-		if err != nil {
-			return err
-		}
-		defer func() { writers <- w }()
-		if out[i], err = r.makeLayer(ctx, w, &r.layout.Layers[i]); err == nil {
-			r.req.Progress(Progress{"write", done.Add(sizes[i]), total})
-		}
-		return err
+	err := r.makeLayers(ctx, todo, func(made madeLayer, i int) {
+		out[i] = made
+		r.req.Progress(Progress{"write", done.Add(sizes[i]), total})
 	})
 	if err != nil {
 		return nil, err
 	}
 	return out, r.compare(ctx, out)
-}
-
-// restingWriter returns a writer that rests, or a new one.
-func restingWriter(at <-chan *layer.Writer, c layer.Compression) (*layer.Writer, error) {
-	select {
-	case w := <-at:
-		return w, nil
-	default:
-		return layer.NewWriter(c)
-	}
 }
 
 // wanted lists the contents that the new layers hold.
@@ -111,34 +91,6 @@ func (r *run) keep(d digest.Digest) (madeLayer, error) {
 	}
 	made.Kept = true
 	return made, nil
-}
-
-// makeLayer writes one layer to the store, reads it back from there and records what it holds.
-func (r *run) makeLayer(ctx context.Context, z *layer.Writer, l *plan.Layer) (madeLayer, error) {
-	var blob layer.Blob
-	err := r.storeBlob(ctx, func(w io.Writer) (_ digest.Digest, _ int64, err error) {
-		blob, err = z.Write(ctx, w, r.tree, l, r.contents)
-		return blob.Digest, blob.Size, err
-	})
-	if err != nil {
-		return madeLayer{}, fmt.Errorf("storing layer %q: %w", l.Name, err)
-	}
-	rc, err := r.cfg.Store.Open(ctx, blob.Digest)
-	if err != nil {
-		return madeLayer{}, fmt.Errorf("reading layer %q back: %w", l.Name, err)
-	}
-	defer rc.Close()
-	x, err := layer.Read(ctx, rc, blob, r.cfg.Limits)
-	if err != nil {
-		return madeLayer{}, fmt.Errorf("reading layer %q back: %w", l.Name, err)
-	}
-	if err := r.saveIndex(ctx, blob.Digest, x); err != nil {
-		return madeLayer{}, err
-	}
-	return madeLayer{VersionLayer{
-		Digest: blob.Digest, DiffID: blob.DiffID, Size: blob.Size, TarSize: blob.TarSize,
-		Type: r.req.Options.Compression.MediaType(), Name: l.Name, Since: r.sequence(),
-	}, heldOf(r.tree, x)}, nil
 }
 
 // sequence is the number of the version in the making.

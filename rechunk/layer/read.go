@@ -14,11 +14,25 @@ import (
 // ErrMismatch marks a blob that does not hold the bytes it was written with.
 var ErrMismatch = errors.New("layer does not read back as written")
 
+// Reader reads the blobs of layers, one after another, with one decoder and its buffers. The zero value is ready. It is for one
+// goroutine at a time; Close frees the buffers.
+type Reader struct{ decoder tree.Decoder }
+
+// Close frees the buffers.
+func (z *Reader) Close() { z.decoder.Close() }
+
+// Read reads the blob of one layer, as Reader.Read does.
+func Read(ctx context.Context, r io.Reader, want Blob, lim tree.Limits) (*tree.Index, error) {
+	var reader Reader
+	defer reader.Close()
+	return reader.Read(ctx, r, want, lim)
+}
+
 // Read reads a blob to its end and returns what it holds. The blob's digest, size and diff_id are compared with want; a difference
 // wraps ErrMismatch.
-func Read(ctx context.Context, r io.Reader, want Blob, lim tree.Limits) (*tree.Index, error) {
+func (z *Reader) Read(ctx context.Context, r io.Reader, want Blob, lim tree.Limits) (*tree.Index, error) {
 	got := newTally(io.Discard)
-	s, err := tree.Scan(ctx, io.TeeReader(r, got), tree.ScanOptions{DiffID: true, Limits: lim})
+	s, err := tree.Scan(ctx, io.TeeReader(r, got), tree.ScanOptions{Decoder: &z.decoder, DiffID: true, Limits: lim})
 	switch {
 	case errors.Is(err, tree.ErrInvalid), errors.Is(err, tree.ErrLimit):
 		return nil, fmt.Errorf("%w: %s: %w", ErrMismatch, want.Digest, err)

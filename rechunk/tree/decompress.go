@@ -16,9 +16,21 @@ import (
 // gzip (any number of members), zstd (any number of frames, skippable ones included) or none. An error of r is returned as it
 // is; one of the compression wraps ErrInvalid or ErrLimit. Close frees the decoder; it does not close r.
 func Decompress(r io.Reader, lim Limits) (io.ReadCloser, error) {
-	lim = lim.OrDefault()
 	src := &faultKeeper{r: r}
-	br := bufio.NewReaderSize(src, 256<<10)
+	return decompress(src, bufio.NewReaderSize(src, compressedBuffer), func(br io.Reader) (*decoder, error) {
+		z, err := zstd.NewReader(br, zstd.WithDecoderConcurrency(2), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(lim.OrDefault().Window))
+		if err != nil {
+			return nil, err
+		}
+		return &decoder{r: z, close: z.Close}, nil
+	})
+}
+
+const compressedBuffer = 256 << 10
+
+// decompress is Decompress with the means to decode zstd.
+func decompress(src *faultKeeper, br *bufio.Reader, unzstd func(io.Reader) (*decoder, error)) (io.ReadCloser, error) {
 	magic, err := br.Peek(6)
 	if err != nil && err != io.EOF {
 		return nil, err
@@ -33,12 +45,12 @@ func Decompress(r io.Reader, lim Limits) (io.ReadCloser, error) {
 		}
 		return &decoder{r: z, close: func() { _ = z.Close() }, kind: "gzip", src: src}, nil
 	case isZstd(magic):
-		z, err := zstd.NewReader(br, zstd.WithDecoderConcurrency(2), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(lim.Window))
+		d, err := unzstd(br)
 		if err != nil {
 			return nil, src.blame("zstd", err)
 		}
-		return &decoder{r: z, close: z.Close, kind: "zstd", src: src}, nil
+		d.kind, d.src = "zstd", src
+		return d, nil
 	case bytes.HasPrefix(magic, []byte("BZh")), bytes.HasPrefix(magic, []byte("\xfd7zXZ\x00")):
 		return nil, invalid("compression is neither gzip nor zstd")
 	}

@@ -12,6 +12,8 @@ type ScanOptions struct {
 	Spool *Spool
 	// Inline says which files' contents the index is to carry, as far as they are small; nil is none.
 	Inline func(path string) bool
+	// Decoder decompresses; nil stands for one of this scan's own, with goroutines of its own.
+	Decoder *Decoder
 	// DiffID asks for the digest of the uncompressed stream.
 	DiffID bool
 	Limits Limits
@@ -32,7 +34,11 @@ type Scanned struct {
 // before it returns, so r should fail when ctx ends.
 func Scan(ctx context.Context, r io.Reader, opts ScanOptions) (*Scanned, error) {
 	lim := opts.Limits.OrDefault()
-	plain, err := Decompress(r, lim)
+	decode := Decompress
+	if opts.Decoder != nil {
+		decode = opts.Decoder.open
+	}
+	plain, err := decode(r, lim)
 	if err != nil {
 		return nil, err
 	}
