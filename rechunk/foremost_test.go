@@ -89,11 +89,7 @@ func edition(name string, version int) []treetest.Item {
 		items = append(items, treetest.File("usr/"+component+".so", string(content)).WithXattr("user.component", component))
 	}
 	for i := range 6 {
-		v := 0
-		if i%3 == version%3 {
-			v = version
-		}
-		add(fmt.Sprint("shared", i), v)
+		add(fmt.Sprint("shared", i), (version+i)/3)
 	}
 	for i := range 3 {
 		add(fmt.Sprint(name, i), version/2)

@@ -8,13 +8,16 @@ const (
 	borrowedOf    = 50
 )
 
-// borrow puts layers of other images on top of a stack that hold what is missing there and little else: what changed in one variant of a
+// borrow puts layers of siblings' images on top of a stack that hold what is missing there and little else: what changed in one variant of a
 // family mostly changed in the others, too, and a host that has it from one needs nothing of it for another. The newest images come
-// first. A layer too small to be made for itself is borrowed only while the stack takes no more layers than a first layout may.
+// first. Earlier images of the series itself lend nothing: few clients have what is in them and not in the base. A layer too small to be made for itself is borrowed only while the stack takes no more layers than a first layout may.
 func (p *planner) borrow(s *stack, images []image) {
 	small := sizesFor(p.bytes).small
 	missing := s.missingBytes()
 	for i := range images {
+		if p.in.Lineage[images[i].position].Series == p.in.Series {
+			continue
+		}
 		for _, l := range images[i].layers {
 			switch {
 			case missing == 0:
