@@ -89,7 +89,7 @@ func (k *Keeper) drop(ctx context.Context, p PruneReport) error {
 	for _, of := range []struct {
 		kind string
 		keys []string
-	}{{kindTag, p.Tags}, {kindRepository, p.Repositories}, {rechunk.KindLineage, p.Lineages}} {
+	}{{kindTag, p.Tags}, {kindRepository, p.Repositories}, {rechunk.KindHistory, p.Lineages}, {rechunk.KindLineage, p.Lineages}} {
 		for _, key := range of.keys {
 			if err := k.Chunks.DeleteRecord(ctx, of.kind, key); err != nil {
 				return err

@@ -8,9 +8,10 @@ const (
 	borrowedOf    = 50
 )
 
-// borrow puts layers of siblings' images on top of a stack that hold what is missing there and little else: what changed in one variant of a
-// family mostly changed in the others, too, and a host that has it from one needs nothing of it for another. The newest images come
-// first. Earlier images of the series itself lend nothing: few clients have what is in them and not in the base. A layer too small to be made for itself is borrowed only while the stack takes no more layers than a first layout may.
+// borrow puts layers of siblings' images on top of a stack that hold what is missing there and little else: what changed in one
+// variant of a family mostly changed in the others, too, and a host that has it from one needs nothing of it for another. The newest
+// images come first. Earlier images of the series itself lend nothing: few clients have what is in them and not in the base. A layer
+// too small to be made for itself is borrowed only while the stack takes no more layers than a first layout may.
 func (p *planner) borrow(s *stack, images []image) {
 	small := sizesFor(p.bytes).small
 	missing := s.missingBytes()
