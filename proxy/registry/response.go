@@ -3,7 +3,6 @@ package registry
 import (
 	"io"
 	"net/http"
-	"runtime"
 )
 
 // response is a ResponseWriter that remembers what was sent. It keeps the way to the io.ReaderFrom below open, which is what lets
@@ -37,37 +36,12 @@ func (w *response) ReadFrom(src io.Reader) (int64, error) {
 	var n int64
 	var err error
 	if below, ok := w.ResponseWriter.(io.ReaderFrom); ok {
-		n, err = inTurns(below, src)
+		n, err = below.ReadFrom(src)
 	} else {
 		n, err = io.Copy(struct{ io.Writer }{w.ResponseWriter}, src)
 	}
 	w.wrote(n, err)
 	return n, err
-}
-
-// turn is how much of a file the kernel gets to send at once, in bytes. By itself it sends as long as the client keeps up, on a
-// thread that other requests wait for: with turns, a manifest beside 64 fast downloads takes a tenth of the time.
-const turn = 1 << 20
-
-// inTurns copies src and lets other goroutines run now and then. Each part is a limited reader of what src limits, as the
-// ReadFrom below knows it.
-func inTurns(below io.ReaderFrom, src io.Reader) (int64, error) {
-	all, ok := src.(*io.LimitedReader)
-	if !ok {
-		return below.ReadFrom(src)
-	}
-	var total int64
-	for all.N > 0 {
-		part := &io.LimitedReader{R: all.R, N: min(all.N, turn)}
-		n, err := below.ReadFrom(part)
-		total += n
-		all.N -= n
-		if err != nil || part.N > 0 {
-			return total, err
-		}
-		runtime.Gosched()
-	}
-	return total, nil
 }
 
 // Unwrap gives http.ResponseController the writer below.

@@ -24,6 +24,7 @@ type boundedListener struct {
 	*net.TCPListener
 	limits  *atomic.Pointer[connLimits]
 	refused func(metrics.ConnectionLimit)
+	places  senders
 
 	mu   sync.Mutex
 	open int
@@ -31,7 +32,7 @@ type boundedListener struct {
 }
 
 func newBoundedListener(l *net.TCPListener, limits *atomic.Pointer[connLimits], refused func(metrics.ConnectionLimit)) *boundedListener {
-	return &boundedListener{TCPListener: l, limits: limits, refused: refused, from: map[netip.Addr]int{}}
+	return &boundedListener{TCPListener: l, limits: limits, refused: refused, places: newSenders(), from: map[netip.Addr]int{}}
 }
 
 // Accept implements net.Listener.
@@ -47,7 +48,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 			_ = c.Close()
 			continue
 		}
-		return &boundedConn{TCPConn: c, limits: l.limits, leave: sync.OnceFunc(func() { l.leave(who) })}, nil
+		return &boundedConn{TCPConn: c, limits: l.limits, places: l.places, leave: sync.OnceFunc(func() { l.leave(who) })}, nil
 	}
 }
 
@@ -96,6 +97,7 @@ func (l *boundedListener) leave(who netip.Addr) {
 type boundedConn struct {
 	*net.TCPConn
 	limits *atomic.Pointer[connLimits]
+	places senders
 	leave  func()
 
 	mu  sync.Mutex
@@ -159,16 +161,30 @@ func (c *boundedConn) ReadFrom(src io.Reader) (int64, error) {
 	if !ok {
 		return io.Copy(struct{ io.Writer }{c}, src)
 	}
-	if _, file := limited.R.(*os.File); !file {
+	f, ok := limited.R.(*os.File)
+	if !ok {
 		return io.Copy(struct{ io.Writer }{c}, src)
 	}
+	return c.sendFile(f, limited)
+}
+
+// sendFile sends some of a file, in turns with other connections.
+func (c *boundedConn) sendFile(f *os.File, src *io.LimitedReader) (int64, error) {
+	s, err := newFileSender(c, f)
+	if err != nil {
+		return 0, err
+	}
 	var written int64
-	for {
+	for src.N > 0 {
 		more := c.extend()
-		n, err := c.TCPConn.ReadFrom(limited)
+		n, handled, err := s.turn(src)
+		if !handled {
+			n, err = c.TCPConn.ReadFrom(src)
+		}
 		written += n
-		if !more || !again(n, err) {
+		if err != nil && (!more || !again(n, err)) || err == nil && (n == 0 || !handled) {
 			return written, err
 		}
 	}
+	return written, nil
 }
