@@ -37,6 +37,11 @@ func Scan(ctx context.Context, r io.Reader, opts ScanOptions) (*Scanned, error) 
 	decode := Decompress
 	if opts.Decoder != nil {
 		decode = opts.Decoder.open
+	} else {
+		// Who gives a source's bytes hashes them, and gunzip is as much as one core can do beside.
+		blob := newReadAhead(ctx, r)
+		defer blob.Close()
+		r = blob
 	}
 	plain, err := decode(r, lim)
 	if err != nil {
