@@ -53,8 +53,9 @@ func (p *press) make(ctx context.Context, l *plan.Layer) (madeLayer, error) {
 		return madeLayer{}, fmt.Errorf("storing layer %q: %w", l.Name, err)
 	}
 	var x *tree.Index
+	var diffID digest.Digest
 	if err := p.readers.lend(ctx, func(z *layer.Reader) error {
-		x, err = p.readBack(ctx, z, blob)
+		x, diffID, err = p.readBack(ctx, z, blob)
 		return err
 	}); err != nil {
 		return madeLayer{}, fmt.Errorf("reading layer %q back: %w", l.Name, err)
@@ -63,16 +64,16 @@ func (p *press) make(ctx context.Context, l *plan.Layer) (madeLayer, error) {
 		return madeLayer{}, err
 	}
 	return madeLayer{VersionLayer{
-		Digest: blob.Digest, DiffID: blob.DiffID, Size: blob.Size, TarSize: blob.TarSize,
+		Digest: blob.Digest, DiffID: diffID, Size: blob.Size, TarSize: blob.TarSize,
 		Type: p.req.Options.Compression.MediaType(), Name: l.Name, Since: p.sequence(),
 	}, heldOf(p.tree, x)}, nil
 }
 
 // readBack reads a layer that was stored.
-func (p *press) readBack(ctx context.Context, z *layer.Reader, blob layer.Blob) (*tree.Index, error) {
+func (p *press) readBack(ctx context.Context, z *layer.Reader, blob layer.Blob) (*tree.Index, digest.Digest, error) {
 	rc, err := p.cfg.Store.Open(ctx, blob.Digest)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer rc.Close()
 	return z.Read(ctx, rc, blob, p.cfg.Limits)

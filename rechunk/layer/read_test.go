@@ -21,7 +21,7 @@ func TestReadRefuses(t *testing.T) {
 	for _, c := range []layer.Compression{layer.Zstd, layer.Gzip} {
 		good, blob := write(t, full, all(full), contents, c)
 		read := func(b []byte, want layer.Blob) error {
-			_, err := layer.Read(t.Context(), bytes.NewReader(b), want, tree.Limits{})
+			_, _, err := layer.Read(t.Context(), bytes.NewReader(b), want, tree.Limits{})
 			return err
 		}
 		for at := 0; at < len(good); at += 1 + len(good)/100 {
@@ -34,20 +34,20 @@ func TestReadRefuses(t *testing.T) {
 			}
 		}
 		twice := append(bytes.Clone(good), good...)
-		wrongDigest, wrongDiffID, wrongSize := blob, blob, blob
-		wrongDigest.Digest, wrongDiffID.DiffID, wrongSize.Size = digest.FromString(""), digest.FromString(""), blob.Size+1
+		wrongDigest, wrongTarSize, wrongSize := blob, blob, blob
+		wrongDigest.Digest, wrongTarSize.TarSize, wrongSize.Size = digest.FromString(""), blob.TarSize-1, blob.Size+1
 		// Bytes that are right by digest, of another tar stream than was promised.
-		twiceBlob := layer.Blob{Digest: digest.FromBytes(twice), Size: int64(len(twice)), DiffID: blob.DiffID}
+		twiceBlob := layer.Blob{Digest: digest.FromBytes(twice), Size: int64(len(twice)), TarSize: blob.TarSize}
 		for name, err := range map[string]error{
 			"trailing byte": read(append(bytes.Clone(good), 0), blob), "trailing layer": read(twice, blob), "nothing": read(nil, blob),
-			"cut": read(good[:len(good)-1], blob), "digest": read(good, wrongDigest), "diff_id": read(good, wrongDiffID),
+			"cut": read(good[:len(good)-1], blob), "digest": read(good, wrongDigest), "tar size": read(good, wrongTarSize),
 			"size": read(good, wrongSize), "another stream": read(twice, twiceBlob),
 		} {
 			if !errors.Is(err, layer.ErrMismatch) {
 				t.Errorf("%s, wrong %s: %v", c, name, err)
 			}
 		}
-		_, err := layer.Read(t.Context(), io.MultiReader(bytes.NewReader(good), iotest.ErrReader(errFault)), blob, tree.Limits{})
+		_, _, err := layer.Read(t.Context(), io.MultiReader(bytes.NewReader(good), iotest.ErrReader(errFault)), blob, tree.Limits{})
 		if !errors.Is(err, errFault) || errors.Is(err, layer.ErrMismatch) {
 			t.Errorf("%s, reader fails at the end: %v", c, err)
 		}
@@ -64,7 +64,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(good)
 	f.Add(Gzip(f, Tar(f, File("x", "y"))))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		_, err := layer.Read(t.Context(), bytes.NewReader(b), blob, tree.Limits{LayerBytes: 1 << 20})
+		_, _, err := layer.Read(t.Context(), bytes.NewReader(b), blob, tree.Limits{LayerBytes: 1 << 20})
 		if (err == nil) != bytes.Equal(b, good) {
 			t.Errorf("%v", err)
 		}

@@ -29,9 +29,7 @@ type Blob struct {
 	Digest digest.Digest
 	// Size is the length of the compressed blob in bytes.
 	Size int64
-	// DiffID is the digest of the uncompressed tar stream.
-	DiffID digest.Digest
-	// TarSize is that stream's length in bytes.
+	// TarSize is the length of the uncompressed tar stream in bytes.
 	TarSize int64
 }
 
@@ -41,8 +39,8 @@ type Writer struct {
 	c     Compression
 	z     compressor
 	blob  *tally
-	plain *tally
-	// Hashing the tar in large pieces costs less than one call per 512-byte header.
+	plain counter
+	// Compressing the tar in large pieces costs less than one call per 512-byte header.
 	buf     *bufio.Writer
 	copyBuf []byte
 	header  tar.Header
@@ -60,20 +58,20 @@ type job struct {
 
 // NewWriter makes a writer of layers that are compressed with c.
 func NewWriter(c Compression) (*Writer, error) {
-	w := &Writer{c: c, blob: newTally(nil), plain: newTally(nil), copyBuf: make([]byte, 64<<10)}
-	w.buf = bufio.NewWriterSize(w.plain, 64<<10)
+	w := &Writer{c: c, blob: newTally(nil), copyBuf: make([]byte, 64<<10)}
+	w.buf = bufio.NewWriterSize(&w.plain, 64<<10)
 	var err error
 	w.z, err = c.compress(io.Discard)
 	return w, err
 }
 
 // Write writes the blob of a new layer to dst. It fails when a content is not as long as its entry says, and soon after ctx ends.
-// What contents give is not hashed: that the layer holds the right bytes is for Read to find.
+// Neither what contents give nor the tar stream is hashed: that the layer holds the right bytes is for Read to find, and its diff_id.
 func (w *Writer) Write(ctx context.Context, dst io.Writer, t *tree.Tree, l *plan.Layer, contents tree.Contents) (Blob, error) {
 	w.blob.reset(dst)
 	w.z.Reset(w.blob)
-	w.plain.reset(w.z)
-	w.buf.Reset(w.plain)
+	w.plain = counter{w: w.z}
+	w.buf.Reset(&w.plain)
 	w.job = job{ctx: ctx, tar: tar.NewWriter(w.buf), tree: t, contents: contents, first: map[string]bool{}}
 	err := w.layer(l)
 	if err == nil {
@@ -90,7 +88,7 @@ func (w *Writer) Write(ctx context.Context, dst io.Writer, t *tree.Tree, l *plan
 	if err != nil {
 		return Blob{}, fmt.Errorf("writing layer %q: %w", l.Name, err)
 	}
-	return Blob{Digest: w.blob.digest(), Size: w.blob.n, DiffID: w.plain.digest(), TarSize: w.plain.n}, nil
+	return Blob{Digest: w.blob.digest(), Size: w.blob.n, TarSize: w.plain.n}, nil
 }
 
 // Write writes the blob of one new layer, as Writer.Write does.
@@ -102,24 +100,34 @@ func Write(ctx context.Context, dst io.Writer, t *tree.Tree, l *plan.Layer, cont
 	return w.Write(ctx, dst, t, l, contents)
 }
 
-// tally passes bytes on, counting and hashing them.
+// counter passes bytes on and counts them.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// tally hashes them, too.
 type tally struct {
-	w   io.Writer
-	n   int64
+	counter
 	sum hash.Hash
 }
 
-func newTally(w io.Writer) *tally { return &tally{w: w, sum: sha256.New()} }
+func newTally(w io.Writer) *tally { return &tally{counter{w: w}, sha256.New()} }
 
 func (t *tally) Write(p []byte) (int, error) {
-	n, err := t.w.Write(p)
-	t.n += int64(n)
+	n, err := t.counter.Write(p)
 	t.sum.Write(p[:n])
 	return n, err
 }
 
 func (t *tally) reset(w io.Writer) {
-	t.w, t.n = w, 0
+	t.counter = counter{w: w}
 	t.sum.Reset()
 }
 

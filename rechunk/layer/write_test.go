@@ -57,9 +57,10 @@ func TestGolden(t *testing.T) {
 			"sha256:0e4338ee7f17aa073ba06565d0041aef15ba4db9eafc47fd04b214dc0d0787e2"},
 	}
 	for _, c := range cases {
-		_, blob := write(t, c.tree, all(c.tree), c.contents, c.c)
-		if blob.Digest != c.digest || blob.DiffID != c.diff {
-			t.Errorf("%s, %s: digest %q, diff_id %q", c.name, c.c, blob.Digest, blob.DiffID)
+		b, blob := write(t, c.tree, all(c.tree), c.contents, c.c)
+		_, diff, err := layer.Read(t.Context(), bytes.NewReader(b), blob, tree.Limits{})
+		if err != nil || blob.Digest != c.digest || diff != c.diff {
+			t.Errorf("%s, %s: digest %q, diff_id %q, %v", c.name, c.c, blob.Digest, diff, err)
 		}
 	}
 }
@@ -77,7 +78,7 @@ func TestRoundTrip(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: -want +got\n%s", c, diff)
 		}
-		index, err := layer.Read(t.Context(), bytes.NewReader(b), blob, tree.Limits{})
+		index, _, err := layer.Read(t.Context(), bytes.NewReader(b), blob, tree.Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}
