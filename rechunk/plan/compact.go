@@ -59,14 +59,16 @@ func (p *planner) reclaim(s *stack) {
 
 // victim returns the layer whose dropping gives most for what it costs. It gives its stale bytes, for as long as they would have stayed:
 // longer in cold layers than in hot ones, which soon go by themselves. It costs its live bytes, once for each updating client that has
-// the layer; the ones further behind fetch it or its successor in any case.
+// the layer; the ones further behind fetch it or its successor in any case, and are spared its stale bytes.
 func (p *planner) victim(s *stack) int {
 	best, score := 0, -1.0
 	heat := p.stackHeat(s)
 	for k, l := range s.layers {
 		stale := l.stale(s.sums[k].weight)
 		lasts := math.Sqrt(1 / (heat[k] + 0.05))
-		cost := float64(float64(l.prior.Size-stale)*p.share(l)) + perLayer
+		share := p.share(l)
+		spared := float64(float64(stale) * (1 - share))
+		cost := max(float64(float64(l.prior.Size-stale)*share)-spared, 0) + perLayer
 		if v := float64(float64(stale)*lasts) / cost; v > score {
 			best, score = k, v
 		}
