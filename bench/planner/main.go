@@ -25,7 +25,15 @@ func main() {
 	only := flag.String("series", "", "run this series only")
 	match := flag.String("policy", "", "run only policies whose name contains this")
 	bound := flag.Bool("bound", false, "print what no policy can beat, instead of measuring policies")
+	small := flag.Bool("small", false, "compare the planner with the best of all policies on small invented cases; needs no corpus")
 	flag.Parse()
+	if *small {
+		if err := smallTables(os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "planner:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if *dir == "" {
 		fmt.Fprintln(os.Stderr, "planner: no corpus: give -corpus DIR or set STRATA_CORPUS")
 		os.Exit(2)
