@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -18,6 +16,7 @@ type loaded struct {
 	served
 	rate, bytes   sample // requests and MiB a second
 	p50, p99      sample // milliseconds
+	arrived99     sample // milliseconds; of stamped requests
 	cpuPerRequest sample // microseconds of the server's
 	cpuPerGiB     sample // seconds of the server's
 }
@@ -42,6 +41,7 @@ func (l *loaded) under(ctx context.Context, spec loadSpec) error {
 func (l *loaded) note(r loadResult) {
 	l.p50 = append(l.p50, milliseconds(r.P50))
 	l.p99 = append(l.p99, milliseconds(r.P99))
+	l.arrived99 = append(l.arrived99, milliseconds(r.Arrived99))
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -112,41 +112,5 @@ func (b *bench) manifests(ctx context.Context, ours, registry served) error {
 			compared(what+", p99", a.p99, c.p99, c.Name, unit("ms"), goal{}),
 		)
 	}
-	return nil
-}
-
-// crowd measures how long a manifest takes while a thousand clients ask for it once a second each and 64 others fetch blobs as fast
-// as they get them.
-func (b *bench) crowd(ctx context.Context, ours, registry served) error {
-	const clients, downloads = 1000, 64
-	a, c := &loaded{served: ours}, &loaded{served: registry}
-	for round := range b.rounds {
-		for _, l := range []*loaded{a, c} {
-			g, gctx := errgroup.WithContext(ctx)
-			g.Go(func() error {
-				s := loadSpec{Address: l.Address, Path: l.blob, Connections: downloads, Duration: b.window + 2*time.Second, Buffer: blobBuffer}
-				_, err := s.generate(gctx)
-				return err
-			})
-			g.Go(func() error {
-				s := loadSpec{
-					Address: l.Address, Path: l.byTag, Connections: clients, Every: time.Second, Duration: b.window, Buffer: manifestBuffer,
-				}
-				r, err := s.generate(gctx)
-				l.note(r)
-				return err
-			})
-			if err := g.Wait(); err != nil {
-				return fmt.Errorf("%s: %w", l.Name, err)
-			}
-			b.say("1,000 clients, round %d: %s p50 %.1f ms, p99 %.1f ms", round+1, l.Name, l.p50[round], l.p99[round])
-		}
-	}
-	what := "manifest by tag, 1,000 connections once a second each, beside full blob load"
-	b.add(
-		compared(what+", p50", a.p50, c.p50, c.Name, unit("ms"), goal{}),
-		compared(what+", p99", a.p99, c.p99, c.Name, unit("ms"), goal{}),
-		alone(what+", p99", a.p99, unit("ms"), atMost(10, " ms")),
-	)
 	return nil
 }
