@@ -73,7 +73,12 @@ func sections() []section {
 		{"next", (*bench).next},
 		{"serve", (*bench).serve},
 		{"plan", (*bench).plan},
-		{"growth", (*bench).growth},
+		{"growth/bytes", (*bench).growBytes},
+		{"growth/entries", (*bench).growEntries},
+		{"growth/components", (*bench).growComponents},
+		{"growth/lineage", (*bench).growLineage},
+		{"growth/repositories", (*bench).growRepositories},
+		{"growth/store", (*bench).growStore},
 	}
 }
 
@@ -96,7 +101,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	flags.IntVar(&b.rounds, "rounds", 3, "how often each pair is measured")
 	flags.BoolVar(&b.full, "full", false, "measure growth to its end, which takes hours rather than minutes")
 	flags.DurationVar(&b.window, "window", 4*time.Second, "how long one measurement under load lasts")
-	only := flags.String("only", sectionNames(), "sections to run, with commas")
+	only := flags.String("only", sectionNames(), "sections to run, with commas; growth stands for all that begin with it")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -108,7 +113,8 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	defer func() { err = errors.Join(err, remove()) }()
 	wanted := strings.Split(*only, ",")
 	for _, s := range sections() {
-		if !slices.Contains(wanted, s.name) {
+		group, _, _ := strings.Cut(s.name, "/")
+		if !slices.Contains(wanted, s.name) && !slices.Contains(wanted, group) {
 			continue
 		}
 		if err := s.run(b, ctx); err != nil {

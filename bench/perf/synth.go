@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
@@ -19,12 +20,16 @@ type synthetic struct {
 	bytes   int64 // of all files' contents, about
 	// version counts updates; each updates one package, in turn.
 	version int
+	// perPackage is the number of files of a package; 0 means filesPerPackage.
+	perPackage int
 }
 
 const filesPerPackage = 50
 
+func (s synthetic) filesOfPackage() int { return cmp.Or(s.perPackage, filesPerPackage) }
+
 // packages is the number of packages.
-func (s synthetic) packages() int { return max(1, s.entries/filesPerPackage) }
+func (s synthetic) packages() int { return max(1, s.entries/s.filesOfPackage()) }
 
 // updates is how often a package was updated up to the image's version. Each version updates one.
 func (s synthetic) updates(pkg int) int {
@@ -42,14 +47,14 @@ func seed(words ...any) uint64 {
 func (s synthetic) write(w io.Writer) error {
 	t := &synthWriter{tar: tar.NewWriter(w), dirs: map[string]bool{}, filler: newFiller()}
 	var status strings.Builder
-	sizes := s.sizes()
+	sizes, files := s.sizes(), s.filesOfPackage()
 	for pkg := range s.packages() {
 		name, version := fmt.Sprintf("package-%04d", pkg), fmt.Sprintf("1.%d", s.updates(pkg))
 		fmt.Fprintf(&status, "Package: %s\nStatus: install ok installed\nArchitecture: amd64\nVersion: %s\nInstalled-Size: 100\n"+
 			"Maintainer: Bench <bench@example.org>\nDescription: invented\n\n", name, version)
 		var list strings.Builder
 		list.WriteString("/.\n/usr\n/usr/lib\n/usr/lib/" + name + "\n")
-		for i := range min(filesPerPackage, s.entries-pkg*filesPerPackage) {
+		for i := range min(files, s.entries-pkg*files) {
 			path := fmt.Sprintf("usr/lib/%s/%02d/file-%02d.so", name, i/16, i)
 			list.WriteString("/" + path + "\n")
 			// An update changes every fourth file of a package.
@@ -133,7 +138,7 @@ func (f *filler) fill(w io.Writer, size int64, seed uint64) error {
 	rng := rand.NewPCG(seed, 1)
 	for size > 0 {
 		b := f.buf[:min(size, int64(len(f.buf)))]
-		f.block(rng)
+		block(b, rng)
 		if _, err := w.Write(b); err != nil {
 			return err
 		}
@@ -142,17 +147,17 @@ func (f *filler) fill(w io.Writer, size int64, seed uint64) error {
 	return nil
 }
 
-func (f *filler) block(rng *rand.PCG) {
+func block(b []byte, rng *rand.PCG) {
 	const literals, longest, reach = 8, 40, 4096
-	for at := 0; at < len(f.buf); {
+	for at := 0; at < len(b); {
 		v := rng.Uint64()
 		var word [literals]byte
 		binary.LittleEndian.PutUint64(word[:], v&0x7f7f7f7f7f7f7f7f)
-		at += copy(f.buf[at:], word[:])
+		at += copy(b[at:], word[:])
 		if at < reach {
 			continue
 		}
 		back, length := longest+int(v>>48)%(reach-longest), 4+int(v>>40)%(longest-3)
-		at += copy(f.buf[at:], f.buf[at-back:at-back+length])
+		at += copy(b[at:], b[at-back:at-back+length])
 	}
 }
