@@ -136,6 +136,9 @@ type Request struct {
 	Demand plan.Demand
 	// Progress is told how the work goes on; may be nil. It is called from several goroutines.
 	Progress func(Progress)
+	// Ready is told of each layer of the image in the making: of kept ones when it is planned, of new ones once they are stored and
+	// were read back. The image may still come to nothing. It may be nil, and is called from several goroutines.
+	Ready func(ocispec.Descriptor)
 }
 
 // Progress is a point in a run.

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/rechunk/plan"
 	"github.com/strata-oci/strata/rechunk/tree"
@@ -34,6 +35,7 @@ func (r *run) write(ctx context.Context) ([]madeLayer, error) {
 			if out[i], err = r.keep(l.Kept); err != nil {
 				return nil, err
 			}
+			r.ready(out[i])
 			continue
 		}
 		for _, k := range l.Entries {
@@ -46,12 +48,20 @@ func (r *run) write(ctx context.Context) ([]madeLayer, error) {
 	slices.SortFunc(todo, func(a, b int) int { return cmp.Or(cmp.Compare(sizes[b], sizes[a]), cmp.Compare(a, b)) })
 	err := r.makeLayers(ctx, todo, func(made madeLayer, i int) {
 		out[i] = made
+		r.ready(made)
 		r.req.Progress(Progress{"write", done.Add(sizes[i]), total})
 	})
 	if err != nil {
 		return nil, err
 	}
 	return out, r.compare(ctx, out)
+}
+
+// ready tells of a layer.
+func (r *run) ready(l madeLayer) {
+	if r.req.Ready != nil {
+		r.req.Ready(ocispec.Descriptor{MediaType: l.Type, Digest: l.Digest, Size: l.Size})
+	}
 }
 
 // wanted lists the contents that the new layers hold.

@@ -1,0 +1,98 @@
+package oneshot
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/strata-oci/strata/proxy/imageref"
+	"github.com/strata-oci/strata/proxy/state"
+	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/image"
+)
+
+// copies bounds the blobs that are copied at once: enough to hide how long a destination takes to store one.
+const copies = 4
+
+// copier copies an image from the store to a destination, layers that are ready while others are still being made.
+type copier struct {
+	store *state.Store
+	out   imageref.Destination
+	slots chan struct{}
+
+	wg   sync.WaitGroup
+	mu   sync.Mutex
+	done map[digest.Digest]bool
+}
+
+func newCopier(store *state.Store, out imageref.Destination) *copier {
+	return &copier{store: store, out: out, slots: make(chan struct{}, copies), done: map[digest.Digest]bool{}}
+}
+
+// early begins to copy a layer and returns. What fails is copied again by image, which tells why if it fails again.
+func (c *copier) early(ctx context.Context, d ocispec.Descriptor) {
+	c.wg.Go(func() {
+		c.slots <- struct{}{}
+		defer func() { <-c.slots }()
+		if c.blob(ctx, d) != nil {
+			return
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.done[d.Digest] = true
+	})
+}
+
+// wait waits for all that early began.
+func (c *copier) wait() { c.wg.Wait() }
+
+// image copies the rest of a served image, its manifest last. Nothing that early began may be under way.
+func (c *copier) image(ctx context.Context, r *rechunk.Result) error {
+	raw, err := c.document(ctx, r.Digest)
+	if err != nil {
+		return err
+	}
+	var m ocispec.Manifest
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return fmt.Errorf("manifest %s: %w", r.Digest, err)
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(copies)
+	for _, d := range append([]ocispec.Descriptor{m.Config}, m.Layers...) {
+		if !c.done[d.Digest] {
+			g.Go(func() error { return c.blob(gctx, d) })
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return c.out.PutManifest(ctx, r.MediaType, raw)
+}
+
+func (c *copier) blob(ctx context.Context, d ocispec.Descriptor) error {
+	if has, err := c.out.Has(ctx, d.Digest); has || err != nil {
+		return err
+	}
+	rc, err := c.store.Open(ctx, d.Digest)
+	if err != nil {
+		return err
+	}
+	defer rc.Close()
+	return c.out.PutBlob(ctx, d, rc)
+}
+
+// document reads a stored manifest.
+func (c *copier) document(ctx context.Context, d digest.Digest) ([]byte, error) {
+	rc, err := c.store.Open(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer rc.Close()
+	return io.ReadAll(io.LimitReader(rc, image.MaxDocument))
+}

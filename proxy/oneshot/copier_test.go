@@ -1,0 +1,103 @@
+package oneshot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/state"
+	"github.com/strata-oci/strata/rechunk"
+)
+
+// destination keeps digests, and fails the first time that it is given some of them.
+type destination struct {
+	mu    sync.Mutex
+	fails map[digest.Digest]bool
+	puts  []digest.Digest
+	has   map[digest.Digest]bool
+}
+
+func (d *destination) Has(_ context.Context, of digest.Digest) (bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.has[of], nil
+}
+
+func (d *destination) PutBlob(_ context.Context, desc ocispec.Descriptor, r io.Reader) error {
+	if n, err := io.Copy(io.Discard, r); n != desc.Size || err != nil {
+		return fmt.Errorf("%d bytes, %w", n, err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fails[desc.Digest] {
+		delete(d.fails, desc.Digest)
+		return errors.New("fails once")
+	}
+	d.puts = append(d.puts, desc.Digest)
+	d.has[desc.Digest] = true
+	return nil
+}
+
+func (d *destination) PutManifest(context.Context, string, []byte) error { return nil }
+
+func (d *destination) Close() error { return nil }
+
+// Layers that were copied early are not copied again, unless that failed.
+func TestCopier(t *testing.T) {
+	t.Parallel()
+	chunks, err := chunkstore.New(inmemory.New(), chunkstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(content string) ocispec.Descriptor {
+		d, err := chunks.Put(t.Context(), []byte(content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ocispec.Descriptor{Digest: d, Size: int64(len(content))}
+	}
+	m := ocispec.Manifest{Config: put("config")}
+	for i := range 20 {
+		m.Layers = append(m.Layers, put(fmt.Sprint("layer ", i)))
+	}
+	raw, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &destination{has: map[digest.Digest]bool{}, fails: map[digest.Digest]bool{m.Layers[3].Digest: true, m.Layers[15].Digest: true}}
+	c := newCopier(state.New(chunks, nil), out)
+	for _, l := range m.Layers[:10] {
+		c.early(t.Context(), l)
+	}
+	c.wait()
+	if len(out.puts) != 9 {
+		t.Errorf("%d layers copied early", len(out.puts))
+	}
+	result := &rechunk.Result{Digest: put(string(raw)).Digest}
+	if err := c.image(t.Context(), result); err == nil {
+		t.Error("a failure was passed over")
+	}
+	if err := c.image(t.Context(), result); err != nil {
+		t.Fatal(err)
+	}
+	want := []digest.Digest{m.Config.Digest}
+	for _, l := range m.Layers {
+		want = append(want, l.Digest)
+	}
+	slices.Sort(want)
+	slices.Sort(out.puts)
+	if diff := cmp.Diff(want, out.puts); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
