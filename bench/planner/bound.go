@@ -158,8 +158,11 @@ func (c *cohort) floor(lag int) float64 {
 	return sum
 }
 
+// staleLimit is max_stale in the bound: no version has a larger share of stale bytes.
+const staleLimit = 0.1
+
 // lowest returns the bound for clients lag versions behind, as a multiple of the floor, when the mean share of stale bytes is at most
-// stale.
+// stale. A version with the share s has s/(1-s) stale bytes for each live one, which is at most s/(1-staleLimit).
 func lowest(all []cohort, lag int, stale float64) float64 {
 	var live, floor float64 // bytes · versions
 	for i := range all {
@@ -168,7 +171,7 @@ func lowest(all []cohort, lag int, stale float64) float64 {
 	}
 	dual := func(log float64) float64 {
 		lambda := math.Exp(log)
-		sum := -lambda * live * stale / (1 - stale)
+		sum := -lambda * live * stale / (1 - staleLimit)
 		for i := range all {
 			sum += all[i].least(lag, lambda)
 		}
