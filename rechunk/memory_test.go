@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"runtime"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/rechunktest"
+	. "github.com/strata-oci/strata/rechunk/tree/treetest"
 )
 
 // largeImage is a source image of one uncompressed layer with one file, which is made while it is read.
@@ -119,4 +121,44 @@ func TestMemoryIsBounded(t *testing.T) {
 	if n := peak.Load(); n > before.HeapInuse+bound {
 		t.Errorf("heap of %d bytes, %d before", n, before.HeapInuse)
 	}
+}
+
+// Many small files take memory for the tree and for where their contents are, and neither for what the source's layers hold nor for
+// what was read back. The test is not parallel: it looks at the heap of the whole process.
+func TestMemoryOfManyFiles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("collects garbage in the middle of a run")
+	}
+	const files, perFile = 20_000, 450
+	b := newBench(t, &rechunktest.MemoryStore{}, 2)
+	items := []Item{Dir("."), Dir("usr")}
+	for i := range files {
+		if i%100 == 0 {
+			items = append(items, Dir(fmt.Sprintf("usr/d%d", i/100)))
+		}
+		items = append(items, File(fmt.Sprintf("usr/d%d/f%d", i/100, i), fmt.Sprint(i)))
+	}
+	img := source(t, items)
+	items = nil
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before, after := heap(), uint64(0)
+	req := img.Request("test", rules)
+	req.Progress = func(p rechunk.Progress) {
+		if p.Phase == "verify" {
+			after = heap()
+		}
+	}
+	if _, err := b.Rechunk(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d bytes for each of %d files", int64(after-before)/files, files)
+	if after > before+files*perFile {
+		t.Errorf("%d bytes for each of %d files, at most %d", (after-before)/files, files, perFile)
+	}
+	runtime.KeepAlive(img)
 }
