@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,15 +25,17 @@ type boundedListener struct {
 	*net.TCPListener
 	limits  *atomic.Pointer[connLimits]
 	refused func(metrics.ConnectionLimit)
-	places  senders
+	senders *senders
 
 	mu   sync.Mutex
 	open int
 	from map[netip.Addr]int
 }
 
-func newBoundedListener(l *net.TCPListener, limits *atomic.Pointer[connLimits], refused func(metrics.ConnectionLimit)) *boundedListener {
-	return &boundedListener{TCPListener: l, limits: limits, refused: refused, places: newSenders(), from: map[netip.Addr]int{}}
+func newBoundedListener(
+	l *net.TCPListener, limits *atomic.Pointer[connLimits], files *senders, refused func(metrics.ConnectionLimit),
+) *boundedListener {
+	return &boundedListener{TCPListener: l, limits: limits, refused: refused, senders: files, from: map[netip.Addr]int{}}
 }
 
 // Accept implements net.Listener.
@@ -48,7 +51,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 			_ = c.Close()
 			continue
 		}
-		return &boundedConn{TCPConn: c, limits: l.limits, places: l.places, leave: sync.OnceFunc(func() { l.leave(who) })}, nil
+		return &boundedConn{TCPConn: c, limits: l.limits, senders: l.senders, leave: sync.OnceFunc(func() { l.leave(who) })}, nil
 	}
 }
 
@@ -96,9 +99,9 @@ func (l *boundedListener) leave(who netip.Addr) {
 // all as long as it takes something. It keeps io.ReaderFrom, by which the kernel sends files itself.
 type boundedConn struct {
 	*net.TCPConn
-	limits *atomic.Pointer[connLimits]
-	places senders
-	leave  func()
+	limits  *atomic.Pointer[connLimits]
+	senders *senders
+	leave   func()
 
 	mu  sync.Mutex
 	end time.Time // beyond which nothing is written, zero: none
@@ -185,6 +188,7 @@ func (c *boundedConn) sendFile(f *os.File, src *io.LimitedReader) (int64, error)
 		if err != nil && (!more || !again(n, err)) || err == nil && (n == 0 || !handled) {
 			return written, err
 		}
+		runtime.Gosched() // others have their turn
 	}
 	return written, nil
 }

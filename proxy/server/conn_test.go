@@ -25,7 +25,7 @@ func boundedServer(t *testing.T, h http.Handler, limits connLimits, refused func
 	}
 	var live atomic.Pointer[connLimits]
 	live.Store(&limits)
-	s := &httptest.Server{Listener: newBoundedListener(socket.(*net.TCPListener), &live, refused), Config: &http.Server{Handler: h}}
+	s := &httptest.Server{Listener: newBoundedListener(socket.(*net.TCPListener), &live, newSenders(1), refused), Config: &http.Server{Handler: h}}
 	s.Start()
 	t.Cleanup(func() {
 		s.CloseClientConnections()

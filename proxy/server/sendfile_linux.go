@@ -11,11 +11,11 @@ import (
 // fileSender has the kernel send a file on one connection. A place among the senders is held for single calls that do not wait: a client
 // that takes its time costs nobody anything.
 type fileSender struct {
-	conn   syscall.RawConn
-	file   *os.File
-	in     int // the file's descriptor
-	places senders
-	send   func(out uintptr) (done bool) // once, made once for all turns
+	conn syscall.RawConn
+	file *os.File
+	in   int // the file's descriptor
+	from *senders
+	send func(out uintptr) (done bool) // once, made once for all turns
 
 	count, sent int // bytes: wanted of the turn, and what came of it
 	err         error
@@ -26,7 +26,7 @@ func newFileSender(c *boundedConn, f *os.File) (*fileSender, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &fileSender{conn: conn, file: f, in: int(f.Fd()), places: c.places}
+	s := &fileSender{conn: conn, file: f, in: int(f.Fd()), from: c.senders}
 	s.send = s.once
 	return s, nil
 }
@@ -49,9 +49,9 @@ func (s *fileSender) turn(src *io.LimitedReader) (n int64, handled bool, err err
 
 // once is one call; it is to be repeated when the connection takes bytes again.
 func (s *fileSender) once(out uintptr) (done bool) {
-	if s.count > sendSmall {
-		s.places <- struct{}{}
-		defer func() { <-s.places }()
+	if s.count > sendSmall && s.from.heeds() {
+		s.from.places <- struct{}{}
+		defer func() { <-s.from.places }()
 	}
 	for {
 		s.sent, s.err = syscall.Sendfile(int(out), s.in, nil, s.count)

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/strata-oci/strata/proxy/metrics"
@@ -25,8 +26,9 @@ func listenWith(t *testing.T, places int) *boundedListener {
 	}
 	var live atomic.Pointer[connLimits]
 	live.Store(&connLimits{stall: time.Minute})
-	l := newBoundedListener(socket.(*net.TCPListener), &live, func(metrics.ConnectionLimit) {})
-	l.places = make(senders, places)
+	files := newSenders(places)
+	files.asked.Store(int64(time.Hour)) // for as long as a test takes
+	l := newBoundedListener(socket.(*net.TCPListener), &live, files, func(metrics.ConnectionLimit) {})
 	t.Cleanup(func() { _ = l.Close() })
 	return l
 }
@@ -133,7 +135,7 @@ func TestSendersDoNotWait(t *testing.T) {
 	if err := <-stuck; !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("a client that left: %v", err)
 	}
-	if n := len(l.places); n != 0 {
+	if n := len(l.senders.places); n != 0 {
 		t.Errorf("%d places are held by nobody", n)
 	}
 }
@@ -160,4 +162,24 @@ func TestSendFileAllocations(t *testing.T) {
 	if one, many := allocations(1), allocations(32); many > one+4 {
 		t.Errorf("%v allocations for one turn, %v for 32", one, many)
 	}
+}
+
+// Places are heeded for a while after each request for something else than a file.
+func TestSendersHeed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSenders(1)
+		if time.Sleep(time.Hour); s.heeds() {
+			t.Error("before anybody asked")
+		}
+		for range 2 {
+			s.asks()
+			if time.Sleep(sendHeed - 1); !s.heeds() {
+				t.Error("not for as long as it should")
+			}
+			if time.Sleep(1); s.heeds() {
+				t.Error("for longer than it should")
+			}
+		}
+	})
 }

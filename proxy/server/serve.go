@@ -27,7 +27,7 @@ func (s *Server) Listen(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("listening for %s on %s: %w: %s", l.who, l.address, rootCause(err), advice(err, l.key, l.variable))
 		}
-		l.socket = newBoundedListener(socket.(*net.TCPListener), l.limits, s.metrics.ConnectionRefused) // it was asked for "tcp"
+		l.socket = newBoundedListener(socket.(*net.TCPListener), l.limits, s.senders, s.metrics.ConnectionRefused) // it was asked for "tcp"
 	}
 	return nil
 }

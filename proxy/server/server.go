@@ -57,6 +57,7 @@ type Server struct {
 	admin    *admin.Handler
 	clients  listener
 	operator listener
+	senders  *senders
 	claims   []*claim.Claim // of the store's and the working directory
 	closing  atomic.Bool
 
@@ -73,7 +74,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg, log := o.Config, o.Logger
-	s := &Server{cfg: cfg, log: log, level: o.Level, version: o.Version, load: o.Load, usage: upkeep.NewUsage(int64(cfg.Quota))}
+	s := &Server{cfg: cfg, log: log, level: o.Level, version: o.Version, load: o.Load, usage: upkeep.NewUsage(int64(cfg.Quota)), senders: newSenders(spare())}
 	s.live.Store(cfg)
 	chunks, storeClaim, err := openStore(ctx, cfg, s.usage, log)
 	if err != nil {
@@ -161,6 +162,9 @@ func (s *Server) release() error {
 // observe counts a client's request. Only answers with content have an origin.
 func (s *Server) observe(q registry.Request) {
 	s.metrics.Request(metrics.Route(q.Route), q.Method, q.Status, q.Duration)
+	if q.Route != registry.RouteBlob {
+		s.senders.asks()
+	}
 	if q.ToEnd {
 		s.service.Pulls().Layer(q.Digest)
 	}
