@@ -179,12 +179,15 @@ func (c *boundedConn) sendFile(f *os.File, src *io.LimitedReader) (int64, error)
 	}
 	var written int64
 	for src.N > 0 {
-		more := c.extend()
+		more, queued := c.extend(), s.queued()
 		n, handled, err := s.turn(src)
 		if !handled {
 			n, err = c.TCPConn.ReadFrom(src)
 		}
 		written += n
+		if more && errors.Is(err, os.ErrDeadlineExceeded) && s.queued() < queued {
+			continue // the peer took something, though not enough to be sent more
+		}
 		if err != nil && (!more || !again(n, err)) || err == nil && (n == 0 || !handled) {
 			return written, err
 		}

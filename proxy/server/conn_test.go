@@ -72,11 +72,11 @@ func TestSlowClient(t *testing.T) {
 	}
 	c := get()
 	var got bytes.Buffer
-	for range 12 { // longer than the stall time in all
-		if _, err := io.CopyN(&got, c, 1<<20); err != nil {
+	for range 12 { // longer than the stall time in all, and by so little that the kernel takes no more of the file meanwhile
+		if _, err := io.CopyN(&got, c, 96<<10); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(50 * time.Millisecond) // a slow client, not a wait for something
+		time.Sleep(100 * time.Millisecond) // a slow client, not a wait for something
 	}
 	if _, err := io.Copy(&got, c); err != nil || !bytes.HasSuffix(got.Bytes(), content) {
 		t.Errorf("a slow client got %d bytes: %v", got.Len(), err)

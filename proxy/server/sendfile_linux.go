@@ -6,6 +6,8 @@ import (
 	"os"
 	"runtime"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // fileSender has the kernel send a file on one connection. A place among the senders is held for single calls that do not wait: a client
@@ -15,10 +17,13 @@ type fileSender struct {
 	file *os.File
 	in   int // the file's descriptor
 	from *senders
-	send func(out uintptr) (done bool) // once, made once for all turns
+	// send and look are once and outq, made once for all turns.
+	send func(out uintptr) (done bool)
+	look func(out uintptr)
 
 	count, sent int // bytes: wanted of the turn, and what came of it
 	err         error
+	left        int // bytes that the peer has not taken
 }
 
 func newFileSender(c *boundedConn, f *os.File) (*fileSender, error) {
@@ -27,7 +32,7 @@ func newFileSender(c *boundedConn, f *os.File) (*fileSender, error) {
 		return nil, err
 	}
 	s := &fileSender{conn: conn, file: f, in: int(f.Fd()), from: c.senders}
-	s.send = s.once
+	s.send, s.look = s.once, s.outq
 	return s, nil
 }
 
@@ -46,6 +51,16 @@ func (s *fileSender) turn(src *io.LimitedReader) (n int64, handled bool, err err
 	src.N -= int64(s.sent)
 	return int64(s.sent), true, os.NewSyscallError("sendfile", s.err)
 }
+
+// queued is how many bytes the peer has not taken yet (SIOCOUTQ, tcp(7)). It takes a third of what a socket holds before the kernel wants
+// more: a slow peer may take something for long without being sent anything.
+func (s *fileSender) queued() int {
+	s.left = 0
+	_ = s.conn.Control(s.look)
+	return s.left
+}
+
+func (s *fileSender) outq(out uintptr) { s.left, _ = unix.IoctlGetInt(int(out), unix.SIOCOUTQ) }
 
 // once is one call; it is to be repeated when the connection takes bytes again.
 func (s *fileSender) once(out uintptr) (done bool) {

@@ -13,3 +13,5 @@ type fileSender struct{}
 func newFileSender(*boundedConn, *os.File) (*fileSender, error) { return &fileSender{}, nil }
 
 func (*fileSender) turn(*io.LimitedReader) (n int64, handled bool, err error) { return 0, false, nil }
+
+func (*fileSender) queued() int { return 0 }
