@@ -174,10 +174,10 @@ func TestSendersHeed(t *testing.T) {
 		}
 		for range 2 {
 			s.asks()
-			if time.Sleep(sendHeed - 1); !s.heeds() {
+			if time.Sleep(sendHeed - time.Nanosecond); !s.heeds() {
 				t.Error("not for as long as it should")
 			}
-			if time.Sleep(1); s.heeds() {
+			if time.Sleep(time.Nanosecond); s.heeds() {
 				t.Error("for longer than it should")
 			}
 		}
