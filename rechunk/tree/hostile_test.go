@@ -239,6 +239,20 @@ func TestScanSourceFailsAtEnd(t *testing.T) {
 	}
 }
 
+// TestScanSourceFailsBesideTheLayer has bytes that are no layer from a source that knows that they are not what they should be: its word
+// counts, as soon as it was said.
+func TestScanSourceFailsBesideTheLayer(t *testing.T) {
+	t.Parallel()
+	fault := errors.New("wrong digest")
+	rotten := bytes.Repeat([]byte("no tar"), 500)
+	for name, blob := range map[string][]byte{"gzip": Gzip(t, rotten), "zstd": Zstd(t, rotten), "tar": rotten} {
+		r := iotest.DataErrReader(io.MultiReader(bytes.NewReader(blob), iotest.ErrReader(fault)))
+		if _, err := scan(t, r, tree.Limits{}); err != fault {
+			t.Errorf("%s: got %v, want %v", name, err, fault)
+		}
+	}
+}
+
 // TestScanStopsEarly has errors at the start of a layer that is much longer than what is read ahead.
 func TestScanStopsEarly(t *testing.T) {
 	t.Parallel()

@@ -33,16 +33,23 @@ type Scanned struct {
 // the way should read the rest before believing it. An error of r is returned as it is. Scan waits for a pending Read of r
 // before it returns, so r should fail when ctx ends.
 func Scan(ctx context.Context, r io.Reader, opts ScanOptions) (*Scanned, error) {
-	lim := opts.Limits.OrDefault()
-	decode := Decompress
 	if opts.Decoder != nil {
-		decode = opts.Decoder.open
-	} else {
-		// Who gives a source's bytes hashes them, and gunzip is as much as one core can do beside.
-		blob := newReadAhead(ctx, r)
-		defer blob.Close()
-		r = blob
+		return scan(ctx, r, opts, opts.Decoder.open)
 	}
+	// Who gives a source's bytes hashes them, and gunzip is as much as one core can do beside.
+	src := &faultKeeper{r: r}
+	blob := newReadAhead(ctx, src)
+	out, err := scan(ctx, blob, opts, Decompress)
+	_ = blob.Close()
+	if err != nil {
+		// What r failed with, perhaps on bytes that nobody looked at any more, says more than what those before looked like.
+		return nil, src.fault(err)
+	}
+	return out, nil
+}
+
+func scan(ctx context.Context, r io.Reader, opts ScanOptions, decode func(io.Reader, Limits) (io.ReadCloser, error)) (*Scanned, error) {
+	lim := opts.Limits.OrDefault()
 	plain, err := decode(r, lim)
 	if err != nil {
 		return nil, err
