@@ -188,7 +188,7 @@ func (j *jobs) inSlot(ctx context.Context, one *job, req jobRequest) (*rechunk.R
 	one.mu.Unlock()
 	ended := j.s.Metrics.JobStarted()
 	result, err := j.rechunk(ctx, one, req)
-	if outcome(err) == admin.StateFailed && ctx.Err() == nil && j.s.dropDamaged(ctx, req.manifest) {
+	if outcome(err) == admin.StateFailed && ctx.Err() == nil && j.s.foundDamage(ctx, err, req.manifest) {
 		result, err = j.rechunk(ctx, one, req)
 	}
 	err = j.s.closedError(err)

@@ -51,6 +51,12 @@ func sizeError(d ocispec.Descriptor, size int64) error {
 	return fmt.Errorf("blob %s has %d bytes, its manifest says %d", d.Digest, size, d.Size)
 }
 
+// foundDamage reports whether a job failed on a stored blob of its image that is gone now, as it was not what its digest says: either the
+// job came upon it, and it was removed where it was read, or it is found here. No others are left in either case.
+func (s *Service) foundDamage(ctx context.Context, err error, manifest []byte) bool {
+	return s.dropDamaged(ctx, manifest) || errors.Is(err, chunkstore.ErrCorrupt)
+}
+
 // dropDamaged removes the stored blobs of an image that are not what their digests say, so that they are fetched again, and reports
 // whether there were any. It reads all of them.
 func (s *Service) dropDamaged(ctx context.Context, manifest []byte) bool {
