@@ -57,7 +57,7 @@ func TestSlowClient(t *testing.T) {
 		_, err = io.Copy(w, f)
 		ended <- err
 	})
-	addr := boundedServer(t, h, connLimits{stall: 300 * time.Millisecond}, nil)
+	addr := boundedServer(t, h, connLimits{stall: 2 * time.Second}, nil)
 	get := func() net.Conn {
 		t.Helper()
 		c, err := net.Dial("tcp", addr)
@@ -76,7 +76,7 @@ func TestSlowClient(t *testing.T) {
 		if _, err := io.CopyN(&got, c, 96<<10); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(100 * time.Millisecond) // a slow client, not a wait for something
+		time.Sleep(200 * time.Millisecond) // a slow client, not a wait for something
 	}
 	if _, err := io.Copy(&got, c); err != nil || !bytes.HasSuffix(got.Bytes(), content) {
 		t.Errorf("a slow client got %d bytes: %v", got.Len(), err)
