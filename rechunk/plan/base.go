@@ -9,7 +9,8 @@ import (
 
 // image is a lineage image whose layers are matched against the tree.
 type image struct {
-	position int // in Input.Lineage
+	position int    // in Input.Lineage
+	series   string // which variant it is of
 	layers   []*stratum
 }
 
@@ -27,8 +28,8 @@ func (m *model) usable() (images []image, notes []string) {
 }
 
 func (m *model) image(position int) (image, string) {
-	img := image{position: position}
 	in := &m.in.Lineage[position]
+	img := image{position: position, series: in.Series}
 	if len(in.Layers) == 0 {
 		return img, "no layers"
 	}
@@ -77,8 +78,7 @@ func (p *planner) choose(images []image) (*image, *Layout) {
 		if l := p.unchanged(s, &images[i]); l != nil {
 			return nil, l
 		}
-		s.dropFaulty()
-		s.dropDead()
+		s.dropUnfit()
 		costs[i] = s.missingBytes()
 		if len(s.layers) == 0 {
 			costs[i] = p.bytes + 1
@@ -97,10 +97,10 @@ func (p *planner) choose(images []image) (*image, *Layout) {
 // rather returns the newest image of the series in place of a sibling that leaves less to write, when its clients fetch less that way: the
 // sibling may hold much that is to be reclaimed, and what it has can be borrowed.
 func (p *planner) rather(sibling *image, images []image) *image {
-	if p.in.Lineage[sibling.position].Series == p.in.Series {
+	if sibling.series == p.in.Series {
 		return sibling
 	}
-	i := slices.IndexFunc(images, func(img image) bool { return p.in.Lineage[img.position].Series == p.in.Series })
+	i := slices.IndexFunc(images, func(img image) bool { return img.series == p.in.Series })
 	if i < 0 || p.cost(&images[i], images) > p.cost(sibling, images) {
 		return sibling
 	}
@@ -110,7 +110,9 @@ func (p *planner) rather(sibling *image, images []image) *image {
 // cost estimates what clients fetch for a version on top of an image: what is missing, and of its layers and borrowed ones those that
 // clients of the series do not have.
 func (p *planner) cost(base *image, images []image) int64 {
-	s := p.start(base, images)
+	s := p.newStack(base.layers)
+	s.dropUnfit()
+	p.borrow(s, images)
 	p.reclaim(s)
 	n := s.missingBytes()
 	for _, l := range s.layers {
@@ -119,20 +121,12 @@ func (p *planner) cost(base *image, images []image) int64 {
 	return n
 }
 
-// start returns what of an image can be kept, with what other images have of the rest.
-func (p *planner) start(base *image, images []image) *stack {
-	s := p.newStack(base.layers)
-	s.dropFaulty()
-	s.dropDead()
-	p.borrow(s, images)
-	return s
-}
-
-// dropFaulty takes out the layers that cannot be kept for this tree.
-func (s *stack) dropFaulty() {
+// dropUnfit takes out the layers that cannot be kept for this tree, and those that it has no use for.
+func (s *stack) dropUnfit() {
 	for k := len(s.layers) - 1; k >= 0; k-- {
 		if s.layers[k].fault != "" {
 			s.drop(k, WhyHeader)
 		}
 	}
+	s.dropDead()
 }

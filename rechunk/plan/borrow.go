@@ -16,7 +16,7 @@ func (p *planner) borrow(s *stack, images []image) {
 	small := sizesFor(p.bytes).small
 	missing := s.missingBytes()
 	for i := range images {
-		if p.in.Lineage[images[i].position].Series == p.in.Series {
+		if images[i].series == p.in.Series {
 			continue
 		}
 		for _, l := range images[i].layers {
@@ -78,11 +78,10 @@ func (m *model) exclusives(images []image) []bool {
 	var out []bool
 	seen := map[string]bool{m.in.Series: true}
 	for i := range images {
-		series := m.in.Lineage[images[i].position].Series
-		if seen[series] {
+		if seen[images[i].series] {
 			continue
 		}
-		seen[series] = true
+		seen[images[i].series] = true
 		if out == nil {
 			out = slices.Repeat([]bool{true}, int(m.paths.tree))
 		}

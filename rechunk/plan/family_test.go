@@ -36,6 +36,24 @@ func again(in Input, l *Layout, img *tree.Tree) (n int64) {
 	return n
 }
 
+// turns is a family that is served in turn: the images so far, newest first, and what was observed.
+type turns struct {
+	lineage []Image
+	history *History
+}
+
+// next plans and serves the next image of a series.
+func (f *turns) next(t *testing.T, tr *tree.Tree, series string, lim Limits) (Input, *Layout) {
+	t.Helper()
+	in := Input{Tree: tr, Owners: owners(tr), Lineage: f.lineage, Series: series, Limits: lim, History: f.history}
+	l := mustMake(t, in)
+	img := served(t, in, l)
+	img.Series = series
+	f.lineage, f.history = append([]Image{img}, f.lineage...), l.History
+	f.lineage = f.lineage[:min(len(f.lineage), 8)]
+	return in, l
+}
+
 // A variant that is served after its sibling shares what they share, whichever has more, within what max_stale asks for.
 func TestSiblingsShare(t *testing.T) {
 	t.Parallel()
@@ -62,13 +80,10 @@ func TestSiblingsShare(t *testing.T) {
 // Variants in turn build on the image that leaves least to write, which is not the newest.
 func TestSiblingsInTurn(t *testing.T) {
 	t.Parallel()
-	var lineage []Image
-	var h *History
+	var f turns
 	for n := range 12 {
 		name, own := []string{"plain", "dx", "nvidia"}[n%3], []int{0, 40, 30}[n%3]
-		tr := sibling(name, n/3, 100, own)
-		in := Input{Tree: tr, Owners: owners(tr), Lineage: lineage, Series: name, Limits: Limits{MaxLayers: 120, MaxStale: 0.1}, History: h}
-		l := mustMake(t, in)
+		_, l := f.next(t, sibling(name, n/3, 100, own), name, Limits{MaxLayers: 120, MaxStale: 0.1})
 		if n >= 3 {
 			var fresh int64
 			for _, layer := range l.Layers {
@@ -80,10 +95,6 @@ func TestSiblingsInTurn(t *testing.T) {
 				t.Errorf("version %d of %s: %d of %d bytes are new: %v", n/3, name, fresh, all, l.Notes)
 			}
 		}
-		img := served(t, in, l)
-		img.Series = name
-		lineage, h = append([]Image{img}, lineage...), l.History
-		lineage = lineage[:min(len(lineage), 8)]
 	}
 }
 
@@ -96,20 +107,14 @@ func TestSiblingsShareUpdates(t *testing.T) {
 	for name, order := range map[string][2]func(int) *tree.Tree{"more after plain": {plain, more}, "plain after more": {more, plain}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var lineage []Image
-			var h *History
+			var f turns
 			for n := range 8 {
-				tr, series := order[n%2](1+n/2), fmt.Sprint(n%2)
-				in := Input{Tree: tr, Owners: owners(tr), Lineage: lineage, Series: series, Limits: Limits{MaxLayers: 300, MaxStale: 0.25}, History: h}
-				l := mustMake(t, in)
+				in, l := f.next(t, order[n%2](1+n/2), fmt.Sprint(n%2), Limits{MaxLayers: 300, MaxStale: 0.25})
 				if n > 2 && n%2 == 1 {
 					if fresh := again(in, l, order[0](1+n/2)); fresh > 0 {
 						t.Errorf("version %d: %d bytes that the sibling has are written again: %v", 1+n/2, fresh, l.Notes)
 					}
 				}
-				img := served(t, in, l)
-				img.Series = series
-				lineage, h = append([]Image{img}, lineage...), l.History
 			}
 		})
 	}

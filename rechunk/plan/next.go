@@ -67,8 +67,10 @@ func (p *planner) stackHeat(s *stack) []float64 {
 
 // next lays a tree out on top of what of a base, and of other images, is worth keeping. Nil means that nothing is.
 func (p *planner) next(base *image, images []image) *Layout {
-	before := p.newStack(base.layers).home
-	s := p.start(base, images)
+	s := p.newStack(base.layers)
+	before := slices.Clone(s.home)
+	s.dropUnfit()
+	p.borrow(s, images)
 	packing := p.compact(s)
 	if len(s.layers) == 0 {
 		return nil
