@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -44,37 +46,27 @@ var smallKinds = [...]struct {
 
 // newSmallCase makes a history of so many versions.
 func newSmallCase(seed uint64, versions int) *smallCase {
-	const past = 26
 	r := rand.New(rand.NewPCG(seed, uint64(versions)))
 	c := history.New()
-	updates := make([][]bool, len(smallRates))
-	for p, rate := range smallRates {
-		for v := -past; v < versions; v++ {
-			updated := v != 0 && r.Float64() < rate
-			if updated {
-				c.Updates[fmt.Sprint("p", p)] = append(c.Updates[fmt.Sprint("p", p)], smallDate(v).Unix())
-			}
-			if v >= 0 {
-				updates[p] = append(updates[p], updated)
-			}
-		}
-	}
+	updates := smallUpdates(r, c, versions)
 	s := &smallCase{}
 	entries := make([][]entry, versions)
 	same := map[string]float64{} // bytes by when they change
 	for p := range smallRates {
 		for _, k := range smallKinds {
 			kind := part{change: make([]float64, versions)}
+			for v, updated := range updates[p] {
+				if updated {
+					kind.change[v] = k.chance
+				}
+			}
 			for n := range k.count {
 				size := int64(50<<10 + r.IntN(300<<10))
 				packed := int64(float64(size) * k.packed)
 				last, when := 0, make([]byte, versions)
 				for v := range versions {
-					if updates[p][v] {
-						kind.change[v] = k.chance
-						if r.Float64() < k.chance {
-							last, when[v] = v, 1
-						}
+					if updates[p][v] && r.Float64() < k.chance {
+						last, when[v] = v, 1
 					}
 					path := fmt.Sprintf(k.name, fmt.Sprint("p", p), n)
 					digest := tree.Digest(sha256.Sum256(fmt.Append(nil, path, last)))
@@ -87,18 +79,43 @@ func newSmallCase(seed uint64, versions int) *smallCase {
 			s.kinds = append(s.kinds, kind)
 		}
 	}
-	for when, bytes := range same {
-		p := part{bytes: bytes, change: make([]float64, versions)}
-		for v := range p.change {
-			p.change[v] = float64(when[v])
-		}
-		s.every = append(s.every, p)
-	}
+	s.every = partsOf(same, versions)
 	m := newMaker(c)
 	for v := range entries {
 		s.versions = append(s.versions, m.assemble(entries[v], smallDate(v).Unix()))
 	}
 	return s
+}
+
+// smallUpdates draws which versions update each package, and tells the history of these and of a year before.
+func smallUpdates(r *rand.Rand, c *history.Corpus, versions int) [][]bool {
+	const past = 26
+	updates := make([][]bool, len(smallRates))
+	for p, rate := range smallRates {
+		for v := -past; v < versions; v++ {
+			updated := v != 0 && r.Float64() < rate
+			if updated {
+				c.Updates[fmt.Sprint("p", p)] = append(c.Updates[fmt.Sprint("p", p)], smallDate(v).Unix())
+			}
+			if v >= 0 {
+				updates[p] = append(updates[p], updated)
+			}
+		}
+	}
+	return updates
+}
+
+// partsOf makes a part of the bytes that change in the same versions: a byte for each, 1 where they do.
+func partsOf(same map[string]float64, versions int) []part {
+	var parts []part
+	for _, when := range slices.Sorted(maps.Keys(same)) {
+		p := part{bytes: same[when], change: make([]float64, versions)}
+		for v := range p.change {
+			p.change[v] = float64(when[v])
+		}
+		parts = append(parts, p)
+	}
+	return parts
 }
 
 func smallDate(v int) time.Time { return time.Unix(int64(100+v)*14*86400, 0) }
@@ -109,7 +126,6 @@ type smallResult struct {
 	stale  float64 // Strata's mean share of stale bytes
 	blind  float64 // the best that sees updates of packages, but not of which files
 	all    float64 // the best that sees everything
-	free   float64 // the same without a limit on stale bytes
 }
 
 // measure runs the planner and finds the best for as many stale bytes as it had.
@@ -142,7 +158,6 @@ func (s *smallCase) measure(layers, lag int) (*smallResult, error) {
 	all := allLives(len(s.versions), layers)
 	r.strata = float64(sent) / float64(low)
 	r.all = optimum(all, s.every, lag, stale) / float64(low)
-	r.free = best(all, s.every, lag, 0).update / float64(low)
 	var expected float64 // the floor when only the updates are known
 	for _, k := range s.kinds {
 		expected += k.bytes * k.changed(lag)
