@@ -160,15 +160,12 @@ func (c *boundedConn) Write(p []byte) (int, error) {
 // ReadFrom implements io.ReaderFrom. What was read of src is what was written, as far as it is a file, or limited reading of one; of
 // anything else, what a timeout leaves unwritten is lost, so it is copied by Write.
 func (c *boundedConn) ReadFrom(src io.Reader) (int64, error) {
-	limited, ok := src.(*io.LimitedReader)
-	if !ok {
-		return io.Copy(struct{ io.Writer }{c}, src)
+	if limited, ok := src.(*io.LimitedReader); ok {
+		if f, ok := limited.R.(*os.File); ok {
+			return c.sendFile(f, limited)
+		}
 	}
-	f, ok := limited.R.(*os.File)
-	if !ok {
-		return io.Copy(struct{ io.Writer }{c}, src)
-	}
-	return c.sendFile(f, limited)
+	return io.Copy(struct{ io.Writer }{c}, src)
 }
 
 // sendFile sends some of a file, in turns with other connections.
