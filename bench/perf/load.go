@@ -29,6 +29,8 @@ type loadSpec struct {
 	Connections int           `json:"connections"`
 	Every       time.Duration `json:"every"`
 	Duration    time.Duration `json:"duration"`
+	// Lead is how long before that connections are opened, one after another, and ask already. None of it counts.
+	Lead time.Duration `json:"lead"`
 	// Buffer is what a connection reads at once, in bytes.
 	Buffer int `json:"buffer"`
 	// Stamped: the kernel says when answers arrive. They are read then, and not dropped.
@@ -93,12 +95,15 @@ func (s loadSpec) run(ctx context.Context) (loadResult, error) {
 	var mu sync.Mutex
 	var all, arrived []time.Duration
 	var total int64
-	start := time.Now()
+	begin := time.Now().Add(s.Lead)
 	for i := range s.Connections {
 		g.Go(func() error {
-			c := &loadConnection{spec: s, end: start.Add(s.Duration), most: mostRequests / s.Connections}
-			// Spread over the interval, so that paced requests don't come in waves.
-			c.next = start.Add(s.Every * time.Duration(i) / time.Duration(s.Connections))
+			// Connections are spread over the lead, and paced requests over their interval, so that they don't come in waves.
+			share := func(d time.Duration) time.Duration { return d * time.Duration(i) / time.Duration(s.Connections) }
+			c := &loadConnection{
+				spec: s, first: begin.Add(share(s.Lead) - s.Lead), next: begin.Add(share(s.Every)), begin: begin, end: begin.Add(s.Duration),
+				most: mostRequests / s.Connections,
+			}
 			err := c.run(ctx)
 			mu.Lock()
 			defer mu.Unlock()
@@ -113,7 +118,7 @@ func (s loadSpec) run(ctx context.Context) (loadResult, error) {
 	if len(all) == 0 {
 		return loadResult{}, errors.New("no request was answered")
 	}
-	r := loadResult{Requests: len(all), Bytes: total, Elapsed: time.Since(start)}
+	r := loadResult{Requests: len(all), Bytes: total, Elapsed: time.Since(begin)}
 	slices.Sort(all)
 	r.P50, r.P99, r.Max = all[len(all)/2], all[len(all)*99/100], all[len(all)-1]
 	if slices.Sort(arrived); len(arrived) > 0 {
@@ -125,7 +130,9 @@ func (s loadSpec) run(ctx context.Context) (loadResult, error) {
 // loadConnection asks on one connection.
 type loadConnection struct {
 	spec  loadSpec
+	first time.Time // when it is opened
 	next  time.Time // of a paced request
+	begin time.Time // of what counts
 	end   time.Time
 	most  int
 	conn  io.Reader
@@ -139,6 +146,7 @@ type loadConnection struct {
 }
 
 func (c *loadConnection) run(ctx context.Context) error {
+	time.Sleep(time.Until(c.first))
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", c.spec.Address)
 	if err != nil {
@@ -152,6 +160,17 @@ func (c *loadConnection) run(ctx context.Context) error {
 	// Without the media type distribution's registry has no OCI manifests.
 	request := []byte("GET " + c.spec.Path + " HTTP/1.1\r\nHost: " + c.spec.Address + "\r\nUser-Agent: perf\r\nAccept: " +
 		ocispec.MediaTypeImageManifest + ", */*\r\n\r\n")
+	ask := func() (int64, error) {
+		if _, err := conn.Write(request); err != nil {
+			return 0, err
+		}
+		return c.answer()
+	}
+	if c.spec.Lead > 0 {
+		if _, err := ask(); err != nil {
+			return err
+		}
+	}
 	for len(c.took) < c.most {
 		if c.spec.Every > 0 {
 			if c.next.After(c.end) {
@@ -164,12 +183,12 @@ func (c *loadConnection) run(ctx context.Context) error {
 		if start.After(c.end) || ctx.Err() != nil {
 			return nil
 		}
-		if _, err := conn.Write(request); err != nil {
-			return err
-		}
-		n, err := c.answer()
+		n, err := ask()
 		if err != nil {
 			return err
+		}
+		if start.Before(c.begin) {
+			continue
 		}
 		c.took, c.bytes = append(c.took, time.Since(start)), c.bytes+n
 		if c.stamp != nil {

@@ -58,6 +58,11 @@ func TestLoad(t *testing.T) {
 			t.Errorf("arrived after %s of %s", r.Arrived99, r.Max)
 		}
 	}
+	asked.Store(0)
+	spec.Lead = 10 * time.Millisecond
+	if r, err = spec.run(t.Context()); err != nil || r.Requests != 1 || asked.Load() != 4 {
+		t.Errorf("after a lead: %+v of %d asked for, %v", r, asked.Load(), err)
+	}
 	spec.Address = "127.0.0.1:1"
 	if _, err := spec.run(t.Context()); err == nil {
 		t.Error("no server, no error")
