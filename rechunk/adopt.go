@@ -101,13 +101,13 @@ func (r *run) adoptLayer(ctx context.Context, d ocispec.Descriptor, diffID diges
 	}
 	defer rc.Close()
 	var s *tree.Scanned
-	err = r.storeBlob(ctx, func(w io.Writer) (digest.Digest, int64, error) {
+	_, err = r.storeBlob(ctx, func(w io.Writer) error {
 		src := io.TeeReader(rc, w)
 		if s, err = tree.Scan(ctx, src, tree.ScanOptions{DiffID: true, Inline: inlined, Limits: r.cfg.Limits}); err != nil {
-			return "", 0, err
+			return err
 		}
-		_, err = io.Copy(io.Discard, src)
-		return d.Digest, d.Size, err
+		_, err = io.Copy(io.Discard, src) // the source's last word is that these are the digest's bytes
+		return err
 	})
 	if err != nil {
 		return out, fmt.Errorf("reading layer %s: %w", d.Digest, err)

@@ -44,9 +44,9 @@ type Store interface {
 // BlobWriter writes one blob.
 type BlobWriter interface {
 	io.Writer
-	// Commit publishes what was written, atomically, if it has the given digest and size. To commit a blob that is
-	// stored already is no error.
-	Commit(ctx context.Context, d digest.Digest, size int64) error
+	// Commit publishes what was written, atomically, and returns its SHA-256 digest. To commit a blob that is stored already is
+	// no error.
+	Commit(ctx context.Context) (digest.Digest, error)
 	// Cancel drops what was written; after Commit it does nothing.
 	Cancel(ctx context.Context) error
 }

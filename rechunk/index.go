@@ -2,7 +2,6 @@ package rechunk
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -54,11 +53,10 @@ func (e *Engine) loadIndex(ctx context.Context, layer digest.Digest) (*tree.Inde
 // saveIndex stores the index of a layer.
 func (e *Engine) saveIndex(ctx context.Context, layer digest.Digest, x *tree.Index) error {
 	var rec indexRecord
-	err := e.storeBlob(ctx, func(w io.Writer) (digest.Digest, int64, error) {
-		sum := sha256.New()
-		n, err := x.WriteTo(io.MultiWriter(w, sum))
-		rec = indexRecord{digest.NewDigest(digest.SHA256, sum), n}
-		return rec.Digest, n, err
+	var err error
+	rec.Digest, err = e.storeBlob(ctx, func(w io.Writer) (err error) {
+		rec.Size, err = x.WriteTo(w)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("storing the index of layer %s: %w", layer, err)
@@ -68,24 +66,24 @@ func (e *Engine) saveIndex(ctx context.Context, layer digest.Digest, x *tree.Ind
 
 // storeDocument stores a manifest or config.
 func (e *Engine) storeDocument(ctx context.Context, b []byte) error {
-	return e.storeBlob(ctx, func(w io.Writer) (digest.Digest, int64, error) {
+	_, err := e.storeBlob(ctx, func(w io.Writer) error {
 		_, err := w.Write(b)
-		return digest.FromBytes(b), int64(len(b)), err
+		return err
 	})
+	return err
 }
 
-// storeBlob stores what write writes, if that is what write says it is.
-func (e *Engine) storeBlob(ctx context.Context, write func(io.Writer) (digest.Digest, int64, error)) error {
+// storeBlob stores what write writes and returns its digest.
+func (e *Engine) storeBlob(ctx context.Context, write func(io.Writer) error) (d digest.Digest, err error) {
 	w, err := e.cfg.Store.Create(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
-	d, size, err := write(w)
-	if err == nil {
-		err = w.Commit(ctx, d, size)
+	if err = write(w); err == nil {
+		d, err = w.Commit(ctx)
 	}
 	if err != nil {
-		return errors.Join(err, w.Cancel(context.WithoutCancel(ctx)))
+		return "", errors.Join(err, w.Cancel(context.WithoutCancel(ctx)))
 	}
-	return nil
+	return d, nil
 }

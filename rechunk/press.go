@@ -42,12 +42,11 @@ func (r *run) makeLayers(ctx context.Context, numbers []int, done func(made made
 // make writes one layer to the store, reads it back from there and records what it holds.
 func (p *press) make(ctx context.Context, l *plan.Layer) (madeLayer, error) {
 	var blob layer.Blob
-	err := p.storeBlob(ctx, func(w io.Writer) (_ digest.Digest, _ int64, err error) {
-		err = p.writers.lend(ctx, func(z *layer.Writer) error {
+	d, err := p.storeBlob(ctx, func(w io.Writer) error {
+		return p.writers.lend(ctx, func(z *layer.Writer) (err error) {
 			blob, err = z.Write(ctx, w, p.tree, l, p.contents)
 			return err
 		})
-		return blob.Digest, blob.Size, err
 	})
 	if err != nil {
 		return madeLayer{}, fmt.Errorf("storing layer %q: %w", l.Name, err)
@@ -55,23 +54,23 @@ func (p *press) make(ctx context.Context, l *plan.Layer) (madeLayer, error) {
 	var x *tree.Index
 	var diffID digest.Digest
 	if err := p.readers.lend(ctx, func(z *layer.Reader) error {
-		x, diffID, err = p.readBack(ctx, z, blob)
+		x, diffID, err = p.readBack(ctx, z, d, blob)
 		return err
 	}); err != nil {
 		return madeLayer{}, fmt.Errorf("reading layer %q back: %w", l.Name, err)
 	}
-	if err := p.saveIndex(ctx, blob.Digest, x); err != nil {
+	if err := p.saveIndex(ctx, d, x); err != nil {
 		return madeLayer{}, err
 	}
 	return madeLayer{VersionLayer{
-		Digest: blob.Digest, DiffID: diffID, Size: blob.Size, TarSize: blob.TarSize,
+		Digest: d, DiffID: diffID, Size: blob.Size, TarSize: blob.TarSize,
 		Type: p.req.Options.Compression.MediaType(), Name: l.Name, Since: p.sequence(),
 	}, heldOf(p.tree, x)}, nil
 }
 
-// readBack reads a layer that was stored.
-func (p *press) readBack(ctx context.Context, z *layer.Reader, blob layer.Blob) (*tree.Index, digest.Digest, error) {
-	rc, err := p.cfg.Store.Open(ctx, blob.Digest)
+// readBack reads a layer that was stored, and has its digest verified by the store.
+func (p *press) readBack(ctx context.Context, z *layer.Reader, d digest.Digest, blob layer.Blob) (*tree.Index, digest.Digest, error) {
+	rc, err := p.cfg.Store.Open(ctx, d)
 	if err != nil {
 		return nil, "", err
 	}

@@ -66,9 +66,9 @@ func (s *Store) Create(ctx context.Context) (rechunk.BlobWriter, error) {
 type blobWriter struct{ *chunkstore.Writer }
 
 // Commit implements rechunk.BlobWriter.
-func (w blobWriter) Commit(ctx context.Context, d digest.Digest, size int64) error {
-	_, err := w.Writer.Commit(ctx, chunkstore.Expected{Digest: d, Size: size})
-	return err
+func (w blobWriter) Commit(ctx context.Context) (digest.Digest, error) {
+	d, err := w.Writer.Commit(ctx, chunkstore.Expected{Size: chunkstore.AnySize})
+	return d.Digest, err
 }
 
 // GetRecord implements rechunk.Records.

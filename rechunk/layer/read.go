@@ -21,6 +21,18 @@ type Reader struct{ decoder tree.Decoder }
 // Close frees the buffers.
 func (z *Reader) Close() { z.decoder.Close() }
 
+// counted counts what is read.
+type counted struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
 // Read reads the blob of one layer, as Reader.Read does.
 func Read(ctx context.Context, r io.Reader, want Blob, lim tree.Limits) (x *tree.Index, diffID digest.Digest, err error) {
 	var reader Reader
@@ -28,20 +40,23 @@ func Read(ctx context.Context, r io.Reader, want Blob, lim tree.Limits) (x *tree
 	return reader.Read(ctx, r, want, lim)
 }
 
-// Read reads a blob to its end and returns what it holds and its diff_id, the digest of the uncompressed tar stream. Digest, size and
-// length of the tar stream are compared with want; a difference wraps ErrMismatch.
+// Read reads a blob to io.EOF and returns what it holds and its diff_id, the digest of the uncompressed tar stream. Its size and the
+// length of the tar stream are compared with want; a difference wraps ErrMismatch. The digest is for who gives r to verify.
 func (z *Reader) Read(ctx context.Context, r io.Reader, want Blob, lim tree.Limits) (x *tree.Index, diffID digest.Digest, err error) {
-	got := newTally(io.Discard)
-	s, err := tree.Scan(ctx, io.TeeReader(r, got), tree.ScanOptions{Decoder: &z.decoder, DiffID: true, Limits: lim})
+	src := &counted{r: r}
+	s, err := tree.Scan(ctx, src, tree.ScanOptions{Decoder: &z.decoder, DiffID: true, Limits: lim})
+	if err == nil {
+		_, err = io.Copy(io.Discard, src) // the last word is that of who verifies
+	}
 	switch {
 	case errors.Is(err, tree.ErrInvalid), errors.Is(err, tree.ErrLimit):
-		return nil, "", fmt.Errorf("%w: %s: %w", ErrMismatch, want.Digest, err)
+		return nil, "", fmt.Errorf("%w: %w", ErrMismatch, err)
 	case err != nil:
-		return nil, "", fmt.Errorf("blob %s: %w", want.Digest, err)
-	case got.digest() != want.Digest || got.n != want.Size:
-		return nil, "", fmt.Errorf("%w: %d bytes %s, want %d bytes %s", ErrMismatch, got.n, got.digest(), want.Size, want.Digest)
+		return nil, "", err
+	case src.n != want.Size:
+		return nil, "", fmt.Errorf("%w: %d bytes, want %d", ErrMismatch, src.n, want.Size)
 	case s.Index.TarSize != want.TarSize:
-		return nil, "", fmt.Errorf("%w: %s unpacks to %d bytes, want %d", ErrMismatch, want.Digest, s.Index.TarSize, want.TarSize)
+		return nil, "", fmt.Errorf("%w: it unpacks to %d bytes, want %d", ErrMismatch, s.Index.TarSize, want.TarSize)
 	}
 	return s.Index, digest.NewDigestFromEncoded(digest.SHA256, s.DiffID.String()), nil
 }

@@ -10,15 +10,11 @@ import (
 	"archive/tar"
 	"bufio"
 	"context"
-	"crypto/sha256"
 	"fmt"
-	"hash"
 	"io"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/rechunk/plan"
 	"github.com/strata-oci/strata/rechunk/tree"
@@ -26,7 +22,6 @@ import (
 
 // Blob describes a layer blob.
 type Blob struct {
-	Digest digest.Digest
 	// Size is the length of the compressed blob in bytes.
 	Size int64
 	// TarSize is the length of the uncompressed tar stream in bytes.
@@ -41,7 +36,7 @@ type Writer struct {
 	quick compressor // the lower level, for large layers; nil until one is tried
 	// untried layers all get the higher level.
 	untried bool
-	blob    *tally
+	blob    counter
 	plain   counter
 	// Compressing the tar in large pieces costs less than one call per 512-byte header.
 	buf     *bufio.Writer
@@ -63,7 +58,7 @@ type job struct {
 
 // NewWriter makes a writer of layers that are compressed with c.
 func NewWriter(c Compression) (*Writer, error) {
-	w := &Writer{c: c, blob: newTally(nil), copyBuf: make([]byte, 64<<10)}
+	w := &Writer{c: c, copyBuf: make([]byte, 64<<10)}
 	w.buf = bufio.NewWriterSize(&w.plain, 64<<10)
 	var err error
 	w.z, err = c.compress(io.Discard)
@@ -71,7 +66,7 @@ func NewWriter(c Compression) (*Writer, error) {
 }
 
 // Write writes the blob of a new layer to dst. It fails when a content is not as long as its entry says, and soon after ctx ends.
-// Neither what contents give nor the tar stream is hashed: that the layer holds the right bytes is for Read to find, and its diff_id.
+// Nothing is hashed: who stores the blob knows its digest, and that it holds the right bytes is for Read to find, and its diff_id.
 // The beginning of a large layer is read twice.
 func (w *Writer) Write(ctx context.Context, dst io.Writer, t *tree.Tree, l *plan.Layer, contents tree.Contents) (Blob, error) {
 	b, err := w.write(ctx, dst, t, l, contents)
@@ -92,14 +87,14 @@ func (w *Writer) write(ctx context.Context, dst io.Writer, t *tree.Tree, l *plan
 	if err != nil {
 		return Blob{}, err
 	}
-	w.blob.reset(dst)
-	z.Reset(w.blob)
+	w.blob = counter{w: dst}
+	z.Reset(&w.blob)
 	err = w.stream(z)
 	// The encoder is closed in any case: it may hold goroutines.
 	if cerr := z.Close(); err == nil {
 		err = cerr
 	}
-	return Blob{Digest: w.blob.digest(), Size: w.blob.n, TarSize: w.plain.n}, err
+	return Blob{Size: w.blob.n, TarSize: w.plain.n}, err
 }
 
 // stream writes the layer's tar.
@@ -137,27 +132,6 @@ func (c *counter) Write(p []byte) (int, error) {
 	c.n += int64(n)
 	return n, err
 }
-
-// tally hashes them, too.
-type tally struct {
-	counter
-	sum hash.Hash
-}
-
-func newTally(w io.Writer) *tally { return &tally{counter{w: w}, sha256.New()} }
-
-func (t *tally) Write(p []byte) (int, error) {
-	n, err := t.counter.Write(p)
-	t.sum.Write(p[:n])
-	return n, err
-}
-
-func (t *tally) reset(w io.Writer) {
-	t.counter = counter{w: w}
-	t.sum.Reset()
-}
-
-func (t *tally) digest() digest.Digest { return digest.NewDigest(digest.SHA256, t.sum) }
 
 // layer writes entries and whiteouts in path order, so that every directory precedes what it holds and the first name of a
 // hardlink group, which is its name, precedes the others.
