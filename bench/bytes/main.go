@@ -88,6 +88,11 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	if o.quick {
 		b.layers, b.peerLayers = b.layers[:1], b.peerLayers[:1]
 	}
+	if o.work != "" {
+		if err := os.MkdirAll(o.work, 0o755); err != nil {
+			return err
+		}
+	}
 	if b.work, err = os.MkdirTemp(o.work, "bytes-"); err != nil {
 		return err
 	}
