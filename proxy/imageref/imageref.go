@@ -15,6 +15,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/opencontainers/go-digest"
@@ -69,6 +70,13 @@ type Destination interface {
 	PutManifest(ctx context.Context, mediaType string, raw []byte) error
 	// Close ends the work. An archive comes into being here, if PutManifest went well; the error says whether it did.
 	Close() error
+}
+
+// Linker is a Destination that may take a file as it is.
+type Linker interface {
+	// LinkBlob is PutBlob of a file, without a copy. The caller vouches for its bytes, that they are on the disk, and that nobody changes
+	// them any more. It reports false, and has done nothing, where the file can't be linked: on another file system, say.
+	LinkBlob(ctx context.Context, desc ocispec.Descriptor, f *os.File) (bool, error)
 }
 
 // Open opens the image for reading. The caller closes the Source.

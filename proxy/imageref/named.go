@@ -3,6 +3,7 @@ package imageref
 import (
 	"context"
 	"io"
+	"os"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -28,6 +29,8 @@ type namedDestination struct {
 	ref Ref
 }
 
+var _ Linker = namedDestination{}
+
 func (n namedDestination) Has(ctx context.Context, d digest.Digest) (bool, error) {
 	has, err := n.Destination.Has(ctx, d)
 	return has, n.describe(err)
@@ -35,6 +38,16 @@ func (n namedDestination) Has(ctx context.Context, d digest.Digest) (bool, error
 
 func (n namedDestination) PutBlob(ctx context.Context, desc ocispec.Descriptor, r io.Reader) error {
 	return n.describe(n.Destination.PutBlob(ctx, desc, r))
+}
+
+// LinkBlob implements Linker.
+func (n namedDestination) LinkBlob(ctx context.Context, desc ocispec.Descriptor, f *os.File) (bool, error) {
+	l, ok := n.Destination.(Linker)
+	if !ok {
+		return false, nil
+	}
+	done, err := l.LinkBlob(ctx, desc, f)
+	return done, n.describe(err)
 }
 
 func (n namedDestination) PutManifest(ctx context.Context, mediaType string, raw []byte) error {

@@ -3,6 +3,7 @@ package oneshot
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/imageref"
 	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/rechunk"
@@ -22,17 +24,22 @@ const copies = 4
 
 // copier copies an image from the store to a destination, layers that are ready while others are still being made.
 type copier struct {
-	store *state.Store
-	out   imageref.Destination
-	slots chan struct{}
+	chunks *chunkstore.Store
+	store  *state.Store // chunks, verified on reading
+	temp   bool         // the store goes away afterwards
+	out    imageref.Destination
+	slots  chan struct{}
 
 	wg   sync.WaitGroup
 	mu   sync.Mutex
 	done map[digest.Digest]bool
 }
 
-func newCopier(store *state.Store, out imageref.Destination) *copier {
-	return &copier{store: store, out: out, slots: make(chan struct{}, copies), done: map[digest.Digest]bool{}}
+func newCopier(from *workplace, out imageref.Destination) *copier {
+	return &copier{
+		chunks: from.chunks, store: from.store, temp: from.temp, out: out,
+		slots: make(chan struct{}, copies), done: map[digest.Digest]bool{},
+	}
 }
 
 // early begins to copy a layer and returns. What fails is copied again by image, which tells why if it fails again.
@@ -79,12 +86,40 @@ func (c *copier) blob(ctx context.Context, d ocispec.Descriptor) error {
 	if has, err := c.out.Has(ctx, d.Digest); has || err != nil {
 		return err
 	}
-	rc, err := c.store.Open(ctx, d.Digest)
+	content, err := c.chunks.Open(ctx, d.Digest)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	if linked, err := c.link(ctx, d, content); linked || err != nil {
+		return err
+	}
+	err = c.out.PutBlob(ctx, d, content) // which verifies it
+	if errors.Is(err, imageref.ErrMismatch) {
+		err = errors.Join(err, c.drop(ctx, d.Digest))
+	}
+	return err
+}
+
+// link has the destination take over a file of a store that nobody else will use. Its bytes were verified when they were stored.
+func (c *copier) link(ctx context.Context, d ocispec.Descriptor, content *chunkstore.Content) (bool, error) {
+	f, ok := content.File()
+	to, can := c.out.(imageref.Linker)
+	if !c.temp || !ok || !can {
+		return false, nil
+	}
+	return to.LinkBlob(ctx, d, f)
+}
+
+// drop removes content that is damaged, so that the next run makes it anew.
+func (c *copier) drop(ctx context.Context, d digest.Digest) error {
+	rc, err := c.store.Open(ctx, d)
 	if err != nil {
 		return err
 	}
 	defer rc.Close()
-	return c.out.PutBlob(ctx, d, rc)
+	_, err = io.Copy(io.Discard, rc)
+	return err
 }
 
 // document reads a stored manifest.

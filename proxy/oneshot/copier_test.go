@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/imageref"
 	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/rechunk"
 )
@@ -76,7 +79,7 @@ func TestCopier(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := &destination{has: map[digest.Digest]bool{}, fails: map[digest.Digest]bool{m.Layers[3].Digest: true, m.Layers[15].Digest: true}}
-	c := newCopier(state.New(chunks, nil), out)
+	c := newCopier(&workplace{chunks: chunks, store: state.New(chunks, nil)}, out)
 	for _, l := range m.Layers[:10] {
 		c.early(t.Context(), l)
 	}
@@ -99,5 +102,86 @@ func TestCopier(t *testing.T) {
 	slices.Sort(out.puts)
 	if diff := cmp.Diff(want, out.puts); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+// A temporary store's files become the layout's; of one that stays, the layout gets copies.
+func TestCopierLinks(t *testing.T) {
+	t.Parallel()
+	for _, temp := range []bool{true, false} {
+		w := &workplace{dir: t.TempDir(), temp: temp}
+		if err := w.start(t.Context(), Options{}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = w.close() })
+		d, err := w.chunks.Put(t.Context(), []byte("layer"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		to, err := imageref.Parse("oci:" + dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := to.Create(t.Context(), imageref.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := newCopier(w, out).blob(t.Context(), ocispec.Descriptor{Digest: d, Size: 5}); err != nil {
+			t.Fatal(err)
+		}
+		content, err := w.chunks.Open(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, _ := content.File()
+		of, err := f.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.Stat(filepath.Join(dir, "blobs", "sha256", d.Encoded()))
+		if err != nil || os.SameFile(of, got) != temp {
+			t.Errorf("temporary store: %t, linked: %t, %v", temp, os.SameFile(of, got), err)
+		}
+		if err := content.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Content that rotted in the store is not copied, and is removed.
+func TestCopierDropsDamage(t *testing.T) {
+	t.Parallel()
+	w := &workplace{dir: t.TempDir()}
+	if err := w.start(t.Context(), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.close() })
+	d, err := w.chunks.Put(t.Context(), []byte("layer"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := w.chunks.Open(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, _ := content.File()
+	if err := errors.Join(os.WriteFile(f.Name(), []byte("wrong"), 0o600), content.Close()); err != nil {
+		t.Fatal(err)
+	}
+	to, err := imageref.Parse("oci:" + t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := to.Create(t.Context(), imageref.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = newCopier(w, out).blob(t.Context(), ocispec.Descriptor{Digest: d, Size: 5})
+	if !errors.Is(err, imageref.ErrMismatch) || !errors.Is(err, chunkstore.ErrCorrupt) {
+		t.Errorf("damaged content was copied: %v", err)
+	}
+	if has, err := w.store.Has(t.Context(), d); has || err != nil {
+		t.Errorf("damaged content is still there: %t, %v", has, err)
 	}
 }

@@ -41,7 +41,8 @@ type Options struct {
 // workplace is a store and an engine on a directory, for one call.
 type workplace struct {
 	engine *rechunk.Engine
-	store  *state.Store
+	chunks *chunkstore.Store
+	store  *state.Store // chunks, for the engine
 	dir    string
 	temp   bool
 	claim  *claim.Claim // of dir
@@ -75,11 +76,10 @@ func (w *workplace) start(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	chunks, err := w.openStore(ctx, root, driver, chunkstore.Options{Logger: o.Logger})
-	if err != nil {
+	if w.chunks, err = w.openStore(ctx, root, driver, chunkstore.Options{Logger: o.Logger}); err != nil {
 		return fmt.Errorf("state directory %s: %w", root, err)
 	}
-	w.store = state.New(chunks, o.Logger)
+	w.store = state.New(w.chunks, o.Logger)
 	// Spools lie beside the store: the system's temporary directory may be too small for an image.
 	w.engine = rechunk.New(rechunk.Config{Store: w.store, Records: w.store, WorkDir: root, Logger: o.Logger})
 	return nil

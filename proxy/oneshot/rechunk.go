@@ -39,7 +39,7 @@ func Rechunk(ctx context.Context, src, dst, name string, rules rechunk.Options, 
 	if err != nil {
 		return nil, err
 	}
-	c := newCopier(w.store, out)
+	c := newCopier(w, out)
 	cctx, stop := context.WithCancel(ctx)
 	defer stop()
 	req.Ready = func(d ocispec.Descriptor) { c.early(cctx, d) }
