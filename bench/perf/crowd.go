@@ -39,17 +39,15 @@ func (b *bench) crowdBeside(ctx context.Context, load string, every time.Duratio
 			if err != nil {
 				return fmt.Errorf("%s: %w", l.Name, err)
 			}
-			b.say("1,000 clients beside %s (%.0f MiB/s), round %d: %s p50 %.1f ms, p99 %.1f ms, %.1f ms until the answer had arrived",
-				load, rate, round+1, l.Name, l.p50[round], l.p99[round], l.arrived99[round])
+			b.say("1,000 clients beside %s (%.0f MiB/s), round %d: %s p50 %.1f ms, p99 %.1f ms",
+				load, rate, round+1, l.Name, l.p50[round], l.p99[round])
 		}
 	}
 	what := "manifest by tag, 1,000 connections once a second each, beside " + load
 	b.add(
 		compared(what+", p50", a.p50, c.p50, c.Name, unit("ms"), goal{}),
 		compared(what+", p99", a.p99, c.p99, c.Name, unit("ms"), goal{}),
-		compared(what+", p99 until it had arrived", a.arrived99, c.arrived99, c.Name, unit("ms"), goal{}),
 		alone(what+", p99", a.p99, unit("ms"), atMost(10, " ms")),
-		alone(what+", p99 until it had arrived", a.arrived99, unit("ms"), atMost(10, " ms")),
 	)
 	return nil
 }
@@ -68,7 +66,7 @@ func (b *bench) crowded(ctx context.Context, l *loaded, every time.Duration) (fl
 	g.Go(func() error {
 		s := loadSpec{
 			Address: l.Address, Path: l.byTag, Connections: crowdClients, Every: time.Second, Lead: time.Second, Duration: b.window,
-			Buffer: manifestBuffer, Stamped: true,
+			Buffer: manifestBuffer,
 		}
 		r, err := s.generate(gctx)
 		l.note(r)

@@ -33,8 +33,6 @@ type loadSpec struct {
 	Lead time.Duration `json:"lead"`
 	// Buffer is what a connection reads at once, in bytes.
 	Buffer int `json:"buffer"`
-	// Stamped: the kernel says when answers arrive. They are read then, and not dropped.
-	Stamped bool `json:"stamped"`
 }
 
 // loadResult is what a load generator saw.
@@ -45,8 +43,6 @@ type loadResult struct {
 	P50      time.Duration `json:"p50"`
 	P99      time.Duration `json:"p99"`
 	Max      time.Duration `json:"max"`
-	// Arrived99 is P99 up to when the kernel had the answer for the client; of stamped requests only.
-	Arrived99 time.Duration `json:"arrived_99"`
 }
 
 func (r loadResult) perSecond() float64 { return float64(r.Requests) / r.Elapsed.Seconds() }
@@ -93,7 +89,7 @@ const mostRequests = 5_000_000
 func (s loadSpec) run(ctx context.Context) (loadResult, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	var mu sync.Mutex
-	var all, arrived []time.Duration
+	var all []time.Duration
 	var total int64
 	begin := time.Now().Add(s.Lead)
 	for i := range s.Connections {
@@ -108,7 +104,6 @@ func (s loadSpec) run(ctx context.Context) (loadResult, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			all, total = append(all, c.took...), total+c.bytes
-			arrived = append(arrived, c.arrived...)
 			return err
 		})
 	}
@@ -121,9 +116,6 @@ func (s loadSpec) run(ctx context.Context) (loadResult, error) {
 	r := loadResult{Requests: len(all), Bytes: total, Elapsed: time.Since(begin)}
 	slices.Sort(all)
 	r.P50, r.P99, r.Max = all[len(all)/2], all[len(all)*99/100], all[len(all)-1]
-	if slices.Sort(arrived); len(arrived) > 0 {
-		r.Arrived99 = arrived[len(arrived)*99/100]
-	}
 	return r, nil
 }
 
@@ -137,12 +129,9 @@ type loadConnection struct {
 	most  int
 	conn  io.Reader
 	raw   syscall.RawConn
-	stamp *stamped // nil: none
 	buf   []byte
 	took  []time.Duration
 	bytes int64
-	// arrived is how long it took until the answer was there to be read, as far as the kernel said.
-	arrived []time.Duration
 }
 
 func (c *loadConnection) run(ctx context.Context) error {
@@ -154,7 +143,8 @@ func (c *loadConnection) run(ctx context.Context) error {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	if err := c.use(conn.(*net.TCPConn)); err != nil {
+	c.conn, c.buf = conn, make([]byte, max(c.spec.Buffer, 4<<10))
+	if c.raw, err = conn.(*net.TCPConn).SyscallConn(); err != nil {
 		return err
 	}
 	// Without the media type distribution's registry has no OCI manifests.
@@ -191,25 +181,6 @@ func (c *loadConnection) run(ctx context.Context) error {
 			continue
 		}
 		c.took, c.bytes = append(c.took, time.Since(start)), c.bytes+n
-		if c.stamp != nil {
-			c.arrived = append(c.arrived, c.stamp.since(start))
-		}
-	}
-	return nil
-}
-
-// use prepares a connection.
-func (c *loadConnection) use(conn *net.TCPConn) (err error) {
-	c.buf = make([]byte, max(c.spec.Buffer, 4<<10))
-	if c.raw, err = conn.SyscallConn(); err != nil {
-		return err
-	}
-	c.conn = conn
-	if c.spec.Stamped {
-		if c.stamp, err = newStamped(conn); err != nil {
-			return err
-		}
-		c.conn = c.stamp
 	}
 	return nil
 }
@@ -234,12 +205,7 @@ func (c *loadConnection) answer() (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		rest := length - int64(have-end-4)
-		if c.stamp == nil {
-			return length, c.discard(rest)
-		}
-		_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, io.LimitReader(c.stamp, rest), c.buf)
-		return length, err
+		return length, c.discard(length - int64(have-end-4))
 	}
 }
 

@@ -16,7 +16,6 @@ type loaded struct {
 	served
 	rate, bytes   sample // requests and MiB a second
 	p50, p99      sample // milliseconds
-	arrived99     sample // milliseconds; of stamped requests
 	cpuPerRequest sample // microseconds of the server's
 	cpuPerGiB     sample // seconds of the server's
 }
@@ -41,7 +40,6 @@ func (l *loaded) under(ctx context.Context, spec loadSpec) error {
 func (l *loaded) note(r loadResult) {
 	l.p50 = append(l.p50, milliseconds(r.P50))
 	l.p99 = append(l.p99, milliseconds(r.P99))
-	l.arrived99 = append(l.arrived99, milliseconds(r.Arrived99))
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
