@@ -79,14 +79,8 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	}
 	r := &report{Command: "go run ./bench/bytes " + strings.Join(args, " "), Strata: layer.Zstd.Encoder()}
 	b := &bench{log: log, strata: o.strata, programs: strings.Split(o.programs, ",")}
-	if b.layers, err = numbers(o.layers); err != nil {
-		return fmt.Errorf("-layers: %w", err)
-	}
-	if b.peerLayers, err = numbers(o.peerLayers); err != nil {
-		return fmt.Errorf("-peer-layers: %w", err)
-	}
-	if o.quick {
-		b.layers, b.peerLayers = b.layers[:1], b.peerLayers[:1]
+	if err := o.limits(b); err != nil {
+		return err
 	}
 	if o.work != "" {
 		if err := os.MkdirAll(o.work, 0o755); err != nil {
@@ -112,14 +106,37 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 		return err
 	}
 	r.Skipped = append(r.Skipped, skipped...)
+	if err := b.all(ctx, list, r, o.json); err != nil {
+		return err
+	}
+	r.print(out)
+	return nil
+}
+
+// limits sets how many layers images may have.
+func (o *options) limits(b *bench) (err error) {
+	if b.layers, err = numbers(o.layers); err != nil {
+		return fmt.Errorf("-layers: %w", err)
+	}
+	if b.peerLayers, err = numbers(o.peerLayers); err != nil {
+		return fmt.Errorf("-peer-layers: %w", err)
+	}
+	if o.quick {
+		b.layers, b.peerLayers = b.layers[:1], b.peerLayers[:1]
+	}
+	return nil
+}
+
+// all measures one series after another, and saves what is known after each.
+func (b *bench) all(ctx context.Context, list []*series, r *report, path string) error {
 	for _, s := range list {
 		x, err := b.series(ctx, s)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		r.Series = append(r.Series, x)
-		if o.json != "" {
-			if err := r.save(o.json); err != nil {
+		if path != "" {
+			if err := r.save(path); err != nil {
 				return err
 			}
 		}
@@ -129,7 +146,6 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 			}
 		}
 	}
-	r.print(out)
 	return nil
 }
 

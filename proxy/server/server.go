@@ -6,12 +6,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/chunkstore/claim"
 	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/config"
@@ -76,68 +78,94 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	cfg, log := o.Config, o.Logger
 	s := &Server{cfg: cfg, log: log, level: o.Level, version: o.Version, load: o.Load, usage: upkeep.NewUsage(int64(cfg.Quota)), senders: newSenders(spare())}
 	s.live.Store(cfg)
-	chunks, storeClaim, err := openStore(ctx, cfg, s.usage, log)
-	if err != nil {
-		return nil, err
-	}
-	s.claims = append(s.claims, storeClaim)
-	work, workClaim, err := openWork(cfg, log)
+	m, err := s.gather(ctx)
 	if err != nil {
 		return nil, errors.Join(err, s.release())
 	}
-	s.work, s.claims = work, append(s.claims, workClaim)
-	gatherer := prometheus.NewRegistry()
-	s.metrics = metrics.New(gatherer, cfg.Hosts()...)
-	s.metrics.BuildInfo(o.Version)
-	s.metrics.Reloaded(true, time.Now())
-	if s.upstream, err = upstream.New(upstreamOptions(cfg, o.Version, log, s.metrics)); err != nil {
-		return nil, errors.Join(err, s.release())
-	}
-	s.metrics.WatchUpstreams(gatherer, s.upstreamStates)
-	first := &next{cfg: cfg}
-	if err := first.prepareAccess(work, log); err != nil {
-		return nil, errors.Join(err, s.release())
-	}
-	s.gate, s.operators = clientGate{newSwap(first.gate)}, operatorGate{newSwap(first.operators)}
-	var leases *lease.Leases
-	if s.redis, leases, err = openRedis(ctx, cfg, log); err != nil {
-		return nil, errors.Join(err, s.release())
-	}
-	var counters pulls.Counters // records by default
-	if leases != nil {
-		counters = pulls.NewLeased(pulls.NewRecorded(chunks), leases)
-	}
-	names := name.Parser{DefaultUpstream: cfg.DefaultUpstream}
-	s.service = service.New(service.Options{
-		Chunks: chunks, Upstream: s.upstream, Rules: s, Metrics: s.metrics, WorkDir: work, WorkBytes: int64(cfg.WorkBytes), Jobs: cfg.Jobs, Version: o.Version,
-		Names: names, Storage: storageName(cfg), Logger: log,
-		Leases: leases, Counters: counters, Redis: s.watchRedis(gatherer, s.metrics), RecordAge: recordAge,
-	})
-	s.upkeep = s.keeper(chunks, storeClaim)
-	s.admin = admin.New(admin.Options{
-		Keeper: s.upkeep, Status: s.service.Operator(), Warmer: s.service.Operator(), Gatherer: gatherer, ShuttingDown: s.closing.Load, Logger: log,
-		Checks: []admin.Check{{Name: "storage", Run: chunks.Check}}, Login: s.operators, Reload: s.reload(),
-		AnyHost: func() bool { return s.live.Load().Admin.Insecure },
-	})
-	members := s.service.Members(func() bool { return len(s.live.Load().Access.Rules) > 0 })
-	var redirects registry.Redirects
-	if cfg.Redirect {
-		redirects = members
-	}
-	handler := registry.New(registry.Options{
-		Redirects: redirects,
-		Manifests: members, Blobs: members, Listings: s.service, Referrers: s.service, Names: names, Logger: log,
-		Access: s.gate,
-	})
-	s.clients = newListener(registry.AccessLog(bounded(handler, s.live.Load), log, s.observe), cfg, log)
-	s.clients.start(first.clientCerts, clientLimits(cfg))
+	s.service = s.newService(m)
+	s.upkeep = s.keeper(m.chunks, m.claim)
+	s.admin = s.newAdmin(m)
+	s.clients = newListener(registry.AccessLog(bounded(s.newRegistry(), s.live.Load), log, s.observe), cfg, log)
+	s.clients.start(m.first.clientCerts, clientLimits(cfg))
 	s.operator = newListener(s.admin, cfg, log)
-	s.operator.start(first.operatorCerts, operatorLimits(cfg))
-	if s.operator.Handler, err = s.startWatch(cfg, leases, s.admin, log); err != nil {
+	s.operator.start(m.first.operatorCerts, operatorLimits(cfg))
+	if s.operator.Handler, err = s.startWatch(cfg, m.leases, s.admin, log); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
+
+// makings are what the parts of a Server are made of.
+type makings struct {
+	chunks   *chunkstore.Store
+	claim    *claim.Claim // of the store
+	gatherer *prometheus.Registry
+	first    *next
+	leases   *lease.Leases // nil without Redis
+}
+
+// gather opens what the parts are made of. After an error, release frees what there is.
+func (s *Server) gather(ctx context.Context) (*makings, error) {
+	m := &makings{gatherer: prometheus.NewRegistry(), first: &next{cfg: s.cfg}}
+	var err error
+	if m.chunks, m.claim, err = openStore(ctx, s.cfg, s.usage, s.log); err != nil {
+		return nil, err
+	}
+	s.claims = append(s.claims, m.claim)
+	work, workClaim, err := openWork(s.cfg, s.log)
+	if err != nil {
+		return nil, err
+	}
+	s.work, s.claims = work, append(s.claims, workClaim)
+	s.metrics = metrics.New(m.gatherer, s.cfg.Hosts()...)
+	s.metrics.BuildInfo(s.version)
+	s.metrics.Reloaded(true, time.Now())
+	if s.upstream, err = upstream.New(upstreamOptions(s.cfg, s.version, s.log, s.metrics)); err != nil {
+		return nil, err
+	}
+	s.metrics.WatchUpstreams(m.gatherer, s.upstreamStates)
+	if err := m.first.prepareAccess(work, s.log); err != nil {
+		return nil, err
+	}
+	s.gate, s.operators = clientGate{newSwap(m.first.gate)}, operatorGate{newSwap(m.first.operators)}
+	s.redis, m.leases, err = openRedis(ctx, s.cfg, s.log)
+	return m, err
+}
+
+func (s *Server) newService(m *makings) *service.Service {
+	var counters pulls.Counters // records by default
+	if m.leases != nil {
+		counters = pulls.NewLeased(pulls.NewRecorded(m.chunks), m.leases)
+	}
+	return service.New(service.Options{
+		Chunks: m.chunks, Upstream: s.upstream, Rules: s, Metrics: s.metrics,
+		WorkDir: s.work, WorkBytes: int64(s.cfg.WorkBytes), Jobs: s.cfg.Jobs, Version: s.version,
+		Names: s.names(), Storage: storageName(s.cfg), Logger: s.log,
+		Leases: m.leases, Counters: counters, Redis: s.watchRedis(m.gatherer, s.metrics), RecordAge: recordAge,
+	})
+}
+
+func (s *Server) newAdmin(m *makings) *admin.Handler {
+	return admin.New(admin.Options{
+		Keeper: s.upkeep, Status: s.service.Operator(), Warmer: s.service.Operator(), Gatherer: m.gatherer, ShuttingDown: s.closing.Load, Logger: s.log,
+		Checks: []admin.Check{{Name: "storage", Run: m.chunks.Check}}, Login: s.operators, Reload: s.reload(),
+		AnyHost: func() bool { return s.live.Load().Admin.Insecure },
+	})
+}
+
+// newRegistry makes what clients talk to.
+func (s *Server) newRegistry() http.Handler {
+	members := s.service.Members(func() bool { return len(s.live.Load().Access.Rules) > 0 })
+	o := registry.Options{
+		Manifests: members, Blobs: members, Listings: s.service, Referrers: s.service, Names: s.names(), Logger: s.log, Access: s.gate,
+	}
+	if s.cfg.Redirect {
+		o.Redirects = members
+	}
+	return registry.New(o)
+}
+
+func (s *Server) names() name.Parser { return name.Parser{DefaultUpstream: s.cfg.DefaultUpstream} }
 
 // reload is Reload, for operators; nil where there is none.
 func (s *Server) reload() func(context.Context) ([]string, error) {
