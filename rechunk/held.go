@@ -27,16 +27,12 @@ func heldOf(t *tree.Tree, x *tree.Index) held {
 	return h
 }
 
-// in returns the index again, without its size, for the tree that heldOf was given.
-func (h *held) in(t *tree.Tree) *tree.Index {
+// layer returns what the layer changes, for the tree that heldOf was given.
+func (h *held) layer(t *tree.Tree) tree.Layer {
 	if h.index != nil {
-		return h.index
+		return h.index.Layer()
 	}
-	x := &tree.Index{Entries: make([]tree.Entry, len(h.positions)), Whiteouts: h.hides}
-	for n, i := range h.positions {
-		x.Entries[n] = t.Entries[i]
-	}
-	return x
+	return t.Layer(h.positions, h.hides)
 }
 
 // entries is the number of the layer's entries.

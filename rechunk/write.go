@@ -54,6 +54,10 @@ func (r *run) write(ctx context.Context) ([]madeLayer, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The contents have had their use, and the comparison needs memory.
+	if err := r.spool.Close(); err != nil {
+		return nil, fmt.Errorf("closing the spool: %w", err)
+	}
 	return out, r.compare(ctx, out)
 }
 
@@ -111,24 +115,23 @@ func (r *run) sequence() int {
 	return r.lineage.Versions[0].Sequence + 1
 }
 
-// compare flattens what the layers hold and compares it with the tree that was to be served.
+// compare compares what the layers hold with the tree that was to be served.
 func (r *run) compare(ctx context.Context, layers []madeLayer) error {
 	r.req.Progress(Progress{Phase: "verify"})
-	indexes := func(yield func(*tree.Index) bool) {
+	held := func(yield func(tree.Layer) bool) {
 		for i := range layers {
-			if !yield(layers[i].held.in(r.tree)) {
+			if !yield(layers[i].held.layer(r.tree)) {
 				return
 			}
 		}
 	}
-	got, err := tree.FlattenSeq(ctx, indexes, r.cfg.Limits)
+	diffs, err := tree.DiffLayers(ctx, r.tree, held, r.cfg.Limits, tree.DiffOptions{Times: r.req.Options.ExactTime, Most: 5})
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotSame, err)
 	}
-	diffs := tree.Diff(r.tree, got, tree.DiffOptions{Times: r.req.Options.ExactTime, Most: 5})
 	if len(diffs) == 0 {
 		return nil
 	}

@@ -46,35 +46,50 @@ type DiffOptions struct {
 // Diff lists how b differs from a, in path order. It is empty when both are the same filesystem: every path, type, mode,
 // owner, extended attribute, link target, hardlink group and byte.
 func Diff(a, b *Tree, opts DiffOptions) []Difference {
-	var out []Difference
-	full := func() bool { return opts.Most > 0 && len(out) >= opts.Most }
-	i, j := 0, 0
-	for (i < len(a.Entries) || j < len(b.Entries)) && !full() {
-		c := 0
-		switch {
-		case i == len(a.Entries):
-			c = 1
-		case j == len(b.Entries):
-			c = -1
-		default:
-			c = ComparePaths(a.Entries[i].Path, b.Entries[j].Path)
-		}
-		switch {
-		case c < 0:
-			out = append(out, Difference{Path: a.Entries[i].Path, What: "missing"})
-			i++
+	d := differ{a: a.Entries, opts: opts}
+	for i := range b.Entries {
+		d.next(&b.Entries[i])
+	}
+	return d.end()
+}
+
+// differ compares entries with others that come in path order.
+type differ struct {
+	a    []Entry // those that are still to be compared
+	opts DiffOptions
+	out  []Difference
+}
+
+func (d *differ) full() bool { return d.opts.Most > 0 && len(d.out) >= d.opts.Most }
+
+// next compares the next entry.
+func (d *differ) next(b *Entry) {
+	for ; len(d.a) > 0 && !d.full(); d.a = d.a[1:] {
+		switch c := ComparePaths(d.a[0].Path, b.Path); {
+		case c == 0:
+			d.out = compareEntries(d.out, &d.a[0], b, d.opts.Times)
+			d.a = d.a[1:]
+			return
 		case c > 0:
-			out = append(out, Difference{Path: b.Entries[j].Path, What: "added"})
-			j++
-		default:
-			out = compareEntries(out, &a.Entries[i], &b.Entries[j], opts.Times)
-			i, j = i+1, j+1
+			d.out = append(d.out, Difference{Path: b.Path, What: "added"})
+			return
 		}
+		d.out = append(d.out, Difference{Path: d.a[0].Path, What: "missing"})
 	}
-	if opts.Most > 0 && len(out) > opts.Most {
-		out = out[:opts.Most]
+	if !d.full() {
+		d.out = append(d.out, Difference{Path: b.Path, What: "added"})
 	}
-	return out
+}
+
+// end returns what was found.
+func (d *differ) end() []Difference {
+	for ; len(d.a) > 0 && !d.full(); d.a = d.a[1:] {
+		d.out = append(d.out, Difference{Path: d.a[0].Path, What: "missing"})
+	}
+	if d.opts.Most > 0 && len(d.out) > d.opts.Most {
+		d.out = d.out[:d.opts.Most]
+	}
+	return d.out
 }
 
 func compareEntries(out []Difference, a, b *Entry, times bool) []Difference {

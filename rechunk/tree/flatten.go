@@ -15,74 +15,140 @@ import (
 // Whiteouts come first, wherever in the layer they are. A layer of a builder has no two names for one path by way of a lower
 // layer's symlink; of one that does, the entries count in path order.
 func Flatten(ctx context.Context, layers []*Index, lim Limits) (*Tree, error) {
-	return FlattenSeq(ctx, slices.Values(layers), lim)
-}
-
-// FlattenSeq is Flatten of layers that are made one after another. Nothing of an index is kept but its strings.
-func FlattenSeq(ctx context.Context, layers iter.Seq[*Index], lim Limits) (*Tree, error) {
-	fs := newMemfs(lim.OrDefault())
-	for x := range layers {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+	fs, err := replay(ctx, func(yield func(Layer) bool) {
+		for _, x := range layers {
+			if !yield(x.Layer()) {
+				return
+			}
 		}
-		if err := fs.apply(x); err != nil {
-			return nil, err
-		}
-	}
-	all, err := fs.list(false)
+	}, lim)
 	if err != nil {
 		return nil, err
 	}
-	return &Tree{Entries: entries(all)}, nil
+	all, _, err := fs.list(false)
+	if err != nil {
+		return nil, err
+	}
+	return &Tree{Entries: all}, nil
 }
 
-func (f *memfs) apply(x *Index) error {
+// DiffLayers lists how what layers hold, applied as Flatten does, differs from a tree. It makes no tree of them.
+func DiffLayers(ctx context.Context, want *Tree, layers iter.Seq[Layer], lim Limits, opts DiffOptions) ([]Difference, error) {
+	fs, err := replay(ctx, layers, lim)
+	if err != nil {
+		return nil, err
+	}
+	d := differ{a: want.Entries, opts: opts}
+	if err := fs.each(false, func(e *Entry, _ *inode) { d.next(e) }); err != nil {
+		return nil, err
+	}
+	return d.end(), nil
+}
+
+// Layer is what one layer changes.
+type Layer struct {
+	of        []Entry
+	positions []int32 // in of, ascending; nil stands for all
+	links     []Link
+	whiteouts []string
+	opaque    []string
+}
+
+// Layer gives what the index says.
+func (x *Index) Layer() Layer {
+	return Layer{of: x.Entries, links: x.Links, whiteouts: x.Whiteouts, opaque: x.Opaque}
+}
+
+// Layer gives a layer of some of the tree's entries, whose positions ascend, and whiteouts.
+func (t *Tree) Layer(positions []int32, whiteouts []string) Layer {
+	if len(positions) == 0 {
+		return Layer{whiteouts: whiteouts}
+	}
+	return Layer{of: t.Entries, positions: positions, whiteouts: whiteouts}
+}
+
+// entries goes through the layer's entries.
+func (l *Layer) entries() iter.Seq[*Entry] {
+	return func(yield func(*Entry) bool) {
+		if l.positions == nil {
+			for i := range l.of {
+				if !yield(&l.of[i]) {
+					return
+				}
+			}
+		}
+		for _, i := range l.positions {
+			if !yield(&l.of[i]) {
+				return
+			}
+		}
+	}
+}
+
+func replay(ctx context.Context, layers iter.Seq[Layer], lim Limits) (*memfs, error) {
+	fs := newMemfs(lim.OrDefault())
+	for l := range layers {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := fs.apply(&l); err != nil {
+			return nil, err
+		}
+	}
+	return fs, nil
+}
+
+func (f *memfs) apply(l *Layer) error {
 	// A link's target is looked up before anything of this layer takes place: it names an object of a lower layer.
-	targets := make([]*inode, len(x.Links))
-	for i, l := range x.Links {
-		at, err := f.locate(l.Target, probe)
+	targets := make([]*inode, len(l.links))
+	for i, k := range l.links {
+		at, err := f.locate(k.Target, probe)
 		if err != nil {
 			return err
 		}
 		targets[i] = f.get(at)
 	}
-	if err := f.hide(x); err != nil {
+	if err := f.hide(l); err != nil {
 		return err
 	}
-	return f.place(x, targets)
+	return f.place(l, targets)
 }
 
 // place puts the entries and links of a layer where they belong, in path order.
-func (f *memfs) place(x *Index, targets []*inode) error {
+func (f *memfs) place(l *Layer, targets []*inode) error {
 	groups := map[string]*inode{}
 	var late []Link
-	i := 0
-	for n, l := range x.Links {
-		for ; i < len(x.Entries) && ComparePaths(x.Entries[i].Path, l.Path) < 0; i++ {
-			if err := f.addEntry(&x.Entries[i], groups); err != nil {
+	n := 0
+	linkUpTo := func(path string) error {
+		for ; n < len(l.links) && (path == "" || ComparePaths(l.links[n].Path, path) <= 0); n++ {
+			if targets[n] == nil {
+				// Some archivers write the link before its target, in the same layer.
+				late = append(late, l.links[n])
+				continue
+			}
+			if err := f.addLink(l.links[n], targets[n]); err != nil {
 				return err
 			}
 		}
-		if targets[n] == nil {
-			// Some archivers write the link before its target, in the same layer.
-			late = append(late, l)
-			continue
+		return nil
+	}
+	for e := range l.entries() {
+		if err := linkUpTo(e.Path); err != nil {
+			return err
 		}
-		if err := f.addLink(l, targets[n]); err != nil {
+		if err := f.addEntry(e, groups); err != nil {
 			return err
 		}
 	}
-	for ; i < len(x.Entries); i++ {
-		if err := f.addEntry(&x.Entries[i], groups); err != nil {
-			return err
-		}
+	if err := linkUpTo(""); err != nil {
+		return err
 	}
-	for _, l := range late {
-		at, err := f.locate(l.Target, probe)
+	for _, k := range late {
+		at, err := f.locate(k.Target, probe)
 		if err != nil {
 			return err
 		}
-		if err := f.addLink(l, f.get(at)); err != nil {
+		if err := f.addLink(k, f.get(at)); err != nil {
 			return err
 		}
 	}
@@ -91,34 +157,34 @@ func (f *memfs) place(x *Index, targets []*inode) error {
 
 // hide applies the whiteouts of a layer, from the root downwards. A directory of the layer that replaces something else takes
 // part: whiteouts below it are about the new directory, and must not follow a symlink that was there to where it led.
-func (f *memfs) hide(x *Index) error {
-	if len(x.Opaque)+len(x.Whiteouts) == 0 {
+func (f *memfs) hide(l *Layer) error {
+	if len(l.opaque)+len(l.whiteouts) == 0 {
 		return nil
 	}
-	type step struct {
+	type hiding struct {
 		path string
 		what func(spot, *inode)
 	}
-	var steps []step
-	for i := range x.Entries {
-		if e := &x.Entries[i]; e.Kind == Dir {
-			steps = append(steps, step{e.Path, f.removeOther})
+	var todo []hiding
+	for e := range l.entries() {
+		if e.Kind == Dir {
+			todo = append(todo, hiding{e.Path, f.removeOther})
 		}
 	}
-	for _, p := range x.Opaque {
-		steps = append(steps, step{p, f.empty})
+	for _, p := range l.opaque {
+		todo = append(todo, hiding{p, f.empty})
 	}
-	for _, p := range x.Whiteouts {
-		steps = append(steps, step{p, func(s spot, _ *inode) { f.remove(s) }})
+	for _, p := range l.whiteouts {
+		todo = append(todo, hiding{p, func(s spot, _ *inode) { f.remove(s) }})
 	}
-	slices.SortStableFunc(steps, func(a, b step) int { return ComparePaths(a.path, b.path) })
-	for _, s := range steps {
-		at, err := f.locate(s.path, probe)
+	slices.SortStableFunc(todo, func(a, b hiding) int { return ComparePaths(a.path, b.path) })
+	for _, h := range todo {
+		at, err := f.locate(h.path, probe)
 		if err != nil {
 			return err
 		}
 		if n := f.get(at); n != nil {
-			s.what(at, n)
+			h.what(at, n)
 		}
 	}
 	return nil
@@ -146,8 +212,7 @@ func (f *memfs) addEntry(e *Entry, groups map[string]*inode) error {
 	}
 	n := groups[e.Link]
 	if e.Link == "" || n == nil {
-		n = &inode{entry: *e, shared: e.Link != ""}
-		n.entry.Path, n.entry.Link = "", ""
+		n = &inode{entry: e, shared: e.Link != ""}
 	}
 	if n.shared {
 		groups[e.Link] = n

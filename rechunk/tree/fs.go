@@ -1,7 +1,5 @@
 package tree
 
-import "slices"
-
 // memfs is a filesystem in memory on which the headers of a layer, or the layers of an image, are replayed. Names are
 // followed as inside a chroot: nothing outside the root can be reached, whatever the links say.
 type memfs struct {
@@ -18,7 +16,9 @@ type memfs struct {
 
 // inode is an object; several names may lead to it.
 type inode struct {
-	entry    Entry // Path and Link are not set
+	// entry is the object's header, and belongs to who made it: it is not changed here. Its Path is a name that was given, and its Link
+	// means nothing.
+	entry    *Entry
 	children map[string]*inode
 	// shared marks an object that has or had several names.
 	shared bool
@@ -33,8 +33,11 @@ func newMemfs(lim Limits) *memfs {
 }
 
 func impliedDir() *inode {
-	return &inode{entry: Entry{Kind: Dir, Mode: 0o755}, implied: true}
+	return &inode{entry: &Entry{Kind: Dir, Mode: 0o755}, implied: true}
 }
+
+// elsewhere is an object that only lower layers have, at a path there.
+func elsewhere(path string) *inode { return &inode{entry: &Entry{}, lower: path} }
 
 // kind names what n is, for messages.
 func (n *inode) kind() string {
@@ -104,67 +107,4 @@ func countNames(n *inode) int {
 		c += countNames(k)
 	}
 	return c
-}
-
-// named is a path and the object that it leads to.
-type named struct {
-	path string
-	node *inode
-}
-
-// list returns all paths in ascending order. Many short names can lead below a long path, so that the sum of the lengths has
-// a limit of its own. Implied directories are left out when skipImplied is set.
-func (f *memfs) list(skipImplied bool) ([]named, error) {
-	all := make([]named, 0, f.names+1)
-	if !skipImplied || !f.root.implied {
-		all = append(all, named{".", f.root})
-	}
-	left := f.lim.MetaBytes
-	// Depth is bounded by Limits.Depth, so that recursion is.
-	var visit func(dir string, n *inode)
-	visit = func(dir string, n *inode) {
-		for name, k := range n.children {
-			if left < 0 {
-				return
-			}
-			p := join(dir, name)
-			if left -= int64(len(p)); !skipImplied || !k.implied {
-				all = append(all, named{p, k})
-			}
-			if k.children != nil {
-				visit(p, k)
-			}
-		}
-	}
-	visit(".", f.root)
-	if left < 0 {
-		return nil, limitError("bytes of paths", f.lim.MetaBytes)
-	}
-	slices.SortFunc(all, func(a, b named) int { return ComparePaths(a.path, b.path) })
-	return all, nil
-}
-
-// entries turns listed objects into entries, hardlink groups named by their first path. Links to lower layers are left out.
-func entries(all []named) []Entry {
-	out := make([]Entry, 0, len(all))
-	first := map[*inode]int{}
-	for _, a := range all {
-		if a.node.lower != "" {
-			continue
-		}
-		e := a.node.entry
-		e.Path = a.path
-		if a.node.shared {
-			if j, seen := first[a.node]; seen {
-				out[j].Link, e.Link = out[j].Path, out[j].Path
-			} else {
-				first[a.node] = len(out)
-			}
-		}
-		out = append(out, e)
-	}
-	if len(out) == 0 {
-		return nil // as an index reads back
-	}
-	return out
 }

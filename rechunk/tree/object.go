@@ -11,10 +11,10 @@ import (
 
 // object makes the inode that a header describes and reads its content; p is its clean path.
 func (s *scanner) object(h *tar.Header, p string, body io.Reader) (*inode, error) {
-	n := &inode{entry: Entry{
-		Mode: uint32(h.Mode) & 0o7777, UID: h.Uid, GID: h.Gid, Sec: h.ModTime.Unix(), Nsec: int32(h.ModTime.Nanosecond()),
-	}}
-	e := &n.entry
+	e := &Entry{
+		Path: p, Mode: uint32(h.Mode) & 0o7777, UID: h.Uid, GID: h.Gid, Sec: h.ModTime.Unix(), Nsec: int32(h.ModTime.Nanosecond()),
+	}
+	n := &inode{entry: e}
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
 		e.Kind = Regular

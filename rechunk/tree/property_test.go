@@ -3,6 +3,7 @@ package tree_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -39,6 +40,7 @@ func TestFlattenSeries(t *testing.T) {
 				if d := tree.Diff(next, got, tree.DiffOptions{Times: true}); d != nil {
 					t.Fatalf("version %d: Diff sees %v", version, d)
 				}
+				checkDiffLayers(t, indexes, next, prev)
 				prev = next
 			}
 			want, err := treetest.Reference(layers...)
@@ -49,6 +51,46 @@ func TestFlattenSeries(t *testing.T) {
 				t.Fatalf("the reference differs (-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+// checkDiffLayers has layers compared with the tree that they make and with another one, if there is one.
+func checkDiffLayers(t *testing.T, indexes []*tree.Index, same, other *tree.Tree) {
+	t.Helper()
+	layers := func(yield func(tree.Layer) bool) {
+		for _, x := range indexes {
+			if !yield(x.Layer()) {
+				return
+			}
+		}
+	}
+	opts := tree.DiffOptions{Times: true}
+	for _, want := range []*tree.Tree{same, other} {
+		if want == nil {
+			continue
+		}
+		got, err := tree.DiffLayers(t.Context(), want, layers, tree.Limits{}, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(tree.Diff(want, same, opts), got); d != "" {
+			t.Fatalf("layers compared one by one (-want +got):\n%s", d)
+		}
+	}
+	// Every other entry in one layer, the rest in one below. Of hardlink groups that are torn apart, nothing is said here.
+	var parts [2][]int32
+	for i := range same.Entries {
+		if e := &same.Entries[i]; e.Link != "" {
+			return
+		} else if e.Kind == tree.Dir {
+			parts[0] = append(parts[0], int32(i))
+		} else {
+			parts[i%2] = append(parts[i%2], int32(i))
+		}
+	}
+	got, err := tree.DiffLayers(t.Context(), same, slices.Values([]tree.Layer{same.Layer(parts[0], nil), same.Layer(parts[1], nil)}), tree.Limits{}, opts)
+	if err != nil || got != nil {
+		t.Fatalf("of parts of the tree: %v, %v", got, err)
 	}
 }
 

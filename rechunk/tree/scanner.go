@@ -162,7 +162,7 @@ func (s *scanner) link(h *tar.Header, at spot) error {
 	case n.isDir(), !itself && Within(from.path(), at.path()):
 		return invalid("hardlink %q to %q, which is no file", clip(h.Name), clip(target))
 	case n == nil:
-		n = &inode{lower: from.path()}
+		n = elsewhere(from.path())
 	case itself:
 		return nil // some archivers write a link to itself for a name they saw twice
 	}
@@ -176,15 +176,10 @@ func (s *scanner) index() (*Index, error) {
 			s.fs.remove(spot{s.fs.root, ".", name})
 		}
 	}
-	all, err := s.fs.list(true)
-	if err != nil {
+	x := &Index{}
+	var err error
+	if x.Entries, x.Links, err = s.fs.list(true); err != nil {
 		return nil, err
-	}
-	x := &Index{Entries: entries(all)}
-	for _, a := range all {
-		if a.node.lower != "" {
-			x.Links = append(x.Links, Link{a.path, a.node.lower})
-		}
 	}
 	x.Whiteouts, x.Opaque = sortedPaths(s.whiteouts), sortedPaths(s.opaque)
 	if x.metaBytes() > s.lim.MetaBytes {

@@ -34,8 +34,13 @@ func NewSpool(dir string) (*Spool, error) {
 	return &Spool{file: f, where: map[Digest]extent{}}, nil
 }
 
-// Close frees the disk space. No content can be opened afterwards.
-func (s *Spool) Close() error { return s.file.Close() }
+// Close frees the disk space, and the memory. No content can be opened afterwards.
+func (s *Spool) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.where = nil
+	return s.file.Close()
+}
 
 // Size returns the number of bytes that the spool takes on disk at most, those set aside for scans at work included.
 func (s *Spool) Size() int64 {
@@ -81,9 +86,14 @@ func (s *Spool) reserve(n, pos, left int64) (off int64) {
 	return off
 }
 
+// add makes contents known, and takes the map over.
 func (s *Spool) add(found map[Digest]extent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.where) == 0 {
+		s.where = found
+		return
+	}
 	for d, e := range found {
 		if _, ok := s.where[d]; !ok {
 			s.where[d] = e
@@ -178,7 +188,7 @@ func (w *spoolWriter) flush() error {
 		return err
 	}
 	w.s.add(w.found)
-	clear(w.found)
+	w.found = map[Digest]extent{}
 	w.s.reserve(0, w.off, w.left) // gives the rest of the stretch back if it is the last
 	w.left = 0
 	return nil
