@@ -21,12 +21,13 @@ import (
 
 func main() {
 	only := flag.String("only", "", "measure only settings whose name contains this")
+	from := flag.Int("from", 0, "show layers of at least so many MiB one by one, too; 0 shows none")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "compression: give one image, oci:DIR[:TAG]")
 		os.Exit(2)
 	}
-	if err := run(context.Background(), os.Stdout, flag.Arg(0), *only); err != nil {
+	if err := run(context.Background(), os.Stdout, flag.Arg(0), *only, *from<<20); err != nil {
 		fmt.Fprintln(os.Stderr, "compression:", err)
 		os.Exit(1)
 	}
@@ -50,6 +51,9 @@ func settings() []setting {
 	for _, window := range []int{1, 2, 4, 16, 32, 64, 128} {
 		out = append(out, zstdAt(zstd.SpeedBetterCompression, window, byPath))
 	}
+	for _, window := range []int{2, 4} {
+		out = append(out, zstdAt(zstd.SpeedDefault, window, byPath))
+	}
 	return append(out, gzipAt(6, byPath), gzipAt(9, byPath))
 }
 
@@ -65,8 +69,8 @@ func gzipAt(level int, o order) setting {
 	}}
 }
 
-// run compresses every layer at every setting and prints the sums.
-func run(ctx context.Context, w io.Writer, ref, only string) error {
+// run compresses every layer at every setting and prints the sums, and layers from a size on.
+func run(ctx context.Context, w io.Writer, ref, only string, from int) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "setting\tbytes\tCPU seconds")
 	for _, s := range settings() {
@@ -75,10 +79,15 @@ func run(ctx context.Context, w io.Writer, ref, only string) error {
 		}
 		var bytes int64
 		var spent time.Duration
+		number := 0
 		err := eachLayer(ctx, ref, func(files []file) error {
+			number++
 			s.order.sort(files)
 			n, took, err := s.measure(files)
 			bytes, spent = bytes+n, spent+took
+			if size := plain(files); from > 0 && size >= from {
+				fmt.Fprintf(table, "  layer %d, %.1f MB: %s\t%d\t%.1f\n", number, float64(size)/1e6, s.name, n, took.Seconds())
+			}
 			return err
 		})
 		if err != nil {
@@ -87,6 +96,15 @@ func run(ctx context.Context, w io.Writer, ref, only string) error {
 		fmt.Fprintf(table, "%s\t%d\t%.1f\n", s.name, bytes, spent.Seconds())
 	}
 	return table.Flush()
+}
+
+// plain is the size of a layer before compression.
+func plain(files []file) int {
+	sum := 0
+	for _, f := range files {
+		sum += len(f.raw)
+	}
+	return sum
 }
 
 // measure compresses a layer.

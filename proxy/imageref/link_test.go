@@ -8,6 +8,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 )
 
 func TestLinkBlob(t *testing.T) {
@@ -51,6 +52,13 @@ func TestLinkBlob(t *testing.T) {
 		t.Errorf("a file under another's name: %t, %v", done, err)
 	}
 	wantNames(t, filepath.Join(dir, "blobs", "sha256"))
+
+	labelled := file("labelled", "abc")
+	if err := unix.Lsetxattr(labelled.Name(), "security.selinux", []byte("system_u:object_r:tmp_t:s0"), 0); err == nil {
+		if done, err := link(labelled); done || err != nil {
+			t.Errorf("a file with another label: %t, %v", done, err)
+		}
+	}
 
 	// What is there is damaged.
 	if err := os.WriteFile(place, []byte("xyz"), 0o600); err != nil {
