@@ -31,13 +31,9 @@ type Blob struct {
 // Writer makes the blobs of layers, one after another, with one compressor and its buffers. Its bytes do not depend on what it wrote
 // before. It is for one goroutine at a time.
 type Writer struct {
-	c     Compression
 	z     compressor
-	quick compressor // the lower level, for large layers; nil until one is tried
-	// untried layers all get the higher level.
-	untried bool
-	blob    counter
-	plain   counter
+	blob  counter
+	plain counter
 	// Compressing the tar in large pieces costs less than one call per 512-byte header.
 	buf     *bufio.Writer
 	copyBuf []byte
@@ -48,17 +44,15 @@ type Writer struct {
 // job is the layer that is being written.
 type job struct {
 	ctx      context.Context
+	tar      *tar.Writer
 	tree     *tree.Tree
 	contents tree.Contents
-	entries  []int    // positions in the tree
-	marks    []string // names of whiteouts
-	tar      *tar.Writer
 	first    map[string]bool // hardlink groups whose first member is written
 }
 
 // NewWriter makes a writer of layers that are compressed with c.
 func NewWriter(c Compression) (*Writer, error) {
-	w := &Writer{c: c, copyBuf: make([]byte, 64<<10)}
+	w := &Writer{copyBuf: make([]byte, 64<<10)}
 	w.buf = bufio.NewWriterSize(&w.plain, 64<<10)
 	var err error
 	w.z, err = c.compress(io.Discard)
@@ -67,57 +61,36 @@ func NewWriter(c Compression) (*Writer, error) {
 
 // Write writes the blob of a new layer to dst. It fails when a content is not as long as its entry says, and soon after ctx ends.
 // Nothing is hashed: who stores the blob knows its digest, and that it holds the right bytes is for Read to find, and its diff_id.
-// The beginning of a large layer is read twice.
 func (w *Writer) Write(ctx context.Context, dst io.Writer, t *tree.Tree, l *plan.Layer, contents tree.Contents) (Blob, error) {
-	b, err := w.write(ctx, dst, t, l, contents)
+	w.blob = counter{w: dst}
+	w.z.Reset(&w.blob)
+	w.plain = counter{w: w.z}
+	w.buf.Reset(&w.plain)
+	w.job = job{ctx: ctx, tar: tar.NewWriter(w.buf), tree: t, contents: contents, first: map[string]bool{}}
+	err := w.layer(l)
+	if err == nil {
+		err = w.tar.Close()
+	}
+	if err == nil {
+		err = w.buf.Flush()
+	}
+	// The encoder is closed in any case: it may hold goroutines.
+	if cerr := w.z.Close(); err == nil {
+		err = cerr
+	}
 	w.job = job{}
 	if err != nil {
 		return Blob{}, fmt.Errorf("writing layer %q: %w", l.Name, err)
 	}
-	return b, nil
+	return Blob{Size: w.blob.n, TarSize: w.plain.n}, nil
 }
 
-func (w *Writer) write(ctx context.Context, dst io.Writer, t *tree.Tree, l *plan.Layer, contents tree.Contents) (Blob, error) {
-	entries, err := withAncestors(t, l)
-	if err != nil {
-		return Blob{}, err
-	}
-	w.job = job{ctx: ctx, tree: t, contents: contents, entries: entries, marks: whiteoutNames(l.Whiteouts)}
-	z, err := w.level()
-	if err != nil {
-		return Blob{}, err
-	}
-	w.blob = counter{w: dst}
-	z.Reset(&w.blob)
-	err = w.stream(z)
-	// The encoder is closed in any case: it may hold goroutines.
-	if cerr := z.Close(); err == nil {
-		err = cerr
-	}
-	return Blob{Size: w.blob.n, TarSize: w.plain.n}, err
-}
-
-// stream writes the layer's tar.
-func (w *Writer) stream(to io.Writer) error {
-	w.plain = counter{w: to}
-	w.buf.Reset(&w.plain)
-	w.tar, w.first = tar.NewWriter(w.buf), map[string]bool{}
-	if err := w.layer(); err != nil {
-		return err
-	}
-	if err := w.tar.Close(); err != nil {
-		return err
-	}
-	return w.buf.Flush()
-}
-
-// Write writes the blob of one layer at the higher level, whatever that gains: the least that c makes of it. A Writer's may be larger.
+// Write writes the blob of one new layer, as Writer.Write does.
 func Write(ctx context.Context, dst io.Writer, t *tree.Tree, l *plan.Layer, contents tree.Contents, c Compression) (Blob, error) {
 	w, err := NewWriter(c)
 	if err != nil {
 		return Blob{}, err
 	}
-	w.untried = true
 	return w.Write(ctx, dst, t, l, contents)
 }
 
@@ -135,8 +108,12 @@ func (c *counter) Write(p []byte) (int, error) {
 
 // layer writes entries and whiteouts in path order, so that every directory precedes what it holds and the first name of a
 // hardlink group, which is its name, precedes the others.
-func (w *Writer) layer() error {
-	entries, marks := w.entries, w.marks
+func (w *Writer) layer(l *plan.Layer) error {
+	entries, err := withAncestors(w.tree, l)
+	if err != nil {
+		return err
+	}
+	marks := whiteoutNames(l.Whiteouts)
 	for len(entries) > 0 || len(marks) > 0 {
 		if w.ctx.Err() != nil {
 			return context.Cause(w.ctx)
