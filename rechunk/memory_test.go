@@ -129,7 +129,7 @@ func TestMemoryOfManyFiles(t *testing.T) {
 	if testing.Short() {
 		t.Skip("collects garbage in the middle of a run")
 	}
-	const files, perFile = 20_000, 450
+	const files, perFile = 20_000, 330
 	b := newBench(t, &rechunktest.MemoryStore{}, 2)
 	items := []Item{Dir("."), Dir("usr")}
 	for i := range files {
