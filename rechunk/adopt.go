@@ -102,11 +102,7 @@ func (r *run) adoptLayer(ctx context.Context, d ocispec.Descriptor, diffID diges
 	defer rc.Close()
 	var s *tree.Scanned
 	_, err = r.storeBlob(ctx, func(w io.Writer) error {
-		src := io.TeeReader(rc, w)
-		if s, err = tree.Scan(ctx, src, tree.ScanOptions{DiffID: true, Inline: inlined, Limits: r.cfg.Limits}); err != nil {
-			return err
-		}
-		_, err = io.Copy(io.Discard, src) // the source's last word is that these are the digest's bytes
+		s, err = tree.Scan(ctx, io.TeeReader(rc, w), tree.ScanOptions{DiffID: true, Inline: inlined, Limits: r.cfg.Limits})
 		return err
 	})
 	if err != nil {

@@ -101,14 +101,10 @@ func (r *run) scanSource(ctx context.Context, l ocispec.Descriptor, read func(in
 	return x, r.saveIndex(ctx, l.Digest, x)
 }
 
-// scan reads a layer, into the spool if there is one. The reader's last word is awaited: it is what verifies the digest.
+// scan reads a layer, into the spool if there is one.
 func (e *Engine) scan(ctx context.Context, rc io.Reader, spool *tree.Spool, read func(int)) (*tree.Index, error) {
-	src := &progressReader{rc, read}
-	s, err := tree.Scan(ctx, src, tree.ScanOptions{Spool: spool, Inline: inlined, Limits: e.cfg.Limits})
+	s, err := tree.Scan(ctx, &progressReader{rc, read}, tree.ScanOptions{Spool: spool, Inline: inlined, Limits: e.cfg.Limits})
 	if err != nil {
-		return nil, err
-	}
-	if _, err := io.Copy(io.Discard, src); err != nil {
 		return nil, err
 	}
 	return s.Index, nil

@@ -14,7 +14,6 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/imageref"
-	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/image"
 )
@@ -24,11 +23,9 @@ const copies = 4
 
 // copier copies an image from the store to a destination, layers that are ready while others are still being made.
 type copier struct {
-	chunks *chunkstore.Store
-	store  *state.Store // chunks, verified on reading
-	temp   bool         // the store goes away afterwards
-	out    imageref.Destination
-	slots  chan struct{}
+	from  *workplace
+	out   imageref.Destination
+	slots chan struct{}
 
 	wg   sync.WaitGroup
 	mu   sync.Mutex
@@ -36,10 +33,7 @@ type copier struct {
 }
 
 func newCopier(from *workplace, out imageref.Destination) *copier {
-	return &copier{
-		chunks: from.chunks, store: from.store, temp: from.temp, out: out,
-		slots: make(chan struct{}, copies), done: map[digest.Digest]bool{},
-	}
+	return &copier{from: from, out: out, slots: make(chan struct{}, copies), done: map[digest.Digest]bool{}}
 }
 
 // early begins to copy a layer and returns. What fails is copied again by image, which tells why if it fails again.
@@ -86,7 +80,7 @@ func (c *copier) blob(ctx context.Context, d ocispec.Descriptor) error {
 	if has, err := c.out.Has(ctx, d.Digest); has || err != nil {
 		return err
 	}
-	content, err := c.chunks.Open(ctx, d.Digest)
+	content, err := c.from.chunks.Open(ctx, d.Digest)
 	if err != nil {
 		return err
 	}
@@ -105,7 +99,7 @@ func (c *copier) blob(ctx context.Context, d ocispec.Descriptor) error {
 func (c *copier) link(ctx context.Context, d ocispec.Descriptor, content *chunkstore.Content) (bool, error) {
 	f, ok := content.File()
 	to, can := c.out.(imageref.Linker)
-	if !c.temp || !ok || !can {
+	if !c.from.temp || !ok || !can {
 		return false, nil
 	}
 	return to.LinkBlob(ctx, d, f)
@@ -113,7 +107,7 @@ func (c *copier) link(ctx context.Context, d ocispec.Descriptor, content *chunks
 
 // drop removes content that is damaged, so that the next run makes it anew.
 func (c *copier) drop(ctx context.Context, d digest.Digest) error {
-	rc, err := c.store.Open(ctx, d)
+	rc, err := c.from.store.Open(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -124,7 +118,7 @@ func (c *copier) drop(ctx context.Context, d digest.Digest) error {
 
 // document reads a stored manifest.
 func (c *copier) document(ctx context.Context, d digest.Digest) ([]byte, error) {
-	rc, err := c.store.Open(ctx, d)
+	rc, err := c.from.store.Open(ctx, d)
 	if err != nil {
 		return nil, err
 	}

@@ -105,71 +105,26 @@ func TestCopier(t *testing.T) {
 	}
 }
 
-// A temporary store's files become the layout's; of one that stays, the layout gets copies.
-func TestCopierLinks(t *testing.T) {
-	t.Parallel()
-	for _, temp := range []bool{true, false} {
-		w := &workplace{dir: t.TempDir(), temp: temp}
-		if err := w.start(t.Context(), Options{}); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = w.close() })
-		d, err := w.chunks.Put(t.Context(), []byte("layer"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		dir := t.TempDir()
-		to, err := imageref.Parse("oci:" + dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out, err := to.Create(t.Context(), imageref.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := newCopier(w, out).blob(t.Context(), ocispec.Descriptor{Digest: d, Size: 5}); err != nil {
-			t.Fatal(err)
-		}
-		content, err := w.chunks.Open(t.Context(), d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, _ := content.File()
-		of, err := f.Stat()
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := os.Stat(filepath.Join(dir, "blobs", "sha256", d.Encoded()))
-		if err != nil || os.SameFile(of, got) != temp {
-			t.Errorf("temporary store: %t, linked: %t, %v", temp, os.SameFile(of, got), err)
-		}
-		if err := content.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// Content that rotted in the store is not copied, and is removed.
-func TestCopierDropsDamage(t *testing.T) {
-	t.Parallel()
-	w := &workplace{dir: t.TempDir()}
+// startWorkplace is a workplace on a directory of its own with one content, and its descriptor.
+func startWorkplace(t *testing.T, temp bool, content string) (*workplace, ocispec.Descriptor) {
+	t.Helper()
+	w := &workplace{dir: t.TempDir(), temp: temp}
 	if err := w.start(t.Context(), Options{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.close() })
-	d, err := w.chunks.Put(t.Context(), []byte("layer"))
+	d, err := w.chunks.Put(t.Context(), []byte(content))
 	if err != nil {
 		t.Fatal(err)
 	}
-	content, err := w.chunks.Open(t.Context(), d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, _ := content.File()
-	if err := errors.Join(os.WriteFile(f.Name(), []byte("wrong"), 0o600), content.Close()); err != nil {
-		t.Fatal(err)
-	}
-	to, err := imageref.Parse("oci:" + t.TempDir())
+	return w, ocispec.Descriptor{Digest: d, Size: int64(len(content))}
+}
+
+// newLayout is an empty layout to copy to, and its directory.
+func newLayout(t *testing.T) (imageref.Destination, string) {
+	t.Helper()
+	dir := t.TempDir()
+	to, err := imageref.Parse("oci:" + dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,11 +132,59 @@ func TestCopierDropsDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = newCopier(w, out).blob(t.Context(), ocispec.Descriptor{Digest: d, Size: 5})
+	return out, dir
+}
+
+// stored is the file that a content lies in.
+func stored(t *testing.T, w *workplace, d digest.Digest) string {
+	t.Helper()
+	content, err := w.chunks.Open(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, ok := content.File()
+	if !ok {
+		t.Fatal("content is no file")
+	}
+	if err := content.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return f.Name()
+}
+
+// A temporary store's files become the layout's; of one that stays, the layout gets copies.
+func TestCopierLinks(t *testing.T) {
+	t.Parallel()
+	for _, temp := range []bool{true, false} {
+		w, d := startWorkplace(t, temp, "layer")
+		out, dir := newLayout(t)
+		if err := newCopier(w, out).blob(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		of, err := os.Stat(stored(t, w, d.Digest))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.Stat(filepath.Join(dir, "blobs", "sha256", d.Digest.Encoded()))
+		if err != nil || os.SameFile(of, got) != temp {
+			t.Errorf("temporary store: %t, linked: %t, %v", temp, os.SameFile(of, got), err)
+		}
+	}
+}
+
+// Content that rotted in the store is not copied, and is removed.
+func TestCopierDropsDamage(t *testing.T) {
+	t.Parallel()
+	w, d := startWorkplace(t, false, "layer")
+	if err := os.WriteFile(stored(t, w, d.Digest), []byte("wrong"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := newLayout(t)
+	err := newCopier(w, out).blob(t.Context(), d)
 	if !errors.Is(err, imageref.ErrMismatch) || !errors.Is(err, chunkstore.ErrCorrupt) {
 		t.Errorf("damaged content was copied: %v", err)
 	}
-	if has, err := w.store.Has(t.Context(), d); has || err != nil {
+	if has, err := w.store.Has(t.Context(), d.Digest); has || err != nil {
 		t.Errorf("damaged content is still there: %t, %v", has, err)
 	}
 }

@@ -45,9 +45,6 @@ func Read(ctx context.Context, r io.Reader, want Blob, lim tree.Limits) (x *tree
 func (z *Reader) Read(ctx context.Context, r io.Reader, want Blob, lim tree.Limits) (x *tree.Index, diffID digest.Digest, err error) {
 	src := &counted{r: r}
 	s, err := tree.Scan(ctx, src, tree.ScanOptions{Decoder: &z.decoder, DiffID: true, Limits: lim})
-	if err == nil {
-		_, err = io.Copy(io.Discard, src) // the last word is that of who verifies
-	}
 	switch {
 	case errors.Is(err, tree.ErrInvalid), errors.Is(err, tree.ErrLimit):
 		return nil, "", fmt.Errorf("%w: %w", ErrMismatch, err)

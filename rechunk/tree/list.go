@@ -26,23 +26,9 @@ func (f *memfs) list(skipImplied bool) ([]Entry, []Link, error) {
 // each visits all paths in ascending order, hardlink groups named by their first path. The entry is the visitor's only until it returns.
 // Many short names can lead below a long path, so that the sum of the lengths has a limit of its own.
 func (f *memfs) each(skipImplied bool, visit func(e *Entry, n *inode)) error {
-	l := &lister{left: f.lim.MetaBytes, names: map[*inode]int{}, first: map[*inode]string{}}
+	l := &lister{skipImplied: skipImplied, visit: visit, left: f.lim.MetaBytes, names: map[*inode]int{}, first: map[*inode]string{}}
 	l.count(f.root)
-	l.visit = func(path string, n *inode) {
-		if n.implied && skipImplied {
-			return
-		}
-		l.entry = *n.entry
-		l.entry.Path, l.entry.Link = path, ""
-		if l.names[n] > 1 {
-			if l.first[n] == "" {
-				l.first[n] = path
-			}
-			l.entry.Link = l.first[n]
-		}
-		visit(&l.entry, n)
-	}
-	l.visit(".", f.root)
+	l.show(".", f.root)
 	if l.below(".", f.root); l.left < 0 {
 		return limitError("bytes of paths", f.lim.MetaBytes)
 	}
@@ -51,11 +37,12 @@ func (f *memfs) each(skipImplied bool, visit func(e *Entry, n *inode)) error {
 
 // lister goes through a memfs. Limits.Depth bounds the depth, and with it the recursion.
 type lister struct {
-	left  int64          // bytes of paths that may still come
-	names map[*inode]int // of objects that have several
-	first map[*inode]string
-	entry Entry
-	visit func(path string, n *inode)
+	skipImplied bool
+	visit       func(e *Entry, n *inode)
+	left        int64          // bytes of paths that may still come
+	names       map[*inode]int // of objects that may have several
+	first       map[*inode]string
+	entry       Entry // the visitor's
 }
 
 // count counts the names of shared objects.
@@ -68,6 +55,23 @@ func (l *lister) count(dir *inode) {
 	}
 }
 
+// show has a path visited.
+func (l *lister) show(path string, n *inode) {
+	if n.implied && l.skipImplied {
+		return
+	}
+	l.entry = *n.entry
+	l.entry.Path, l.entry.Link = path, ""
+	if l.names[n] > 1 {
+		if l.first[n] == "" {
+			l.first[n] = path
+		}
+		l.entry.Link = l.first[n]
+	}
+	l.visit(&l.entry, n)
+}
+
+// below shows all that lies in a directory.
 func (l *lister) below(dir string, n *inode) {
 	for _, s := range steps(n) {
 		name, inside := strings.CutSuffix(s.key, "/")
@@ -79,7 +83,7 @@ func (l *lister) below(dir string, n *inode) {
 		if inside {
 			l.below(p, s.node)
 		} else if l.left -= int64(len(p)); l.left >= 0 {
-			l.visit(p, s.node)
+			l.show(p, s.node)
 		}
 		if l.left < 0 {
 			return

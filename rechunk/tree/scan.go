@@ -29,8 +29,9 @@ type Scanned struct {
 // Scan reads one layer blob to its end, in a single pass and in constant memory but for the index. Formats follow POSIX pax
 // with the GNU and star extensions, as in the OCI image specification.
 //
-// An error that is the layer's fault wraps ErrInvalid or ErrLimit and may come before the end of r; who verifies a digest on
-// the way should read the rest before believing it. An error of r is returned as it is. Scan waits for a pending Read of r
+// Scan succeeds only when r has come to io.EOF, which is the last word of a reader that verifies a digest. An error that is the layer's
+// fault wraps ErrInvalid or ErrLimit and may come before that; who verifies a digest on the way should read the rest before believing
+// it. An error of r is returned as it is. Scan waits for a pending Read of r
 // before it returns, so r should fail when ctx ends.
 func Scan(ctx context.Context, r io.Reader, opts ScanOptions) (*Scanned, error) {
 	if opts.Decoder != nil {
@@ -67,9 +68,11 @@ func scan(ctx context.Context, r io.Reader, opts ScanOptions, decode func(io.Rea
 	if err := s.run(src); err != nil {
 		return nil, err
 	}
-	// What follows the end of the archive is nobody's, but it takes part in the blob's digest.
-	if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, src, s.buf); err != nil {
-		return nil, err
+	// What follows the end of the archive, and of the compressed stream, is nobody's, but it takes part in the blob's digest.
+	for _, rest := range []io.Reader{src, r} {
+		if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, rest, s.buf); err != nil {
+			return nil, err
+		}
 	}
 	out := &Scanned{}
 	if out.Index, err = s.index(); err != nil {
