@@ -53,6 +53,32 @@ func TestReadPrefersTheNewestFormat(t *testing.T) {
 	}
 }
 
+// TestReadInAnyWorkDirectory reads each format in directories that mean something else in a URI, relative ones among them.
+func TestReadInAnyWorkDirectory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, work := range []string{
+		"work", "./strata-data/work", "work/../work", ".", "wo rk", "wo?rk=1", "wo#rk", "wo%41rk", "wo%rk", "wo&mode=memory",
+		"file:work", ":memory:", "wörk", "wo\xffrk", `wo\rk`, "wo;rk", "wo+rk", "wo'rk", "~", "//" + t.TempDir() + "//work",
+	} {
+		for format, db := range map[string][]byte{
+			"rpmdb.sqlite": realDatabase(t, "fedora35/rpmdb.sqlite"), "Packages.db": realDatabase(t, "sle15-bci/Packages.db"),
+			"Packages": realDatabase(t, "libuuid/Packages"),
+		} {
+			if err := os.MkdirAll(work, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			tr, c := treetest.New(treetest.Files{"var/lib/rpm/" + format: db})
+			s := &treetest.Sink{}
+			if err := rpmdb.Read(t.Context(), rootfs.New(tr, c), work, s); err != nil || len(s.Packages) == 0 || len(s.Warnings) > 0 {
+				t.Errorf("%s in %q: %d packages, warnings %q, %v", format, work, len(s.Packages), s.Warnings, err)
+			}
+			if left, err := os.ReadDir(work); err != nil || work != "." && len(left) > 0 {
+				t.Errorf("left in %q: %v, %v", work, left, err)
+			}
+		}
+	}
+}
+
 func TestReadFallsBack(t *testing.T) {
 	t.Parallel()
 	old := realDatabase(t, "libuuid/Packages")

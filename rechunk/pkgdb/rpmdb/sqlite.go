@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 
 	"modernc.org/sqlite" // also registers the driver "sqlite"
 
@@ -56,6 +57,11 @@ func sqliteSource(file string) (string, int64, error) {
 	} else {
 		q.Set("mode", "ro")
 		q.Set("immutable", "1")
+	}
+	// In a URI, what follows "//" is a host until the next slash, so only an absolute path stays a path. Abs also makes one
+	// slash of several. URL escapes what a URI gives a meaning: ?, # and %.
+	if file, err = filepath.Abs(file); err != nil {
+		return "", 0, fmt.Errorf("path of the database: %w", err)
 	}
 	u := url.URL{Scheme: "file", Path: file, RawQuery: q.Encode()}
 	return u.String(), size, nil
