@@ -215,8 +215,8 @@ func (f *guardedWriter) Close() error {
 // watched is a context that ends when a call under it takes too long. It is for one goroutine.
 type watched struct {
 	g      *guarded
-	parent context.Context //nolint:containedctx // of the caller, to tell who gave up
-	ctx    context.Context //nolint:containedctx // of the driver
+	ctx    context.Context //nolint:containedctx // the driver goes on under it from call to call: this type is a context with a watch
+	gaveUp func() error    // not nil when the caller's own context has ended
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 	limit  time.Duration
@@ -225,7 +225,7 @@ type watched struct {
 // watch begins with a call under way.
 func (g *guarded) watch(parent context.Context, limit time.Duration) *watched {
 	ctx, cancel := context.WithCancelCause(parent)
-	return &watched{g, parent, ctx, cancel, time.AfterFunc(limit, func() { cancel(errLate) }), limit}
+	return &watched{g, ctx, parent.Err, cancel, time.AfterFunc(limit, func() { cancel(errLate) }), limit}
 }
 
 // resume is called when a call begins, pause when it has ended.
@@ -246,7 +246,7 @@ func (w *watched) judge(err error) error {
 		return nil
 	}
 	switch {
-	case w.parent.Err() != nil, slices.Contains(causes(err), context.Canceled) && w.ctx.Err() == nil:
+	case w.gaveUp() != nil, slices.Contains(causes(err), context.Canceled) && w.ctx.Err() == nil:
 		reach.abandoned()
 		return err
 	case errors.Is(context.Cause(w.ctx), errLate):

@@ -32,11 +32,11 @@ type Descriptor struct {
 // Writer takes content piece by piece and hashes it on the way. Nothing of it is visible before Commit. A Writer is for one
 // goroutine, and one of Commit and Cancel has to be called; `defer w.Cancel(ctx)` does no harm after a Commit.
 type Writer struct {
-	ctx  context.Context // of Create: drivers upload under it
-	to   *staged
-	hash hash.Hash
-	err  error // the first failure of a Write; Commit refuses after it
-	done bool
+	ended func() error // why the context of Create ended, which drivers upload under
+	to    *staged
+	hash  hash.Hash
+	err   error // the first failure of a Write; Commit refuses after it
+	done  bool
 	// counted are the bytes that the store's Space was told of and that are not content yet.
 	counted int64
 }
@@ -49,7 +49,7 @@ func (s *Store) Create(ctx context.Context) (*Writer, error) {
 	if err != nil {
 		return nil, failedWrite("create content", err)
 	}
-	return &Writer{ctx: ctx, to: to, hash: sha256.New()}, nil
+	return &Writer{ended: ctx.Err, to: to, hash: sha256.New()}, nil
 }
 
 // Write appends p. After an error the content cannot be committed any more.
@@ -60,7 +60,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	case w.err != nil:
 		return 0, w.err
 	}
-	if err := w.ctx.Err(); err != nil {
+	if err := w.ended(); err != nil {
 		w.err = fmt.Errorf("write content: %w", err)
 		return 0, w.err
 	}
@@ -192,7 +192,7 @@ func (s *Store) hashObject(ctx context.Context, path string, alg digest.Algorith
 	}
 	defer rc.Close()
 	h := alg.Hash()
-	if _, err := io.Copy(h, contextReader{ctx, rc}); err != nil {
+	if _, err := io.Copy(h, contextReader{ctx.Err, rc}); err != nil {
 		return "", err
 	}
 	return digest.NewDigest(alg, h), nil
@@ -200,12 +200,12 @@ func (s *Store) hashObject(ctx context.Context, path string, alg digest.Algorith
 
 // contextReader stops reading when its context ends; files would not.
 type contextReader struct {
-	ctx context.Context
-	r   io.Reader
+	ended func() error
+	r     io.Reader
 }
 
 func (r contextReader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
+	if err := r.ended(); err != nil {
 		return 0, err
 	}
 	return r.r.Read(p)

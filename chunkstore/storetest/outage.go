@@ -143,17 +143,16 @@ func (o *Outage) Reader(ctx context.Context, path string, offset int64) (io.Read
 	if err != nil {
 		return nil, err
 	}
-	return &outageReader{rc, ctx, o}, nil
+	return &outageReader{rc, func() error { return o.ask(ctx, "") }}, nil
 }
 
 type outageReader struct {
 	io.ReadCloser
-	ctx    context.Context //nolint:containedctx // as a connection has it
-	driver *Outage
+	ask func() error // under the context that it was opened with, as a connection is
 }
 
 func (r *outageReader) Read(p []byte) (int, error) {
-	if err := r.driver.ask(r.ctx, ""); err != nil {
+	if err := r.ask(); err != nil {
 		return 0, err
 	}
 	return r.ReadCloser.Read(p)
@@ -168,24 +167,24 @@ func (o *Outage) Writer(ctx context.Context, path string, append bool) (storaged
 	if err != nil {
 		return nil, err
 	}
-	return &outageWriter{fw, ctx, o}, nil
+	return &outageWriter{fw, o, func() error { return o.ask(ctx, "") }}, nil
 }
 
 type outageWriter struct {
 	storagedriver.FileWriter
-	ctx    context.Context //nolint:containedctx // the one that parts are uploaded under
 	driver *Outage
+	ask    func() error // under the context that it was opened with, which parts are uploaded under
 }
 
 func (w *outageWriter) Write(p []byte) (int, error) {
-	if err := w.driver.ask(w.ctx, ""); err != nil {
+	if err := w.ask(); err != nil {
 		return 0, err
 	}
 	return w.FileWriter.Write(p)
 }
 
 func (w *outageWriter) Commit(ctx context.Context) error {
-	if err := w.driver.ask(w.ctx, ""); err != nil {
+	if err := w.ask(); err != nil {
 		return err
 	}
 	return w.FileWriter.Commit(ctx)

@@ -46,14 +46,13 @@ func (p *pace) wait(ctx context.Context, n int) error {
 }
 
 type pacedReader struct {
-	ctx  context.Context //nolint:containedctx // of the one call that reads
 	r    io.Reader
-	pace *pace
+	wait func(n int) error
 }
 
 func (r *pacedReader) Read(p []byte) (int, error) {
 	n, err := r.r.Read(p)
-	if waitErr := r.pace.wait(r.ctx, n); waitErr != nil {
+	if waitErr := r.wait(n); waitErr != nil {
 		return n, waitErr
 	}
 	return n, err

@@ -209,7 +209,7 @@ func (s *scrub) verify(ctx context.Context, d digest.Digest) error {
 	}
 	defer c.Close()
 	v := d.Verifier()
-	if _, err := io.Copy(v, &pacedReader{ctx, c, s.pace}); err != nil {
+	if _, err := io.Copy(v, &pacedReader{c, func(n int) error { return s.pace.wait(ctx, n) }}); err != nil {
 		return err
 	}
 	if !v.Verified() {
