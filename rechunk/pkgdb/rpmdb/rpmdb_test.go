@@ -55,15 +55,16 @@ func TestReadPrefersTheNewestFormat(t *testing.T) {
 
 // TestReadInAnyWorkDirectory reads each format in directories that mean something else in a URI, relative ones among them.
 func TestReadInAnyWorkDirectory(t *testing.T) {
+	databases := map[string][]byte{
+		"rpmdb.sqlite": realDatabase(t, "fedora35/rpmdb.sqlite"), "Packages.db": realDatabase(t, "sle15-bci/Packages.db"),
+		"Packages": realDatabase(t, "libuuid/Packages"),
+	}
 	t.Chdir(t.TempDir())
 	for _, work := range []string{
 		"work", "./strata-data/work", "work/../work", ".", "wo rk", "wo?rk=1", "wo#rk", "wo%41rk", "wo%rk", "wo&mode=memory",
 		"file:work", ":memory:", "wörk", "wo\xffrk", `wo\rk`, "wo;rk", "wo+rk", "wo'rk", "~", "//" + t.TempDir() + "//work",
 	} {
-		for format, db := range map[string][]byte{
-			"rpmdb.sqlite": realDatabase(t, "fedora35/rpmdb.sqlite"), "Packages.db": realDatabase(t, "sle15-bci/Packages.db"),
-			"Packages": realDatabase(t, "libuuid/Packages"),
-		} {
+		for format, db := range databases {
 			if err := os.MkdirAll(work, 0o700); err != nil {
 				t.Fatal(err)
 			}
