@@ -24,7 +24,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/strata-oci/strata/proxy/config"
-	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/name/nametest"
 	"github.com/strata-oci/strata/proxy/registry"
 )
 
@@ -76,7 +76,7 @@ func withPasswords(t *testing.T) func(*config.Config) {
 
 // wantRepository is a request for a repository under its full name.
 func wantRepository(host, path string) registry.Want {
-	r := name.Repository{Host: host, Path: path}
+	r := nametest.Repository(host + "/" + path)
 	return registry.Want{Repository: r, Asked: r.String()}
 }
 

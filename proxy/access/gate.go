@@ -62,7 +62,7 @@ func (g *Gate) Authorize(w http.ResponseWriter, r *http.Request, want registry.W
 		grant.Sees = func(repository string) bool { return g.rules.Allows(login.Name, login.Groups, repository) }
 	}
 	switch repository := want.Repository.String(); {
-	case want.Repository.Host != "" && grant.Sees != nil && !grant.Sees(repository):
+	case want.Repository.Host() != "" && grant.Sees != nil && !grant.Sees(repository):
 		if login.Name == "" && g.challenge(w, r, want) {
 			return grant, registry.Unauthorized("log in to pull from " + repository)
 		}
@@ -152,7 +152,7 @@ func scopes(want registry.Want) [][]auth.Access {
 	switch {
 	case want.Catalog:
 		return [][]auth.Access{{{Resource: auth.Resource{Type: "registry", Name: "catalog"}, Action: "*"}}}
-	case want.Repository.Host == "":
+	case want.Repository.Host() == "":
 		return [][]auth.Access{nil}
 	case want.Asked == "" || want.Asked == want.Repository.String():
 		return [][]auth.Access{pull(want.Repository.String())}

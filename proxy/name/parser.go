@@ -101,7 +101,7 @@ func build(host, path string) (Repository, error) {
 	if host == dockerHub && !strings.Contains(path, "/") {
 		path = library + path
 	}
-	r := Repository{Host: host, Path: path}
+	r := Repository{host: host, path: path}
 	if n := len(r.String()); n > maxLength {
 		return Repository{}, tooLong(n)
 	}

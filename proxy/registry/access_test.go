@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/name/nametest"
 	"github.com/strata-oci/strata/proxy/registry"
 )
 
@@ -23,7 +24,7 @@ type only struct {
 func (o only) Authorize(w http.ResponseWriter, _ *http.Request, want registry.Want) (registry.Grant, error) {
 	*o.asked = append(*o.asked, want)
 	sees := func(r string) bool { return slices.Contains(o.repositories, r) }
-	if want.Repository.Host != "" && !sees(want.Repository.String()) {
+	if want.Repository.Host() != "" && !sees(want.Repository.String()) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
 		return registry.Grant{}, registry.Unauthorized("log in")
 	}
@@ -65,8 +66,8 @@ func TestAccess(t *testing.T) {
 	asked = nil
 	call(h, http.MethodGet, "/v2/ublue-os/bluefin/tags/list?ns=ghcr.io")
 	call(h, http.MethodGet, "/v2/ghcr.io/ublue-os/bluefin/tags/list")
-	repo := name.Repository{Host: "ghcr.io", Path: "ublue-os/bluefin"}
-	if diff := cmp.Diff([]registry.Want{{Repository: repo}, {Repository: repo, Asked: testRepo}}, asked); diff != "" {
+	repo := nametest.Repository("ghcr.io/ublue-os/bluefin")
+	if diff := cmp.Diff([]registry.Want{{Repository: repo}, {Repository: repo, Asked: testRepo}}, asked, equateNames); diff != "" {
 		t.Error(diff)
 	}
 }

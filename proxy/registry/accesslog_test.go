@@ -15,14 +15,14 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/opencontainers/go-digest"
 
-	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/name/nametest"
 	"github.com/strata-oci/strata/proxy/registry"
 )
 
 func TestAccessLog(t *testing.T) {
 	t.Parallel()
 	backend, m, blob := newFake()
-	repo := name.Repository{Host: "ghcr.io", Path: "ublue-os/bluefin"}
+	repo := nametest.Repository("ghcr.io/ublue-os/bluefin")
 	var got registry.Request
 	h := registry.AccessLog(backend.handler(), nil, func(q registry.Request) { got = q })
 	for _, c := range []struct {
@@ -55,7 +55,7 @@ func TestAccessLog(t *testing.T) {
 		if c.want.Status >= 400 { // the length of a message is of no interest
 			c.want.Bytes = got.Bytes
 		}
-		if diff := cmp.Diff(c.want, got, ignore); diff != "" {
+		if diff := cmp.Diff(c.want, got, ignore, equateNames); diff != "" {
 			t.Errorf("%s %s: %s", c.method, c.path, diff)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -205,3 +206,6 @@ func call(h http.Handler, method, path string, headers ...string) *httptest.Resp
 	h.ServeHTTP(w, r)
 	return w
 }
+
+// equateNames compares repositories with ==.
+var equateNames = cmpopts.EquateComparable(name.Repository{})

@@ -39,7 +39,7 @@ func (s *Service) check(ctx context.Context, repo name.Repository, tag name.Refe
 		if u := s.updateSince(key, s.Now().Add(-time.Duration(rule.Refresh))); u != nil {
 			return &checked{rec, u}, nil
 		}
-		if err := s.outages.recall(s.Now(), repo.Host, key, rec != nil); err != nil {
+		if err := s.outages.recall(s.Now(), repo.Host(), key, rec != nil); err != nil {
 			return nil, err
 		}
 		if rec != nil {
@@ -74,13 +74,13 @@ func (s *Service) ask(ctx context.Context, repo name.Repository, tag name.Refere
 	d, err := s.head(ctx, repo, tag, rec != nil && s.intact(ctx, repo, rec))
 	if err != nil {
 		if s.ctx.Err() == nil {
-			s.outages.note(s.Now(), repo.Host, key, err)
+			s.outages.note(s.Now(), repo.Host(), key, err)
 			s.Logger.Log(ctx, askedLevel(err), "upstream could not be asked about a tag", "repository", repo.String(), "tag", string(tag),
 				"known", rec != nil, "error", err)
 		}
 		return nil, err
 	}
-	s.outages.forget(repo.Host, key)
+	s.outages.forget(repo.Host(), key)
 
 	defer s.lockTag(ctx, key)()
 	// An update may have ended while the upstream was asked.
@@ -112,7 +112,7 @@ func (s *Service) head(ctx context.Context, repo name.Repository, tag name.Refer
 	defer stop()
 	d, err := s.Upstream.Refresh(limited, repo, tag)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = registry.GatewayTimeout(repo.Host + " does not answer in time").WithCause(err)
+		err = registry.GatewayTimeout(repo.Host() + " does not answer in time").WithCause(err)
 	}
 	return d, err
 }

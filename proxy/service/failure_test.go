@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/name/nametest"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/upstream"
 )
@@ -253,7 +253,7 @@ func TestManifestGoneBetweenHeadAndGet(t *testing.T) {
 func TestNotConfigured(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
-	_, err := h.Manifest(t.Context(), name.Repository{Host: "elsewhere.test", Path: "a/b"}, "x")
+	_, err := h.Manifest(t.Context(), nametest.Repository("elsewhere.test/a/b"), "x")
 	if e := asClientError(t, err); e.Status != 404 || e.Code != "NAME_UNKNOWN" {
 		t.Errorf("got %v", e)
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/name/nametest"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/rechunk/tree"
@@ -71,7 +72,7 @@ type harness struct {
 	reg      *prometheus.Registry
 }
 
-var testRepo = name.Repository{Host: "registry.test", Path: "org/os"}
+var testRepo = nametest.Repository("registry.test/org/os")
 
 // Rule implements Rules.
 func (h *harness) Rule(repository string) config.Rule {
@@ -120,7 +121,7 @@ func (h *harness) start() {
 func (h *harness) startOn(chunks *chunkstore.Store) {
 	h.t.Helper()
 	client, err := upstream.New(upstream.Options{
-		Hosts:    map[string]upstream.Config{testRepo.Host: {URL: h.up.URL, Attempts: 2}},
+		Hosts:    map[string]upstream.Config{testRepo.Host(): {URL: h.up.URL, Attempts: 2}},
 		Keychain: anonymous{}, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
 		Observer: h,
 		Now:      h.clock.now,

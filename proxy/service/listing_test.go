@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 
-	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/name/nametest"
 	"github.com/strata-oci/strata/proxy/registry"
 )
 
@@ -76,7 +76,7 @@ func TestCatalog(t *testing.T) {
 	h.up.tag("stable", src)
 	var want []string
 	for _, path := range []string{"c/c", "a/a", "b/b"} {
-		repo := name.Repository{Host: testRepo.Host, Path: path}
+		repo := nametest.Repository(testRepo.Host() + "/" + path)
 		if _, err := h.Manifest(t.Context(), repo, "stable"); err != nil {
 			t.Fatal(err)
 		}
@@ -97,12 +97,12 @@ func TestTagListsAreBounded(t *testing.T) {
 	t.Parallel()
 	var l tagLists
 	for i := range 3 * maxTagLists {
-		l.put(name.Repository{Host: "h", Path: strings.Repeat("x", i+1)}, []string{"t"}, epoch.AddDate(0, 0, i))
+		l.put(nametest.Repository("h.test/"+strings.Repeat("x", i+1)), []string{"t"}, epoch.AddDate(0, 0, i))
 	}
 	if len(l.lists) != maxTagLists {
 		t.Errorf("%d lists", len(l.lists))
 	}
-	if l.get(name.Repository{Host: "h", Path: strings.Repeat("x", 3*maxTagLists)}, epoch) == nil {
+	if l.get(nametest.Repository("h.test/"+strings.Repeat("x", 3*maxTagLists)), epoch) == nil {
 		t.Error("the newest list is gone")
 	}
 }

@@ -11,11 +11,12 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/name/nametest"
 	"github.com/strata-oci/strata/proxy/registry"
 )
 
 // otherRepo is at the same upstream, which has nothing there.
-var otherRepo = name.Repository{Host: testRepo.Host, Path: "other/os"}
+var otherRepo = nametest.Repository(testRepo.Host() + "/other/os")
 
 // Who may pull from one repository does not get another's content by its digest, whether it comes from the upstream or was made here.
 func TestMembers(t *testing.T) {
@@ -92,7 +93,7 @@ func (u *fakeUpstream) only(repo name.Repository) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.fault = func(w http.ResponseWriter, r *http.Request) bool {
-		if strings.HasPrefix(r.URL.Path, "/v2/"+repo.Path+"/") || r.URL.Path == "/v2/" {
+		if strings.HasPrefix(r.URL.Path, "/v2/"+repo.Path()+"/") || r.URL.Path == "/v2/" {
 			return false
 		}
 		refuse(w, http.StatusNotFound, "NAME_UNKNOWN", "")

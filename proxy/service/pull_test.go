@@ -13,6 +13,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/name/nametest"
 	"github.com/strata-oci/strata/proxy/registry"
 )
 
@@ -241,7 +242,7 @@ func TestFamilySharesLayers(t *testing.T) {
 	h.up.tag("stable", bootable(t, "one").push(t, h.up))
 	h.up.tag("next", bootable(t, "two").push(t, h.up))
 	first := h.pull("stable", registry.Rechunked)
-	second, err := h.Manifest(t.Context(), name.Repository{Host: testRepo.Host, Path: "org/other"}, "next")
+	second, err := h.Manifest(t.Context(), nametest.Repository(testRepo.Host()+"/org/other"), "next")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -107,7 +107,7 @@ func (s *Service) runUpdate(ctx context.Context, u *update) (*tagRecord, error) 
 	m, err := s.byDigest(ctx, u.repo, u.target.Digest)
 	if err != nil {
 		if ctx.Err() == nil {
-			s.outages.note(s.Now(), u.repo.Host, tagKey(u.repo, u.tag), err)
+			s.outages.note(s.Now(), u.repo.Host(), tagKey(u.repo, u.tag), err)
 		}
 		return nil, err
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/authn"
 
-	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/name/nametest"
 )
 
 // tokenRegistry is a registry with a token service on its own host.
@@ -325,7 +325,7 @@ func TestSessionsAreBounded(t *testing.T) {
 	r := newTokenRegistry(t)
 	c, _ := client(t, r.URL, func(s *setup) { s.options.Sessions = 3 })
 	for i := range 10 {
-		if _, err := c.Manifest(t.Context(), name.Repository{Host: testRepo.Host, Path: fmt.Sprintf("org/app%d", i)}, "latest"); err != nil {
+		if _, err := c.Manifest(t.Context(), nametest.Repository(testRepo.Host()+"/"+fmt.Sprintf("org/app%d", i)), "latest"); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -128,7 +128,7 @@ func (c *Client) blobSession(op string, repo name.Repository, d digest.Digest) (
 		return nil, err
 	}
 	if _, err := name.ParseDigest(string(d)); err != nil {
-		return nil, &Error{Host: s.repo.Host, Repository: s.repo.Path, Op: op, Kind: NotFound, Err: scrub(err)}
+		return nil, &Error{Host: s.repo.Host(), Repository: s.repo.Path(), Op: op, Kind: NotFound, Err: scrub(err)}
 	}
 	return s, nil
 }
@@ -136,7 +136,7 @@ func (c *Client) blobSession(op string, repo name.Repository, d digest.Digest) (
 // invalid returns what turns a verification failure into an error of an operation.
 func (s *session) invalid(op string) func(error) error {
 	return func(err error) error {
-		s.client.observer.Error(s.repo.Host, Invalid)
-		return &Error{Host: s.repo.Host, Repository: s.repo.Path, Op: op, Kind: Invalid, Err: err}
+		s.client.observer.Error(s.repo.Host(), Invalid)
+		return &Error{Host: s.repo.Host(), Repository: s.repo.Path(), Op: op, Kind: Invalid, Err: err}
 	}
 }

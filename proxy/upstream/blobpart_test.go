@@ -189,7 +189,7 @@ func BenchmarkBlob(b *testing.B) {
 	blob := someBlob(8 << 20)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(blob) }))
 	defer srv.Close()
-	c, err := New(Options{Hosts: map[string]Config{testRepo.Host: {URL: srv.URL}}, Keychain: anonymous{}, Proxy: direct})
+	c, err := New(Options{Hosts: map[string]Config{testRepo.Host(): {URL: srv.URL}}, Keychain: anonymous{}, Proxy: direct})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -139,21 +139,21 @@ func (c *Client) Close() {
 // session returns the session of a repository, made now or kept from earlier.
 func (c *Client) session(op string, repo name.Repository) (*session, error) {
 	c = c.latest()
-	canonical, err := canonicalRepository(repo)
-	if err != nil {
-		return nil, &Error{Host: clean(repo.Host), Repository: clean(repo.Path), Op: op, Kind: NotFound, Err: err}
+	if repo == (name.Repository{}) {
+		return nil, &Error{Op: op, Kind: NotFound, Err: name.ErrInvalid}
 	}
-	if s, ok := c.sessions.Get(canonical); ok {
+	if s, ok := c.sessions.Get(repo); ok {
 		return s, nil
 	}
-	h := c.hosts[canonical.Host]
+	h := c.hosts[repo.Host()]
 	if h == nil {
-		if h, err = c.unlistedHost(canonical.Host); err != nil {
-			return nil, &Error{Host: canonical.Host, Repository: canonical.Path, Op: op, Kind: NotConfigured, Err: err}
+		var err error
+		if h, err = c.unlistedHost(repo.Host()); err != nil {
+			return nil, &Error{Host: repo.Host(), Repository: repo.Path(), Op: op, Kind: NotConfigured, Err: err}
 		}
 	}
-	s := &session{client: c, host: h, repo: canonical}
-	if earlier, ok, _ := c.sessions.PeekOrAdd(canonical, s); ok {
+	s := &session{client: c, host: h, repo: repo}
+	if earlier, ok, _ := c.sessions.PeekOrAdd(repo, s); ok {
 		return earlier, nil
 	}
 	return s, nil

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/name/nametest"
 )
 
 func TestBaseURL(t *testing.T) {
@@ -84,7 +85,7 @@ func TestDockerHubNames(t *testing.T) {
 	})
 	c, _ := client(t, "", func(s *setup) { s.options.Hosts = map[string]Config{"docker.io": {URL: srv.URL}} })
 	for _, repo := range []name.Repository{
-		{Host: "docker.io", Path: "alpine"}, {Host: "index.docker.io", Path: "library/alpine"}, {Host: "registry-1.docker.io", Path: "org/app"},
+		nametest.Repository("docker.io/alpine"), nametest.Repository("index.docker.io/library/alpine"), nametest.Repository("registry-1.docker.io/org/app"),
 	} {
 		if _, err := c.Manifest(t.Context(), repo, "latest"); err != nil {
 			t.Fatal(err)

@@ -107,11 +107,11 @@ func (a authFile) resolve(_ context.Context, repo name.Repository) (authn.AuthCo
 // have logins for namespaces and single repositories (containers-auth.json(5)).
 func authKeys(repo name.Repository) []string {
 	var keys []string
-	for key := repo.String(); key != repo.Host; key = key[:strings.LastIndexByte(key, '/')] {
+	for key := repo.String(); key != repo.Host(); key = key[:strings.LastIndexByte(key, '/')] {
 		keys = append(keys, key)
 	}
-	keys = append(keys, repo.Host)
-	if repo.Host == dockerHub {
+	keys = append(keys, repo.Host())
+	if repo.Host() == dockerHub {
 		keys = append(keys, authn.DefaultAuthKey)
 	}
 	return keys
@@ -124,7 +124,7 @@ type login struct {
 }
 
 func (l login) resolve(ctx context.Context, repo name.Repository) (authn.AuthConfig, error) {
-	auth, err := authn.Resolve(ctx, l.keychain, resource(repo))
+	auth, err := authn.Resolve(ctx, l.keychain, resource{repo})
 	if err == nil {
 		var found *authn.AuthConfig
 		if found, err = authn.Authorization(ctx, auth); err == nil {
@@ -132,20 +132,20 @@ func (l login) resolve(ctx context.Context, repo name.Repository) (authn.AuthCon
 		}
 	}
 	l.log.LogAttrs(ctx, slog.LevelWarn, "cannot read the registry login, going on without one",
-		slog.String("host", repo.Host), slog.String("error", clean(err.Error())))
+		slog.String("host", repo.Host()), slog.String("error", clean(err.Error())))
 	return authn.AuthConfig{}, nil
 }
 
 // resource names a repository to a keychain.
-type resource name.Repository
+type resource struct{ name.Repository }
 
-func (r resource) String() string { return r.RegistryStr() + "/" + r.Path }
+func (r resource) String() string { return r.RegistryStr() + "/" + r.Path() }
 
 func (r resource) RegistryStr() string {
-	if r.Host == dockerHub {
+	if r.Host() == dockerHub {
 		return "index.docker.io"
 	}
-	return r.Host
+	return r.Host()
 }
 
 var _ authn.Resource = resource{}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/name/nametest"
 )
 
 func TestPasswordFileIsReadAgain(t *testing.T) {
@@ -56,12 +57,12 @@ func TestAuthFile(t *testing.T) {
 		"registry.test/org/app":{"auth":"YXBwOnB3"},
 		"https://index.docker.io/v1/":{"auth":"aHViOnB3"}}}`)
 	for repo, want := range map[name.Repository]string{
-		{Host: "registry.test", Path: "org/app"}:        "app",
-		{Host: "registry.test", Path: "org/other"}:      "org",
-		{Host: "registry.test", Path: "elsewhere/app"}:  "host",
-		{Host: "docker.io", Path: "library/alpine"}:     "hub",
-		{Host: "other.test", Path: "org/app"}:           "",
-		{Host: "registry.test.evil.com", Path: "x/app"}: "",
+		nametest.Repository("registry.test/org/app"):        "app",
+		nametest.Repository("registry.test/org/other"):      "org",
+		nametest.Repository("registry.test/elsewhere/app"):  "host",
+		nametest.Repository("docker.io/library/alpine"):     "hub",
+		nametest.Repository("other.test/org/app"):           "",
+		nametest.Repository("registry.test.evil.com/x/app"): "",
 	} {
 		got, err := authFile(file).resolve(t.Context(), repo)
 		if err != nil || got.Username != want {

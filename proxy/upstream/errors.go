@@ -143,8 +143,8 @@ func (s *session) fail(ctx context.Context, op string, err error) error {
 		if filled.Op == "" {
 			filled.Op = op
 		}
-		filled.Host, filled.Repository = s.repo.Host, s.repo.Path
+		filled.Host, filled.Repository = s.repo.Host(), s.repo.Path()
 		return &filled
 	}
-	return &Error{Host: s.repo.Host, Repository: s.repo.Path, Op: op, Kind: classify(err), Err: scrub(err)}
+	return &Error{Host: s.repo.Host(), Repository: s.repo.Path(), Op: op, Kind: classify(err), Err: scrub(err)}
 }

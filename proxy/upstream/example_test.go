@@ -28,7 +28,11 @@ func ExampleClient() {
 	}
 	defer client.Close()
 
-	repo := name.Repository{Host: "registry.test", Path: "org/app"}
+	repo, err := name.Parser{}.Repository("registry.test/org/app", "")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	m, err := client.Manifest(context.Background(), repo, "stable")
 	fmt.Println(m.MediaType, m.Digest.Encoded()[:12], err)
 

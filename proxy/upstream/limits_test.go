@@ -34,7 +34,7 @@ func TestDownUpstreamFailsFast(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 	s := c.Status()
-	if len(s) != 1 || s[0].Host != testRepo.Host || s[0].State != "open" || s[0].Held < 4 || s[0].Running != 0 {
+	if len(s) != 1 || s[0].Host != testRepo.Host() || s[0].State != "open" || s[0].Held < 4 || s[0].Running != 0 {
 		t.Errorf("status: %+v", s)
 	}
 }

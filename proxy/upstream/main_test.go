@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"go.uber.org/goleak"
 
-	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/name/nametest"
 )
 
 func TestMain(m *testing.M) {
@@ -28,7 +28,7 @@ type anonymous struct{}
 
 func (anonymous) Resolve(authn.Resource) (authn.Authenticator, error) { return authn.Anonymous, nil }
 
-var testRepo = name.Repository{Host: "registry.test", Path: "org/app"}
+var testRepo = nametest.Repository("registry.test/org/app")
 
 // clock stands in for time: it records waits instead of waiting.
 type clock struct {
@@ -75,7 +75,7 @@ func client(t *testing.T, base string, adjust ...func(*setup)) (*Client, *clock)
 		a(s)
 	}
 	if s.options.Hosts == nil {
-		s.options.Hosts = map[string]Config{testRepo.Host: s.config}
+		s.options.Hosts = map[string]Config{testRepo.Host(): s.config}
 	}
 	c, err := New(s.options)
 	if err != nil {

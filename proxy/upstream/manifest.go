@@ -144,7 +144,7 @@ func (c *Client) manifestRequest(op string, repo name.Repository, ref name.Refer
 		return nil, request{}, err
 	}
 	if _, err := name.ParseRef(string(ref)); err != nil {
-		return nil, request{}, &Error{Host: s.repo.Host, Repository: s.repo.Path, Op: op, Kind: NotFound, Err: scrub(err)}
+		return nil, request{}, &Error{Host: s.repo.Host(), Repository: s.repo.Path(), Op: op, Kind: NotFound, Err: scrub(err)}
 	}
 	return s, request{url: s.url("manifests/" + string(ref)), accept: manifestTypes}, nil
 }

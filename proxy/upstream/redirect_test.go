@@ -13,7 +13,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/name/nametest"
 )
 
 // distribution#4545: a 307 to a content network is followed; the network does not see our credentials.
@@ -122,7 +122,7 @@ func TestRedirectsThatAreRefused(t *testing.T) {
 func viaProxy(proxy string) func(*setup) {
 	return func(s *setup) {
 		s.options.Proxy = func(r *http.Request) (*url.URL, error) {
-			if r.URL.Hostname() == testRepo.Host || r.URL.Hostname() == "proxied.test" || r.URL.Hostname() == "127.1" {
+			if r.URL.Hostname() == testRepo.Host() || r.URL.Hostname() == "proxied.test" || r.URL.Hostname() == "127.1" {
 				return url.Parse(proxy)
 			}
 			return nil, nil
@@ -178,13 +178,13 @@ func TestUnlistedHosts(t *testing.T) {
 	inside := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a service inside was reached") }))
 	t.Cleanup(inside.Close)
 	c, _ := client(t, "https://registry.test")
-	other := name.Repository{Host: strings.TrimPrefix(inside.URL, "https://"), Path: "org/app"}
+	other := nametest.Repository(strings.TrimPrefix(inside.URL, "https://") + "/org/app")
 	_, err := c.Manifest(t.Context(), other, "latest")
 	wantKind(t, err, NotConfigured)
 
 	c, _ = client(t, "https://registry.test", func(s *setup) { s.options.AllowUnlisted = true })
-	for _, host := range []string{other.Host, strings.Replace(other.Host, "127.0.0.1", "localhost", 1), "169.254.169.254:443"} {
-		_, err := c.Manifest(t.Context(), name.Repository{Host: host, Path: "org/app"}, "latest")
+	for _, host := range []string{other.Host(), strings.Replace(other.Host(), "127.0.0.1", "localhost", 1), "169.254.169.254:443"} {
+		_, err := c.Manifest(t.Context(), nametest.Repository(host+"/org/app"), "latest")
 		if wantKind(t, err, Protocol); !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: got %v", host, err)
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/name/nametest"
 )
 
 // brokenOnce breaks off the first answer to each blob request that asks for no range.
@@ -170,7 +171,7 @@ func askInVain(t *testing.T, c *Client) {
 	wantKind(t, err, NotFound)
 	_, _, err = c.Blob(t.Context(), testRepo, none, -1)
 	wantKind(t, err, NotFound)
-	_, err = c.Tags(t.Context(), name.Repository{Host: testRepo.Host, Path: "no/such"})
+	_, err = c.Tags(t.Context(), nametest.Repository(testRepo.Host()+"/no/such"))
 	if !errors.Is(err, asError(t, err)) {
 		t.Error("an error is not itself")
 	}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/name/nametest"
 )
 
 func TestStatusBecomesKind(t *testing.T) {
@@ -57,7 +57,7 @@ func TestStatusBecomesKind(t *testing.T) {
 		if e.Status != tc.status || e.Code != tc.code || e.Transient() != tc.transient {
 			t.Errorf("%d %s: got %+v", tc.status, tc.code, e)
 		}
-		if e.Host != testRepo.Host || e.Repository != testRepo.Path || e.Op != opManifest {
+		if e.Host != testRepo.Host() || e.Repository != testRepo.Path() || e.Op != opManifest {
 			t.Errorf("the error does not say what failed: %+v", e)
 		}
 		want := 0
@@ -282,7 +282,7 @@ func TestErrorText(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", e, want)
 	}
 	c, _ := client(t, "https://registry.test")
-	_, err := c.Tags(t.Context(), name.Repository{Host: "other.test", Path: "a/b"})
+	_, err := c.Tags(t.Context(), nametest.Repository("other.test/a/b"))
 	if got := wantKind(t, err, NotConfigured).Error(); !strings.Contains(got, "other.test/a/b: not configured") {
 		t.Errorf("got %s", got)
 	}

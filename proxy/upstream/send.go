@@ -30,7 +30,7 @@ type request struct {
 // url returns the address of a part of the repository: "manifests/latest", "blobs/sha256:…".
 func (s *session) url(part string) *url.URL {
 	u := *s.host.base
-	u.Path = "/v2/" + s.repo.Path + "/" + part
+	u.Path = "/v2/" + s.repo.Path() + "/" + part
 	return &u
 }
 
@@ -155,7 +155,7 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(b.session.host.limits.chunk(p))
 	b.timer.Stop()
 	if n > 0 {
-		b.session.client.observer.Bytes(b.session.repo.Host, n)
+		b.session.client.observer.Bytes(b.session.repo.Host(), n)
 	}
 	if err != nil && err != io.EOF && errors.Is(context.Cause(b.ctx), errStalled) {
 		err = errStalled

@@ -99,7 +99,7 @@ func (s *session) trip(via http.RoundTripper, req *http.Request, authorization s
 		resp.Request = req
 	}
 	if !errors.Is(err, ErrHeld) {
-		s.client.observer.Request(s.repo.Host, req.Method, status)
+		s.client.observer.Request(s.repo.Host(), req.Method, status)
 	}
 	return resp, err
 }

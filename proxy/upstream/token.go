@@ -85,7 +85,7 @@ func (s *session) exchange(ctx context.Context, ch challenge, auth authn.AuthCon
 // scopes returns what to ask a token for: what the challenge says, then what pulling needs in any case. Some token services look
 // at the first one only.
 func (s *session) scopes(ch challenge) []string {
-	pull := "repository:" + s.repo.Path + ":" + transport.PullScope
+	pull := "repository:" + s.repo.Path() + ":" + transport.PullScope
 	if asked := ch.params["scope"]; asked != "" && asked != pull && len(asked) <= maxScope {
 		return []string{asked, pull}
 	}
