@@ -11,7 +11,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/rechunk/image"
-	"github.com/strata-oci/strata/rechunk/tree"
+	"github.com/strata-oci/strata/rechunk/scan"
 )
 
 // ErrNotAdopted marks an image that cannot be taken for one that was served before.
@@ -100,9 +100,9 @@ func (r *run) adoptLayer(ctx context.Context, d ocispec.Descriptor, diffID diges
 		return out, fmt.Errorf("fetching layer %s: %w", d.Digest, err)
 	}
 	defer rc.Close()
-	var s *tree.Scanned
+	var s *scan.Result
 	_, err = r.storeBlob(ctx, func(w io.Writer) error {
-		s, err = tree.Scan(ctx, io.TeeReader(rc, w), tree.ScanOptions{DiffID: true, Inline: inlined, Limits: r.cfg.Limits})
+		s, err = scan.Layer(ctx, io.TeeReader(rc, w), scan.Options{DiffID: true, Inline: inlined, Limits: r.cfg.Limits})
 		return err
 	})
 	if err != nil {

@@ -11,7 +11,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/strata-oci/strata/rechunk/ostree"
 	"github.com/strata-oci/strata/rechunk/pkgdb"
+	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/selinux"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
@@ -102,8 +104,8 @@ func (r *run) scanSource(ctx context.Context, l ocispec.Descriptor, read func(in
 }
 
 // scan reads a layer, into the spool if there is one.
-func (e *Engine) scan(ctx context.Context, rc io.Reader, spool *tree.Spool, read func(int)) (*tree.Index, error) {
-	s, err := tree.Scan(ctx, &progressReader{rc, read}, tree.ScanOptions{Spool: spool, Inline: inlined, Limits: e.cfg.Limits})
+func (e *Engine) scan(ctx context.Context, rc io.Reader, spool *scan.Spool, read func(int)) (*tree.Index, error) {
+	s, err := scan.Layer(ctx, &progressReader{rc, read}, scan.Options{Spool: spool, Inline: inlined, Limits: e.cfg.Limits})
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +114,7 @@ func (e *Engine) scan(ctx context.Context, rc io.Reader, spool *tree.Spool, read
 
 // inlined says which contents are needed for every image: a layer that is known by its index is not read again for them.
 func inlined(path string) bool {
-	return pkgdb.IsPackageList(path) || tree.IsOSTreeAttributes(path) || selinux.IsPolicy(path)
+	return pkgdb.IsPackageList(path) || ostree.IsAttributes(path) || selinux.IsPolicy(path)
 }
 
 type progressReader struct {

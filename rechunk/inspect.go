@@ -6,6 +6,7 @@ import (
 
 	"github.com/strata-oci/strata/rechunk/image"
 	"github.com/strata-oci/strata/rechunk/pkgdb"
+	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -31,7 +32,7 @@ func (e *Engine) Inspect(ctx context.Context, req Request) (*Inspection, error) 
 		return nil, err
 	}
 	var err error
-	if r.spool, err = tree.NewSpool(e.cfg.WorkDir); err != nil {
+	if r.spool, err = scan.NewSpool(e.cfg.WorkDir); err != nil {
 		return nil, err
 	}
 	for _, step := range []func(context.Context) error{r.fetch, r.flatten, r.own} {

@@ -7,7 +7,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/rechunk/plan"
-	"github.com/strata-oci/strata/rechunk/tree"
+	"github.com/strata-oci/strata/rechunk/scan"
 )
 
 // Preview is what Rechunk would decide for an image. Sizes of new layers are estimates.
@@ -86,7 +86,7 @@ func (e *Engine) Plan(ctx context.Context, req Request) (*Preview, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.spool, err = tree.NewSpool(e.cfg.WorkDir); err != nil {
+	if r.spool, err = scan.NewSpool(e.cfg.WorkDir); err != nil {
 		return nil, err
 	}
 	defer r.spool.Close()

@@ -11,8 +11,10 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/rechunk/image"
+	"github.com/strata-oci/strata/rechunk/ostree"
 	"github.com/strata-oci/strata/rechunk/pkgdb"
 	"github.com/strata-oci/strata/rechunk/plan"
+	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -24,7 +26,7 @@ type run struct {
 	plain    bool // a plain bootc image is made
 	indexes  []*tree.Index
 	scanned  map[digest.Digest]bool // source layers whose contents are in the spool
-	spool    *tree.Spool
+	spool    *scan.Spool
 	contents *contents
 	tree     *tree.Tree
 	linked   int // files of the tree that became hardlinks
@@ -57,7 +59,7 @@ func (e *Engine) Rechunk(ctx context.Context, req Request) (*Result, error) {
 	if known, err := r.known(ctx); known != nil || err != nil {
 		return known, err
 	}
-	if r.spool, err = tree.NewSpool(e.cfg.WorkDir); err != nil {
+	if r.spool, err = scan.NewSpool(e.cfg.WorkDir); err != nil {
 		return nil, err
 	}
 	defer r.spool.Close()
@@ -135,7 +137,7 @@ func (r *run) flatten(ctx context.Context) error {
 	}
 	r.contents = newContents(ctx, r)
 	if r.plain {
-		if t, err = tree.Plain(t, r.contents); err != nil {
+		if t, err = ostree.Plain(t, r.contents); err != nil {
 			return err
 		}
 	}

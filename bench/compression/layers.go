@@ -14,6 +14,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/proxy/imageref"
+	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -57,7 +58,7 @@ func readLayer(ctx context.Context, src imageref.Source, l ocispec.Descriptor) (
 		return nil, err
 	}
 	defer blob.Close()
-	plain, err := tree.Decompress(blob, tree.Limits{})
+	plain, err := scan.Decompress(blob, tree.Limits{})
 	if err != nil {
 		return nil, err
 	}

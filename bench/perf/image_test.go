@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/gzip"
 
-	"github.com/strata-oci/strata/rechunk/tree"
+	"github.com/strata-oci/strata/rechunk/scan"
 )
 
 // read returns the contents of an image's files and the number of its layers.
@@ -168,7 +168,7 @@ func TestSyntheticScans(t *testing.T) {
 	if err := errors.Join((synthetic{entries: 100, bytes: mib}).write(z), z.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tree.Scan(t.Context(), &blob, tree.ScanOptions{}); err != nil {
+	if _, err := scan.Layer(t.Context(), &blob, scan.Options{}); err != nil {
 		t.Error(err)
 	}
 }

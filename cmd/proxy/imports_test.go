@@ -42,11 +42,14 @@ var rooms = []room{
 	{"proxy/replicas", []string{"proxy/lease"}, registries[2:]},
 	{"chunkstore", nil, []string{"github.com/google/go-containerregistry"}},
 	{"rechunk", nil, registries},
-	{"rechunk/tree", nil, append([]string{"time", "math/rand", "log"}, registries...)},
+	{"rechunk/tree", nil, append([]string{"os", "time", "math/rand", "log"}, registries...)},
+	{"rechunk/tree/treetest", []string{"rechunk/tree", "rechunk/scan"}, registries},
+	{"rechunk/scan", []string{"rechunk/tree"}, append([]string{"time", "math/rand", "log"}, registries...)},
+	{"rechunk/ostree", []string{"rechunk/tree"}, append([]string{"os", "time", "math/rand", "log"}, registries...)},
 	{"rechunk/pkgdb", []string{"rechunk/tree"}, registries},
 	{"rechunk/selinux", nil, append([]string{"os"}, registries...)},
 	{"rechunk/image", nil, append([]string{"os"}, registries...)},
-	{"rechunk/layer", []string{"rechunk/tree", "rechunk/plan"}, append([]string{"os"}, registries...)},
+	{"rechunk/layer", []string{"rechunk/tree", "rechunk/scan", "rechunk/plan"}, append([]string{"os"}, registries...)},
 	// The plan is pure: no I/O, no clock, no randomness, nothing that depends on who runs when.
 	{"rechunk/plan", []string{"rechunk/tree", "rechunk/pkgdb"}, append([]string{
 		"os", "io", "bufio", "context", "time", "math/rand", "crypto/rand", "sync", "runtime", "log", "syscall", "unsafe", "maps", "database",

@@ -30,6 +30,7 @@ import (
 	"github.com/strata-oci/strata/proxy/name/nametest"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -232,7 +233,7 @@ func (h *harness) filesystem(manifest []byte) *tree.Tree {
 	h.blob(m.Config.Digest)
 	var indexes []*tree.Index
 	for _, l := range m.Layers {
-		s, err := tree.Scan(h.t.Context(), bytes.NewReader(h.blob(l.Digest)), tree.ScanOptions{})
+		s, err := scan.Layer(h.t.Context(), bytes.NewReader(h.blob(l.Digest)), scan.Options{})
 		if err != nil {
 			h.t.Fatal(err)
 		}

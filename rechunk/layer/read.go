@@ -8,6 +8,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -16,7 +17,7 @@ var ErrMismatch = errors.New("layer does not read back as written")
 
 // Reader reads the blobs of layers, one after another, with one decoder and its buffers. The zero value is ready. It is for one
 // goroutine at a time; Close frees the buffers.
-type Reader struct{ decoder tree.Decoder }
+type Reader struct{ decoder scan.Decoder }
 
 // Close frees the buffers.
 func (z *Reader) Close() { z.decoder.Close() }
@@ -44,7 +45,7 @@ func Read(ctx context.Context, r io.Reader, want Blob, lim tree.Limits) (x *tree
 // length of the tar stream are compared with want; a difference wraps ErrMismatch. The digest is for who gives r to verify.
 func (z *Reader) Read(ctx context.Context, r io.Reader, want Blob, lim tree.Limits) (x *tree.Index, diffID digest.Digest, err error) {
 	src := &counted{r: r}
-	s, err := tree.Scan(ctx, src, tree.ScanOptions{Decoder: &z.decoder, DiffID: true, Limits: lim})
+	s, err := scan.Layer(ctx, src, scan.Options{Decoder: &z.decoder, DiffID: true, Limits: lim})
 	switch {
 	case errors.Is(err, tree.ErrInvalid), errors.Is(err, tree.ErrLimit):
 		return nil, "", fmt.Errorf("%w: %w", ErrMismatch, err)

@@ -65,8 +65,8 @@ func TestIndexGolden(t *testing.T) {
 	if d := cmp.Diff(payload(t, golden), payload(t, b.Bytes())); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
-	stored(t, sampleIndex())
-	stored(t, &tree.Index{})
+	Stored(t, sampleIndex(), tree.Limits{})
+	Stored(t, &tree.Index{}, tree.Limits{})
 }
 
 // payload is what is compressed in a stored index.
@@ -155,31 +155,6 @@ func TestReadIndexRefuses(t *testing.T) {
 	} {
 		if _, err := tree.ReadIndex(bytes.NewReader(b.Bytes()), lim); !errors.Is(err, tree.ErrLimit) && !errors.Is(err, tree.ErrInvalid) {
 			t.Errorf("limit of %s: %v", name, err)
-		}
-	}
-}
-
-// TestIndexLimits has layers that are just within their limits: what Scan accepts can be read again under the same limits.
-func TestIndexLimits(t *testing.T) {
-	t.Parallel()
-	items := []Item{File("d/a", "x").WithXattr("user.x", "123456"), Hardlink("d/b", "d/a"), Hardlink("c", "lower"), Symlink("s", "d"), Whiteout("s/w"), File("s/e", "")}
-	blob := Tar(t, items...)
-	for n := range int64(300) {
-		lim := tree.Limits{MetaBytes: n + 1}
-		got, err := scan(t, bytes.NewReader(blob), lim)
-		if err != nil {
-			continue
-		}
-		var b bytes.Buffer
-		if _, err := got.Index.WriteTo(&b); err != nil {
-			t.Fatal(err)
-		}
-		again, err := tree.ReadIndex(&b, lim)
-		if err != nil {
-			t.Fatalf("MetaBytes %d: %v", lim.MetaBytes, err)
-		}
-		if d := cmp.Diff(got.Index, again); d != "" {
-			t.Fatal(d)
 		}
 	}
 }

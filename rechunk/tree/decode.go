@@ -17,8 +17,10 @@ func ReadIndex(r io.Reader, lim Limits) (*Index, error) {
 	lim = lim.OrDefault()
 	src := &faultKeeper{r: r}
 	magic := make([]byte, len(indexMagic))
-	if _, err := io.ReadFull(src, magic); err != nil || string(magic) != indexMagic {
-		return nil, src.fault(invalid("not a stored index of version 1"))
+	if _, err := io.ReadFull(src, magic); src.err != nil {
+		return nil, src.err
+	} else if err != nil || string(magic) != indexMagic {
+		return nil, Invalidf("not a stored index of version 1")
 	}
 	z, err := zstd.NewReader(src, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(lim.Window))
 	if err != nil {
@@ -33,16 +35,17 @@ func ReadIndex(r io.Reader, lim Limits) (*Index, error) {
 	if d.err == nil {
 		d.err = x.validate(lim)
 	}
-	if err := src.fault(nil); err != nil {
-		return nil, err
-	}
 	switch {
+	case src.err != nil:
+		return nil, src.err
 	case d.err == nil:
 		return x, nil
 	case errors.Is(d.err, ErrLimit), errors.Is(d.err, ErrInvalid):
 		return nil, fmt.Errorf("stored index: %w", d.err)
+	case errors.Is(d.err, zstd.ErrWindowSizeExceeded):
+		return nil, fmt.Errorf("%w: stored index: %w", ErrLimit, d.err)
 	}
-	return nil, src.blame("stored index", d.err)
+	return nil, fmt.Errorf("%w: stored index: %w", ErrInvalid, d.err)
 }
 
 // indexDecoder keeps the first error; after it everything reads as zero.
@@ -60,7 +63,7 @@ func (d *indexDecoder) end() {
 	switch _, err := d.r.ReadByte(); err {
 	case io.EOF:
 	case nil:
-		d.fail(invalid("bytes after the end"))
+		d.fail(Invalidf("bytes after the end"))
 	default:
 		d.fail(err)
 	}
@@ -114,7 +117,7 @@ func (d *indexDecoder) entry(prev string, before []Entry) Entry {
 	link := d.uint(uint64(linkMember + len(before) - 1))
 	if link >= linkMember {
 		if link -= linkMember; before[link].Link != before[link].Path {
-			d.fail(invalid("%q refers to entry %d, which starts no hardlink group", clip(path), link))
+			d.fail(Invalidf("%q refers to entry %d, which starts no hardlink group", path, link))
 			return Entry{}
 		}
 		e := before[link]
@@ -164,7 +167,7 @@ func (d *indexDecoder) uint(most uint64) uint64 {
 	}
 	v, err := binary.ReadUvarint(d.r)
 	if err == nil && v > most {
-		err = invalid("number %d, at most %d", v, most)
+		err = Invalidf("number %d, at most %d", v, most)
 	}
 	if err != nil {
 		d.fail(err)
@@ -217,7 +220,7 @@ func (d *indexDecoder) suffixed(prev string) string {
 func (d *indexDecoder) grow(most int) {
 	n := int(d.uint(uint64(most)))
 	if d.meta += int64(len(d.buf) + n); d.meta > d.lim.MetaBytes {
-		d.fail(limitError("bytes of names and attributes in an index", d.lim.MetaBytes))
+		d.fail(OverLimit("bytes of names and attributes in an index", d.lim.MetaBytes))
 	}
 	if d.err != nil {
 		d.buf = d.buf[:0]
@@ -226,4 +229,19 @@ func (d *indexDecoder) grow(most int) {
 	have := len(d.buf)
 	d.buf = append(d.buf, make([]byte, n)...)
 	d.full(d.buf[have:])
+}
+
+// faultKeeper remembers the first error of a reader other than io.EOF, so that a damaged stream can be told from a source that
+// broke.
+type faultKeeper struct {
+	r   io.Reader
+	err error
+}
+
+func (k *faultKeeper) Read(p []byte) (int, error) {
+	n, err := k.r.Read(p)
+	if err != nil && err != io.EOF && k.err == nil {
+		k.err = err
+	}
+	return n, err
 }

@@ -222,7 +222,7 @@ func (f *memfs) addEntry(e *Entry, groups map[string]*inode) error {
 
 func (f *memfs) addLink(l Link, n *inode) error {
 	if n == nil || n.isDir() {
-		return invalid("hardlink %q to %q, which is no file", clip(l.Path), clip(l.Target))
+		return Invalidf("hardlink %q to %q, which is no file", l.Path, l.Target)
 	}
 	at, err := f.locate(l.Path, forceDirs)
 	if err != nil {

@@ -1,6 +1,6 @@
 package tree
 
-// Index is what one layer holds, in a form that does not need the layer again: the result of Scan, and what is stored for
+// Index is what one layer holds, in a form that does not need the layer again: the result of scan.Layer, and what is stored for
 // every layer, source or served, under the layer's digest. No path has a component that starts with ".wh.".
 type Index struct {
 	// Entries are the layer's final objects in ascending path order, one per path. A layer that names a path twice has the

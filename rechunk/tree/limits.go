@@ -68,10 +68,17 @@ var unlimited = Limits{
 	InlineBytes: math.MaxInt64, Window: math.MaxUint64,
 }
 
-func limitError(what string, limit any) error {
+// OverLimit is the error that something exceeds a limit. It wraps ErrLimit.
+func OverLimit(what string, limit any) error {
 	return fmt.Errorf("%w: %s, at most %v", ErrLimit, what, limit)
 }
 
-func invalid(format string, args ...any) error {
+// Invalidf is an error that wraps ErrInvalid. Strings among args come from outside and are shortened.
+func Invalidf(format string, args ...any) error {
+	for i, a := range args {
+		if s, ok := a.(string); ok {
+			args[i] = clip(s)
+		}
+	}
 	return fmt.Errorf("%w: "+format, append([]any{ErrInvalid}, args...)...)
 }

@@ -30,7 +30,7 @@ func (f *memfs) each(skipImplied bool, visit func(e *Entry, n *inode)) error {
 	l.count(f.root)
 	l.show(".", f.root)
 	if l.below(".", f.root); l.left < 0 {
-		return limitError("bytes of paths", f.lim.MetaBytes)
+		return OverLimit("bytes of paths", f.lim.MetaBytes)
 	}
 	return nil
 }

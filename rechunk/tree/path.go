@@ -13,20 +13,21 @@ const (
 	aufsPrefix = ".wh..wh."
 )
 
-// cleanName turns the name of a tar header into a path of a Tree. Names such as "./a//b/" and "/a/b" are common and mean
-// "a/b"; a name with a ".." component is refused, since no honest archiver writes one.
-func cleanName(name string, lim Limits) (string, error) {
+// CleanPath turns the name of a tar header, or the target of a hardlink, into a path of a Tree. Names such as "./a//b/" and "/a/b"
+// are common and mean "a/b"; a name with a ".." component is refused, since no honest archiver writes one. The limits are
+// lim's as they are, without defaults. Errors wrap ErrInvalid or ErrLimit.
+func CleanPath(name string, lim Limits) (string, error) {
 	if len(name) > lim.Path {
-		return "", limitError("path of "+strconv.Itoa(len(name))+" bytes", lim.Path)
+		return "", OverLimit("path of "+strconv.Itoa(len(name))+" bytes", lim.Path)
 	}
 	if strings.IndexByte(name, 0) >= 0 {
-		return "", invalid("name with a NUL byte: %q", clip(name))
+		return "", Invalidf("name with a NUL byte: %q", name)
 	}
 	depth, isClean := 0, name != ""
 	for part := range strings.SplitSeq(name, "/") {
 		switch part {
 		case "..":
-			return "", invalid("name with a .. component: %q", clip(name))
+			return "", Invalidf("name with a .. component: %q", name)
 		case "", ".":
 			isClean = false
 		default:
@@ -34,7 +35,7 @@ func cleanName(name string, lim Limits) (string, error) {
 		}
 	}
 	if depth > lim.Depth {
-		return "", limitError("path with "+strconv.Itoa(depth)+" components", lim.Depth)
+		return "", OverLimit("path with "+strconv.Itoa(depth)+" components", lim.Depth)
 	}
 	switch {
 	case depth == 0:

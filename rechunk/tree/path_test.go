@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-func FuzzCleanName(f *testing.F) {
+func FuzzCleanPath(f *testing.F) {
 	for _, name := range []string{"", ".", "/", "a", "./a//b/", "/a/b", "a/./b", "..", "a/..", "...", "a\x00", strings.Repeat("a/", 40), strings.Repeat("b", 200)} {
 		f.Add(name)
 	}
 	lim := Limits{Path: 100, Depth: 10}
 	f.Fuzz(func(t *testing.T, name string) {
-		got, err := cleanName(name, lim)
+		got, err := CleanPath(name, lim)
 		if err != nil {
 			if !errors.Is(err, ErrInvalid) && !errors.Is(err, ErrLimit) {
 				t.Errorf("%v", err)
@@ -27,7 +27,7 @@ func FuzzCleanName(f *testing.F) {
 		if got != want {
 			t.Errorf("%q gives %q, want %q", name, got, want)
 		}
-		if again, err := cleanName(got, lim); err != nil || again != got {
+		if again, err := CleanPath(got, lim); err != nil || again != got {
 			t.Errorf("%q gives %q and %v", got, again, err)
 		}
 		if dir, base := split(got); got != "." && join(dir, base) != got {
@@ -36,9 +36,9 @@ func FuzzCleanName(f *testing.F) {
 	})
 }
 
-func TestCleanNameAllocates(t *testing.T) {
+func TestCleanPathAllocates(t *testing.T) {
 	lim := Limits{}.OrDefault()
-	if n := testing.AllocsPerRun(100, func() { _, _ = cleanName("usr/lib/modules/6.1/vmlinuz", lim) }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { _, _ = CleanPath("usr/lib/modules/6.1/vmlinuz", lim) }); n > 0 {
 		t.Errorf("%v allocations for a clean name", n)
 	}
 }

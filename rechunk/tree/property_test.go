@@ -29,7 +29,7 @@ func TestFlattenSeries(t *testing.T) {
 				}
 				layer := r.Layer(prev, next)
 				layers = append(layers, layer)
-				indexes = append(indexes, stored(t, treetest.Index(t, layer...)))
+				indexes = append(indexes, treetest.Stored(t, treetest.Index(t, layer...), tree.Limits{}))
 				got, err := tree.Flatten(t.Context(), indexes, tree.Limits{})
 				if err != nil {
 					t.Fatal(err)
@@ -94,27 +94,6 @@ func checkDiffLayers(t *testing.T, indexes []*tree.Index, same, other *tree.Tree
 	}
 }
 
-// stored writes an index and reads it back.
-func stored(t *testing.T, x *tree.Index) *tree.Index {
-	t.Helper()
-	var b bytes.Buffer
-	n, err := x.WriteTo(&b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n != int64(b.Len()) {
-		t.Fatalf("WriteTo says %d bytes and wrote %d", n, b.Len())
-	}
-	got, err := tree.ReadIndex(&b, tree.Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(x, got); d != "" {
-		t.Fatalf("stored and read (-want +got):\n%s", d)
-	}
-	return got
-}
-
 // TestFlattenChaos flattens layers that no sane tool would write and expects what the reference makes of them.
 func TestFlattenChaos(t *testing.T) {
 	t.Parallel()
@@ -164,14 +143,14 @@ func flatten(t *testing.T, layers [][]treetest.Item, store bool) (*tree.Tree, er
 	t.Helper()
 	var indexes []*tree.Index
 	for _, items := range layers {
-		got, err := tree.Scan(t.Context(), bytes.NewReader(treetest.Tar(t, items...)), tree.ScanOptions{})
+		x, err := treetest.TryIndex(t, tree.Limits{}, items...)
 		if err != nil {
 			return nil, err
 		}
 		if store {
-			got.Index = stored(t, got.Index)
+			x = treetest.Stored(t, x, tree.Limits{})
 		}
-		indexes = append(indexes, got.Index)
+		indexes = append(indexes, x)
 	}
 	return tree.Flatten(t.Context(), indexes, tree.Limits{})
 }

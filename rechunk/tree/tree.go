@@ -1,8 +1,8 @@
-// Package tree turns the layers of an OCI image into one filesystem tree and compares trees.
+// Package tree is the model of an image's filesystem: entries, the index of one layer, the flattened tree of all layers.
 //
-// A layer is read once: Scan parses and hashes it as a stream and returns its Index, while the contents of its regular files
-// go to a Spool. Flatten applies indexes on top of each other as the OCI image specification's layer changeset rules say
-// (whiteouts, opaque whiteouts, replaced types) and gives a Tree.
+// A Builder makes the Index of a layer of its headers; Flatten applies indexes on top of each other as the OCI image
+// specification's layer changeset rules say (whiteouts, opaque whiteouts, replaced types) and gives a Tree. Diff compares trees,
+// Index.WriteTo and ReadIndex store an index.
 //
 // Everything read here is hostile until checked: every length, count and name is bounded by Limits, and a violation is an
 // error that wraps ErrLimit or ErrInvalid.

@@ -7,7 +7,7 @@ const maxID = 1<<32 - 1
 
 // checkHeader checks the parts of an entry that a layer can set freely; name is for messages.
 func checkHeader(e *Entry, name string, lim Limits) error {
-	bad := func(what string, value any) error { return invalid("%q has the %s %v", clip(name), what, value) }
+	bad := func(what string, value any) error { return Invalidf("%q has the %s %v", name, what, value) }
 	switch {
 	case e.Kind < Dir || e.Kind > Fifo:
 		return bad("kind", uint8(e.Kind))
@@ -22,18 +22,18 @@ func checkHeader(e *Entry, name string, lim Limits) error {
 	case e.Size < 0:
 		return bad("size", e.Size)
 	case min(e.Major, e.Minor) < 0 || max(e.Major, e.Minor) > maxID:
-		return invalid("%q has the device number %d:%d", clip(name), e.Major, e.Minor)
+		return Invalidf("%q has the device number %d:%d", name, e.Major, e.Minor)
 	case len(e.Target) > lim.Path:
-		return limitError("bytes of a symlink's target", lim.Path)
+		return OverLimit("bytes of a symlink's target", lim.Path)
 	case e.Kind == Symlink && (e.Target == "" || strings.IndexByte(e.Target, 0) >= 0):
-		return invalid("symlink %q has the target %q", clip(name), clip(e.Target))
+		return Invalidf("symlink %q has the target %q", name, e.Target)
 	}
 	for i, x := range e.Xattrs {
 		if x.Name == "" || strings.IndexByte(x.Name, 0) >= 0 {
-			return invalid("%q has an attribute named %q", clip(name), clip(x.Name))
+			return Invalidf("%q has an attribute named %q", name, x.Name)
 		}
 		if i > 0 && e.Xattrs[i-1].Name >= x.Name {
-			return invalid("%q has the attribute %q twice or out of order", clip(name), clip(x.Name))
+			return Invalidf("%q has the attribute %q twice or out of order", name, x.Name)
 		}
 	}
 	return nil
@@ -43,13 +43,13 @@ func checkHeader(e *Entry, name string, lim Limits) error {
 // read can be trusted as much as what Scan returns.
 func (x *Index) validate(lim Limits) error {
 	if x.TarSize < 0 {
-		return invalid("layer of %d bytes", x.TarSize)
+		return Invalidf("layer of %d bytes", x.TarSize)
 	}
 	leaders := map[string]int{}
 	for i := range x.Entries {
 		e := &x.Entries[i]
 		if i > 0 && ComparePaths(x.Entries[i-1].Path, e.Path) >= 0 {
-			return invalid("%q is out of order", clip(e.Path))
+			return Invalidf("%q is out of order", e.Path)
 		}
 		if err := checkPath(e.Path, lim); err != nil {
 			return err
@@ -58,7 +58,7 @@ func (x *Index) validate(lim Limits) error {
 			return err
 		}
 		if !e.onlyOwnFields() {
-			return invalid("%q has what a %s has not", clip(e.Path), e.Kind)
+			return Invalidf("%q has what a %s has not", e.Path, e.Kind)
 		}
 		if e.Link == "" {
 			continue
@@ -68,18 +68,18 @@ func (x *Index) validate(lim Limits) error {
 		}
 		first, ok := leaders[e.Link]
 		if !ok || e.Kind == Dir || !e.sameObject(&x.Entries[first]) {
-			return invalid("%q is no hardlink of %q", clip(e.Path), clip(e.Link))
+			return Invalidf("%q is no hardlink of %q", e.Path, e.Link)
 		}
 	}
 	for i, l := range x.Links {
 		if i > 0 && ComparePaths(x.Links[i-1].Path, l.Path) >= 0 {
-			return invalid("link %q is out of order", clip(l.Path))
+			return Invalidf("link %q is out of order", l.Path)
 		}
 		if err := checkPath(l.Path, lim); err != nil {
 			return err
 		}
-		if clean, err := cleanName(l.Target, lim); err != nil || clean != l.Target {
-			return invalid("link %q to %q", clip(l.Path), clip(l.Target))
+		if clean, err := CleanPath(l.Target, lim); err != nil || clean != l.Target {
+			return Invalidf("link %q to %q", l.Path, l.Target)
 		}
 	}
 	if err := checkPaths(lim, x.Whiteouts, x.Opaque); err != nil {
@@ -92,7 +92,7 @@ func checkPaths(lim Limits, lists ...[]string) error {
 	for _, list := range lists {
 		for i, p := range list {
 			if i > 0 && ComparePaths(list[i-1], p) >= 0 {
-				return invalid("whiteout %q is out of order", clip(p))
+				return Invalidf("whiteout %q is out of order", p)
 			}
 			if err := checkPath(p, lim); err != nil {
 				return err
@@ -104,10 +104,10 @@ func checkPaths(lim Limits, lists ...[]string) error {
 
 // checkPath checks that p is clean and that no component is a whiteout.
 func checkPath(p string, lim Limits) error {
-	if clean, err := cleanName(p, lim); err != nil {
+	if clean, err := CleanPath(p, lim); err != nil {
 		return err
 	} else if clean != p || reservedName(p) || strings.Contains(p, "/"+whiteoutPrefix) {
-		return invalid("path %q", clip(p))
+		return Invalidf("path %q", p)
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ func (f *memfs) locate(p string, mode walkMode) (spot, error) {
 		}
 	}
 	if len(s.real)+1+len(base) > f.lim.Path {
-		return spot{}, limitError("bytes of a path through symlinks", f.lim.Path)
+		return spot{}, OverLimit("bytes of a path through symlinks", f.lim.Path)
 	}
 	s.name = base
 	return s, nil
@@ -63,7 +63,7 @@ func (f *memfs) walk(p string, mode walkMode) (spot, error) {
 		rest = after
 		if links > 0 {
 			if f.steps++; f.steps > maxSteps(f.lim) {
-				return spot{}, limitError("path components through symlinks", maxSteps(f.lim))
+				return spot{}, OverLimit("path components through symlinks", maxSteps(f.lim))
 			}
 		}
 		switch part {
@@ -82,7 +82,7 @@ func (f *memfs) walk(p string, mode walkMode) (spot, error) {
 				if mode == probe {
 					return spot{real: p}, nil
 				}
-				return spot{}, invalid("too many symlinks in %q", clip(p))
+				return spot{}, Invalidf("too many symlinks in %q", p)
 			}
 			if strings.HasPrefix(next.entry.Target, "/") {
 				at = route{nodes: at.nodes[:1], names: at.names[:0]}
@@ -129,9 +129,9 @@ func (r *route) down(n *inode, name string, lim Limits) error {
 	r.nodes, r.names, r.size = append(r.nodes, n), append(r.names, name), r.size+len(name)+1
 	switch {
 	case len(r.names)+1 > lim.Depth:
-		return limitError("path depth", lim.Depth)
+		return OverLimit("path depth", lim.Depth)
 	case r.size > lim.Path:
-		return limitError("bytes of a path through symlinks", lim.Path)
+		return OverLimit("bytes of a path through symlinks", lim.Path)
 	}
 	return nil
 }
@@ -151,9 +151,9 @@ func (f *memfs) enter(dir *inode, name string, mode walkMode) (*inode, error) {
 	case mode == probe:
 		return nil, nil
 	case next != nil && mode == makeDirs:
-		return nil, invalid("something lies below %q, which is a %s", clip(name), next.kind())
+		return nil, Invalidf("something lies below %q, which is a %s", name, next.kind())
 	case reservedName(name) && !(dir == f.root && strings.HasPrefix(name, aufsPrefix)):
-		return nil, invalid("something lies below the whiteout %q", clip(name))
+		return nil, Invalidf("something lies below the whiteout %q", name)
 	case next != nil:
 		f.remove(spot{dir: dir, name: name})
 	}

@@ -7,9 +7,11 @@ import (
 	"io"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -74,11 +76,21 @@ func writeAll(tb testing.TB, w io.WriteCloser, p []byte) {
 // Index scans items as an uncompressed layer, without keeping contents.
 func Index(tb testing.TB, items ...Item) *tree.Index {
 	tb.Helper()
-	got, err := tree.Scan(context.Background(), bytes.NewReader(Tar(tb, items...)), tree.ScanOptions{})
+	x, err := TryIndex(tb, tree.Limits{}, items...)
 	if err != nil {
 		tb.Fatalf("scanning: %v", err)
 	}
-	return got.Index
+	return x
+}
+
+// TryIndex is Index for items that may be refused, under limits.
+func TryIndex(tb testing.TB, lim tree.Limits, items ...Item) (*tree.Index, error) {
+	tb.Helper()
+	got, err := scan.Layer(context.Background(), bytes.NewReader(Tar(tb, items...)), scan.Options{Limits: lim})
+	if err != nil {
+		return nil, err
+	}
+	return got.Index, nil
 }
 
 // Tree flattens layers, lowest first.
@@ -91,6 +103,27 @@ func Tree(tb testing.TB, layers ...[]Item) *tree.Tree {
 	got, err := tree.Flatten(context.Background(), indexes, tree.Limits{})
 	if err != nil {
 		tb.Fatalf("flattening: %v", err)
+	}
+	return got
+}
+
+// Stored writes an index and reads it back under limits, and fails the test unless it is the same.
+func Stored(tb testing.TB, x *tree.Index, lim tree.Limits) *tree.Index {
+	tb.Helper()
+	var b bytes.Buffer
+	n, err := x.WriteTo(&b)
+	if err != nil {
+		tb.Fatalf("writing an index: %v", err)
+	}
+	if n != int64(b.Len()) {
+		tb.Fatalf("WriteTo says %d bytes and wrote %d", n, b.Len())
+	}
+	got, err := tree.ReadIndex(&b, lim)
+	if err != nil {
+		tb.Fatalf("reading an index back: %v", err)
+	}
+	if d := cmp.Diff(x, got); d != "" {
+		tb.Fatalf("an index reads back as another one (-want +got):\n%s", d)
 	}
 	return got
 }

@@ -29,3 +29,24 @@ func (c Contents) Open(d tree.Digest) (io.ReadCloser, error) {
 	}
 	return io.NopCloser(strings.NewReader(body)), nil
 }
+
+// Lines shows entries, one a line: kind, path and what matters of the rest.
+func Lines(entries []tree.Entry) []string {
+	var out []string
+	for _, e := range entries {
+		s := e.Kind.String() + " " + e.Path
+		switch e.Kind {
+		case tree.Regular:
+			s += fmt.Sprintf(" %d", e.Size)
+		case tree.Symlink:
+			s += " -> " + e.Target
+		case tree.Char, tree.Block:
+			s += fmt.Sprintf(" %d:%d", e.Major, e.Minor)
+		}
+		if e.Link != "" {
+			s += " = " + e.Link
+		}
+		out = append(out, s)
+	}
+	return out
+}

@@ -7,6 +7,8 @@ package treetest
 
 import (
 	"archive/tar"
+	"bytes"
+	"fmt"
 	"maps"
 	"path"
 	"time"
@@ -104,4 +106,23 @@ func (i Item) WithPAX(key, value string) Item {
 	}
 	i.PAXRecords[key] = value
 	return i
+}
+
+// GNU writes the item with GNU's headers instead of pax.
+func GNU(i Item) Item {
+	i.Format = tar.FormatGNU
+	return i
+}
+
+// ManyFiles is a layer such as a distribution's: directories of some dozen small files.
+func ManyFiles(n, size int) []Item {
+	items := []Item{Dir(".")}
+	for i := range n {
+		if i%30 == 0 {
+			items = append(items, Dir(fmt.Sprintf("usr/lib/package-%d", i/30)))
+		}
+		body := bytes.Repeat([]byte(fmt.Sprintf("%08d", i)), size/8)
+		items = append(items, File(fmt.Sprintf("usr/lib/package-%d/file-%d", i/30, i), string(body)))
+	}
+	return items
 }

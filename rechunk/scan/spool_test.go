@@ -1,4 +1,4 @@
-package tree_test
+package scan_test
 
 import (
 	"bytes"
@@ -12,13 +12,14 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
 	. "github.com/strata-oci/strata/rechunk/tree/treetest"
 )
 
-func newSpool(t testing.TB) *tree.Spool {
+func newSpool(t testing.TB) *scan.Spool {
 	t.Helper()
-	s, err := tree.NewSpool(t.TempDir())
+	s, err := scan.NewSpool(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +70,7 @@ func TestSpool(t *testing.T) {
 		layers[i] = randomFiles(uint64(i), 40)
 		blob := Tar(t, layers[i]...)
 		g.Go(func() error {
-			_, err := tree.Scan(t.Context(), bytes.NewReader(blob), tree.ScanOptions{Spool: spool})
+			_, err := scan.Layer(t.Context(), bytes.NewReader(blob), scan.Options{Spool: spool})
 			return err
 		})
 	}
@@ -111,7 +112,7 @@ func TestSpoolKeepsOnce(t *testing.T) {
 	spool := newSpool(t)
 	items := randomFiles(7, 30)
 	scanInto := func(items ...Item) {
-		if _, err := tree.Scan(t.Context(), bytes.NewReader(Tar(t, items...)), tree.ScanOptions{Spool: spool}); err != nil {
+		if _, err := scan.Layer(t.Context(), bytes.NewReader(Tar(t, items...)), scan.Options{Spool: spool}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -137,17 +138,17 @@ func TestSpoolKeepsOnce(t *testing.T) {
 
 func TestSpoolFails(t *testing.T) {
 	t.Parallel()
-	if _, err := tree.NewSpool(t.TempDir() + "/nothing"); !errors.Is(err, os.ErrNotExist) {
+	if _, err := scan.NewSpool(t.TempDir() + "/nothing"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no directory: %v", err)
 	}
-	spool, err := tree.NewSpool(t.TempDir())
+	spool, err := scan.NewSpool(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := spool.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = tree.Scan(t.Context(), bytes.NewReader(Tar(t, File("a", string(make([]byte, 2<<20))))), tree.ScanOptions{Spool: spool})
+	_, err = scan.Layer(t.Context(), bytes.NewReader(Tar(t, File("a", string(make([]byte, 2<<20))))), scan.Options{Spool: spool})
 	if !errors.Is(err, os.ErrClosed) || errors.Is(err, tree.ErrInvalid) {
 		t.Errorf("a closed spool: %v", err)
 	}

@@ -1,4 +1,4 @@
-package tree_test
+package ostree_test
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/strata-oci/strata/rechunk/ostree"
 	"github.com/strata-oci/strata/rechunk/tree"
 	. "github.com/strata-oci/strata/rechunk/tree/treetest"
 )
@@ -35,7 +36,7 @@ func TestPlain(t *testing.T) {
 	attrs := "security.selinux\x00label\x11" + "user.one\x001\x09" + "\x17\x22"
 	contents := Contents{}
 	contents.Add(attrs)
-	got, err := tree.Plain(Tree(t, encapsulated(attrs)), contents)
+	got, err := ostree.Plain(Tree(t, encapsulated(attrs)), contents)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +49,7 @@ func TestPlain(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
-	if again, err := tree.Plain(&tree.Tree{Entries: slices.Clone(got.Entries)}, contents); err != nil || cmp.Diff(got, again) != "" {
+	if again, err := ostree.Plain(&tree.Tree{Entries: slices.Clone(got.Entries)}, contents); err != nil || cmp.Diff(got, again) != "" {
 		t.Errorf("a plain tree changes: %v", err)
 	}
 }
@@ -63,8 +64,32 @@ func TestPlainRefuses(t *testing.T) {
 		attrs string
 		want  error
 	}{"damaged": {"damaged", tree.ErrInvalid}, "large": {large, tree.ErrLimit}, "missing": {"missing", tree.ErrNoContent}} {
-		if _, err := tree.Plain(Tree(t, encapsulated(c.attrs)), contents); !errors.Is(err, c.want) {
+		if _, err := ostree.Plain(Tree(t, encapsulated(c.attrs)), contents); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestIsAttributes(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]bool{
+		"sysroot/ostree/repo/objects/ab/cd.file-xattrs":      true,
+		"sysroot/ostree/repo/objects/ab/cd.file-xattrs-link": true,
+		"sysroot/ostree/repo/objects/ab/cd.file":             false,
+		"etc/ab.file-xattrs":                                 false,
+	} {
+		if got := ostree.IsAttributes(path); got != want {
+			t.Errorf("IsAttributes(%q) = %t", path, got)
+		}
+	}
+}
+
+func TestHasSysroot(t *testing.T) {
+	t.Parallel()
+	if ostree.HasSysroot(Tree(t, []Item{File("a", "12345"), Dir("sysroot")})) {
+		t.Error("sysroot is empty")
+	}
+	if !ostree.HasSysroot(Tree(t, []Item{File("sysroot-x", ""), File("sysroot/a", "")})) || ostree.HasSysroot(Tree(t, []Item{File("sysroot-x", "")})) {
+		t.Error("HasSysroot is wrong")
 	}
 }

@@ -1,10 +1,9 @@
-package tree_test
+package scan_test
 
 import (
 	"archive/tar"
 	"bytes"
 	"crypto/sha256"
-	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -12,13 +11,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
 	. "github.com/strata-oci/strata/rechunk/tree/treetest"
 )
 
 // lines shows an index, one line per fact: type, path and what matters of the rest.
 func lines(x *tree.Index) []string {
-	out := treeLines(x.Entries)
+	out := Lines(x.Entries)
 	for _, l := range x.Links {
 		out = append(out, "lower "+l.Path+" = "+l.Target)
 	}
@@ -27,26 +27,6 @@ func lines(x *tree.Index) []string {
 	}
 	for _, p := range x.Opaque {
 		out = append(out, "opaque "+p)
-	}
-	return out
-}
-
-func treeLines(entries []tree.Entry) []string {
-	var out []string
-	for _, e := range entries {
-		s := e.Kind.String() + " " + e.Path
-		switch e.Kind {
-		case tree.Regular:
-			s += fmt.Sprintf(" %d", e.Size)
-		case tree.Symlink:
-			s += " -> " + e.Target
-		case tree.Char, tree.Block:
-			s += fmt.Sprintf(" %d:%d", e.Major, e.Minor)
-		}
-		if e.Link != "" {
-			s += " = " + e.Link
-		}
-		out = append(out, s)
 	}
 	return out
 }
@@ -66,10 +46,10 @@ func TestScanNames(t *testing.T) {
 		"twice":    {[]Item{File("a", "1"), File("a", "22"), Dir("b"), File("b", "")}, []string{"file a 2", "file b 0"}},
 		"pax long": {[]Item{File(long+"f", "x"), Symlink("s", long)}, []string{"file " + long + "f 1", "symlink s -> " + long}},
 		"gnu long": {
-			[]Item{gnu(File(long+"f", "x")), gnu(Hardlink(long+"g", long+"f"))},
+			[]Item{GNU(File(long+"f", "x")), GNU(Hardlink(long+"g", long+"f"))},
 			[]string{"file " + long + "f 1 = " + long + "f", "file " + long + "g 1 = " + long + "f"},
 		},
-		"not UTF-8": {[]Item{gnu(File("\xff\xfe", ""))}, []string{"file \xff\xfe 0"}},
+		"not UTF-8": {[]Item{GNU(File("\xff\xfe", ""))}, []string{"file \xff\xfe 0"}},
 		"special": {[]Item{Char("c", 1, 3), Block("b", 8, 1<<20-1), Fifo("f")},
 			[]string{"block device b 8:1048575", "character device c 1:3", "fifo f"}},
 		"global pax": {[]Item{{Header: tar.Header{Typeflag: tar.TypeXGlobalHeader, Name: "pax_global_header", PAXRecords: map[string]string{"comment": "x"}}}, File("a", "")},
@@ -117,16 +97,11 @@ func TestScanNames(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if d := cmp.Diff(tt.want, lines(stored(t, Index(t, tt.items...)))); d != "" {
+			if d := cmp.Diff(tt.want, lines(Stored(t, Index(t, tt.items...), tree.Limits{}))); d != "" {
 				t.Errorf("-want +got:\n%s", d)
 			}
 		})
 	}
-}
-
-func gnu(i Item) Item {
-	i.Format = tar.FormatGNU
-	return i
 }
 
 func TestScanHeaders(t *testing.T) {
@@ -143,25 +118,25 @@ func TestScanHeaders(t *testing.T) {
 		},
 		"early": {Dir("f").WithTime(early), tree.Entry{Kind: tree.Dir, Mode: 0o755, Sec: -12345, Nsec: 678_000_000}},
 		"base-256": {
-			gnu(Fifo("f").WithOwner(1<<31, 1<<32-1).WithTime(time.Unix(-5, 0))),
+			GNU(Fifo("f").WithOwner(1<<31, 1<<32-1).WithTime(time.Unix(-5, 0))),
 			tree.Entry{Kind: tree.Fifo, Mode: 0o600, UID: 1 << 31, GID: 1<<32 - 1, Sec: -5},
 		},
 		"xattrs": {
 			Dir("f").WithTime(time.Unix(0, 0)).WithXattr("user.b", "").WithXattr("security.capability", capability).WithXattr("user.a", "x=y\nz"),
-			tree.Entry{Kind: tree.Dir, Mode: 0o755, Xattrs: []tree.Xattr{{"security.capability", capability}, {"user.a", "x=y\nz"}, {"user.b", ""}}},
+			tree.Entry{Kind: tree.Dir, Mode: 0o755, Xattrs: []tree.Xattr{{Name: "security.capability", Value: capability}, {Name: "user.a", Value: "x=y\nz"}, {Name: "user.b", Value: ""}}},
 		},
 		"libarchive xattrs": {
 			Dir("f").WithTime(time.Unix(0, 0)).WithXattr("user.b", "star").WithPAX("LIBARCHIVE.xattr.user.b", "bm90IHRoaXM").
 				WithPAX("LIBARCHIVE.xattr.security.capability", "AQAAAgAgAAAAAA==").WithPAX("LIBARCHIVE.xattr.user.%3d", "").
 				WithPAX("LIBARCHIVE.xattr.user.%62", "bm90IHRoaXM"),
-			tree.Entry{Kind: tree.Dir, Mode: 0o755, Xattrs: []tree.Xattr{{"security.capability", capability}, {"user.=", ""}, {"user.b", "star"}}},
+			tree.Entry{Kind: tree.Dir, Mode: 0o755, Xattrs: []tree.Xattr{{Name: "security.capability", Value: capability}, {Name: "user.=", Value: ""}, {Name: "user.b", Value: "star"}}},
 		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tt.want.Path = "f"
-			x := stored(t, Index(t, tt.item))
+			x := Stored(t, Index(t, tt.item), tree.Limits{})
 			if d := cmp.Diff([]tree.Entry{tt.want}, x.Entries); d != "" {
 				t.Errorf("-want +got:\n%s", d)
 			}
@@ -189,7 +164,7 @@ func TestScanCompression(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := tree.Scan(t.Context(), bytes.NewReader(tt.blob), tree.ScanOptions{DiffID: true})
+			got, err := scan.Layer(t.Context(), bytes.NewReader(tt.blob), scan.Options{DiffID: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -202,7 +177,7 @@ func TestScanCompression(t *testing.T) {
 			if n := len(got.Index.Entries); n != 2 && len(tt.plain) > 0 {
 				t.Errorf("%d entries", n)
 			}
-			again, err := tree.Decompress(bytes.NewReader(tt.blob), tree.Limits{})
+			again, err := scan.Decompress(bytes.NewReader(tt.blob), tree.Limits{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -211,5 +186,30 @@ func TestScanCompression(t *testing.T) {
 				t.Errorf("Decompress gives %d bytes and %v", len(b), err)
 			}
 		})
+	}
+}
+
+// TestIndexLimits has layers that are just within their limits: what Scan accepts can be read again under the same limits.
+func TestIndexLimits(t *testing.T) {
+	t.Parallel()
+	items := []Item{File("d/a", "x").WithXattr("user.x", "123456"), Hardlink("d/b", "d/a"), Hardlink("c", "lower"), Symlink("s", "d"), Whiteout("s/w"), File("s/e", "")}
+	blob := Tar(t, items...)
+	for n := range int64(300) {
+		lim := tree.Limits{MetaBytes: n + 1}
+		got, err := scanned(t, bytes.NewReader(blob), lim)
+		if err != nil {
+			continue
+		}
+		var b bytes.Buffer
+		if _, err := got.Index.WriteTo(&b); err != nil {
+			t.Fatal(err)
+		}
+		again, err := tree.ReadIndex(&b, lim)
+		if err != nil {
+			t.Fatalf("MetaBytes %d: %v", lim.MetaBytes, err)
+		}
+		if d := cmp.Diff(got.Index, again); d != "" {
+			t.Fatal(d)
+		}
 	}
 }

@@ -1,10 +1,12 @@
-package tree
+package scan
 
 import (
 	"bufio"
 	"io"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/strata-oci/strata/rechunk/tree"
 )
 
 // Decoder decompresses layers one after another with the same buffers, which take more memory than all else that a small layer
@@ -17,7 +19,7 @@ type Decoder struct {
 }
 
 // open is Decompress. What it returns is to be closed before the next layer is opened.
-func (d *Decoder) open(r io.Reader, lim Limits) (io.ReadCloser, error) {
+func (d *Decoder) open(r io.Reader, lim tree.Limits) (io.ReadCloser, error) {
 	src := &faultKeeper{r: r}
 	if d.br == nil {
 		d.br = bufio.NewReaderSize(src, compressedBuffer)

@@ -1,4 +1,4 @@
-package tree
+package ostree
 
 import (
 	"errors"
@@ -10,10 +10,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/strata-oci/strata/rechunk/tree"
 )
 
 // serialise encodes attributes as GVariant does, to have large ones to parse.
-func serialise(attrs []Xattr) []byte {
+func serialise(attrs []tree.Xattr) []byte {
 	var elements [][]byte
 	for _, a := range attrs {
 		elements = append(elements, container([][]byte{append([]byte(a.Name), 0), []byte(a.Value)}, 1))
@@ -43,19 +45,19 @@ func container(elements [][]byte, n int) []byte {
 func TestGVariantXattrs(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		attrs []Xattr
+		attrs []tree.Xattr
 		bytes string // when it is short enough to write down
 	}{
 		"none":       {nil, ""},
-		"one":        {[]Xattr{{"user.a", "xy"}}, "user.a\x00xy\x07\x0a"},
-		"two":        {[]Xattr{{"a", "\x00"}, {"b", ""}}, "a\x00\x00\x02b\x00\x02\x04\x07"},
-		"two bytes":  {[]Xattr{{"user.a", strings.Repeat("x", 300)}, {"user.b", "1"}}, ""},
-		"four bytes": {[]Xattr{{"user.a", strings.Repeat("x", 70000)}, {"user.b", "1"}}, ""},
-		"edge of 1":  {[]Xattr{{"a", strings.Repeat("x", 251)}}, ""},
-		"edge of 2":  {[]Xattr{{"a", strings.Repeat("x", 252)}}, ""},
-		"edge of 3":  {[]Xattr{{"a", strings.Repeat("x", 253)}}, ""},
-		"edge of 4":  {[]Xattr{{"a", strings.Repeat("x", 65535-6)}}, ""},
-		"edge of 5":  {[]Xattr{{"a", strings.Repeat("x", 65535-5)}}, ""},
+		"one":        {[]tree.Xattr{{Name: "user.a", Value: "xy"}}, "user.a\x00xy\x07\x0a"},
+		"two":        {[]tree.Xattr{{Name: "a", Value: "\x00"}, {Name: "b", Value: ""}}, "a\x00\x00\x02b\x00\x02\x04\x07"},
+		"two bytes":  {[]tree.Xattr{{Name: "user.a", Value: strings.Repeat("x", 300)}, {Name: "user.b", Value: "1"}}, ""},
+		"four bytes": {[]tree.Xattr{{Name: "user.a", Value: strings.Repeat("x", 70000)}, {Name: "user.b", Value: "1"}}, ""},
+		"edge of 1":  {[]tree.Xattr{{Name: "a", Value: strings.Repeat("x", 251)}}, ""},
+		"edge of 2":  {[]tree.Xattr{{Name: "a", Value: strings.Repeat("x", 252)}}, ""},
+		"edge of 3":  {[]tree.Xattr{{Name: "a", Value: strings.Repeat("x", 253)}}, ""},
+		"edge of 4":  {[]tree.Xattr{{Name: "a", Value: strings.Repeat("x", 65535-6)}}, ""},
+		"edge of 5":  {[]tree.Xattr{{Name: "a", Value: strings.Repeat("x", 65535-5)}}, ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -88,7 +90,7 @@ func TestGVariantXattrsRefuses(t *testing.T) {
 		"twice":                       "a\x00\x02a\x00\x02\x03\x06",
 		"elements overlap":            "a\x00x\x02b\x00x\x02\x08\x04\x08",
 	} {
-		if got, err := parseGVariantXattrs([]byte(b)); !errors.Is(err, ErrInvalid) {
+		if got, err := parseGVariantXattrs([]byte(b)); !errors.Is(err, tree.ErrInvalid) {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
@@ -106,7 +108,7 @@ func TestGVariantXattrsOfOstree(t *testing.T) {
 	}
 	dir := t.TempDir()
 	repo, files := filepath.Join(dir, "repo"), filepath.Join(dir, "files")
-	want := []Xattr{{"user.large", strings.Repeat("z", 400)}, {"user.one", "1"}}
+	want := []tree.Xattr{{Name: "user.large", Value: strings.Repeat("z", 400)}, {Name: "user.one", Value: "1"}}
 	if err := os.Mkdir(files, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -139,14 +141,14 @@ func TestGVariantXattrsOfOstree(t *testing.T) {
 }
 
 func FuzzGVariant(f *testing.F) {
-	for _, attrs := range [][]Xattr{nil, {{"user.a", "xy"}}, {{"a", ""}, {"b", strings.Repeat("x", 300)}}, {{"a", strings.Repeat("x", 70000)}}} {
+	for _, attrs := range [][]tree.Xattr{nil, {{Name: "user.a", Value: "xy"}}, {{Name: "a", Value: ""}, {Name: "b", Value: strings.Repeat("x", 300)}}, {{Name: "a", Value: strings.Repeat("x", 70000)}}} {
 		f.Add(serialise(attrs))
 	}
 	f.Add([]byte{1, 2, 3})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		attrs, err := parseGVariantXattrs(b)
 		if err != nil {
-			if !errors.Is(err, ErrInvalid) {
+			if !errors.Is(err, tree.ErrInvalid) {
 				t.Errorf("%v", err)
 			}
 			return
@@ -158,7 +160,7 @@ func FuzzGVariant(f *testing.F) {
 		if d := cmp.Diff(attrs, again); d != "" {
 			t.Errorf("-want +got:\n%s", d)
 		}
-		if !slices.IsSortedFunc(attrs, func(a, b Xattr) int { return strings.Compare(a.Name, b.Name) }) {
+		if !slices.IsSortedFunc(attrs, func(a, b tree.Xattr) int { return strings.Compare(a.Name, b.Name) }) {
 			t.Errorf("out of order: %v", attrs)
 		}
 	})

@@ -1,10 +1,12 @@
-package tree
+package scan
 
 import (
 	"fmt"
 	"io"
 	"os"
 	"sync"
+
+	"github.com/strata-oci/strata/rechunk/tree"
 )
 
 // Spool keeps the contents of regular files on local disk, each digest once, while an image is worked on. Its file has no
@@ -14,12 +16,12 @@ type Spool struct {
 
 	mu    sync.RWMutex
 	end   int64 // bytes handed out so far
-	where map[Digest]extent
+	where map[tree.Digest]extent
 }
 
 type extent struct{ off, size int64 }
 
-var _ Contents = (*Spool)(nil)
+var _ tree.Contents = (*Spool)(nil)
 
 // NewSpool makes an empty spool in a directory.
 func NewSpool(dir string) (*Spool, error) {
@@ -31,7 +33,7 @@ func NewSpool(dir string) (*Spool, error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("making a spool: %w", err)
 	}
-	return &Spool{file: f, where: map[Digest]extent{}}, nil
+	return &Spool{file: f, where: map[tree.Digest]extent{}}, nil
 }
 
 // Close frees the disk space, and the memory. No content can be opened afterwards.
@@ -50,12 +52,12 @@ func (s *Spool) Size() int64 {
 }
 
 // Open implements Contents.
-func (s *Spool) Open(d Digest) (io.ReadCloser, error) {
+func (s *Spool) Open(d tree.Digest) (io.ReadCloser, error) {
 	s.mu.RLock()
 	e, ok := s.where[d]
 	s.mu.RUnlock()
 	if !ok {
-		return nil, fmt.Errorf("%w: %s", ErrNoContent, d)
+		return nil, fmt.Errorf("%w: %s", tree.ErrNoContent, d)
 	}
 	return &spooled{*io.NewSectionReader(s.file, e.off, e.size)}, nil
 }
@@ -67,7 +69,7 @@ type spooled struct{ io.SectionReader }
 func (*spooled) Close() error { return nil }
 
 // Has reports whether the spool holds a content.
-func (s *Spool) Has(d Digest) bool {
+func (s *Spool) Has(d tree.Digest) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	_, ok := s.where[d]
@@ -87,7 +89,7 @@ func (s *Spool) reserve(n, pos, left int64) (off int64) {
 }
 
 // add makes contents known, and takes the map over.
-func (s *Spool) add(found map[Digest]extent) {
+func (s *Spool) add(found map[tree.Digest]extent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.where) == 0 {
@@ -110,7 +112,7 @@ type spoolWriter struct {
 	left  int64 // bytes of the stretch behind off+len(buf) that are still free
 	begin int64 // where the current content starts
 	size  int64
-	found map[Digest]extent
+	found map[tree.Digest]extent
 }
 
 const (
@@ -119,7 +121,7 @@ const (
 )
 
 func newSpoolWriter(s *Spool) *spoolWriter {
-	return &spoolWriter{s: s, buf: make([]byte, 0, spoolBuffer), found: map[Digest]extent{}}
+	return &spoolWriter{s: s, buf: make([]byte, 0, spoolBuffer), found: map[tree.Digest]extent{}}
 }
 
 // start begins a content of at most size bytes.
@@ -157,7 +159,7 @@ func (w *spoolWriter) Write(p []byte) (int, error) {
 }
 
 // finish ends the current content. One that is there already gives its room back: the next one takes its place.
-func (w *spoolWriter) finish(d Digest) {
+func (w *spoolWriter) finish(d tree.Digest) {
 	if _, mine := w.found[d]; !mine && !w.s.Has(d) {
 		w.found[d] = extent{w.begin, w.size}
 		return
@@ -188,7 +190,7 @@ func (w *spoolWriter) flush() error {
 		return err
 	}
 	w.s.add(w.found)
-	w.found = map[Digest]extent{}
+	w.found = map[tree.Digest]extent{}
 	w.s.reserve(0, w.off, w.left) // gives the rest of the stretch back if it is the last
 	w.left = 0
 	return nil

@@ -1,10 +1,14 @@
-package tree
+// Package ostree knows the images that ostree-ext encapsulates: the objects of an ostree repository below /sysroot, with the files
+// of the system as hardlinks to them.
+package ostree
 
 import (
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/strata-oci/strata/rechunk/tree"
 )
 
 // objectsDir is where an ostree-encapsulated image keeps its objects; the files of the system are hardlinks to them.
@@ -17,15 +21,15 @@ const maxXattrBytes = 256 << 10
 // Plain makes the tree of a plain bootc image: the content of /sysroot goes, the directory stays. When the image is
 // ostree-encapsulated, the extended attributes that ostree keeps in objects of their own (bare-split-xattrs) come back to the
 // files, but for security.selinux, which clients set by the policy of the booted system. It takes t over.
-func Plain(t *Tree, contents Contents) (*Tree, error) {
+func Plain(t *tree.Tree, contents tree.Contents) (*tree.Tree, error) {
 	attrs, err := splitXattrs(t, contents)
 	if err != nil {
 		return nil, err
 	}
-	out := &Tree{Entries: t.Entries[:0]}
+	out := &tree.Tree{Entries: t.Entries[:0]}
 	for i := range t.Entries {
 		e := t.Entries[i]
-		if e.Path != "sysroot" && Within(e.Path, "sysroot") {
+		if e.Path != "sysroot" && tree.Within(e.Path, "sysroot") {
 			continue
 		}
 		if x, ok := attrs[e.Link]; ok && e.Link != "" {
@@ -38,15 +42,22 @@ func Plain(t *Tree, contents Contents) (*Tree, error) {
 	return out, nil
 }
 
-// Sysroot reports whether the tree has anything in /sysroot that Plain would drop.
-func (t *Tree) Sysroot() bool {
+// HasSysroot reports whether a tree has anything in /sysroot that Plain would drop.
+func HasSysroot(t *tree.Tree) bool {
 	// Neighbours such as "sysroot-x" sort before "sysroot/", so that the first entry below is found by its prefix.
 	i, _ := t.Find("sysroot/")
-	return i < len(t.Entries) && Within(t.Entries[i].Path, "sysroot")
+	return i < len(t.Entries) && tree.Within(t.Entries[i].Path, "sysroot")
+}
+
+// IsAttributes reports whether a path is that of an object that holds a file's extended attributes (bare-split-xattrs), which
+// Plain reads.
+func IsAttributes(path string) bool {
+	return strings.HasPrefix(path, objectsDir) &&
+		(strings.HasSuffix(path, ".file-xattrs") || strings.HasSuffix(path, ".file-xattrs-link"))
 }
 
 // regroup names hardlink groups anew after members went.
-func regroup(entries []Entry) {
+func regroup(entries []tree.Entry) {
 	first := map[string]int{}
 	count := map[string]int{}
 	for i := range entries {
@@ -69,13 +80,13 @@ func regroup(entries []Entry) {
 }
 
 // splitXattrs reads the xattrs objects of an ostree repository: hardlink group → attributes.
-func splitXattrs(t *Tree, contents Contents) (map[string][]Xattr, error) {
-	out := map[string][]Xattr{}
-	parsed := map[Digest][]Xattr{}
+func splitXattrs(t *tree.Tree, contents tree.Contents) (map[string][]tree.Xattr, error) {
+	out := map[string][]tree.Xattr{}
+	parsed := map[tree.Digest][]tree.Xattr{}
 	start, _ := t.Find(strings.TrimSuffix(objectsDir, "/"))
 	for i := start; i < len(t.Entries); i++ {
 		e := &t.Entries[i]
-		if !Within(e.Path, "sysroot") {
+		if !tree.Within(e.Path, "sysroot") {
 			break
 		}
 		if e.Link == "" || !strings.HasPrefix(e.Path, objectsDir) || !strings.HasSuffix(e.Path, ".file") {
@@ -85,7 +96,7 @@ func splitXattrs(t *Tree, contents Contents) (map[string][]Xattr, error) {
 		if x == nil {
 			x = t.Lookup(e.Path + "-xattrs")
 		}
-		if x == nil || x.Kind != Regular {
+		if x == nil || x.Kind != tree.Regular {
 			continue
 		}
 		attrs, ok := parsed[x.Digest]
@@ -101,9 +112,9 @@ func splitXattrs(t *Tree, contents Contents) (map[string][]Xattr, error) {
 	return out, nil
 }
 
-func readXattrs(e *Entry, contents Contents) ([]Xattr, error) {
+func readXattrs(e *tree.Entry, contents tree.Contents) ([]tree.Xattr, error) {
 	if e.Size > maxXattrBytes {
-		return nil, limitError(fmt.Sprintf("bytes of attributes in %q", clip(e.Path)), maxXattrBytes)
+		return nil, tree.OverLimit(fmt.Sprintf("bytes of attributes in %q", e.Path), maxXattrBytes)
 	}
 	r, err := contents.Open(e.Digest)
 	if err != nil {
@@ -116,19 +127,19 @@ func readXattrs(e *Entry, contents Contents) ([]Xattr, error) {
 	}
 	all, err := parseGVariantXattrs(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", clip(e.Path), err)
+		return nil, fmt.Errorf("%s: %w", e.Path, err)
 	}
-	return slices.DeleteFunc(all, func(x Xattr) bool { return x.Name == "security.selinux" }), nil
+	return slices.DeleteFunc(all, func(x tree.Xattr) bool { return x.Name == "security.selinux" }), nil
 }
 
 // mergeXattrs adds b to a; a's own values win.
-func mergeXattrs(a, b []Xattr) []Xattr {
+func mergeXattrs(a, b []tree.Xattr) []tree.Xattr {
 	out := slices.Clone(a)
 	for _, x := range b {
-		if !slices.ContainsFunc(a, func(y Xattr) bool { return y.Name == x.Name }) {
+		if !slices.ContainsFunc(a, func(y tree.Xattr) bool { return y.Name == x.Name }) {
 			out = append(out, x)
 		}
 	}
-	slices.SortFunc(out, func(x, y Xattr) int { return strings.Compare(x.Name, y.Name) })
+	slices.SortFunc(out, func(x, y tree.Xattr) int { return strings.Compare(x.Name, y.Name) })
 	return out
 }

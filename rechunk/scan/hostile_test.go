@@ -1,4 +1,4 @@
-package tree_test
+package scan_test
 
 import (
 	"archive/tar"
@@ -13,22 +13,14 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
 	. "github.com/strata-oci/strata/rechunk/tree/treetest"
 )
 
-func scan(t testing.TB, r io.Reader, lim tree.Limits) (*tree.Scanned, error) {
+func scanned(t testing.TB, r io.Reader, lim tree.Limits) (*scan.Result, error) {
 	t.Helper()
-	return tree.Scan(t.Context(), r, tree.ScanOptions{Limits: lim})
-}
-
-func scanOrNil(t *testing.T, items []Item) *tree.Index {
-	t.Helper()
-	got, err := scan(t, bytes.NewReader(Tar(t, items...)), tree.Limits{})
-	if err != nil {
-		return nil
-	}
-	return got.Index
+	return scan.Layer(t.Context(), r, scan.Options{Limits: lim})
 }
 
 func TestScanRefuses(t *testing.T) {
@@ -66,9 +58,9 @@ func TestScanRefuses(t *testing.T) {
 		"link to a directory":      {items: []Item{Dir("a"), Hardlink("b", "a")}, want: tree.ErrInvalid},
 		"link over its target":     {items: []Item{File("a/b", ""), Hardlink("a", "a/b")}, want: tree.ErrInvalid},
 		"unknown type":             {items: []Item{{Header: tar.Header{Typeflag: 'Z', Name: "a"}}}, want: tree.ErrInvalid},
-		"negative owner":           {items: []Item{gnu(File("a", "").WithOwner(-1, 0))}, want: tree.ErrInvalid},
+		"negative owner":           {items: []Item{GNU(File("a", "").WithOwner(-1, 0))}, want: tree.ErrInvalid},
 		"huge owner":               {items: []Item{File("a", "").WithOwner(0, 1<<32)}, want: tree.ErrInvalid},
-		"negative device":          {items: []Item{gnu(Char("a", -1, 0))}, want: tree.ErrInvalid},
+		"negative device":          {items: []Item{GNU(Char("a", -1, 0))}, want: tree.ErrInvalid},
 		"damaged attribute":        {items: []Item{File("a", "").WithPAX("LIBARCHIVE.xattr.user.x", "?")}, want: tree.ErrInvalid},
 		"damaged attribute name":   {items: []Item{File("a", "").WithPAX("LIBARCHIVE.xattr.user.%zz", "")}, want: tree.ErrInvalid},
 		"attribute name with NUL":  {items: []Item{File("a", "").WithPAX("LIBARCHIVE.xattr.user.%00", "")}, want: tree.ErrInvalid},
@@ -90,7 +82,7 @@ func TestScanRefuses(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := scan(t, bytes.NewReader(Tar(t, tt.items...)), tt.lim)
+			_, err := scanned(t, bytes.NewReader(Tar(t, tt.items...)), tt.lim)
 			if !errors.Is(err, tt.want) {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
@@ -111,7 +103,7 @@ func TestScanRefusesBytes(t *testing.T) {
 		_, _ = window.Write(make([]byte, 1<<20))
 	}
 	_ = window.Close()
-	huge := Tar(t, gnu(File("a", "xyz")))
+	huge := Tar(t, GNU(File("a", "xyz")))
 	header := tar.Header{Typeflag: tar.TypeReg, Name: "a", Size: 1 << 40, Format: tar.FormatGNU}
 	var truncated bytes.Buffer
 	_ = tar.NewWriter(&truncated).WriteHeader(&header)
@@ -143,7 +135,7 @@ func TestScanRefusesBytes(t *testing.T) {
 			if name == "sparse bomb" {
 				tt.lim.LayerBytes = 1 << 20
 			}
-			if _, err := scan(t, bytes.NewReader(tt.blob), tt.lim); !errors.Is(err, tt.want) {
+			if _, err := scanned(t, bytes.NewReader(tt.blob), tt.lim); !errors.Is(err, tt.want) {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
 		})
@@ -155,7 +147,7 @@ func sparseBomb(t *testing.T, n int, size int64) []byte {
 	t.Helper()
 	var out []byte
 	for i := range n {
-		b := Tar(t, gnu(File(fmt.Sprint(i), "")))[:512]
+		b := Tar(t, GNU(File(fmt.Sprint(i), "")))[:512]
 		b[156] = tar.TypeGNUSparse
 		b[483] = 0x80 // the real size, as a base-256 number
 		for j := range 8 {
@@ -189,7 +181,7 @@ func TestScanTruncated(t *testing.T) {
 			step = 64
 		}
 		for n := 0; n < len(blob); n += step {
-			got, err := scan(t, bytes.NewReader(blob[:n]), tree.Limits{})
+			got, err := scanned(t, bytes.NewReader(blob[:n]), tree.Limits{})
 			switch {
 			case err != nil && !errors.Is(err, tree.ErrInvalid):
 				t.Errorf("%s cut at %d: %v", name, n, err)
@@ -204,7 +196,7 @@ func TestScanTruncated(t *testing.T) {
 			// A source that breaks is told from one that ends, whatever it breaks with.
 			for _, fault := range []error{io.ErrUnexpectedEOF, context.DeadlineExceeded, fmt.Errorf("wrapped: %w", io.EOF)} {
 				r := io.MultiReader(bytes.NewReader(blob[:n]), iotest.ErrReader(fault))
-				if _, err := scan(t, r, tree.Limits{}); err != fault && n < len(blob)-1024 {
+				if _, err := scanned(t, r, tree.Limits{}); err != fault && n < len(blob)-1024 {
 					t.Fatalf("%s broken at %d with %v: %v", name, n, fault, err)
 				}
 			}
@@ -212,7 +204,7 @@ func TestScanTruncated(t *testing.T) {
 	}
 	blob := append(Zstd(t, raw), skippable...)
 	for n := len(blob) - len(skippable) + 1; n < len(blob); n++ {
-		if _, err := scan(t, bytes.NewReader(blob[:n]), tree.Limits{}); !errors.Is(err, tree.ErrInvalid) {
+		if _, err := scanned(t, bytes.NewReader(blob[:n]), tree.Limits{}); !errors.Is(err, tree.ErrInvalid) {
 			t.Errorf("skippable frame cut at %d: %v", n, err)
 		}
 	}
@@ -225,15 +217,15 @@ func TestScanSourceFailsAtEnd(t *testing.T) {
 	for name, blob := range map[string][]byte{"gzip": Gzip(t, raw), "zstd": Zstd(t, raw), "tar": raw} {
 		for _, fault := range []error{errors.New("wrong digest"), io.ErrUnexpectedEOF} {
 			r := io.MultiReader(bytes.NewReader(blob), iotest.ErrReader(fault))
-			if _, err := scan(t, r, tree.Limits{}); err != fault {
+			if _, err := scanned(t, r, tree.Limits{}); err != fault {
 				t.Errorf("%s: got %v, want %v", name, err, fault)
 			}
 			r = iotest.DataErrReader(io.MultiReader(bytes.NewReader(blob), iotest.ErrReader(fault)))
-			if _, err := scan(t, r, tree.Limits{}); err != fault {
+			if _, err := scanned(t, r, tree.Limits{}); err != fault {
 				t.Errorf("%s, error with data: got %v, want %v", name, err, fault)
 			}
 		}
-		if _, err := scan(t, iotest.OneByteReader(bytes.NewReader(blob)), tree.Limits{}); err != nil {
+		if _, err := scanned(t, iotest.OneByteReader(bytes.NewReader(blob)), tree.Limits{}); err != nil {
 			t.Errorf("%s, byte by byte: %v", name, err)
 		}
 	}
@@ -247,7 +239,7 @@ func TestScanSourceFailsBesideTheLayer(t *testing.T) {
 	rotten := bytes.Repeat([]byte("no tar"), 500)
 	for name, blob := range map[string][]byte{"gzip": Gzip(t, rotten), "zstd": Zstd(t, rotten), "tar": rotten} {
 		r := iotest.DataErrReader(io.MultiReader(bytes.NewReader(blob), iotest.ErrReader(fault)))
-		if _, err := scan(t, r, tree.Limits{}); err != fault {
+		if _, err := scanned(t, r, tree.Limits{}); err != fault {
 			t.Errorf("%s: got %v, want %v", name, err, fault)
 		}
 	}
@@ -259,14 +251,14 @@ func TestScanStopsEarly(t *testing.T) {
 	body := strings.Repeat("x", 8<<20)
 	blob := Tar(t, File("..", ""), File("a", body))
 	for _, b := range [][]byte{blob, Gzip(t, blob), Zstd(t, blob)} {
-		if _, err := scan(t, bytes.NewReader(b), tree.Limits{}); !errors.Is(err, tree.ErrInvalid) {
+		if _, err := scanned(t, bytes.NewReader(b), tree.Limits{}); !errors.Is(err, tree.ErrInvalid) {
 			t.Error(err)
 		}
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("enough")
 	endless := io.MultiReader(bytes.NewReader(Tar(t, File("a", body))[:9000]), &cancelling{cancel: func() { cancel(cause) }})
-	if _, err := tree.Scan(ctx, endless, tree.ScanOptions{}); !errors.Is(err, cause) {
+	if _, err := scan.Layer(ctx, endless, scan.Options{}); !errors.Is(err, cause) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

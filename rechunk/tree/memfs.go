@@ -69,7 +69,7 @@ func (f *memfs) put(s spot, n *inode) error {
 		return nil
 	}
 	if s.name == "" {
-		return invalid("the root is a %s", n.kind())
+		return Invalidf("the root is a %s", n.kind())
 	}
 	if old != nil {
 		f.remove(s)
@@ -80,7 +80,7 @@ func (f *memfs) put(s spot, n *inode) error {
 // add places an object where nothing is.
 func (f *memfs) add(dir *inode, name string, n *inode) error {
 	if f.names++; f.names > f.lim.Entries {
-		return limitError("number of paths", f.lim.Entries)
+		return OverLimit("number of paths", f.lim.Entries)
 	}
 	if dir.children == nil {
 		dir.children = map[string]*inode{}

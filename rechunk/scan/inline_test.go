@@ -1,4 +1,4 @@
-package tree_test
+package scan_test
 
 import (
 	"bytes"
@@ -6,13 +6,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
 	"github.com/strata-oci/strata/rechunk/tree/treetest"
 )
 
 func scanInline(t *testing.T, lim tree.Limits, items ...treetest.Item) *tree.Index {
 	t.Helper()
-	s, err := tree.Scan(t.Context(), bytes.NewReader(treetest.Tar(t, items...)), tree.ScanOptions{
+	s, err := scan.Layer(t.Context(), bytes.NewReader(treetest.Tar(t, items...)), scan.Options{
 		Inline: func(p string) bool { return strings.HasPrefix(p, "db/") }, Limits: lim,
 	})
 	if err != nil {
@@ -64,19 +65,5 @@ func TestInlineContentsAreVerified(t *testing.T) {
 	x.Inline[0].Content = []byte("alphA")
 	if _, err := x.WriteTo(&bytes.Buffer{}); !errors.Is(err, tree.ErrInvalid) {
 		t.Errorf("WriteTo: %v, want ErrInvalid", err)
-	}
-}
-
-func TestIsOSTreeAttributes(t *testing.T) {
-	t.Parallel()
-	for path, want := range map[string]bool{
-		"sysroot/ostree/repo/objects/ab/cd.file-xattrs":      true,
-		"sysroot/ostree/repo/objects/ab/cd.file-xattrs-link": true,
-		"sysroot/ostree/repo/objects/ab/cd.file":             false,
-		"etc/ab.file-xattrs":                                 false,
-	} {
-		if got := tree.IsOSTreeAttributes(path); got != want {
-			t.Errorf("IsOSTreeAttributes(%q) = %t", path, got)
-		}
 	}
 }

@@ -1,4 +1,4 @@
-package tree_test
+package scan_test
 
 import (
 	"bytes"
@@ -7,28 +7,28 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/strata-oci/strata/rechunk/tree"
+	"github.com/strata-oci/strata/rechunk/scan"
 	. "github.com/strata-oci/strata/rechunk/tree/treetest"
 )
 
 // A decoder reads each layer as a new one would, whatever came before it.
 func TestDecoderIsUsedAgain(t *testing.T) {
 	t.Parallel()
-	small, large := Tar(t, File("a", "a")), Tar(t, manyFiles(200, 40_000)...)
+	small, large := Tar(t, File("a", "a")), Tar(t, ManyFiles(200, 40_000)...)
 	blobs := map[string][]byte{
 		"tar": small, "gzip": Gzip(t, large), "zstd": Zstd(t, large), "small zstd": Zstd(t, small), "two frames": append(Zstd(t, small), Zstd(t, large)...),
 		"cut zstd": Zstd(t, large)[:1000], "cut gzip": Gzip(t, large)[:1000], "bad zstd": flip(Zstd(t, large)), "no tar": Zstd(t, []byte("not a tar archive")),
 		"empty": nil, "unknown": []byte("BZh91AY&SY"),
 	}
-	var decoder tree.Decoder
+	var decoder scan.Decoder
 	defer decoder.Close()
 	for first, a := range blobs {
 		for second, b := range blobs {
-			if _, err := tree.Scan(t.Context(), bytes.NewReader(a), tree.ScanOptions{Decoder: &decoder}); (err == nil) != scans(first) {
+			if _, err := scan.Layer(t.Context(), bytes.NewReader(a), scan.Options{Decoder: &decoder}); (err == nil) != scans(first) {
 				t.Errorf("%s: %v", first, err)
 			}
-			got, err := tree.Scan(t.Context(), bytes.NewReader(b), tree.ScanOptions{Decoder: &decoder, DiffID: true})
-			want, wantErr := tree.Scan(t.Context(), bytes.NewReader(b), tree.ScanOptions{DiffID: true})
+			got, err := scan.Layer(t.Context(), bytes.NewReader(b), scan.Options{Decoder: &decoder, DiffID: true})
+			want, wantErr := scan.Layer(t.Context(), bytes.NewReader(b), scan.Options{DiffID: true})
 			if (err == nil) != (wantErr == nil) || err != nil && err.Error() != wantErr.Error() {
 				t.Errorf("%s after %s: %v, want %v", second, first, err, wantErr)
 			}
@@ -55,8 +55,8 @@ func flip(b []byte) []byte {
 
 // A decoder has its buffers only once. The test is not parallel: it looks at the allocations of the whole process.
 func TestDecoderMemory(t *testing.T) {
-	blob := Zstd(t, Tar(t, manyFiles(20, 1<<20)...))
-	var decoder tree.Decoder
+	blob := Zstd(t, Tar(t, ManyFiles(20, 1<<20)...))
+	var decoder scan.Decoder
 	defer decoder.Close()
 	const scans = 5
 	var before, after runtime.MemStats
@@ -64,7 +64,7 @@ func TestDecoderMemory(t *testing.T) {
 		if n == 1 { // the buffers are made
 			runtime.ReadMemStats(&before)
 		}
-		if _, err := tree.Scan(t.Context(), bytes.NewReader(blob), tree.ScanOptions{Decoder: &decoder}); err != nil {
+		if _, err := scan.Layer(t.Context(), bytes.NewReader(blob), scan.Options{Decoder: &decoder}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,4 +1,4 @@
-package tree
+package scan
 
 import (
 	"bufio"
@@ -10,12 +10,14 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/strata-oci/strata/rechunk/tree"
 )
 
 // Decompress returns the tar stream inside a layer blob. The compression is told from the first bytes, since media types lie:
 // gzip (any number of members), zstd (any number of frames, skippable ones included) or none. An error of r is returned as it
-// is; one of the compression wraps ErrInvalid or ErrLimit. Close frees the decoder; it does not close r.
-func Decompress(r io.Reader, lim Limits) (io.ReadCloser, error) {
+// is; one of the compression wraps tree.ErrInvalid or tree.ErrLimit. Close frees the decoder; it does not close r.
+func Decompress(r io.Reader, lim tree.Limits) (io.ReadCloser, error) {
 	src := &faultKeeper{r: r}
 	return decompress(src, bufio.NewReaderSize(src, compressedBuffer), func(br io.Reader) (*decoder, error) {
 		z, err := zstd.NewReader(br, zstd.WithDecoderConcurrency(2), zstd.WithDecoderLowmem(true),
@@ -37,7 +39,7 @@ func decompress(src *faultKeeper, br *bufio.Reader, unzstd func(io.Reader) (*dec
 	}
 	switch {
 	case len(magic) == 0:
-		return nil, invalid("the blob is empty")
+		return nil, tree.Invalidf("the blob is empty")
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		z, err := gzip.NewReader(br)
 		if err != nil {
@@ -52,7 +54,7 @@ func decompress(src *faultKeeper, br *bufio.Reader, unzstd func(io.Reader) (*dec
 		d.kind, d.src = "zstd", src
 		return d, nil
 	case bytes.HasPrefix(magic, []byte("BZh")), bytes.HasPrefix(magic, []byte("\xfd7zXZ\x00")):
-		return nil, invalid("compression is neither gzip nor zstd")
+		return nil, tree.Invalidf("compression is neither gzip nor zstd")
 	}
 	return io.NopCloser(br), nil
 }
@@ -118,7 +120,7 @@ func (k *faultKeeper) blame(kind string, err error) error {
 		return src
 	}
 	if errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded) {
-		return fmt.Errorf("%w: %s: %w", ErrLimit, kind, err)
+		return fmt.Errorf("%w: %s: %w", tree.ErrLimit, kind, err)
 	}
-	return fmt.Errorf("%w: %s: %w", ErrInvalid, kind, err)
+	return fmt.Errorf("%w: %s: %w", tree.ErrInvalid, kind, err)
 }

@@ -1,8 +1,10 @@
-package tree
+package scan
 
 import (
 	"hash"
 	"io"
+
+	"github.com/strata-oci/strata/rechunk/tree"
 )
 
 // meter counts, bounds and optionally hashes a stream. It remembers the error that ended it, which a tar reader on top would
@@ -23,7 +25,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	n, err := m.r.Read(p[:min(int64(len(p)), m.limit-m.n+1)])
 	m.n += int64(n)
 	if m.n > m.limit {
-		m.err = limitError("uncompressed layer bytes", m.limit)
+		m.err = tree.OverLimit("uncompressed layer bytes", m.limit)
 		return 0, m.err
 	}
 	if m.sum != nil {

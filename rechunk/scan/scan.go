@@ -1,13 +1,21 @@
-package tree
+// Package scan reads the layers of source images, which are hostile until read: blob → decompressed → tar headers → tree.Index,
+// with the contents of regular files on their way into a Spool.
+//
+// A blob is read once, as a stream, in memory that its index bounds. Every length, count and name is held to tree.Limits. What a
+// layer gets wrong is an error that wraps tree.ErrInvalid or tree.ErrLimit; what its source or the disk gets wrong is that
+// error itself.
+package scan
 
 import (
 	"context"
 	"crypto/sha256"
 	"io"
+
+	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// ScanOptions say what Scan does besides parsing.
-type ScanOptions struct {
+// Options say what Layer does besides parsing.
+type Options struct {
 	// Spool takes the contents of regular files; without one they are only hashed.
 	Spool *Spool
 	// Inline says which files' contents the index is to carry, as far as they are small; nil is none.
@@ -16,24 +24,24 @@ type ScanOptions struct {
 	Decoder *Decoder
 	// DiffID asks for the digest of the uncompressed stream.
 	DiffID bool
-	Limits Limits
+	Limits tree.Limits
 }
 
-// Scanned is the result of Scan.
-type Scanned struct {
-	Index *Index
+// Result is what Layer found.
+type Result struct {
+	Index *tree.Index
 	// DiffID is the SHA-256 of the uncompressed layer, when it was asked for.
-	DiffID Digest
+	DiffID tree.Digest
 }
 
-// Scan reads one layer blob to its end, in a single pass and in constant memory but for the index. Formats follow POSIX pax
+// Layer reads one layer blob to its end, in a single pass and in constant memory but for the index. Formats follow POSIX pax
 // with the GNU and star extensions, as in the OCI image specification.
 //
-// Scan succeeds only when r has come to io.EOF, which is the last word of a reader that verifies a digest. An error that is the layer's
-// fault wraps ErrInvalid or ErrLimit and may come before that; who verifies a digest on the way should read the rest before believing
-// it. An error of r is returned as it is. Scan waits for a pending Read of r
+// It succeeds only when r has come to io.EOF, which is the last word of a reader that verifies a digest. An error that is the layer's
+// fault wraps tree.ErrInvalid or tree.ErrLimit and may come before that; who verifies a digest on the way should read the rest before believing
+// it. An error of r is returned as it is. Layer waits for a pending Read of r
 // before it returns, so r should fail when ctx ends.
-func Scan(ctx context.Context, r io.Reader, opts ScanOptions) (*Scanned, error) {
+func Layer(ctx context.Context, r io.Reader, opts Options) (*Result, error) {
 	if opts.Decoder != nil {
 		return scan(ctx, r, opts, opts.Decoder.open)
 	}
@@ -49,7 +57,7 @@ func Scan(ctx context.Context, r io.Reader, opts ScanOptions) (*Scanned, error) 
 	return out, nil
 }
 
-func scan(ctx context.Context, r io.Reader, opts ScanOptions, decode func(io.Reader, Limits) (io.ReadCloser, error)) (*Scanned, error) {
+func scan(ctx context.Context, r io.Reader, opts Options, decode func(io.Reader, tree.Limits) (io.ReadCloser, error)) (*Result, error) {
 	lim := opts.Limits.OrDefault()
 	plain, err := decode(r, lim)
 	if err != nil {
@@ -74,8 +82,8 @@ func scan(ctx context.Context, r io.Reader, opts ScanOptions, decode func(io.Rea
 			return nil, err
 		}
 	}
-	out := &Scanned{}
-	if out.Index, err = s.index(); err != nil {
+	out := &Result{}
+	if out.Index, err = s.layer.Index(); err != nil {
 		return nil, err
 	}
 	out.Index.TarSize, out.Index.Inline = src.n, s.inline.list()

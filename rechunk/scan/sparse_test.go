@@ -1,4 +1,4 @@
-package tree_test
+package scan_test
 
 import (
 	"bytes"
@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/strata-oci/strata/rechunk/tree"
+	"github.com/strata-oci/strata/rechunk/scan"
 )
 
 // TestScanSparse reads sparse files as GNU tar writes them.
@@ -56,7 +56,7 @@ func TestScanSparse(t *testing.T) {
 				t.Skip("this filesystem or tar makes no sparse files")
 			}
 			spool := newSpool(t)
-			got, err := tree.Scan(t.Context(), bytes.NewReader(blob), tree.ScanOptions{Spool: spool})
+			got, err := scan.Layer(t.Context(), bytes.NewReader(blob), scan.Options{Spool: spool})
 			if err != nil {
 				t.Fatal(err)
 			}

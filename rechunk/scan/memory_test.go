@@ -1,4 +1,4 @@
-package tree_test
+package scan_test
 
 import (
 	"archive/tar"
@@ -7,7 +7,7 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/strata-oci/strata/rechunk/tree"
+	"github.com/strata-oci/strata/rechunk/scan"
 )
 
 // zeros is a layer of one file of zeros.
@@ -31,10 +31,10 @@ func (endless) Read(p []byte) (int, error) {
 func TestScanMemory(t *testing.T) {
 	const size = 256 << 20
 	spool := newSpool(t)
-	for name, opts := range map[string]tree.ScanOptions{"hash": {DiffID: true}, "spool": {Spool: spool}} {
+	for name, opts := range map[string]scan.Options{"hash": {DiffID: true}, "spool": {Spool: spool}} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		got, err := tree.Scan(t.Context(), zeros(t, size), opts)
+		got, err := scan.Layer(t.Context(), zeros(t, size), opts)
 		runtime.ReadMemStats(&after)
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,161 @@
+package scan
+
+import (
+	"archive/tar"
+	"crypto/sha256"
+	"errors"
+	"hash"
+	"io"
+	"strings"
+
+	"github.com/strata-oci/strata/rechunk/tree"
+)
+
+// scanner reads one layer's headers and contents.
+type scanner struct {
+	layer   *tree.Builder
+	lim     tree.Limits
+	spool   *spoolWriter // nil without a spool
+	sum     hash.Hash
+	buf     []byte
+	headers int
+	meta    int64 // bytes of names and attributes so far
+	content int64 // bytes of files so far
+	inline  inliner
+}
+
+func newScanner(lim tree.Limits, spool *Spool) *scanner {
+	s := &scanner{
+		layer: tree.NewBuilder(lim), lim: lim, sum: sha256.New(), buf: make([]byte, 128<<10), inline: inliner{left: lim.InlineBytes},
+	}
+	if spool != nil {
+		s.spool = newSpoolWriter(spool)
+	}
+	return s
+}
+
+func (s *scanner) run(src *meter) error {
+	tr := tar.NewReader(src)
+	for {
+		h, err := tr.Next()
+		if err == io.EOF && src.err == nil {
+			return nil
+		}
+		if err == nil {
+			err = s.header(h, tr)
+		}
+		if err != nil {
+			return s.blame(src, err)
+		}
+	}
+}
+
+// blame says whose fault an error is: the stream's, this machine's (a full disk), or else the layer's.
+func (s *scanner) blame(src *meter, err error) error {
+	var local *localError
+	switch {
+	case src.err != nil:
+		return src.err
+	case errors.As(err, &local):
+		return local.err
+	case errors.Is(err, tree.ErrInvalid), errors.Is(err, tree.ErrLimit):
+		return err
+	}
+	return tree.Invalidf("tar: %w", err)
+}
+
+// localError marks an error that is neither the stream's nor the layer's fault.
+type localError struct{ err error }
+
+func (e *localError) Error() string { return e.err.Error() }
+
+func (s *scanner) header(h *tar.Header, body io.Reader) error {
+	if h.Typeflag == tar.TypeXGlobalHeader {
+		return nil
+	}
+	if err := s.account(h); err != nil {
+		return err
+	}
+	p, err := tree.CleanPath(h.Name, s.lim)
+	if err != nil {
+		return err
+	}
+	if hidden, err := s.layer.Hide(p); hidden || err != nil {
+		return err
+	}
+	if h.Typeflag == tar.TypeLink {
+		// Targets are relative to the root, with or without a leading slash.
+		target, err := tree.CleanPath(h.Linkname, s.lim)
+		if err != nil {
+			return err
+		}
+		return s.layer.Link(p, target)
+	}
+	e, err := entry(h, p)
+	if err != nil {
+		return err
+	}
+	if err := s.layer.Add(e); err != nil || e.Kind != tree.Regular {
+		return err
+	}
+	return s.readContent(e, h.Size, body)
+}
+
+// account bounds the number of headers and the memory that they take. The strings of a pax header are parts of one big string,
+// so what is kept of it is copied: records that are not counted here would be kept alive otherwise.
+func (s *scanner) account(h *tar.Header) error {
+	if s.headers++; s.headers > s.lim.Entries {
+		return tree.OverLimit("number of headers in a layer", s.lim.Entries)
+	}
+	s.meta += int64(len(h.Name) + len(h.Linkname))
+	for k, v := range h.PAXRecords {
+		s.meta += int64(len(k) + len(v))
+	}
+	if s.meta > s.lim.MetaBytes {
+		return tree.OverLimit("bytes of names and attributes in a layer", s.lim.MetaBytes)
+	}
+	if len(h.PAXRecords) > 0 {
+		h.Name, h.Linkname = strings.Clone(h.Name), strings.Clone(h.Linkname)
+	}
+	return nil
+}
+
+// readContent hashes a file and spools it.
+func (s *scanner) readContent(e *tree.Entry, size int64, body io.Reader) error {
+	// Sparse files may be larger than the layer, which is why the sum has a limit.
+	if size > s.lim.LayerBytes-s.content {
+		return tree.OverLimit("bytes in a layer's files", s.lim.LayerBytes)
+	}
+	s.content += size
+	s.sum.Reset()
+	if s.spool != nil {
+		if err := s.spool.start(size); err != nil {
+			return &localError{err}
+		}
+	}
+	inline := s.inline.open(e.Path, size)
+	for {
+		n, err := body.Read(s.buf)
+		s.sum.Write(s.buf[:n])
+		if inline != nil {
+			inline.Write(s.buf[:n])
+		}
+		if s.spool != nil {
+			if _, err := s.spool.Write(s.buf[:n]); err != nil {
+				return &localError{err}
+			}
+		}
+		if e.Size += int64(n); err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.sum.Sum(e.Digest[:0])
+	s.inline.close(e.Digest, inline)
+	if s.spool != nil {
+		s.spool.finish(e.Digest)
+	}
+	return nil
+}
