@@ -42,7 +42,7 @@ func TestDecoderIsUsedAgain(t *testing.T) {
 // scans says which of the blobs are layers.
 func scans(name string) bool {
 	switch name {
-	case "tar", "gzip", "zstd", "small zstd", "two frames":
+	case "tar", "gzip", "zstd", "small zstd", "two frames", "empty":
 		return true
 	}
 	return false

@@ -47,7 +47,7 @@ func xattrs(h *tar.Header) ([]tree.Xattr, error) {
 	var encoded []string
 	for k, v := range h.PAXRecords {
 		if name, ok := strings.CutPrefix(k, schily); ok {
-			out = append(out, tree.Xattr{strings.Clone(name), strings.Clone(v)})
+			out = append(out, tree.Xattr{Name: strings.Clone(name), Value: strings.Clone(v)})
 		} else if name, ok := strings.CutPrefix(k, libarchive); ok {
 			encoded = append(encoded, name)
 		}
@@ -82,5 +82,5 @@ func libarchiveXattr(name, value string) (tree.Xattr, error) {
 	if err != nil {
 		return tree.Xattr{}, err
 	}
-	return tree.Xattr{strings.Clone(decoded), string(raw)}, nil
+	return tree.Xattr{Name: strings.Clone(decoded), Value: string(raw)}, nil
 }

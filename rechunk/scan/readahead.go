@@ -3,10 +3,12 @@ package scan
 import (
 	"context"
 	"io"
+
+	"github.com/strata-oci/strata/rechunk/rescue"
 )
 
 // readAhead runs r in a goroutine of its own, a few buffers in front of the reader: decompression and hashing then use two
-// cores. Close stops the goroutine and waits for it, so that r is not read afterwards.
+// cores. A panic of r is an error of Read. Close stops the goroutine and waits for it, so that r is not read afterwards.
 type readAhead struct {
 	full  chan chunk
 	free  chan []byte
@@ -58,7 +60,11 @@ func (a *readAhead) run(ctx context.Context, r io.Reader) {
 		if buf == nil {
 			buf = make([]byte, aheadSize)
 		}
-		n, err := fill(ctx, r, buf)
+		var n int
+		err := rescue.Call(func() (err error) {
+			n, err = fill(ctx, r, buf)
+			return err
+		})
 		a.full <- chunk{buf[:n], err}
 		if err != nil {
 			return

@@ -9,8 +9,10 @@ package scan
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"io"
 
+	"github.com/strata-oci/strata/rechunk/rescue"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -20,7 +22,7 @@ type Options struct {
 	Spool *Spool
 	// Inline says which files' contents the index is to carry, as far as they are small; nil is none.
 	Inline func(path string) bool
-	// Decoder decompresses; nil stands for one of this scan's own, with goroutines of its own.
+	// Decoder decompresses; nil stands for one of this scan's own, and a goroutine that reads ahead.
 	Decoder *Decoder
 	// DiffID asks for the digest of the uncompressed stream.
 	DiffID bool
@@ -37,29 +39,51 @@ type Result struct {
 // Layer reads one layer blob to its end, in a single pass and in constant memory but for the index. Formats follow POSIX pax
 // with the GNU and star extensions, as in the OCI image specification.
 //
-// It succeeds only when r has come to io.EOF, which is the last word of a reader that verifies a digest. An error that is the layer's
-// fault wraps tree.ErrInvalid or tree.ErrLimit and may come before that; who verifies a digest on the way should read the rest before believing
-// it. An error of r is returned as it is. Layer waits for a pending Read of r
-// before it returns, so r should fail when ctx ends.
+// It succeeds only when r has come to io.EOF, which is the last word of a reader that verifies a digest. An error that is the
+// layer's fault wraps tree.ErrInvalid or tree.ErrLimit and may come before that; who verifies a digest on the way should read the
+// rest before believing it. An error of r is returned as it is. A panic on the way is a *rescue.PanicError. Layer waits for a
+// pending Read of r before it returns, so r should fail when ctx ends.
 func Layer(ctx context.Context, r io.Reader, opts Options) (*Result, error) {
-	if opts.Decoder != nil {
-		return scan(ctx, r, opts, opts.Decoder.open)
+	var out *Result
+	err := rescue.Call(func() (err error) {
+		if opts.Decoder == nil {
+			out, err = scanAhead(ctx, r, opts)
+		} else {
+			out, err = scan(ctx, r, opts)
+		}
+		return err
+	})
+	if err == nil {
+		return out, nil
 	}
-	// Who gives a source's bytes hashes them, and gunzip is as much as one core can do beside.
-	src := &faultKeeper{r: r}
-	blob := newReadAhead(ctx, src)
-	out, err := scan(ctx, blob, opts, Decompress)
-	_ = blob.Close()
-	if err != nil {
-		// What r failed with, perhaps on bytes that nobody looked at any more, says more than what those before looked like.
-		return nil, src.fault(err)
+	var panicked *rescue.PanicError
+	if errors.As(err, &panicked) && opts.Decoder != nil {
+		*opts.Decoder = Decoder{} // who knows what state it is in
 	}
-	return out, nil
+	return nil, err
 }
 
-func scan(ctx context.Context, r io.Reader, opts Options, decode func(io.Reader, tree.Limits) (io.ReadCloser, error)) (*Result, error) {
+// scanAhead scans with a goroutine that reads r: who gives a source's bytes hashes them, and gunzip is as much as one core can do
+// beside.
+func scanAhead(ctx context.Context, r io.Reader, opts Options) (out *Result, err error) {
+	src := &faultKeeper{r: r}
+	blob := newReadAhead(ctx, src)
+	var decoder Decoder
+	defer decoder.Close()
+	defer func() {
+		_ = blob.Close()
+		if err != nil {
+			// What r failed with, perhaps on bytes that nobody looked at any more, says more than what those before looked like.
+			err = src.fault(err)
+		}
+	}()
+	opts.Decoder = &decoder
+	return scan(ctx, blob, opts)
+}
+
+func scan(ctx context.Context, r io.Reader, opts Options) (*Result, error) {
 	lim := opts.Limits.OrDefault()
-	plain, err := decode(r, lim)
+	plain, err := opts.Decoder.open(r, lim)
 	if err != nil {
 		return nil, err
 	}
