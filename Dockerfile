@@ -46,7 +46,7 @@ WORKDIR /var/lib/strata
 VOLUME /var/lib/strata
 
 # Inside a container, loopback would reach nobody. Which ports are published is decided outside. The listener for operators stays
-# on loopback until it is told who they are: STRATA_ADMIN_LISTEN with STRATA_ADMIN_TOKEN, or STRATA_ADMIN_INSECURE.
+# on loopback until it is told who they are: STRATA_ADMIN_LISTEN with STRATA_ADMIN_TOKEN or STRATA_ADMIN_TOKEN_FILE.
 ENV STRATA_LISTEN=0.0.0.0:5000
 EXPOSE 5000 5001
 

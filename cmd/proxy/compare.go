@@ -15,9 +15,9 @@ type compareCommand struct {
 	Old string `arg:"" help:"Image that the client has: oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker://REF."`
 	New string `arg:"" help:"Image that it updates to."`
 
-	Compression string `help:"Compression of the floor: zstd or gzip." default:"zstd"`
-	All         bool   `help:"List every component, not only the largest."`
-	State       string `help:"State or storage directory that has the plan of the new image: its reasons are shown then." placeholder:"DIR"`
+	Compression string   `help:"Compression of the floor: zstd or gzip." default:"zstd"`
+	All         bool     `help:"List every component, not only the largest."`
+	State       filePath `help:"State or storage directory that has the plan of the new image: its reasons are shown then." placeholder:"DIR"`
 	imageFlags
 }
 
@@ -41,7 +41,7 @@ func (c *compareCommand) Run(ctx context.Context, s *streams) error {
 	}
 	b := newBars(s.err)
 	o := c.options(s, b)
-	o.State = c.State
+	o.State = string(c.State)
 	r, err := oneshot.Compare(ctx, c.Old, c.New, compression, o)
 	b.close()
 	if err != nil {

@@ -108,7 +108,11 @@ func (c *Config) WorkDirectory() string {
 	if root, ok := c.Storage.Parameters[rootDirectory].(string); ok && c.Storage.Driver == filesystemDriver {
 		return filepath.Join(filepath.Dir(filepath.Clean(root)), "strata-work")
 	}
-	return filepath.Join(os.TempDir(), "strata-work")
+	temp, err := filepath.Abs(os.TempDir())
+	if err != nil {
+		temp = os.TempDir() // there is no working directory that TMPDIR could be relative to
+	}
+	return filepath.Join(temp, "strata-work")
 }
 
 // AdminURL returns the base URL at which a process on the same machine reaches the admin listener.

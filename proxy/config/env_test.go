@@ -28,7 +28,7 @@ func TestEnvironment(t *testing.T) {
 	want := Default()
 	want.Listen, want.Admin.Listen, want.Jobs, want.CacheBytes = "0.0.0.0:80", "127.0.0.1:81", 4, 1<<20
 	want.Log, want.ShutdownTimeout, want.WorkDir = Log{Level: 4, Format: LogJSON}, Duration(5*time.Second), "/w"
-	want.TLS, want.DefaultUpstream = TLS{CertFile: "c", KeyFile: "k", ClientAuth: ClientAuthNone}, "docker.io"
+	want.TLS, want.DefaultUpstream = TLS{CertFile: abs(t, "c"), KeyFile: abs(t, "k"), ClientAuth: ClientAuthNone}, "docker.io"
 	want.Storage.Parameters[rootDirectory] = "/var/lib/strata/data"
 	mine, hub, quay := DefaultUpstreamSettings(), DefaultUpstreamSettings(), DefaultUpstreamSettings()
 	mine.Username, mine.Password = "me", NewSecret("# new: 1")

@@ -31,7 +31,7 @@ func TestExampleIsTheDefault(t *testing.T) {
 	if err != nil || len(warnings) > 0 {
 		t.Fatal(err, warnings)
 	}
-	if diff := cmp.Diff(Default(), c, cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(absoluteDefault(t), c, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("(-default +example)\n%s", diff)
 	}
 }

@@ -54,7 +54,7 @@ func lines(problems []Problem) []string {
 
 // Load reads the configuration file at path, or none if path is empty, and overrides it with environ, which is in the form of
 // os.Environ. Warnings are settings that are allowed but likely not meant, one line each. An error about contents is an
-// *Error. Relative paths in the configuration are relative to the working directory.
+// *Error. Relative paths are those of the working directory; in c all are absolute.
 func Load(path string, environ []string) (c *Config, warnings []string, err error) {
 	var data []byte
 	if path != "" {
@@ -78,6 +78,7 @@ func parse(file string, data []byte, environ []string) (*Config, []string, error
 	c := Default()
 	origins, problems := decode(file, data, c)
 	problems = append(problems, applyEnv(c, environ, origins)...)
+	problems = append(problems, c.absolute()...)
 	v := &validator{origins: origins}
 	v.config(c)
 	for _, p := range v.problems {

@@ -17,7 +17,7 @@ func TestLoadWithoutFile(t *testing.T) {
 	if err != nil || len(warnings) > 0 {
 		t.Fatal(err, warnings)
 	}
-	if diff := cmp.Diff(Default(), c); diff != "" {
+	if diff := cmp.Diff(absoluteDefault(t), c); diff != "" {
 		t.Errorf("(-default +got)\n%s", diff)
 	}
 }
@@ -241,7 +241,8 @@ repositories:
 func TestWorkDirectory(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"":             "strata-work",
+		"":             abs(t, "strata-work"),
+		"work_dir: x":  abs(t, "x"),
 		"work_dir: /x": "/x",
 		"storage: {filesystem: {rootdirectory: /var/lib/strata/data/}}": "/var/lib/strata/strata-work",
 		"storage: {inmemory: {}}": filepath.Join(os.TempDir(), "strata-work"),

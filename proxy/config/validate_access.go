@@ -48,7 +48,7 @@ func (v *validator) admin(a Admin, loopback bool) {
 		v.problem("admin.listen", "%s can be reached from other machines and nobody has to log in: set admin.token_file, "+
 			"admin.htpasswd_file or admin.tls.client_ca_file, or admin.insecure: true if the network lets only operators through",
 			quote(a.Listen))
-	case !a.TLS.Enabled():
+	case !a.TLS.Enabled() && a.HtpasswdFile != "": // people's own passwords, where a token is the listener's
 		v.warning("admin.listen", "operators' passwords come in over plain HTTP: set admin.tls, or put a proxy with TLS in front")
 	}
 }

@@ -93,9 +93,15 @@ repositories:
 // start runs the process and waits until it listens.
 func (p *proxy) start() {
 	p.tb.Helper()
-	p.log = &serverLog{wake: make(chan struct{})}
 	p.cmd = exec.Command(program, "serve", "--config", p.config)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.dir, "TMPDIR=" + os.TempDir()}, p.env...)
+	p.run()
+}
+
+// run starts what p.cmd holds and waits until it listens.
+func (p *proxy) run() {
+	p.tb.Helper()
+	p.log = &serverLog{wake: make(chan struct{})}
 	p.cmd.Stderr = p.log
 	if err := p.cmd.Start(); err != nil {
 		p.tb.Fatal(err)
