@@ -41,6 +41,9 @@ func OpenDriver(ctx context.Context, name string, params map[string]any) (storag
 	if err != nil {
 		return nil, failedWrite(op, err)
 	}
+	if root, ok := ready["rootdirectory"].(string); ok && name == "filesystem" {
+		return &privateFiles{driver, root}, nil
+	}
 	return driver, nil
 }
 

@@ -60,7 +60,7 @@ type Store struct {
 }
 
 // New opens the store on a driver, and begins one where the backend is empty. It gives up with ErrFormat on a backend that holds
-// something else.
+// something else, and with private.ErrExposed on a directory that other users can change.
 func New(driver storagedriver.StorageDriver, opts Options) (*Store, error) {
 	return NewContext(context.Background(), driver, opts)
 }
@@ -84,6 +84,11 @@ func NewContext(ctx context.Context, driver storagedriver.StorageDriver, opts Op
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if files, ok := driver.(*privateFiles); ok {
+		if err := files.prepare(); err != nil {
+			return nil, failedWrite("open store", err)
+		}
 	}
 	s.driver = guard(driver, opts.CallLimit, s.log)
 	begun, err := s.openFormat(ctx)

@@ -24,7 +24,7 @@ type Claim struct{ file *os.File }
 // before anybody else gets one; its error is returned, and nothing is claimed. An error that wraps ErrUnsupported says that
 // nobody can know.
 func Directory(dir string, alone func() error) (*Claim, error) {
-	f, err := os.OpenFile(filepath.Join(dir, FileName), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, FileName), os.O_CREATE|os.O_RDWR|noFollow, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("claiming a directory: %w", err)
 	}

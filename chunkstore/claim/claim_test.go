@@ -4,6 +4,8 @@ package claim_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 
@@ -71,5 +73,20 @@ func TestAlone(t *testing.T) {
 	}
 	if !one.Alone() || two.Alone() || (*claim.Claim)(nil).Alone() {
 		t.Errorf("after the release: %t, %t, %t", one.Alone(), two.Alone(), (*claim.Claim)(nil).Alone())
+	}
+}
+
+// A link in the lock's place would have its target made, or held open.
+func TestLinksAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	dir, target := t.TempDir(), filepath.Join(t.TempDir(), "target")
+	if err := os.Symlink(target, filepath.Join(dir, claim.FileName)); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := claim.Directory(dir, func() error { return nil }); err == nil {
+		t.Error("it is claimed", c.Release())
+	}
+	if _, err := os.Lstat(target); err == nil {
+		t.Error("the target is made")
 	}
 }

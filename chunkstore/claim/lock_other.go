@@ -7,3 +7,5 @@ import "os"
 func lockAlone(*os.File) (bool, error) { return false, ErrUnsupported }
 
 func lockShared(*os.File) error { return ErrUnsupported }
+
+const noFollow = 0

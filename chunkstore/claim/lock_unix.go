@@ -9,6 +9,9 @@ import (
 	"syscall"
 )
 
+// noFollow keeps from opening, and making, the file that a link leads to.
+const noFollow = syscall.O_NOFOLLOW
+
 // lockAlone takes the lock for this process alone, or reports that another one has it.
 func lockAlone(f *os.File) (bool, error) {
 	err := flock(f, syscall.LOCK_EX|syscall.LOCK_NB)

@@ -41,7 +41,9 @@ func (r *resolver) fields(v reflect.Value, prefix string) {
 	}
 }
 
-func isPathKey(name string) bool { return strings.HasSuffix(name, "_file") || strings.HasSuffix(name, "_dir") }
+func isPathKey(name string) bool {
+	return strings.HasSuffix(name, "_file") || strings.HasSuffix(name, "_dir")
+}
 
 // path fails only when the working directory is gone.
 func (r *resolver) path(path, key string) string {

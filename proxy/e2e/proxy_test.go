@@ -22,6 +22,7 @@ const patience = time.Minute
 type proxy struct {
 	tb     testing.TB
 	dir    string // holds the configuration, the store "data" and the working directory "strata-work"
+	store  string // holds the store and the working directory of one that runs as shipped
 	config string
 	env    []string
 

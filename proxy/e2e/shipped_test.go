@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -39,12 +41,43 @@ func servesQuietly(t *testing.T, p *proxy, tags []string) {
 		}
 		p.wantManifest("os/image/manifests/"+tag, 200, "rechunked")
 	}
+	checkPrivate(t, p.store)
 	p.terminate()
 	if code := p.wait(); code != 0 {
 		t.Errorf("strata serve ended with exit code %d", code)
 	}
 	for _, line := range p.log.find(func(l map[string]any) bool { return l["level"] != "INFO" }) {
 		t.Errorf("it logged: %v", line)
+	}
+}
+
+// checkPrivate looks for what others than the proxy's user could read, in the store and in the directory for temporary files.
+func checkPrivate(t *testing.T, above string) {
+	t.Helper()
+	files := 0
+	for _, dir := range []string{"strata-data", "strata-work"} {
+		err := filepath.WalkDir(filepath.Join(above, dir), func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := d.Info()
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // a temporary file
+			}
+			if err != nil {
+				return err
+			}
+			if files++; info.Mode().Perm()&0o077 != 0 {
+				t.Errorf("%s has the mode %v", path, info.Mode())
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if files < 10 {
+		t.Errorf("only %d files were looked at", files)
 	}
 }
 
@@ -77,7 +110,8 @@ func makeRun(t *testing.T, u *upstream) *proxy {
 	if line != program+" serve" {
 		t.Logf("make run ends with %q", line)
 	}
-	p := &proxy{tb: t, dir: t.TempDir()}
+	dir := t.TempDir()
+	p := &proxy{tb: t, dir: dir, store: dir}
 	p.cmd = exec.Command("sh", "-c", "umask 022; exec "+line)
 	p.cmd.Dir = p.dir
 	p.cmd.Env = environ(shippedEnvironment(u), map[string]string{
@@ -157,7 +191,7 @@ func compose(t *testing.T, u *upstream) *proxy {
 		t.Fatalf("user %q", image.user)
 	}
 	args := slices.Concat(image.entrypoint, service.Command)
-	p := &proxy{tb: t, dir: root}
+	p := &proxy{tb: t, dir: root, store: filepath.Join(root, image.dir)}
 	p.cmd = &exec.Cmd{
 		Path: args[0], Args: args, Dir: image.dir,
 		Env: environ(image.env, service.Environment, shippedEnvironment(u), map[string]string{
@@ -222,4 +256,3 @@ func imageRoot(t *testing.T, image containerImage, service composeService) strin
 	command(t, nil, "chown", image.user, filepath.Join(root, image.dir))
 	return root
 }
-

@@ -16,6 +16,7 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/chunkstore/claim"
+	"github.com/strata-oci/strata/chunkstore/private"
 	"github.com/strata-oci/strata/proxy/imageref"
 	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/rechunk"
@@ -69,7 +70,7 @@ func (w *workplace) start(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(root, 0o755); err != nil {
+	if err := private.Directory(root); err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}
 	driver, err := chunkstore.OpenDriver(ctx, "filesystem", map[string]any{"rootdirectory": root})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/chunkstore/claim"
+	"github.com/strata-oci/strata/chunkstore/private"
 	"github.com/strata-oci/strata/proxy/config"
 )
 
@@ -38,7 +39,7 @@ func openStore(ctx context.Context, cfg *config.Config, space chunkstore.Space, 
 	}
 	var held *claim.Claim
 	if root, ok := cfg.Storage.Parameters["rootdirectory"].(string); ok && cfg.Storage.Driver == "filesystem" {
-		if held, err = claimDirectory(root, 0o755, log, func() error { return open(0) }); err != nil {
+		if held, err = claimDirectory(root, log, func() error { return open(0) }); err != nil {
 			return nil, nil, storageError(cfg, err)
 		}
 	}
@@ -64,8 +65,8 @@ func sweepUploads(ctx context.Context, chunks *chunkstore.Store, age time.Durati
 }
 
 // claimDirectory makes a directory and claims it. Where the filesystem has no locks, nothing is claimed and nobody is alone.
-func claimDirectory(dir string, mode os.FileMode, log *slog.Logger, alone func() error) (*claim.Claim, error) {
-	if err := os.MkdirAll(dir, mode); err != nil {
+func claimDirectory(dir string, log *slog.Logger, alone func() error) (*claim.Claim, error) {
+	if err := private.Directory(dir); err != nil {
 		return nil, err
 	}
 	c, err := claim.Directory(dir, alone)
@@ -79,7 +80,10 @@ func claimDirectory(dir string, mode os.FileMode, log *slog.Logger, alone func()
 // openWork makes the directory for temporary files and, when no other process uses it, removes those of killed ones.
 func openWork(cfg *config.Config, log *slog.Logger) (string, *claim.Claim, error) {
 	dir := cfg.WorkDirectory()
-	held, err := claimDirectory(dir, 0o700, log, func() error { return sweepWork(dir) })
+	held, err := claimDirectory(dir, log, func() error { return sweepWork(dir) })
+	if errors.Is(err, private.ErrExposed) {
+		return "", nil, fmt.Errorf("directory for temporary files, work_dir (STRATA_WORK_DIR): %w", err)
+	}
 	if err != nil {
 		return "", nil, fmt.Errorf("directory for temporary files: %w: set work_dir (STRATA_WORK_DIR) to one that can be written", err)
 	}
