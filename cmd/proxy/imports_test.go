@@ -39,7 +39,7 @@ var rooms = []room{
 	{"proxy/flight", nil, nil},
 	{"proxy/upkeep", []string{"proxy/metrics", "proxy/state", "chunkstore", "rechunk"}, []string{"net/http"}},
 	{"proxy/lease", nil, append([]string{"net/http"}, registries[2:]...)},
-	{"proxy/replicas", []string{"proxy/lease"}, registries[2:]},
+	{"proxy/replicas", []string{"proxy/lease", "proxy/background"}, registries[2:]},
 	{"chunkstore", nil, []string{"github.com/google/go-containerregistry"}},
 	{"rechunk", nil, registries},
 	{"rechunk/tree", nil, append([]string{"os", "time", "math/rand", "log"}, registries...)},

@@ -16,6 +16,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/strata-oci/strata/proxy/background"
 )
 
 // ErrDown says that Redis did not answer a moment ago and was not asked again.
@@ -55,9 +57,7 @@ type Conn struct {
 	changed func(up bool)
 	address string
 
-	ctx  context.Context // ends with Close
-	stop context.CancelFunc
-	wg   sync.WaitGroup
+	work *background.Group
 
 	mu    sync.Mutex
 	down  error // why it is down, or nil
@@ -73,7 +73,7 @@ func Open(ctx context.Context, o Options) *Conn {
 	if c.changed == nil {
 		c.changed = func(bool) {}
 	}
-	c.ctx, c.stop = context.WithCancel(context.Background())
+	c.work = background.New(background.Options{Logger: c.log})
 	c.client = redis.NewClient(clientOptions(o))
 	c.client.AddHook(breaker{c})
 	c.changed(true)
@@ -123,35 +123,32 @@ func (c *Conn) Since() time.Time {
 
 // Close ends the connection.
 func (c *Conn) Close() error {
-	c.stop()
-	c.wg.Wait()
-	return c.client.Close()
+	return errors.Join(c.work.Close(context.Background()), c.client.Close())
 }
 
 // fail notes that Redis does not answer, and begins to ask whether it is back.
 func (c *Conn) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.down != nil || c.ctx.Err() != nil {
+	if c.down != nil || !c.work.Go("redis", c.probe) {
 		return
 	}
 	c.down, c.since = err, time.Now()
 	c.log.Warn("redis does not answer, this replica goes on alone", "address", c.address, "error", err)
 	c.changed(false)
-	c.wg.Go(c.probe)
 }
 
 // probe waits until Redis is back.
-func (c *Conn) probe() {
+func (c *Conn) probe(ctx context.Context) {
 	for wait := firstProbe; ; wait = min(2*wait, longProbe) {
 		timer := time.NewTimer(wait)
 		select {
-		case <-c.ctx.Done():
+		case <-ctx.Done():
 			timer.Stop()
 			return
 		case <-timer.C:
 		}
-		if c.client.Ping(context.WithValue(c.ctx, probing{}, true)).Err() == nil {
+		if c.client.Ping(context.WithValue(ctx, probing{}, true)).Err() == nil {
 			break
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/lease"
 )
 
@@ -44,6 +45,8 @@ type Options struct {
 	// AtOnce is how many repositories and references are looked at at the same time; 0 means two.
 	AtOnce int
 	Logger *slog.Logger
+	// Panicked is told where a panic was caught; may be nil.
+	Panicked func(where string)
 }
 
 const (
@@ -64,9 +67,7 @@ type Watcher struct {
 	o     Options
 	log   *slog.Logger
 	slots chan struct{}
-	ctx   context.Context
-	stop  context.CancelFunc
-	wg    sync.WaitGroup
+	work  *background.Group
 
 	mu      sync.Mutex
 	pending map[string]bool // references told of; true: told again while at work
@@ -81,21 +82,18 @@ func Start(o Options) *Watcher {
 		o.AtOnce = 2
 	}
 	w := &Watcher{o: o, log: o.Logger, slots: make(chan struct{}, o.AtOnce), pending: map[string]bool{}}
-	w.ctx, w.stop = context.WithCancel(context.Background())
-	w.wg.Go(w.schedule)
+	w.work = background.New(background.Options{Logger: o.Logger, Panicked: o.Panicked})
+	w.work.Go("watch", w.schedule)
 	return w
 }
 
 // Close ends watching and waits for what is at work.
 func (w *Watcher) Close() {
-	w.mu.Lock()
-	w.stop()
-	w.mu.Unlock()
-	w.wg.Wait()
+	_ = w.work.Close(context.Background()) // which waits as long as that takes
 }
 
 // schedule keeps one goroutine for each repository that is to be watched.
-func (w *Watcher) schedule() {
+func (w *Watcher) schedule(ctx context.Context) {
 	type watched struct {
 		Target
 		stop context.CancelFunc
@@ -104,9 +102,9 @@ func (w *Watcher) schedule() {
 	tick := time.NewTicker(targetsEvery)
 	defer tick.Stop()
 	for {
-		targets, err := w.o.Images.Targets(w.ctx)
+		targets, err := w.o.Images.Targets(ctx)
 		if err != nil {
-			if w.ctx.Err() == nil {
+			if ctx.Err() == nil {
 				w.log.Warn("repositories to watch could not be listed", "error", err)
 			}
 		} else {
@@ -119,9 +117,9 @@ func (w *Watcher) schedule() {
 					}
 					old.stop()
 				}
-				ctx, stop := context.WithCancel(w.ctx)
+				watching, stop := context.WithCancel(ctx)
 				running[t.Repository] = watched{t, stop}
-				w.wg.Go(func() { w.watch(ctx, t) })
+				w.work.Go("watch", func(context.Context) { w.watch(watching, t) })
 			}
 			for name, old := range running {
 				if !wanted[name] {
@@ -132,7 +130,7 @@ func (w *Watcher) schedule() {
 		}
 		select {
 		case <-tick.C:
-		case <-w.ctx.Done():
+		case <-ctx.Done():
 			for _, old := range running {
 				old.stop()
 			}
@@ -157,7 +155,7 @@ func (w *Watcher) watch(ctx context.Context, t Target) {
 			wait = jitter(t.Interval) // another replica watches it, and this one takes over when that is gone
 			continue
 		}
-		err := w.look(ctx, t)
+		err := w.work.Catch(ctx, "watch", func() error { return w.look(ctx, t) })
 		wait = jitter(t.Interval)
 		if err == nil || ctx.Err() != nil {
 			failures = 0
