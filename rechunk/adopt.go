@@ -55,7 +55,7 @@ func (r *run) adopt(ctx context.Context, key string) (bool, error) {
 // adopted stores the image's layers, config and manifest and makes the version that they are.
 func (r *run) adopted(ctx context.Context) (*Version, error) {
 	m := r.src.Manifest
-	want := r.req.Options.Compression.MediaType()
+	want := r.req.Options.Format.Spec().MediaType
 	for _, l := range m.Layers {
 		if l.MediaType != want {
 			return nil, fmt.Errorf("%w: its layer %s is of type %s, and new ones would be of %s", ErrNotAdopted, l.Digest, l.MediaType, want)

@@ -57,7 +57,7 @@ func TestAdoptRefuses(t *testing.T) {
 	b := newBench(t, &rechunktest.MemoryStore{}, 2)
 	first, _ := b.serve(t, source(t, system("1", stamp)), rules)
 	for name, change := range map[string]func(*rechunk.Request){
-		"another compression": func(r *rechunk.Request) { r.Options.Compression = layer.Gzip },
+		"another compression": func(r *rechunk.Request) { r.Options.Format = layer.Gzip },
 		"a wrong diff_id": func(r *rechunk.Request) {
 			var m ocispec.Manifest
 			var c ocispec.Image

@@ -11,7 +11,6 @@ import (
 
 	"github.com/strata-oci/strata/rechunk/layer"
 	"github.com/strata-oci/strata/rechunk/pkgdb"
-	"github.com/strata-oci/strata/rechunk/plan"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -57,8 +56,8 @@ type ComponentBytes struct {
 	Layers []digest.Digest `json:"layers"`
 }
 
-// Compare works out the cost of an update; the floor is compressed with c.
-func Compare(ctx context.Context, old, next *Inspection, c layer.Compression) (*Comparison, error) {
+// Compare works out the cost of an update; the floor is written in format f.
+func Compare(ctx context.Context, old, next *Inspection, f layer.Format) (*Comparison, error) {
 	out := &Comparison{LayersTotal: len(next.Layers), Components: []ComponentBytes{}, Layers: []LayerBytes{}}
 	changed, removed := changes(old.Tree, next.Tree)
 	for i := range old.Tree.Entries {
@@ -80,8 +79,11 @@ func Compare(ctx context.Context, old, next *Inspection, c layer.Compression) (*
 	newSending(out, next, parts, changed).fetched(old)
 	out.explain(parts)
 	if len(changed)+len(removed) > 0 {
-		l := &plan.Layer{Name: "floor", Entries: changed, Whiteouts: removed}
-		blob, err := layer.Write(ctx, io.Discard, next.Tree, l, next.Contents(), c)
+		l, err := layer.NewList(next.Tree, changed, removed, next.Contents())
+		if err != nil {
+			return nil, fmt.Errorf("measuring the floor: %w", err)
+		}
+		blob, err := layer.Write(ctx, io.Discard, l, f)
 		if err != nil {
 			return nil, fmt.Errorf("measuring the floor: %w", err)
 		}

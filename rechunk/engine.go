@@ -18,7 +18,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/rechunk/image"
-	"github.com/strata-oci/strata/rechunk/layer"
 	"github.com/strata-oci/strata/rechunk/plan"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
@@ -100,24 +99,6 @@ func New(cfg Config) *Engine {
 	}
 	cfg.Limits = cfg.Limits.OrDefault()
 	return &Engine{cfg: cfg, locks: map[string]*lineageLock{}}
-}
-
-// Options are the rules of a repository that change what is made.
-type Options struct {
-	// Always rechunks images that are not labelled as bootable, too.
-	Always bool
-	// MaxLayers and MaxStale (0 to 1) bound the layout.
-	MaxLayers   int
-	MaxStale    float64
-	Compression layer.Compression
-	// ExactTime keeps all modification times as the source has them (mtime: preserve).
-	ExactTime bool
-	// OwnLinks leaves identical files of bootable images apart where the source has them apart (hardlinks: preserve).
-	OwnLinks bool
-	// Platforms are those that are rechunked ("linux/amd64"); none stands for all.
-	Platforms []string
-	// Versions is the number of images that a lineage remembers.
-	Versions int
 }
 
 // Request asks for one image.

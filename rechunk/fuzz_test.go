@@ -25,7 +25,7 @@ func FuzzLayers(f *testing.F) {
 			LayerBytes: 1 << 20, Entries: 1000, MetaBytes: 1 << 20, Window: 1 << 20,
 		}})
 		o := rechunktest.ImageOptions{Compress: asIs, MediaType: "application/vnd.oci.image.layer.v1.tar"}
-		rules := rechunk.Options{MaxLayers: 5, MaxStale: 0.2, Compression: layer.Zstd, ExactTime: true, Versions: 2}
+		rules := rechunk.Options{MaxLayers: 5, MaxStale: 0.2, Format: layer.Zstd, ExactTime: true, Versions: 2}
 		for _, img := range []*rechunktest.Image{rechunktest.NewImageOf(t, o, a), rechunktest.NewImageOf(t, o, a, b)} {
 			result, err := e.Rechunk(t.Context(), img.Request("test", rules))
 			if err != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 // rules are options that leave the engine free.
-var rules = rechunk.Options{MaxLayers: 64, MaxStale: 0.5, Compression: layer.Zstd, Versions: 10}
+var rules = rechunk.Options{MaxLayers: 64, MaxStale: 0.5, Format: layer.Zstd, Versions: 10}
 
 // bench is an engine with the store that it writes to.
 type bench struct {

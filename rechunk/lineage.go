@@ -56,7 +56,7 @@ func (r *run) planImage(v Version, indexes map[digest.Digest]*tree.Index) (img p
 		if x == nil {
 			continue
 		}
-		if want := r.req.Options.Compression.MediaType(); l.Type != want {
+		if want := r.req.Options.Format.Spec().MediaType; l.Type != want {
 			why = fmt.Sprintf("layer %s is of type %s, and new ones of %s", l.Digest, l.Type, want)
 		}
 		img.Layers = append(img.Layers, plan.Prior{Digest: l.Digest, Size: l.Size, Name: l.Name, Index: x})

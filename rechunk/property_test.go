@@ -69,14 +69,14 @@ func components(t *tree.Tree) *tree.Tree {
 func randomRules(seed uint64) rechunk.Options {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	o := rechunk.Options{
-		MaxLayers: 1 + rng.IntN(130), MaxStale: rng.Float64() / 2, Compression: layer.Zstd, ExactTime: rng.IntN(3) == 0,
+		MaxLayers: 1 + rng.IntN(130), MaxStale: rng.Float64() / 2, Format: layer.Zstd, ExactTime: rng.IntN(3) == 0,
 		Versions: 1 + rng.IntN(10),
 	}
 	if rng.IntN(2) == 0 {
 		o.MaxLayers = 1 + rng.IntN(8)
 	}
 	if rng.IntN(3) == 0 {
-		o.Compression = layer.Gzip
+		o.Format = layer.Gzip
 	}
 	return o
 }

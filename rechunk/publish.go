@@ -64,7 +64,7 @@ type PlanDropped struct {
 func (r *run) publish(ctx context.Context, layers []madeLayer, started time.Time) (*Result, error) {
 	in := make([]image.Layer, len(layers))
 	for i, l := range layers {
-		in[i] = image.Layer{MediaType: l.Type, Digest: l.Digest, Size: l.Size, DiffID: l.DiffID, Name: l.Name}
+		in[i] = image.Layer{MediaType: l.Type, Digest: l.Digest, Size: l.Size, DiffID: l.DiffID, Name: l.Name, Annotations: l.Annotations}
 	}
 	config, manifest, err := image.Build(r.src, in, r.plain)
 	if err != nil {
@@ -133,7 +133,7 @@ func (r *run) version(layers []madeLayer, config, manifest image.Document) Versi
 
 func (r *run) planRecord(layers []madeLayer, d digest.Digest) PlanRecord {
 	p := PlanRecord{
-		SourceDigest: r.req.Digest, Digest: d, Encoder: r.req.Options.Compression.Encoder(), MaxLayers: r.req.Options.MaxLayers,
+		SourceDigest: r.req.Digest, Digest: d, Encoder: r.req.Options.Format.Spec().Encoder.String(), MaxLayers: r.req.Options.MaxLayers,
 		MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime, Linked: r.linked, Notes: r.layout.Notes,
 		Demand: r.req.Demand.Rounded(), Base: r.base(), Dropped: r.dropped(),
 	}

@@ -2,13 +2,10 @@ package rechunk
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -62,8 +59,12 @@ type VersionLayer struct {
 	Size    int64         `json:"size"`
 	TarSize int64         `json:"tar_size"`
 	Type    string        `json:"media_type"`
-	Name    string        `json:"name"`
-	Kept    bool          `json:"kept"`
+	// Annotations are those of the layer's descriptor, which its format asks for.
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// Encoder made the layer's bytes of its tar stream (layer.Encoder.String); empty where that is not known.
+	Encoder string `json:"encoder,omitempty"`
+	Name    string `json:"name"`
+	Kept    bool   `json:"kept"`
 	// Since is the sequence of the version that brought the layer.
 	Since int `json:"since"`
 }
@@ -80,10 +81,7 @@ func lineageKey(lineage, platform string) string { return lineage + " " + platfo
 
 // servedKey holds everything that decides the result besides the lineage's state.
 func servedKey(r Request) string {
-	o := r.Options
-	h := sha256.Sum256([]byte(fmt.Sprintf("%t %d %s %s %t %t", o.Always, o.MaxLayers,
-		strconv.FormatFloat(o.MaxStale, 'g', -1, 64), o.Compression.Encoder(), o.ExactTime, o.OwnLinks)))
-	return r.Lineage + " " + r.Digest.String() + " " + hex.EncodeToString(h[:8])
+	return r.Lineage + " " + r.Digest.String() + " " + r.Options.resultFingerprint()
 }
 
 // getJSON reads a record into v and reports whether it is there. A damaged one counts as missing: all of these can be made

@@ -184,7 +184,7 @@ func TestCompressionSwitch(t *testing.T) {
 	img := source(t, system("1", stamp))
 	b.serve(t, img, rules)
 	o := rules
-	o.Compression = layer.Gzip
+	o.Format = layer.Gzip
 	v, _ := b.serve(t, img, o)
 	if v.LayersKept != 0 || v.Sequence != 2 || !b.log.Has("not planned against") {
 		t.Errorf("%d layers kept in version %d", v.LayersKept, v.Sequence)

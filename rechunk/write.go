@@ -64,7 +64,7 @@ func (r *run) write(ctx context.Context) ([]madeLayer, error) {
 // ready tells of a layer.
 func (r *run) ready(l madeLayer) {
 	if r.req.Ready != nil {
-		r.req.Ready(ocispec.Descriptor{MediaType: l.Type, Digest: l.Digest, Size: l.Size})
+		r.req.Ready(ocispec.Descriptor{MediaType: l.Type, Digest: l.Digest, Size: l.Size, Annotations: l.Annotations})
 	}
 }
 

@@ -77,7 +77,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	r := &report{Command: "go run ./bench/bytes " + strings.Join(args, " "), Strata: layer.Zstd.Encoder()}
+	r := &report{Command: "go run ./bench/bytes " + strings.Join(args, " "), Strata: layer.Zstd.Spec().Encoder.Unversioned()}
 	b := &bench{log: log, strata: o.strata, programs: strings.Split(o.programs, ",")}
 	if err := o.limits(b); err != nil {
 		return err

@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/strata-oci/strata/rechunk/layer"
-	"github.com/strata-oci/strata/rechunk/plan"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -145,12 +144,16 @@ func identity(t *tree.Tree) string {
 
 // measure writes a layer of all entries, once with our encoder, and from there once more as gzip.
 func measure(ctx context.Context, t *tree.Tree, contents tree.Contents, own bool) (sized, error) {
-	l := &plan.Layer{Name: "bench"}
-	for i := range t.Entries {
-		l.Entries = append(l.Entries, i)
+	entries := make([]int, len(t.Entries))
+	for i := range entries {
+		entries[i] = i
+	}
+	l, err := layer.NewList(t, entries, nil, contents)
+	if err != nil {
+		return sized{}, err
 	}
 	if !own {
-		blob, err := layer.Write(ctx, io.Discard, t, l, contents, layer.Zstd)
+		blob, err := layer.Write(ctx, io.Discard, l, layer.Zstd)
 		return sized{ours: blob.Size}, err
 	}
 	r, w := io.Pipe()
@@ -162,7 +165,7 @@ func measure(ctx context.Context, t *tree.Tree, contents tree.Contents, own bool
 		_ = r.CloseWithError(err)
 		done <- err
 	}()
-	blob, err := layer.Write(ctx, w, t, l, contents, layer.Zstd)
+	blob, err := layer.Write(ctx, w, l, layer.Zstd)
 	_ = w.CloseWithError(err)
 	return sized{own: packed, ours: blob.Size}, errors.Join(err, <-done)
 }

@@ -35,14 +35,14 @@ which component each byte of the update goes to: what changed, and what did not 
 const shownComponents = 20
 
 func (c *compareCommand) Run(ctx context.Context, s *streams) error {
-	compression, err := layer.ParseCompression(c.Compression)
+	format, err := layer.ParseFormat(c.Compression)
 	if err != nil {
 		return usageError{fmt.Errorf("--compression: %w", err)}
 	}
 	b := newBars(s.err)
 	o := c.options(s, b)
 	o.State = string(c.State)
-	r, err := oneshot.Compare(ctx, c.Old, c.New, compression, o)
+	r, err := oneshot.Compare(ctx, c.Old, c.New, format, o)
 	b.close()
 	if err != nil {
 		return err

@@ -82,7 +82,7 @@ type rechunkReport struct {
 const lineageVersions = 16
 
 func (c *ruleFlags) rules() (rechunk.Options, error) {
-	compression, err := layer.ParseCompression(c.Compression)
+	format, err := layer.ParseFormat(c.Compression)
 	if err != nil {
 		return rechunk.Options{}, usageError{fmt.Errorf("--compression: %w", err)}
 	}
@@ -97,7 +97,7 @@ func (c *ruleFlags) rules() (rechunk.Options, error) {
 		return rechunk.Options{}, usageError{errors.New("--name: it is empty")}
 	}
 	return rechunk.Options{
-		MaxLayers: c.MaxLayers, MaxStale: stale, Compression: compression, ExactTime: c.MTime == "preserve",
+		MaxLayers: c.MaxLayers, MaxStale: stale, Format: format, ExactTime: c.MTime == "preserve",
 		OwnLinks: c.Hardlinks == "preserve", Versions: lineageVersions,
 	}, nil
 }

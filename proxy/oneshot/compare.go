@@ -17,11 +17,11 @@ import (
 
 // Compare works out what an update from one image to another costs a client. Where the state directory has the plan of the new one,
 // the reasons are the plan's. Nothing is written to it.
-func Compare(ctx context.Context, old, next string, c layer.Compression, o Options) (out *rechunk.Comparison, err error) {
+func Compare(ctx context.Context, old, next string, f layer.Format, o Options) (out *rechunk.Comparison, err error) {
 	state := o.State
 	o.State = ""
 	err = inspectBoth(ctx, old, next, o, func(a, b *rechunk.Inspection) error {
-		if out, err = rechunk.Compare(ctx, a, b, c); err != nil || state == "" {
+		if out, err = rechunk.Compare(ctx, a, b, f); err != nil || state == "" {
 			return err
 		}
 		p, err := recorded(ctx, state, b.Image.Digest, o)

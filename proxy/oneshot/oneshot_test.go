@@ -43,7 +43,7 @@ func cleanTemp(t *testing.T) {
 }
 
 func rules() rechunk.Options {
-	return rechunk.Options{MaxLayers: 20, MaxStale: 0.2, Compression: layer.Zstd, Versions: 4}
+	return rechunk.Options{MaxLayers: 20, MaxStale: 0.2, Format: layer.Zstd, Versions: 4}
 }
 
 // component is a large file that says what it belongs to.

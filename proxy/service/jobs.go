@@ -77,7 +77,7 @@ type jobRequest struct {
 func options(r config.Rule) rechunk.Options {
 	return rechunk.Options{
 		Always: r.Rechunk == config.RechunkAlways, MaxLayers: r.MaxLayers, MaxStale: float64(r.MaxStale),
-		Compression: layer.Compression(r.Compression), ExactTime: r.MTime == config.MTimePreserve,
+		Format: layer.Compressed(r.Compression), ExactTime: r.MTime == config.MTimePreserve,
 		OwnLinks: r.Hardlinks == config.HardlinksPreserve, Versions: r.KeepVersions,
 		Platforms: r.Platforms,
 	}
@@ -99,7 +99,7 @@ func (j *jobs) do(ctx context.Context, req jobRequest) (*rechunk.Result, error) 
 }
 
 func (j *jobs) start(req jobRequest) (*job, error) {
-	key := fmt.Sprintf("%s %s %+v", req.rule.Family, req.digest, options(req.rule))
+	key := fmt.Sprintf("%s %s %s", req.rule.Family, req.digest, options(req.rule).Fingerprint())
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if one := j.running[key]; one != nil {

@@ -20,6 +20,8 @@ type Layer struct {
 	Digest    digest.Digest
 	Size      int64
 	DiffID    digest.Digest
+	// Annotations are those of the layer's descriptor; nil for none.
+	Annotations map[string]string
 	// Name says what the layer holds; it becomes the history's created_by.
 	Name string
 }
@@ -64,7 +66,7 @@ func Build(src *Source, layers []Layer, plain bool) (config, manifest Document, 
 	}
 	m.Annotations[AnnotationSource] = src.Digest.String()
 	for _, l := range layers {
-		m.Layers = append(m.Layers, ocispec.Descriptor{MediaType: l.MediaType, Digest: l.Digest, Size: l.Size})
+		m.Layers = append(m.Layers, ocispec.Descriptor{MediaType: l.MediaType, Digest: l.Digest, Size: l.Size, Annotations: l.Annotations})
 	}
 	manifest, err = document(m.MediaType, m)
 	return config, manifest, err

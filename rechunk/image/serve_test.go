@@ -27,8 +27,8 @@ func parse(t *testing.T, manifest, config string) *Source {
 }
 
 var twoLayers = []Layer{
-	{ocispec.MediaTypeImageLayerZstd, digest.FromString("1"), 11, digest.FromString("one"), "kernel"},
-	{ocispec.MediaTypeImageLayerGzip, digest.FromString("2"), 22, digest.FromString("two"), "17 packages"},
+	{MediaType: ocispec.MediaTypeImageLayerZstd, Digest: digest.FromString("1"), Size: 11, DiffID: digest.FromString("one"), Name: "kernel"},
+	{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: digest.FromString("2"), Size: 22, DiffID: digest.FromString("two"), Name: "17 packages"},
 }
 
 const sourceConfig = `{"created":"2026-01-02T03:04:05.6+02:00","architecture":"arm64","variant":"v8","os":"linux","os.features":["x"],

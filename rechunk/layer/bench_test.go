@@ -24,17 +24,17 @@ func BenchmarkWrite(b *testing.B) {
 			})
 		}
 		slices.SortFunc(t.Entries, func(a, b tree.Entry) int { return tree.ComparePaths(a.Path, b.Path) })
-		for _, c := range []layer.Compression{layer.Zstd, layer.Gzip} {
-			b.Run(size.name+" "+string(c), func(b *testing.B) {
+		for _, c := range []layer.Format{layer.Zstd, layer.Gzip} {
+			b.Run(size.name+" "+c.Spec().Name, func(b *testing.B) {
 				b.SetBytes(int64(size.files) * int64(size.each))
 				b.ReportAllocs()
-				w, err := layer.NewWriter(c)
+				w, err := c.NewWriter()
 				if err != nil {
 					b.Fatal(err)
 				}
 				l := all(t)
 				for b.Loop() {
-					if _, err := w.Write(b.Context(), io.Discard, t, l, contents); err != nil {
+					if _, err := writeTo(b.Context(), w, io.Discard, t, l, contents); err != nil {
 						b.Fatal(err)
 					}
 				}

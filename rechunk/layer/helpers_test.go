@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/strata-oci/strata/rechunk/layer"
-	"github.com/strata-oci/strata/rechunk/plan"
 	"github.com/strata-oci/strata/rechunk/rechunktest"
 	"github.com/strata-oci/strata/rechunk/tree"
 	. "github.com/strata-oci/strata/rechunk/tree/treetest"
@@ -53,10 +53,38 @@ func gallery() (*tree.Tree, Contents) {
 	return &tree.Tree{Entries: entries}, contents
 }
 
+// held is what a layer holds: positions of a tree's entries, and whiteouts.
+type held struct {
+	Entries   []int
+	Whiteouts []string
+}
+
+func (h *held) list(t *tree.Tree, c tree.Contents) (*layer.List, error) {
+	return layer.NewList(t, h.Entries, h.Whiteouts, c)
+}
+
+// writeTo writes a layer with w.
+func writeTo(ctx context.Context, w layer.Writer, dst io.Writer, t *tree.Tree, h *held, c tree.Contents) (layer.Blob, error) {
+	l, err := h.list(t, c)
+	if err != nil {
+		return layer.Blob{}, err
+	}
+	return w.Write(ctx, dst, l)
+}
+
+// writeOne writes a layer with a writer of its own.
+func writeOne(ctx context.Context, dst io.Writer, t *tree.Tree, h *held, c tree.Contents, f layer.Format) (layer.Blob, error) {
+	l, err := h.list(t, c)
+	if err != nil {
+		return layer.Blob{}, err
+	}
+	return layer.Write(ctx, dst, l, f)
+}
+
 // pick is a layer of the named entries.
-func pick(tb testing.TB, t *tree.Tree, paths ...string) *plan.Layer {
+func pick(tb testing.TB, t *tree.Tree, paths ...string) *held {
 	tb.Helper()
-	l := &plan.Layer{Name: "test"}
+	l := &held{}
 	for _, p := range paths {
 		i, ok := t.Find(p)
 		if !ok {
@@ -69,18 +97,18 @@ func pick(tb testing.TB, t *tree.Tree, paths ...string) *plan.Layer {
 }
 
 // all is a layer of everything.
-func all(t *tree.Tree) *plan.Layer {
-	l := &plan.Layer{Name: "test"}
+func all(t *tree.Tree) *held {
+	l := &held{}
 	for i := range t.Entries {
 		l.Entries = append(l.Entries, i)
 	}
 	return l
 }
 
-func write(tb testing.TB, t *tree.Tree, l *plan.Layer, c tree.Contents, z layer.Compression) ([]byte, layer.Blob) {
+func write(tb testing.TB, t *tree.Tree, l *held, c tree.Contents, z layer.Format) ([]byte, layer.Blob) {
 	tb.Helper()
 	var b bytes.Buffer
-	blob, err := layer.Write(context.Background(), &b, t, l, c, z)
+	blob, err := writeOne(context.Background(), &b, t, l, c, z)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -15,12 +15,11 @@ import (
 // ErrMismatch marks a blob that does not hold the bytes it was written with.
 var ErrMismatch = errors.New("layer does not read back as written")
 
-// Reader reads the blobs of layers, one after another, with one decoder and its buffers. The zero value is ready. It is for one
-// goroutine at a time; Close frees the buffers.
-type Reader struct{ decoder scan.Decoder }
+// tarReader is the Reader of formats whose blobs are a compressed tar stream and nothing else. The zero value is ready.
+type tarReader struct{ decoder scan.Decoder }
 
-// Close frees the buffers.
-func (z *Reader) Close() { z.decoder.Close() }
+// Close implements Reader.
+func (z *tarReader) Close() { z.decoder.Close() }
 
 // counted counts what is read.
 type counted struct {
@@ -34,16 +33,8 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Read reads the blob of one layer, as Reader.Read does.
-func Read(ctx context.Context, r io.Reader, want Blob, lim tree.Limits) (x *tree.Index, diffID digest.Digest, err error) {
-	var reader Reader
-	defer reader.Close()
-	return reader.Read(ctx, r, want, lim)
-}
-
-// Read reads a blob to io.EOF and returns what it holds and its diff_id, the digest of the uncompressed tar stream. Its size and the
-// length of the tar stream are compared with want; a difference wraps ErrMismatch. The digest is for who gives r to verify.
-func (z *Reader) Read(ctx context.Context, r io.Reader, want Blob, lim tree.Limits) (x *tree.Index, diffID digest.Digest, err error) {
+// Read implements Reader. The blob's size and the length of its tar stream are compared with want.
+func (z *tarReader) Read(ctx context.Context, r io.Reader, want Blob, lim tree.Limits) (*tree.Index, digest.Digest, error) {
 	src := &counted{r: r}
 	s, err := scan.Layer(ctx, src, scan.Options{Decoder: &z.decoder, DiffID: true, Limits: lim})
 	switch {

@@ -19,7 +19,6 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/rechunk/layer"
-	"github.com/strata-oci/strata/rechunk/plan"
 	"github.com/strata-oci/strata/rechunk/tree"
 	. "github.com/strata-oci/strata/rechunk/tree/treetest"
 )
@@ -40,7 +39,7 @@ func TestGolden(t *testing.T) {
 		name         string
 		tree         *tree.Tree
 		contents     Contents
-		c            layer.Compression
+		c            layer.Format
 		digest, diff digest.Digest
 	}{
 		{"gallery", small, of, layer.Zstd,
@@ -58,7 +57,7 @@ func TestGolden(t *testing.T) {
 	}
 	for _, c := range cases {
 		b, blob := write(t, c.tree, all(c.tree), c.contents, c.c)
-		_, diff, err := layer.Read(t.Context(), bytes.NewReader(b), blob, tree.Limits{})
+		_, diff, err := layer.Read(t.Context(), bytes.NewReader(b), blob, c.c, tree.Limits{})
 		if got := digest.FromBytes(b); err != nil || got != c.digest || diff != c.diff {
 			t.Errorf("%s, %s: digest %q, diff_id %q, %v", c.name, c.c, got, diff, err)
 		}
@@ -69,7 +68,7 @@ func TestGolden(t *testing.T) {
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	want, contents := gallery()
-	for _, c := range []layer.Compression{layer.Zstd, layer.Gzip} {
+	for _, c := range []layer.Format{layer.Zstd, layer.Gzip} {
 		b, blob := write(t, want, all(want), contents, c)
 		got, err := Reference(unpack(t, b))
 		if err != nil {
@@ -78,7 +77,7 @@ func TestRoundTrip(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: -want +got\n%s", c, diff)
 		}
-		index, _, err := layer.Read(t.Context(), bytes.NewReader(b), blob, tree.Limits{})
+		index, _, err := layer.Read(t.Context(), bytes.NewReader(b), blob, c, tree.Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,10 +95,10 @@ func TestOrder(t *testing.T) {
 	t.Parallel()
 	full, contents := gallery()
 	cases := map[string]struct {
-		layer *plan.Layer
+		layer *held
 		want  []string
 	}{
-		"nothing":             {&plan.Layer{}, []string{"."}},
+		"nothing":             {&held{}, []string{"."}},
 		"the root":            {pick(t, full, "."), []string{"."}},
 		"a name before a dot": {pick(t, full, "-"), []string{".", "-"}},
 		"ancestors":           {pick(t, full, longName), []string{".", "d", tree.Parent(longName), longName}},
@@ -107,9 +106,9 @@ func TestOrder(t *testing.T) {
 		"hardlinks": {pick(t, full, "d/z/link", "d/link-b", "d/link-a"),
 			[]string{".", "d", "d/link-a", "d/link-b > d/link-a", "d/z", "d/z/link > d/link-a"}},
 		"some of a group": {pick(t, full, "d/z/link", "d/link-a"), []string{".", "d", "d/link-a", "d/z", "d/z/link > d/link-a"}},
-		"whiteouts": {&plan.Layer{Whiteouts: []string{"d/gone", "d/z/gone", "gone"}},
+		"whiteouts": {&held{Whiteouts: []string{"d/gone", "d/z/gone", "gone"}},
 			[]string{".", ".wh.gone", "d", "d/.wh.gone", "d/z", "d/z/.wh.gone"}},
-		"whiteouts and files": {&plan.Layer{Entries: pick(t, full, "dev/null", "-").Entries, Whiteouts: []string{"d/gone", "empty/a", "empty/b"}},
+		"whiteouts and files": {&held{Entries: pick(t, full, "dev/null", "-").Entries, Whiteouts: []string{"d/gone", "empty/a", "empty/b"}},
 			[]string{".", "-", "d", "d/.wh.gone", "dev", "dev/null", "empty", "empty/.wh.a", "empty/.wh.b"}},
 	}
 	for name, c := range cases {
@@ -133,7 +132,7 @@ func TestOrder(t *testing.T) {
 func TestWriteRefuses(t *testing.T) {
 	t.Parallel()
 	full, contents := gallery()
-	altered := func(p string, f func(*tree.Entry)) (*tree.Tree, *plan.Layer) {
+	altered := func(p string, f func(*tree.Entry)) (*tree.Tree, *held) {
 		copied, _ := gallery()
 		l := pick(t, copied, p)
 		f(copied.Lookup(p))
@@ -156,18 +155,18 @@ func TestWriteRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			copied, l := altered(c.path, c.change)
-			_, err := layer.Write(t.Context(), io.Discard, copied, l, contents, layer.Gzip)
+			_, err := writeOne(t.Context(), io.Discard, copied, l, contents, layer.Gzip)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v", err)
 			}
 		})
 	}
 	for _, p := range []string{"none/x", "d/é/x"} {
-		if _, err := layer.Write(t.Context(), io.Discard, full, &plan.Layer{Whiteouts: []string{p}}, contents, layer.Zstd); err == nil {
+		if _, err := writeOne(t.Context(), io.Discard, full, &held{Whiteouts: []string{p}}, contents, layer.Zstd); err == nil {
 			t.Errorf("a whiteout of %q was written", p)
 		}
 	}
-	if _, err := layer.Write(t.Context(), io.Discard, full, all(full), contents, "lzma"); err == nil {
+	if _, err := writeOne(t.Context(), io.Discard, full, all(full), contents, layer.Compressed("lzma")); err == nil {
 		t.Error("an unknown compression was used")
 	}
 }
@@ -190,14 +189,14 @@ func (f contentFunc) Open(d tree.Digest) (io.ReadCloser, error) { return f(d) }
 func TestWriteFails(t *testing.T) {
 	t.Parallel()
 	full, contents := gallery()
-	for _, c := range []layer.Compression{layer.Zstd, layer.Gzip} {
+	for _, c := range []layer.Format{layer.Zstd, layer.Gzip} {
 		for n := 0; n < 2000; n += 97 {
-			if _, err := layer.Write(t.Context(), &failingWriter{n}, full, all(full), contents, c); err != nil && !errors.Is(err, errFault) {
+			if _, err := writeOne(t.Context(), &failingWriter{n}, full, all(full), contents, c); err != nil && !errors.Is(err, errFault) {
 				t.Errorf("%s, writer fails after %d bytes: %v", c, n, err)
 			}
 		}
 		broken := contentFunc(func(tree.Digest) (io.ReadCloser, error) { return io.NopCloser(iotest.ErrReader(errFault)), nil })
-		if _, err := layer.Write(t.Context(), io.Discard, full, all(full), broken, c); !errors.Is(err, errFault) {
+		if _, err := writeOne(t.Context(), io.Discard, full, all(full), broken, c); !errors.Is(err, errFault) {
 			t.Errorf("%s, contents fail: %v", c, err)
 		}
 	}
@@ -207,7 +206,7 @@ func TestWriteFails(t *testing.T) {
 		cancel(errFault)
 		return io.NopCloser(strings.NewReader(strings.Repeat("x", 100))), nil
 	})
-	if _, err := layer.Write(ctx, io.Discard, full, all(full), ending, layer.Zstd); !errors.Is(err, errFault) {
+	if _, err := writeOne(ctx, io.Discard, full, all(full), ending, layer.Zstd); !errors.Is(err, errFault) {
 		t.Errorf("context ends: %v", err)
 	}
 }
@@ -227,7 +226,7 @@ func TestReproducible(t *testing.T) {
 			io.Closer
 		}{iotest.HalfReader(r), r}, err
 	})
-	for _, c := range []layer.Compression{layer.Zstd, layer.Gzip} {
+	for _, c := range []layer.Format{layer.Zstd, layer.Gzip} {
 		want, _ := write(t, full, all(full), contents, c)
 		before := runtime.GOMAXPROCS(1)
 		one, _ := write(t, full, all(full), contents, c)
@@ -236,7 +235,7 @@ func TestReproducible(t *testing.T) {
 		for range 6 {
 			wg.Go(func() {
 				var got bytes.Buffer
-				blob, err := layer.Write(t.Context(), &got, full, all(full), halves, c)
+				blob, err := writeOne(t.Context(), &got, full, all(full), halves, c)
 				if err != nil || !bytes.Equal(got.Bytes(), want) {
 					t.Errorf("%s beside others: other bytes, %+v, %v", c, blob, err)
 				}
@@ -264,14 +263,14 @@ func TestWriterIsAsNew(t *testing.T) {
 	add("x-noise", noise(9<<20))
 	add("x-text", text(1<<20))
 	add("x-text-again", text(300<<10)+noise(300<<10))
-	layers := []*plan.Layer{
+	layers := []*held{
 		all(full), pick(t, full, "x-text"), pick(t, full, "x-noise"), pick(t, full, "d/link-a", "d/caps"), pick(t, full, "x-text-again"), {},
 	}
 	broken := contentFunc(func(tree.Digest) (io.ReadCloser, error) {
 		return io.NopCloser(io.MultiReader(strings.NewReader(noise(1<<20)), iotest.ErrReader(errFault))), nil
 	})
-	for _, c := range []layer.Compression{layer.Zstd, layer.Gzip} {
-		w, err := layer.NewWriter(c)
+	for _, c := range []layer.Format{layer.Zstd, layer.Gzip} {
+		w, err := c.NewWriter()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -284,12 +283,12 @@ func TestWriterIsAsNew(t *testing.T) {
 		for n := range 8 {
 			i := rng.IntN(len(layers))
 			if n%4 == 3 {
-				if _, err := w.Write(t.Context(), io.Discard, full, pick(t, full, "x-noise"), broken); !errors.Is(err, errFault) {
+				if _, err := writeTo(t.Context(), w, io.Discard, full, pick(t, full, "x-noise"), broken); !errors.Is(err, errFault) {
 					t.Fatalf("%s: %v", c, err)
 				}
 			}
 			sum := digest.SHA256.Hash()
-			blob, err := w.Write(t.Context(), sum, full, layers[i], contents)
+			blob, err := writeTo(t.Context(), w, sum, full, layers[i], contents)
 			if got := digest.NewDigest(digest.SHA256, sum); err != nil || got != wants[i] {
 				t.Fatalf("%s, layer %d: %s, %+v, %v; a new writer gives %s", c, n, got, blob, err, wants[i])
 			}
@@ -303,7 +302,7 @@ func TestOtherReaders(t *testing.T) {
 	full, contents := gallery()
 	l := all(full)
 	l.Whiteouts = []string{"d/gone"}
-	for c, tests := range map[layer.Compression][][]string{
+	for c, tests := range map[layer.Format][][]string{
 		layer.Zstd: {{"zstd", "-t", "-q"}, {"tar", "--zstd", "-tvf"}, {"bsdtar", "-tvf"}},
 		layer.Gzip: {{"gzip", "-t"}, {"tar", "-tvzf"}, {"bsdtar", "-tvf"}},
 	} {

@@ -1,0 +1,140 @@
+package layer
+
+import (
+	"archive/tar"
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/strata-oci/strata/rechunk/tree"
+)
+
+// tarWriter writes lists as tar streams, one after another, with one buffer. It is for one goroutine at a time.
+type tarWriter struct {
+	buf    []byte
+	header tar.Header
+
+	out   *tar.Writer
+	first map[string]bool // hardlink groups whose first member is written
+}
+
+// write writes a list: entries and whiteouts in path order, so that every directory precedes what it holds and the first name of
+// a hardlink group, which is its name, precedes the others.
+func (w *tarWriter) write(ctx context.Context, dst io.Writer, l *List) error {
+	w.out, w.first = tar.NewWriter(dst), map[string]bool{}
+	defer func() { w.out, w.first = nil, nil }()
+	entries, marks := l.entries, l.marks
+	for len(entries) > 0 || len(marks) > 0 {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if len(entries) == 0 || len(marks) > 0 && tree.ComparePaths(marks[0], entries[0].Path) < 0 {
+			if err := w.mark(marks[0]); err != nil {
+				return fmt.Errorf("%q: %w", marks[0], err)
+			}
+			marks = marks[1:]
+			continue
+		}
+		if err := w.entry(ctx, entries[0], l.contents); err != nil {
+			return err
+		}
+		entries = entries[1:]
+	}
+	return w.out.Close()
+}
+
+// mark writes the marker file of a whiteout.
+func (w *tarWriter) mark(name string) error {
+	w.header = tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, ModTime: time.Unix(0, 0)}
+	return w.out.WriteHeader(&w.header)
+}
+
+func (w *tarWriter) entry(ctx context.Context, e *tree.Entry, contents tree.Contents) error {
+	h := &w.header
+	if err := setHeader(h, e); err != nil {
+		return err
+	}
+	if e.Link != "" {
+		if w.first[e.Link] {
+			h.Typeflag, h.Linkname, h.Size = tar.TypeLink, e.Link, 0
+		} else if e.Link != e.Path {
+			return fmt.Errorf("hardlink %q without %q in the same layer", e.Path, e.Link)
+		}
+		w.first[e.Link] = true
+	}
+	err := w.out.WriteHeader(h)
+	if err == nil && h.Typeflag == tar.TypeReg && e.Size > 0 {
+		err = w.file(ctx, e, contents)
+	}
+	if err != nil {
+		return fmt.Errorf("%q: %w", e.Path, err)
+	}
+	return nil
+}
+
+// file writes a file's content.
+func (w *tarWriter) file(ctx context.Context, e *tree.Entry, contents tree.Contents) error {
+	r, err := contents.Open(e.Digest)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return w.content(ctx, r, e.Size)
+}
+
+// content copies a file's content, which must be as long as its header said.
+func (w *tarWriter) content(ctx context.Context, r io.Reader, want int64) error {
+	var size int64
+	for {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		n, err := r.Read(w.buf)
+		if size += int64(n); size > want {
+			return fmt.Errorf("content of more than %d bytes", want)
+		}
+		if _, werr := w.out.Write(w.buf[:n]); werr != nil {
+			return werr
+		}
+		switch {
+		case err == io.EOF && size < want:
+			return fmt.Errorf("content of %d bytes, want %d", size, want)
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// setHeader makes h the tar header of an entry: ustar where everything fits, with PAX records where it does not.
+func setHeader(h *tar.Header, e *tree.Entry) error {
+	*h = tar.Header{
+		Format: tar.FormatPAX, Name: e.Path, Mode: int64(e.Mode), Uid: e.UID, Gid: e.GID,
+		ModTime: time.Unix(e.Sec, int64(e.Nsec)),
+	}
+	switch e.Kind {
+	case tree.Dir:
+		h.Typeflag, h.Name = tar.TypeDir, e.Path+"/"
+	case tree.Regular:
+		h.Typeflag, h.Size = tar.TypeReg, e.Size
+	case tree.Symlink:
+		h.Typeflag, h.Linkname = tar.TypeSymlink, e.Target
+	case tree.Char:
+		h.Typeflag, h.Devmajor, h.Devminor = tar.TypeChar, e.Major, e.Minor
+	case tree.Block:
+		h.Typeflag, h.Devmajor, h.Devminor = tar.TypeBlock, e.Major, e.Minor
+	case tree.Fifo:
+		h.Typeflag = tar.TypeFifo
+	default:
+		return fmt.Errorf("%q has no kind", e.Path)
+	}
+	if len(e.Xattrs) > 0 {
+		h.PAXRecords = make(map[string]string, len(e.Xattrs))
+		for _, x := range e.Xattrs {
+			h.PAXRecords["SCHILY.xattr."+x.Name] = x.Value
+		}
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package rechunk
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/rechunk/layer"
+	"github.com/strata-oci/strata/rechunk/plan"
+	"github.com/strata-oci/strata/rechunk/tree"
+)
+
+// layerMaker writes layers to the store and reads them back. Writers and readers have megabytes of buffers and are used again;
+// there are as many of each as layers are to be written at once. While a layer is synced to disk or read back, the next one has
+// its writer.
+type layerMaker struct {
+	*run
+	writers *pool[layer.Writer]
+	readers *pool[layer.Reader]
+}
+
+// makeLayers makes the layers with the given numbers in that order, several at once, and tells done of each. The first error ends it.
+func (r *run) makeLayers(ctx context.Context, numbers []int, done func(made madeLayer, i int)) error {
+	f := r.req.Options.Format
+	m := &layerMaker{
+		run:     r,
+		writers: newPool(r.cfg.Parallel, f.NewWriter),
+		readers: newPool(r.cfg.Parallel, func() (layer.Reader, error) { return f.NewReader(), nil }),
+	}
+	defer m.readers.close(layer.Reader.Close)
+	return r.eachOf(ctx, 2*r.cfg.Parallel, numbers, func(ctx context.Context, i int) error {
+		made, err := m.make(ctx, &r.layout.Layers[i])
+		if err == nil {
+			done(made, i)
+		}
+		return err
+	})
+}
+
+// make writes one layer to the store, reads it back from there and records what it holds.
+func (m *layerMaker) make(ctx context.Context, l *plan.Layer) (madeLayer, error) {
+	d, blob, err := m.store(ctx, l)
+	if err != nil {
+		return madeLayer{}, fmt.Errorf("storing layer %q: %w", l.Name, err)
+	}
+	var x *tree.Index
+	var diffID digest.Digest
+	if err := m.readers.use(ctx, func(z layer.Reader) error {
+		x, diffID, err = m.readBack(ctx, z, d, blob)
+		return err
+	}); err != nil {
+		return madeLayer{}, fmt.Errorf("reading layer %q back: %w", l.Name, err)
+	}
+	if err := m.saveIndex(ctx, d, x); err != nil {
+		return madeLayer{}, err
+	}
+	spec := m.req.Options.Format.Spec()
+	return madeLayer{VersionLayer{
+		Digest: d, DiffID: diffID, Size: blob.Size, TarSize: blob.TarSize, Type: spec.MediaType, Annotations: blob.Annotations,
+		Encoder: spec.Encoder.String(), Name: l.Name, Since: m.sequence(),
+	}, heldOf(m.tree, x)}, nil
+}
+
+// store writes one layer to the store.
+func (m *layerMaker) store(ctx context.Context, l *plan.Layer) (d digest.Digest, blob layer.Blob, err error) {
+	list, err := layer.NewList(m.tree, l.Entries, l.Whiteouts, m.contents)
+	if err != nil {
+		return "", blob, err
+	}
+	d, err = m.storeBlob(ctx, func(w io.Writer) error {
+		return m.writers.use(ctx, func(z layer.Writer) (err error) {
+			blob, err = z.Write(ctx, w, list)
+			return err
+		})
+	})
+	return d, blob, err
+}
+
+// readBack reads a layer that was stored, and has its digest verified by the store.
+func (m *layerMaker) readBack(ctx context.Context, z layer.Reader, d digest.Digest, blob layer.Blob) (*tree.Index, digest.Digest, error) {
+	rc, err := m.cfg.Store.Open(ctx, d)
+	if err != nil {
+		return nil, "", err
+	}
+	defer rc.Close()
+	return z.Read(ctx, rc, blob, m.cfg.Limits)
+}
