@@ -31,7 +31,12 @@ var rooms = []room{
 	{"proxy", []string{"chunkstore", "rechunk"}, nil},
 	{"proxy/name", nil, []string{"net/http", "os"}},
 	{"proxy/registry", []string{"proxy/name"}, []string{"github.com/google/go-containerregistry", "github.com/distribution/distribution"}},
-	{"proxy/upstream", []string{"proxy/name"}, []string{"github.com/distribution/distribution"}},
+	// client → auth → transport → upstream → header.
+	{"proxy/upstream", nil, upstreamRooms("client", "auth", "transport")},
+	{"proxy/upstream/client", []string{"proxy/name", "proxy/upstream"}, []string{"github.com/distribution/distribution"}},
+	{"proxy/upstream/auth", []string{"proxy/name", "proxy/upstream"}, upstreamRooms("client")},
+	{"proxy/upstream/transport", []string{"proxy/upstream"}, upstreamRooms("client", "auth")},
+	{"proxy/upstream/header", nil, []string{"os", "io", "context"}},
 	{"proxy/config", []string{"proxy/name"}, nil},
 	{"proxy/livefile", nil, nil},
 	{"proxy/access", []string{"proxy/name", "proxy/config", "proxy/registry", "proxy/livefile"}, nil},
@@ -55,6 +60,15 @@ var rooms = []room{
 	{"rechunk/plan", []string{"rechunk/tree", "rechunk/pkgdb"}, append([]string{
 		"os", "io", "bufio", "context", "time", "math/rand", "crypto/rand", "sync", "runtime", "log", "syscall", "unsafe", "maps", "database",
 	}, registries...)},
+}
+
+// upstreamRooms are rooms of proxy/upstream that another of them must not import, and the registry's libraries.
+func upstreamRooms(names ...string) []string {
+	paths := []string{"github.com/distribution/distribution"}
+	for _, n := range names {
+		paths = append(paths, module+"proxy/upstream/"+n)
+	}
+	return paths
 }
 
 // registries are what the engine does not know.

@@ -12,6 +12,9 @@ import (
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/service"
 	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/proxy/upstream/auth"
+	"github.com/strata-oci/strata/proxy/upstream/client"
+	"github.com/strata-oci/strata/proxy/upstream/transport"
 )
 
 // storageError says which storage failed, and what to do about a directory that cannot be written.
@@ -39,18 +42,22 @@ func storageName(cfg *config.Config) service.StorageName {
 	return n
 }
 
-func upstreamOptions(cfg *config.Config, version string, log *slog.Logger, m *metrics.Metrics) upstream.Options {
-	o := upstream.Options{
-		Hosts: map[string]upstream.Config{}, AllowUnlisted: cfg.AnyUpstream(), Logger: log, UserAgent: "strata/" + version,
+func upstreamOptions(cfg *config.Config, version string, log *slog.Logger, m *metrics.Metrics) client.Options {
+	o := client.Options{
+		Hosts: map[string]client.Config{}, AllowUnlisted: cfg.AnyUpstream(), Logger: log, UserAgent: "strata/" + version,
 		Observer: observer{m},
 	}
 	for _, host := range cfg.Hosts() {
 		u := cfg.Upstream(host)
-		o.Hosts[host] = upstream.Config{
-			URL: u.URL, Username: u.Username, Password: u.Password.Reveal(), PasswordFile: u.PasswordFile, AuthFile: u.AuthFile,
-			CAFile: u.CAFile, ClientCertFile: u.ClientCertFile, ClientKeyFile: u.ClientKeyFile, Insecure: u.Insecure, SkipVerify: u.SkipVerify,
-			RedirectHosts: u.RedirectHosts, Rate: float64(u.Rate), Bandwidth: int64(u.Bandwidth),
-			MaxConnections: u.MaxConnections, MaxDownloads: u.MaxDownloads, Timeout: time.Duration(u.Timeout), Attempts: u.Attempts,
+		o.Hosts[host] = client.Config{
+			Config: transport.Config{
+				URL: u.URL, CAFile: u.CAFile, ClientCertFile: u.ClientCertFile, ClientKeyFile: u.ClientKeyFile,
+				Insecure: u.Insecure, SkipVerify: u.SkipVerify, RedirectHosts: u.RedirectHosts, Rate: float64(u.Rate),
+				Bandwidth: int64(u.Bandwidth), MaxConnections: u.MaxConnections, MaxDownloads: u.MaxDownloads,
+				Timeout: time.Duration(u.Timeout),
+			},
+			Login:    auth.Login{Username: u.Username, Password: u.Password.Reveal(), PasswordFile: u.PasswordFile, AuthFile: u.AuthFile},
+			Attempts: u.Attempts,
 		}
 	}
 	return o

@@ -13,13 +13,13 @@ import (
 	"github.com/strata-oci/strata/proxy/access"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/livefile"
-	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/proxy/upstream/client"
 )
 
 // next is what a new configuration brings, complete before any of it is used.
 type next struct {
 	cfg             *config.Config
-	upstream        *upstream.Client
+	upstream        *client.Client
 	gate            *access.Gate
 	operators       *access.Operators
 	clientCerts     *livefile.File[*tls.Config] // nil: no TLS

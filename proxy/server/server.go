@@ -25,7 +25,7 @@ import (
 	"github.com/strata-oci/strata/proxy/replicas"
 	"github.com/strata-oci/strata/proxy/service"
 	"github.com/strata-oci/strata/proxy/upkeep"
-	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/proxy/watch"
 )
 
@@ -50,7 +50,7 @@ type Server struct {
 	version  string
 	work     string // the directory for temporary files
 	metrics  *metrics.Metrics
-	upstream *upstream.Client
+	upstream *client.Client
 	redis    *replicas.Conn // nil where there is none
 	watcher  *watch.Watcher
 	service  *service.Service
@@ -120,7 +120,7 @@ func (s *Server) gather(ctx context.Context) (*makings, error) {
 	s.metrics = metrics.New(m.gatherer, s.cfg.Hosts()...)
 	s.metrics.BuildInfo(s.version)
 	s.metrics.Reloaded(true, time.Now())
-	if s.upstream, err = upstream.New(upstreamOptions(s.cfg, s.version, s.log, s.metrics)); err != nil {
+	if s.upstream, err = client.New(upstreamOptions(s.cfg, s.version, s.log, s.metrics)); err != nil {
 		return nil, err
 	}
 	s.metrics.WatchUpstreams(m.gatherer, s.upstreamStates)

@@ -15,7 +15,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
-	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/proxy/upstream/client"
 )
 
 func (u *fakeUpstream) putBlob(b []byte) digest.Digest {
@@ -220,7 +220,7 @@ func TestBlobAfterClose(t *testing.T) {
 	if _, err := h.Service.jobs.start(jobRequest{digest: d}); !errors.Is(err, errClosed) {
 		t.Errorf("a job after Close: %v", err)
 	}
-	if _, err := h.startUpdate(testRepo, "stable", h.rule, upstream.Descriptor{Digest: d}, nil); !errors.Is(err, errClosed) || len(h.updates) != 0 {
+	if _, err := h.startUpdate(testRepo, "stable", h.rule, client.Descriptor{Digest: d}, nil); !errors.Is(err, errClosed) || len(h.updates) != 0 {
 		t.Errorf("an update after Close: %v", err)
 	}
 }

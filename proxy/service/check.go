@@ -12,6 +12,7 @@ import (
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/proxy/upstream/client"
 )
 
 // checkPatience is how long a pull that could be answered from the records waits for the upstream's word.
@@ -104,7 +105,7 @@ func (s *Service) ask(ctx context.Context, repo name.Repository, tag name.Refere
 }
 
 // head asks for a tag's digest. With answerable, when there is something to show without the upstream, it does not wait for long.
-func (s *Service) head(ctx context.Context, repo name.Repository, tag name.Reference, answerable bool) (upstream.Descriptor, error) {
+func (s *Service) head(ctx context.Context, repo name.Repository, tag name.Reference, answerable bool) (client.Descriptor, error) {
 	if !answerable {
 		return s.Upstream.Head(ctx, repo, tag)
 	}

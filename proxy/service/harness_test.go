@@ -30,6 +30,8 @@ import (
 	"github.com/strata-oci/strata/proxy/name/nametest"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/proxy/upstream/client"
+	"github.com/strata-oci/strata/proxy/upstream/transport"
 	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
@@ -121,8 +123,8 @@ func (h *harness) start() {
 
 func (h *harness) startOn(chunks *chunkstore.Store) {
 	h.t.Helper()
-	client, err := upstream.New(upstream.Options{
-		Hosts:    map[string]upstream.Config{testRepo.Host(): {URL: h.up.URL, Attempts: 2}},
+	client, err := client.New(client.Options{
+		Hosts:    map[string]client.Config{testRepo.Host(): {Config: transport.Config{URL: h.up.URL}, Attempts: 2}},
 		Keychain: anonymous{}, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
 		Observer: h,
 		Now:      h.clock.now,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/proxy/upstream/client"
 )
 
 const (
@@ -47,10 +48,10 @@ type partKey struct {
 	number int64
 }
 
-func newParts(client *upstream.Client) *parts {
+func newParts(fetcher *client.Client) *parts {
 	kept, _ := lru.New[partKey, []byte](maxParts) // fails for no size but 0
 	unranged, _ := lru.New[digest.Digest, struct{}](maxUnranged)
-	return &parts{fetch: client.BlobRange, slots: make(chan struct{}, partsAtOnce), kept: kept, unranged: unranged}
+	return &parts{fetch: fetcher.BlobRange, slots: make(chan struct{}, partsAtOnce), kept: kept, unranged: unranged}
 }
 
 // get returns the bytes of a blob of a size from an offset on, up to the part's end. They must not be changed.

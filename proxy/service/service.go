@@ -23,7 +23,7 @@ import (
 	"github.com/strata-oci/strata/proxy/pulls"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/state"
-	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/rechunk"
 )
 
@@ -36,7 +36,7 @@ type Rules interface {
 // Options are what a Service is made of. Chunks, Upstream, Rules and WorkDir are needed.
 type Options struct {
 	Chunks   *chunkstore.Store
-	Upstream *upstream.Client
+	Upstream *client.Client
 	Rules    Rules
 	// Names reads the references that operators give.
 	Names name.Parser

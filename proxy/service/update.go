@@ -9,7 +9,7 @@ import (
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
-	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/rechunk"
 )
 
@@ -19,7 +19,7 @@ type update struct {
 	repo   name.Repository
 	tag    name.Reference
 	rule   config.Rule
-	target upstream.Descriptor
+	target client.Descriptor
 	before *tagRecord // what the tag stood for; nil for a new one
 
 	// asked is when the upstream last named the target, and kept, when not zero, how long an update that ended is remembered
@@ -35,7 +35,7 @@ type update struct {
 
 // startUpdate starts an update, or joins the one that is under way to the same source image. It becomes the one that may move the
 // tag. The caller holds the tag's lock.
-func (s *Service) startUpdate(repo name.Repository, tag name.Reference, rule config.Rule, target upstream.Descriptor, before *tagRecord) (*update, error) {
+func (s *Service) startUpdate(repo name.Repository, tag name.Reference, rule config.Rule, target client.Descriptor, before *tagRecord) (*update, error) {
 	key, now := tagKey(repo, tag), s.Now()
 	s.mu.Lock()
 	if u := s.updates[key]; u != nil && u.target.Digest == target.Digest && u.rule.Rechunk == rule.Rechunk && u.joinable(now) {

@@ -9,8 +9,8 @@ import (
 	"slices"
 )
 
-// classify tells what kind of failure an error of the network is. An error without a better name is Unavailable.
-func classify(err error) Kind {
+// Classify tells what kind of failure an error of the network is. An error without a better name is Unavailable.
+func Classify(err error) Kind {
 	var (
 		untrusted *tls.CertificateVerificationError
 		record    tls.RecordHeaderError
@@ -27,7 +27,7 @@ func classify(err error) Kind {
 		return TooLarge
 	case errors.Is(err, ErrVerify):
 		return Invalid
-	case errors.Is(err, errStalled),
+	case errors.Is(err, ErrStalled),
 		errors.Is(err, context.DeadlineExceeded),
 		errors.As(err, &netErr) && netErr.Timeout():
 		return Timeout
@@ -36,9 +36,9 @@ func classify(err error) Kind {
 	}
 }
 
-// statusKind tells what a status and the error codes that came with it mean. The codes refine a 4xx; a 5xx is an outage whatever
+// StatusKind tells what a status and the error codes that came with it mean. The codes refine a 4xx; a 5xx is an outage whatever
 // its document says.
-func statusKind(status int, codes []string) Kind {
+func StatusKind(status int, codes []string) Kind {
 	has := func(code string) bool { return slices.Contains(codes, code) }
 	switch {
 	case status == http.StatusNotImplemented:

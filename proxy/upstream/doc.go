@@ -1,10 +1,12 @@
-// Package upstream fetches manifests, blobs, tags and referrers from the registries that images come from, over the pull side of
-// the OCI distribution API, version 1.1.
+// Package upstream has the words in which the rooms below it tell what went wrong at a registry that images come from, and how it
+// fares: Error with its Kind, and HostStatus. It makes no connection.
 //
-// A Client knows one Config per registry host. It authenticates (anonymous and user bearer tokens, basic), follows redirects to
-// content networks, retries what is worth retrying, honours Retry-After, resumes broken blob bodies and verifies every byte that
-// is named by a digest. Every failure is an *Error whose Kind says what to do about it, or a context error when the caller gave
-// up.
+//	client     the registry API: manifests, blobs, tags, referrers; retries, resumes, verifies
+//	auth       challenges, tokens, credentials; one Session per repository
+//	transport  guarded connections: which address, what certificate, how many, how fast, how long
+//	header     the header fields that these read
+//
+// Imports go down this list.
 //
 // An upstream is trusted only with what it was configured for. Credentials and client certificates go to the configured host (and
 // credentials to the token service it names, over https); a redirect or a token service at a loopback, link-local or private

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -20,6 +19,10 @@ var (
 	ErrRangeNotSatisfiable = errors.New("range not satisfiable")
 	// ErrRefused says that Strata would not go where upstream sent it: a private address, plain http, too many redirects.
 	ErrRefused = errors.New("refused")
+	// ErrHeld says that a request was not sent: the server failed too often, asked to be left alone, or a limit is used up.
+	ErrHeld = errors.New("not asked")
+	// ErrStalled says that upstream stopped sending in the middle of an answer.
+	ErrStalled = errors.New("upstream stopped sending")
 )
 
 // Kind is what went wrong, in the terms a caller acts on. The values are stable and serve as metric labels.
@@ -126,25 +129,4 @@ func (k Kind) text() string {
 	default:
 		return string(k)
 	}
-}
-
-// fail turns any error of an operation into what callers get: an *Error that names host, repository and operation, or, when the
-// caller's own context ended, an error that wraps the context's.
-func (s *session) fail(ctx context.Context, op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("%s from upstream %s: %w", op, s.repo, ctx.Err())
-	}
-	var e *Error
-	if errors.As(err, &e) {
-		filled := *e
-		if filled.Op == "" {
-			filled.Op = op
-		}
-		filled.Host, filled.Repository = s.repo.Host(), s.repo.Path()
-		return &filled
-	}
-	return &Error{Host: s.repo.Host(), Repository: s.repo.Path(), Op: op, Kind: classify(err), Err: scrub(err)}
 }

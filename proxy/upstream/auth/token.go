@@ -1,0 +1,180 @@
+package auth
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	registryname "github.com/google/go-containerregistry/pkg/name"
+	remote "github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/proxy/upstream/header"
+	"github.com/strata-oci/strata/proxy/upstream/transport"
+)
+
+const (
+	maxScope = 2048
+	// Op is what the errors of a token exchange say was tried.
+	Op = "get token"
+)
+
+// grant is an Authorization header and when to stop using it; the zero time means never.
+type grant struct {
+	header  string
+	expires time.Time
+}
+
+func (g grant) usable(now time.Time) bool {
+	return g.header != "" && (g.expires.IsZero() || now.Before(g.expires))
+}
+
+// authorize answers a challenge. A grant without header means that there is nothing to answer it with.
+func (s *Session) authorize(ctx context.Context, ch header.Challenge) (grant, error) {
+	auth, err := s.creds.Resolve(ctx, s.repo)
+	if err != nil {
+		return grant{}, &upstream.Error{Op: "get credentials", Kind: upstream.NotConfigured, Err: upstream.Scrub(err)}
+	}
+	switch {
+	case auth.RegistryToken != "":
+		return grant{header: "Bearer " + auth.RegistryToken}, nil
+	case ch.Scheme == "basic":
+		return grant{header: basicHeader(auth)}, nil
+	default:
+		return s.exchange(ctx, ch, auth)
+	}
+}
+
+func basicHeader(auth authn.AuthConfig) string {
+	switch {
+	case auth.Username != "" && auth.Password != "":
+		return "Basic " + base64.StdEncoding.EncodeToString([]byte(auth.Username+":"+auth.Password))
+	case auth.Auth != "":
+		return "Basic " + auth.Auth
+	default:
+		return ""
+	}
+}
+
+// exchange gets a bearer token from the token service that a challenge names.
+func (s *Session) exchange(ctx context.Context, ch header.Challenge, auth authn.AuthConfig) (grant, error) {
+	realm, err := s.checkRealm(ch.Params["realm"])
+	if err != nil {
+		return grant{}, &upstream.Error{Op: Op, Kind: upstream.Protocol, Err: err}
+	}
+	// ggcr allows a realm on the registry's own host at any address. Ours was checked above and is checked again when its
+	// address is dialled, so it stands in for the registry here.
+	reg, err := registryname.NewRegistry(realm.Host, registryname.WeakValidation)
+	if err != nil {
+		return grant{}, &upstream.Error{Op: Op, Kind: upstream.Protocol, Err: fmt.Errorf("%w: token service at an invalid host", upstream.ErrRefused)}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*s.host.Timeout())
+	defer cancel()
+	service := &tokenService{session: s, realm: realm}
+	token, err := remote.Exchange(ctx, reg, authn.FromConfig(auth), service, s.scopes(ch), &remote.Challenge{
+		Scheme: "bearer", Parameters: map[string]string{"realm": realm.String(), "service": ch.Params["service"]},
+		Insecure: realm.Scheme == "http",
+	})
+	if err != nil {
+		return grant{}, service.failure(err)
+	}
+	return tokenGrant(token, s.now()), nil
+}
+
+// scopes returns what to ask a token for: what the challenge says, then what pulling needs in any case. Some token services look
+// at the first one only.
+func (s *Session) scopes(ch header.Challenge) []string {
+	pull := "repository:" + s.repo.Path() + ":" + remote.PullScope
+	if asked := ch.Params["scope"]; asked != "" && asked != pull && len(asked) <= maxScope {
+		return []string{asked, pull}
+	}
+	return []string{pull}
+}
+
+// tokenGrant turns a token into a grant that ends a little before the token does.
+func tokenGrant(token *remote.Token, now time.Time) grant {
+	value := token.Token
+	if token.AccessToken != "" {
+		value = token.AccessToken
+	}
+	g := grant{header: "Bearer " + value}
+	if token.ExpiresIn > 0 {
+		life := time.Duration(min(token.ExpiresIn, 1<<30)) * time.Second
+		g.expires = now.Add(life - min(life/10, 10*time.Second))
+	}
+	return g
+}
+
+// checkRealm parses the address of a token service.
+func (s *Session) checkRealm(realm string) (*url.URL, error) {
+	u, err := url.Parse(realm)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("%w: the token service's address is no URL", upstream.ErrRefused)
+	}
+	if u.User != nil {
+		return nil, fmt.Errorf("%w: the token service's address holds a user name", upstream.ErrRefused)
+	}
+	u.Fragment = ""
+	return u, s.host.MayCarrySecrets(u)
+}
+
+// tokenService carries the requests of one token exchange. It refuses redirects to other hosts, which would carry credentials
+// along, and remembers the Retry-After of the last answer.
+type tokenService struct {
+	session    *Session
+	realm      *url.URL
+	retryAfter time.Duration
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *tokenService) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.session.host.Exchange(req)
+	if err != nil {
+		return nil, err
+	}
+	if transport.IsRedirect(resp) {
+		to, err := transport.RedirectTarget(req.URL, resp.Header.Get("Location"))
+		if err == nil && !transport.SameOrigin(to, t.realm) {
+			err = fmt.Errorf("%w: token service redirects from %s to %s", upstream.ErrRefused, t.realm.Host, to.Host)
+		}
+		if err != nil {
+			resp.Body.Close()
+			return nil, err
+		}
+	}
+	t.retryAfter = header.RetryAfter(resp.Header.Get("Retry-After"), t.session.now())
+	return resp, nil
+}
+
+// failure turns an error of ggcr's exchange, whose text may quote URLs and token documents, into one of ours.
+func (t *tokenService) failure(err error) error {
+	var (
+		answer *remote.Error
+		urlErr *url.Error
+	)
+	switch {
+	case errors.As(err, &answer):
+		e := &upstream.Error{Op: Op, Status: answer.StatusCode, RetryAfter: t.retryAfter}
+		codes := make([]string, 0, len(answer.Errors))
+		for _, d := range answer.Errors {
+			if code := strings.ToUpper(string(d.Code)); upstream.ValidCode(code) && len(codes) < upstream.MaxErrorCodes {
+				codes = append(codes, code)
+			}
+		}
+		if len(codes) > 0 {
+			e.Code, e.Err = codes[0], errors.New(codes[0])
+		}
+		e.Kind = upstream.StatusKind(answer.StatusCode, codes)
+		return e
+	case errors.As(err, &urlErr):
+		return &upstream.Error{Op: Op, Kind: upstream.Classify(urlErr.Err), Err: upstream.Scrub(urlErr.Err)}
+	default:
+		return &upstream.Error{Op: Op, Kind: upstream.Protocol, Err: errors.New("the token service's answer holds no token")}
+	}
+}

@@ -1,0 +1,145 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/proxy/upstream/header"
+	"github.com/strata-oci/strata/proxy/upstream/transport"
+)
+
+const (
+	opStat  = "stat blob"
+	opBlob  = "get blob"
+	opRange = "get blob range"
+)
+
+// StatBlob returns a blob's size in bytes without fetching it.
+func (c *Client) StatBlob(ctx context.Context, repo name.Repository, d digest.Digest) (int64, error) {
+	s, err := c.blobSession(opStat, repo, d)
+	if err != nil {
+		return 0, err
+	}
+	var size int64
+	err = s.retry(ctx, opStat, func(ctx context.Context) error {
+		size, err = s.statBlob(ctx, d)
+		return err
+	})
+	return size, err
+}
+
+// statBlob makes one attempt. A registry whose HEAD does not tell the size, or whose content network refuses HEAD, is asked for
+// the first byte.
+func (s *session) statBlob(ctx context.Context, d digest.Digest) (int64, error) {
+	resp, err := s.send(ctx, transport.Request{Method: http.MethodHead, URL: s.blobURL(d)})
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case resp.StatusCode == http.StatusOK && resp.ContentLength >= 0:
+		return resp.ContentLength, resp.Body.Close()
+	case resp.StatusCode == http.StatusOK, resp.StatusCode == http.StatusMethodNotAllowed,
+		resp.Redirected && clientError(resp.StatusCode):
+		resp.Body.Close()
+	default:
+		return 0, upstream.StatusError(resp.Response, s.client.options.Now())
+	}
+	resp, err = s.send(ctx, transport.Request{Method: http.MethodGet, URL: s.blobURL(d), Range: "bytes=0-0"})
+	if err != nil {
+		return 0, err
+	}
+	switch resp.StatusCode {
+	case http.StatusPartialContent:
+		transport.Discard(resp.Body)
+		if r, ok := header.ContentRange(resp.Header.Get("Content-Range")); ok && r.Total >= 0 {
+			return r.Total, nil
+		}
+	case http.StatusOK:
+		resp.Body.Close()
+		if resp.ContentLength >= 0 {
+			return resp.ContentLength, nil
+		}
+	case http.StatusRequestedRangeNotSatisfiable: // an empty blob has no first byte
+		transport.Discard(resp.Body)
+		if d == d.Algorithm().FromBytes(nil) {
+			return 0, nil
+		}
+	default:
+		return 0, upstream.StatusError(resp.Response, s.client.options.Now())
+	}
+	return 0, &upstream.Error{Kind: upstream.Protocol, Status: resp.StatusCode, Err: fmt.Errorf("upstream does not tell the blob's size")}
+}
+
+// Blob streams a whole blob and returns its size, -1 when neither the caller nor upstream knows it. size is what the caller
+// expects, -1 for anything. A body that breaks is resumed where it stood. Read returns io.EOF only after the last byte of the
+// right content; an error that wraps upstream.ErrVerify says that what was read so far is not the blob. Reads end when ctx does.
+func (c *Client) Blob(ctx context.Context, repo name.Repository, d digest.Digest, size int64) (io.ReadCloser, int64, error) {
+	s, err := c.blobSession(opBlob, repo, d)
+	if err != nil {
+		return nil, 0, err
+	}
+	f := &blobFetch{session: s, url: s.blobURL(d), size: max(size, -1)}
+	r := &resumingReader{ctx: ctx, session: s, op: opBlob, end: -1, open: f.open}
+	if err := r.connect(); err != nil {
+		return nil, 0, err
+	}
+	r.end = f.size
+	return &verifyingReader{inner: r, want: d, verifier: d.Verifier(), size: f.size, report: s.invalid(opBlob)}, f.size, nil
+}
+
+// BlobRange streams length bytes of a blob from offset on; a negative length means up to the end, and a blob that ends earlier
+// gives fewer. What comes is not verified. When upstream would send the whole blob instead, the error wraps upstream.ErrRangeIgnored;
+// when offset is at or after the blob's end, upstream.ErrRangeNotSatisfiable.
+func (c *Client) BlobRange(
+	ctx context.Context, repo name.Repository, d digest.Digest, offset, length int64,
+) (io.ReadCloser, error) {
+	s, err := c.blobSession(opRange, repo, d)
+	if err != nil {
+		return nil, err
+	}
+	end := int64(-1)
+	if length >= 0 {
+		end = offset + length
+	}
+	if offset < 0 || length == 0 || (length > 0 && end < offset) {
+		err := fmt.Errorf("%w: %d bytes from %d on", upstream.ErrRangeNotSatisfiable, length, offset)
+		return nil, s.fail(ctx, opRange, &upstream.Error{Kind: upstream.Protocol, Err: err})
+	}
+	f := &rangeFetch{session: s, url: s.blobURL(d), end: end, total: -1}
+	r := &resumingReader{ctx: ctx, session: s, op: opRange, pos: offset, end: end, open: f.open}
+	if err := r.connect(); err != nil {
+		return nil, err
+	}
+	r.end = f.end
+	size := int64(-1)
+	if f.end >= 0 {
+		size = f.end - offset
+	}
+	return &verifyingReader{inner: r, size: size, report: s.invalid(opRange)}, nil
+}
+
+// blobSession checks the names in a request for a blob.
+func (c *Client) blobSession(op string, repo name.Repository, d digest.Digest) (*session, error) {
+	s, err := c.session(op, repo)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := name.ParseDigest(string(d)); err != nil {
+		return nil, &upstream.Error{Host: s.repo.Host(), Repository: s.repo.Path(), Op: op, Kind: upstream.NotFound, Err: upstream.Scrub(err)}
+	}
+	return s, nil
+}
+
+// invalid returns what turns a verification failure into an error of an operation.
+func (s *session) invalid(op string) func(error) error {
+	return func(err error) error {
+		s.client.options.Observer.Error(s.repo.Host(), upstream.Invalid)
+		return &upstream.Error{Host: s.repo.Host(), Repository: s.repo.Path(), Op: op, Kind: upstream.Invalid, Err: err}
+	}
+}

@@ -1,0 +1,162 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	imagespec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/proxy/upstream/header"
+	"github.com/strata-oci/strata/proxy/upstream/transport"
+)
+
+const (
+	maxReferrers = 10_000
+
+	opReferrers = "list referrers"
+)
+
+// Referrers returns the image index that lists the manifests whose subject is d; an empty one when there are none. artifactType
+// asks for one type of artifact; filtered says whether upstream heeded it. A registry without the referrers API is asked for the
+// tag that the OCI specification falls back to.
+func (c *Client) Referrers(ctx context.Context, repo name.Repository, d digest.Digest, artifactType string) (index []byte, filtered bool, err error) {
+	s, err := c.blobSession(opReferrers, repo, d)
+	if err != nil {
+		return nil, false, err
+	}
+	u := s.url("referrers/" + d.String())
+	if artifactType != "" {
+		u.RawQuery = url.Values{"artifactType": {artifactType}}.Encode()
+	}
+	var l referrerList
+	err = s.pages(ctx, opReferrers, transport.Request{URL: u, Accept: imagespec.MediaTypeImageIndex}, l.add)
+	if noReferrersAPI(err) {
+		index, err = c.referrersTag(ctx, s, d)
+		return index, false, err
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	index, err = l.index()
+	return index, l.filtered && artifactType != "", err
+}
+
+// referrerList joins the pages of a listing.
+type referrerList struct {
+	pages     int
+	first     []byte
+	manifests []json.RawMessage
+	filtered  bool
+}
+
+// errNoIndex says that an answer is no image index: some servers have a page for every address.
+var errNoIndex = errors.New("not an image index")
+
+func (l *referrerList) add(page *document) error {
+	if t := header.ContentType(page.header); t != imagespec.MediaTypeImageIndex && !genericType(t) {
+		return &upstream.Error{Kind: upstream.Protocol, Status: http.StatusOK, Err: fmt.Errorf("%w: its type is %q", errNoIndex, upstream.Clean(t))}
+	}
+	manifests, err := indexEntries(page.body)
+	if err != nil {
+		return &upstream.Error{Kind: upstream.Protocol, Status: http.StatusOK, Err: err}
+	}
+	if len(l.manifests)+len(manifests) > maxReferrers {
+		return &upstream.Error{Kind: upstream.TooLarge, Err: fmt.Errorf("%w: the limit is %d referrers", upstream.ErrTooLarge, maxReferrers)}
+	}
+	applied := filtersByType(page.header)
+	if l.pages == 0 {
+		l.first, l.filtered = page.body, applied
+	}
+	l.pages++
+	l.filtered = l.filtered && applied
+	l.manifests = append(l.manifests, manifests...)
+	return nil
+}
+
+// index returns the joined listing; a single page is passed on as it came.
+func (l *referrerList) index() ([]byte, error) {
+	if l.pages == 1 {
+		return l.first, nil
+	}
+	return encodeIndex(l.manifests)
+}
+
+// referrersTag fetches the index under the tag that stands in for the referrers API: "sha256-<hex>".
+func (c *Client) referrersTag(ctx context.Context, s *session, d digest.Digest) ([]byte, error) {
+	tag := string(d.Algorithm()) + "-" + d.Encoded()[:64] // the specification truncates longer ones
+	var m Manifest
+	err := s.retry(ctx, opReferrers, func(ctx context.Context) (err error) {
+		m, err = s.manifest(ctx, transport.Request{URL: s.url("manifests/" + tag), Accept: manifestTypes}, name.Reference(tag))
+		return err
+	})
+	var e *upstream.Error
+	if errors.As(err, &e) && e.Kind == upstream.NotFound {
+		return encodeIndex(nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := indexEntries(m.Bytes); err != nil {
+		return encodeIndex(nil) // the tag is used for something else
+	}
+	return m.Bytes, nil
+}
+
+// noReferrersAPI reports whether an error is how a registry answers that does not know the referrers API.
+func noReferrersAPI(err error) bool {
+	var e *upstream.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Status {
+	case http.StatusNotFound, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusNotImplemented:
+		return true
+	default:
+		return errors.Is(err, errNoIndex)
+	}
+}
+
+// indexEntries returns the descriptors of an image index.
+func indexEntries(index []byte) ([]json.RawMessage, error) {
+	var doc struct {
+		MediaType string             `json:"mediaType"`
+		Manifests *[]json.RawMessage `json:"manifests"`
+	}
+	if err := json.Unmarshal(index, &doc); err != nil {
+		return nil, fmt.Errorf("%w: no JSON", errNoIndex)
+	}
+	if doc.Manifests == nil || (doc.MediaType != "" && doc.MediaType != imagespec.MediaTypeImageIndex) {
+		return nil, errNoIndex
+	}
+	return *doc.Manifests, nil
+}
+
+func encodeIndex(manifests []json.RawMessage) ([]byte, error) {
+	if manifests == nil {
+		manifests = []json.RawMessage{}
+	}
+	return json.Marshal(struct {
+		SchemaVersion int               `json:"schemaVersion"`
+		MediaType     string            `json:"mediaType"`
+		Manifests     []json.RawMessage `json:"manifests"`
+	}{2, imagespec.MediaTypeImageIndex, manifests})
+}
+
+// filtersByType reports whether upstream says that it filtered by artifact type.
+func filtersByType(h http.Header) bool {
+	for _, value := range h.Values("OCI-Filters-Applied") {
+		if slices.ContainsFunc(strings.Split(value, ","), func(f string) bool { return strings.TrimSpace(f) == "artifactType" }) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,72 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/proxy/upstream/auth"
+	"github.com/strata-oci/strata/proxy/upstream/transport"
+)
+
+// session is the use of one repository of one upstream.
+type session struct {
+	client *Client
+	host   *host
+	repo   name.Repository // host as callers name it, path as the upstream knows it
+	auth   *auth.Session
+}
+
+// session returns the session of a repository, made now or kept from earlier.
+func (c *Client) session(op string, repo name.Repository) (*session, error) {
+	c = c.latest()
+	if repo == (name.Repository{}) {
+		return nil, &upstream.Error{Op: op, Kind: upstream.NotFound, Err: name.ErrInvalid}
+	}
+	if s, ok := c.sessions.Get(repo); ok {
+		return s, nil
+	}
+	h, err := c.host(repo.Host())
+	if err != nil {
+		return nil, &upstream.Error{Host: repo.Host(), Repository: repo.Path(), Op: op, Kind: upstream.NotConfigured, Err: err}
+	}
+	s := &session{
+		client: c, host: h, repo: repo, auth: auth.NewSession(h, h.creds, repo, c.options.Now, c.options.Logger),
+	}
+	if earlier, ok, _ := c.sessions.PeekOrAdd(repo, s); ok {
+		return earlier, nil
+	}
+	return s, nil
+}
+
+// url returns the address of a part of the repository: "manifests/latest", "blobs/sha256:…".
+func (s *session) url(part string) *url.URL { return s.host.URL("/v2/" + s.repo.Path() + "/" + part) }
+
+// send makes one attempt at a request.
+func (s *session) send(ctx context.Context, r transport.Request) (*transport.Response, error) {
+	return s.host.Send(ctx, r, s.auth)
+}
+
+// fail turns any error of an operation into what callers get: an *upstream.Error that names host, repository and operation, or, when
+// the caller's own context ended, an error that wraps the context's.
+func (s *session) fail(ctx context.Context, op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s from upstream %s: %w", op, s.repo, ctx.Err())
+	}
+	var e *upstream.Error
+	if errors.As(err, &e) {
+		filled := *e
+		if filled.Op == "" {
+			filled.Op = op
+		}
+		filled.Host, filled.Repository = s.repo.Host(), s.repo.Path()
+		return &filled
+	}
+	return &upstream.Error{Host: s.repo.Host(), Repository: s.repo.Path(), Op: op, Kind: upstream.Classify(err), Err: upstream.Scrub(err)}
+}

@@ -1,0 +1,139 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/strata-oci/strata/proxy/upstream"
+)
+
+func answer(status int, header ...string) *http.Response {
+	r := &http.Response{StatusCode: status, Header: http.Header{}}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	return r
+}
+
+// try sends one request through a gate; it reports whether it was let through.
+func try(t *testing.T, g *circuit, resp *http.Response, err error) bool {
+	t.Helper()
+	done, held := g.enter()
+	if held != nil {
+		if !errors.Is(held, upstream.ErrHeld) {
+			t.Fatalf("held back by %v", held)
+		}
+		return false
+	}
+	done(t.Context(), resp, err)
+	return true
+}
+
+func TestBreakerOpensAndTriesOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var states []string
+		g := newCircuit("registry.test", time.Now, func(_, state string) { states = append(states, state) })
+		for range tripAfter {
+			if !try(t, g, nil, errors.New("connection refused")) {
+				t.Fatal("held back before it failed often enough")
+			}
+		}
+		if try(t, g, answer(200), nil) {
+			t.Fatal("asked right after it failed")
+		}
+		e := asError(t, g.check())
+		if e.Kind != upstream.Unavailable || e.RetryAfter != openFor || !errors.Is(e, upstream.ErrHeld) {
+			t.Errorf("held back with %+v", e)
+		}
+		time.Sleep(openFor + time.Millisecond)
+		probe, err := g.enter()
+		if err != nil {
+			t.Fatalf("nobody may try: %v", err)
+		}
+		if try(t, g, answer(200), nil) {
+			t.Error("a second request while the first tries")
+		}
+		probe(t.Context(), answer(http.StatusBadGateway), nil)
+		if try(t, g, answer(200), nil) {
+			t.Error("asked although the trial failed")
+		}
+		time.Sleep(openFor + time.Millisecond)
+		for range 2 {
+			if !try(t, g, answer(200), nil) {
+				t.Error("held back although it is back")
+			}
+		}
+		if len(states) != 5 || states[4] != "closed" {
+			t.Errorf("states: %v", states)
+		}
+	})
+}
+
+// Who leaves, what we refuse ourselves and what the server answers about one thing say nothing about the server.
+func TestBreakerIgnores(t *testing.T) {
+	t.Parallel()
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	late, stop := context.WithTimeout(t.Context(), -1)
+	defer stop()
+	for name, tc := range map[string]struct {
+		ctx  context.Context
+		resp *http.Response
+		err  error
+		trip bool
+	}{
+		"client left":    {gone, nil, context.Canceled, false},
+		"refused by us":  {t.Context(), nil, upstream.ErrRefused, false},
+		"not found":      {t.Context(), answer(404), nil, false},
+		"one bad answer": {t.Context(), answer(500), nil, false},
+		"rate limit":     {t.Context(), answer(429), nil, false},
+		"too slow":       {late, nil, context.DeadlineExceeded, true},
+		"reset":          {t.Context(), nil, errors.New("connection reset"), true},
+		"bad gateway":    {t.Context(), answer(502), nil, true},
+		"unavailable":    {t.Context(), answer(503), nil, true},
+		"cloudflare":     {t.Context(), answer(522), nil, true},
+	} {
+		g := newCircuit("registry.test", time.Now, func(string, string) {})
+		for range 2 * tripAfter {
+			if done, err := g.enter(); err == nil {
+				done(tc.ctx, tc.resp, tc.err)
+			}
+		}
+		if tripped := g.check() != nil; tripped != tc.trip {
+			t.Errorf("%s: breaker open: %v", name, tripped)
+		}
+	}
+}
+
+func TestServerIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]time.Duration{
+		"30": 30 * time.Second, "": 0, "0": 0, "soon": 0, "99999": maxPause,
+		"Fri, 02 Jan 2026 03:05:05 GMT": time.Minute,
+		"1767323165":                    2 * time.Minute, // in seconds since 1970
+	} {
+		c := newClock()
+		g := newCircuit("registry.test", c.now, func(string, string) {})
+		if !try(t, g, answer(429, "Retry-After", header), nil) {
+			t.Fatal("held back at once")
+		}
+		if got := g.pause(); got != want {
+			t.Errorf("Retry-After %q: left alone for %s, want %s", header, got, want)
+		}
+		if want == 0 {
+			continue
+		}
+		if e := asError(t, g.check()); e.Kind != upstream.RateLimited || e.RetryAfter != want {
+			t.Errorf("Retry-After %q: %+v", header, e)
+		}
+		_ = c.sleep(t.Context(), want)
+		if !try(t, g, answer(200), nil) {
+			t.Errorf("Retry-After %q: held back for longer", header)
+		}
+	}
+}

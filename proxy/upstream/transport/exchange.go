@@ -1,0 +1,103 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+
+	"github.com/strata-oci/strata/proxy/upstream"
+)
+
+// RoundTrip makes one exchange with the registry or where it led, and tells the observer. It follows no redirect.
+func (h *Host) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := h.Exchange(req)
+	status := 0
+	if err == nil {
+		status = resp.StatusCode
+	}
+	if !errors.Is(err, upstream.ErrHeld) {
+		h.options.Observer.Request(h.name, req.Method, status)
+	}
+	return resp, err
+}
+
+// Exchange is RoundTrip for requests that are no questions to the registry: those to its token service. A request is sent when
+// nothing holds it back: the server's circuit, the rate, the number of requests at once. What it takes of these is given back when
+// the body of the answer is closed.
+func (h *Host) Exchange(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	if err := h.mayFollow(req.URL); err != nil {
+		return nil, err
+	}
+	req = req.Clone(ctx)
+	req.Header.Set("User-Agent", h.options.UserAgent)
+	c := h.circuitTo(req.URL)
+	done, release, err := h.admit(ctx, c)
+	if err != nil {
+		if errors.Is(err, upstream.ErrHeld) {
+			h.held.Add(1)
+		}
+		return nil, err
+	}
+	resp, err := h.tripper(req.URL).RoundTrip(req)
+	done(ctx, resp, err)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	if c == h.circuit {
+		h.budget.note(resp.Header, h.options.Now())
+	}
+	resp.Body = releasing{resp.Body, release}
+	return resp, nil
+}
+
+// admit waits for a request's turn. The circuit is looked at first, so that nobody queues for a server that is down, and again when
+// the turn has come.
+func (h *Host) admit(ctx context.Context, c *circuit) (done func(context.Context, *http.Response, error), release func(), err error) {
+	if err := c.check(); err != nil {
+		return nil, nil, err
+	}
+	if err := h.limits.turn(ctx); err != nil {
+		return nil, nil, err
+	}
+	free, err := acquire(ctx, h.limits.running)
+	if err != nil {
+		return nil, nil, err
+	}
+	if done, err = c.enter(); err != nil {
+		free()
+		return nil, nil, err
+	}
+	h.running.Add(1)
+	return done, sync.OnceFunc(func() {
+		h.running.Add(-1)
+		free()
+	}), nil
+}
+
+// Refresh asks for leave to look whether something known is still right. While what the upstream still grants is needed for what
+// nobody has, the error wraps upstream.ErrHeld.
+func (h *Host) Refresh() error {
+	now := h.options.Now()
+	if wait := h.budget.wait(now); wait > 0 {
+		h.held.Add(1)
+		return &upstream.Error{
+			Kind: upstream.RateLimited, RetryAfter: wait, Err: fmt.Errorf("%w: its budget is nearly used up", upstream.ErrHeld),
+		}
+	}
+	h.budget.ask(now)
+	return nil
+}
+
+// MayCarrySecrets returns an error that wraps upstream.ErrRefused unless credentials may be sent to a URL that the registry named: it
+// must be https, or the registry itself where that is http, and among the hosts that the registry may lead to.
+func (h *Host) MayCarrySecrets(u *url.URL) error {
+	if u.Scheme != "https" && !SameOrigin(u, h.base) {
+		return fmt.Errorf("%w: token service at %s://%s: it must be https", upstream.ErrRefused, u.Scheme, u.Host)
+	}
+	return h.mayFollow(u)
+}
