@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/verify"
 )
 
 // copyBuffer is the number of bytes moved at a time: what a download holds in memory.
@@ -68,16 +70,17 @@ func (f *flight) run(ctx context.Context, fetch Fetch) {
 
 // receive moves the source's bytes to the spool and the Sink. It returns nil when all have arrived and were verified.
 func (f *flight) receive(ctx context.Context, fetch Fetch, tee *sinkWriter) (err error) {
-	body, size, err := fetch(ctx)
+	source, size, err := fetch(ctx)
 	if err != nil {
 		return err
 	}
+	body := verify.NewReader(source, "", max(size, verify.AnySize)) // the digest is the source's matter
 	defer func() {
 		if closeErr := body.Close(); err == nil && closeErr != nil {
 			err = fmt.Errorf("close the source: %w", closeErr)
 		}
 	}()
-	if err := f.checkSize(size, size); err != nil {
+	if err := f.checkSize(size); err != nil {
 		return err
 	}
 	if err := f.spool.book(size); err != nil {
@@ -92,7 +95,7 @@ func (f *flight) receive(ctx context.Context, fetch Fetch, tee *sinkWriter) (err
 		n, readErr := body.Read(buf)
 		if n > 0 {
 			total += int64(n)
-			if err := f.checkSize(total, size); err != nil {
+			if err := f.checkSize(total); err != nil {
 				return err
 			}
 			if err := f.spool.write(buf[:n]); err != nil {
@@ -102,10 +105,10 @@ func (f *flight) receive(ctx context.Context, fetch Fetch, tee *sinkWriter) (err
 			tee.write(buf[:n])
 		}
 		switch {
-		case readErr == io.EOF && size >= 0 && total != size:
-			return fmt.Errorf("source ended after %d of %d bytes: %w", total, size, io.ErrUnexpectedEOF)
 		case readErr == io.EOF:
 			return nil
+		case errors.Is(readErr, verify.ErrMismatch) && total < size:
+			return fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, readErr)
 		case readErr != nil:
 			return readErr
 		case ctx.Err() != nil:
@@ -114,13 +117,10 @@ func (f *flight) receive(ctx context.Context, fetch Fetch, tee *sinkWriter) (err
 	}
 }
 
-// checkSize holds a number of bytes against the limit and the announced size.
-func (f *flight) checkSize(n, announced int64) error {
+// checkSize holds a number of bytes against the limit.
+func (f *flight) checkSize(n int64) error {
 	if limit := f.group.opts.MaxBytes; limit > 0 && n > limit {
 		return fmt.Errorf("%w of %d bytes", ErrTooLarge, limit)
-	}
-	if announced >= 0 && n > announced {
-		return fmt.Errorf("source sent more than the announced %d bytes", announced)
 	}
 	return nil
 }
@@ -205,10 +205,6 @@ func (f *flight) awaitByte(ctx context.Context, off int64) (end int64, err error
 				err = io.EOF
 			}
 			return true
-		}
-		if f.size >= 0 {
-			// Nobody gets the last byte of an unverified blob: with it, a reply of known length would be complete.
-			end = min(end, f.size-1)
 		}
 		return off < end
 	})

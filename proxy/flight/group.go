@@ -4,8 +4,8 @@
 // that the flight's readers read from, each at its own pace and offset. The download belongs to no reader: it lives under
 // its own context, goes on when the last reader leaves, and stops at an error or when the Group closes.
 //
-// Nobody sees the end of a blob before the whole of it was verified: the last byte and io.EOF are held back until the
-// source said io.EOF, so that a reply of known length can't complete with wrong bytes either.
+// Nobody sees the end of a blob before the whole of it was verified: sources hold the last byte back until it was, as a
+// verify.Reader does.
 package flight
 
 import (
@@ -34,8 +34,8 @@ var (
 	ErrStored = errors.New("blob is already stored")
 )
 
-// Fetch opens a blob at its source: a stream that verifies itself, giving an error instead of io.EOF when the bytes are
-// wrong, and its size in bytes, -1 if unknown. The stream must end when ctx does, which
+// Fetch opens a blob at its source: a stream that verifies itself, as a verify.Reader does, giving an error instead of its last byte
+// when the bytes are wrong, and its size in bytes, -1 if unknown. The stream must end when ctx does, which
 // is when the download has ended and the Sink has the blob or has dropped it. A Fetch may return ErrStored.
 type Fetch func(ctx context.Context) (io.ReadCloser, int64, error)
 

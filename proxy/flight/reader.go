@@ -2,15 +2,15 @@ package flight
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"sync"
+
+	"github.com/strata-oci/strata/proxy/verify"
 )
 
 // Reader reads a blob while it arrives. It is for one goroutine, except for Close. It never returns io.EOF, nor the last
-// byte, of a blob that was not verified; when verification fails, every read gives the error.
+// byte, of a blob that was not verified, since its source does not; when verification fails, every read gives the error.
 type Reader struct {
 	flight *flight
 	ctx    context.Context // ends with the caller's context or with Close
@@ -53,25 +53,18 @@ func (r *Reader) Read(p []byte) (int, error) {
 
 // Seek moves the position, forward too, without waiting for the bytes in between; only io.SeekEnd waits for the size.
 func (r *Reader) Seek(offset int64, whence int) (int64, error) {
-	var base int64
-	switch whence {
-	case io.SeekStart:
-	case io.SeekCurrent:
-		base = r.off
-	case io.SeekEnd:
-		size, err := r.Size()
-		if err != nil {
+	var size int64
+	if whence == io.SeekEnd {
+		var err error
+		if size, err = r.Size(); err != nil {
 			return 0, err
 		}
-		base = size
-	default:
-		return 0, fmt.Errorf("seek: unknown whence %d", whence)
 	}
-	if base+offset < 0 {
-		return 0, errors.New("seek: position is before the start")
+	off, err := verify.Offset(r.off, size, offset, whence)
+	if err == nil {
+		r.off = off
 	}
-	r.off = base + offset
-	return r.off, nil
+	return off, err
 }
 
 // Lag returns how many bytes must arrive before the one at off can be read; 0 when it can be now. A download that failed has no lag.

@@ -24,8 +24,6 @@ import (
 
 // Errors of this package, to be tested with errors.Is.
 var (
-	// ErrMismatch says that content is not what its digest and size promise.
-	ErrMismatch = errors.New("content does not match its descriptor")
 	// ErrNotFound says that an image, or a file that it needs, is not there.
 	ErrNotFound = errors.New("not found")
 	// ErrTooLarge says that a document or an archive exceeds a limit, which the message names.
@@ -51,7 +49,7 @@ type Options struct {
 type Source interface {
 	// Manifest returns the image manifest, OCI or Docker schema 2, of one platform: verified bytes, not to be changed.
 	Manifest() (mediaType string, raw []byte, d digest.Digest)
-	// Blob opens a blob that the manifest names, of size bytes. Wrong content gives an error that is ErrMismatch, before
+	// Blob opens a blob that the manifest names, of size bytes. Wrong content gives an error that is verify.ErrMismatch, before
 	// the last byte of it was returned. The caller closes it; it works until ctx ends.
 	Blob(ctx context.Context, d digest.Digest, size int64) (io.ReadCloser, error)
 	// Close frees what the source holds. Open blobs are closed before.

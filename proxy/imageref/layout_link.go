@@ -11,6 +11,8 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
+
+	"github.com/strata-oci/strata/proxy/verify"
 )
 
 var _ Linker = (*layoutDestination)(nil)
@@ -26,7 +28,7 @@ func (l *layoutDestination) LinkBlob(ctx context.Context, desc ocispec.Descripto
 		return false, err
 	}
 	if of.Size() != desc.Size {
-		return false, fmt.Errorf("%s: %w: %d bytes, not %d", desc.Digest, ErrMismatch, of.Size(), desc.Size)
+		return false, fmt.Errorf("%s: %w: %d bytes, not %d", desc.Digest, verify.ErrMismatch, of.Size(), desc.Size)
 	}
 	if !sameLabel(f.Name(), filepath.Join(l.dir, ocispec.ImageLayoutFile)) {
 		return false, nil

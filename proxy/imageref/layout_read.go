@@ -16,6 +16,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/proxy/verify"
 )
 
 // Limits of a layout's own documents, in bytes.
@@ -177,10 +179,10 @@ func (s *layoutSource) Blob(ctx context.Context, d digest.Digest, size int64) (i
 	case err != nil:
 		return nil, fmt.Errorf("blob %s: %w", d, err)
 	case have != size:
-		err := fmt.Errorf("blob %s has %d bytes, not %d: %w", d, have, size, ErrMismatch)
+		err := fmt.Errorf("blob %s has %d bytes, not %d: %w", d, have, size, verify.ErrMismatch)
 		return nil, join(err, f.Close())
 	}
-	return verifiedFile{verify(contextReader{ctx, f}, d, size), f}, nil
+	return verified(contextReader{ctx, f}, d, size), nil
 }
 
 // Close implements Source.

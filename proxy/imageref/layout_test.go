@@ -19,6 +19,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/proxy/verify"
 )
 
 func TestLayoutRoundTrip(t *testing.T) {
@@ -184,10 +186,10 @@ func TestLayoutDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := readBlob(t.Context(), src, d, size)
-	if !errors.Is(err, ErrMismatch) || len(got) != 0 {
+	if !errors.Is(err, verify.ErrMismatch) || len(got) != 0 {
 		t.Errorf("damaged blob: %q, %v", got, err)
 	}
-	if _, err := readBlob(t.Context(), src, d, size+1); !errors.Is(err, ErrMismatch) {
+	if _, err := readBlob(t.Context(), src, d, size+1); !errors.Is(err, verify.ErrMismatch) {
 		t.Errorf("other size: %v", err)
 	}
 	if _, err := readBlob(t.Context(), src, "sha256:../../../index.json", 1); err == nil {
@@ -217,7 +219,7 @@ func TestLayoutWriteErrors(t *testing.T) {
 	}
 	desc := ocispec.Descriptor{Digest: digest.FromString("abc"), Size: 3}
 	for name, content := range map[string]string{"other": "abd", "short": "ab", "long": "abcd"} {
-		if err := d.PutBlob(t.Context(), desc, strings.NewReader(content)); !errors.Is(err, ErrMismatch) {
+		if err := d.PutBlob(t.Context(), desc, strings.NewReader(content)); !errors.Is(err, verify.ErrMismatch) {
 			t.Errorf("%s content: %v", name, err)
 		}
 	}

@@ -15,6 +15,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/proxy/verify"
 )
 
 // layoutDestination writes an image into a layout. Files are written beside their place, synced and renamed.
@@ -80,9 +82,9 @@ func (l *layoutDestination) Has(ctx context.Context, d digest.Digest) (bool, err
 	if err != nil {
 		return false, fmt.Errorf("blob %s: %w", d, err)
 	}
-	_, err = io.Copy(io.Discard, verify(contextReader{ctx, f}, d, size))
+	_, err = io.Copy(io.Discard, verified(contextReader{ctx, f}, d, size))
 	switch err = join(err, f.Close()); {
-	case errors.Is(err, ErrMismatch): // damaged: to be written anew
+	case errors.Is(err, verify.ErrMismatch): // damaged: to be written anew
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("blob %s: %w", d, err)
@@ -97,7 +99,7 @@ func (l *layoutDestination) PutBlob(ctx context.Context, desc ocispec.Descriptor
 	if has || err != nil {
 		return err
 	}
-	content := verify(contextReader{ctx, r}, desc.Digest, desc.Size)
+	content := verified(contextReader{ctx, r}, desc.Digest, desc.Size)
 	if err := l.writeFile(blobName(desc.Digest), content); err != nil {
 		return fmt.Errorf("write blob %s: %w", desc.Digest, err)
 	}
@@ -139,7 +141,7 @@ func (l *layoutDestination) checkParts(doc document) error {
 			return fmt.Errorf("its blob %s is not in the layout: %w", d.Digest, err)
 		}
 		if info.Size() != d.Size {
-			return fmt.Errorf("its blob %s has %d bytes, not %d: %w", d.Digest, info.Size(), d.Size, ErrMismatch)
+			return fmt.Errorf("its blob %s has %d bytes, not %d: %w", d.Digest, info.Size(), d.Size, verify.ErrMismatch)
 		}
 	}
 	return nil

@@ -9,6 +9,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
+
+	"github.com/strata-oci/strata/proxy/verify"
 )
 
 func TestLinkBlob(t *testing.T) {
@@ -34,7 +36,7 @@ func TestLinkBlob(t *testing.T) {
 	}
 	link := func(f *os.File) (bool, error) { return d.(Linker).LinkBlob(t.Context(), desc, f) }
 
-	if done, err := link(file("short", "ab")); done || !errors.Is(err, ErrMismatch) {
+	if done, err := link(file("short", "ab")); done || !errors.Is(err, verify.ErrMismatch) {
 		t.Errorf("another size: %t, %v", done, err)
 	}
 	gone := file("gone", "abc")

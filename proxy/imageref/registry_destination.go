@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/proxy/verify"
 )
 
 // registryDestination writes an image into a registry.
@@ -88,7 +90,7 @@ func (r *registryDestination) PutManifest(ctx context.Context, mediaType string,
 		return err
 	}
 	if d, ok := r.ref.(name.Digest); ok && d.DigestStr() != m.digest.String() {
-		return fmt.Errorf("manifest has the digest %s: %w; give a tag instead", m.digest, ErrMismatch)
+		return fmt.Errorf("manifest has the digest %s: %w; give a tag instead", m.digest, verify.ErrMismatch)
 	}
 	return r.fail(r.pusher.Put(ctx, r.ref, taggable{m}))
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/proxy/verify"
 )
 
 // registrySource is an image in a registry.
@@ -52,7 +54,7 @@ func (s *registrySource) document(ctx context.Context, d ocispec.Descriptor) ([]
 		return nil, s.fail(err)
 	}
 	if int64(len(got.Manifest)) != d.Size {
-		return nil, fmt.Errorf("%d bytes, not %d: %w", len(got.Manifest), d.Size, ErrMismatch)
+		return nil, fmt.Errorf("%d bytes, not %d: %w", len(got.Manifest), d.Size, verify.ErrMismatch)
 	}
 	return got.Manifest, nil
 }
@@ -70,5 +72,5 @@ func (s *registrySource) Blob(ctx context.Context, d digest.Digest, size int64) 
 	if err != nil {
 		return nil, fmt.Errorf("blob %s: %w", d, s.fail(err))
 	}
-	return verifiedFile{verify(body, d, size), body}, nil
+	return verified(body, d, size), nil
 }

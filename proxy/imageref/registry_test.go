@@ -20,6 +20,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/proxy/verify"
 )
 
 // anonymous keeps tests from the credentials of whoever runs them.
@@ -152,7 +154,7 @@ func TestRegistryErrors(t *testing.T) {
 		}
 	}
 	mode.Store("")
-	if _, err := readBlob(t.Context(), src, d, 4); !errors.Is(err, ErrMismatch) {
+	if _, err := readBlob(t.Context(), src, d, 4); !errors.Is(err, verify.ErrMismatch) {
 		t.Errorf("other size: %v", err)
 	}
 }
@@ -172,7 +174,7 @@ func TestPushStreams(t *testing.T) {
 		Digest:    digest.FromString(content), Size: int64(len(content)),
 	}
 	for name, wrong := range map[string]string{"other": content[1:] + "y", "short": content[1:], "long": content + "y"} {
-		if err := d.PutBlob(t.Context(), desc, io.MultiReader(strings.NewReader(wrong))); !errors.Is(err, ErrMismatch) {
+		if err := d.PutBlob(t.Context(), desc, io.MultiReader(strings.NewReader(wrong))); !errors.Is(err, verify.ErrMismatch) {
 			t.Errorf("%s content: %v", name, err)
 		}
 	}

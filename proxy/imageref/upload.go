@@ -72,7 +72,7 @@ func (u *upload) Compressed() (io.ReadCloser, error) {
 			return nil, err
 		}
 	}
-	u.newest = &uploadBody{upload: u, content: verify(u.src, u.desc.Digest, u.desc.Size)}
+	u.newest = &uploadBody{upload: u, content: verified(u.src, u.desc.Digest, u.desc.Size)}
 	return u.newest, nil
 }
 

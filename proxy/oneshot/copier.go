@@ -14,6 +14,7 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/imageref"
+	"github.com/strata-oci/strata/proxy/verify"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/image"
 )
@@ -89,7 +90,7 @@ func (c *copier) blob(ctx context.Context, d ocispec.Descriptor) error {
 		return err
 	}
 	err = c.out.PutBlob(ctx, d, content) // which verifies it
-	if errors.Is(err, imageref.ErrMismatch) {
+	if errors.Is(err, verify.ErrMismatch) {
 		err = errors.Join(err, c.drop(ctx, d.Digest))
 	}
 	return err

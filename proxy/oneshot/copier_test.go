@@ -20,6 +20,7 @@ import (
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/imageref"
 	"github.com/strata-oci/strata/proxy/state"
+	"github.com/strata-oci/strata/proxy/verify"
 	"github.com/strata-oci/strata/rechunk"
 )
 
@@ -181,7 +182,7 @@ func TestCopierDropsDamage(t *testing.T) {
 	}
 	out, _ := newLayout(t)
 	err := newCopier(w, out).blob(t.Context(), d)
-	if !errors.Is(err, imageref.ErrMismatch) || !errors.Is(err, chunkstore.ErrCorrupt) {
+	if !errors.Is(err, verify.ErrMismatch) || !errors.Is(err, chunkstore.ErrCorrupt) {
 		t.Errorf("damaged content was copied: %v", err)
 	}
 	if has, err := w.store.Has(t.Context(), d.Digest); has || err != nil {

@@ -10,10 +10,12 @@ import (
 
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/verify"
 )
 
 // throughBlob passes a blob on from the upstream to one client, and keeps nothing: for when there is no space to keep it in. It
-// reads the blob from its start whatever the client asks for, so that all of it is verified, and holds the last byte back until it is.
+// reads the blob from its start whatever the client asks for, so that all of it is verified: the upstream's reader holds the last byte
+// back until it is.
 type throughBlob struct {
 	ctx  context.Context //nolint:containedctx // of the request that reads
 	s    *Service
@@ -60,13 +62,9 @@ func (b *throughBlob) Read(p []byte) (int, error) {
 	if err := b.align(); err != nil {
 		return 0, err
 	}
-	if last := b.size - 1; b.at < last {
-		p = p[:min(int64(len(p)), last-b.at)]
-		n, err := b.body.Read(p)
-		b.at, b.off = b.at+int64(n), b.off+int64(n)
-		return n, err
-	}
-	return b.end(p)
+	n, err := b.body.Read(p)
+	b.at, b.off = b.at+int64(n), b.off+int64(n)
+	return n, err
 }
 
 // align makes the body stand where the next byte is wanted.
@@ -85,38 +83,13 @@ func (b *throughBlob) align() error {
 	return err
 }
 
-// end reads the last byte, if there is one, and gives it out when the upstream's reader has verified the whole.
-func (b *throughBlob) end(p []byte) (int, error) {
-	rest, err := io.ReadAll(io.LimitReader(b.body, 2))
-	switch {
-	case err != nil:
-		return 0, err
-	case int64(len(rest)) != b.size-b.at:
-		return 0, io.ErrUnexpectedEOF
-	case len(rest) == 0:
-		return 0, io.EOF
-	}
-	n := copy(p, rest)
-	b.at, b.off = b.at+int64(n), b.off+int64(n)
-	return n, nil
-}
-
 // Seek implements io.Seeker. It waits for nothing.
 func (b *throughBlob) Seek(offset int64, whence int) (int64, error) {
-	switch whence {
-	case io.SeekStart:
-	case io.SeekCurrent:
-		offset += b.off
-	case io.SeekEnd:
-		offset += b.size
-	default:
-		return 0, fmt.Errorf("seek: unknown whence %d", whence)
+	off, err := verify.Offset(b.off, b.size, offset, whence)
+	if err == nil {
+		b.off = off
 	}
-	if offset < 0 {
-		return 0, errors.New("seek: position is before the start")
-	}
-	b.off = offset
-	return offset, nil
+	return off, err
 }
 
 // Close implements io.Closer.

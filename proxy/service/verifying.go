@@ -2,8 +2,8 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"time"
 
@@ -13,6 +13,7 @@ import (
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/verify"
 )
 
 // maxVerified bounds the memory of verified to some megabytes.
@@ -50,7 +51,7 @@ func (s *Service) stored(ctx context.Context, repo name.Repository, d digest.Dig
 	if s.verified.has(d, c) {
 		return b
 	}
-	return &checkedBlob{storedBlob: b, ctx: ctx, s: s, repo: repo, want: d, sum: d.Algorithm().Hash()}
+	return &checkedBlob{storedBlob: b, ctx: ctx, s: s, repo: repo, want: d, content: verify.NewReadSeeker(c, d, c.Size())}
 }
 
 // checkedBlob is a stored blob that this process has not read before: its bytes are hashed on their way to the client, and the last one is
@@ -62,10 +63,8 @@ type checkedBlob struct {
 	repo name.Repository
 	want digest.Digest
 
-	off    int64 // of the next Read
-	sum    hash.Hash
-	hashed int64 // bytes that sum has
-	err    error
+	content *verify.ReadSeeker
+	aside   bool // it was wrong, and is in quarantine
 }
 
 var _ registry.Blob = (*checkedBlob)(nil)
@@ -75,50 +74,24 @@ func (b *checkedBlob) File() {}
 
 // Seek implements io.Seeker.
 func (b *checkedBlob) Seek(offset int64, whence int) (int64, error) {
-	off, err := b.storedBlob.Seek(offset, whence)
-	if err == nil {
-		b.off = off
-	}
-	return off, err
+	return b.content.Seek(offset, whence)
 }
 
-// Read implements io.Reader.
+// Read implements io.Reader. What is wrong is put out of everybody's reach.
 func (b *checkedBlob) Read(p []byte) (int, error) {
-	size := b.Content.Size()
+	n, err := b.content.Read(p)
 	switch {
-	case b.err != nil:
-		return 0, b.err
-	case b.off != b.hashed || b.off >= size || len(p) == 0:
-		n, err := b.Content.Read(p)
-		b.off += int64(n)
-		return n, err
+	case b.content.Verified():
+		b.s.verified.add(b.want, b.Content)
+	case errors.Is(err, verify.ErrMismatch) && !b.aside:
+		b.aside = true
+		b.s.quarantine(context.WithoutCancel(b.ctx), b.want)
+		b.s.losses.note(b.repo, b.s.Now())
 	}
-	if last := size - 1; b.off < last {
-		p = p[:min(int64(len(p)), last-b.off)]
-	} else {
-		p = p[:1]
-	}
-	n, err := b.Content.Read(p)
-	b.sum.Write(p[:n])
-	b.off, b.hashed = b.off+int64(n), b.hashed+int64(n)
-	if b.hashed == size {
-		if b.err = b.verify(); b.err != nil {
-			return 0, b.err
-		}
+	if errors.Is(err, verify.ErrMismatch) {
+		err = fmt.Errorf("stored blob: %w: %w", err, chunkstore.ErrCorrupt)
 	}
 	return n, err
-}
-
-// verify compares all bytes with the digest, and puts what is wrong out of everybody's reach.
-func (b *checkedBlob) verify() error {
-	if digest.NewDigest(b.want.Algorithm(), b.sum) == b.want {
-		b.s.verified.add(b.want, b.Content)
-		return nil
-	}
-	ctx := context.WithoutCancel(b.ctx)
-	b.s.quarantine(ctx, b.want)
-	b.s.losses.note(b.repo, b.s.Now())
-	return fmt.Errorf("stored blob %s: %w", b.want, chunkstore.ErrCorrupt)
 }
 
 var _ io.ReadSeekCloser = (*checkedBlob)(nil)

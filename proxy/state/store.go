@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/verify"
 	"github.com/strata-oci/strata/rechunk"
 )
 
@@ -41,7 +42,7 @@ func (s *Store) Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error
 	if err != nil {
 		return nil, missing(err)
 	}
-	return &verified{ReadCloser: c, ctx: ctx, store: s, want: d, sum: d.Verifier()}, nil
+	return &verified{Reader: verify.NewReader(c, d, c.Size()), ctx: ctx, store: s, want: d}, nil
 }
 
 // Has implements rechunk.Store.

@@ -2,24 +2,24 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/verify"
 	"github.com/strata-oci/strata/rechunk"
 )
 
-// verified reads stored content and gives an error instead of io.EOF when its bytes are not those of the digest: disks rot. The
-// error wraps chunkstore.ErrCorrupt, and rechunk.ErrNotFound because it is gone then.
+// verified reads stored content, which ends in an error when its bytes are not those of the digest: disks rot. The error wraps
+// chunkstore.ErrCorrupt, and rechunk.ErrNotFound because the content is gone then.
 type verified struct {
-	io.ReadCloser
+	*verify.Reader
 	ctx   context.Context //nolint:containedctx // of Open, which the reader lives in
 	store *Store
 	want  digest.Digest
-	sum   digest.Verifier
-	err   error // the reader's last word
+	err   error // what became of a mismatch
 }
 
 // Read implements io.Reader.
@@ -27,15 +27,12 @@ func (v *verified) Read(p []byte) (int, error) {
 	if v.err != nil {
 		return 0, v.err
 	}
-	n, err := v.ReadCloser.Read(p)
-	if _, sumErr := v.sum.Write(p[:n]); sumErr != nil {
-		err = sumErr
-	}
-	if err == io.EOF && !v.sum.Verified() {
-		err = fmt.Errorf("stored content %s: %w: %w", v.want, chunkstore.ErrCorrupt, rechunk.ErrNotFound)
+	n, err := v.Reader.Read(p)
+	if errors.Is(err, verify.ErrMismatch) {
+		err = fmt.Errorf("stored content: %w: %w: %w", err, chunkstore.ErrCorrupt, rechunk.ErrNotFound)
+		v.err = err
 		v.remove()
 	}
-	v.err = err
 	return n, err
 }
 

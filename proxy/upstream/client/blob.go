@@ -12,6 +12,7 @@ import (
 	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/proxy/upstream/header"
 	"github.com/strata-oci/strata/proxy/upstream/transport"
+	"github.com/strata-oci/strata/proxy/verify"
 )
 
 const (
@@ -77,8 +78,8 @@ func (s *session) statBlob(ctx context.Context, d digest.Digest) (int64, error) 
 }
 
 // Blob streams a whole blob and returns its size, -1 when neither the caller nor upstream knows it. size is what the caller
-// expects, -1 for anything. A body that breaks is resumed where it stood. Read returns io.EOF only after the last byte of the
-// right content; an error that wraps upstream.ErrVerify says that what was read so far is not the blob. Reads end when ctx does.
+// expects, -1 for anything. A body that breaks is resumed where it stood. Read returns the last byte and io.EOF only of the right
+// content; an error that wraps upstream.ErrVerify says that what was read so far is not the blob. Reads end when ctx does.
 func (c *Client) Blob(ctx context.Context, repo name.Repository, d digest.Digest, size int64) (io.ReadCloser, int64, error) {
 	s, err := c.blobSession(opBlob, repo, d)
 	if err != nil {
@@ -90,7 +91,7 @@ func (c *Client) Blob(ctx context.Context, repo name.Repository, d digest.Digest
 		return nil, 0, err
 	}
 	r.end = f.size
-	return &verifyingReader{inner: r, want: d, verifier: d.Verifier(), size: f.size, report: s.invalid(opBlob)}, f.size, nil
+	return &verifiedBlob{Reader: verify.NewReader(r, d, f.size), report: s.invalid(opBlob)}, f.size, nil
 }
 
 // BlobRange streams length bytes of a blob from offset on; a negative length means up to the end, and a blob that ends earlier
@@ -121,7 +122,7 @@ func (c *Client) BlobRange(
 	if f.end >= 0 {
 		size = f.end - offset
 	}
-	return &verifyingReader{inner: r, size: size, report: s.invalid(opRange)}, nil
+	return &verifiedBlob{Reader: verify.NewReader(r, "", size), report: s.invalid(opRange)}, nil
 }
 
 // blobSession checks the names in a request for a blob.

@@ -8,9 +8,8 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/opencontainers/go-digest"
-
 	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/proxy/verify"
 )
 
 // enoughProgress is how many bytes a connection must deliver for the next break to count as the first one again.
@@ -134,54 +133,21 @@ func (r *resumingReader) Close() error {
 	return r.body.Close()
 }
 
-// verifyingReader passes on what it reads and, before it says io.EOF, makes sure that it was right.
-type verifyingReader struct {
-	inner    io.ReadCloser
-	want     digest.Digest
-	verifier digest.Verifier // nil: the size alone counts
-	size     int64           // -1 when it is not known
-	read     int64
-	report   func(error) error
-	err      error
+// verifiedBlob gives the mismatches of a verify.Reader this package's errors.
+type verifiedBlob struct {
+	*verify.Reader
+	report func(error) error
+	err    error // what was reported
 }
 
-// Read implements io.Reader. It never delivers more bytes than the size.
-func (v *verifyingReader) Read(p []byte) (int, error) {
-	if v.err != nil {
-		return 0, v.err
+// Read implements io.Reader.
+func (v *verifiedBlob) Read(p []byte) (int, error) {
+	n, err := v.Reader.Read(p)
+	if errors.Is(err, verify.ErrMismatch) {
+		if v.err == nil {
+			v.err = v.report(fmt.Errorf("%w: %w", upstream.ErrVerify, err))
+		}
+		err = v.err
 	}
-	n, err := v.inner.Read(p)
-	if surplus := v.read + int64(n) - v.size; v.size >= 0 && surplus > 0 {
-		n -= int(surplus)
-		err = v.report(fmt.Errorf("%w: more than the expected %d bytes", upstream.ErrVerify, v.size))
-	}
-	v.read += int64(n)
-	if v.verifier != nil {
-		_, _ = v.verifier.Write(p[:n]) // a hash does not fail
-	}
-	if err == io.EOF {
-		err = v.verdict()
-	}
-	v.err = err
 	return n, err
-}
-
-// verdict returns io.EOF when everything is as it should be.
-func (v *verifyingReader) verdict() error {
-	switch {
-	case v.size >= 0 && v.read != v.size:
-		return v.report(fmt.Errorf("%w: %d bytes, not %d", upstream.ErrVerify, v.read, v.size))
-	case v.verifier != nil && !v.verifier.Verified():
-		return v.report(fmt.Errorf("%w: the blob is not %s", upstream.ErrVerify, v.want))
-	default:
-		return io.EOF
-	}
-}
-
-// Close implements io.Closer.
-func (v *verifyingReader) Close() error {
-	if v.err == nil {
-		v.err = errClosed
-	}
-	return v.inner.Close()
 }
