@@ -1,13 +1,13 @@
 // Package access finds out who clients and operators are, and decides who may pull what.
 //
-// Passwords and tokens are checked by distribution's auth packages, each kept from what it should not be given: files that are
-// broken, keys that are secret, floods of logins. Files are read again when they change; a broken one leaves the one before in use.
+// Passwords are checked against bcrypt hashes, tokens by distribution's token package, both kept from what they should not be given: files
+// that are broken, keys that are secret, floods of logins. Files are read again when they change; a broken one leaves the one before in
+// use.
 package access
 
 import (
 	"crypto/x509"
 	"errors"
-	"net"
 	"net/http"
 	"time"
 )
@@ -54,13 +54,4 @@ func certificateName(c *x509.Certificate) string {
 		return c.EmailAddresses[0]
 	}
 	return ""
-}
-
-// address is the host that a request comes from, without its port.
-func address(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }

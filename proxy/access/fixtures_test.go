@@ -57,15 +57,10 @@ func newGate(t *testing.T, change func(*config.Config)) *Gate {
 	t.Helper()
 	c := config.Default()
 	change(c)
-	g, err := NewGate(c, t.TempDir(), nil)
+	g, err := NewGate(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := g.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	return g
 }
 

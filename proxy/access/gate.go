@@ -13,10 +13,11 @@ import (
 	"github.com/distribution/distribution/v3/registry/auth"
 
 	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/limits"
 	"github.com/strata-oci/strata/proxy/registry"
 )
 
-// Gate decides which clients may pull what. It is safe for concurrent use. Close it when nobody uses it any more.
+// Gate decides which clients may pull what. It is safe for concurrent use.
 type Gate struct {
 	rules        config.Access
 	passwords    *Passwords // nil: none
@@ -26,29 +27,21 @@ type Gate struct {
 
 var _ registry.Access = (*Gate)(nil)
 
-// NewGate makes a gate of a configuration, and reads the files that it names. dir is for a private copy of the password file.
-func NewGate(c *config.Config, dir string, log *slog.Logger) (*Gate, error) {
+// NewGate makes a gate of a configuration, and reads the files that it names.
+func NewGate(c *config.Config, log *slog.Logger) (*Gate, error) {
 	g := &Gate{rules: c.Access, certificates: c.TLS.ClientAuth.Asks()}
 	var err error
 	if c.Access.HtpasswdFile != "" {
-		if g.passwords, err = NewPasswords(c.Access.HtpasswdFile, dir, log); err != nil {
+		if g.passwords, err = NewPasswords(c.Access.HtpasswdFile, log); err != nil {
 			return nil, fmt.Errorf("access.htpasswd_file: %w", err)
 		}
 	}
 	if c.Access.Token.Enabled() {
 		if g.tokens, err = newTokens(c.Access.Token, log); err != nil {
-			return nil, errors.Join(fmt.Errorf("access.token: %w", err), g.Close())
+			return nil, fmt.Errorf("access.token: %w", err)
 		}
 	}
 	return g, nil
-}
-
-// Close lets go of what the gate has on disk.
-func (g *Gate) Close() error {
-	if g.passwords == nil {
-		return nil
-	}
-	return g.passwords.Close()
 }
 
 // Authorize implements registry.Access.
@@ -124,7 +117,7 @@ func (g *Gate) password(r *http.Request) (Login, error) {
 	if !ok || user == "" {
 		return Login{}, ErrDenied
 	}
-	return Login{Name: user}, g.passwords.Check(r.Context(), user, password, address(r))
+	return Login{Name: user}, g.passwords.Check(r.Context(), user, password, limits.Address(r.RemoteAddr))
 }
 
 // token checks a bearer token. One for the name that the client wrote is as good as one for the repository's full name.

@@ -2,6 +2,7 @@ package access
 
 import (
 	"crypto/sha256"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -29,17 +30,18 @@ func (m *memory) has(mac [sha256.Size]byte, now time.Time) bool {
 	return ok && now.Before(until)
 }
 
-// Failed logins of one user from one address: after so many within a window the rest of the window is waited for.
+// Failed logins from one address: after so many within a window each further one is followed by a pause, until the window ends.
 const (
 	mostFailures  = 10
 	failureWindow = time.Minute
+	failurePause  = 500 * time.Millisecond
 	maxFailing    = 10_000
 )
 
 // failures counts failed logins. It is safe for concurrent use.
 type failures struct {
 	mu    sync.Mutex
-	count *simplelru.LRU[string, failing]
+	count *simplelru.LRU[netip.Addr, failing]
 }
 
 type failing struct {
@@ -48,28 +50,19 @@ type failing struct {
 }
 
 func newFailures() *failures {
-	count, _ := simplelru.NewLRU[string, failing](maxFailing, nil) // fails for sizes below 1 only
+	count, _ := simplelru.NewLRU[netip.Addr, failing](maxFailing, nil) // fails for sizes below 1 only
 	return &failures{count: count}
 }
 
-// wait returns how long somebody may not try again; 0: he may.
-func (f *failures) wait(who string, now time.Time) time.Duration {
+// note counts one and reports whether there were too many.
+func (f *failures) note(from netip.Addr, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	c, ok := f.count.Get(who)
-	if !ok || c.n < mostFailures {
-		return 0
-	}
-	return max(c.since.Add(failureWindow).Sub(now), 0)
-}
-
-func (f *failures) note(who string, now time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	c, ok := f.count.Get(who)
+	c, ok := f.count.Get(from)
 	if !ok || now.Sub(c.since) >= failureWindow {
 		c = failing{since: now}
 	}
 	c.n++
-	f.count.Add(who, c)
+	f.count.Add(from, c)
+	return c.n > mostFailures
 }

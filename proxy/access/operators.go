@@ -13,11 +13,11 @@ import (
 	"strings"
 
 	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/limits"
 	"github.com/strata-oci/strata/proxy/livefile"
 )
 
-// Operators decide who may use the listener for operators. They are safe for concurrent use. Close them when nobody uses them any
-// more.
+// Operators decide who may use the listener for operators. They are safe for concurrent use.
 type Operators struct {
 	token        func() [sha256.Size]byte // nil: none
 	passwords    *Passwords               // nil: none
@@ -27,8 +27,8 @@ type Operators struct {
 // shortestToken is the least length of a token in a file, in bytes.
 const shortestToken = 16
 
-// NewOperators makes them of a configuration, and reads the files that it names. dir is for a private copy of the password file.
-func NewOperators(c config.Admin, dir string, log *slog.Logger) (*Operators, error) {
+// NewOperators makes them of a configuration, and reads the files that it names.
+func NewOperators(c config.Admin, log *slog.Logger) (*Operators, error) {
 	o := &Operators{certificates: c.TLS.ClientAuth.Asks()}
 	switch {
 	case !c.Token.IsZero():
@@ -43,7 +43,7 @@ func NewOperators(c config.Admin, dir string, log *slog.Logger) (*Operators, err
 	}
 	if c.HtpasswdFile != "" {
 		var err error
-		if o.passwords, err = NewPasswords(c.HtpasswdFile, dir, log); err != nil {
+		if o.passwords, err = NewPasswords(c.HtpasswdFile, log); err != nil {
 			return nil, fmt.Errorf("admin.htpasswd_file: %w", err)
 		}
 	}
@@ -56,14 +56,6 @@ func parseToken(contents [][]byte) ([sha256.Size]byte, error) {
 		return [sha256.Size]byte{}, fmt.Errorf("the token is shorter than %d characters, so it can be guessed", shortestToken)
 	}
 	return sha256.Sum256(token), nil
-}
-
-// Close lets go of what they have on disk.
-func (o *Operators) Close() error {
-	if o.passwords == nil {
-		return nil
-	}
-	return o.passwords.Close()
 }
 
 // LogsIn reports whether operators have to say who they are.
@@ -83,7 +75,7 @@ func (o *Operators) Check(w http.ResponseWriter, r *http.Request) (status int, m
 	}
 	if user, password, ok := r.BasicAuth(); ok && o.passwords != nil {
 		var busy *BusyError
-		switch err := o.passwords.Check(r.Context(), user, password, address(r)); {
+		switch err := o.passwords.Check(r.Context(), user, password, limits.Address(r.RemoteAddr)); {
 		case err == nil:
 			return 0, ""
 		case errors.As(err, &busy):

@@ -46,11 +46,10 @@ func TestOperators(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			o, err := NewOperators(tc.admin, t.TempDir(), nil)
+			o, err := NewOperators(tc.admin, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer o.Close()
 			w := httptest.NewRecorder()
 			status, _ := o.Check(w, request(tc.sends))
 			if got := w.Header().Get("WWW-Authenticate"); status != tc.status || got != tc.challenge {
@@ -58,7 +57,7 @@ func TestOperators(t *testing.T) {
 			}
 		})
 	}
-	if _, err := NewOperators(config.Admin{TokenFile: put(t, "token", "short")}, t.TempDir(), nil); err == nil || strings.Contains(err.Error(), ": short") {
+	if _, err := NewOperators(config.Admin{TokenFile: put(t, "token", "short")}, nil); err == nil || strings.Contains(err.Error(), ": short") {
 		t.Error(err)
 	}
 }

@@ -6,31 +6,27 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
 )
 
-func newPasswords(t *testing.T, file, dir string) (*Passwords, *bytes.Buffer) {
+var here, elsewhere = netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+
+func newPasswords(t *testing.T, file string) (*Passwords, *bytes.Buffer) {
 	t.Helper()
 	var log bytes.Buffer
-	p, err := NewPasswords(file, dir, slog.New(slog.NewTextHandler(&log, nil)))
+	p, err := NewPasswords(file, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
-		if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) > 0 {
-			t.Errorf("left behind: %v, %v", left, err)
-		}
-	})
 	return p, &log
 }
 
@@ -49,18 +45,13 @@ func TestHtpasswdRefused(t *testing.T) {
 		"a:$2y$99$" + good[len("$2a$04$"):]:    "line 1: the hash is not bcrypt's",
 		"a:" + good + "\nb:" + good + "secret": "line 2: the hash is not bcrypt's",
 	} {
-		dir := t.TempDir()
-		_, err := NewPasswords(put(t, "htpasswd", content), dir, nil)
+		_, err := NewPasswords(put(t, "htpasswd", content), nil)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v", content, err)
 		}
-		if left, _ := os.ReadDir(dir); len(left) > 0 {
-			t.Errorf("%q left %v behind", content, left)
-		}
 	}
-	// Distribution would make a file with a user of its own.
 	missing := filepath.Join(t.TempDir(), "none")
-	if _, err := NewPasswords(missing, t.TempDir(), nil); !errors.Is(err, os.ErrNotExist) {
+	if _, err := NewPasswords(missing, nil); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
 	if _, err := os.Stat(missing); !errors.Is(err, os.ErrNotExist) {
@@ -72,13 +63,13 @@ func TestHtpasswdRefused(t *testing.T) {
 func TestHtpasswdReload(t *testing.T) {
 	t.Parallel()
 	file := put(t, "htpasswd", entry(t, "alice", "old", bcrypt.MinCost))
-	p, log := newPasswords(t, file, t.TempDir())
+	p, log := newPasswords(t, file)
 	now := time.Now()
 	p.file.Now = func() time.Time { return now }
 	check := func(password string, want error) {
 		t.Helper()
 		now = now.Add(2 * time.Second)
-		if err := p.Check(t.Context(), "alice", password, "10.0.0.1"); !errors.Is(err, want) {
+		if err := p.Check(t.Context(), "alice", password, here); !errors.Is(err, want) {
 			t.Errorf("%s: %v", password, err)
 		}
 	}
@@ -104,53 +95,115 @@ func TestHtpasswdReload(t *testing.T) {
 	check("new", nil)
 }
 
+// outcomes are how many logins ended how.
+type outcomes struct{ right, wrong, busy int }
+
+// flood logs alice in from one address, many times at once.
+func flood(t *testing.T, p *Passwords, n int, password func(i int) string) (got outcomes) {
+	t.Helper()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for i := range n {
+		wg.Go(func() {
+			err := p.Check(context.Background(), "alice", password(i), here)
+			var b *BusyError
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				got.right++
+			case errors.Is(err, ErrDenied):
+				got.wrong++
+			case errors.As(err, &b) && b.RetryAfter > 0:
+				got.busy++
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	return got
+}
+
+func wrong(i int) string { return fmt.Sprint("wrong", i) }
+
 // A fleet that logs in with one password costs one bcrypt, and a flood of wrong ones is bounded.
 func TestFlood(t *testing.T) {
 	t.Parallel()
-	p, _ := newPasswords(t, put(t, "htpasswd", entry(t, "alice", "right", bcrypt.MinCost)), t.TempDir())
-	flood := func(n int, password func(i int) string) (right, wrong, busy int) {
-		var wg sync.WaitGroup
-		var mu sync.Mutex
-		for i := range n {
-			wg.Go(func() {
-				err := p.Check(context.Background(), "alice", password(i), "10.0.0.1")
-				var b *BusyError
-				mu.Lock()
-				defer mu.Unlock()
-				switch {
-				case err == nil:
-					right++
-				case errors.Is(err, ErrDenied):
-					wrong++
-				case errors.As(err, &b) && b.RetryAfter > 0:
-					busy++
-				default:
-					t.Error(err)
-				}
-			})
+	file := put(t, "htpasswd", entry(t, "alice", "right", bcrypt.MinCost))
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := newPasswords(t, file)
+		if got := flood(t, p, 100, func(int) string { return "right" }); got.right != 100 {
+			t.Errorf("%+v", got)
 		}
-		wg.Wait()
-		return
+		got := flood(t, p, maxWaiting, wrong)
+		if got.right != 0 || got.wrong < mostFailures || got.busy == 0 {
+			t.Errorf("%+v", got)
+		}
+		// Who is known still gets in, and so does anybody from elsewhere.
+		start := time.Now()
+		if err := p.Check(t.Context(), "alice", "right", here); err != nil || time.Now() != start {
+			t.Error(err, time.Since(start))
+		}
+		if err := p.Check(t.Context(), "alice", "wrong", elsewhere); !errors.Is(err, ErrDenied) || time.Now() != start {
+			t.Error(err, time.Since(start))
+		}
+		time.Sleep(failureWindow)
+		start = time.Now()
+		if err := p.Check(t.Context(), "alice", "other", here); !errors.Is(err, ErrDenied) || time.Now() != start {
+			t.Errorf("after the window: %v after %s", err, time.Since(start))
+		}
+	})
+}
+
+// The right password gets in though others guess from the same address, also when it was never seen before, and no one else's turn is
+// waited for. Guesses get no more than a turn in half a second.
+func TestRightPasswordIsNotLockedOut(t *testing.T) {
+	t.Parallel()
+	file := put(t, "htpasswd", entry(t, "alice", "right", bcrypt.MinCost)+entry(t, "bob", "right", bcrypt.MinCost))
+	for _, user := range []string{"alice", "bob"} {
+		synctest.Test(t, func(t *testing.T) {
+			p, _ := newPasswords(t, file)
+			var guesses outcomes
+			var flooding sync.WaitGroup
+			flooding.Go(func() { guesses = flood(t, p, 3*maxWaiting, wrong) })
+			time.Sleep(failurePause / 2)
+			synctest.Wait()
+			start := time.Now()
+			if err := p.Check(t.Context(), user, "right", here); err != nil || time.Since(start) > failurePause {
+				t.Errorf("%s: %v after %s", user, err, time.Since(start))
+			}
+			flooding.Wait()
+			if most := mostFailures + 1 + int(longestWait/failurePause); guesses.wrong > most || guesses.busy < 3*maxWaiting-most {
+				t.Errorf("%+v", guesses)
+			}
+			time.Sleep(failureWindow) // all turns end
+			if n := len(p.lanes.waiting); n > 0 {
+				t.Errorf("%d addresses are remembered", n)
+			}
+		})
 	}
-	if right, wrong, busy := flood(100, func(int) string { return "right" }); right != 100 {
-		t.Errorf("%d right, %d wrong, %d busy", right, wrong, busy)
-	}
-	right, wrong, busy := flood(maxWaiting, func(i int) string { return fmt.Sprint("wrong", i) })
-	if right != 0 || wrong < mostFailures || busy == 0 {
-		t.Errorf("%d right, %d wrong, %d busy", right, wrong, busy)
-	}
-	// Who is known still gets in, and so does anybody from elsewhere.
-	if err := p.Check(t.Context(), "alice", "right", "10.0.0.1"); err != nil {
-		t.Error(err)
-	}
-	if err := p.Check(t.Context(), "alice", "wrong", "10.0.0.2"); !errors.Is(err, ErrDenied) {
-		t.Error(err)
-	}
-	later := time.Now().Add(failureWindow)
-	p.now = func() time.Time { return later }
-	if err := p.Check(t.Context(), "alice", "other", "10.0.0.1"); !errors.Is(err, ErrDenied) {
-		t.Errorf("after the window: %v", err)
-	}
+}
+
+// Who leaves does not shorten the pause after a wrong password, nor hold the turn of who comes next.
+func TestLeavingClients(t *testing.T) {
+	t.Parallel()
+	file := put(t, "htpasswd", entry(t, "alice", "right", bcrypt.MinCost))
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := newPasswords(t, file)
+		flood(t, p, mostFailures+1, wrong)
+		start := time.Now()
+		for i := range 100 {
+			ctx, leave := context.WithCancel(t.Context())
+			go func() { _ = p.Check(ctx, "alice", wrong(1000+i), here) }()
+			synctest.Wait()
+			leave()
+			synctest.Wait()
+		}
+		if err := p.Check(t.Context(), "alice", "right", here); err != nil || time.Since(start) > failurePause {
+			t.Errorf("%v after %s", err, time.Since(start))
+		}
+	})
 }
 
 func TestMemoryForgets(t *testing.T) {

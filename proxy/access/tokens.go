@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 
 	"github.com/distribution/distribution/v3/registry/auth"
 	_ "github.com/distribution/distribution/v3/registry/auth/token" // registers itself as "token"
@@ -44,7 +45,7 @@ func newTokens(c config.Token, log *slog.Logger) (*tokens, error) {
 				return nil, fmt.Errorf("%s: %w", paths[i], err)
 			}
 		}
-		return controller("token", options)
+		return controller(options)
 	}
 	file, err := livefile.New(paths, parse, livefile.Options{What: "keys of tokens", Logger: log})
 	if err != nil {
@@ -60,6 +61,41 @@ func (t *tokens) check(ctx context.Context, authorization string, wanted ...auth
 		return Login{}, challenge, err
 	}
 	return Login{Name: grant.User.Name}, nil, nil
+}
+
+// controller makes distribution's controller for tokens. A panic over its options becomes an error.
+func controller(options map[string]any) (c auth.AccessController, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c, err = nil, fmt.Errorf("token authentication cannot be set up: %v", p)
+		}
+	}()
+	return auth.GetAccessController("token", options)
+}
+
+// authorize asks a controller with the credentials of a request and nothing else of it: what the controller logs is then its own. The
+// challenge is what the client should answer; the error is not the client's fault.
+func authorize(
+	ctx context.Context, c auth.AccessController, authorization string, wanted ...auth.Access,
+) (grant *auth.Grant, challenge auth.Challenge, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			grant, challenge, err = nil, nil, fmt.Errorf("checking the credentials panicked: %v", p)
+		}
+	}()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.Header.Set("Authorization", authorization)
+	grant, err = c.Authorized(r, wanted...)
+	if errors.As(err, &challenge) {
+		return nil, challenge, nil
+	}
+	if err == nil && grant == nil {
+		err = errors.New("the credentials were neither accepted nor refused")
+	}
+	return grant, nil, err
 }
 
 func checkCertificates(content []byte) error {

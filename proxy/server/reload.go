@@ -63,32 +63,30 @@ func (s *Server) prepare() (n *next, err error) {
 	if n.upstream, err = s.upstream.Prepare(upstreamOptions(n.cfg, s.version, s.log, s.metrics)); err != nil {
 		return nil, err
 	}
-	return n, n.prepareAccess(s.work, s.log)
+	return n, n.prepareAccess(s.log)
 }
 
 // prepareAccess reads certificates, password files and keys. Of those in use, nothing changes.
-func (n *next) prepareAccess(dir string, log *slog.Logger) (err error) {
+func (n *next) prepareAccess(log *slog.Logger) (err error) {
 	if n.clientCerts, err = loadCertificates("tls", n.cfg.TLS, log); err != nil {
 		return err
 	}
 	if n.operatorCerts, err = loadCertificates("admin.tls", n.cfg.Admin.TLS, log); err != nil {
 		return err
 	}
-	if n.gate, err = access.NewGate(n.cfg, dir, log); err != nil {
+	if n.gate, err = access.NewGate(n.cfg, log); err != nil {
 		return err
 	}
-	if n.operators, err = access.NewOperators(n.cfg.Admin, dir, log); err != nil {
-		return errors.Join(err, n.gate.Close())
-	}
-	return nil
+	n.operators, err = access.NewOperators(n.cfg.Admin, log)
+	return err
 }
 
 // apply takes over what prepare made. Nothing here can fail.
 func (s *Server) apply(n *next) {
 	s.metrics.SetHosts(n.cfg.Hosts()...)
 	s.upstream.Become(n.upstream)
-	s.gate.replace(n.gate)
-	s.operators.replace(n.operators)
+	s.gate.Store(n.gate)
+	s.operators.Store(n.operators)
 	s.clients.use(n.clientCerts, clientLimits(n.cfg))
 	s.operator.use(n.operatorCerts, operatorLimits(n.cfg))
 	if s.level != nil {

@@ -105,7 +105,7 @@ func (s *Server) Close() error {
 	s.admin.Close()
 	err = errors.Join(err, s.service.Close(ctx))
 	s.upstream.Close()
-	return errors.Join(err, s.gate.Close(), s.operators.Close(), s.release())
+	return errors.Join(err, s.release())
 }
 
 // notify tells systemd, when it started the process with Type=notify.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/chunkstore/claim"
+	"github.com/strata-oci/strata/proxy/access"
 	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/lease"
@@ -124,10 +125,12 @@ func (s *Server) gather(ctx context.Context) (*makings, error) {
 		return nil, err
 	}
 	s.metrics.WatchUpstreams(m.gatherer, s.upstreamStates)
-	if err := m.first.prepareAccess(work, s.log); err != nil {
+	if err := m.first.prepareAccess(s.log); err != nil {
 		return nil, err
 	}
-	s.gate, s.operators = clientGate{newSwap(m.first.gate)}, operatorGate{newSwap(m.first.operators)}
+	s.gate, s.operators = clientGate{&atomic.Pointer[access.Gate]{}}, operatorGate{&atomic.Pointer[access.Operators]{}}
+	s.gate.Store(m.first.gate)
+	s.operators.Store(m.first.operators)
 	s.redis, m.leases, err = openRedis(ctx, s.cfg, s.log)
 	return m, err
 }
