@@ -14,7 +14,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export CORPUS FUZZTIME IMAGES
 
 .DEFAULT_GOAL := build
-.PHONY: build run test corpus series fuzz lint bench bench-bytes clean help
+.PHONY: build run test test-hostile corpus series fuzz lint bench bench-bytes clean help
 
 build: ## Build a static bin/strata
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/strata ./cmd/proxy
@@ -24,6 +24,9 @@ run: build ## Start the proxy on the defaults; ARGS go to it
 
 test: ## Set up what tests need and run everything, with a real image series and real clients
 	@.ci/test
+
+test-hostile: ## Attack the running program at its own limits; "make test" does so in a short form
+	CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m ./proxy/hostile
 
 corpus: ## Build the series of real images that tests pull; needs root, five minutes and a Debian mirror
 	@.ci/corpus
