@@ -1,7 +1,7 @@
 package rechunk
 
 import (
-	"slices"
+	"math"
 
 	"github.com/strata-oci/strata/rechunk/tree"
 )
@@ -17,7 +17,7 @@ func (i *Inspection) shared(times bool) *tree.Tree {
 	if !i.run.plain {
 		return i.Tree
 	}
-	t := &tree.Tree{Entries: slices.Clone(i.Tree.Entries)}
-	_, _ = tree.Share(t, tree.ShareOptions{Times: times}) // without labels there is no error
+	// Without labels there is no error, and without a bound the groups do not depend on those that there were.
+	t, _, _ := tree.Share(i.Tree, tree.ShareOptions{Times: times, Most: math.MaxInt})
 	return t
 }

@@ -42,7 +42,7 @@ func (r *run) loadLineage(ctx context.Context) error {
 		r.images = append(r.images, img)
 	}
 	if !r.req.Options.ExactTime {
-		keepTimes(r.tree, r.images)
+		r.tree = keepTimes(r.tree, r.images)
 	}
 	return nil
 }
@@ -141,8 +141,13 @@ func (r *run) scanStored(ctx context.Context, l VersionLayer) (*tree.Index, erro
 }
 
 // keepTimes gives every entry that was served before the modification time that it had then: the newest image that has it
-// says which. Builds stamp unchanged files anew, which must not make them changed ones.
-func keepTimes(t *tree.Tree, images []plan.Image) {
+// says which. Builds stamp unchanged files anew, which must not make them changed ones. It returns another tree, or t if no image has
+// anything to say.
+func keepTimes(t *tree.Tree, images []plan.Image) *tree.Tree {
+	if len(images) == 0 {
+		return t
+	}
+	t = t.Clone()
 	kept := make([]bool, len(t.Entries))
 	seen := map[digest.Digest]bool{}
 	for _, img := range images {
@@ -160,6 +165,7 @@ func keepTimes(t *tree.Tree, images []plan.Image) {
 		}
 	}
 	alignGroups(t)
+	return t
 }
 
 // merge calls fn for every path that is in both of two lists in ascending order, with its position in a. What is out of order in b is
@@ -179,7 +185,7 @@ func merge(a, b []tree.Entry, fn func(a, b *tree.Entry, i int)) {
 	}
 }
 
-// alignGroups makes the names of a hardlink group agree on the time again: they are one object.
+// alignGroups makes the names of a hardlink group agree on the time again: they are one object. It changes t.
 func alignGroups(t *tree.Tree) {
 	for i := range t.Entries {
 		e := &t.Entries[i]

@@ -22,10 +22,13 @@ func (r *run) share(ctx context.Context) error {
 	if len(r.images) > 0 {
 		opts.Served = servedObjects(r.tree, r.images, r.req.Options.ExactTime)
 	}
-	var err error
-	if r.linked, err = tree.Share(r.tree, opts); errors.Is(err, selinux.ErrPolicy) {
+	shared, linked, err := tree.Share(r.tree, opts)
+	if errors.Is(err, selinux.ErrPolicy) {
 		r.cfg.Logger.WarnContext(ctx, "identical files are not linked", "source", r.req.Digest, "error", err)
 		return nil
+	}
+	if err == nil {
+		r.tree, r.linked = shared, linked
 	}
 	return err
 }

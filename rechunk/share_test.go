@@ -88,13 +88,15 @@ func TestSharedFiles(t *testing.T) {
 			t.Errorf("%s: %.2f contents are sent, want %.0f", step.what, sent, step.sent)
 		}
 		unlinked := reference(t, append(step.items, File("usr/version", fmt.Sprint(n))))
-		if _, err := tree.Share(unlinked, tree.ShareOptions{}); err != nil {
+		want, _, err := tree.Share(unlinked, tree.ShareOptions{})
+		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tree.Share(s.Tree, tree.ShareOptions{}); err != nil {
+		got, _, err := tree.Share(s.Tree, tree.ShareOptions{})
+		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, unlinked, s.Tree, false)
+		same(t, want, got, false)
 	}
 }
 
@@ -159,7 +161,8 @@ func TestSharedTimesAndKinds(t *testing.T) {
 		}
 		if c.o.ExactTime {
 			want := reference(t, items)
-			if _, err := tree.Share(want, tree.ShareOptions{Times: true}); err != nil {
+			want, _, err := tree.Share(want, tree.ShareOptions{Times: true})
+			if err != nil {
 				t.Fatal(err)
 			}
 			same(t, want, s.Tree, true)

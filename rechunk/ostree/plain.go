@@ -20,16 +20,26 @@ const maxXattrBytes = 256 << 10
 
 // Plain makes the tree of a plain bootc image: the content of /sysroot goes, the directory stays. When the image is
 // ostree-encapsulated, the extended attributes that ostree keeps in objects of their own (bare-split-xattrs) come back to the
-// files, but for security.selinux, which clients set by the policy of the booted system. It takes t over.
+// files, but for security.selinux, which clients set by the policy of the booted system. It returns t itself when /sysroot is
+// empty. An attribute object that breaks its format wraps tree.ErrInvalid, one that is too large tree.ErrLimit.
 func Plain(t *tree.Tree, contents tree.Contents) (*tree.Tree, error) {
+	if !HasSysroot(t) {
+		return t, nil
+	}
 	attrs, err := splitXattrs(t, contents)
 	if err != nil {
 		return nil, err
 	}
-	out := &tree.Tree{Entries: t.Entries[:0]}
+	kept := 0
+	for i := range t.Entries {
+		if !dropped(t.Entries[i].Path) {
+			kept++
+		}
+	}
+	out := &tree.Tree{Entries: make([]tree.Entry, 0, kept)}
 	for i := range t.Entries {
 		e := t.Entries[i]
-		if e.Path != "sysroot" && tree.Within(e.Path, "sysroot") {
+		if dropped(e.Path) {
 			continue
 		}
 		if x, ok := attrs[e.Link]; ok && e.Link != "" {
@@ -37,10 +47,12 @@ func Plain(t *tree.Tree, contents tree.Contents) (*tree.Tree, error) {
 		}
 		out.Entries = append(out.Entries, e)
 	}
-	clear(t.Entries[len(out.Entries):])
 	regroup(out.Entries)
 	return out, nil
 }
+
+// dropped reports whether Plain drops a path.
+func dropped(path string) bool { return path != "sysroot" && tree.Within(path, "sysroot") }
 
 // HasSysroot reports whether a tree has anything in /sysroot that Plain would drop.
 func HasSysroot(t *tree.Tree) bool {

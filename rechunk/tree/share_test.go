@@ -75,10 +75,13 @@ func TestShare(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := Tree(t, c.items)
-			n, err := tree.Share(got, c.opts)
+			given := Tree(t, c.items)
+			got, n, err := tree.Share(given, c.opts)
 			if err != nil || n != c.n {
 				t.Errorf("%d files became links, want %d: %v", n, c.n, err)
+			}
+			if d := cmp.Diff(Tree(t, c.items), given); d != "" {
+				t.Errorf("the tree that was given changed:\n%s", d)
 			}
 			if d := cmp.Diff(c.want, links(got)); d != "" {
 				t.Errorf("-want +got:\n%s", d)
@@ -88,7 +91,57 @@ func TestShare(t *testing.T) {
 					t.Errorf("%s has another time than %s", e.Path, e.Link)
 				}
 			}
-			if again, err := tree.Share(got, c.opts); again != 0 || err != nil {
+			if _, again, err := tree.Share(got, c.opts); again != 0 || err != nil {
+				t.Errorf("a second time %d files became links: %v", again, err)
+			}
+		})
+	}
+}
+
+// No group grows beyond what filesystems take, by whatever way its names come together.
+func TestShareMost(t *testing.T) {
+	t.Parallel()
+	const names = 3 * tree.ShareMost
+	for how, group := range map[string]func(i int) (link string, served string){
+		"single files":     func(int) (string, string) { return "", "" },
+		"two groups":       func(i int) (string, string) { return fmt.Sprintf("usr/%06d", i%2), "" },
+		"small groups":     func(i int) (string, string) { return fmt.Sprintf("usr/%06d", i/7*7), "" },
+		"served as one":    func(int) (string, string) { return "", "one" },
+		"groups and files": func(i int) (string, string) { return map[bool]string{true: "usr/000000"}[i < tree.ShareMost-1], "" },
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			given := &tree.Tree{Entries: []tree.Entry{{Path: ".", Kind: tree.Dir}, {Path: "usr", Kind: tree.Dir}}}
+			before := map[string]int{}
+			var opts tree.ShareOptions
+			for i := range names {
+				e := tree.Entry{Path: fmt.Sprintf("usr/%06d", i), Kind: tree.Regular, Size: tree.ShareMin}
+				var served string
+				if e.Link, served = group(i); e.Link != "" {
+					before[e.Link]++
+				}
+				if served != "" {
+					opts.Served = func(*tree.Entry) (string, bool) { return served, true }
+				}
+				given.Entries = append(given.Entries, e)
+			}
+			got, _, err := tree.Share(given, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			groups := map[string]int{}
+			for _, e := range got.Entries[2:] {
+				groups[e.Link]++
+			}
+			for name, n := range groups {
+				if n > max(tree.ShareMost, before[name]) {
+					t.Errorf("a group of %d names", n)
+				}
+			}
+			if how == "single files" && len(groups) != 3 {
+				t.Errorf("%d groups, want 3", len(groups))
+			}
+			if _, again, err := tree.Share(got, opts); again != 0 || err != nil {
 				t.Errorf("a second time %d files became links: %v", again, err)
 			}
 		})
@@ -102,7 +155,7 @@ func TestShareFails(t *testing.T) {
 	want, got := Tree(t, items), Tree(t, items)
 	fault := errors.New("fault")
 	asked := 0
-	n, err := tree.Share(got, tree.ShareOptions{Label: func(string) (string, error) {
+	_, n, err := tree.Share(got, tree.ShareOptions{Label: func(string) (string, error) {
 		if asked++; asked == 4 {
 			return "", fault
 		}
@@ -123,7 +176,7 @@ func BenchmarkShare(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := tree.Share(t, tree.ShareOptions{}); err != nil {
+		if _, _, err := tree.Share(t, tree.ShareOptions{}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -28,6 +28,10 @@ type Contents interface {
 	Open(d Digest) (io.ReadCloser, error)
 }
 
+// Clone copies the entries, but not what their strings and attributes lead to. Who made the copy may change its entries until
+// others see it.
+func (t *Tree) Clone() *Tree { return &Tree{Entries: slices.Clone(t.Entries)} }
+
 // Find returns the position of the entry with the given path and whether it exists.
 func (t *Tree) Find(path string) (int, bool) {
 	return slices.BinarySearchFunc(t.Entries, path, func(e Entry, p string) int { return ComparePaths(e.Path, p) })
