@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -190,9 +191,9 @@ func (c *contents) read(ctx context.Context, l *coldLayer) error {
 	return nil
 }
 
-// isDamage tells what is wrong with a stored layer for good from a storage that fails.
+// isDamage tells what is wrong with a stored layer for good from a storage that fails, or has no room.
 func isDamage(err error) bool {
-	return errors.Is(err, ErrNotFound) || errors.Is(err, tree.ErrInvalid) || errors.Is(err, tree.ErrLimit)
+	return !errors.Is(err, scan.ErrSpoolFull) && (errors.Is(err, ErrNotFound) || errors.Is(err, tree.ErrInvalid) || errors.Is(err, tree.ErrLimit))
 }
 
 // readStored opens a served layer for reading into the spool.

@@ -75,6 +75,8 @@ type Config struct {
 	Locker Locker
 	// WorkDir holds temporary files, as large as the uncompressed image.
 	WorkDir string
+	// WorkBytes bounds the contents of one image there, in bytes; 0 is no bound.
+	WorkBytes int64
 	// Parallel bounds the layers that are read or written at once; default GOMAXPROCS.
 	Parallel int
 	// Limits bound source images.

@@ -32,7 +32,7 @@ func (e *Engine) Inspect(ctx context.Context, req Request) (*Inspection, error) 
 		return nil, err
 	}
 	var err error
-	if r.spool, err = scan.NewSpool(e.cfg.WorkDir); err != nil {
+	if r.spool, err = scan.NewSpool(e.cfg.WorkDir, e.cfg.WorkBytes); err != nil {
 		return nil, err
 	}
 	for _, step := range []func(context.Context) error{r.fetch, r.flatten, r.own} {

@@ -86,7 +86,7 @@ func (e *Engine) Plan(ctx context.Context, req Request) (*Preview, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.spool, err = scan.NewSpool(e.cfg.WorkDir); err != nil {
+	if r.spool, err = scan.NewSpool(e.cfg.WorkDir, e.cfg.WorkBytes); err != nil {
 		return nil, err
 	}
 	defer r.spool.Close()

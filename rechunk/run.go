@@ -59,7 +59,7 @@ func (e *Engine) Rechunk(ctx context.Context, req Request) (*Result, error) {
 	if known, err := r.known(ctx); known != nil || err != nil {
 		return known, err
 	}
-	if r.spool, err = scan.NewSpool(e.cfg.WorkDir); err != nil {
+	if r.spool, err = scan.NewSpool(e.cfg.WorkDir, e.cfg.WorkBytes); err != nil {
 		return nil, err
 	}
 	defer r.spool.Close()

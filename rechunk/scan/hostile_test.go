@@ -164,6 +164,29 @@ func sparseBomb(t *testing.T, n int, size int64) []byte {
 	return append(out, make([]byte, 1024)...)
 }
 
+// Files of a hundred bytes that claim gigabytes of zeros take next to nothing, and what is spooled has a bound.
+func TestScanSparseBomb(t *testing.T) {
+	t.Parallel()
+	spool := newSpool(t)
+	blob := Gzip(t, sparseBomb(t, 2, 1<<29))
+	got, err := scan.Layer(t.Context(), bytes.NewReader(blob), scan.Options{Spool: spool})
+	if err != nil || got.Index.Entries[0].Size != 1<<29 {
+		t.Fatal(err)
+	}
+	if n := spool.Size(); n > 1<<20 {
+		t.Errorf("%d bytes spooled of a layer of %d", n, len(blob))
+	}
+	small, err := scan.NewSpool(t.TempDir(), 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer small.Close()
+	_, err = scan.Layer(t.Context(), bytes.NewReader(Tar(t, File("a", strings.Repeat("x", 3<<20)))), scan.Options{Spool: small})
+	if !errors.Is(err, scan.ErrSpoolFull) {
+		t.Errorf("got %v, want ErrSpoolFull", err)
+	}
+}
+
 func TestScanTruncated(t *testing.T) {
 	t.Parallel()
 	items := []Item{Dir("d"), File("d/a", strings.Repeat("x", 700)), Symlink("s", "d"), File("b", "y").WithXattr("user.x", "1")}
