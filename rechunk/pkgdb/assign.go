@@ -10,6 +10,9 @@ import (
 // largeSize is the size in bytes from which on a file that nothing owns is a component of its own.
 const largeSize = 1 << 20
 
+// restID is the component of everything that belongs to no other.
+const restID = "rest"
+
 // rank orders the claims to an entry; the lowest wins. It is finer than Kind.
 type rank uint8
 
@@ -42,34 +45,58 @@ type assigner struct {
 // first name's among equals, because they cannot be told apart in a layer.
 func (a *assigner) assign(ctx context.Context) ([]int32, error) {
 	a.kernels = make(map[int32]map[int32]int)
-	c := &custom{parts: a.parts, warn: a.claims.Warn, dirs: make(map[string]int32)}
-	best := make([]candidate, len(a.tree.Entries))
-	groups := make(map[string]int)
+	of := make([]int32, len(a.tree.Entries))
+	ranks := make([]rank, len(of)) // of the strongest claim to each object, at its first name
+	above := dirFinder{tree: a.tree}
+	c := &custom{parts: a.parts, warn: a.claims.Warn, inherited: func(dir string) (int32, bool) {
+		i, ok := above.find(dir)
+		return of[i], ok && ranks[i] == rankCustom
+	}}
 	for i := range a.tree.Entries {
 		if i%4096 == 0 && ctx.Err() != nil {
 			return nil, fmt.Errorf("assign components: %w", ctx.Err())
 		}
 		e := &a.tree.Entries[i]
-		best[i] = a.candidate(i, e, c)
-		if e.Link == "" {
-			continue
-		}
-		first, ok := groups[e.Link]
-		if !ok {
-			groups[e.Link] = i
-		} else if best[i].rank < best[first].rank {
-			best[first] = best[i]
+		best := a.candidate(i, e, c)
+		first := a.first(i, e)
+		if first == i || best.rank < ranks[first] {
+			of[first], ranks[first] = best.component, best.rank
 		}
 	}
-	of := make([]int32, len(best))
 	for i := range of {
-		of[i] = best[i].component
-		if link := a.tree.Entries[i].Link; link != "" {
-			of[i] = best[groups[link]].component
-		}
+		of[i] = of[a.first(i, &a.tree.Entries[i])]
 	}
 	a.describeKernels()
 	return of, nil
+}
+
+// first returns the position of an object's first name. It is found anew each time, since a tree may have millions of links.
+func (a *assigner) first(i int, e *tree.Entry) int {
+	if e.Link == "" || e.Link == e.Path {
+		return i
+	}
+	if first, ok := a.tree.Find(e.Link); ok {
+		return first
+	}
+	return i
+}
+
+// dirFinder finds directories in the tree; neighbours in the tree mostly have the same one.
+type dirFinder struct {
+	tree *tree.Tree
+	last int
+}
+
+func (f *dirFinder) find(dir string) (int, bool) {
+	if f.tree.Entries[f.last].Path == dir {
+		return f.last, true
+	}
+	i, ok := f.tree.Find(dir)
+	if !ok {
+		return 0, false
+	}
+	f.last = i
+	return i, true
 }
 
 // candidate finds the strongest claim to an entry.
@@ -85,7 +112,7 @@ func (a *assigner) candidate(i int, e *tree.Entry, c *custom) candidate {
 		if owner.component >= 0 {
 			return candidate{owner.component, rankPackage}
 		}
-		return candidate{a.parts.get("rest", Rest), rankRest}
+		return candidate{a.parts.get(restID, Rest), rankRest}
 	}
 	if name := churnOf(e.Path); name != "" {
 		return candidate{a.volatile(name, e), rankChurn}
@@ -111,7 +138,7 @@ func (a *assigner) owned(e *tree.Entry, owner claim) candidate {
 	if e.Kind == tree.Regular && e.Size >= largeSize {
 		return candidate{a.parts.get("large/"+printable(e.Path), Large), rankLarge}
 	}
-	return candidate{a.parts.get("rest", Rest), rankRest}
+	return candidate{a.parts.get(restID, Rest), rankRest}
 }
 
 // ghostName is the mechanism of files that packages own without shipping them.

@@ -8,13 +8,22 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
+// What the databases of one image may take together. A desktop has 3,000 packages of 500,000 files.
 const (
-	// maxWarnings bounds Owners.Warnings.
+	// MaxPackages bounds the packages.
+	MaxPackages = 1 << 16
+	// MaxFiles bounds the paths that packages own.
+	MaxFiles = 2 << 20
+	// MaxPathBytes bounds the lengths of these paths together.
+	MaxPathBytes = 256 << 20
+	// MaxLost bounds the shipped files that are not where their package put them and are looked for by content.
+	MaxLost = 1 << 18
+)
+
+const (
+	// maxWarnings bounds Owners.Warnings, and maxWarning each in bytes before what is not printable is escaped.
 	maxWarnings = 100
-	// maxClaims bounds the paths that all databases of an image own together.
-	maxClaims = 32 << 20
-	// maxOrphans bounds the lost files that are looked for.
-	maxOrphans = 1 << 20
+	maxWarning  = 1 << 10
 )
 
 // Positions that are none of a component.
@@ -44,24 +53,29 @@ type claim struct {
 	strength  strength
 }
 
-// claims matches what packages own with the entries of a tree. It is the sink of the database readers.
+// claims matches what packages own with the entries of a tree, path by path: a path costs nothing that stays unless it is in the
+// tree. It is the sink of the database readers.
 type claims struct {
 	tree      *tree.Tree
 	view      *rootfs.View
 	parts     *table
 	ecosystem string
+	// current is the component of the package whose files are taken.
+	current int32
 	// of holds the best claim to each entry. A directory that packages share belongs to several.
 	of []claim
-	// orphans are shipped files that are not where their package put them, by content.
-	orphans  map[tree.Digest]int32
-	seen     int
-	warnings []string
+	// lost are shipped files that are not where their package put them, by content.
+	lost     map[tree.Digest]int32
+	moreLost bool
+	// packages, files and pathBytes are what was spent.
+	packages, files, pathBytes int
+	warnings                   []string
 }
 
 var _ installed.Sink = (*claims)(nil)
 
 func newClaims(t *tree.Tree, v *rootfs.View, parts *table) *claims {
-	c := &claims{tree: t, view: v, parts: parts, of: make([]claim, len(t.Entries)), orphans: make(map[tree.Digest]int32)}
+	c := &claims{tree: t, view: v, parts: parts, of: make([]claim, len(t.Entries)), lost: make(map[tree.Digest]int32)}
 	for i := range c.of {
 		c.of[i].component = nobody
 	}
@@ -71,46 +85,68 @@ func newClaims(t *tree.Tree, v *rootfs.View, parts *table) *claims {
 // Warn keeps a line about a damaged database. It is escaped, since databases have a say in it.
 func (c *claims) Warn(line string) {
 	if len(c.warnings) < maxWarnings {
-		c.warnings = append(c.warnings, printable(line))
+		c.warnings = append(c.warnings, printable(line[:min(len(line), maxWarning)]))
 	}
 }
 
-// Package lets a package claim its files.
+// allWarnings returns the warnings with these at the end, maxWarnings together.
+func (c *claims) allWarnings(last []string) []string {
+	first := c.warnings
+	c.warnings = nil
+	for _, line := range last {
+		c.Warn(line)
+	}
+	return append(first[:min(len(first), maxWarnings-len(c.warnings))], c.warnings...)
+}
+
+// Package makes a package the owner of the files that follow.
 func (c *claims) Package(p *installed.Package) error {
-	if c.seen += len(p.Files); c.seen > maxClaims {
-		return fmt.Errorf("%w: packages own more than %d paths", installed.ErrDamaged, maxClaims)
+	if c.packages++; c.packages > MaxPackages {
+		return fmt.Errorf("%w: more than %d packages", installed.ErrBudget, MaxPackages)
 	}
-	component := c.parts.addPackage(c.ecosystem, p)
-	for i := range p.Files {
-		c.file(&p.Files[i], component)
-	}
+	c.current = c.parts.addPackage(c.ecosystem, p)
 	return nil
 }
 
-// file lets a component claim one path, where the package put it or where it is known to move.
-func (c *claims) file(f *installed.File, component int32) {
-	if i, ok := c.view.Locate(f.Path); ok && c.offer(i, f, component) {
-		return
+// File lets the package before claim one path, where it put it or where it is known to move.
+func (c *claims) File(f *installed.File) error {
+	if c.files++; c.files > MaxFiles {
+		return fmt.Errorf("%w: packages own more than %d paths", installed.ErrBudget, MaxFiles)
+	}
+	if c.pathBytes += len(f.Path); c.pathBytes > MaxPathBytes {
+		return fmt.Errorf("%w: packages own paths of more than %d bytes", installed.ErrBudget, MaxPathBytes)
+	}
+	if i, ok := c.view.Locate(f.Path); ok && c.offer(i, f) {
+		return nil
 	}
 	for _, p := range movedTo(f.Path) {
-		if i, ok := c.view.Locate(p); ok && c.offer(i, f, component) {
-			return
+		if i, ok := c.view.Locate(p); ok && c.offer(i, f) {
+			return nil
 		}
 	}
+	c.lose(f)
+	return c.view.Err()
+}
+
+// lose notes a file that is not where it belongs, for adopt.
+func (c *claims) lose(f *installed.File) {
 	if !f.HasDigest || f.Ghost || f.Size == 0 {
 		return
 	}
-	other, known := c.orphans[f.Digest]
-	if known && other != component {
-		component = several
-	}
-	if known || len(c.orphans) < maxOrphans {
-		c.orphans[f.Digest] = component
+	other, known := c.lost[f.Digest]
+	switch {
+	case known && other != c.current:
+		c.lost[f.Digest] = several
+	case known:
+	case len(c.lost) < MaxLost:
+		c.lost[f.Digest] = c.current
+	default:
+		c.moreLost = true
 	}
 }
 
-// offer records a claim to an entry and reports whether it fits at all.
-func (c *claims) offer(i int, f *installed.File, component int32) bool {
+// offer records a claim of the current package to an entry and reports whether it fits at all.
+func (c *claims) offer(i int, f *installed.File) bool {
 	e := &c.tree.Entries[i]
 	if f.Kind != 0 && f.Kind != e.Kind {
 		return false
@@ -118,16 +154,16 @@ func (c *claims) offer(i int, f *installed.File, component int32) bool {
 	best := &c.of[i]
 	if e.Kind == tree.Dir {
 		switch best.component {
-		case nobody, component:
-			*best = claim{component, named}
+		case nobody, c.current:
+			*best = claim{c.current, named}
 		default:
 			best.component = several
 		}
 		return true
 	}
 	s := fit(e, f)
-	if s > best.strength || s == best.strength && c.parts.less(component, best.component) {
-		*best = claim{component, s}
+	if s > best.strength || s == best.strength && c.parts.less(c.current, best.component) {
+		*best = claim{c.current, s}
 	}
 	return true
 }
@@ -145,11 +181,20 @@ func fit(e *tree.Entry, f *installed.File) strength {
 	return changed
 }
 
+// over lists the budgets that were exceeded without ending a database, a line each.
+func (c *claims) over() []string {
+	lines := c.parts.over()
+	if c.moreLost {
+		lines = append(lines, fmt.Sprintf("more than %d files are not where packages put them: the others are not looked for", MaxLost))
+	}
+	return lines
+}
+
 // adopt returns the component whose lost file an entry has the content of.
 func (c *claims) adopt(e *tree.Entry) (int32, bool) {
 	if e.Kind != tree.Regular || e.Size == 0 {
 		return 0, false
 	}
-	component, ok := c.orphans[e.Digest]
+	component, ok := c.lost[e.Digest]
 	return component, ok && component != several
 }

@@ -25,22 +25,22 @@ const maxIntervalDays = 36500
 type custom struct {
 	parts *table
 	warn  func(line string)
-	// dirs are the directories that hand a name down, by their paths. Directories precede what they hold.
-	dirs map[string]int32
+	// inherited returns the custom component of a directory that came before.
+	inherited func(dir string) (int32, bool)
+	// seen says whether any directory has one.
+	seen bool
 }
 
 // component returns the component of an entry; it must be called in the order of the tree.
 func (c *custom) component(e *tree.Entry) (int32, bool) {
 	i, ok := c.own(e)
-	if !ok && len(c.dirs) > 0 && e.Path != "." {
-		i, ok = c.dirs[tree.Parent(e.Path)]
+	if !ok && c.seen && e.Path != "." {
+		i, ok = c.inherited(tree.Parent(e.Path))
 	}
 	if !ok {
 		return 0, false
 	}
-	if e.Kind == tree.Dir {
-		c.dirs[e.Path] = i
-	}
+	c.seen = c.seen || e.Kind == tree.Dir
 	if s, set := e.Xattr(xattrInterval); set {
 		c.interval(i, s)
 	}
@@ -62,7 +62,8 @@ func (c *custom) own(e *tree.Entry) (int32, bool) {
 		c.warn(fmt.Sprintf("%s: %s of %d bytes, 1 to %d are allowed", e.Path, xattrComponent, len(name), installed.MaxName))
 		return 0, false
 	}
-	return c.parts.get("custom/"+printable(name), Custom), true
+	i := c.parts.get("custom/"+printable(name), Custom)
+	return i, c.parts.list[i].Kind == Custom
 }
 
 // interval sets a component's update interval. If its files disagree, the shortest counts.

@@ -18,11 +18,13 @@ import (
 // changelogs, work is an existing directory for temporary files, which are gone when Read returns.
 //
 // The error is that of ctx, of contents or of work. A damaged database is no error: it becomes a warning, and what it said
-// before the damage counts.
+// before the damage counts. So does what was found before a budget was spent (MaxFiles and its like): the rest of the files are
+// unowned, and a warning names the budget.
 func Read(ctx context.Context, t *tree.Tree, contents tree.Contents, work string) (*Owners, error) {
 	view := rootfs.New(t, contents)
 	parts := newTable()
 	c := newClaims(t, view, parts)
+	var final []string // warnings that are not to be lost among those about single packages
 	for _, db := range []struct {
 		name string
 		read func() error
@@ -38,8 +40,8 @@ func Read(ctx context.Context, t *tree.Tree, contents tree.Contents, work string
 			return nil, fmt.Errorf("read %s database: %w", db.name, cause)
 		}
 		switch {
-		case errors.Is(err, installed.ErrDamaged), errors.Is(err, rootfs.ErrTooLarge):
-			c.Warn(fmt.Sprintf("%s: %v", db.name, err))
+		case errors.Is(err, installed.ErrDamaged), errors.Is(err, installed.ErrBudget), errors.Is(err, rootfs.ErrTooLarge):
+			final = append(final, fmt.Sprintf("%s: %v", db.name, err))
 		case err != nil:
 			return nil, fmt.Errorf("read %s database: %w", db.name, err)
 		}
@@ -48,7 +50,7 @@ func Read(ctx context.Context, t *tree.Tree, contents tree.Contents, work string
 	if err != nil {
 		return nil, err
 	}
-	o := &Owners{Warnings: c.warnings}
+	o := &Owners{Warnings: c.allWarnings(append(final, c.over()...))}
 	o.Components, o.Of = parts.finish(of)
 	return o, nil
 }

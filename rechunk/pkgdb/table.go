@@ -2,6 +2,7 @@ package pkgdb
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,6 +10,16 @@ import (
 	"unicode/utf8"
 
 	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
+)
+
+// What the components of one image may take together. A desktop has 2,000 of them, with 300,000 times.
+const (
+	// MaxComponents bounds the components. What would be one more is part of the rest.
+	MaxComponents = 1 << 16
+	// MaxComponentText bounds their IDs and versions together, in bytes.
+	MaxComponentText = 16 << 20
+	// MaxComponentChanges bounds the changelog times of all.
+	MaxComponentChanges = 2 << 20
 )
 
 // maxVersions bounds the versions that are joined into Component.Version.
@@ -19,14 +30,29 @@ type table struct {
 	list     []Component
 	versions [][]string // of each component, distinct, ascending
 	at       map[string]int32
+	text     int // bytes of IDs and versions
+	changes  int // times of all components
+	// full says which budgets were exceeded.
+	full struct{ components, text, changes bool }
 }
 
 func newTable() *table { return &table{at: make(map[string]int32)} }
 
-// get returns the position of the component with the given ID, adding it when it is new.
+// get returns the position of the component with the given ID, adding it when it is new. Over budget it is the rest's.
 func (t *table) get(id string, kind Kind) int32 {
 	if i, ok := t.at[id]; ok {
 		return i
+	}
+	switch kind {
+	case Rest, Kernel, Initramfs: // few, and always there
+	default:
+		if len(t.list) >= MaxComponents {
+			t.full.components = true
+			return t.get(restID, Rest)
+		}
+		if !t.spendText(len(id)) {
+			return t.get(restID, Rest)
+		}
 	}
 	i := int32(len(t.list))
 	t.list = append(t.list, Component{ID: id, Kind: kind})
@@ -35,20 +61,59 @@ func (t *table) get(id string, kind Kind) int32 {
 	return i
 }
 
+// over lists the budgets that were exceeded, a line each.
+func (t *table) over() []string {
+	var lines []string
+	if t.full.components {
+		lines = append(lines, fmt.Sprintf("more than %d components: what is beyond is unowned", MaxComponents))
+	}
+	if t.full.text {
+		lines = append(lines, fmt.Sprintf("names and versions of components of more than %d bytes: what is beyond is unowned", MaxComponentText))
+	}
+	if t.full.changes {
+		lines = append(lines, fmt.Sprintf("more than %d changelog entries: those of some packages are not known", MaxComponentChanges))
+	}
+	return lines
+}
+
+// spendText books bytes of IDs and versions and reports whether there were enough left.
+func (t *table) spendText(n int) bool {
+	if t.text+n > MaxComponentText {
+		t.full.text = true
+		return false
+	}
+	t.text += n
+	return true
+}
+
 // addPackage counts an installed package to its source package's component and returns that.
 func (t *table) addPackage(ecosystem string, p *installed.Package) int32 {
 	i := t.get(ecosystem+"/"+printable(p.Source), Package)
 	c := &t.list[i]
-	c.BuildTime = max(c.BuildTime, p.BuildTime)
-	// Packages of one source usually have one changelog.
-	if len(p.Changes) > 0 && !slices.Equal(c.Changes, p.Changes) {
-		c.Changes = installed.Newest(slices.Concat(c.Changes, p.Changes))
+	if c.Kind == Rest {
+		return i
 	}
+	c.BuildTime = max(c.BuildTime, p.BuildTime)
+	t.addChanges(c, p.Changes)
 	v := t.versions[i]
-	if at, found := slices.BinarySearch(v, p.Version); !found && p.Version != "" && len(v) < maxVersions {
+	if at, found := slices.BinarySearch(v, p.Version); !found && p.Version != "" && len(v) < maxVersions && t.spendText(len(p.Version)) {
 		t.versions[i] = slices.Insert(v, at, strings.Clone(p.Version))
 	}
 	return i
+}
+
+// addChanges joins changelog times to a component's. Packages of one source usually have one changelog.
+func (t *table) addChanges(c *Component, times []int64) {
+	if len(times) == 0 || slices.Equal(c.Changes, times) {
+		return
+	}
+	all := slices.Clone(installed.Newest(slices.Concat(c.Changes, times)))
+	if t.changes+len(all)-len(c.Changes) > MaxComponentChanges {
+		t.full.changes = true
+		return
+	}
+	t.changes += len(all) - len(c.Changes)
+	c.Changes = all
 }
 
 // inherit gives component to what is known of component from, except its name and kind.

@@ -17,12 +17,9 @@ import (
 
 const (
 	// maxDatabase is the longest database that is read, in bytes; real ones have a few MB.
-	maxDatabase = 1 << 30
+	maxDatabase = 128 << 20
 	// maxLine is the longest line in bytes.
 	maxLine = 1 << 20
-	// maxPackages bounds the packages of a database and maxFiles the files of a package.
-	maxPackages = 1 << 16
-	maxFiles    = 4 << 20
 )
 
 // Paths returns where distributions keep the database.
@@ -32,7 +29,7 @@ func Paths() []string { return []string{"lib/apk/db/installed", "usr/lib/apk/db/
 // installed.ErrDamaged mean that the database is damaged; packages before the damage have been handed over.
 func Read(ctx context.Context, v *rootfs.View, s installed.Sink) error {
 	for _, p := range Paths() {
-		r, _, err := v.Open(p, maxDatabase)
+		r, err := v.Text(ctx, p, maxDatabase)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -42,13 +39,7 @@ func Read(ctx context.Context, v *rootfs.View, s installed.Sink) error {
 		if err != nil {
 			return err
 		}
-		err = errors.Join(parse(r, func(p *installed.Package) error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			return s.Package(p)
-		}), r.Close())
-		if err != nil {
+		if err := errors.Join(parse(r, s), r.Close()); err != nil {
 			return fmt.Errorf("%s: %w", p, err)
 		}
 		return nil
@@ -56,91 +47,118 @@ func Read(ctx context.Context, v *rootfs.View, s installed.Sink) error {
 	return nil
 }
 
-// parse hands every package to take. A package is lines of a letter, a colon and a value, closed by an empty line; of interest
-// are P name, V version, o origin, t build time, F directory, R file in the last directory.
-func parse(r io.Reader, take func(*installed.Package) error) error {
+// parse hands over every package with its files. A package is lines of a letter, a colon and a value, closed by an empty line; of
+// interest are P name, V version, o origin, t build time, and behind them F directory, R file in the last directory.
+func parse(r io.Reader, s installed.Sink) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 64<<10), maxLine)
-	d := &decoder{}
-	packages := 0
-	flush := func() error {
-		if d.pkg.Name == "" {
-			return nil
-		}
-		if packages++; packages > maxPackages {
-			return fmt.Errorf("%w: more than %d packages", installed.ErrDamaged, maxPackages)
-		}
-		err := take(d.done())
-		d.reset()
-		return err
-	}
+	d := &decoder{sink: s}
 	for lines.Scan() {
-		line := lines.Text()
-		if line == "" {
-			if err := flush(); err != nil {
+		line := lines.Bytes()
+		switch {
+		case len(line) == 0:
+			if err := d.end(); err != nil {
 				return err
 			}
-			continue
-		}
-		if len(line) < 2 || line[1] != ':' {
-			return fmt.Errorf("%w: line %.40q is no field", installed.ErrDamaged, line)
-		}
-		if err := d.field(line[0], line[2:]); err != nil {
-			return err
+		case len(line) < 2 || line[1] != ':':
+			return installed.Damaged("line %.40q is no field", line)
+		default:
+			if err := d.field(line[0], line[2:]); err != nil {
+				return err
+			}
 		}
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return fmt.Errorf("%w: line of more than %d bytes", installed.ErrDamaged, maxLine)
+		return installed.Damaged("line of more than %d bytes", maxLine)
 	} else if err != nil {
 		return err
 	}
-	return flush()
+	return d.end()
 }
 
-// decoder collects the fields of one package.
+// decoder keeps what a package's lines said so far.
 type decoder struct {
-	pkg installed.Package
-	dir string
+	sink installed.Sink
+	pkg  installed.Package
+	// begun says that the package was handed over, since its files follow.
+	begun bool
+	dir   string
 }
 
-func (d *decoder) reset() { *d = decoder{pkg: installed.Package{Files: d.pkg.Files[:0]}} }
-
-// done returns the package; its origin is the source package.
-func (d *decoder) done() *installed.Package {
+// begin hands the package over; its origin is the source package.
+func (d *decoder) begin() error {
+	if d.begun {
+		return nil
+	}
+	d.begun = true
 	if d.pkg.Source == "" {
 		d.pkg.Source = d.pkg.Name
 	}
-	return &d.pkg
+	if err := d.pkg.Check(); err != nil {
+		return err
+	}
+	return d.sink.Package(&d.pkg)
 }
 
-func (d *decoder) field(letter byte, value string) error {
-	limit := installed.MaxName
+// end closes a package. Lines without a name are none.
+func (d *decoder) end() error {
+	var err error
+	if d.pkg.Name != "" {
+		err = d.begin()
+	}
+	*d = decoder{sink: d.sink}
+	return err
+}
+
+// field takes one line.
+func (d *decoder) field(letter byte, value []byte) error {
 	switch letter {
 	case 'P':
-		d.pkg.Name = value
+		return d.name(&d.pkg.Name, letter, value)
 	case 'V':
-		d.pkg.Version = value
+		return d.name(&d.pkg.Version, letter, value)
 	case 'o':
-		d.pkg.Source = value
+		return d.name(&d.pkg.Source, letter, value)
 	case 't':
 		// A build time that is no number is as good as none.
-		if t, err := strconv.ParseInt(value, 10, 64); err == nil && t > 0 {
+		if t, err := strconv.ParseInt(string(value), 10, 64); err == nil && t > 0 {
 			d.pkg.BuildTime = t
 		}
 	case 'F':
-		d.dir, limit = value, installed.MaxPath
-		d.pkg.Files = append(d.pkg.Files, installed.File{Path: value, Kind: tree.Dir})
+		if len(value) > installed.MaxPath {
+			return tooLong(letter, value, installed.MaxPath)
+		}
+		d.dir = string(value)
+		return d.file(&installed.File{Path: d.dir, Kind: tree.Dir})
 	case 'R':
-		limit = installed.MaxPath - len(d.dir)
-		d.pkg.Files = append(d.pkg.Files, installed.File{Path: d.dir + "/" + value})
-	default:
-		return nil
-	}
-	if len(value) > limit {
-		return fmt.Errorf("%w: field %c of %d bytes, at most %d are allowed", installed.ErrDamaged, letter, len(value), limit)
-	}
-	if len(d.pkg.Files) > maxFiles {
-		return fmt.Errorf("%w: package of more than %d files", installed.ErrDamaged, maxFiles)
+		if limit := installed.MaxPath - len(d.dir) - 1; len(value) > limit {
+			return tooLong(letter, value, limit)
+		}
+		return d.file(&installed.File{Path: d.dir + "/" + string(value)})
 	}
 	return nil
+}
+
+// name sets a name of the package.
+func (d *decoder) name(to *string, letter byte, value []byte) error {
+	if len(value) > installed.MaxName {
+		return tooLong(letter, value, installed.MaxName)
+	}
+	*to = string(value)
+	return nil
+}
+
+// file hands a file over. One before its package's name belongs to nobody.
+func (d *decoder) file(f *installed.File) error {
+	if d.pkg.Name == "" {
+		return nil
+	}
+	if err := d.begin(); err != nil {
+		return err
+	}
+	return d.sink.File(f)
+}
+
+func tooLong(letter byte, value []byte, limit int) error {
+	return installed.Damaged("field %c of %d bytes, at most %d are allowed", letter, len(value), limit)
 }

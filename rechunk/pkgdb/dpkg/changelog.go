@@ -3,6 +3,7 @@ package dpkg
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +23,7 @@ const (
 	// maxChangelogText is how much of a changelog is read at most, in bytes after decompression; the newest entries come first.
 	maxChangelogText = 4 << 20
 	// maxAllText is how much of all changelogs is read. A desktop has some 200 MB.
-	maxAllText = 1 << 30
+	maxAllText = 256 << 20
 	// maxChangelogLine is the longest line; what follows a longer one is not read.
 	maxChangelogLine = 64 << 10
 )
@@ -39,23 +40,27 @@ func newChangelogs(v *rootfs.View) *changelogs {
 }
 
 // times returns the times in the changelog that the package ships; nil when it has none or another package of its source had
-// one.
-func (l *changelogs) times(source string, c *control) ([]int64, error) {
-	if l.done[source] {
+// one, or when all changelogs together are too long.
+func (l *changelogs) times(ctx context.Context, source string, c *control) ([]int64, error) {
+	if l.done[source] || l.left <= 0 {
 		return nil, nil
 	}
 	var times []int64
 	dir := "usr/share/doc/" + c.name + "/"
 	// A rebuild without a change in the source has an entry of its own, in a file beside the source's.
 	for _, name := range []string{"changelog.Debian." + c.arch + ".gz", "changelog.Debian.gz", "changelog.gz"} {
-		b, err := l.view.ReadFile(dir+name, maxChangelog)
+		r, err := l.view.Text(ctx, dir+name, maxChangelog)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, rootfs.ErrTooLarge) {
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("changelog of %s: %w", c.name, err)
 		}
-		times = append(times, l.unpack(b)...)
+		more, err := l.unpack(r)
+		if err := errors.Join(err, r.Close()); err != nil {
+			return nil, fmt.Errorf("changelog of %s: %w", c.name, err)
+		}
+		times = append(times, more...)
 		if name == "changelog.Debian.gz" {
 			break // changelog.gz is upstream's then
 		}
@@ -66,18 +71,34 @@ func (l *changelogs) times(source string, c *control) ([]int64, error) {
 	return times, nil
 }
 
-// unpack returns the times of a compressed changelog as far as it can be read.
-func (l *changelogs) unpack(b []byte) []int64 {
-	r, err := gzip.NewReader(bytes.NewReader(b))
+// unpack returns the times of a compressed changelog as far as it can be read. The error is one of reading the compressed bytes.
+func (l *changelogs) unpack(compressed io.Reader) ([]int64, error) {
+	in := &failing{r: compressed}
+	r, err := gzip.NewReader(bufio.NewReaderSize(in, 16<<10))
 	if err != nil {
-		return nil
+		return nil, in.err
 	}
 	defer r.Close()
 	text := &io.LimitedReader{R: r, N: min(maxChangelogText, l.left)}
 	l.left -= text.N
 	times := parseChangelog(text)
 	l.left += text.N
-	return times
+	return times, in.err
+}
+
+// failing keeps the error of a reader, which a decompressor mixes with its own.
+type failing struct {
+	r   io.Reader
+	err error
+}
+
+// Read implements io.Reader.
+func (f *failing) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	if err != nil && err != io.EOF {
+		f.err = err
+	}
+	return n, err
 }
 
 // parseChangelog returns the times of the trailer lines, " -- Name <address>  Mon, 02 Jan 2006 15:04:05 +0000", in order, at

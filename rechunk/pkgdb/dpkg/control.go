@@ -1,9 +1,7 @@
 package dpkg
 
 import (
-	"bufio"
-	"errors"
-	"fmt"
+	"bytes"
 	"io"
 	"strings"
 
@@ -19,15 +17,15 @@ type control struct {
 }
 
 // field returns where the value of a field goes, or nil for fields that are not read. Names are not case-sensitive.
-func (c *control) field(name string) *string {
-	for _, f := range []struct {
+func (c *control) field(name []byte) *string {
+	for _, f := range [...]struct {
 		name string
 		to   *string
 	}{
 		{"Package", &c.name}, {"Status", &c.status}, {"Version", &c.version},
 		{"Architecture", &c.arch}, {"Source", &c.source}, {"Multi-Arch", &c.multiArch},
 	} {
-		if len(f.name) == len(name) && strings.EqualFold(f.name, name) {
+		if len(f.name) == len(name) && strings.EqualFold(f.name, string(name)) {
 			return f.to
 		}
 	}
@@ -59,19 +57,17 @@ func (c *control) sourcePackage() (name, version string) {
 func (c *control) check() error {
 	for _, s := range []string{c.name, c.version, c.arch, c.source} {
 		if len(s) > installed.MaxName || strings.ContainsAny(s, "/\x00") {
-			return fmt.Errorf("%w: package %.40q: nonsensical field %.40q", installed.ErrDamaged, c.name, s)
+			return installed.Damaged("package %.40q: nonsensical field %.40q", c.name, s)
 		}
 	}
 	if c.name == "" || strings.HasPrefix(c.name, ".") {
-		return fmt.Errorf("%w: package name %.40q", installed.ErrDamaged, c.name)
+		return installed.Damaged("package name %.40q", c.name)
 	}
 	return nil
 }
 
 // parseControl hands every paragraph to take, which must not keep it.
 func parseControl(r io.Reader, take func(*control) error) error {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 0, 64<<10), maxLine)
 	var c control
 	empty := true
 	flush := func() error {
@@ -82,26 +78,22 @@ func parseControl(r io.Reader, take func(*control) error) error {
 		c, empty = control{}, true
 		return err
 	}
-	for lines.Scan() {
-		line := lines.Bytes()
+	err := parseLines(r, func(line []byte) error {
 		if len(line) == 0 {
-			if err := flush(); err != nil {
-				return err
-			}
-			continue
+			return flush()
 		}
 		empty = false
 		if line[0] == ' ' || line[0] == '\t' || line[0] == '#' {
-			continue // the rest of a value that is not read
+			return nil // the rest of a value that is not read
 		}
-		name, value, ok := strings.Cut(lines.Text(), ":")
+		name, value, ok := bytes.Cut(line, []byte(":"))
 		if to := c.field(name); ok && to != nil {
-			*to = strings.TrimSpace(value)
+			value = bytes.TrimSpace(value)
+			*to = string(value[:min(len(value), installed.MaxName+1)]) // which is too long for check already
 		}
-	}
-	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return fmt.Errorf("%w: line of more than %d bytes", installed.ErrDamaged, maxLine)
-	} else if err != nil {
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	return flush()

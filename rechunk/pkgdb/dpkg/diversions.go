@@ -1,10 +1,16 @@
 package dpkg
 
 import (
-	"fmt"
-	"strings"
+	"io"
 
 	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
+)
+
+const (
+	// maxDiversions bounds the diversions file in bytes. A desktop's has 200 lines.
+	maxDiversions = 4 << 20
+	// maxDiverted bounds the diversions in it.
+	maxDiverted = 1 << 14
 )
 
 // diversions say where paths go when another package than the diverting one ships them (dpkg-divert).
@@ -25,20 +31,30 @@ func (d diversions) path(p, pkg string) string {
 }
 
 // parseDiversions reads the diversions file: three lines each, from, to and by whom.
-func parseDiversions(text []byte) (diversions, error) {
-	if len(text) == 0 {
-		return nil, nil
-	}
-	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
-	if len(lines)%3 != 0 {
-		return nil, fmt.Errorf("%w: diversions of %d lines, not a multiple of three", installed.ErrDamaged, len(lines))
-	}
-	d := make(diversions, len(lines)/3)
-	for ; len(lines) > 0; lines = lines[3:] {
-		if len(lines[0]) > installed.MaxPath || len(lines[1]) > installed.MaxPath {
-			return nil, fmt.Errorf("%w: diversion with a path of more than %d bytes", installed.ErrDamaged, installed.MaxPath)
+func parseDiversions(r io.Reader) (diversions, error) {
+	d := diversions{}
+	var three [3]string
+	n := 0
+	err := parseLines(r, func(line []byte) error {
+		limit := installed.MaxPath
+		if n == 2 {
+			limit = installed.MaxName
 		}
-		d[lines[0]] = diversion{to: lines[1], by: lines[2]}
+		if len(line) > limit {
+			return installed.Damaged("line of %d bytes in a diversion, at most %d are allowed", len(line), limit)
+		}
+		three[n] = string(line)
+		if n++; n < len(three) {
+			return nil
+		}
+		if n = 0; len(d) >= maxDiverted {
+			return installed.Damaged("more than %d diversions", maxDiverted)
+		}
+		d[three[0]] = diversion{to: three[1], by: three[2]}
+		return nil
+	})
+	if err == nil && n != 0 {
+		err = installed.Damaged("the last diversion has %d lines, not three", n)
 	}
-	return d, nil
+	return d, err
 }

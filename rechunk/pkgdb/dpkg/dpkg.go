@@ -3,10 +3,10 @@
 package dpkg
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
 
@@ -16,13 +16,10 @@ import (
 )
 
 const (
-	// maxStatus, maxList and maxDiversions bound the files of the database in bytes. Debian's whole archive would need 300 MB
-	// of status; the longest list of a package has 10 MB.
-	maxStatus     = 512 << 20
-	maxList       = 64 << 20
-	maxDiversions = 16 << 20
-	// maxPackages bounds the packages of a database.
-	maxPackages = 1 << 16
+	// maxStatus and maxList bound the files of the database in bytes. A server's status has 2 MB, one of ten thousand packages
+	// 20; the longest list of a package has 10 MB.
+	maxStatus = 128 << 20
+	maxList   = 64 << 20
 )
 
 // Dirs returns the directories where distributions keep the database.
@@ -32,22 +29,20 @@ func Dirs() []string {
 
 // reader reads the database in one directory.
 type reader struct {
-	view *rootfs.View
-	sink installed.Sink
-	dir  string
-	// info holds the database's own files about each package, by the name that precedes the extension.
-	info      map[string][]string
+	view      *rootfs.View
+	sink      installed.Sink
+	dir       string
 	diverted  diversions
 	changelog *changelogs
 	packages  int
-	scratch   installed.Package
 }
 
 // Read hands the packages of the first dpkg database in v to s; without a database it does nothing. Errors that wrap
 // installed.ErrDamaged mean that the database is damaged; packages before the damage have been handed over.
 func Read(ctx context.Context, v *rootfs.View, s installed.Sink) error {
+	logs := newChangelogs(v)
 	for _, dir := range Dirs() {
-		r := &reader{view: v, sink: s, dir: dir, changelog: newChangelogs(v)}
+		r := &reader{view: v, sink: s, dir: dir, changelog: logs}
 		for _, read := range []func(context.Context) error{r.readStatus, r.readStatusD} {
 			if err := read(ctx); err != nil {
 				return fmt.Errorf("%s: %w", dir, err)
@@ -57,89 +52,79 @@ func Read(ctx context.Context, v *rootfs.View, s installed.Sink) error {
 			return nil
 		}
 	}
-	return nil
+	return v.Err()
 }
 
 // readStatus reads the packages of the status file.
 func (r *reader) readStatus(ctx context.Context) error {
-	status, err := r.read("status", maxStatus)
-	if err != nil || len(status) == 0 {
-		return err
-	}
-	text, err := r.read("diversions", maxDiversions)
-	if err != nil {
-		return err
-	}
-	if r.diverted, err = parseDiversions(text); err != nil {
-		return err
-	}
-	r.info = r.infoFiles()
-	return parseControl(bytes.NewReader(status), func(c *control) error {
-		if err := ctx.Err(); err != nil {
+	return r.read(ctx, "status", maxStatus, func(status io.Reader) error {
+		err := r.read(ctx, "diversions", maxDiversions, func(in io.Reader) (err error) {
+			r.diverted, err = parseDiversions(in)
+			return err
+		})
+		if err != nil {
 			return err
 		}
-		if !c.installed() {
-			return nil
-		}
-		return r.add(c, r.installedFiles)
+		return parseControl(status, func(c *control) error {
+			if !c.installed() {
+				return nil
+			}
+			return r.add(ctx, c, r.installedFiles)
+		})
 	})
 }
 
 // readStatusD reads the packages of the status.d directory: a control paragraph and a list of checksums each.
 func (r *reader) readStatusD(ctx context.Context) error {
-	for _, e := range r.view.Children(r.dir + "/status.d") {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		name := strings.TrimPrefix(e.Path[strings.LastIndexByte(e.Path, '/'):], "/")
+	for e := range r.view.Children(r.dir+"/status.d", "") {
+		name := e.Path[strings.LastIndexByte(e.Path, '/')+1:]
 		if e.Kind != tree.Regular || strings.HasSuffix(name, sumsSuffix) {
 			continue
 		}
-		text, err := r.read("status.d/"+name, maxList)
-		if err != nil {
-			return err
-		}
-		err = parseControl(bytes.NewReader(text), func(c *control) error {
-			return r.add(c, func(p *installed.Package, _ *control) error { return r.summedFiles(p, "status.d/"+name) })
+		err := r.read(ctx, "status.d/"+name, maxList, func(text io.Reader) error {
+			return parseControl(text, func(c *control) error {
+				return r.add(ctx, c, func(ctx context.Context, _ *control) error { return r.summedFiles(ctx, "status.d/"+name) })
+			})
 		})
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return r.view.Err()
 }
 
-// add completes a package with its files and changelog and hands it over. A package that makes no sense is skipped.
-func (r *reader) add(c *control, files func(*installed.Package, *control) error) error {
-	r.packages++
-	if r.packages > maxPackages {
-		return fmt.Errorf("%w: more than %d packages", installed.ErrDamaged, maxPackages)
+// add hands a package over, with its files and the times of its changelog. A package that makes no sense is skipped.
+func (r *reader) add(ctx context.Context, c *control, files func(context.Context, *control) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	p := &r.scratch
-	*p = installed.Package{Name: c.name, Version: c.version, Files: p.Files[:0]}
-	p.Source, p.Version = c.sourcePackage()
+	r.packages++
 	if err := c.check(); err != nil {
 		r.sink.Warn(fmt.Sprintf("%s: %v", r.dir, err))
 		return nil
 	}
-	if err := files(p, c); err != nil {
-		return err
-	}
+	p := &installed.Package{Name: c.name}
+	p.Source, p.Version = c.sourcePackage()
 	var err error
-	if p.Changes, err = r.changelog.times(p.Source, c); err != nil {
+	if p.Changes, err = r.changelog.times(ctx, p.Source, c); err != nil {
 		return err
 	}
-	return r.sink.Package(p)
+	if err := r.sink.Package(p); err != nil {
+		return err
+	}
+	return files(ctx, c)
 }
 
-// read returns a file of the database; nil when there is none. One that is too large is damage.
-func (r *reader) read(name string, limit int64) ([]byte, error) {
-	b, err := r.view.ReadFile(r.dir+"/"+name, limit)
+// read calls do with a file of the database, unless there is none. One that is too large is damage.
+func (r *reader) read(ctx context.Context, name string, limit int64, do func(io.Reader) error) error {
+	in, err := r.view.Text(ctx, r.dir+"/"+name, limit)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
+		return nil
 	case errors.Is(err, rootfs.ErrTooLarge):
-		return nil, fmt.Errorf("%w: %w", installed.ErrDamaged, err)
+		return fmt.Errorf("%w: %w", installed.ErrDamaged, err)
+	case err != nil:
+		return err
 	}
-	return b, err
+	return errors.Join(do(in), in.Close())
 }

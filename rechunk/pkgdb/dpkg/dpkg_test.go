@@ -93,7 +93,7 @@ func TestRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	times := []int64{1752393600, 1752307200, 1751364000}
-	want := []installed.Package{
+	want := []treetest.Package{
 		{Name: "libc6", Source: "glibc", Version: "2.41-12", Changes: times, Files: []installed.File{
 			{Path: "/lib", Kind: tree.Dir}, {Path: "/lib/x.orig"}, {Path: "/bin/sh.distrib"},
 			{Path: "/usr/share", Kind: tree.Dir}, {Path: "/usr/share/doc"},
@@ -121,7 +121,7 @@ func TestReadDistroless(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []installed.Package{{Name: "libc6", Source: "glibc", Version: "2.41-12", Files: []installed.File{
+	want := []treetest.Package{{Name: "libc6", Source: "glibc", Version: "2.41-12", Files: []installed.File{
 		{Path: "usr/lib/libc.so.6", Kind: tree.Regular},
 		{Path: "var/lib/dpkg/status.d/libc6", Kind: tree.Regular},
 		{Path: "var/lib/dpkg/status.d/libc6.md5sums", Kind: tree.Regular},

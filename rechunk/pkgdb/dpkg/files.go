@@ -1,7 +1,12 @@
 package dpkg
 
 import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
@@ -11,77 +16,117 @@ import (
 // sumsSuffix ends the names of the files that list a package's checksums and, in status.d, its files.
 const sumsSuffix = ".md5sums"
 
-// infoFiles returns the paths in the info directory by the package that they are about: "libc6:amd64" for
-// info/libc6:amd64.list.
-func (r *reader) infoFiles() map[string][]string {
-	files := map[string][]string{}
-	for _, e := range r.view.Children(r.dir + "/info") {
-		name := e.Path[strings.LastIndexByte(e.Path, '/')+1:]
-		if dot := strings.LastIndexByte(name, '.'); dot > 0 {
-			files[name[:dot]] = append(files[name[:dot]], e.Path)
+// infoFiles hands over the info directory's files about a package: "info/libc6:amd64.list" for the stem "libc6:amd64". It reports
+// whether there are any. A nil sink just looks.
+func (r *reader) infoFiles(stem string, sink installed.Sink) (bool, error) {
+	any := false
+	for e := range r.view.Children(r.dir+"/info", stem+".") {
+		if e.Path[:strings.LastIndexByte(e.Path, '.')] != e.Path[:strings.LastIndexByte(e.Path, '/')+1]+stem {
+			continue // "python3.11.list" is not about python3
+		}
+		any = true
+		if sink == nil {
+			break
+		}
+		if err := sink.File(&installed.File{Path: e.Path, Kind: tree.Regular}); err != nil {
+			return any, err
 		}
 	}
-	return files
+	return any, r.view.Err()
 }
 
-// installedFiles appends what a package of the status file owns: the paths of its list and the database's files about it.
-func (r *reader) installedFiles(p *installed.Package, c *control) error {
+// installedFiles hands over what a package of the status file owns: the paths of its list and the database's files about it.
+func (r *reader) installedFiles(ctx context.Context, c *control) error {
 	stem := c.name + ":" + c.arch
-	if len(r.info[stem]) == 0 {
+	found, err := r.infoFiles(stem, nil)
+	if err != nil {
+		return err
+	}
+	if !found {
 		stem = c.name
 	}
-	list, err := r.read("info/"+stem+".list", maxList)
+	listed := false
+	err = r.read(ctx, "info/"+stem+".list", maxList, func(list io.Reader) error {
+		listed = true
+		return parseList(list, func(f *installed.File) error {
+			f.Path = r.diverted.path(f.Path, c.name)
+			return r.sink.File(f)
+		})
+	})
 	if err != nil {
 		return err
 	}
-	if list == nil {
+	if !listed {
 		r.sink.Warn(fmt.Sprintf("%s: package %q has no list of files", r.dir, c.name))
 	}
-	p.Files = parseList(string(list), p.Files)
-	for i := range p.Files {
-		p.Files[i].Path = r.diverted.path(p.Files[i].Path, c.name)
-	}
-	for _, path := range r.info[stem] {
-		p.Files = append(p.Files, installed.File{Path: path, Kind: tree.Regular})
-	}
-	return nil
+	_, err = r.infoFiles(stem, r.sink)
+	return err
 }
 
-// summedFiles appends what a package of status.d owns.
-func (r *reader) summedFiles(p *installed.Package, base string) error {
-	sums, err := r.read(base+sumsSuffix, maxList)
-	if err != nil {
+// summedFiles hands over what a package of status.d owns.
+func (r *reader) summedFiles(ctx context.Context, base string) error {
+	if err := r.read(ctx, base+sumsSuffix, maxList, func(sums io.Reader) error { return parseSums(sums, r.sink.File) }); err != nil {
 		return err
 	}
-	p.Files = parseSums(string(sums), p.Files)
 	for _, name := range []string{base, base + sumsSuffix} {
-		p.Files = append(p.Files, installed.File{Path: r.dir + "/" + name, Kind: tree.Regular})
+		if err := r.sink.File(&installed.File{Path: r.dir + "/" + name, Kind: tree.Regular}); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// parseList appends the paths of a list file, one on a line. A path that the next one lies below is a directory; of the others
+// parseList hands over the paths of a list file, one on a line. A path that the next one lies below is a directory; of the others
 // the list does not tell.
-func parseList(text string, files []installed.File) []installed.File {
-	for line := range strings.SplitSeq(text, "\n") {
-		if line == "" || line == "/." || len(line) > installed.MaxPath {
-			continue
+func parseList(list io.Reader, take func(*installed.File) error) error {
+	var last installed.File
+	known := false
+	err := parseLines(list, func(line []byte) error {
+		if len(line) == 0 || string(line) == "/." || len(line) > installed.MaxPath {
+			return nil
 		}
-		if n := len(files); n > 0 && line != files[n-1].Path && tree.Within(line, files[n-1].Path) {
-			files[n-1].Kind = tree.Dir
+		path := string(line)
+		if known {
+			if path != last.Path && tree.Within(path, last.Path) {
+				last.Kind = tree.Dir
+			}
+			if err := take(&last); err != nil {
+				return err
+			}
 		}
-		files = append(files, installed.File{Path: line})
+		last, known = installed.File{Path: path}, true
+		return nil
+	})
+	if err != nil || !known {
+		return err
 	}
-	return files
+	return take(&last)
 }
 
-// parseSums appends the paths of a checksum file: an MD5, two spaces and a path relative to the root on each line.
-func parseSums(text string, files []installed.File) []installed.File {
-	for line := range strings.SplitSeq(text, "\n") {
-		_, path, ok := strings.Cut(line, "  ")
-		if ok && path != "" && len(path) <= installed.MaxPath {
-			files = append(files, installed.File{Path: path, Kind: tree.Regular})
+// parseSums hands over the paths of a checksum file: an MD5, two spaces and a path relative to the root on each line.
+func parseSums(sums io.Reader, take func(*installed.File) error) error {
+	return parseLines(sums, func(line []byte) error {
+		_, path, ok := bytes.Cut(line, []byte("  "))
+		if !ok || len(path) == 0 || len(path) > installed.MaxPath {
+			return nil
+		}
+		return take(&installed.File{Path: string(path), Kind: tree.Regular})
+	})
+}
+
+// parseLines calls do for each line, which is valid only until it returns. Lines of more than maxLine bytes are damage.
+func parseLines(r io.Reader, do func(line []byte) error) error {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 0, 16<<10), maxLine)
+	for lines.Scan() {
+		if err := do(lines.Bytes()); err != nil {
+			return err
 		}
 	}
-	return files
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return installed.Damaged("line of more than %d bytes", maxLine)
+	} else if err != nil {
+		return err
+	}
+	return nil
 }

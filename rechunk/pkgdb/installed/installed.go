@@ -12,6 +12,10 @@ import (
 // handed over everything it could make sense of before.
 var ErrDamaged = errors.New("damaged package database")
 
+// ErrBudget marks an image whose databases want more than is spent on one image; the error names the budget. What was handed
+// over before stands.
+var ErrBudget = errors.New("package databases are over budget")
+
 // MaxPath is the length in bytes from which on a path in a database is nonsense: Linux's PATH_MAX.
 const MaxPath = 4096
 
@@ -33,13 +37,25 @@ type Package struct {
 	BuildTime int64
 	// Changes are distinct times of changelog entries in seconds since the Unix epoch, newest first, at most MaxChanges.
 	Changes []int64
-	// Files are the paths that the package owns, in the database's order.
-	Files []File
+}
+
+// Check returns an error that wraps ErrDamaged unless the package's names can be some: there, and of at most MaxName bytes.
+func (p *Package) Check() error {
+	if p.Name == "" || p.Source == "" {
+		return Damaged("package without a name")
+	}
+	for _, s := range []string{p.Name, p.Source, p.Version} {
+		if len(s) > MaxName {
+			return Damaged("package %.40q: a name or version of %d bytes, at most %d are allowed", p.Name, len(s), MaxName)
+		}
+	}
+	return nil
 }
 
 // File is one path that a package owns.
 type File struct {
-	// Path is as the database writes it: absolute or relative to the root, as it was when the package was built.
+	// Path is as the database writes it: absolute or relative to the root, as it was when the package was built. It has at most
+	// MaxPath bytes.
 	Path string
 	// Kind is the object's type; 0 when the database does not tell.
 	Kind tree.Kind
@@ -52,11 +68,13 @@ type File struct {
 	Ghost bool
 }
 
-// Sink takes what a reader finds. It is called from one goroutine.
+// Sink takes what a reader finds as it finds it, so that nothing of a database is collected. It is called from one goroutine.
+// An error of Package or File ends the reading and is returned by the reader.
 type Sink interface {
-	// Package takes one package, which is valid only until the call returns. An error ends the reading and is returned by
-	// the reader.
+	// Package takes one package, which is valid only until the call returns.
 	Package(p *Package) error
+	// File takes one path that the package before owns, in the database's order. It is valid only until the call returns.
+	File(f *File) error
 	// Warn takes one line about a part of the database that had to be skipped.
 	Warn(line string)
 }

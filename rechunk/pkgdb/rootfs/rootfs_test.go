@@ -87,7 +87,7 @@ func TestChildren(t *testing.T) {
 		{"absent", nil},
 	} {
 		var got []string
-		for _, e := range v.Children(tc.dir) {
+		for e := range v.Children(tc.dir, "") {
 			got = append(got, e.Path)
 		}
 		if diff := cmp.Diff(tc.want, got); diff != "" {
@@ -99,19 +99,19 @@ func TestChildren(t *testing.T) {
 func TestReadFile(t *testing.T) {
 	t.Parallel()
 	_, v := view()
-	if b, err := v.ReadFile("/lib/b", 1); err != nil || string(b) != "a" {
+	if b, err := v.ReadFile(t.Context(), "/lib/b", 1); err != nil || string(b) != "a" {
 		t.Errorf("ReadFile through a link = %q, %v", b, err)
 	}
-	if _, err := v.ReadFile("/lib/b", 0); !errors.Is(err, rootfs.ErrTooLarge) {
+	if _, err := v.ReadFile(t.Context(), "/lib/b", 0); !errors.Is(err, rootfs.ErrTooLarge) {
 		t.Errorf("too large: %v", err)
 	}
 	for _, p := range []string{"etc", "loop", "absent"} {
-		if _, err := v.ReadFile(p, 10); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := v.ReadFile(t.Context(), p, 10); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("ReadFile(%q): %v, want fs.ErrNotExist", p, err)
 		}
 	}
 	tr, _ := treetest.New(treetest.Files{"f": treetest.Sized(3)})
-	if _, err := rootfs.New(tr, treetest.Contents{}).ReadFile("f", 10); !errors.Is(err, tree.ErrNoContent) {
+	if _, err := rootfs.New(tr, treetest.Contents{}).ReadFile(t.Context(), "f", 10); !errors.Is(err, tree.ErrNoContent) {
 		t.Errorf("content that is not there: %v", err)
 	}
 }

@@ -8,36 +8,25 @@ import (
 )
 
 // maxFiles bounds the files of one package; the largest real ones have some hundred thousand.
-const maxFiles = 4 << 20
+const maxFiles = 2 << 20
 
 // fileTable is a header's parallel arrays about files.
 type fileTable struct {
-	names   stringList
-	dirs    []string // nil when names are whole paths, as headers before rpm 4 have them
-	dirOf   intList
-	modes   intList
-	sizes   intList
-	flags   intList
-	digests stringList
-	sha256  bool
+	names stringList
+	// dirs is where each directory's name begins in dirNames, and the next one after the last; nil when names are whole paths, as
+	// headers before rpm 4 have them.
+	dirs     []uint32
+	dirNames []byte
+	dirOf    intList
+	modes    intList
+	sizes    intList
+	flags    intList
+	digests  stringList
+	sha256   bool
+	buf      []byte // a path
 }
 
-// decodeFiles appends the header's files to p.Files.
-func decodeFiles(h *header, p *installed.Package) error {
-	t, err := newFileTable(h)
-	if err != nil {
-		return err
-	}
-	for i := range t.names.left {
-		f, err := t.file(i)
-		if err != nil {
-			return err
-		}
-		p.Files = append(p.Files, f)
-	}
-	return nil
-}
-
+// newFileTable reads the outline of a header's files and checks all of them, so that each can be read.
 func newFileTable(h *header) (*fileTable, error) {
 	t := &fileTable{}
 	var err error
@@ -53,9 +42,13 @@ func newFileTable(h *header) (*fileTable, error) {
 		return nil, err
 	}
 	if t.names.left > maxFiles {
-		return nil, damaged("package of %d files, at most %d are read", t.names.left, maxFiles)
+		return nil, installed.Damaged("package of %d files, at most %d are read", t.names.left, maxFiles)
 	}
-	return t, t.readColumns(h)
+	if err := t.readColumns(h); err != nil {
+		return nil, err
+	}
+	check := *t
+	return t, check.each(nil)
 }
 
 // readDirs reads the directories and which of them each name is in.
@@ -64,20 +57,21 @@ func (t *fileTable) readDirs(h *header) error {
 	if err != nil {
 		return err
 	}
-	if dirs.left > t.names.left {
-		return damaged("%d directories for %d files", dirs.left, t.names.left)
+	if dirs.left > t.names.left || t.names.left > maxFiles {
+		return installed.Damaged("%d directories for %d files", dirs.left, t.names.left)
 	}
-	t.dirs = make([]string, dirs.left)
-	for i := range t.dirs {
-		if t.dirs[i], err = dirs.next(); err != nil {
+	t.dirs, t.dirNames = make([]uint32, dirs.left+1), dirs.rest
+	for i := range dirs.left {
+		if _, err = dirs.next(); err != nil {
 			return err
 		}
+		t.dirs[i+1] = uint32(len(t.dirNames) - len(dirs.rest))
 	}
 	if t.dirOf, err = h.ints(tagDirIndexes); err != nil {
 		return err
 	}
 	if t.dirOf.len() != t.names.left {
-		return damaged("%d directory indexes for %d files", t.dirOf.len(), t.names.left)
+		return installed.Damaged("%d directory indexes for %d files", t.dirOf.len(), t.names.left)
 	}
 	return nil
 }
@@ -96,7 +90,7 @@ func (t *fileTable) readColumns(h *header) error {
 			continue
 		}
 		if l.len() != t.names.left {
-			return damaged("tag %d has %d values for %d files", c.tag, l.len(), t.names.left)
+			return installed.Damaged("tag %d has %d values for %d files", c.tag, l.len(), t.names.left)
 		}
 		*c.to = l
 	}
@@ -111,60 +105,74 @@ func (t *fileTable) readColumns(h *header) error {
 		return err
 	}
 	if n := t.digests.left; n != 0 && n != t.names.left {
-		return damaged("%d digests for %d files", n, t.names.left)
+		return installed.Damaged("%d digests for %d files", n, t.names.left)
 	}
 	return nil
 }
 
-// file returns the i-th file; it must be called for ascending i.
-func (t *fileTable) file(i int) (f installed.File, err error) {
-	if f.Path, err = t.path(i); err != nil {
-		return f, err
-	}
-	if t.modes.len() > 0 {
-		f.Kind = kindOf(t.modes.at(i))
-	}
-	if t.sizes.len() > 0 {
-		f.Size = max(t.sizes.at(i), 0)
-	}
-	if t.flags.len() > 0 {
-		f.Ghost = t.flags.at(i)&flagGhost != 0
-	}
-	if t.digests.left > 0 {
-		s, err := t.digests.next()
-		if err != nil {
-			return f, err
+// each reads the files one after another and hands them to take, unless that is nil. It can be called once.
+func (t *fileTable) each(take func(*installed.File) error) error {
+	var f installed.File
+	for i := range t.names.left {
+		if err := t.readPath(i); err != nil {
+			return err
 		}
-		f.Digest, f.HasDigest = parseDigest(s)
+		var digest []byte
+		if t.digests.left > 0 {
+			var err error
+			if digest, err = t.digests.next(); err != nil {
+				return err
+			}
+		}
+		if take == nil {
+			continue
+		}
+		f = installed.File{Path: string(t.buf)}
+		f.Digest, f.HasDigest = parseDigest(digest)
+		if t.modes.len() > 0 {
+			f.Kind = kindOf(t.modes.at(i))
+		}
+		if t.sizes.len() > 0 {
+			f.Size = max(t.sizes.at(i), 0)
+		}
+		if t.flags.len() > 0 {
+			f.Ghost = t.flags.at(i)&flagGhost != 0
+		}
+		if err := take(&f); err != nil {
+			return err
+		}
 	}
-	return f, nil
+	return nil
 }
 
-func (t *fileTable) path(i int) (string, error) {
+// readPath puts the i-th path together in t.buf.
+func (t *fileTable) readPath(i int) error {
 	name, err := t.names.next()
 	if err != nil {
-		return "", err
+		return err
 	}
-	dir := ""
+	var dir []byte
 	if t.dirOf.len() > 0 {
 		d := t.dirOf.at(i)
-		if d < 0 || d >= int64(len(t.dirs)) {
-			return "", damaged("file in directory %d of %d", d, len(t.dirs))
+		if d < 0 || d >= int64(len(t.dirs)-1) {
+			return installed.Damaged("file in directory %d of %d", d, len(t.dirs)-1)
 		}
-		dir = t.dirs[d]
+		dir = t.dirNames[t.dirs[d] : t.dirs[d+1]-1]
 	}
-	if len(dir)+len(name) > installed.MaxPath {
-		return "", damaged("path of %d bytes, at most %d are allowed", len(dir)+len(name), installed.MaxPath)
+	if n := len(dir) + len(name); n > installed.MaxPath {
+		return installed.Damaged("path of %d bytes, at most %d are allowed", n, installed.MaxPath)
 	}
-	return dir + name, nil
+	t.buf = append(t.buf[:0], dir...)
+	t.buf = append(t.buf, name...)
+	return nil
 }
 
 // parseDigest decodes a SHA-256; rpm stores an empty string for everything but regular files.
-func parseDigest(s string) (d tree.Digest, ok bool) {
+func parseDigest(s []byte) (d tree.Digest, ok bool) {
 	if hex.DecodedLen(len(s)) != len(d) {
 		return d, false
 	}
-	_, err := hex.Decode(d[:], []byte(s))
+	_, err := hex.Decode(d[:], s)
 	return d, err == nil
 }
 

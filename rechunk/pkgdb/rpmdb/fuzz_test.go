@@ -1,6 +1,7 @@
 package rpmdb
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"testing"
@@ -15,8 +16,7 @@ func FuzzHeader(f *testing.F) {
 		field{tagFileDigests, []string{""}}))
 	f.Add([]byte{0, 0, 0, 1, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, blob []byte) {
-		var p installed.Package
-		ok, err := decodePackage(blob, &p)
+		p, ok, err := decode(blob)
 		if err != nil {
 			if !errors.Is(err, installed.ErrDamaged) {
 				t.Errorf("error of another kind: %v", err)
@@ -50,6 +50,20 @@ func FuzzBDB(f *testing.F) {
 	f.Fuzz(func(t *testing.T, db []byte) {
 		blobs, err := bdbBlobs(db)
 		checkBlobs(t, db, blobs, err)
+	})
+}
+
+func FuzzSQLite(f *testing.F) {
+	whole := manyPackages(f)
+	f.Add(whole, []byte(nil))
+	f.Add(whole[:1024], whole)
+	main, log := loggedPackages(f)
+	f.Add(main, log)
+	f.Fuzz(func(t *testing.T, main, log []byte) {
+		db := inMemory(main)
+		db.log, db.logSize = bytes.NewReader(log), int64(len(log))
+		blobs, err := blobsOf(func(take func([]byte) error) error { return readSQLite(t.Context(), db, take) })
+		checkBlobs(t, append(main, log...), blobs, err)
 	})
 }
 

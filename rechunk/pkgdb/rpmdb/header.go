@@ -1,19 +1,18 @@
 package rpmdb
 
 import (
+	"bytes"
 	"encoding/binary"
-	"fmt"
-	"strings"
 
 	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
 )
 
-// The limits of rpm itself (lib/header.c), with which every header that rpm ever stored complies.
 const (
-	maxTags  = 0xffff
-	maxStore = 0x0fffffff
-	// maxHeader is the length in bytes of the longest header blob.
-	maxHeader = preamble + maxTags*indexEntry + maxStore
+	// maxTags is rpm's own limit (lib/header.c).
+	maxTags = 0xffff
+	// maxHeader is the length in bytes of the longest header that is read. Rpm's own limit is 256 MiB; a header takes some 150 bytes a
+	// file, and the largest packages have 100,000.
+	maxHeader = 32 << 20
 )
 
 const (
@@ -33,10 +32,10 @@ const (
 )
 
 // header is a decoded rpm header, as databases store it: without the magic of a package file, in network byte order. Values
-// are decoded when asked for.
+// are decoded when asked for, from the blob that it was made of.
 type header struct {
 	entries []headerEntry
-	store   string
+	store   []byte
 }
 
 type headerEntry struct {
@@ -45,21 +44,21 @@ type headerEntry struct {
 
 // parseHeader checks a header's outline and keeps those entries whose tag is wanted.
 func parseHeader(blob []byte) (*header, error) {
-	if len(blob) < preamble {
-		return nil, damaged("header of %d bytes", len(blob))
+	if len(blob) < preamble || len(blob) > maxHeader {
+		return nil, installed.Damaged("header of %d bytes, %d to %d are allowed", len(blob), preamble, maxHeader)
 	}
 	tags, size := binary.BigEndian.Uint32(blob), binary.BigEndian.Uint32(blob[4:])
 	if tags > maxTags {
-		return nil, damaged("header with %d entries, at most %d are allowed", tags, maxTags)
+		return nil, installed.Damaged("header with %d entries, at most %d are allowed", tags, maxTags)
 	}
-	if size > maxStore {
-		return nil, damaged("header store of %d bytes, at most %d are allowed", size, maxStore)
+	if size > maxHeader {
+		return nil, installed.Damaged("header store of %d bytes, at most %d are allowed", size, maxHeader)
 	}
 	end := preamble + int(tags)*indexEntry
 	if len(blob) < end+int(size) {
-		return nil, damaged("header of %d bytes where its index promises %d", len(blob), end+int(size))
+		return nil, installed.Damaged("header of %d bytes where its index promises %d", len(blob), end+int(size))
 	}
-	h := &header{entries: make([]headerEntry, 0, wantedTags), store: string(blob[end : end+int(size)])}
+	h := &header{entries: make([]headerEntry, 0, wantedTags), store: blob[end : end+int(size)]}
 	for at := preamble; at < end; at += indexEntry {
 		e := headerEntry{
 			tag:    binary.BigEndian.Uint32(blob[at:]),
@@ -71,7 +70,7 @@ func parseHeader(blob []byte) (*header, error) {
 			continue
 		}
 		if e.offset > size || e.count > size-e.offset {
-			return nil, damaged("tag %d lies outside of the header's store", e.tag)
+			return nil, installed.Damaged("tag %d lies outside of the header's store", e.tag)
 		}
 		h.put(e)
 	}
@@ -105,7 +104,7 @@ func (h *header) text(tag uint32) (string, error) {
 		return "", err
 	}
 	s, err := l.next()
-	return strings.Clone(s), err
+	return string(s), err
 }
 
 // texts returns the strings of a tag; an empty list when the header has none.
@@ -119,7 +118,7 @@ func (h *header) texts(tag uint32) (stringList, error) {
 		e.count = 1
 	case typeStringArray, typeI18NString:
 	default:
-		return stringList{}, damaged("tag %d has type %d, not strings", tag, e.kind)
+		return stringList{}, installed.Damaged("tag %d has type %d, not strings", tag, e.kind)
 	}
 	return stringList{tag: tag, rest: h.store[e.offset:], left: int(e.count)}, nil
 }
@@ -141,10 +140,10 @@ func (h *header) ints(tag uint32) (intList, error) {
 	case typeInt64:
 		width = 8
 	default:
-		return intList{}, damaged("tag %d has type %d, not integers", tag, e.kind)
+		return intList{}, installed.Damaged("tag %d has type %d, not integers", tag, e.kind)
 	}
 	if int64(e.count)*int64(width) > int64(len(h.store))-int64(e.offset) {
-		return intList{}, damaged("tag %d reaches beyond the header's store", tag)
+		return intList{}, installed.Damaged("tag %d reaches beyond the header's store", tag)
 	}
 	return intList{data: h.store[e.offset : int(e.offset)+int(e.count)*width], width: width}, nil
 }
@@ -152,15 +151,15 @@ func (h *header) ints(tag uint32) (intList, error) {
 // stringList walks NUL-terminated strings.
 type stringList struct {
 	tag  uint32
-	rest string
+	rest []byte
 	left int
 }
 
-// next returns the next string, which shares the header's memory.
-func (l *stringList) next() (string, error) {
-	s, rest, ok := strings.Cut(l.rest, "\x00")
+// next returns the next string, which is a part of the blob.
+func (l *stringList) next() ([]byte, error) {
+	s, rest, ok := bytes.Cut(l.rest, []byte{0})
 	if l.left == 0 || !ok {
-		return "", damaged("tag %d has fewer strings than it announces", l.tag)
+		return nil, installed.Damaged("tag %d has fewer strings than it announces", l.tag)
 	}
 	l.rest = rest
 	l.left--
@@ -169,7 +168,7 @@ func (l *stringList) next() (string, error) {
 
 // intList gives access to big-endian unsigned integers of one width.
 type intList struct {
-	data  string
+	data  []byte
 	width int
 }
 
@@ -187,9 +186,4 @@ func (l intList) at(i int) int64 {
 		v = v<<8 | uint64(l.data[j])
 	}
 	return int64(v)
-}
-
-// damaged returns an error that wraps installed.ErrDamaged.
-func damaged(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", installed.ErrDamaged, fmt.Sprintf(format, args...))
 }

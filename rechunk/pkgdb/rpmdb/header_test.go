@@ -21,42 +21,41 @@ func TestDecodePackage(t *testing.T) {
 	one := []field{name, {tagBaseNames, []string{"f"}}, {tagDirNames, []string{"/d/"}}, {tagDirIndexes, []uint32{0}}}
 	for label, tc := range map[string]struct {
 		blob []byte
-		want installed.Package
+		want decoded
 	}{
-		"usual": {someHeader("x"), installed.Package{
-			Name: "x", Source: "x-src", Version: "1-2.fc42", BuildTime: 1700000000, Changes: []int64{9, 7, 5},
-			Files: []installed.File{
+		"usual": {someHeader("x"), decoded{
+			installed.Package{Name: "x", Source: "x-src", Version: "1-2.fc42", BuildTime: 1700000000, Changes: []int64{9, 7, 5}},
+			[]installed.File{
 				{Path: "/usr/bin", Kind: tree.Dir, Size: 4096}, {Path: "/usr/bin/x", Kind: tree.Regular, Size: 3, Ghost: true},
 			},
 		}},
 		"no source": {
 			buildHeader(name, field{tagVersion, "1"}, field{tagRelease, "2"}, field{tagEpoch, []uint32{3}}),
-			installed.Package{Name: "a", Source: "a", Version: "3:1-2"},
+			decoded{Package: installed.Package{Name: "a", Source: "a", Version: "3:1-2"}},
 		},
 		"whole paths": {
 			buildHeader(name, field{tagOldFileNames, []string{"/a", "/b"}}),
-			installed.Package{Name: "a", Source: "a", Version: "-", Files: []installed.File{{Path: "/a"}, {Path: "/b"}}},
+			decoded{installed.Package{Name: "a", Source: "a", Version: "-"}, []installed.File{{Path: "/a"}, {Path: "/b"}}},
 		},
 		"long sizes and digests": {
 			buildHeader(append(one, field{tagLongFileSizes, []uint64{5 << 32}}, field{tagFileSizes, []uint32{7}},
 				field{tagFileDigestAlgo, []uint32{algoSHA256}}, field{tagFileDigests, []string{sum}})...),
-			installed.Package{Name: "a", Source: "a", Version: "-", Files: []installed.File{
+			decoded{installed.Package{Name: "a", Source: "a", Version: "-"}, []installed.File{
 				{Path: "/d/f", Size: 5 << 32, Digest: digest, HasDigest: true},
 			}},
 		},
 		"digests of another kind": {
 			buildHeader(append(one, field{tagFileDigests, []string{sum}})...),
-			installed.Package{Name: "a", Source: "a", Version: "-", Files: []installed.File{{Path: "/d/f"}}},
+			decoded{installed.Package{Name: "a", Source: "a", Version: "-"}, []installed.File{{Path: "/d/f"}}},
 		},
 		"a second value wins": {
 			buildHeader(name, field{tagName, "b"}),
-			installed.Package{Name: "b", Source: "b", Version: "-"},
+			decoded{Package: installed.Package{Name: "b", Source: "b", Version: "-"}},
 		},
 	} {
 		t.Run(label, func(t *testing.T) {
 			t.Parallel()
-			var got installed.Package
-			ok, err := decodePackage(tc.blob, &got)
+			got, ok, err := decode(tc.blob)
 			if err != nil || !ok {
 				t.Fatal(ok, err)
 			}
@@ -97,7 +96,7 @@ func TestDecodePackageDamaged(t *testing.T) {
 	} {
 		t.Run(label, func(t *testing.T) {
 			t.Parallel()
-			if ok, err := decodePackage(blob, &installed.Package{}); ok && err == nil || !errors.Is(err, installed.ErrDamaged) {
+			if _, ok, err := decode(blob); ok && err == nil || !errors.Is(err, installed.ErrDamaged) {
 				t.Errorf("decodePackage: %v, %v, want damage", ok, err)
 			}
 		})
@@ -106,7 +105,7 @@ func TestDecodePackageDamaged(t *testing.T) {
 
 func TestPublicKeysAreNoPackages(t *testing.T) {
 	t.Parallel()
-	if ok, err := decodePackage(buildHeader(field{tagName, publicKey}), &installed.Package{}); ok || err != nil {
+	if _, ok, err := decode(buildHeader(field{tagName, publicKey})); ok || err != nil {
 		t.Errorf("decodePackage: %v, %v", ok, err)
 	}
 }

@@ -1,9 +1,12 @@
 package rpmdb
 
 import (
+	"context"
 	"encoding/binary"
 	"hash/adler32"
 	"io"
+
+	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
 )
 
 // rpm's ndb format (lib/backend/ndb/rpmpkg.c): a header, pages of 16-byte slots, and packages in 16-byte blocks, each framed
@@ -24,24 +27,28 @@ const (
 )
 
 // readNDB hands every package's blob to take, in the order of the slots.
-func readNDB(r io.ReaderAt, size int64, take func([]byte) error) error {
+func readNDB(ctx context.Context, in *database, take func([]byte) error) error {
+	r := in.main
 	head := make([]byte, 2*ndbSlot)
 	if err := readFull(r, head, 0); err != nil {
 		return err
 	}
 	if binary.LittleEndian.Uint32(head) != ndbMagic {
-		return damaged("not an ndb database")
+		return installed.Damaged("not an ndb database")
 	}
 	if v := binary.LittleEndian.Uint32(head[4:]); v != 0 {
-		return damaged("ndb version %d, only 0 is known", v)
+		return installed.Damaged("ndb version %d, only 0 is known", v)
 	}
-	pages := binary.LittleEndian.Uint32(head[12:])
-	if pages == 0 || pages > ndbMaxSlotPages {
-		return damaged("ndb database of %d slot pages, 1 to %d are allowed", pages, ndbMaxSlotPages)
+	slotPages := binary.LittleEndian.Uint32(head[12:])
+	if slotPages == 0 || slotPages > ndbMaxSlotPages {
+		return installed.Damaged("ndb database of %d slot pages, 1 to %d are allowed", slotPages, ndbMaxSlotPages)
 	}
-	db := &ndb{r: r, size: size, left: budget(size)}
+	db := &ndb{r: r, size: in.size, left: in.size}
 	page := make([]byte, ndbPage)
-	for i := range int64(pages) {
+	for i := range int64(slotPages) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := readFull(r, page, i*ndbPage); err != nil {
 			return err
 		}
@@ -60,14 +67,14 @@ func readNDB(r io.ReaderAt, size int64, take func([]byte) error) error {
 type ndb struct {
 	r    io.ReaderAt
 	size int64
-	left budget
+	left int64 // bytes that packages may still have: each has its own
 	buf  []byte
 }
 
 func (db *ndb) slots(page []byte, take func([]byte) error) error {
 	for ; len(page) >= ndbSlot; page = page[ndbSlot:] {
 		if binary.LittleEndian.Uint32(page) != ndbSlotMagic {
-			return damaged("slot without its mark")
+			return installed.Damaged("slot without its mark")
 		}
 		id := binary.LittleEndian.Uint32(page[4:])
 		if id == 0 {
@@ -84,22 +91,25 @@ func (db *ndb) slots(page []byte, take func([]byte) error) error {
 	return nil
 }
 
-// blob returns the package at off after checking its frame; it is valid until the next call.
+// blob returns the package at off after checking its frame, valid until the next call; nil for one that is too long.
 func (db *ndb) blob(id uint32, off int64) ([]byte, error) {
 	head := make([]byte, ndbHead)
 	if err := readFull(db.r, head, off); err != nil {
 		return nil, err
 	}
 	if binary.LittleEndian.Uint32(head) != ndbHeadMagic || binary.LittleEndian.Uint32(head[4:]) != id {
-		return nil, damaged("package %d is not where its slot points", id)
+		return nil, installed.Damaged("package %d is not where its slot points", id)
 	}
 	n := int64(binary.LittleEndian.Uint32(head[12:]))
 	padded := (ndbHead+n+ndbTail+ndbBlock-1)/ndbBlock*ndbBlock - ndbHead
-	if n > maxHeader || off+ndbHead+padded > db.size {
-		return nil, damaged("package %d of %d bytes", id, n)
+	if off+ndbHead+padded > db.size {
+		return nil, installed.Damaged("package %d of %d bytes", id, n)
 	}
-	if err := db.left.spend(n); err != nil {
-		return nil, err
+	if n > maxHeader {
+		return nil, nil
+	}
+	if db.left -= n; db.left < 0 {
+		return nil, installed.Damaged("packages take more bytes than the database file has")
 	}
 	if int64(cap(db.buf)) < padded {
 		db.buf = make([]byte, padded)
@@ -114,7 +124,7 @@ func (db *ndb) blob(id uint32, off int64) ([]byte, error) {
 	sum.Write(b[:padded-ndbTail])
 	if binary.LittleEndian.Uint32(tail) != sum.Sum32() || int64(binary.LittleEndian.Uint32(tail[4:])) != n ||
 		binary.LittleEndian.Uint32(tail[8:]) != ndbTailMagic {
-		return nil, damaged("package %d fails its checksum", id)
+		return nil, installed.Damaged("package %d fails its checksum", id)
 	}
 	return b[:n], nil
 }

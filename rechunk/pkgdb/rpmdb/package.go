@@ -10,29 +10,31 @@ import (
 // publicKey is the name of the pseudo-packages that hold imported keys.
 const publicKey = "gpg-pubkey"
 
-// decodePackage fills p from a header blob. It reports false for headers that are not packages.
-func decodePackage(blob []byte, p *installed.Package) (bool, error) {
+// decodePackage reads what a package is and which files it has from a header blob. Without a package and an error the header is
+// none of a package.
+func decodePackage(blob []byte) (*installed.Package, *fileTable, error) {
 	h, err := parseHeader(blob)
 	if err != nil {
-		return false, err
+		return nil, nil, err
 	}
-	*p = installed.Package{Files: p.Files[:0], Changes: p.Changes[:0]}
+	p := &installed.Package{}
 	if p.Name, err = h.text(tagName); err != nil {
-		return false, err
+		return nil, nil, err
 	}
 	if p.Name == publicKey {
-		return false, nil
-	}
-	if p.Name == "" || len(p.Name) > installed.MaxName {
-		return false, damaged("package name of %d bytes", len(p.Name))
+		return nil, nil, nil
 	}
 	if err := decodeSource(h, p); err != nil {
-		return false, err
+		return nil, nil, err
 	}
 	if err := decodeTimes(h, p); err != nil {
-		return false, err
+		return nil, nil, err
 	}
-	return true, decodeFiles(h, p)
+	if err := p.Check(); err != nil {
+		return nil, nil, err
+	}
+	files, err := newFileTable(h)
+	return p, files, err
 }
 
 // decodeSource finds the source package and its version, falling back to the package itself.
@@ -60,9 +62,6 @@ func decodeSource(h *header, p *installed.Package) error {
 	p.Source, p.Version = p.Name, version+"-"+release
 	if epoch.len() > 0 && epoch.at(0) > 0 {
 		p.Version = strconv.FormatInt(epoch.at(0), 10) + ":" + p.Version
-	}
-	if len(p.Version) > installed.MaxName {
-		return damaged("version of package %s has %d bytes, at most %d are allowed", p.Name, len(p.Version), installed.MaxName)
 	}
 	return nil
 }
@@ -101,7 +100,9 @@ func decodeTimes(h *header, p *installed.Package) error {
 		return err
 	}
 	for i := range changes.len() {
-		p.Changes = append(p.Changes, changes.at(i))
+		if p.Changes = append(p.Changes, changes.at(i)); len(p.Changes) == 8*installed.MaxChanges {
+			p.Changes = installed.Newest(p.Changes)
+		}
 	}
 	p.Changes = installed.Newest(p.Changes)
 	return nil

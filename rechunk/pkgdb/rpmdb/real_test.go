@@ -32,13 +32,31 @@ func sortRows(rows []row) []row {
 	return rows
 }
 
+// decoded is a package with its files.
+type decoded struct {
+	installed.Package
+	Files []installed.File
+}
+
+// decode decodes a header blob; false if it is no package's.
+func decode(blob []byte) (d decoded, ok bool, err error) {
+	p, files, err := decodePackage(blob)
+	if p == nil || err != nil {
+		return d, false, err
+	}
+	d.Package = *p
+	return d, true, files.each(func(f *installed.File) error {
+		d.Files = append(d.Files, *f)
+		return nil
+	})
+}
+
 // decodeAll returns the packages of a database file.
-func decodeAll(t testing.TB, file string) []installed.Package {
+func decodeAll(t testing.TB, file string) []decoded {
 	t.Helper()
-	var all []installed.Package
+	var all []decoded
 	err := readFile(t, file, func(blob []byte) error {
-		var p installed.Package
-		ok, err := decodePackage(blob, &p)
+		p, ok, err := decode(blob)
 		if ok && err == nil {
 			all = append(all, p)
 		}
@@ -53,7 +71,7 @@ func decodeAll(t testing.TB, file string) []installed.Package {
 func readFile(t testing.TB, file string, take func([]byte) error) error {
 	for _, f := range formats() {
 		if f.name == filepath.Base(file) {
-			return f.read(t.Context(), file, take)
+			return f.read(t.Context(), openDatabase(t, file), take)
 		}
 	}
 	return fmt.Errorf("no reader for %s", file)

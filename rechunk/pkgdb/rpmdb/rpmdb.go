@@ -1,30 +1,30 @@
 // Package rpmdb reads rpm's package database, in the three formats that rpm has had: sqlite (rpmdb.sqlite), ndb (Packages.db)
 // and Berkeley DB hash (Packages).
 //
-// All three store one header blob per package, which is decoded here. Every byte is hostile: what a database says is bounded
-// by rpm's own limits and by the size of its file, cycles included.
+// All three store one header blob per package, which is decoded here. Every byte is hostile: no page of a file is read more often
+// than it can be part of a sound database, so that cycles end, and a header is the most that is in memory.
+//
+// Sqlite's files are read without sqlite. The library takes the schema of a database into memory whole, whatever its size, and can
+// be stopped only by the clock, which would make layers depend on how busy a machine is. Of the format, which is frozen
+// (https://www.sqlite.org/fileformat2.html), rpm needs a table of blobs and a log.
 package rpmdb
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
 	"github.com/strata-oci/strata/rechunk/pkgdb/rootfs"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-const (
-	// maxDatabase is the longest database file that is read, in bytes. Big desktops have 300 MB.
-	maxDatabase = 4 << 30
-	// maxPackages bounds the packages of a database.
-	maxPackages = 1 << 16
-)
+// maxPackages bounds the headers of a database, those of packages that are damaged included.
+const maxPackages = 1 << 16
+
+// MaxDatabases bounds the database files of an image that are read, in bytes, write-ahead logs included. Big desktops have 300 MB.
+const MaxDatabases = 1 << 30
 
 // Dirs returns the directories where distributions keep the database, the most recent custom first.
 func Dirs() []string {
@@ -34,14 +34,14 @@ func Dirs() []string {
 // format is one way of storing header blobs.
 type format struct {
 	name string // the database's file name
-	// read hands every header blob of the file to take, in an order that depends on the file alone. The blob is valid only
-	// during the call.
-	read func(ctx context.Context, file string, take func(blob []byte) error) error
+	// read hands every header blob of the database to take, in an order that depends on its bytes alone. A blob is valid only
+	// during the call. One that is longer than maxHeader is not read, and nil is handed over in its place.
+	read func(ctx context.Context, db *database, take func(blob []byte) error) error
 }
 
 // formats are in the order of their age, the newest first: a converted database may leave the old one behind.
 func formats() []format {
-	return []format{{"rpmdb.sqlite", readSQLite}, {"Packages.db", withFile(readNDB)}, {"Packages", withFile(readBDB)}}
+	return []format{{"rpmdb.sqlite", readSQLite}, {"Packages.db", readNDB}, {"Packages", readBDB}}
 }
 
 // Read hands the packages of the first readable rpm database in v to s; without a database it does nothing. work is a
@@ -50,6 +50,7 @@ func formats() []format {
 func Read(ctx context.Context, v *rootfs.View, work string, s installed.Sink) error {
 	var damage []error
 	tried := map[tree.Digest]bool{}
+	r := &reader{view: v, work: work, sink: s, left: MaxDatabases}
 	for _, f := range formats() {
 		for _, dir := range Dirs() {
 			p := dir + "/" + f.name
@@ -58,7 +59,7 @@ func Read(ctx context.Context, v *rootfs.View, work string, s installed.Sink) er
 				continue
 			}
 			tried[e.Digest] = true
-			n, err := readOne(ctx, v, p, f, work, s)
+			n, err := r.readDatabase(ctx, p, f)
 			switch {
 			case err == nil && n > 0:
 				return nil
@@ -69,26 +70,33 @@ func Read(ctx context.Context, v *rootfs.View, work string, s installed.Sink) er
 			}
 		}
 	}
-	return errors.Join(damage...)
+	return errors.Join(errors.Join(damage...), v.Err())
 }
 
-// readOne reads one database and returns how many packages it holds.
-func readOne(ctx context.Context, v *rootfs.View, p string, f format, work string, s installed.Sink) (int, error) {
-	dir, err := os.MkdirTemp(work, "rpmdb-")
-	if err != nil {
-		return 0, fmt.Errorf("temporary directory: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	file := filepath.Join(dir, f.name)
-	if err := spool(v, p, file); err != nil {
+// reader reads the databases of an image.
+type reader struct {
+	view *rootfs.View
+	work string
+	sink installed.Sink
+	left int64 // bytes of databases that may still be read
+}
+
+// readDatabase reads one database and returns how many packages it holds.
+func (r *reader) readDatabase(ctx context.Context, p string, f format) (int, error) {
+	db := &database{}
+	defer db.close()
+	var err error
+	if db.main, db.size, err = r.spool(ctx, p); err != nil {
 		return 0, err
 	}
-	// Transactions that sqlite has not moved into the database yet lie beside it.
-	if err := spool(v, p+walSuffix, file+walSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return 0, err
+	if f.name == sqliteName {
+		// Transactions that sqlite has not moved into the database yet lie beside it.
+		if db.log, db.logSize, err = r.spool(ctx, p+logSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, err
+		}
 	}
-	c := &collector{sink: s, name: p}
-	err = f.read(ctx, file, func(blob []byte) error {
+	c := &collector{sink: r.sink, name: p}
+	err = f.read(ctx, db, func(blob []byte) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -103,83 +111,33 @@ type collector struct {
 	name     string
 	seen     int
 	packages int
-	scratch  installed.Package
 }
 
 // take decodes one blob. A damaged one costs that package alone.
 func (c *collector) take(blob []byte) error {
 	c.seen++
 	if c.seen > maxPackages {
-		return damaged("more than %d packages", maxPackages)
+		return fmt.Errorf("%w: more than %d packages", installed.ErrBudget, maxPackages)
 	}
-	ok, err := decodePackage(blob, &c.scratch)
-	if err != nil {
-		c.sink.Warn(fmt.Sprintf("%s: package %d (%q): %v", c.name, c.seen, c.scratch.Name, err))
+	if blob == nil {
+		c.sink.Warn(fmt.Sprintf("%s: package %d has more than %d bytes", c.name, c.seen, maxHeader))
 		return nil
 	}
-	if !ok {
+	p, files, err := decodePackage(blob)
+	if err != nil {
+		name := ""
+		if p != nil {
+			name = p.Name
+		}
+		c.sink.Warn(fmt.Sprintf("%s: package %d (%q): %v", c.name, c.seen, name, err))
+		return nil
+	}
+	if p == nil {
 		return nil
 	}
 	c.packages++
-	return c.sink.Package(&c.scratch)
-}
-
-// spool copies a file of the tree to the machine, because databases are read at random.
-func spool(v *rootfs.View, p, file string) (err error) {
-	r, _, err := v.Open(p, maxDatabase)
-	if err != nil {
+	if err := c.sink.Package(p); err != nil {
 		return err
 	}
-	defer r.Close()
-	w, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("spool database: %w", err)
-	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	if _, err := io.Copy(w, r); err != nil {
-		return fmt.Errorf("spool database: %w", err)
-	}
-	return nil
-}
-
-// withFile turns a reader of random-access bytes into one of a file.
-func withFile(read func(r io.ReaderAt, size int64, take func([]byte) error) error,
-) func(context.Context, string, func([]byte) error) error {
-	return func(_ context.Context, file string, take func([]byte) error) error {
-		f, err := os.Open(file)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		info, err := f.Stat()
-		if err != nil {
-			return err
-		}
-		return read(f, info.Size(), take)
-	}
-}
-
-// budget bounds the bytes of all blobs of a database by the size of its file, so that records that point at the same pages
-// cannot be turned into endless work.
-type budget int64
-
-// spend takes n bytes from the budget.
-func (b *budget) spend(n int64) error {
-	if n > int64(*b) {
-		return damaged("packages take more bytes than the database file has")
-	}
-	*b -= budget(n)
-	return nil
-}
-
-// readFull reads exactly len(b) bytes at off; the end of the file is damage, everything else trouble of this machine.
-func readFull(r io.ReaderAt, b []byte, off int64) error {
-	n, err := r.ReadAt(b, off)
-	if n == len(b) {
-		return nil
-	}
-	if errors.Is(err, io.EOF) || err == nil {
-		return damaged("file ends before byte %d", off+int64(len(b)))
-	}
-	return err
+	return files.each(c.sink.File)
 }

@@ -10,11 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	_ "modernc.org/sqlite" // writes the databases that are read here
+
 	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
 )
 
-// openSQLite makes an empty sqlite database.
-func openSQLite(t *testing.T) (*sql.DB, string) {
+// makeSQLite makes an empty sqlite database.
+func makeSQLite(t testing.TB) (*sql.DB, string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "rpmdb.sqlite")
 	db, err := sql.Open("sqlite", file)
@@ -26,7 +28,7 @@ func openSQLite(t *testing.T) (*sql.DB, string) {
 	return db, file
 }
 
-func execAll(t *testing.T, db *sql.DB, statements ...string) {
+func execAll(t testing.TB, db *sql.DB, statements ...string) {
 	t.Helper()
 	for _, s := range statements {
 		if _, err := db.ExecContext(t.Context(), s); err != nil {
@@ -48,10 +50,10 @@ func TestSQLiteRefusesCode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			db, file := openSQLite(t)
+			db, file := makeSQLite(t)
 			execAll(t, db, statements...)
 			db.Close()
-			err := readSQLite(t.Context(), file, func([]byte) error { return nil })
+			err := readSQLite(t.Context(), openDatabase(t, file), func([]byte) error { return nil })
 			if !errors.Is(err, installed.ErrDamaged) {
 				t.Errorf("read: %v, want damage", err)
 			}
@@ -59,36 +61,55 @@ func TestSQLiteRefusesCode(t *testing.T) {
 	}
 }
 
-func TestSQLiteReadsLog(t *testing.T) {
-	t.Parallel()
-	db, file := openSQLite(t)
+// loggedPackages returns a database whose only package is in its log, and the log.
+func loggedPackages(t testing.TB) (main, log []byte) {
+	t.Helper()
+	db, file := makeSQLite(t)
 	execAll(t, db, `PRAGMA journal_mode=WAL`, `PRAGMA wal_autocheckpoint=0`, createPackages)
 	if _, err := db.ExecContext(t.Context(), `INSERT INTO Packages (blob) VALUES (?)`, someHeader("a")); err != nil {
 		t.Fatal(err)
 	}
-	// The image was made while the transaction was in the log only.
-	dir := t.TempDir()
-	for _, suffix := range []string{"", walSuffix} {
-		b, err := os.ReadFile(file + suffix)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "rpmdb.sqlite"+suffix), b, 0o600); err != nil {
-			t.Fatal(err)
-		}
+	var err error
+	if main, err = os.ReadFile(file); err != nil {
+		t.Fatal(err)
 	}
-	blobs, err := blobsOf(func(take func([]byte) error) error {
-		return readSQLite(t.Context(), filepath.Join(dir, "rpmdb.sqlite"), take)
-	})
-	if err != nil || len(blobs) != 1 {
-		t.Errorf("%d packages, %v", len(blobs), err)
+	if log, err = os.ReadFile(file + logSuffix); err != nil {
+		t.Fatal(err)
+	}
+	return main, log
+}
+
+// TestSQLiteReadsLog reads an image that was made while the transaction was in the log only.
+func TestSQLiteReadsLog(t *testing.T) {
+	t.Parallel()
+	main, log := loggedPackages(t)
+	frame := logFrame + 4096
+	for name, tc := range map[string]struct {
+		log  []byte
+		want int // packages; -1 for no table of them
+	}{
+		"whole":                {log, 1},
+		"begun anew":           {append(bytes.Clone(log), log[logHeader:]...), 1}, // sums do not continue
+		"last page torn":       {log[:len(log)-1], 0},
+		"last page changed":    {append(bytes.Clone(log[:len(log)-1]), log[len(log)-1]^1), 0},
+		"first frame changed":  {append(append(bytes.Clone(log[:logHeader+9]), 0xff), log[logHeader+10:]...), -1},
+		"header changed":       {append([]byte{0}, log[1:]...), -1},
+		"shorter than a frame": {log[:logHeader+frame-1], -1},
+		"none":                 {nil, -1},
+	} {
+		db := inMemory(main)
+		db.log, db.logSize = bytes.NewReader(tc.log), int64(len(tc.log))
+		blobs, err := blobsOf(func(take func([]byte) error) error { return readSQLite(t.Context(), db, take) })
+		if tc.want < 0 && !errors.Is(err, installed.ErrDamaged) || tc.want >= 0 && (err != nil || len(blobs) != tc.want) {
+			t.Errorf("%s: %d packages, %v", name, len(blobs), err)
+		}
 	}
 }
 
 // manyPackages returns a database of some packages on many pages.
-func manyPackages(t *testing.T) []byte {
+func manyPackages(t testing.TB) []byte {
 	t.Helper()
-	db, file := openSQLite(t)
+	db, file := makeSQLite(t)
 	execAll(t, db, `PRAGMA page_size=512`, `PRAGMA synchronous=OFF`, createPackages)
 	for range 100 {
 		if _, err := db.ExecContext(t.Context(), `INSERT INTO Packages (blob) VALUES (?)`, someHeader(strings.Repeat("n", 99))); err != nil {
@@ -104,13 +125,8 @@ func manyPackages(t *testing.T) []byte {
 }
 
 // readBytes reads a sqlite database from memory.
-func readBytes(t *testing.T, db []byte) error {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "rpmdb.sqlite")
-	if err := os.WriteFile(file, db, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return readSQLite(t.Context(), file, func([]byte) error { return nil })
+func readBytes(t testing.TB, db []byte) error {
+	return readSQLite(t.Context(), inMemory(db), func([]byte) error { return nil })
 }
 
 // TestSQLiteCutIsDamage cuts a database: what is missing must show as an error.

@@ -1,6 +1,11 @@
 package rpmdb
 
 import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -28,3 +33,32 @@ func realDatabases(t testing.TB) []string {
 	}
 	return files
 }
+
+// openDatabase opens a database with its log.
+func openDatabase(t testing.TB, file string) *database {
+	t.Helper()
+	db := &database{}
+	t.Cleanup(db.close)
+	for _, f := range []struct {
+		name string
+		to   *io.ReaderAt
+		size *int64
+	}{{file, &db.main, &db.size}, {file + logSuffix, &db.log, &db.logSize}} {
+		r, err := os.Open(f.name)
+		if errors.Is(err, fs.ErrNotExist) && f.to == &db.log {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := r.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		*f.to, *f.size = r, info.Size()
+	}
+	return db
+}
+
+// inMemory makes a database of its bytes.
+func inMemory(db []byte) *database { return &database{main: bytes.NewReader(db), size: int64(len(db))} }
