@@ -82,7 +82,7 @@ func (v *version) readPackages(ctx context.Context, work string) error {
 		v.owner[i] = -1
 	}
 	view := rootfs.New(v.tree(), v.in.Contents())
-	return rpmdb.Read(ctx, view, work, &packageSink{v, view, map[string]int{}})
+	return rpmdb.Read(ctx, view, work, &packageSink{v: v, view: view, of: map[string]int{}})
 }
 
 // packageSink takes the packages of a database. Of several packages that own a path, the first by name has it.
@@ -90,6 +90,7 @@ type packageSink struct {
 	v    *version
 	view *rootfs.View
 	of   map[string]int
+	last int // the package whose files are taken
 }
 
 var _ installed.Sink = (*packageSink)(nil)
@@ -105,14 +106,18 @@ func (s *packageSink) Package(p *installed.Package) error {
 	mine := &s.v.packages[n]
 	mine.changes = append(mine.changes, p.Changes...)
 	s.v.built = max(s.v.built, p.BuildTime)
-	for _, f := range p.Files {
-		i, ok := s.view.Locate(f.Path)
-		if !ok || s.v.tree().Entries[i].Kind == tree.Dir {
-			continue
-		}
-		if o := s.v.owner[i]; o < 0 || mine.name < s.v.packages[o].name {
-			s.v.owner[i] = n
-		}
+	s.last = n
+	return nil
+}
+
+// File implements installed.Sink.
+func (s *packageSink) File(f *installed.File) error {
+	i, ok := s.view.Locate(f.Path)
+	if !ok || s.v.tree().Entries[i].Kind == tree.Dir {
+		return nil
+	}
+	if o := s.v.owner[i]; o < 0 || s.v.packages[s.last].name < s.v.packages[o].name {
+		s.v.owner[i] = s.last
 	}
 	return nil
 }

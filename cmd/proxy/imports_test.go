@@ -54,7 +54,7 @@ var rooms = []room{
 	{"rechunk/rescue", nil, append([]string{"log", "sync"}, registries...)},
 	{"rechunk/scan", []string{"rechunk/tree", "rechunk/rescue"}, append([]string{"time", "math/rand", "log"}, registries...)},
 	{"rechunk/ostree", []string{"rechunk/tree"}, append([]string{"os", "time", "math/rand", "log"}, registries...)},
-	{"rechunk/pkgdb", []string{"rechunk/tree"}, registries},
+	{"rechunk/pkgdb", []string{"rechunk/tree"}, append([]string{"modernc.org/sqlite", "database"}, registries...)},
 	{"rechunk/selinux", nil, append([]string{"os"}, registries...)},
 	{"rechunk/image", nil, append([]string{"os"}, registries...)},
 	{"rechunk/layer", []string{"rechunk/tree", "rechunk/scan"}, append([]string{"os"}, registries...)},
