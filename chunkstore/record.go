@@ -92,10 +92,16 @@ func (s *Store) DeleteRecord(ctx context.Context, kind, key string) error {
 // backend's clock. The list is complete before fn is first called, so that fn may change records; what others change meanwhile may
 // or may not be seen. fn's error ends the walk and is returned as it is.
 func (s *Store) WalkRecords(ctx context.Context, kind string, fn func(key string, modified time.Time) error) error {
+	return s.WalkRecordsPrefix(ctx, kind, "", fn)
+}
+
+// WalkRecordsPrefix is WalkRecords for the records whose keys begin with prefix. The backend is asked about no others: on S3 the
+// listing begins and ends with them; a filesystem is asked for the names in one directory, and for the properties of these alone.
+func (s *Store) WalkRecordsPrefix(ctx context.Context, kind, prefix string, fn func(key string, modified time.Time) error) error {
 	if err := checkKind(kind); err != nil {
 		return err
 	}
-	found, err := s.listRecords(ctx, kind)
+	found, err := s.listRecords(ctx, kind, prefix)
 	if err != nil {
 		return err
 	}
@@ -116,29 +122,45 @@ type listed struct {
 	modified time.Time
 }
 
-func (s *Store) listRecords(ctx context.Context, kind string) ([]listed, error) {
+// errBeyond ends a walk behind the last name that is wanted.
+var errBeyond = errors.New("beyond the prefix")
+
+func (s *Store) listRecords(ctx context.Context, kind, prefix string) ([]listed, error) {
 	var found []listed
 	op, dir := "list records of kind "+kind, recordsDir+"/"+kind
-	err := s.walk(ctx, op, dir, func(fi storagedriver.FileInfo) error {
-		if path.Dir(fi.Path()) != dir {
-			return nil
-		}
-		key, long, ok := parseName(path.Base(fi.Path()))
-		if !ok {
-			return nil
-		}
-		if long {
-			var err error
-			if key, err = s.readKey(ctx, kind, fi.Path()); errors.Is(err, ErrNotFound) {
-				return nil // deleted since it was listed
-			} else if err != nil {
-				return err
+	begin := dir + "/" + namesBegin(prefix)
+	err := s.walkFrom(ctx, op, dir, begin, func(fi storagedriver.FileInfo) error {
+		if !strings.HasPrefix(fi.Path(), begin) {
+			if fi.Path() < begin {
+				return nil
 			}
+			return errBeyond
 		}
-		found = append(found, listed{key, fi.ModTime()})
-		return nil
+		r, ok, err := s.listed(ctx, kind, dir, fi)
+		if err == nil && ok && strings.HasPrefix(r.key, prefix) {
+			found = append(found, r)
+		}
+		return err
 	})
+	if errors.Is(err, errBeyond) {
+		err = nil
+	}
 	return found, err
+}
+
+// listed finds out which record lies in a file; ok is false for one that is none.
+func (s *Store) listed(ctx context.Context, kind, dir string, fi storagedriver.FileInfo) (_ listed, ok bool, err error) {
+	if path.Dir(fi.Path()) != dir {
+		return listed{}, false, nil
+	}
+	key, long, ok := parseName(path.Base(fi.Path()))
+	if ok && long {
+		key, err = s.readKey(ctx, kind, fi.Path())
+		if errors.Is(err, ErrNotFound) {
+			return listed{}, false, nil // deleted since it was listed
+		}
+	}
+	return listed{key, fi.ModTime()}, ok, err
 }
 
 // readKey reads the key of a record whose name does not tell it.

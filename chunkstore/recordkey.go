@@ -103,6 +103,16 @@ func headOf(escaped string) string {
 	return head
 }
 
+// namesBegin returns what the names of all records have in common at their beginning whose keys begin with prefix. Of a prefix that
+// is longer than the beginning of a long name tells, this is less than the prefix says.
+func namesBegin(prefix string) string {
+	escaped := escapeKey(prefix)
+	if len(escaped) <= maxHead {
+		return escaped
+	}
+	return headOf(escaped)
+}
+
 func checkKind(kind string) error {
 	ok := len(kind) > 0 && len(kind) <= maxKindBytes && kind[0] >= 'a' && kind[0] <= 'z'
 	for i := range len(kind) {

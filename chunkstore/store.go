@@ -7,6 +7,8 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"path"
+	"strings"
 	"time"
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
@@ -151,6 +153,18 @@ func (s *Store) remove(ctx context.Context, path string) error {
 // walk calls fn for each object below dir, in the driver's order. fn's error ends the walk and is returned as it is; the
 // drivers would wrap it.
 func (s *Store) walk(ctx context.Context, op, dir string, fn func(storagedriver.FileInfo) error) error {
+	return s.walkFrom(ctx, op, dir, dir+"/", fn)
+}
+
+// walkFrom is walk for the objects whose paths begin with begin, which lies in dir, and what comes after them, in ascending order.
+// Others may be seen before.
+func (s *Store) walkFrom(ctx context.Context, op, dir, begin string, fn func(storagedriver.FileInfo) error) error {
+	var options []func(*storagedriver.WalkOptions)
+	// The drivers take a name that begins with two dots for one outside of dir.
+	if name := path.Base(begin); begin != dir+"/" && !strings.HasPrefix(name, "..") {
+		// The mark comes before all bytes of names, and nothing is called so, which the drivers would look into.
+		options = append(options, storagedriver.WithStartAfterHint(begin+"!"))
+	}
 	var own error
 	err := s.driver.Walk(ctx, dir, func(fi storagedriver.FileInfo) error {
 		if own = ctx.Err(); own == nil && !fi.IsDir() {
@@ -160,7 +174,7 @@ func (s *Store) walk(ctx context.Context, op, dir string, fn func(storagedriver.
 			return storagedriver.ErrFilledBuffer
 		}
 		return nil
-	})
+	}, options...)
 	switch {
 	case own != nil:
 		return own

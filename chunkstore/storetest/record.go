@@ -1,11 +1,13 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,8 +55,19 @@ func putRecord(t *testing.T, s *chunkstore.Store, kind, key, value string) {
 
 func walkedRecords(t *testing.T, s *chunkstore.Store, kind string) []string {
 	t.Helper()
+	return listedRecords(t, s, kind, "")
+}
+
+func listedRecords(t *testing.T, s *chunkstore.Store, kind, prefix string) []string {
+	t.Helper()
 	keys := []string{}
-	err := s.WalkRecords(t.Context(), kind, func(key string, modified time.Time) error {
+	walk := s.WalkRecords
+	if prefix != "" {
+		walk = func(ctx context.Context, kind string, fn func(string, time.Time) error) error {
+			return s.WalkRecordsPrefix(ctx, kind, prefix, fn)
+		}
+	}
+	err := walk(t.Context(), kind, func(key string, modified time.Time) error {
 		keys = append(keys, key)
 		if modified.IsZero() {
 			t.Errorf("record %.60q has no time", key)
@@ -135,6 +148,77 @@ func testPrefixes(t *testing.T, driver storagedriver.StorageDriver) {
 	if diff := cmp.Diff([]string{"app-old", "app/x", "apple"}, walkedRecords(t, s, "tag")); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// testListing lists by the beginnings of keys. Other keys must not be seen, and none missed, whatever names they have.
+func testListing(t *testing.T, driver storagedriver.StorageDriver) {
+	s := openStore(t, driver)
+	if keys := listedRecords(t, s, "awkward", "a"); len(keys) > 0 {
+		t.Errorf("an empty store lists %q", keys)
+	}
+	keys := Keys()
+	for _, key := range keys {
+		putRecord(t, s, "awkward", key, key)
+		putRecord(t, s, "awkward-too", "a"+key[:min(len(key), 100)], "another kind")
+	}
+	slices.Sort(keys)
+	prefixes := map[string]bool{"": true, "none": true, "zz": true, "\x00\x00": true, "...": true, strings.Repeat("k", 71): true}
+	for _, key := range keys {
+		for _, n := range []int{1, 2, len(key) / 2, 66, 67, 68, 69, 70, 71, 135, len(key) - 1, len(key)} {
+			prefixes[key[:max(min(n, len(key)), 0)]] = true
+		}
+	}
+	for prefix := range prefixes {
+		want := []string{}
+		for _, key := range keys {
+			if strings.HasPrefix(key, prefix) {
+				want = append(want, key)
+			}
+		}
+		if diff := cmp.Diff(want, listedRecords(t, s, "awkward", prefix)); diff != "" {
+			t.Errorf("prefix %.80q: %s", prefix, diff)
+		}
+	}
+	stop := errors.New("stop")
+	if err := s.WalkRecordsPrefix(t.Context(), "awkward", "a", func(string, time.Time) error { return stop }); err != stop {
+		t.Errorf("WalkRecordsPrefix returned %v, not its function's error", err)
+	}
+	if err := s.WalkRecordsPrefix(t.Context(), "..", "a", nil); !errors.Is(err, chunkstore.ErrInvalid) {
+		t.Errorf("WalkRecordsPrefix: %v, want ErrInvalid", err)
+	}
+}
+
+// testShortListing checks that a listing asks the backend about the records that it is for, and not about the rest.
+func testShortListing(t *testing.T, driver storagedriver.StorageDriver) {
+	counted := &looks{StorageDriver: driver}
+	s := openStore(t, counted)
+	const repositories, tags = 30, 10
+	for i := range repositories {
+		for j := range tags {
+			putRecord(t, s, "tag", fmt.Sprintf("ghcr.io/team/image-%d:%d", i, j), "{}")
+		}
+	}
+	counted.seen.Store(0)
+	if keys := listedRecords(t, s, "tag", "ghcr.io/team/image-7:"); len(keys) != tags {
+		t.Errorf("%d tags, want %d: %q", len(keys), tags, keys)
+	}
+	// The first one behind the range ends it.
+	if n := counted.seen.Load(); n > tags+1 {
+		t.Errorf("%d of %d records were looked at to list %d", n, repositories*tags, tags)
+	}
+}
+
+// looks counts the objects that a driver tells of in its walks.
+type looks struct {
+	storagedriver.StorageDriver
+	seen atomic.Int64
+}
+
+func (l *looks) Walk(ctx context.Context, from string, fn storagedriver.WalkFn, options ...func(*storagedriver.WalkOptions)) error {
+	return l.StorageDriver.Walk(ctx, from, func(fi storagedriver.FileInfo) error {
+		l.seen.Add(1)
+		return fn(fi)
+	}, options...)
 }
 
 func testInvalidRecords(t *testing.T, driver storagedriver.StorageDriver) {

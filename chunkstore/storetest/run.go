@@ -29,6 +29,8 @@ func Run(t *testing.T, open func(t *testing.T) storagedriver.StorageDriver) {
 		{"records", testRecords},
 		{"keys", testKeys},
 		{"names that begin alike", testPrefixes},
+		{"records by the beginnings of their keys", testListing},
+		{"listing sees no others", testShortListing},
 		{"invalid records", testInvalidRecords},
 		{"record lifetime", testRecordTTL},
 		{"writers of the same record", testSameRecord},
