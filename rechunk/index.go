@@ -11,15 +11,17 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// indexRecord leads from a layer's digest to its stored index, which is content like any other: too large for a record.
-type indexRecord struct {
+// IndexRecord is the record of kind KindIndex. It leads from a layer's digest to its stored index, which is content like any other: too
+// large for a record.
+type IndexRecord struct {
+	// Digest and Size, in bytes, are the index's.
 	Digest digest.Digest `json:"digest"`
 	Size   int64         `json:"size"`
 }
 
 // loadIndex returns the stored index of a layer, or nil when there is none or when it is damaged: it can be made again.
 func (e *Engine) loadIndex(ctx context.Context, layer digest.Digest) (*tree.Index, error) {
-	var rec indexRecord
+	var rec IndexRecord
 	if ok, err := e.getJSON(ctx, KindIndex, layer.String(), &rec); !ok || err != nil {
 		return nil, err
 	}
@@ -52,7 +54,7 @@ func (e *Engine) loadIndex(ctx context.Context, layer digest.Digest) (*tree.Inde
 
 // saveIndex stores the index of a layer.
 func (e *Engine) saveIndex(ctx context.Context, layer digest.Digest, x *tree.Index) error {
-	var rec indexRecord
+	var rec IndexRecord
 	var err error
 	rec.Digest, err = e.storeBlob(ctx, func(w io.Writer) (err error) {
 		rec.Size, err = x.WriteTo(w)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
@@ -21,7 +22,7 @@ const checkPatience = 10 * time.Second
 // checked is the outcome of asking the upstream: the tag's record as it stands, nil for a new tag, and the update that is on its way
 // if the record does not show what the upstream has.
 type checked struct {
-	rec    *tagRecord
+	rec    *catalog.Tag
 	update *update
 }
 
@@ -44,7 +45,7 @@ func (s *Service) check(ctx context.Context, repo name.Repository, tag name.Refe
 			return nil, err
 		}
 		if rec != nil {
-			var fresh *tagRecord
+			var fresh *catalog.Tag
 			release, finished := s.turn(ctx, "check "+key, checkTurnPatience, func(ctx context.Context) bool {
 				fresh, _ = s.tag(ctx, repo, tag)
 				return fresh != nil && s.fresh(repo, fresh, rule) && s.intact(ctx, repo, fresh)
@@ -70,7 +71,7 @@ func (s *Service) checkNow(ctx context.Context, repo name.Repository, tag name.R
 }
 
 // ask asks the upstream. rec is what is known of the tag, or nil.
-func (s *Service) ask(ctx context.Context, repo name.Repository, tag name.Reference, rule config.Rule, rec *tagRecord) (*checked, error) {
+func (s *Service) ask(ctx context.Context, repo name.Repository, tag name.Reference, rule config.Rule, rec *catalog.Tag) (*checked, error) {
 	key := tagKey(repo, tag)
 	d, err := s.head(ctx, repo, tag, rec != nil && s.intact(ctx, repo, rec))
 	if err != nil {
@@ -98,7 +99,7 @@ func (s *Service) ask(ctx context.Context, repo name.Repository, tag name.Refere
 		rec.Failure = nil
 	}
 	rec.CheckedAt = s.Now().UTC()
-	if err := s.putRecord(ctx, kindTag, key, rec); err != nil {
+	if err := s.records.Tags.Put(ctx, tagOf(repo, tag), rec); err != nil {
 		s.Logger.WarnContext(ctx, "tag's record could not be stored", "repository", repo.String(), "tag", string(tag), "error", err)
 	}
 	return &checked{rec: rec}, nil
@@ -129,8 +130,8 @@ func askedLevel(err error) slog.Level {
 // settled reports whether a tag's record is the answer to what the upstream has, at least until rechunking is to be tried again. A
 // changed rechunk rule counts at once. Other settings count for the next version: to make this one anew would give hosts that have it
 // the same content under another digest.
-func (s *Service) settled(rec *tagRecord, source digest.Digest, rule config.Rule) bool {
-	if rec.Rule != rule.Rechunk {
+func (s *Service) settled(rec *catalog.Tag, source digest.Digest, rule config.Rule) bool {
+	if rec.Rule != string(rule.Rechunk) {
 		return false
 	}
 	if f := rec.Failure; f != nil && f.Source == source {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/chunkstore/storetest"
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/rechunk"
@@ -43,7 +44,7 @@ func (f *fullDriver) PutContent(ctx context.Context, path string, b []byte) erro
 // Records that hold nonsense are made again.
 func TestDamagedRecords(t *testing.T) {
 	t.Parallel()
-	kinds := []string{kindTag, kindManifest, kindRepository, rechunk.KindServed, rechunk.KindLineage, rechunk.KindIndex, rechunk.KindPlan}
+	kinds := []string{"tag", "manifest", "repository", rechunk.KindServed, rechunk.KindLineage, rechunk.KindIndex, rechunk.KindPlan}
 	for _, kind := range kinds {
 		for _, garbage := range []string{`garbage`, `null`, `{}`, `[]`, `{"digest":"x","versions":[{"digest":"y","layers":[{}]}]}`, `{"digest":7,"versions":7}`} {
 			t.Run(kind+" "+garbage, func(t *testing.T) {
@@ -198,11 +199,7 @@ func TestCorruptContent(t *testing.T) {
 		h := newHarness(t)
 		h.up.tag("stable", bootable(t, "one").push(t, h.up))
 		h.pull("stable", registry.Rechunked)
-		err := h.Chunks.WalkRecords(t.Context(), rechunk.KindIndex, func(key string, _ time.Time) error {
-			var rec struct{ Digest digest.Digest }
-			if _, err := h.getRecord(t.Context(), rechunk.KindIndex, key, &rec); err != nil {
-				return err
-			}
+		err := h.records.Indexes.Each(t.Context(), catalog.Prefix[digest.Digest]{}, func(_ digest.Digest, rec *rechunk.IndexRecord) error {
 			h.corrupt(rec.Digest)
 			return nil
 		})

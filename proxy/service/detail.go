@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/proxy/admin"
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/pulls"
 	"github.com/strata-oci/strata/rechunk"
@@ -34,9 +35,8 @@ func (s *Service) known(ctx context.Context, what string) (name.Repository, bool
 	if err != nil {
 		return repo, false, nil //nolint:nilerr // what is no name was not pulled
 	}
-	var rec repositoryRecord
-	known, err := s.getRecord(ctx, kindRepository, repo.String(), &rec)
-	return repo, known, err
+	rec, err := s.records.Repositories.Get(ctx, repo.String())
+	return repo, rec != nil, err
 }
 
 // repositoryDetail tells of a repository, with all versions of its family; nil when there is none of the name.
@@ -54,20 +54,20 @@ func (s *Service) repositoryDetail(ctx context.Context, what string) (*admin.Rep
 
 // tagDetail tells of a tag, with the versions that were made for it and those that it leads to; nil when there is none of the name.
 func (s *Service) tagDetail(ctx context.Context, what string) (*admin.RepositoryDetail, error) {
-	of, tag := splitTagKey(what)
-	repo, known, err := s.known(ctx, of)
-	if !known || err != nil || tag == "" {
+	of, _ := catalog.ParseTagKey(what)
+	repo, known, err := s.known(ctx, of.Repository)
+	if !known || err != nil || of.Tag == "" {
 		return nil, err
 	}
 	tags, err := s.tagReports(ctx, repo.String())
 	if err != nil {
 		return nil, err
 	}
-	reports := slices.DeleteFunc(tags[repo.String()], func(t admin.TagReport) bool { return t.Tag != tag })
+	reports := slices.DeleteFunc(tags[repo.String()], func(t admin.TagReport) bool { return t.Tag != of.Tag })
 	if len(reports) == 0 {
 		return nil, nil
 	}
-	key := repo.String() + ":" + tag
+	key := catalog.TagKey{Repository: repo.String(), Tag: of.Tag}.String()
 	leads := s.leadsTo(ctx, digest.Digest(reports[0].Digest))
 	return s.detail(ctx, key, s.rule(repo).Family, reports, func(v rechunk.Version) bool {
 		return v.Reference == key || slices.Contains(leads, v.Digest)
@@ -180,9 +180,12 @@ func pullCount(l pulls.Lags) admin.PullCount {
 
 // layerReports tells of the layers of a version, with what its plan says of them.
 func (s *Service) layerReports(ctx context.Context, v rechunk.Version, all []rechunk.Version) ([]admin.LayerReport, error) {
-	var planned rechunk.PlanRecord
-	if _, err := s.getRecord(ctx, rechunk.KindPlan, v.Digest.String(), &planned); err != nil {
+	planned, err := s.records.Plans.Get(ctx, v.Digest)
+	if err != nil {
 		return nil, err
+	}
+	if planned == nil {
+		planned = &rechunk.PlanRecord{}
 	}
 	counts, err := s.tally.Counts(ctx, v.Digest)
 	if err != nil {

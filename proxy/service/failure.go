@@ -8,19 +8,10 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/flight"
 	"github.com/strata-oci/strata/proxy/upstream"
 )
-
-// failure says that a source image could not be rechunked, or not all of its platforms.
-type failure struct {
-	// Source is the image that the upstream's tag led to.
-	Source digest.Digest `json:"source_digest"`
-	Error  string        `json:"error"`
-	// RetryAt is when it is tried again, Tries how often it was.
-	RetryAt time.Time `json:"retry_at"`
-	Tries   int       `json:"tries"`
-}
 
 // Failures are tried again, but not in a loop: after a minute at first, then ever later.
 const (
@@ -33,9 +24,9 @@ const (
 )
 
 // newFailure is the failure of a source image that comes after those noted in the record before, which may be nil.
-func newFailure(source digest.Digest, before *tagRecord, now time.Time, err error) *failure {
+func newFailure(source digest.Digest, before *catalog.Tag, now time.Time, err error) *catalog.Failure {
 	text := err.Error()
-	f := &failure{Source: source, Error: text[:min(len(text), maxErrorText)], Tries: 1}
+	f := &catalog.Failure{Source: source, Error: text[:min(len(text), maxErrorText)], Tries: 1}
 	if before != nil && before.Failure != nil && before.Failure.Source == source {
 		f.Tries = before.Failure.Tries + 1
 	}

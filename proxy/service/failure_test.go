@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name/nametest"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/upstream"
@@ -181,7 +182,7 @@ func TestJobFails(t *testing.T) {
 
 func TestBackOffIsBounded(t *testing.T) {
 	t.Parallel()
-	before := &tagRecord{Failure: &failure{Source: "x", Tries: 1 << 40}}
+	before := &catalog.Tag{Failure: &catalog.Failure{Source: "x", Tries: 1 << 40}}
 	f := newFailure("x", before, epoch, http.ErrAbortHandler)
 	if got := f.RetryAt.Sub(epoch); got != lastRetry {
 		t.Errorf("next try in %s, want %s", got, lastRetry)

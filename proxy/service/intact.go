@@ -9,19 +9,19 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
-	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
 // intact reports whether what a tag's record leads to is stored: its manifest, and, where clients missed something since the record
 // was written, all that a rechunked image refers to.
-func (s *Service) intact(ctx context.Context, repo name.Repository, rec *tagRecord) bool {
+func (s *Service) intact(ctx context.Context, repo name.Repository, rec *catalog.Tag) bool {
 	b, err := s.manifestBytes(ctx, rec.Digest)
 	if err != nil {
 		return false
 	}
-	if rec.Served != registry.Rechunked || !s.losses.since(repo, rec.CheckedAt) {
+	if rec.Served != catalog.Rechunked || !s.losses.since(repo, rec.CheckedAt) {
 		return true
 	}
 	return s.whole(ctx, rec.MediaType, b)
@@ -37,12 +37,11 @@ func (s *Service) whole(ctx context.Context, mediaType string, manifest []byte) 
 		return false
 	}
 	for _, child := range idx.Images(nil) {
-		var rec manifestRecord
-		known, err := s.getRecord(ctx, kindManifest, child.Digest.String(), &rec)
+		rec, err := s.records.Manifests.Get(ctx, child.Digest)
 		if err != nil {
 			return false
 		}
-		if !known || rec.Served != registry.Rechunked {
+		if rec == nil || rec.Served != catalog.Rechunked {
 			continue
 		}
 		b, err := s.manifestBytes(ctx, child.Digest)

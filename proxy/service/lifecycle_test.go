@@ -53,7 +53,7 @@ func TestStopDuringFirstPull(t *testing.T) {
 	if c := h.Service.jobs.counts(); c.Cancelled != 1 || c.Failed != 0 {
 		t.Errorf("jobs %+v", c)
 	}
-	for _, kind := range []string{kindTag, rechunk.KindServed, rechunk.KindLineage, rechunk.KindPlan} {
+	for _, kind := range []string{"tag", rechunk.KindServed, rechunk.KindLineage, rechunk.KindPlan} {
 		_ = h.Chunks.WalkRecords(t.Context(), kind, func(key string, _ time.Time) error {
 			t.Errorf("record %s %q was left", kind, key)
 			return nil

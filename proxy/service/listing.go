@@ -3,11 +3,11 @@ package service
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
 )
@@ -50,23 +50,12 @@ func (s *Service) upstreamTags(ctx context.Context, repo name.Repository) ([]str
 // knownTags returns the tags of a repository that were pulled through, sorted.
 func (s *Service) knownTags(ctx context.Context, repo name.Repository) ([]string, error) {
 	var out []string
-	err := s.Chunks.WalkRecords(ctx, kindTag, func(key string, _ time.Time) error {
-		if of, tag := splitTagKey(key); of == repo.String() {
-			out = append(out, tag)
-		}
+	err := s.records.Tags.List(ctx, catalog.TagsOf(repo.String()), func(key catalog.TagKey, _ time.Time) error {
+		out = append(out, key.Tag)
 		return nil
 	})
 	slices.Sort(out)
 	return out, err
-}
-
-// splitTagKey undoes tagKey. A tag holds no colon, but a host may.
-func splitTagKey(key string) (repo, tag string) {
-	i := strings.LastIndexByte(key, ':')
-	if i < 0 {
-		return "", ""
-	}
-	return key[:i], key[i+1:]
 }
 
 // Repositories implements registry.Listings.
@@ -82,11 +71,10 @@ func (s *Service) Repositories(ctx context.Context, p registry.Page) ([]string, 
 // repositories returns the names of those that were pulled through, sorted.
 func (s *Service) repositories(ctx context.Context) ([]string, error) {
 	var out []string
-	err := s.Chunks.WalkRecords(ctx, kindRepository, func(key string, _ time.Time) error {
+	err := s.records.Repositories.List(ctx, catalog.Prefix[string]{}, func(key string, _ time.Time) error {
 		out = append(out, key)
 		return nil
 	})
-	slices.Sort(out)
 	return out, err
 }
 

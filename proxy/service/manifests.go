@@ -10,6 +10,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/rechunk/image"
@@ -67,7 +68,7 @@ func (s *Service) byDigest(ctx context.Context, repo name.Repository, d digest.D
 
 // storedManifest returns a manifest that is stored with its record, or nil.
 func (s *Service) storedManifest(ctx context.Context, d digest.Digest) (*registry.Manifest, error) {
-	rec, err := readRecord(ctx, s, s.manifestRecords, kindManifest, d.String(), s.manifestAge())
+	rec, err := s.records.Manifests.GetWithin(ctx, d, s.manifestAge())
 	if err != nil || rec == nil {
 		return nil, err
 	}
@@ -78,8 +79,8 @@ func (s *Service) storedManifest(ctx context.Context, d digest.Digest) (*registr
 	if err != nil {
 		return nil, err
 	}
-	m := &registry.Manifest{MediaType: rec.MediaType, Digest: d, Bytes: b, Source: rec.Source, Served: rec.Served, Origin: registry.FromStore}
-	if rec.Served == registry.Rechunked {
+	m := &registry.Manifest{MediaType: rec.MediaType, Digest: d, Bytes: b, Source: rec.Source, Served: registry.Served(rec.Served), Origin: registry.FromStore}
+	if rec.Served == catalog.Rechunked {
 		m.Origin = registry.MadeHere
 	}
 	return m, nil
@@ -105,7 +106,7 @@ func (s *Service) fetchManifest(ctx context.Context, repo name.Repository, d dig
 	if err != nil {
 		return nil, err
 	}
-	err = s.storeManifest(ctx, d, got.Bytes, manifestRecord{MediaType: got.MediaType, Source: d, Served: registry.Original})
+	err = s.storeManifest(ctx, d, got.Bytes, &catalog.Manifest{MediaType: got.MediaType, Source: d, Served: catalog.Original})
 	if err == nil {
 		err = s.noteRepository(ctx, repo)
 	}
@@ -163,11 +164,11 @@ func (s *Service) manifestBytes(ctx context.Context, d digest.Digest) ([]byte, e
 }
 
 // storeManifest keeps a manifest with what is to be known of it.
-func (s *Service) storeManifest(ctx context.Context, d digest.Digest, b []byte, rec manifestRecord) error {
+func (s *Service) storeManifest(ctx context.Context, d digest.Digest, b []byte, rec *catalog.Manifest) error {
 	if err := s.putContent(ctx, d, b); err != nil {
 		return err
 	}
-	return s.putRecord(ctx, kindManifest, d.String(), rec)
+	return s.records.Manifests.Put(ctx, d, rec)
 }
 
 func (s *Service) putContent(ctx context.Context, d digest.Digest, b []byte) error {

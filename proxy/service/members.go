@@ -9,13 +9,11 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/rechunk/image"
 )
-
-// kindMember is the kind of the records that content belongs to a repository; their keys are "host/path@digest".
-const kindMember = "member"
 
 const (
 	maxMembers    = 1 << 17          // remembered, some tens of megabytes at most
@@ -30,7 +28,7 @@ const (
 type Members struct {
 	s     *Service
 	on    func() bool
-	known *lru.Cache[string, struct{}]
+	known *lru.Cache[catalog.ContentKey, struct{}]
 }
 
 var (
@@ -41,7 +39,7 @@ var (
 
 // Members returns the service's content by repository. While on returns false all content is everybody's, and nothing is noted.
 func (s *Service) Members(on func() bool) *Members {
-	known, _ := lru.New[string, struct{}](maxMembers) // fails for sizes below 1 only
+	known, _ := lru.New[catalog.ContentKey, struct{}](maxMembers) // fails for sizes below 1 only
 	return &Members{s: s, on: on, known: known}
 }
 
@@ -118,14 +116,16 @@ func (m *Members) admit(ctx context.Context, repo name.Repository, d digest.Dige
 	return nil
 }
 
-func memberKey(repo name.Repository, d digest.Digest) string { return repo.String() + "@" + d.String() }
+func memberKey(repo name.Repository, d digest.Digest) catalog.ContentKey {
+	return catalog.ContentKey{Repository: repo.String(), Digest: d}
+}
 
-func (m *Members) remembers(key string) bool {
+func (m *Members) remembers(key catalog.ContentKey) bool {
 	_, ok := m.known.Get(key)
 	return ok
 }
 
-func (m *Members) remember(key string) { m.known.Add(key, struct{}{}) }
+func (m *Members) remember(key catalog.ContentKey) { m.known.Add(key, struct{}{}) }
 
 // has reports whether content is known to belong to a repository. A record that cannot be read is none.
 func (m *Members) has(ctx context.Context, repo name.Repository, d digest.Digest) bool {
@@ -133,15 +133,14 @@ func (m *Members) has(ctx context.Context, repo name.Repository, d digest.Digest
 	if m.remembers(key) {
 		return true
 	}
-	var rec struct{}
-	known, err := m.s.getRecord(ctx, kindMember, key, &rec)
+	rec, err := m.s.records.Members.Get(ctx, key)
 	if err != nil {
-		m.s.Logger.WarnContext(ctx, "record could not be read", "kind", kindMember, "key", key, "error", err)
+		m.s.Logger.WarnContext(ctx, "record could not be read", "kind", "member", "key", key.String(), "error", err)
 	}
-	if known {
+	if rec != nil {
 		m.remember(key)
 	}
-	return known
+	return rec != nil
 }
 
 // note records that content belongs to a repository, for all replicas and later. Who is served does not depend on it: what could not
@@ -158,11 +157,10 @@ func (m *Members) note(ctx context.Context, repo name.Repository, content ...dig
 		}
 		m.remember(key)
 		g.Go(func() error {
-			var rec struct{}
-			if known, err := m.s.getRecord(ctx, kindMember, key, &rec); known || err != nil {
+			if rec, err := m.s.records.Members.Get(ctx, key); rec != nil || err != nil {
 				return err
 			}
-			return m.s.putRecord(ctx, kindMember, key, rec)
+			return m.s.records.Members.Put(ctx, key, &struct{}{})
 		})
 	}
 	if err := g.Wait(); err != nil {

@@ -15,7 +15,6 @@ import (
 
 	"github.com/strata-oci/strata/proxy/pulls"
 	"github.com/strata-oci/strata/proxy/registry"
-	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/plan"
 	"github.com/strata-oci/strata/rechunk/tree/treetest"
 )
@@ -99,8 +98,8 @@ func TestPullsReachThePlan(t *testing.T) {
 		h.refresh()
 		h.up.tag("stable", bootable(t, numbered(v)).push(t, h.up))
 		m := h.pull("stable", registry.Rechunked)
-		var rec rechunk.PlanRecord
-		if known, err := h.getRecord(t.Context(), rechunk.KindPlan, m.Digest.String(), &rec); !known || err != nil {
+		rec, err := h.records.Plans.Get(t.Context(), m.Digest)
+		if rec == nil || err != nil {
 			t.Fatalf("plan record: %v", err)
 		}
 		return rec.Demand

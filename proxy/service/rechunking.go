@@ -8,6 +8,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/image"
@@ -42,8 +43,8 @@ func (s *Service) rechunkImage(ctx context.Context, req jobRequest) (*image.Docu
 	if err != nil {
 		return nil, fmt.Errorf("reading the manifest of image %s: %w", r.Digest, err)
 	}
-	rec := manifestRecord{MediaType: r.MediaType, Source: req.digest, Served: registry.Rechunked}
-	if err := s.putRecord(ctx, kindManifest, r.Digest.String(), rec); err != nil {
+	rec := &catalog.Manifest{MediaType: r.MediaType, Source: req.digest, Served: catalog.Rechunked}
+	if err := s.records.Manifests.Put(ctx, r.Digest, rec); err != nil {
 		return nil, err
 	}
 	return &image.Document{MediaType: r.MediaType, Digest: r.Digest, Bytes: b}, nil
@@ -57,7 +58,7 @@ func (s *Service) rechunkIndex(ctx context.Context, u *update, m *registry.Manif
 		return nil, err
 	}
 	replaced, err := s.rechunkChildren(ctx, u, idx.Images(u.rule.Platforms))
-	before := u.before != nil && u.before.Served == registry.Rechunked && u.before.SourceDigest != m.Digest
+	before := u.before != nil && u.before.Served == catalog.Rechunked && u.before.SourceDigest != m.Digest
 	switch {
 	case ctx.Err() != nil, err != nil && before && passing(err):
 		return nil, err
@@ -68,7 +69,7 @@ func (s *Service) rechunkIndex(ctx context.Context, u *update, m *registry.Manif
 	}
 	doc, rerr := idx.Replace(replaced)
 	if rerr == nil {
-		rerr = s.storeManifest(ctx, doc.Digest, doc.Bytes, manifestRecord{MediaType: doc.MediaType, Source: m.Digest, Served: registry.Rechunked})
+		rerr = s.storeManifest(ctx, doc.Digest, doc.Bytes, &catalog.Manifest{MediaType: doc.MediaType, Source: m.Digest, Served: catalog.Rechunked})
 	}
 	if rerr != nil {
 		return nil, errors.Join(rerr, err)

@@ -2,9 +2,9 @@ package service
 
 import (
 	"context"
-	"time"
 
 	"github.com/strata-oci/strata/proxy/admin"
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/rechunk"
 )
 
@@ -34,20 +34,16 @@ func (o Operator) Repositories(ctx context.Context) ([]admin.RepositoryReport, e
 // tagReports reads the records of the tags of one repository, or of all where that is empty, by repository.
 func (s *Service) tagReports(ctx context.Context, only string) (map[string][]admin.TagReport, error) {
 	out := map[string][]admin.TagReport{}
-	err := s.Chunks.WalkRecords(ctx, kindTag, func(key string, _ time.Time) error {
-		repo, tag := splitTagKey(key)
-		if repo == "" || only != "" && repo != only {
-			return nil
-		}
-		var rec tagRecord
-		known, err := s.getRecord(ctx, kindTag, key, &rec)
-		if known && err == nil {
-			out[repo] = append(out[repo], admin.TagReport{
-				Tag: tag, SourceDigest: rec.SourceDigest.String(), Digest: rec.Digest.String(), Served: string(rec.served()),
-				CheckedAt: rec.CheckedAt, UpdatedAt: rec.UpdatedAt,
-			})
-		}
-		return err
+	var of catalog.Prefix[catalog.TagKey]
+	if only != "" {
+		of = catalog.TagsOf(only)
+	}
+	err := s.records.Tags.Each(ctx, of, func(key catalog.TagKey, rec *catalog.Tag) error {
+		out[key.Repository] = append(out[key.Repository], admin.TagReport{
+			Tag: key.Tag, SourceDigest: rec.SourceDigest.String(), Digest: rec.Digest.String(), Served: string(shown(rec)),
+			CheckedAt: rec.CheckedAt, UpdatedAt: rec.UpdatedAt,
+		})
+		return nil
 	})
 	return out, err
 }

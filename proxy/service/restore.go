@@ -23,12 +23,11 @@ func (r Restorer) Fetch(ctx context.Context, repository string, d digest.Digest)
 	if err != nil {
 		return err
 	}
-	var rec manifestRecord
-	known, err := r.s.getRecord(ctx, kindManifest, d.String(), &rec)
+	rec, err := r.s.records.Manifests.Get(ctx, d)
 	if err != nil {
 		return err
 	}
-	if known {
+	if rec != nil {
 		if _, err = r.s.byDigest(ctx, repo, d); err == nil {
 			_, err = r.s.Chunks.Stat(ctx, d)
 		}

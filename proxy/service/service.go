@@ -15,6 +15,7 @@ import (
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/chunkstore/keylock"
 	"github.com/strata-oci/strata/proxy/admin"
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/flight"
 	"github.com/strata-oci/strata/proxy/lease"
@@ -76,6 +77,7 @@ type StorageName struct {
 // Service is the proxy behind its protocol. It is safe for concurrent use.
 type Service struct {
 	Options
+	records *catalog.Records
 	blobs   *state.Store
 	tally   *pulls.Tally
 	engine  *rechunk.Engine
@@ -100,9 +102,6 @@ type Service struct {
 	tagLists  tagLists
 	madeBlobs madeBlobs
 	lastKnown lastKnown
-
-	tagRecords      parsed[tagRecord]
-	manifestRecords parsed[manifestRecord]
 
 	activity activity
 	verified verified
@@ -135,6 +134,7 @@ func New(o Options) *Service {
 	st := state.New(o.Chunks, o.Logger)
 	s := &Service{
 		Options: o,
+		records: catalog.New(o.Chunks, o.Logger),
 		blobs:   st,
 		tally:   pulls.New(pulls.Options{Counters: o.Counters, Now: o.Now, Logger: o.Logger}),
 		engine:  rechunk.New(rechunk.Config{Store: st, Records: st, Locker: locker(o.Leases), WorkDir: o.WorkDir, Logger: o.Logger}),
@@ -146,8 +146,6 @@ func New(o Options) *Service {
 		madeBlobs: newMadeBlobs(),
 		verified:  newVerified(),
 		lastKnown: newLastKnown(),
-
-		tagRecords: newParsed[tagRecord](), manifestRecords: newParsed[manifestRecord](),
 	}
 	s.jobs = newJobs(s, max(o.Jobs, 1))
 	s.beside(s.tally.Run)
@@ -170,8 +168,3 @@ func locker(leases *lease.Leases) rechunk.Locker {
 
 // maxBlob bounds one blob, in bytes.
 const maxBlob = 64 << 30
-
-// tagKey names a tag in records and maps.
-func tagKey(repo name.Repository, tag name.Reference) string {
-	return repo.String() + ":" + string(tag)
-}

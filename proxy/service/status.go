@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/admin"
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/rechunk"
@@ -79,17 +79,13 @@ func upstreamReports(all []upstream.HostStatus) []admin.UpstreamReport {
 
 // walkLineages calls fn with the versions of each lineage and platform, newest first; of one family, or of all where that is empty.
 func (s *Service) walkLineages(ctx context.Context, family string, fn func(family string, versions []rechunk.Version)) error {
-	return s.Chunks.WalkRecords(ctx, rechunk.KindLineage, func(key string, _ time.Time) error {
-		of := key[:max(strings.LastIndexByte(key, ' '), 0)] // the platform follows
-		if of == "" || family != "" && of != family {
-			return nil
-		}
-		var l rechunk.Lineage
-		known, err := s.getRecord(ctx, rechunk.KindLineage, key, &l)
-		if known && err == nil {
-			fn(of, l.Versions)
-		}
-		return err
+	var of catalog.Prefix[catalog.LineageKey]
+	if family != "" {
+		of = catalog.LineagesOf(family)
+	}
+	return s.records.Lineages.Each(ctx, of, func(key catalog.LineageKey, l *rechunk.Lineage) error {
+		fn(key.Lineage, l.Versions)
+		return nil
 	})
 }
 

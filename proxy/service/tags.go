@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
@@ -17,12 +18,12 @@ const updatePatience = 500 * time.Millisecond
 // byTag finds what a tag stands for now.
 func (s *Service) byTag(ctx context.Context, repo name.Repository, tag name.Reference) (*registry.Manifest, error) {
 	rule := s.rule(repo)
-	rec, err := s.tagWithin(ctx, repo, tag, s.RecordAge)
+	rec, err := s.records.Tags.GetWithin(ctx, tagOf(repo, tag), s.RecordAge)
 	if err != nil {
 		return nil, err
 	}
 	if rec != nil && s.fresh(repo, rec, rule) {
-		if m, err := s.show(ctx, repo, rec, rec.served()); err == nil {
+		if m, err := s.show(ctx, repo, rec, shown(rec)); err == nil {
 			return m, nil
 		}
 	}
@@ -31,7 +32,7 @@ func (s *Service) byTag(ctx context.Context, repo name.Repository, tag name.Refe
 		return s.stale(ctx, repo, tag, rec, err)
 	}
 	if got.update == nil {
-		return s.show(ctx, repo, got.rec, got.rec.served())
+		return s.show(ctx, repo, got.rec, shown(got.rec))
 	}
 	return s.awaitUpdate(ctx, repo, rule, got)
 }
@@ -39,14 +40,14 @@ func (s *Service) byTag(ctx context.Context, repo name.Repository, tag name.Refe
 func (s *Service) rule(repo name.Repository) config.Rule { return s.Rules.Rule(repo.String()) }
 
 // fresh reports whether a tag's record can be believed without asking the upstream.
-func (s *Service) fresh(repo name.Repository, rec *tagRecord, rule config.Rule) bool {
+func (s *Service) fresh(repo name.Repository, rec *catalog.Tag, rule config.Rule) bool {
 	age := s.Now().Sub(rec.CheckedAt)
 	// A record from the future was written by a clock that was wrong, or is damaged.
-	return age >= 0 && age < time.Duration(rule.Refresh) && rec.Rule == rule.Rechunk && !s.losses.since(repo, rec.CheckedAt)
+	return age >= 0 && age < time.Duration(rule.Refresh) && rec.Rule == string(rule.Rechunk) && !s.losses.since(repo, rec.CheckedAt)
 }
 
 // stale answers with what was last known of a tag, when there is anything: an image that the upstream has lost is served on, too.
-func (s *Service) stale(ctx context.Context, repo name.Repository, tag name.Reference, rec *tagRecord, cause error) (*registry.Manifest, error) {
+func (s *Service) stale(ctx context.Context, repo name.Repository, tag name.Reference, rec *catalog.Tag, cause error) (*registry.Manifest, error) {
 	if rec == nil || ctx.Err() != nil {
 		return nil, cause
 	}
@@ -62,15 +63,15 @@ func (s *Service) stale(ctx context.Context, repo name.Repository, tag name.Refe
 }
 
 // show makes the answer that a tag's record stands for.
-func (s *Service) show(ctx context.Context, repo name.Repository, rec *tagRecord, served registry.Served) (*registry.Manifest, error) {
+func (s *Service) show(ctx context.Context, repo name.Repository, rec *catalog.Tag, served registry.Served) (*registry.Manifest, error) {
 	if rec.Digest == rec.SourceDigest {
 		m, err := s.byDigest(ctx, repo, rec.Digest)
 		if err != nil {
 			return nil, err
 		}
-		shown := *m
-		shown.Served = served
-		return &shown, nil
+		answer := *m
+		answer.Served = served
+		return &answer, nil
 	}
 	b, err := s.manifestBytes(ctx, rec.Digest)
 	if err != nil {
@@ -110,16 +111,16 @@ func (s *Service) awaitUpdate(ctx context.Context, repo name.Repository, rule co
 	case <-timer.C:
 	}
 	if previous {
-		return s.show(ctx, repo, rec, rec.served())
+		return s.show(ctx, repo, rec, shown(rec))
 	}
 	return s.byDigest(ctx, repo, u.target.Digest)
 }
 
 // stopgap reports whether a tag's record is good enough to be shown while an update runs: a version before that was rechunked, or
 // the original of which rechunking is tried once more.
-func (s *Service) stopgap(ctx context.Context, repo name.Repository, rule config.Rule, rec *tagRecord, u *update) bool {
+func (s *Service) stopgap(ctx context.Context, repo name.Repository, rule config.Rule, rec *catalog.Tag, u *update) bool {
 	good := rec.SourceDigest == u.target.Digest
-	if rec.Served == registry.Rechunked {
+	if rec.Served == catalog.Rechunked {
 		good = rule.Rechunk != config.RechunkNever
 	}
 	return good && s.intact(ctx, repo, rec)
@@ -130,7 +131,7 @@ func (s *Service) updated(ctx context.Context, repo name.Repository, u *update) 
 	if u.err != nil {
 		return nil, u.err
 	}
-	m, err := s.show(ctx, repo, u.rec, u.rec.served())
+	m, err := s.show(ctx, repo, u.rec, shown(u.rec))
 	if err == nil && m.Origin == registry.FromStore {
 		m.Origin = u.origin
 	}

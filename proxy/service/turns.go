@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/lease"
 )
 
@@ -92,7 +93,7 @@ const clockSkew = time.Minute
 
 // overtaken returns the tag's record when another replica has asked the upstream after the given time: what it was told stands. The
 // time is the record's fence. One from far in the future was written by a clock that was wrong, and stops nobody.
-func (s *Service) overtaken(ctx context.Context, u *update, asked time.Time) *tagRecord {
+func (s *Service) overtaken(ctx context.Context, u *update, asked time.Time) *catalog.Tag {
 	if s.Leases == nil {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
@@ -20,7 +21,7 @@ type update struct {
 	tag    name.Reference
 	rule   config.Rule
 	target client.Descriptor
-	before *tagRecord // what the tag stood for; nil for a new one
+	before *catalog.Tag // what the tag stood for; nil for a new one
 
 	// asked is when the upstream last named the target, and kept, when not zero, how long an update that ended is remembered
 	// because its record could not be written. Guarded by Service.mu.
@@ -28,14 +29,14 @@ type update struct {
 
 	// ended is closed when what follows is set.
 	ended  chan struct{}
-	rec    *tagRecord
+	rec    *catalog.Tag
 	origin registry.Origin // of the source manifest
 	err    error
 }
 
 // startUpdate starts an update, or joins the one that is under way to the same source image. It becomes the one that may move the
 // tag. The caller holds the tag's lock.
-func (s *Service) startUpdate(repo name.Repository, tag name.Reference, rule config.Rule, target client.Descriptor, before *tagRecord) (*update, error) {
+func (s *Service) startUpdate(repo name.Repository, tag name.Reference, rule config.Rule, target client.Descriptor, before *catalog.Tag) (*update, error) {
 	key, now := tagKey(repo, tag), s.Now()
 	s.mu.Lock()
 	if u := s.updates[key]; u != nil && u.target.Digest == target.Digest && u.rule.Rechunk == rule.Rechunk && u.joinable(now) {
@@ -103,7 +104,7 @@ func (s *Service) finishUpdate(ctx context.Context, key string, u *update) {
 }
 
 // runUpdate finds out what the tag is to stand for.
-func (s *Service) runUpdate(ctx context.Context, u *update) (*tagRecord, error) {
+func (s *Service) runUpdate(ctx context.Context, u *update) (*catalog.Tag, error) {
 	m, err := s.byDigest(ctx, u.repo, u.target.Digest)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -112,9 +113,9 @@ func (s *Service) runUpdate(ctx context.Context, u *update) (*tagRecord, error) 
 		return nil, err
 	}
 	u.origin = m.Origin
-	rec := &tagRecord{
-		SourceDigest: m.Digest, SourceType: m.MediaType, Digest: m.Digest, MediaType: m.MediaType, Served: registry.Original,
-		Rule: u.rule.Rechunk,
+	rec := &catalog.Tag{
+		SourceDigest: m.Digest, SourceType: m.MediaType, Digest: m.Digest, MediaType: m.MediaType, Served: catalog.Original,
+		Rule: string(u.rule.Rechunk),
 	}
 	if u.rule.Rechunk == config.RechunkNever {
 		return rec, nil
@@ -124,20 +125,20 @@ func (s *Service) runUpdate(ctx context.Context, u *update) (*tagRecord, error) 
 		return nil, context.Cause(ctx)
 	}
 	if made != nil {
-		rec.Digest, rec.MediaType, rec.Served = made.Digest, made.MediaType, registry.Rechunked
+		rec.Digest, rec.MediaType, rec.Served = made.Digest, made.MediaType, catalog.Rechunked
 	}
 	if err == nil || errors.Is(err, rechunk.ErrPassThrough) {
 		return rec, nil
 	}
-	if before := u.before; before != nil && before.Served == registry.Rechunked && before.SourceDigest != m.Digest && passing(err) {
+	if before := u.before; before != nil && before.Served == catalog.Rechunked && before.SourceDigest != m.Digest && passing(err) {
 		// What can't be fetched can't be served either, and what can't be kept is a whole download: the version before stays.
 		stays := *before
-		stays.Rule = u.rule.Rechunk
+		stays.Rule = string(u.rule.Rechunk)
 		rec = &stays
 	}
 	rec.Failure = newFailure(m.Digest, u.before, s.Now(), err)
 	s.Logger.WarnContext(ctx, "image could not be rechunked and will be tried again", "repository", u.repo.String(), "tag", string(u.tag),
-		"source", m.Digest.String(), "served", string(rec.served()), "retry_at", rec.Failure.RetryAt, "error", err)
+		"source", m.Digest.String(), "served", string(shown(rec)), "retry_at", rec.Failure.RetryAt, "error", err)
 	return rec, nil
 }
 
@@ -162,7 +163,7 @@ func (s *Service) moveTag(ctx context.Context, key string, u *update) error {
 	if u.before != nil && u.before.Digest == u.rec.Digest {
 		u.rec.UpdatedAt = u.before.UpdatedAt
 	}
-	if err := s.putRecord(ctx, kindTag, key, u.rec); err != nil {
+	if err := s.records.Tags.Put(ctx, tagOf(u.repo, u.tag), u.rec); err != nil {
 		return fmt.Errorf("moving the tag: %w", err)
 	}
 	return nil

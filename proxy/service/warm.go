@@ -66,7 +66,7 @@ func (s *Service) warmManifest(ctx context.Context, repo name.Repository, ref na
 	if f := rec.Failure; f != nil {
 		return nil, fmt.Errorf("it was not rechunked, which is tried again after %s: %s", f.RetryAt.Format(time.RFC3339), f.Error)
 	}
-	return s.show(ctx, repo, rec, rec.served())
+	return s.show(ctx, repo, rec, shown(rec))
 }
 
 // warmBlobs downloads what the manifest names and the store lacks; of an index, the configured platforms.

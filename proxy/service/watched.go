@@ -2,21 +2,13 @@ package service
 
 import (
 	"context"
-	"slices"
-	"time"
 
 	"github.com/strata-oci/strata/proxy/name"
 )
 
 // Known returns the repositories that were pulled through, "host/path", sorted.
 func (o Operator) Known(ctx context.Context) ([]string, error) {
-	var out []string
-	err := o.s.Chunks.WalkRecords(ctx, kindRepository, func(key string, _ time.Time) error {
-		out = append(out, key)
-		return nil
-	})
-	slices.Sort(out)
-	return out, err
+	return o.s.repositories(ctx)
 }
 
 // UpstreamTags returns the tags that a repository has upstream, sorted.

@@ -1,0 +1,77 @@
+package catalog
+
+import (
+	"encoding/json"
+	"errors"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/rechunk"
+)
+
+// Versions lead to their images by what their records say, whether the manifests are stored or not.
+func versionLeads(v *rechunk.Version) []Target {
+	to := []Target{{Digest: v.Digest, Use: Document}}
+	if v.Config != "" {
+		to = append(to, Target{Digest: v.Config, Use: Document})
+	}
+	for _, l := range v.Layers {
+		to = append(to, Target{Digest: l.Digest, Use: ServedLayer})
+	}
+	return to
+}
+
+// Lineages lead to all their versions; which of them stay is for the retention rules to say.
+func lineageKind() kind[LineageKey, rechunk.Lineage] {
+	return kind[LineageKey, rechunk.Lineage]{
+		name: rechunk.KindLineage, encode: LineageKey.String, decode: parseLineageKey, vital: true,
+		leads: func(_ LineageKey, l *rechunk.Lineage) Leads {
+			var out Leads
+			for i := range l.Versions {
+				out.To = append(out.To, versionLeads(&l.Versions[i])...)
+			}
+			return out
+		},
+	}
+}
+
+func servedKind() kind[string, rechunk.Version] {
+	return kind[string, rechunk.Version]{
+		name: rechunk.KindServed, encode: asItIs, decode: anyKey,
+		leads: func(_ string, v *rechunk.Version) Leads {
+			return Leads{Owner{Manifest: v.Digest}, []Target{{v.Digest, ServedLayer, true}}}
+		},
+	}
+}
+
+func planKind() kind[digest.Digest, rechunk.PlanRecord] {
+	return kind[digest.Digest, rechunk.PlanRecord]{
+		name: rechunk.KindPlan, encode: digest.Digest.String, decode: digestKey,
+		leads: func(d digest.Digest, _ *rechunk.PlanRecord) Leads { return Leads{Owner: Owner{Manifest: d}} },
+	}
+}
+
+// Histories are read by package plan alone. They stay with their lineages.
+func historyKind() kind[LineageKey, json.RawMessage] {
+	return kind[LineageKey, json.RawMessage]{name: rechunk.KindHistory, encode: LineageKey.String, decode: parseLineageKey}
+}
+
+func indexKind() kind[digest.Digest, rechunk.IndexRecord] {
+	return kind[digest.Digest, rechunk.IndexRecord]{
+		name: rechunk.KindIndex, encode: digest.Digest.String, decode: digestKey,
+		check: func(x *rechunk.IndexRecord) error {
+			if x.Digest.Validate() != nil {
+				return errors.New("it names no index")
+			}
+			return nil
+		},
+		leads: func(layer digest.Digest, x *rechunk.IndexRecord) Leads {
+			return Leads{Owner{Layer: layer}, []Target{{Digest: x.Digest, Use: LayerIndex}}}
+		},
+	}
+}
+
+// Records of package upkeep say what looking after the store remembers.
+func upkeepKind() kind[string, json.RawMessage] {
+	return kind[string, json.RawMessage]{name: "upkeep", encode: asItIs, decode: anyKey}
+}

@@ -1,0 +1,44 @@
+package catalog
+
+import (
+	"encoding/json"
+	"log/slog"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/rechunk"
+)
+
+// Records are all records of a store, by kind. They are safe for concurrent use.
+type Records struct {
+	Tags         *Table[TagKey, Tag]
+	Manifests    *Table[digest.Digest, Manifest]
+	Repositories *Table[string, Repository]
+	Proofs       *Table[ContentKey, Proof]
+	BlobProofs   *Table[ContentKey, Proof]
+	Members      *Table[ContentKey, struct{}]
+	Attempts     *Table[string, Attempt]
+	Pulls        *Table[digest.Digest, Pulls]
+
+	// The engine's.
+	Served    *Table[string, rechunk.Version]
+	Lineages  *Table[LineageKey, rechunk.Lineage]
+	Histories *Table[LineageKey, json.RawMessage]
+	Plans     *Table[digest.Digest, rechunk.PlanRecord]
+	Indexes   *Table[digest.Digest, rechunk.IndexRecord]
+}
+
+// New returns the records of a store. The logger hears of damaged ones; nil discards that.
+func New(store *chunkstore.Store, log *slog.Logger) *Records {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	s := source{store, log}
+	return &Records{
+		Tags: newHot(s, tagKind()), Manifests: newHot(s, manifestKind()), Repositories: newTable(s, repositoryKind()),
+		Proofs: newTable(s, proofKind()), BlobProofs: newTable(s, blobProofKind()), Members: newTable(s, memberKind()), Attempts: newTable(s, attemptKind()),
+		Pulls: newTable(s, pullsKind()), Served: newTable(s, servedKind()), Lineages: newTable(s, lineageKind()),
+		Histories: newTable(s, historyKind()), Plans: newTable(s, planKind()), Indexes: newTable(s, indexKind()),
+	}
+}
