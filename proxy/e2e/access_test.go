@@ -122,7 +122,7 @@ func TestPodmanLogin(t *testing.T) {
 	m := newPodman(t)
 	file := filepath.Join(m.dir, "auth.json")
 	login := func(password string) error {
-		_, err := try(t, m.env, "podman", m.args("login", "--tls-verify=false", "--authfile", file, "-u", "alice", "-p", password, p.addr)...)
+		_, err := try(t, m.env, "podman", m.args("login", "--tls-verify=false", "--authfile", file, "-u", "alice", "-p", password, p.Clients)...)
 		return err
 	}
 	pull := func() error {

@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore/claim"
+	"github.com/strata-oci/strata/proxy/programtest"
 )
 
 // digests pulls tags of os/image one after another and returns what they stand for.
@@ -76,7 +77,7 @@ func (p *proxy) pullInBackground(ctx context.Context, tag string) <-chan error {
 // until waits for a condition that only looking can tell.
 func until(tb testing.TB, what string, reached func() bool) {
 	tb.Helper()
-	for end := time.Now().Add(patience); !reached(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(programtest.Patience); !reached(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			tb.Fatalf("%s did not come", what)
 		}
@@ -110,7 +111,7 @@ func TestKilledDuringAJob(t *testing.T) {
 			p := newProxy(t, u, proxyOptions{})
 			left := p.pullInBackground(t.Context(), "v1")
 			until(t, "the moment", func() bool { return stored(t, p) >= objects })
-			p.kill()
+			p.Kill()
 			<-left
 			p.start()
 			if got := digests(t, p, "v1", "v2"); fmt.Sprint(got) != fmt.Sprint(want) {
@@ -131,7 +132,7 @@ func TestKilledDuringAFetch(t *testing.T) {
 	p := newProxy(t, u, proxyOptions{})
 	left := p.pullInBackground(t.Context(), "v1")
 	<-h.reached
-	p.kill()
+	p.Kill()
 	<-left
 	h.release()
 	p.start()

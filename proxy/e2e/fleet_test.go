@@ -13,6 +13,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/strata-oci/strata/proxy/programtest"
 	"github.com/strata-oci/strata/proxy/replicas/redistest"
 )
 
@@ -118,7 +119,7 @@ func (f *fleet) pull(tag string, clients int) digest.Digest {
 func (f *fleet) made() int {
 	n := 0
 	for _, p := range f.replicas {
-		n += len(p.log.find(func(l map[string]any) bool { return l["msg"] == "image rechunked" }))
+		n += len(p.Log.Find(func(l programtest.Line) bool { return l["msg"] == "image rechunked" }))
 	}
 	return n
 }

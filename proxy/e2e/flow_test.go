@@ -14,6 +14,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/strata-oci/strata/proxy/programtest"
 )
 
 // jobs counts the proxy's jobs.
@@ -30,7 +32,7 @@ func (p *proxy) jobs() jobs {
 	var status struct {
 		Jobs jobs `json:"jobs"`
 	}
-	strata(p.tb, &status, "status", "--admin", "http://"+p.admin)
+	strata(p.tb, &status, "status", "--admin", "http://"+p.Operators)
 	return status.Jobs
 }
 
@@ -177,7 +179,7 @@ func TestUpstreamGone(t *testing.T) {
 			t.Errorf("%s: no error document: %s", path, b)
 		}
 	}
-	if took := time.Since(started); took > patience/4 {
+	if took := time.Since(started); took > programtest.Patience/4 {
 		t.Errorf("the refusals took %s", took)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/strata-oci/strata/proxy/programtest"
 	"github.com/strata-oci/strata/proxy/registry/registrytest"
 	"github.com/strata-oci/strata/rechunk/tree/treetest"
 )
@@ -49,7 +50,7 @@ func TestImagesThatAreNotTouched(t *testing.T) {
 		}
 	}
 	// A failure is the one thing that is reported.
-	if failed := p.log.find(func(l map[string]any) bool { return l["level"] == "ERROR" }); len(failed) != 1 {
+	if failed := p.Log.Find(func(l programtest.Line) bool { return l["level"] == "ERROR" }); len(failed) != 1 {
 		t.Errorf("%d errors are logged, want that of the broken image alone: %v", len(failed), failed)
 	}
 	v1 := u.push("os/image:v1", series(false)[0])
@@ -145,7 +146,7 @@ func TestProtocolConformance(t *testing.T) {
 		t.Fatal(err)
 	}
 	registrytest.Run(t, registrytest.Fixture{
-		URL: "http://" + p.addr, Repository: upstreamHost + "/os/image", Tag: "plain",
+		URL: "http://" + p.Clients, Repository: upstreamHost + "/os/image", Tag: "plain",
 		Manifest: registrytest.Object{MediaType: source.mediaType, Bytes: source.raw},
 		Blob:     registrytest.Object{Bytes: series(false)[0].layers[1]}, Catalog: true,
 	})

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/strata-oci/strata/proxy/programtest"
 )
 
 // program is the strata program under test. TestMain sets it, nothing changes it.
@@ -26,11 +26,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	program = filepath.Join(dir, "strata")
-	build := exec.Command("go", "build", "-o", program, "github.com/strata-oci/strata/cmd/proxy")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building strata: %v\n%s", err, out)
+	if program, err = programtest.Build(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()

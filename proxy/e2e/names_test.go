@@ -43,7 +43,7 @@ func TestSkopeoMirror(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			conf := filepath.Join(t.TempDir(), "registries.conf")
-			if err := os.WriteFile(conf, fmt.Appendf(nil, text, upstreamHost, p.addr), 0o600); err != nil {
+			if err := os.WriteFile(conf, fmt.Appendf(nil, text, upstreamHost, p.Clients), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			raw := command(t, nil, "skopeo", "--insecure-policy", "--registries-conf", conf, "inspect", "--raw",

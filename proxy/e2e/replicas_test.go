@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/strata-oci/strata/proxy/programtest"
 )
 
 // fetchImage pulls an image: its manifest, which it returns, and every blob.
@@ -64,15 +66,15 @@ func TestReplicas(t *testing.T) {
 	f.redis.Kill()
 	f.pull("v2", 4)
 	for _, p := range f.replicas {
-		p.log.await(t, func(l map[string]any) bool { return l["msg"] == "redis does not answer, this replica goes on alone" })
+		p.Log.Await(t, func(l programtest.Line) bool { return l["msg"] == "redis does not answer, this replica goes on alone" })
 		if raw, err := pullWhole(t.Context(), p, "v3"); err != nil || len(raw) == 0 {
 			t.Errorf("a new version without redis: %v", err)
 		}
 	}
 	f.redis.Restart(t)
 	for _, p := range f.replicas {
-		p.log.await(t, func(l map[string]any) bool { return l["msg"] == "redis answers again" })
-		if n := len(p.log.find(func(l map[string]any) bool { return l["level"] == "WARN" && l["address"] != nil })); n != 1 {
+		p.Log.Await(t, func(l programtest.Line) bool { return l["msg"] == "redis answers again" })
+		if n := len(p.Log.Find(func(l programtest.Line) bool { return l["level"] == "WARN" && l["address"] != nil })); n != 1 {
 			t.Errorf("the outage was logged %d times", n)
 		}
 	}
@@ -95,19 +97,19 @@ func TestReplicaDiesAtWork(t *testing.T) {
 		err error
 	}
 	got := make(chan outcome, 1)
-	ctx, stop := context.WithTimeout(t.Context(), patience)
+	ctx, stop := context.WithTimeout(t.Context(), programtest.Patience)
 	defer stop()
 	go func() {
 		raw, err := pullWhole(ctx, other, "v1")
 		got <- outcome{raw, err}
 	}()
-	dying.kill()
+	dying.Kill()
 	<-left
 	h.release()
 	if o := <-got; o.err != nil || len(o.raw) == 0 {
 		t.Fatalf("the other replica: %v", o.err)
 	}
-	if n := len(other.log.find(func(l map[string]any) bool { return l["msg"] == "image rechunked" })); n != 1 {
+	if n := len(other.Log.Find(func(l programtest.Line) bool { return l["msg"] == "image rechunked" })); n != 1 {
 		t.Errorf("the other replica made %d images", n)
 	}
 	dying.start()

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/strata-oci/strata/proxy/programtest"
 )
 
 // The secrets of the test, one for each way in; none of them may come out.
@@ -94,7 +96,7 @@ func TestSecrets(t *testing.T) {
 		}
 		fmt.Fprintln(&told, err)
 	}
-	operators := []string{"STRATA_ADMIN_TOKEN=" + secretAdmin, "STRATA_ADMIN_URL=http://" + p.admin}
+	operators := []string{"STRATA_ADMIN_TOKEN=" + secretAdmin, "STRATA_ADMIN_URL=http://" + p.Operators}
 	operate := func(env []string, args ...string) error {
 		out, err := try(t, env, program, args...)
 		fmt.Fprintln(&told, out, err)
@@ -134,7 +136,7 @@ func TestSecrets(t *testing.T) {
 		t.Error("a proxy without an address runs")
 	}
 	fmt.Fprintln(&told, err)
-	for _, line := range p.log.find(func(map[string]any) bool { return true }) {
+	for _, line := range p.Log.Find(func(programtest.Line) bool { return true }) {
 		fmt.Fprintln(&told, line)
 	}
 	for _, secret := range []string{secretUpstream, secretQuery, secretClient, secretAdmin, secretStorage, "$2a$", "Basic "} {
@@ -162,7 +164,7 @@ func (p *proxy) breakConfiguration(t *testing.T) {
 // operatorGet asks the listener for operators for a path.
 func (p *proxy) operatorGet(t *testing.T, path string) string {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.admin+path, nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.Operators+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

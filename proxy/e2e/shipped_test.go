@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/strata-oci/strata/proxy/programtest"
 )
 
 // TestAsShipped pulls real images through the proxy as "make run" and docker-compose.yml start it: with the working directory, the
@@ -42,11 +44,11 @@ func servesQuietly(t *testing.T, p *proxy, tags []string) {
 		p.wantManifest("os/image/manifests/"+tag, 200, "rechunked")
 	}
 	checkPrivate(t, p.store)
-	p.terminate()
-	if code := p.wait(); code != 0 {
+	p.Terminate()
+	if code := p.Wait(); code != 0 {
 		t.Errorf("strata serve ended with exit code %d", code)
 	}
-	for _, line := range p.log.find(func(l map[string]any) bool { return l["level"] != "INFO" }) {
+	for _, line := range p.Log.Find(func(l programtest.Line) bool { return l["level"] != "INFO" }) {
 		t.Errorf("it logged: %v", line)
 	}
 }
@@ -112,13 +114,12 @@ func makeRun(t *testing.T, u *upstream) *proxy {
 	}
 	dir := t.TempDir()
 	p := &proxy{tb: t, dir: dir, store: dir}
-	p.cmd = exec.Command("sh", "-c", "umask 022; exec "+line)
-	p.cmd.Dir = p.dir
-	p.cmd.Env = environ(shippedEnvironment(u), map[string]string{
+	cmd := exec.Command("sh", "-c", "umask 022; exec "+line)
+	cmd.Dir = p.dir
+	cmd.Env = environ(shippedEnvironment(u), map[string]string{
 		"PATH": os.Getenv("PATH"), "HOME": p.dir, "STRATA_LISTEN": "127.0.0.1:0", "STRATA_ADMIN_LISTEN": "127.0.0.1:0",
 	})
-	p.run()
-	t.Cleanup(p.cleanup)
+	p.Program = programtest.Run(t, cmd)
 	return p
 }
 
@@ -192,15 +193,14 @@ func compose(t *testing.T, u *upstream) *proxy {
 	}
 	args := slices.Concat(image.entrypoint, service.Command)
 	p := &proxy{tb: t, dir: root, store: filepath.Join(root, image.dir)}
-	p.cmd = &exec.Cmd{
+	cmd := &exec.Cmd{
 		Path: args[0], Args: args, Dir: image.dir,
 		Env: environ(image.env, service.Environment, shippedEnvironment(u), map[string]string{
 			"STRATA_LISTEN": "127.0.0.1:0", "STRATA_ADMIN_LISTEN": "0.0.0.0:0",
 		}),
 		SysProcAttr: &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: uid, Gid: gid}},
 	}
-	p.run()
-	t.Cleanup(p.cleanup)
+	p.Program = programtest.Run(t, cmd)
 	return p
 }
 

@@ -7,12 +7,14 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/programtest"
 )
 
 // get asks the proxy for a path below /v2/ and returns the answer, whose body is closed at the end of the test.
 func (p *proxy) get(path string, headers ...string) *http.Response {
 	p.tb.Helper()
-	r, err := http.NewRequestWithContext(p.tb.Context(), http.MethodGet, "http://"+p.addr+"/v2/"+path, nil)
+	r, err := http.NewRequestWithContext(p.tb.Context(), http.MethodGet, "http://"+p.Clients+"/v2/"+path, nil)
 	if err != nil {
 		p.tb.Fatal(err)
 	}
@@ -53,8 +55,8 @@ func TestSIGTERMLetsADownloadFinish(t *testing.T) {
 	if _, err := io.ReadFull(resp.Body, first); err != nil {
 		t.Fatal(err)
 	}
-	p.terminate()
-	p.log.await(t, func(l map[string]any) bool { return l["msg"] == "shutting down" })
+	p.Terminate()
+	p.Log.Await(t, func(l programtest.Line) bool { return l["msg"] == "shutting down" })
 	rest, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatalf("after %d of %d bytes: %v", len(rest), largest.Size, err)
@@ -62,7 +64,7 @@ func TestSIGTERMLetsADownloadFinish(t *testing.T) {
 	if got := digest.FromBytes(append(first, rest...)); got != largest.Digest {
 		t.Errorf("the blob arrives as %s, want %s", got, largest.Digest)
 	}
-	if code := p.wait(); code != 0 {
+	if code := p.Wait(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -75,8 +77,8 @@ func TestSIGTERMDuringAJobLeavesNothingHalf(t *testing.T) {
 	p := newProxy(t, u, proxyOptions{})
 	left := p.pullInBackground(t.Context(), "v1")
 	<-h.reached
-	p.terminate()
-	if code := p.wait(); code != 0 {
+	p.Terminate()
+	if code := p.Wait(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	<-left

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/strata-oci/strata/proxy/programtest"
 )
 
 // An S3 server that hangs: what this replica served goes on, the rest is told to come back, the operators are told, and all is well
@@ -48,11 +50,11 @@ func TestStorageHangs(t *testing.T) {
 	if got, err := pullWhole(t.Context(), p, "v1"); err != nil || !bytes.Equal(got, had) {
 		t.Errorf("after the outage: %v", err)
 	}
-	told := func(l map[string]any) bool {
+	told := func(l programtest.Line) bool {
 		msg, _ := l["msg"].(string)
 		return strings.HasPrefix(msg, "storage cannot be reached")
 	}
-	if n := len(p.log.find(told)); n != 1 {
+	if n := len(p.Log.Find(told)); n != 1 {
 		t.Errorf("the outage was logged %d times", n)
 	}
 }
@@ -60,7 +62,7 @@ func TestStorageHangs(t *testing.T) {
 // ready asks for readiness as a balancer does.
 func ready(t *testing.T, p *proxy) bool {
 	t.Helper()
-	resp, err := http.Get("http://" + p.admin + "/readyz")
+	resp, err := http.Get("http://" + p.Operators + "/readyz")
 	if err != nil {
 		t.Fatal(err)
 	}

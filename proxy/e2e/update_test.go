@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/proxy/programtest"
 )
 
 // comparison is what "strata compare" tells.
@@ -109,7 +111,7 @@ func layoutSize(tb testing.TB, dir string) int64 {
 // blobBytes is what the process has sent of blobs, by its log.
 func (p *proxy) blobBytes() int64 {
 	var n int64
-	for _, l := range p.log.find(func(l map[string]any) bool { return l["msg"] == "request" && l["route"] == "blob" }) {
+	for _, l := range p.Log.Find(func(l programtest.Line) bool { return l["msg"] == "request" && l["route"] == "blob" }) {
 		n += int64(l["bytes"].(float64))
 	}
 	return n

@@ -59,25 +59,34 @@ type Program struct {
 	exited chan struct{}
 }
 
-// Start runs strata serve and waits until it listens. The process ends with the test, which fails if it ended before, or not well.
+// Start runs strata serve, as Run does.
 func Start(tb testing.TB, o Options) *Program {
 	tb.Helper()
-	p := &Program{tb: tb, Log: newLog(), exited: make(chan struct{})}
 	args := []string{o.Program, "serve", "--config", o.Config}
-	if group := memoryGroup(tb, o.Memory); group != "" {
-		p.Limited = true
+	group := memoryGroup(tb, o.Memory)
+	if group != "" {
 		// A shell enters the group and becomes the program.
 		args = append([]string{"sh", "-c", `echo $$ > "$0" && exec "$@"`, filepath.Join(group, "cgroup.procs")}, args...)
 	}
-	p.cmd = exec.Command(args[0], args[1:]...)
-	p.cmd.Dir = o.Dir
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + o.Dir, "TMPDIR=" + os.TempDir()}, o.Env...)
-	p.cmd.Stderr = p.Log
-	if err := p.cmd.Start(); err != nil {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = o.Dir
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + o.Dir, "TMPDIR=" + os.TempDir()}, o.Env...)
+	p := Run(tb, cmd)
+	p.Limited = group != ""
+	return p
+}
+
+// Run runs a command that ends as strata serve, logging JSON, and waits until it listens. The process ends with the test, which fails if
+// it does not end well then; it may be ended before.
+func Run(tb testing.TB, cmd *exec.Cmd) *Program {
+	tb.Helper()
+	p := &Program{Log: newLog(), tb: tb, cmd: cmd, exited: make(chan struct{})}
+	cmd.Stderr = p.Log
+	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
 	go func() {
-		_ = p.cmd.Wait() // ProcessState has the exit code
+		_ = cmd.Wait() // ProcessState has the exit code
 		p.Log.end()
 		close(p.exited)
 	}()
