@@ -22,38 +22,29 @@ var ErrNotAdopted = errors.New("image cannot be taken as the lineage's")
 // whether the image was taken; a lineage that has versions stays as it is.
 func (e *Engine) Adopt(ctx context.Context, req Request) (adopted bool, err error) {
 	req.Options.Always, req.Options.Platforms = true, nil
-	if req.Progress == nil {
-		req.Progress = func(Progress) {}
-	}
-	r := &run{Engine: e, req: req}
-	if err := r.describe(ctx); err != nil {
-		return false, err
-	}
-	key := lineageKey(req.Lineage, r.platform())
-	ctx, held, unlock, err := e.lock(ctx, key)
-	if err != nil {
-		return false, err
-	}
-	defer unlock()
-	r.held = held
-	return r.adopt(ctx, key)
+	r := e.newRun(req)
+	defer r.close()
+	err = r.do(ctx, toAdopt)
+	return r.adopted && err == nil, err
 }
 
 // adopt does the work of Adopt under the lineage's lock.
-func (r *run) adopt(ctx context.Context, key string) (bool, error) {
+func (r *run) adopt(ctx context.Context) error {
+	key := lineageKey(r.req.Lineage, r.platform())
 	var l Lineage
 	if _, err := r.getJSON(ctx, KindLineage, key, &l); err != nil || len(l.Versions) > 0 {
-		return false, err
+		return err
 	}
-	v, err := r.adopted(ctx)
+	v, err := r.storePublished(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
-	return true, r.putJSON(ctx, KindLineage, key, Lineage{Versions: []Version{*v}})
+	r.adopted = true
+	return r.putLineage(ctx, key, r.held, []Version{*v}, nil)
 }
 
-// adopted stores the image's layers, config and manifest and makes the version that they are.
-func (r *run) adopted(ctx context.Context) (*Version, error) {
+// storePublished stores the image's layers, config and manifest and makes the version that they are.
+func (r *run) storePublished(ctx context.Context) (*Version, error) {
 	m := r.src.Manifest
 	want := r.req.Options.Format.Spec().MediaType
 	for _, l := range m.Layers {
@@ -62,7 +53,7 @@ func (r *run) adopted(ctx context.Context) (*Version, error) {
 		}
 	}
 	layers := make([]VersionLayer, len(m.Layers))
-	names := layerNames(r.src)
+	names := r.src.LayerNames()
 	err := r.each(ctx, positions(len(layers)), func(ctx context.Context, i int) (err error) {
 		layers[i], err = r.adoptLayer(ctx, m.Layers[i], r.src.Config.RootFS.DiffIDs[i], names[i])
 		return err

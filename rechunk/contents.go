@@ -16,13 +16,14 @@ import (
 )
 
 // contents gives file contents from the spool, and small ones from the layers' indexes. Layers that were known by their index
-// have not been read; when one of their contents is wanted after all, the layer that holds it is read into the spool then.
+// have not been read; when one of their contents is wanted after all, the layer that holds it is read into the spool then. It is
+// safe for concurrent use: who wants something waits for a layer that another reads only if that layer has it.
 type contents struct {
-	ctx   context.Context
 	run   *run
 	small map[tree.Digest][]byte
-	mu    sync.Mutex // held while a layer is read
-	cold  []coldLayer
+
+	mu    sync.Mutex // guards what follows; never held while a layer is read
+	cold  []*coldLayer
 	holds map[tree.Digest][]int // content → positions in cold; made when first needed
 }
 
@@ -33,8 +34,11 @@ type coldLayer struct {
 	open   func(ctx context.Context) (io.ReadCloser, error)
 	// stored layers are in the store; others must be fetched again.
 	stored bool
-	// done layers have been read, damaged ones as far as it went.
+	// reading is closed when the one who reads the layer is through; nil while nobody does.
+	reading chan struct{}
+	// done layers have been read, failed ones as far as it went. A damaged one is stored and not what its digest says.
 	done, damaged bool
+	failed        error
 }
 
 // fetchCost is how much dearer a byte is that is fetched again than one that the store has.
@@ -48,10 +52,8 @@ func (l *coldLayer) cost() float64 {
 	return fetchCost * float64(l.index.TarSize+1)
 }
 
-var _ tree.Contents = (*contents)(nil)
-
-func newContents(ctx context.Context, r *run) *contents {
-	c := &contents{ctx: ctx, run: r, small: map[tree.Digest][]byte{}}
+func newContents(r *run) *contents {
+	c := &contents{run: r, small: map[tree.Digest][]byte{}}
 	for i, l := range r.src.Manifest.Layers {
 		if r.scanned[l.Digest] {
 			continue // the spool has all of it
@@ -70,8 +72,8 @@ func newContents(ctx context.Context, r *run) *contents {
 func (c *contents) addCold(l coldLayer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !slices.ContainsFunc(c.cold, func(o coldLayer) bool { return o.digest == l.digest }) {
-		c.cold = append(c.cold, l)
+	if !slices.ContainsFunc(c.cold, func(o *coldLayer) bool { return o.digest == l.digest }) {
+		c.cold = append(c.cold, &l)
 		c.holds = nil
 	}
 }
@@ -89,16 +91,25 @@ func (c *contents) damaged() []digest.Digest {
 	return out
 }
 
+// within gives the contents to who reads them while ctx lasts.
+func (c *contents) within(ctx context.Context) tree.Contents {
+	return opener(func(d tree.Digest) (io.ReadCloser, error) { return c.open(ctx, d) })
+}
+
+// opener is a function as tree.Contents.
+type opener func(tree.Digest) (io.ReadCloser, error)
+
 // Open implements tree.Contents.
-func (c *contents) Open(d tree.Digest) (io.ReadCloser, error) {
+func (o opener) Open(d tree.Digest) (io.ReadCloser, error) { return o(d) }
+
+func (c *contents) open(ctx context.Context, d tree.Digest) (io.ReadCloser, error) {
 	if b, ok := c.small[d]; ok {
 		return io.NopCloser(bytes.NewReader(b)), nil
 	}
-	if c.run.spool.Has(d) {
-		return c.run.spool.Open(d)
-	}
-	if err := c.need(c.ctx, []tree.Digest{d}); err != nil {
-		return nil, err
+	if !c.run.spool.Has(d) {
+		if err := c.need(ctx, []tree.Digest{d}); err != nil {
+			return nil, err
+		}
 	}
 	return c.run.spool.Open(d)
 }
@@ -111,43 +122,87 @@ func (c *contents) has(d tree.Digest) bool {
 
 // need brings contents into the spool, reading as few bytes of layers as a greedy choice finds.
 func (c *contents) need(ctx context.Context, want []tree.Digest) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	missing := map[tree.Digest]bool{}
 	for _, d := range want {
-		if !c.has(d) {
-			missing[d] = true
-		}
+		missing[d] = true
 	}
-	for len(missing) > 0 {
-		best := c.choose(missing)
-		if best < 0 {
-			return fmt.Errorf("%w: %d contents are in no layer at hand", tree.ErrNoContent, len(missing))
-		}
-		if err := c.load(ctx, &c.cold[best]); err != nil {
-			return err
-		}
+	for {
 		for d := range missing {
 			if c.has(d) {
 				delete(missing, d)
 			}
 		}
+		if len(missing) == 0 {
+			return nil
+		}
+		l, wait, err := c.claim(missing)
+		switch {
+		case err != nil:
+			return err
+		case wait == nil:
+			if err := c.load(ctx, l); err != nil {
+				return err
+			}
+			continue
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
-	return nil
+}
+
+// claim picks the layer to read for missing contents and marks it as being read; or, if another reads one that has any of them, says
+// what to wait for.
+func (c *contents) claim(missing map[tree.Digest]bool) (l *coldLayer, wait <-chan struct{}, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.index()
+	for d := range missing {
+		for _, i := range c.holds[d] {
+			if l := c.cold[i]; l.reading != nil {
+				return nil, l.reading, nil
+			}
+		}
+	}
+	best := c.choose(missing)
+	if best < 0 {
+		return nil, nil, c.nowhere(missing)
+	}
+	l = c.cold[best]
+	l.reading = make(chan struct{})
+	return l, nil, nil
+}
+
+// nowhere is the error about contents that no layer has that is left to read; a layer that could not be read may be why.
+func (c *contents) nowhere(missing map[tree.Digest]bool) error {
+	err := fmt.Errorf("%w: %d contents are in no layer at hand", tree.ErrNoContent, len(missing))
+	for _, l := range c.cold {
+		if l.failed != nil {
+			return fmt.Errorf("%w: %w", err, l.failed)
+		}
+	}
+	return err
+}
+
+// index notes which layers hold which contents.
+func (c *contents) index() {
+	if c.holds != nil {
+		return
+	}
+	c.holds = map[tree.Digest][]int{}
+	for i, l := range c.cold {
+		for j := range l.index.Entries {
+			if e := &l.index.Entries[j]; e.Kind == tree.Regular {
+				c.holds[e.Digest] = append(c.holds[e.Digest], i)
+			}
+		}
+	}
 }
 
 // choose returns the layer that gives the most missing contents for what reading it costs; -1 when none has any.
 func (c *contents) choose(missing map[tree.Digest]bool) int {
-	if c.holds == nil {
-		c.holds = map[tree.Digest][]int{}
-		for i, l := range c.cold {
-			for j := range l.index.Entries {
-				if e := &l.index.Entries[j]; e.Kind == tree.Regular {
-					c.holds[e.Digest] = append(c.holds[e.Digest], i)
-				}
-			}
-		}
-	}
 	found := make([]int, len(c.cold))
 	for d := range missing {
 		for _, i := range slices.Compact(slices.Clone(c.holds[d])) {
@@ -167,12 +222,25 @@ func (c *contents) choose(missing map[tree.Digest]bool) int {
 	return best
 }
 
-// load reads a layer into the spool. A stored one that is lost or damaged is done with: others may have the same contents.
-func (c *contents) load(ctx context.Context, l *coldLayer) error {
-	l.done = true
-	err := c.read(ctx, l)
+// load reads a layer that claim has marked into the spool. A stored one that is lost or damaged is done with: others may have the
+// same contents. One whose reader gave up is left to others.
+func (c *contents) load(ctx context.Context, l *coldLayer) (err error) {
+	done := false
+	defer func() { // also after a panic
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		close(l.reading)
+		l.reading, l.done = nil, done
+		if done {
+			l.failed = err
+		}
+	}()
+	err = c.read(ctx, l)
+	done = ctx.Err() == nil
 	if l.stored && isDamage(err) {
+		c.mu.Lock()
 		l.damaged = true
+		c.mu.Unlock()
 		c.run.cfg.Logger.WarnContext(ctx, "stored layer is damaged and not built on", "layer", l.digest, "error", err)
 		return nil
 	}

@@ -81,7 +81,9 @@ type Config struct {
 	Parallel int
 	// Limits bound source images.
 	Limits tree.Limits
-	Logger *slog.Logger
+	// Deadline bounds the time that one image may take.
+	Deadline Deadline
+	Logger   *slog.Logger
 }
 
 // Engine rechunks images. It is safe for concurrent use; images of one lineage are worked on one after another.
@@ -154,36 +156,4 @@ type Result struct {
 	Sequence int `json:"sequence"`
 	// Reused says that an earlier run had made the image, and that this one did nothing.
 	Reused bool `json:"-"`
-}
-
-// lineageLock serialises the images of a lineage; users counts who holds or awaits it.
-type lineageLock struct {
-	ch    chan struct{}
-	users int
-}
-
-// lockHere waits until no other image of this engine has a lineage.
-func (e *Engine) lockHere(ctx context.Context, key string) (unlock func(), err error) {
-	e.mu.Lock()
-	l := e.locks[key]
-	if l == nil {
-		l = &lineageLock{ch: make(chan struct{}, 1)}
-		e.locks[key] = l
-	}
-	l.users++
-	e.mu.Unlock()
-	leave := func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if l.users--; l.users == 0 {
-			delete(e.locks, key)
-		}
-	}
-	select {
-	case l.ch <- struct{}{}:
-		return func() { <-l.ch; leave() }, nil
-	case <-ctx.Done():
-		leave()
-		return nil, context.Cause(ctx)
-	}
 }

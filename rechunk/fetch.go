@@ -13,6 +13,7 @@ import (
 
 	"github.com/strata-oci/strata/rechunk/ostree"
 	"github.com/strata-oci/strata/rechunk/pkgdb"
+	"github.com/strata-oci/strata/rechunk/rescue"
 	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/selinux"
 	"github.com/strata-oci/strata/rechunk/tree"
@@ -69,7 +70,7 @@ func positions(n int) []int {
 	return out
 }
 
-// each does something for every number, several at once. The first error ends it.
+// each does something for every number, several at once. The first error, or panic, ends it.
 func (e *Engine) each(ctx context.Context, numbers []int, do func(ctx context.Context, i int) error) error {
 	return e.eachOf(ctx, e.cfg.Parallel, numbers, do)
 }
@@ -83,7 +84,7 @@ func (e *Engine) eachOf(ctx context.Context, most int, numbers []int, do func(ct
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			return do(ctx, i)
+			return rescue.Call(func() error { return do(ctx, i) })
 		})
 	}
 	return g.Wait()

@@ -6,7 +6,6 @@ import (
 
 	"github.com/strata-oci/strata/rechunk/image"
 	"github.com/strata-oci/strata/rechunk/pkgdb"
-	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -24,27 +23,17 @@ type Inspection struct {
 // Inspect takes an image apart, whatever it is labelled as. Options are not looked at.
 func (e *Engine) Inspect(ctx context.Context, req Request) (*Inspection, error) {
 	req.Options = Options{Always: true}
-	if req.Progress == nil {
-		req.Progress = func(Progress) {}
+	r := e.newRun(req)
+	if err := r.do(ctx, toInspect); err != nil {
+		return nil, errors.Join(err, r.close())
 	}
-	r := &run{Engine: e, req: req}
-	if err := r.describe(ctx); err != nil {
-		return nil, err
-	}
-	var err error
-	if r.spool, err = scan.NewSpool(e.cfg.WorkDir, e.cfg.WorkBytes); err != nil {
-		return nil, err
-	}
-	for _, step := range []func(context.Context) error{r.fetch, r.flatten, r.own} {
-		if err := step(ctx); err != nil {
-			return nil, errors.Join(err, r.spool.Close())
-		}
-	}
+	r.end(nil)
 	return &Inspection{Image: r.src, Layers: r.indexes, Tree: r.tree, Owners: r.owners, run: r}, nil
 }
 
-// Contents gives the bytes of the image's files.
-func (i *Inspection) Contents() tree.Contents { return i.run.contents }
+// Contents gives the bytes of the image's files. Layers that have not been read yet are read when their contents are first wanted,
+// with ctx.
+func (i *Inspection) Contents(ctx context.Context) tree.Contents { return i.run.contents.within(ctx) }
 
 // Close frees the disk space of an inspection.
-func (i *Inspection) Close() error { return i.run.spool.Close() }
+func (i *Inspection) Close() error { return i.run.close() }

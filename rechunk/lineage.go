@@ -157,7 +157,7 @@ func keepTimes(t *tree.Tree, images []plan.Image) *tree.Tree {
 				continue
 			}
 			seen[l.Digest] = true
-			merge(t.Entries, l.Index.Entries, func(now, old *tree.Entry, k int) {
+			tree.Common(t.Entries, l.Index.Entries, func(now, old *tree.Entry, k int) {
 				if !kept[k] && old.Same(now) {
 					now.Sec, now.Nsec, kept[k] = old.Sec, old.Nsec, true
 				}
@@ -166,23 +166,6 @@ func keepTimes(t *tree.Tree, images []plan.Image) *tree.Tree {
 	}
 	alignGroups(t)
 	return t
-}
-
-// merge calls fn for every path that is in both of two lists in ascending order, with its position in a. What is out of order in b is
-// passed over: nothing can be planned on such a layer either.
-func merge(a, b []tree.Entry, fn func(a, b *tree.Entry, i int)) {
-	i := 0
-	for j := range b {
-		order := 1
-		for ; i < len(a); i++ {
-			if order = tree.ComparePaths(a[i].Path, b[j].Path); order >= 0 {
-				break
-			}
-		}
-		if order == 0 {
-			fn(&a[i], &b[j], i)
-		}
-	}
 }
 
 // alignGroups makes the names of a hardlink group agree on the time again: they are one object. It changes t.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/strata-oci/strata/rechunk/plan"
 )
 
 // Locker keeps other engines on the same store from a lineage. It is safe for concurrent use.
@@ -52,19 +54,58 @@ func (e *Engine) lock(ctx context.Context, key string) (_ context.Context, held 
 	return bound, held, func() { stop(); held.Unlock(); leave() }, nil
 }
 
-// confirm makes sure, right before the lineage is written, that the lock is still held and that no later holder has written. A store
-// can't compare and write in one step: a process that stops for longer than the lock lives exactly between this and the write may
-// still overwrite a later version's entry. Both images stay complete and valid then; the next plan builds on one of the two.
-func (r *run) confirm(ctx context.Context, key string) error {
-	if err := r.held.Confirm(ctx); err != nil {
-		return err
+// putLineage writes the record of a lineage, whose lock is held; with history, its history before. It is the only way to write
+// one: right before, it makes sure that the lock is still held and that no later holder has written. A store can't compare and
+// write in one step: a process that stops for longer than the lock lives exactly between this and the write may still overwrite a
+// later version's entry. Both images stay complete and valid then; the next plan builds on one of the two.
+func (e *Engine) putLineage(ctx context.Context, key string, held Lock, versions []Version, history *plan.History) error {
+	if err := held.Confirm(ctx); err != nil {
+		return fmt.Errorf("lineage %q: %w", key, err)
 	}
 	var stored Lineage
-	if _, err := r.getJSON(ctx, KindLineage, key, &stored); err != nil {
+	if _, err := e.getJSON(ctx, KindLineage, key, &stored); err != nil {
 		return err
 	}
-	if fence := r.held.Fence(); fence != 0 && stored.Fence > fence {
+	fence := held.Fence()
+	if fence != 0 && stored.Fence > fence {
 		return fmt.Errorf("lineage %q: %w", key, ErrFenced)
 	}
-	return nil
+	if history != nil {
+		if err := e.putJSON(ctx, KindHistory, key, history); err != nil {
+			return err
+		}
+	}
+	return e.putJSON(ctx, KindLineage, key, Lineage{Versions: versions, Fence: max(stored.Fence, fence)})
+}
+
+// lineageLock serialises the images of a lineage; users counts who holds or awaits it.
+type lineageLock struct {
+	ch    chan struct{}
+	users int
+}
+
+// lockHere waits until no other image of this engine has a lineage.
+func (e *Engine) lockHere(ctx context.Context, key string) (unlock func(), err error) {
+	e.mu.Lock()
+	l := e.locks[key]
+	if l == nil {
+		l = &lineageLock{ch: make(chan struct{}, 1)}
+		e.locks[key] = l
+	}
+	l.users++
+	e.mu.Unlock()
+	leave := func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if l.users--; l.users == 0 {
+			delete(e.locks, key)
+		}
+	}
+	select {
+	case l.ch <- struct{}{}:
+		return func() { <-l.ch; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, context.Cause(ctx)
+	}
 }

@@ -60,12 +60,12 @@ func (m *layerMaker) make(ctx context.Context, l *plan.Layer) (madeLayer, error)
 	return madeLayer{VersionLayer{
 		Digest: d, DiffID: diffID, Size: blob.Size, TarSize: blob.TarSize, Type: spec.MediaType, Annotations: blob.Annotations,
 		Encoder: spec.Encoder.String(), Name: l.Name, Since: m.sequence(),
-	}, heldOf(m.tree, x)}, nil
+	}, contentOf(m.tree, x)}, nil
 }
 
 // store writes one layer to the store.
 func (m *layerMaker) store(ctx context.Context, l *plan.Layer) (d digest.Digest, blob layer.Blob, err error) {
-	list, err := layer.NewList(m.tree, l.Entries, l.Whiteouts, m.contents)
+	list, err := layer.NewList(m.tree, l.Entries, l.Whiteouts, m.contents.within(ctx))
 	if err != nil {
 		return "", blob, err
 	}

@@ -61,44 +61,41 @@ type PlanDropped struct {
 
 // publish stores the image: what it refers to first, the records that lead to it last, so that a crash in between leaves
 // blobs that nothing names but never a name without its blobs.
-func (r *run) publish(ctx context.Context, layers []madeLayer, started time.Time) (*Result, error) {
+func (r *run) publish(ctx context.Context) error {
+	layers := r.layers
 	in := make([]image.Layer, len(layers))
 	for i, l := range layers {
 		in[i] = image.Layer{MediaType: l.Type, Digest: l.Digest, Size: l.Size, DiffID: l.DiffID, Name: l.Name, Annotations: l.Annotations}
 	}
 	config, manifest, err := image.Build(r.src, in, r.plain)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, d := range []image.Document{config, manifest} {
 		if err := r.storeDocument(ctx, d.Bytes); err != nil {
-			return nil, fmt.Errorf("storing the %s: %w", d.MediaType, err)
+			return fmt.Errorf("storing the %s: %w", d.MediaType, err)
 		}
 	}
 	v := r.version(layers, config, manifest)
 	if err := r.putJSON(ctx, KindPlan, manifest.Digest.String(), r.planRecord(layers, manifest.Digest)); err != nil {
-		return nil, err
+		return err
 	}
-	v.Created, v.Seconds = started.UTC(), time.Since(started).Seconds()
-	key := lineageKey(r.req.Lineage, r.platform())
-	if err := r.confirm(ctx, key); err != nil {
-		return nil, err
-	}
-	older := slices.DeleteFunc(slices.Clone(r.lineage.Versions), func(old Version) bool { return old.Digest == v.Digest })
-	next := Lineage{
-		Versions: foremost(slices.Insert(older, 0, v), v.Reference, max(r.req.Options.Versions, 1)),
-		Fence:    max(r.lineage.Fence, r.held.Fence()),
-	}
-	if err := r.putJSON(ctx, KindHistory, key, r.layout.History); err != nil {
-		return nil, err
-	}
-	if err := r.putJSON(ctx, KindLineage, key, next); err != nil {
-		return nil, err
+	v.Created, v.Seconds = r.started.UTC(), time.Since(r.started).Seconds()
+	if err := r.extendLineage(ctx, v); err != nil {
+		return err
 	}
 	if err := r.putJSON(ctx, KindServed, servedKey(r.req), v); err != nil {
-		return nil, err
+		return err
 	}
-	return &v.Result, nil
+	r.result = &v.Result
+	return nil
+}
+
+// extendLineage makes a version the newest of its lineage.
+func (r *run) extendLineage(ctx context.Context, v Version) error {
+	older := slices.DeleteFunc(slices.Clone(r.lineage.Versions), func(old Version) bool { return old.Digest == v.Digest })
+	versions := foremost(slices.Insert(older, 0, v), v.Reference, max(r.req.Options.Versions, 1))
+	return r.putLineage(ctx, lineageKey(r.req.Lineage, r.platform()), r.held, versions, r.layout.History)
 }
 
 func (r *run) version(layers []madeLayer, config, manifest image.Document) Version {
@@ -132,37 +129,21 @@ func (r *run) version(layers []madeLayer, config, manifest image.Document) Versi
 }
 
 func (r *run) planRecord(layers []madeLayer, d digest.Digest) PlanRecord {
+	decided := r.decision()
 	p := PlanRecord{
 		SourceDigest: r.req.Digest, Digest: d, Encoder: r.req.Options.Format.Spec().Encoder.String(), MaxLayers: r.req.Options.MaxLayers,
 		MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime, Linked: r.linked, Notes: r.layout.Notes,
-		Demand: r.req.Demand.Rounded(), Base: r.base(), Dropped: r.dropped(),
+		Demand: r.req.Demand.Rounded(), Base: decided.Base(), Dropped: decided.Dropped(),
 	}
 	for i, l := range layers {
 		planned := &r.layout.Layers[i]
 		p.Layers = append(p.Layers, PlanLayer{
-			Digest: l.Digest, Kept: l.Kept, Name: l.Name, Reason: planned.Reason, Entries: l.held.entries(),
-			Whiteouts: l.held.whiteouts(), Size: l.Size, StaleBytes: planned.StaleBytes, MovedBytes: planned.MovedBytes,
+			Digest: l.Digest, Kept: l.Kept, Name: l.Name, Reason: planned.Reason, Entries: l.content.entries(),
+			Whiteouts: l.content.whiteouts(), Size: l.Size, StaleBytes: planned.StaleBytes, MovedBytes: planned.MovedBytes,
 			Heat: thousandths(planned.Heat),
 		})
 	}
 	return p
-}
-
-// base is the earlier image that the layout builds on; empty when there is none.
-func (r *run) base() digest.Digest {
-	if r.layout.Base < 0 {
-		return ""
-	}
-	return r.images[r.layout.Base].Digest
-}
-
-// dropped are the layers of the base that the layout does not keep.
-func (r *run) dropped() []PlanDropped {
-	var out []PlanDropped
-	for _, d := range r.layout.Dropped {
-		out = append(out, PlanDropped{d.Digest, d.Name, d.Bytes, d.LiveBytes, d.Why, d.Detail})
-	}
-	return out
 }
 
 // thousandths rounds a share as records give it.

@@ -18,12 +18,19 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// run is one image being rechunked.
+// run is one image on its way through the pipeline: what its steps have found so far.
 type run struct {
 	*Engine
-	req      Request
+	req       Request
+	started   time.Time
+	end       context.CancelCauseFunc // ends the run
+	stopClock func()
+	held      Lock
+	unlock    func()
+
 	src      *image.Source
-	plain    bool // a plain bootc image is made
+	plain    bool    // a plain bootc image is made
+	served   *Result // what an earlier run made of the same; nil for nothing
 	indexes  []*tree.Index
 	scanned  map[digest.Digest]bool // source layers whose contents are in the spool
 	spool    *scan.Spool
@@ -36,43 +43,21 @@ type run struct {
 	history  *plan.History
 	lost     string // what is to be noted about the history
 	layout   *plan.Layout
-	held     Lock
+	layers   []madeLayer
+	result   *Result
+	adopted  bool
 }
 
 // Rechunk makes the served image of a source image, or finds the one that it made before. An error that wraps ErrPassThrough
-// says that the image is to be served as it is; after any other error, too, nothing was published.
+// says that the image is to be served as it is; after any other error, too, nothing was published. A panic anywhere below is an
+// error that wraps a *rescue.PanicError, whose stack is for the caller's log.
 func (e *Engine) Rechunk(ctx context.Context, req Request) (*Result, error) {
-	started := time.Now()
-	if req.Progress == nil {
-		req.Progress = func(Progress) {}
-	}
-	r := &run{Engine: e, req: req}
-	if err := r.describe(ctx); err != nil {
+	r := e.newRun(req)
+	defer r.close()
+	if err := r.do(ctx, toServe); err != nil {
 		return nil, err
 	}
-	ctx, held, unlock, err := e.lock(ctx, lineageKey(req.Lineage, r.platform()))
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	r.held = held
-	if known, err := r.known(ctx); known != nil || err != nil {
-		return known, err
-	}
-	if r.spool, err = scan.NewSpool(e.cfg.WorkDir, e.cfg.WorkBytes); err != nil {
-		return nil, err
-	}
-	defer r.spool.Close()
-	for _, step := range []func(context.Context) error{r.fetch, r.flatten, r.dropIndexes, r.refuseSealed, r.loadLineage, r.share, r.loadHistory, r.own, r.prepare} {
-		if err := step(ctx); err != nil {
-			return nil, err
-		}
-	}
-	made, err := r.write(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return r.publish(ctx, made, started)
+	return r.result, nil
 }
 
 // describe reads manifest and config.
@@ -109,24 +94,25 @@ func (r *run) describe(ctx context.Context) error {
 
 func (r *run) platform() string { return image.PlatformString(r.src.Config.Platform) }
 
-// known finds the result of an earlier run that is still complete.
-func (r *run) known(ctx context.Context) (*Result, error) {
+// findServed finds the result of an earlier run that is still complete.
+func (r *run) findServed(ctx context.Context) error {
 	var v Version
 	if ok, err := r.getJSON(ctx, KindServed, servedKey(r.req), &v); !ok || err != nil {
-		return nil, err
+		return err
 	}
 	need, ok := v.blobs()
 	if !ok {
 		r.cfg.Logger.WarnContext(ctx, "record is damaged and taken as missing", "kind", KindServed, "key", servedKey(r.req))
-		return nil, nil
+		return nil
 	}
 	for _, d := range need {
 		if ok, err := r.cfg.Store.Has(ctx, d); !ok || err != nil {
-			return nil, err
+			return err
 		}
 	}
 	v.Reused = true
-	return &v.Result, nil
+	r.served = &v.Result
+	return nil
 }
 
 // flatten makes the tree to serve.
@@ -135,9 +121,9 @@ func (r *run) flatten(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.contents = newContents(ctx, r)
+	r.contents = newContents(r)
 	if r.plain {
-		if t, err = ostree.Plain(t, r.contents); err != nil {
+		if t, err = ostree.Plain(t, r.contents.within(ctx)); err != nil {
 			return err
 		}
 	}
@@ -154,7 +140,7 @@ func (r *run) dropIndexes(context.Context) error {
 // own finds the owners of the tree's entries.
 func (r *run) own(ctx context.Context) error {
 	var err error
-	r.owners, err = pkgdb.Read(ctx, r.tree, r.contents, r.cfg.WorkDir)
+	r.owners, err = pkgdb.Read(ctx, r.tree, r.contents.within(ctx), r.cfg.WorkDir)
 	if err != nil {
 		return fmt.Errorf("finding the owners of files: %w", err)
 	}
@@ -184,7 +170,7 @@ func isUKI(path string) bool {
 // the plan is made anew without it.
 func (r *run) prepare(ctx context.Context) error {
 	for {
-		if err := r.decide(); err != nil {
+		if err := r.decide(ctx); err != nil {
 			return err
 		}
 		if err := r.contents.need(ctx, r.wanted()); err != nil {
@@ -197,11 +183,14 @@ func (r *run) prepare(ctx context.Context) error {
 }
 
 // decide plans the layout.
-func (r *run) decide() error {
+func (r *run) decide(context.Context) error {
 	r.req.Progress(Progress{Phase: "plan"})
-	in := plan.Input{Tree: r.tree, Owners: r.owners, Lineage: r.images, Series: r.req.Reference, Demand: r.req.Demand, History: r.history, Limits: plan.Limits{
-		MaxLayers: r.req.Options.MaxLayers, MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime,
-	}}
+	in := plan.Input{
+		Tree: r.tree, Owners: r.owners, Lineage: r.images, Series: r.req.Reference, Demand: r.req.Demand, History: r.history,
+		Limits: plan.Limits{
+			MaxLayers: r.req.Options.MaxLayers, MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime,
+		},
+	}
 	l, err := plan.Make(in)
 	if err != nil {
 		return fmt.Errorf("planning: %w", err)

@@ -18,12 +18,13 @@ import (
 // madeLayer is a layer of the image in the making, kept or new.
 type madeLayer struct {
 	VersionLayer
-	held held
+	content layerContent
 }
 
-// write makes the new layers, reads every one back from the store and compares the whole with the tree.
-func (r *run) write(ctx context.Context) ([]madeLayer, error) {
+// write makes the new layers and reads every one back from the store.
+func (r *run) write(ctx context.Context) error {
 	out := make([]madeLayer, len(r.layout.Layers))
+	r.layers = out
 	var todo []int
 	sizes := make([]int64, len(out))
 	var total int64
@@ -33,7 +34,7 @@ func (r *run) write(ctx context.Context) ([]madeLayer, error) {
 		if l.Kept != "" {
 			var err error
 			if out[i], err = r.keep(l.Kept); err != nil {
-				return nil, err
+				return err
 			}
 			r.ready(out[i])
 			continue
@@ -52,13 +53,13 @@ func (r *run) write(ctx context.Context) ([]madeLayer, error) {
 		r.req.Progress(Progress{"write", done.Add(sizes[i]), total})
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// The contents have had their use, and the comparison needs memory.
 	if err := r.spool.Close(); err != nil {
-		return nil, fmt.Errorf("closing the spool: %w", err)
+		return fmt.Errorf("closing the spool: %w", err)
 	}
-	return out, r.compare(ctx, out)
+	return nil
 }
 
 // ready tells of a layer.
@@ -96,11 +97,11 @@ func (r *run) keep(d digest.Digest) (madeLayer, error) {
 	}
 	for _, img := range r.images {
 		if i := slices.IndexFunc(img.Layers, func(p plan.Prior) bool { return p.Digest == d }); i >= 0 {
-			made.held.index = img.Layers[i].Index
+			made.content.index = img.Layers[i].Index
 			break
 		}
 	}
-	if made.Digest != d || made.held.index == nil {
+	if made.Digest != d || made.content.index == nil {
 		return madeLayer{}, fmt.Errorf("the plan keeps layer %s, which the lineage does not have", d)
 	}
 	made.Kept = true
@@ -115,17 +116,17 @@ func (r *run) sequence() int {
 	return r.lineage.Versions[0].Sequence + 1
 }
 
-// compare compares what the layers hold with the tree that was to be served.
-func (r *run) compare(ctx context.Context, layers []madeLayer) error {
+// verify compares what the layers hold, as they were read back, with the tree that was to be served.
+func (r *run) verify(ctx context.Context) error {
 	r.req.Progress(Progress{Phase: "verify"})
-	held := func(yield func(tree.Layer) bool) {
-		for i := range layers {
-			if !yield(layers[i].held.layer(r.tree)) {
+	contents := func(yield func(tree.Layer) bool) {
+		for i := range r.layers {
+			if !yield(r.layers[i].content.layer(r.tree)) {
 				return
 			}
 		}
 	}
-	diffs, err := tree.DiffLayers(ctx, r.tree, held, r.cfg.Limits, tree.DiffOptions{Times: r.req.Options.ExactTime, Most: 5})
+	diffs, err := tree.DiffLayers(ctx, r.tree, contents, r.cfg.Limits, tree.DiffOptions{Times: r.req.Options.ExactTime, Most: 5})
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -81,7 +81,7 @@ func (v *version) readPackages(ctx context.Context, work string) error {
 	for i := range v.owner {
 		v.owner[i] = -1
 	}
-	view := rootfs.New(v.tree(), v.in.Contents())
+	view := rootfs.New(v.tree(), v.in.Contents(ctx))
 	return rpmdb.Read(ctx, view, work, &packageSink{v: v, view: view, of: map[string]int{}})
 }
 

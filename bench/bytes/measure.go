@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/strata-oci/strata/proxy/oneshot"
-	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/compare"
 	"github.com/strata-oci/strata/rechunk/layer"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
@@ -97,7 +97,7 @@ func (c *contest) floor(ctx context.Context) error {
 			if n < lag {
 				continue
 			}
-			r, err := rechunk.Compare(ctx, c.versions[n-lag].in.Inspection, v.in.Inspection, layer.Zstd)
+			r, err := compare.Update(ctx, c.versions[n-lag].in.Inspection, v.in.Inspection, layer.Zstd)
 			if err != nil {
 				return err
 			}

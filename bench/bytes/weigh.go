@@ -87,7 +87,7 @@ func (s *scales) layer(ctx context.Context, v *version, entries, objects []int, 
 	if ok && (!own || l.own > 0) {
 		return l, nil
 	}
-	l, err := measure(ctx, t, v.in.Contents(), own)
+	l, err := measure(ctx, t, v.in.Contents(ctx), own)
 	if err != nil {
 		return sized{}, fmt.Errorf("%s: %w", v.tag, err)
 	}

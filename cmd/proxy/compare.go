@@ -7,6 +7,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/oneshot"
 	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/compare"
 	"github.com/strata-oci/strata/rechunk/layer"
 	"github.com/strata-oci/strata/rechunk/plan"
 )
@@ -53,7 +54,7 @@ func (c *compareCommand) Run(ctx context.Context, s *streams) error {
 	return c.print(s, r)
 }
 
-func (c *compareCommand) print(s *streams, r *rechunk.Comparison) error {
+func (c *compareCommand) print(s *streams, r *compare.Comparison) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "update\t%s in %d of %d layers\n", size(r.UpdateBytes), r.LayersToFetch, r.LayersTotal)
 	fmt.Fprintf(w, "floor\t%s: %d changed files in one layer, %d removed\n", size(r.FloorBytes), r.FilesChanged, r.FilesRemoved)
@@ -70,7 +71,7 @@ func (c *compareCommand) print(s *streams, r *rechunk.Comparison) error {
 }
 
 // printLayersSent shows the layers that an update fetches, and which of those before were given up.
-func printLayersSent(s *streams, r *rechunk.Comparison) error {
+func printLayersSent(s *streams, r *compare.Comparison) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	if len(r.Layers) > 0 {
 		fmt.Fprintln(w, "\nlayer\tsize\tunchanged\tholds\twritten because")
@@ -109,7 +110,7 @@ func whyDropped(d rechunk.PlanDropped) string {
 }
 
 // printComponents shows what an update sends of which component.
-func (c *compareCommand) printComponents(s *streams, r *rechunk.Comparison) error {
+func (c *compareCommand) printComponents(s *streams, r *compare.Comparison) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nsent\tunchanged\tfloor\tfiles\tcomponent\twhy")
 	list := r.Components

@@ -59,6 +59,7 @@ var rooms = []room{
 	{"rechunk/selinux", nil, append([]string{"os"}, registries...)},
 	{"rechunk/image", nil, append([]string{"os"}, registries...)},
 	{"rechunk/layer", []string{"rechunk/tree", "rechunk/scan"}, append([]string{"os"}, registries...)},
+	{"rechunk/compare", []string{"rechunk"}, append([]string{"os"}, registries...)},
 	// The plan is pure: no I/O, no clock, no randomness, nothing that depends on who runs when.
 	{"rechunk/plan", []string{"rechunk/tree", "rechunk/pkgdb"}, append([]string{
 		"os", "io", "bufio", "context", "time", "math/rand", "crypto/rand", "sync", "runtime", "log", "syscall", "unsafe", "maps", "database",

@@ -6,7 +6,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/strata-oci/strata/proxy/oneshot"
-	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/compare"
 )
 
 type planCommand struct {
@@ -45,7 +45,7 @@ func (c *planCommand) Run(ctx context.Context, s *streams) error {
 	return c.print(s, p)
 }
 
-func (c *planCommand) print(s *streams, p *rechunk.Preview) error {
+func (c *planCommand) print(s *streams, p *compare.Preview) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "source\t%s, %s\n", p.SourceDigest, p.Platform)
 	if p.Made != "" {
@@ -68,7 +68,7 @@ func (c *planCommand) print(s *streams, p *rechunk.Preview) error {
 }
 
 // printPlanLayers shows the layers of a plan and those that it drops.
-func printPlanLayers(w *tabwriter.Writer, p *rechunk.Preview) {
+func printPlanLayers(w *tabwriter.Writer, p *compare.Preview) {
 	fmt.Fprintf(w, "\nlayer\tsize\tstale\theat\tholds\twhy\n")
 	for _, l := range p.Layers {
 		id, why := "new", l.Reason
@@ -87,7 +87,7 @@ func printPlanLayers(w *tabwriter.Writer, p *rechunk.Preview) {
 }
 
 // printCandidates shows the earlier images that a plan looked at.
-func printCandidates(w *tabwriter.Writer, p *rechunk.Preview) {
+func printCandidates(w *tabwriter.Writer, p *compare.Preview) {
 	if len(p.Candidates) == 0 {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/oneshot"
 	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/compare"
 	"github.com/strata-oci/strata/rechunk/image"
 	"github.com/strata-oci/strata/rechunk/layer"
 	"github.com/strata-oci/strata/rechunk/tree"
@@ -41,7 +42,7 @@ func (c *checker) check(ctx context.Context, v *Version, direct, through string)
 	if err != nil {
 		return err
 	}
-	v.Differences = len(rechunk.Differences(source.Inspection, served.Inspection, tree.DiffOptions{}))
+	v.Differences = len(compare.Differences(source.Inspection, served.Inspection, tree.DiffOptions{}))
 	v.Same = v.Differences == 0
 	last := c.last
 	c.last = served
@@ -50,7 +51,7 @@ func (c *checker) check(ctx context.Context, v *Version, direct, through string)
 		defer last.Close()
 		before = last.Inspection
 	}
-	cost, err := rechunk.Compare(ctx, before, served.Inspection, layer.Zstd)
+	cost, err := compare.Update(ctx, before, served.Inspection, layer.Zstd)
 	if err == nil {
 		v.FloorBytes = cost.FloorBytes
 	}

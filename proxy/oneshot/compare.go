@@ -11,17 +11,18 @@ import (
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/compare"
 	"github.com/strata-oci/strata/rechunk/layer"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
 // Compare works out what an update from one image to another costs a client. Where the state directory has the plan of the new one,
 // the reasons are the plan's. Nothing is written to it.
-func Compare(ctx context.Context, old, next string, f layer.Format, o Options) (out *rechunk.Comparison, err error) {
+func Compare(ctx context.Context, old, next string, f layer.Format, o Options) (out *compare.Comparison, err error) {
 	state := o.State
 	o.State = ""
 	err = inspectBoth(ctx, old, next, o, func(a, b *rechunk.Inspection) error {
-		if out, err = rechunk.Compare(ctx, a, b, f); err != nil || state == "" {
+		if out, err = compare.Update(ctx, a, b, f); err != nil || state == "" {
 			return err
 		}
 		p, err := recorded(ctx, state, b.Image.Digest, o)
@@ -68,11 +69,11 @@ type Verification struct {
 	Differences []tree.Difference `json:"differences"`
 }
 
-// Verify compares the filesystems of two images, as rechunk.Differences does. At most so many differences are listed; 0 lists all. times compares modification times, too.
+// Verify compares the filesystems of two images, as compare.Differences does. At most so many differences are listed; 0 lists all. times compares modification times, too.
 func Verify(ctx context.Context, a, b string, times bool, most int, o Options) (*Verification, error) {
 	out := &Verification{}
 	err := inspectBoth(ctx, a, b, o, func(x, y *rechunk.Inspection) error {
-		out.Differences = rechunk.Differences(x, y, tree.DiffOptions{Times: times, Most: most})
+		out.Differences = compare.Differences(x, y, tree.DiffOptions{Times: times, Most: most})
 		return nil
 	})
 	if out.Same = len(out.Differences) == 0; out.Same {

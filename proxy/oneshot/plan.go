@@ -6,10 +6,11 @@ import (
 	"fmt"
 
 	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/compare"
 )
 
 // Plan tells what Rechunk would decide for the image src. Nothing is written to the state directory.
-func Plan(ctx context.Context, src, name string, rules rechunk.Options, o Options) (_ *rechunk.Preview, err error) {
+func Plan(ctx context.Context, src, name string, rules rechunk.Options, o Options) (_ *compare.Preview, err error) {
 	from, err := openSource(ctx, src, o)
 	if err != nil {
 		return nil, err
@@ -37,9 +38,9 @@ func Plan(ctx context.Context, src, name string, rules rechunk.Options, o Option
 	if err := adopt(ctx, engine, req, o); err != nil {
 		return nil, err
 	}
-	p, err := engine.Plan(ctx, req)
+	d, err := engine.Plan(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("planning %s: %w", src, err)
 	}
-	return p, nil
+	return compare.PreviewOf(d), nil
 }

@@ -47,6 +47,25 @@ type Source struct {
 	Config    ocispec.Image
 }
 
+// LayerNames are what an image's history says of its layers, lowest first; empty strings where it has not an entry for each.
+func (s *Source) LayerNames() []string {
+	names := make([]string, len(s.Manifest.Layers))
+	k := 0
+	for _, h := range s.Config.History {
+		if h.EmptyLayer {
+			continue
+		}
+		if k < len(names) {
+			names[k] = strings.TrimPrefix(h.CreatedBy, createdBy)
+		}
+		k++
+	}
+	if k != len(names) {
+		clear(names)
+	}
+	return names
+}
+
 // ParseManifest checks a platform manifest. One that holds no tar layers, or layers that are not the registry's own, gives an
 // error that wraps ErrPassThrough.
 func ParseManifest(raw []byte) (*ocispec.Manifest, error) {

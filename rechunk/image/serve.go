@@ -14,6 +14,9 @@ import (
 // AnnotationSource is the manifest annotation that holds the source image's digest.
 const AnnotationSource = "io.github.strata-oci.source.digest"
 
+// createdBy begins the history entries of served images.
+const createdBy = "strata: "
+
 // Layer is a layer of a served image.
 type Layer struct {
 	MediaType string
@@ -94,7 +97,7 @@ func editConfig(src *Source, layers []Layer, plain bool) (fields, error) {
 	var history []ocispec.History
 	for _, l := range layers {
 		rootfs.DiffIDs = append(rootfs.DiffIDs, l.DiffID)
-		history = append(history, ocispec.History{Created: &created, CreatedBy: "strata: " + l.Name})
+		history = append(history, ocispec.History{Created: &created, CreatedBy: createdBy + l.Name})
 	}
 	if err := doc.set("rootfs", rootfs); err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package rechunk
+package compare
 
 import (
 	"cmp"
@@ -7,6 +7,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -32,13 +33,13 @@ type LayerBytes struct {
 // sending works out what the layers to fetch hold.
 type sending struct {
 	out     *Comparison
-	next    *Inspection
+	next    *rechunk.Inspection
 	parts   map[string]*ComponentBytes
 	changed []bool  // of next's entries
 	top     []int32 // the highest layer that holds each of next's entries
 }
 
-func newSending(out *Comparison, next *Inspection, parts map[string]*ComponentBytes, changed []int) *sending {
+func newSending(out *Comparison, next *rechunk.Inspection, parts map[string]*ComponentBytes, changed []int) *sending {
 	s := &sending{out: out, next: next, parts: parts}
 	s.changed = make([]bool, len(next.Tree.Entries))
 	for _, i := range changed {
@@ -46,18 +47,18 @@ func newSending(out *Comparison, next *Inspection, parts map[string]*ComponentBy
 	}
 	s.top = make([]int32, len(next.Tree.Entries))
 	for k, x := range next.Layers {
-		merge(next.Tree.Entries, x.Entries, func(_, _ *tree.Entry, i int) { s.top[i] = int32(k) })
+		tree.Common(next.Tree.Entries, x.Entries, func(_, _ *tree.Entry, i int) { s.top[i] = int32(k) })
 	}
 	return s
 }
 
 // fetched adds up the layers that a client on old must fetch, and shares them out among the components.
-func (s *sending) fetched(old *Inspection) {
+func (s *sending) fetched(old *rechunk.Inspection) {
 	have := map[digest.Digest]bool{}
 	for _, l := range old.Image.Manifest.Layers {
 		have[l.Digest] = true
 	}
-	names := layerNames(s.next.Image)
+	names := s.next.Image.LayerNames()
 	for k, l := range s.next.Image.Manifest.Layers {
 		if have[l.Digest] {
 			continue
@@ -84,7 +85,7 @@ func (s *sending) layer(k int, d ocispec.Descriptor, name string) {
 		all += weight(&entries[j])
 	}
 	shares := map[string]*share{}
-	merge(s.next.Tree.Entries, entries, func(_, e *tree.Entry, i int) {
+	tree.Common(s.next.Tree.Entries, entries, func(_, e *tree.Entry, i int) {
 		if e.Kind == tree.Dir {
 			return
 		}

@@ -81,11 +81,15 @@ func (e *Engine) storeBlob(ctx context.Context, write func(io.Writer) error) (d 
 	if err != nil {
 		return "", err
 	}
+	committed := false
+	defer func() {
+		if !committed { // also after a panic
+			d, err = "", errors.Join(err, w.Cancel(context.WithoutCancel(ctx)))
+		}
+	}()
 	if err = write(w); err == nil {
 		d, err = w.Commit(ctx)
 	}
-	if err != nil {
-		return "", errors.Join(err, w.Cancel(context.WithoutCancel(ctx)))
-	}
-	return d, nil
+	committed = err == nil
+	return d, err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/compare"
 	"github.com/strata-oci/strata/rechunk/rechunktest"
 	"github.com/strata-oci/strata/rechunk/tree"
 	. "github.com/strata-oci/strata/rechunk/tree/treetest"
@@ -209,7 +210,7 @@ func TestDifferences(t *testing.T) {
 				in[i] = x
 			}
 			got := ""
-			for _, d := range rechunk.Differences(in[0], in[1], tree.DiffOptions{}) {
+			for _, d := range compare.Differences(in[0], in[1], tree.DiffOptions{}) {
 				if got == "" || d.What == "content" {
 					got = d.Path + " " + d.What
 				}

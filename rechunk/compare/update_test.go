@@ -1,22 +1,36 @@
-package rechunk_test
+package compare_test
 
 import (
-	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/compare"
 	"github.com/strata-oci/strata/rechunk/layer"
 	"github.com/strata-oci/strata/rechunk/rechunktest"
 	. "github.com/strata-oci/strata/rechunk/tree/treetest"
 )
 
-func inspect(tb testing.TB, b *bench, img *rechunktest.Image) *rechunk.Inspection {
+var stamp = time.Unix(1_600_000_000, 0)
+
+func source(tb testing.TB, layers ...[]Item) *rechunktest.Image {
 	tb.Helper()
-	i, err := b.Inspect(tb.Context(), img.Request("", rechunk.Options{}))
+	return rechunktest.NewImage(tb, rechunktest.ImageOptions{}, layers...)
+}
+
+func engine(tb testing.TB) *rechunk.Engine {
+	tb.Helper()
+	store := &rechunktest.MemoryStore{}
+	return rechunk.New(rechunk.Config{Store: store, Records: store, WorkDir: tb.TempDir()})
+}
+
+func inspect(tb testing.TB, e *rechunk.Engine, layers ...[]Item) *rechunk.Inspection {
+	tb.Helper()
+	i, err := e.Inspect(tb.Context(), source(tb, layers...).Request("", rechunk.Options{}))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -28,7 +42,7 @@ func inspect(tb testing.TB, b *bench, img *rechunktest.Image) *rechunk.Inspectio
 	return i
 }
 
-func TestCompare(t *testing.T) {
+func TestUpdate(t *testing.T) {
 	t.Parallel()
 	owned := func(name, component, body string) Item {
 		return File(name, body).WithXattr("user.component", component)
@@ -62,8 +76,8 @@ func TestCompare(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, &rechunktest.MemoryStore{}, 2)
-			out, err := rechunk.Compare(t.Context(), inspect(t, b, source(t, base)), inspect(t, b, source(t, c.next...)), layer.Zstd)
+			e := engine(t)
+			out, err := compare.Update(t.Context(), inspect(t, e, base), inspect(t, e, c.next...), layer.Zstd)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,46 +100,5 @@ func TestCompare(t *testing.T) {
 				t.Errorf("%d / %d is not %f", out.UpdateBytes, out.FloorBytes, out.Ratio)
 			}
 		})
-	}
-}
-
-// An inspection shows the filesystem that clients get, and gives the bytes of its files.
-func TestInspect(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, &rechunktest.MemoryStore{}, 2)
-	layers := [][]Item{{Dir("."), Dir("sysroot"), File("sysroot/x", "x"), File("a", "old"), File("b", "b")}, {File("a", "new"), Whiteout("b")}}
-	for range 2 { // from the layers, then from their indexes
-		i := inspect(t, b, source(t, layers...))
-		same(t, reference(t, []Item{Dir("."), Dir("sysroot"), File("a", "new")}), i.Tree, true)
-		if len(i.Layers) != 2 || len(i.Owners.Of) != len(i.Tree.Entries) || i.Image.Config.OS != "linux" {
-			t.Errorf("%d layers, owners of %d entries, for %s", len(i.Layers), len(i.Owners.Of), i.Image.Config.OS)
-		}
-		r, err := i.Contents().Open(i.Tree.Lookup("a").Digest)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if body, err := io.ReadAll(r); err != nil || string(body) != "new" {
-			t.Errorf("%q, %v", body, err)
-		}
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-	// What is not bootable is inspected, too, and its /sysroot is its own.
-	other := rechunktest.NewImage(t, rechunktest.ImageOptions{Labels: map[string]string{"a": "b"}}, layers...)
-	if inspect(t, b, other).Tree.Lookup("sysroot/x") == nil {
-		t.Error("/sysroot of an image that is not bootable was emptied")
-	}
-}
-
-func TestInspectLeavesNothingOpen(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, &rechunktest.MemoryStore{}, 2)
-	img := rechunktest.NewImageOf(t, rechunktest.ImageOptions{}, []byte(strings.Repeat("no archive", 100)))
-	if _, err := b.Inspect(t.Context(), img.Request("", rechunk.Options{})); err == nil {
-		t.Error("no error")
-	}
-	if open := openFiles(t, b.work); len(open) > 0 {
-		t.Errorf("open files: %v", open)
 	}
 }

@@ -29,20 +29,17 @@ func (e *Engine) TrimLineage(ctx context.Context, key string, keep func(i int, v
 	if known, err := e.getJSON(ctx, KindLineage, key, &l); !known || err != nil {
 		return false, err
 	}
-	trimmed := Lineage{Fence: max(l.Fence, held.Fence())}
+	var left []Version
 	for i := range l.Versions {
 		if i == 0 || keep(i, &l.Versions[i]) {
-			trimmed.Versions = append(trimmed.Versions, l.Versions[i])
+			left = append(left, l.Versions[i])
 		}
 	}
-	if len(trimmed.Versions) == len(l.Versions) {
+	if len(left) == len(l.Versions) {
 		return false, nil
 	}
-	if err := held.Confirm(ctx); err != nil {
-		return false, fmt.Errorf("trimming lineage %q: %w", key, err)
-	}
-	if err := e.putJSON(ctx, KindLineage, key, trimmed); err != nil {
-		return false, fmt.Errorf("trimming lineage %q: %w", key, err)
+	if err := e.putLineage(ctx, key, held, left, nil); err != nil {
+		return false, fmt.Errorf("trimming: %w", err)
 	}
 	return false, nil
 }

@@ -1,13 +1,12 @@
-package rechunk
+package compare
 
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/strata-oci/strata/rechunk/image"
+	"github.com/strata-oci/strata/rechunk"
 )
 
 // inferred says why a layer was written, by what it holds.
@@ -65,7 +64,7 @@ func (p *ComponentBytes) why(others []string) string {
 }
 
 // Planned replaces what was inferred of the layers' reasons by what the plan of the new image says.
-func (out *Comparison) Planned(p PlanRecord) {
+func (out *Comparison) Planned(p rechunk.PlanRecord) {
 	for i := range out.Layers {
 		l := &out.Layers[i]
 		for _, planned := range p.Layers {
@@ -81,23 +80,4 @@ func (out *Comparison) Planned(p PlanRecord) {
 		}
 	}
 	out.Dropped = p.Dropped
-}
-
-// layerNames are what an image's history says of its layers, lowest first; empty strings where it has not an entry for each.
-func layerNames(src *image.Source) []string {
-	names := make([]string, len(src.Manifest.Layers))
-	k := 0
-	for _, h := range src.Config.History {
-		if h.EmptyLayer {
-			continue
-		}
-		if k < len(names) {
-			names[k] = strings.TrimPrefix(h.CreatedBy, "strata: ")
-		}
-		k++
-	}
-	if k != len(names) {
-		clear(names)
-	}
-	return names
 }

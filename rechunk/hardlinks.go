@@ -18,7 +18,7 @@ func (r *run) share(ctx context.Context) error {
 	if !r.plain || r.req.Options.OwnLinks {
 		return nil
 	}
-	opts := tree.ShareOptions{Times: true, Label: r.labels()}
+	opts := tree.ShareOptions{Times: true, Label: r.labels(ctx)}
 	if len(r.images) > 0 {
 		opts.Served = servedObjects(r.tree, r.images, r.req.Options.ExactTime)
 	}
@@ -34,12 +34,12 @@ func (r *run) share(ctx context.Context) error {
 }
 
 // labels tells the label that clients give to a path, by the image's policy, which is read when it is first needed.
-func (r *run) labels() func(path string) (string, error) {
+func (r *run) labels(ctx context.Context) func(path string) (string, error) {
 	var policy *selinux.Labels
 	read := false
 	return func(path string) (_ string, err error) {
 		if !read {
-			if policy, err = selinux.Read(r.openFile); err != nil {
+			if policy, err = selinux.Read(func(p string) (io.ReadCloser, error) { return r.openFile(ctx, p) }); err != nil {
 				return "", err
 			}
 			read = true
@@ -52,12 +52,12 @@ func (r *run) labels() func(path string) (string, error) {
 }
 
 // openFile opens a regular file of the tree; nil when there is none.
-func (r *run) openFile(path string) (io.ReadCloser, error) {
+func (r *run) openFile(ctx context.Context, path string) (io.ReadCloser, error) {
 	e := r.tree.Lookup(path)
 	if e == nil || e.Kind != tree.Regular {
 		return nil, nil
 	}
-	return r.contents.Open(e.Digest)
+	return r.contents.open(ctx, e.Digest)
 }
 
 // servedObjects finds the objects as which files were served: the newest image that has an equal file says which.

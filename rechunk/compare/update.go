@@ -1,4 +1,6 @@
-package rechunk
+// Package compare says what an update from one image to another costs a client and why, how the filesystems of two images differ,
+// and what the engine would decide for an image.
+package compare
 
 import (
 	"cmp"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/layer"
 	"github.com/strata-oci/strata/rechunk/pkgdb"
 	"github.com/strata-oci/strata/rechunk/tree"
@@ -32,7 +35,7 @@ type Comparison struct {
 	// Layers are those to fetch, lowest first.
 	Layers []LayerBytes `json:"layers"`
 	// Dropped are the layers of the image that the plan of the new one built on and did not keep, where that plan is known.
-	Dropped []PlanDropped `json:"dropped,omitempty"`
+	Dropped []rechunk.PlanDropped `json:"dropped,omitempty"`
 }
 
 // ComponentBytes is a component's part of an update.
@@ -56,8 +59,8 @@ type ComponentBytes struct {
 	Layers []digest.Digest `json:"layers"`
 }
 
-// Compare works out the cost of an update; the floor is written in format f.
-func Compare(ctx context.Context, old, next *Inspection, f layer.Format) (*Comparison, error) {
+// Update works out the cost of an update; the floor is written in format f.
+func Update(ctx context.Context, old, next *rechunk.Inspection, f layer.Format) (*Comparison, error) {
 	out := &Comparison{LayersTotal: len(next.Layers), Components: []ComponentBytes{}, Layers: []LayerBytes{}}
 	changed, removed := changes(old.Tree, next.Tree)
 	for i := range old.Tree.Entries {
@@ -79,15 +82,10 @@ func Compare(ctx context.Context, old, next *Inspection, f layer.Format) (*Compa
 	newSending(out, next, parts, changed).fetched(old)
 	out.explain(parts)
 	if len(changed)+len(removed) > 0 {
-		l, err := layer.NewList(next.Tree, changed, removed, next.Contents())
-		if err != nil {
+		var err error
+		if out.FloorBytes, err = floor(ctx, next, changed, removed, f); err != nil {
 			return nil, fmt.Errorf("measuring the floor: %w", err)
 		}
-		blob, err := layer.Write(ctx, io.Discard, l, f)
-		if err != nil {
-			return nil, fmt.Errorf("measuring the floor: %w", err)
-		}
-		out.FloorBytes = blob.Size
 		out.Ratio = float64(out.UpdateBytes) / float64(out.FloorBytes)
 	}
 	out.shareFloor(next, changed, parts)
@@ -101,8 +99,18 @@ func Compare(ctx context.Context, old, next *Inspection, f layer.Format) (*Compa
 	return out, nil
 }
 
+// floor is the size of one layer that holds what changed.
+func floor(ctx context.Context, next *rechunk.Inspection, changed []int, removed []string, f layer.Format) (int64, error) {
+	l, err := layer.NewList(next.Tree, changed, removed, next.Contents(ctx))
+	if err != nil {
+		return 0, err
+	}
+	blob, err := layer.Write(ctx, io.Discard, l, f)
+	return blob.Size, err
+}
+
 // shareFloor shares the floor out among the components that changed.
-func (out *Comparison) shareFloor(next *Inspection, changed []int, parts map[string]*ComponentBytes) {
+func (out *Comparison) shareFloor(next *rechunk.Inspection, changed []int, parts map[string]*ComponentBytes) {
 	var all int64
 	by := map[string]int64{}
 	for _, i := range changed {

@@ -1,4 +1,4 @@
-package rechunk_test
+package compare_test
 
 import (
 	"strings"
@@ -8,14 +8,14 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/compare"
 	"github.com/strata-oci/strata/rechunk/layer"
 	"github.com/strata-oci/strata/rechunk/plan"
-	"github.com/strata-oci/strata/rechunk/rechunktest"
 	. "github.com/strata-oci/strata/rechunk/tree/treetest"
 )
 
 // Each layer and each component of an update says why it is sent: what changed, what only shares a layer with it, what is hidden.
-func TestCompareSaysWhy(t *testing.T) {
+func TestUpdateSaysWhy(t *testing.T) {
 	t.Parallel()
 	owned := func(name, component, body string) Item {
 		return File(name, body).WithXattr("user.component", component)
@@ -29,19 +29,19 @@ func TestCompareSaysWhy(t *testing.T) {
 		{owned("e", "E", "hidden"), owned("f", "F", "old")},            // E is hidden, F too
 		{owned("e", "E", "shown"), owned("f", "F", "new"), Dir("sub")}, // new ones
 	}
-	b := newBench(t, &rechunktest.MemoryStore{}, 2)
-	out, err := rechunk.Compare(t.Context(), inspect(t, b, source(t, old...)), inspect(t, b, source(t, next...)), layer.Zstd)
+	e := engine(t)
+	out, err := compare.Update(t.Context(), inspect(t, e, old...), inspect(t, e, next...), layer.Zstd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantLayers := []rechunk.LayerBytes{
+	wantLayers := []compare.LayerBytes{
 		{Reason: "changed, with 1 unchanged files", FilesChanged: 1, FilesUnchanged: 1, Because: "custom/A"},
 		{Reason: "nothing in it changed: it was put together anew", FilesUnchanged: 1},
 		{Reason: "directories or removals only"},
 		{Reason: "nothing in it changed: it was put together anew", FilesHidden: 2},
 		{Reason: "changed", FilesChanged: 2, Because: "custom/E"},
 	}
-	if diff := cmp.Diff(wantLayers, out.Layers, cmpopts.IgnoreFields(rechunk.LayerBytes{}, "Digest", "Size", "Name", "UnchangedBytes")); diff != "" {
+	if diff := cmp.Diff(wantLayers, out.Layers, cmpopts.IgnoreFields(compare.LayerBytes{}, "Digest", "Size", "Name", "UnchangedBytes")); diff != "" {
 		t.Error(diff)
 	}
 	for i, l := range out.Layers {

@@ -1,13 +1,12 @@
-package rechunk
+package compare
 
 import (
-	"context"
 	"math"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/plan"
-	"github.com/strata-oci/strata/rechunk/scan"
 )
 
 // Preview is what Rechunk would decide for an image. Sizes of new layers are estimates.
@@ -33,8 +32,8 @@ type Preview struct {
 	UpdateBytes int64 `json:"update_bytes"`
 	NextBytes   int64 `json:"next_bytes"`
 	// Layers are lowest first.
-	Layers  []PreviewLayer `json:"layers"`
-	Dropped []PlanDropped  `json:"dropped"`
+	Layers  []PreviewLayer        `json:"layers"`
+	Dropped []rechunk.PlanDropped `json:"dropped"`
 	// Candidates are the earlier images that were looked at, newest first.
 	Candidates []Candidate `json:"candidates"`
 	Notes      []string    `json:"notes"`
@@ -72,50 +71,16 @@ type Candidate struct {
 	UpdateBytes int64 `json:"update_bytes"`
 }
 
-// Plan decides the layers of an image as Rechunk does and stops there. The indexes of source layers that are not known yet are stored
-// on the way, and nothing else.
-func (e *Engine) Plan(ctx context.Context, req Request) (*Preview, error) {
-	if req.Progress == nil {
-		req.Progress = func(Progress) {}
-	}
-	r := &run{Engine: e, req: req}
-	if err := r.describe(ctx); err != nil {
-		return nil, err
-	}
-	known, err := r.known(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if r.spool, err = scan.NewSpool(e.cfg.WorkDir, e.cfg.WorkBytes); err != nil {
-		return nil, err
-	}
-	defer r.spool.Close()
-	steps := []func(context.Context) error{r.fetch, r.flatten, r.dropIndexes, r.refuseSealed, r.loadLineage, r.share, r.loadHistory, r.own}
-	for _, step := range steps {
-		if err := step(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if err := r.decide(); err != nil {
-		return nil, err
-	}
-	p := r.preview()
-	if known != nil {
-		p.Made = known.Digest
-	}
-	return p, nil
-}
-
-// preview tells of the layout that was decided.
-func (r *run) preview() *Preview {
+// PreviewOf tells of what the engine decided.
+func PreviewOf(d *rechunk.Decision) *Preview {
 	p := &Preview{
-		SourceDigest: r.req.Digest, Platform: r.platform(), MaxLayers: r.req.Options.MaxLayers, MaxStale: r.req.Options.MaxStale,
-		Demand: r.req.Demand.Rounded(), LayersTotal: len(r.layout.Layers), StaleBytes: r.layout.StaleBytes, Base: r.base(),
-		Dropped: append([]PlanDropped{}, r.dropped()...), Candidates: []Candidate{}, Notes: append([]string{}, r.layout.Notes...),
+		SourceDigest: d.SourceDigest, Platform: d.Platform, Made: d.Made, MaxLayers: d.Options.MaxLayers, MaxStale: d.Options.MaxStale,
+		Demand: d.Demand.Rounded(), LayersTotal: len(d.Layout.Layers), StaleBytes: d.Layout.StaleBytes, Base: d.Base(),
+		Dropped: append([]rechunk.PlanDropped{}, d.Dropped()...), Candidates: []Candidate{}, Notes: append([]string{}, d.Layout.Notes...),
 	}
 	var next float64
-	for i := range r.layout.Layers {
-		l := &r.layout.Layers[i]
+	for i := range d.Layout.Layers {
+		l := &d.Layout.Layers[i]
 		out := PreviewLayer{
 			Digest: l.Kept, Kept: l.Kept != "", Name: l.Name, Reason: l.Reason, Size: l.Bytes, StaleBytes: l.StaleBytes,
 			MovedBytes: l.MovedBytes, Heat: thousandths(l.Heat), Entries: len(l.Entries), Whiteouts: len(l.Whiteouts),
@@ -132,18 +97,18 @@ func (r *run) preview() *Preview {
 		}
 	}
 	p.NextBytes = int64(next)
-	r.candidates(p)
+	p.addCandidates(d)
 	return p
 }
 
-// candidates tells of the images that were looked at, and what updates from them cost.
-func (r *run) candidates(p *Preview) {
-	for i, img := range r.images {
+// addCandidates tells of the images that were looked at, and what updates from them cost.
+func (p *Preview) addCandidates(d *rechunk.Decision) {
+	for i, img := range d.Images {
 		has := map[digest.Digest]bool{}
 		for _, l := range img.Layers {
 			has[l.Digest] = true
 		}
-		c := Candidate{Digest: img.Digest, Base: i == r.layout.Base}
+		c := Candidate{Digest: img.Digest, Base: i == d.Layout.Base}
 		for _, l := range p.Layers {
 			if l.Kept && has[l.Digest] {
 				c.LayersKept++
@@ -151,14 +116,14 @@ func (r *run) candidates(p *Preview) {
 				c.UpdateBytes += l.Size
 			}
 		}
-		for _, v := range r.lineage.Versions {
+		for _, v := range d.Versions {
 			if v.Digest == img.Digest {
 				c.Sequence, c.Reference = v.Sequence, v.Reference
 			}
 		}
 		p.Candidates = append(p.Candidates, c)
 	}
-	p.UpdateBytes = expected(p.Candidates, r.req.Reference, p.Demand.Lags)
+	p.UpdateBytes = expected(p.Candidates, d.Reference, p.Demand.Lags)
 }
 
 // expected is the mean of what clients of a series fetch, by the lags that are to be expected of them. Those that are further behind
@@ -180,3 +145,6 @@ func expected(images []Candidate, series string, lags []float64) int64 {
 	}
 	return int64(sum / max(all, math.SmallestNonzeroFloat64))
 }
+
+// thousandths rounds a share as reports give it.
+func thousandths(share float64) float64 { return math.Round(share*1000) / 1000 }
