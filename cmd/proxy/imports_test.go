@@ -46,6 +46,31 @@ var rooms = []room{
 	{"proxy/flight", []string{"proxy/verify"}, nil},
 	{"proxy/catalog", []string{"chunkstore", "rechunk"}, []string{"net/http"}},
 	{"proxy/upkeep", []string{"proxy/catalog", "proxy/metrics", "proxy/state", "chunkstore", "rechunk"}, []string{"net/http"}},
+	{"proxy/background", nil, registries[2:]},
+	{"proxy/history", []string{"proxy/catalog", "proxy/pulls", "rechunk"}, registries},
+	// A pull goes down through these rooms, and nothing in them goes back up.
+	{"proxy/pull", []string{
+		"proxy/catalog", "proxy/name", "proxy/background", "proxy/config", "proxy/registry", "proxy/flight", "proxy/upstream", "chunkstore",
+		"rechunk/image",
+	}, registries[2:]},
+	{"proxy/pull/tags", []string{
+		"proxy/pull/jobs", "proxy/catalog", "proxy/name", "proxy/background", "proxy/config", "proxy/lease", "proxy/registry",
+		"proxy/upstream", "chunkstore/keylock", "rechunk",
+	}, registries[2:]},
+	{"proxy/pull/jobs", []string{
+		"proxy/catalog", "proxy/name", "proxy/background", "proxy/config", "proxy/flight", "proxy/lease", "proxy/metrics", "proxy/registry",
+		"proxy/upstream", "chunkstore", "rechunk",
+	}, registries},
+	{"proxy/pull/content", []string{
+		"proxy/catalog", "proxy/name", "proxy/background", "proxy/flight", "proxy/lease", "proxy/registry", "proxy/state", "proxy/verify",
+		"proxy/upstream", "chunkstore", "rechunk",
+	}, registries[2:]},
+	{"proxy/pull/proof", []string{"proxy/pull/content", "proxy/catalog", "proxy/name", "proxy/registry", "proxy/upstream", "rechunk/image"}, registries[2:]},
+	{"proxy/operate", []string{
+		"proxy/pull/jobs", "proxy/pull/tags", "proxy/catalog", "proxy/config", "proxy/history", "proxy/metrics", "proxy/name", "proxy/pulls", "proxy/registry",
+		"proxy/upkeep", "proxy/upstream", "chunkstore", "rechunk",
+	}, registries},
+	{"proxy/admin", []string{"proxy/operate", "proxy/pull/jobs", "proxy/upkeep"}, registries[2:]},
 	{"proxy/lease", nil, append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/replicas", []string{"proxy/lease", "proxy/background"}, registries[2:]},
 	{"chunkstore", nil, []string{"github.com/google/go-containerregistry"}},

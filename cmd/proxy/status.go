@@ -10,7 +10,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"github.com/strata-oci/strata/proxy/admin"
+	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/proxy/pull/jobs"
 	"github.com/strata-oci/strata/proxy/upkeep"
 )
 
@@ -34,9 +35,9 @@ type statusCommand struct {
 
 // statusReport is the JSON document of strata status.
 type statusReport struct {
-	admin.StatusReport
-	List []admin.RepositoryReport `json:"repository_list"`
-	Jobs []admin.JobReport        `json:"job_list"`
+	operate.StatusReport
+	List []operate.RepositoryReport `json:"repository_list"`
+	Jobs []operate.JobReport        `json:"job_list"`
 }
 
 // readyTimeout bounds a health check.
@@ -64,7 +65,7 @@ func (c *statusCommand) Run(ctx context.Context, s *streams) error {
 func (c *statusCommand) repository(ctx context.Context, s *streams) error {
 	r, err := c.client().Repository(ctx, c.Name)
 	switch {
-	case errors.Is(err, admin.ErrNotFound):
+	case errors.Is(err, operate.ErrNotFound):
 		return fmt.Errorf("the proxy at %s has no repository %s, nor a tag or lineage of that name: strata status lists those it has", c.url(), c.Name)
 	case err != nil:
 		return c.explain(err)
@@ -107,7 +108,7 @@ func printStatus(s *streams, r *statusReport) error {
 		}
 	}
 	for _, j := range r.Jobs {
-		if j.State == admin.StateRunning {
+		if j.State == jobs.Running {
 			fmt.Fprintf(w, "\t%s:%s %s %s, %s of %s\n", j.Repository, j.Reference, j.Platform, j.Phase, size(j.DoneBytes), size(j.TotalBytes))
 		}
 	}
@@ -146,7 +147,7 @@ func spaceNote(u upkeep.State) string {
 }
 
 // upstreamNote says what is unusual about an upstream, or nothing.
-func upstreamNote(u admin.UpstreamReport) string {
+func upstreamNote(u operate.UpstreamReport) string {
 	var notes []string
 	if u.Breaker != "closed" {
 		notes = append(notes, "left alone after failures")

@@ -8,11 +8,11 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"github.com/strata-oci/strata/proxy/admin"
+	"github.com/strata-oci/strata/proxy/operate"
 )
 
 // printRepository shows the versions and the newest layers of a repository, tag or lineage.
-func printRepository(s *streams, r *admin.RepositoryDetail) error {
+func printRepository(s *streams, r *operate.RepositoryDetail) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "repository\t%s\n", r.Name)
 	fmt.Fprintf(w, "updates\t%s sent for each client, %s saved\n", size(r.UpdateBytes), size(r.UpdateBytesSaved))
@@ -55,7 +55,7 @@ func shortReference(ref string) string {
 }
 
 // clients says how far behind the clients were that pulled a version.
-func clients(p admin.PullCount) string {
+func clients(p operate.PullCount) string {
 	var parts []string
 	count := func(n float64, what string) {
 		if n > 0 {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/strata-oci/strata/proxy/admin"
+	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/proxy/pull/jobs"
 )
 
 // Help follows the flags in strata warm --help.
@@ -25,7 +27,7 @@ type warmCommand struct {
 
 // warmReport is the JSON document of strata warm: how each reference ended.
 type warmReport struct {
-	References []admin.WarmEvent `json:"references"`
+	References []operate.WarmEvent `json:"references"`
 }
 
 func (c *warmCommand) Run(ctx context.Context, s *streams) error {
@@ -43,8 +45,8 @@ func (c *warmCommand) Run(ctx context.Context, s *streams) error {
 		return nil
 	}
 	b := newBars(s.err)
-	report := warmReport{References: []admin.WarmEvent{}}
-	err := c.client().Warm(ctx, c.References, func(e admin.WarmEvent) {
+	report := warmReport{References: []operate.WarmEvent{}}
+	err := c.client().Warm(ctx, c.References, func(e operate.WarmEvent) {
 		if !e.Final() {
 			b.update(e.Phase, e.DoneBytes, e.TotalBytes)
 			return
@@ -62,7 +64,7 @@ func (c *warmCommand) Run(ctx context.Context, s *streams) error {
 func (c *warmCommand) print(s *streams, report warmReport) error {
 	failed := false
 	for _, e := range report.References {
-		failed = failed || e.State != admin.StateDone
+		failed = failed || e.State != jobs.Done
 		if c.JSON {
 			continue
 		}

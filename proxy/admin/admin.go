@@ -3,11 +3,11 @@
 //	GET  /livez                      the process is up
 //	GET  /readyz                     it can serve; 503 and what fails if not, or while it shuts down
 //	GET  /metrics                    for Prometheus
-//	GET  /api/v1/status              StatusReport
+//	GET  /api/v1/status              operate.StatusReport
 //	GET  /api/v1/repositories        RepositoryList
-//	GET  /api/v1/repositories/NAME   RepositoryDetail; NAME is host/path
+//	GET  /api/v1/repositories/NAME   operate.RepositoryDetail; NAME is host/path
 //	GET  /api/v1/jobs                JobList
-//	POST /api/v1/warm                WarmRequest; 202 and a WarmAccepted, or with ?wait=1 a WarmEvent a line until all is done
+//	POST /api/v1/warm                WarmRequest; 202 and a WarmAccepted, or with ?wait=1 an operate.WarmEvent a line until all is done
 //	POST /api/v1/gc                  GCRequest; an UpkeepEvent a line, the last one with a upkeep.GCReport
 //	POST /api/v1/reload              an empty document; ReloadReport
 //	POST /api/v1/scrub               ScrubRequest; likewise, with a upkeep.ScrubReport
@@ -21,7 +21,6 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -29,28 +28,27 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-)
 
-// ErrNotFound is what a Status returns, wrapped or not, for a repository that it does not know.
-var ErrNotFound = errors.New("not found")
+	"github.com/strata-oci/strata/proxy/operate"
+)
 
 // Status tells what the proxy has and does. It is safe for concurrent use.
 type Status interface {
 	// Status returns the totals.
-	Status(ctx context.Context) (StatusReport, error)
+	Status(ctx context.Context) (operate.StatusReport, error)
 	// Repositories returns all repositories, sorted by name.
-	Repositories(ctx context.Context) ([]RepositoryReport, error)
-	// Repository returns one repository, or ErrNotFound.
-	Repository(ctx context.Context, name string) (*RepositoryDetail, error)
+	Repositories(ctx context.Context) ([]operate.RepositoryReport, error)
+	// Repository returns one repository, or operate.ErrNotFound.
+	Repository(ctx context.Context, name string) (*operate.RepositoryDetail, error)
 	// Jobs returns the running jobs and those that ended lately, newest first.
-	Jobs(ctx context.Context) []JobReport
+	Jobs(ctx context.Context) []operate.JobReport
 }
 
 // Warmer pulls images through before clients ask for them. It is safe for concurrent use.
 type Warmer interface {
 	// Warm makes the proxy ready to serve a reference, "host/path:tag" or "host/path@digest". It returns when that is done
 	// or has failed. It may call progress from any goroutine until it returns; progress does not block.
-	Warm(ctx context.Context, ref string, progress func(WarmEvent)) error
+	Warm(ctx context.Context, ref string, progress func(operate.WarmEvent)) error
 }
 
 // Options are the parts of a Handler.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/upkeep"
 )
 
@@ -52,7 +53,7 @@ func (h *Handler) getRepository(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	detail, err := h.status.Repository(ctx, name)
 	switch {
-	case errors.Is(err, ErrNotFound), err == nil && detail == nil:
+	case errors.Is(err, operate.ErrNotFound), err == nil && detail == nil:
 		writeError(w, http.StatusNotFound, "there is no such repository")
 		return
 	case err != nil:
@@ -67,10 +68,10 @@ func (h *Handler) getRepository(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) getJobs(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), statusTimeout)
 	defer cancel()
-	jobs := []JobReport{}
+	jobs := []operate.JobReport{}
 	for _, job := range h.status.Jobs(ctx) {
 		if job.Kind == "" {
-			job.Kind = KindRechunk
+			job.Kind = operate.KindRechunk
 		}
 		jobs = append(jobs, job)
 	}

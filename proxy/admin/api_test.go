@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/strata-oci/strata/proxy/operate"
 )
 
 func TestClientReadsWhatTheHandlerWrites(t *testing.T) {
@@ -26,7 +28,7 @@ func TestClientReadsWhatTheHandlerWrites(t *testing.T) {
 		t.Errorf("status: %v (-want +got)\n%s", err, diff)
 	}
 	repositories, err := c.Repositories(ctx)
-	wantList := []RepositoryReport{bluefin().RepositoryReport, {Name: "quay.io/fedora/fedora-bootc", Tags: []TagReport{}}}
+	wantList := []operate.RepositoryReport{bluefin().RepositoryReport, {Name: "quay.io/fedora/fedora-bootc", Tags: []operate.TagReport{}}}
 	if diff := cmp.Diff(wantList, repositories); err != nil || diff != "" {
 		t.Errorf("repositories: %v (-want +got)\n%s", err, diff)
 	}
@@ -39,7 +41,7 @@ func TestClientReadsWhatTheHandlerWrites(t *testing.T) {
 	}
 	jobs, err := c.Jobs(ctx)
 	wantJobs := fakeStatus{}.Jobs(ctx)
-	wantJobs[0].Kind = KindRechunk
+	wantJobs[0].Kind = operate.KindRechunk
 	if diff := cmp.Diff(wantJobs, jobs); err != nil || diff != "" {
 		t.Errorf("jobs: %v (-want +got)\n%s", err, diff)
 	}
@@ -52,18 +54,18 @@ func TestKeysAreStable(t *testing.T) {
 		document any
 		want     string
 	}{
-		"status":     {StatusReport{}, "jobs repositories store update_bytes update_bytes_saved uptime_seconds version versions"},
-		"store":      {StoreReport{}, "driver served_bytes source_bytes total_bytes"},
-		"repository": {RepositoryReport{}, "name tags update_bytes update_bytes_saved versions"},
-		"detail":     {RepositoryDetail{LayersOf: "x"}, "history layers layers_of name tags update_bytes update_bytes_saved versions"},
-		"tag":        {TagReport{CheckedAt: someTime, UpdatedAt: someTime}, "checked_at digest served source_digest tag updated_at"},
-		"version": {VersionReport{Created: someTime, LastPull: someTime, Reference: "x"}, "created digest last_pull layers_kept layers_new " +
+		"status":     {operate.StatusReport{}, "jobs repositories store update_bytes update_bytes_saved uptime_seconds version versions"},
+		"store":      {operate.StoreReport{}, "driver served_bytes source_bytes total_bytes"},
+		"repository": {operate.RepositoryReport{}, "name tags update_bytes update_bytes_saved versions"},
+		"detail":     {operate.RepositoryDetail{LayersOf: "x"}, "history layers layers_of name tags update_bytes update_bytes_saved versions"},
+		"tag":        {operate.TagReport{CheckedAt: someTime, UpdatedAt: someTime}, "checked_at digest served source_digest tag updated_at"},
+		"version": {operate.VersionReport{Created: someTime, LastPull: someTime, Reference: "x"}, "created digest last_pull layers_kept layers_new " +
 			"layers_total new_bytes platform pulls reference seconds sequence source_digest stale_bytes total_bytes"},
-		"layer": {LayerReport{MadeAt: someTime}, "age digest heat kept made_at name pulls since size stale_bytes stale_share"},
-		"pulls": {PullCount{}, "behind fresh"},
-		"job": {JobReport{Repository: "x", Reference: "x", Platform: "x", SourceDigest: "x", Phase: "x", Error: "x", StartedAt: someTime},
+		"layer": {operate.LayerReport{MadeAt: someTime}, "age digest heat kept made_at name pulls since size stale_bytes stale_share"},
+		"pulls": {operate.PullCount{}, "behind fresh"},
+		"job": {operate.JobReport{Repository: "x", Reference: "x", Platform: "x", SourceDigest: "x", Phase: "x", Error: "x", StartedAt: someTime},
 			"done_bytes error id kind phase platform reference repository seconds source_digest started_at state total_bytes"},
-		"event": {WarmEvent{}, "done_bytes reference state total_bytes"},
+		"event": {operate.WarmEvent{}, "done_bytes reference state total_bytes"},
 	} {
 		text, err := json.Marshal(tc.document)
 		if err != nil {
@@ -139,10 +141,10 @@ func TestClientErrors(t *testing.T) {
 	t.Parallel()
 	_, s := serve(t, Options{})
 	c := NewClient(s.URL, s.Client())
-	if _, err := c.Repository(t.Context(), "x/y"); !errors.Is(err, ErrNotFound) || err.Error() != "there is no such repository (HTTP 404)" {
+	if _, err := c.Repository(t.Context(), "x/y"); !errors.Is(err, operate.ErrNotFound) || err.Error() != "there is no such repository (HTTP 404)" {
 		t.Errorf("got %v", err)
 	}
-	if _, err := c.Enqueue(t.Context(), []string{"x"}); err == nil || errors.Is(err, ErrNotFound) {
+	if _, err := c.Enqueue(t.Context(), []string{"x"}); err == nil || errors.Is(err, operate.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -11,6 +11,9 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/proxy/pull/jobs"
 )
 
 // Limits on what a client reads, in bytes.
@@ -43,27 +46,27 @@ type APIError struct {
 // Error returns the message and the status.
 func (e *APIError) Error() string { return fmt.Sprintf("%s (HTTP %d)", e.Message, e.StatusCode) }
 
-// Is makes errors.Is(err, ErrNotFound) true for a 404.
+// Is makes errors.Is(err, operate.ErrNotFound) true for a 404.
 func (e *APIError) Is(target error) bool {
-	return target == ErrNotFound && e.StatusCode == http.StatusNotFound
+	return target == operate.ErrNotFound && e.StatusCode == http.StatusNotFound
 }
 
 // Status returns the totals.
-func (c *Client) Status(ctx context.Context) (report StatusReport, err error) {
+func (c *Client) Status(ctx context.Context) (report operate.StatusReport, err error) {
 	err = c.get(ctx, "/api/v1/status", &report)
 	return report, err
 }
 
 // Repositories returns all repositories, sorted by name.
-func (c *Client) Repositories(ctx context.Context) ([]RepositoryReport, error) {
+func (c *Client) Repositories(ctx context.Context) ([]operate.RepositoryReport, error) {
 	var list RepositoryList
 	err := c.get(ctx, "/api/v1/repositories", &list)
 	return list.Repositories, err
 }
 
-// Repository returns one repository, "host/path". The error is ErrNotFound if the proxy has none of that name.
-func (c *Client) Repository(ctx context.Context, name string) (*RepositoryDetail, error) {
-	var detail RepositoryDetail
+// Repository returns one repository, "host/path". The error is operate.ErrNotFound if the proxy has none of that name.
+func (c *Client) Repository(ctx context.Context, name string) (*operate.RepositoryDetail, error) {
+	var detail operate.RepositoryDetail
 	path := (&url.URL{Path: "/api/v1/repositories/" + name}).EscapedPath()
 	if err := c.get(ctx, path, &detail); err != nil {
 		return nil, err
@@ -72,7 +75,7 @@ func (c *Client) Repository(ctx context.Context, name string) (*RepositoryDetail
 }
 
 // Jobs returns the running jobs and those that ended lately.
-func (c *Client) Jobs(ctx context.Context) ([]JobReport, error) {
+func (c *Client) Jobs(ctx context.Context) ([]operate.JobReport, error) {
 	var list JobList
 	err := c.get(ctx, "/api/v1/jobs", &list)
 	return list.Jobs, err
@@ -97,7 +100,7 @@ func (c *Client) Enqueue(ctx context.Context, references []string) ([]WarmJob, e
 
 // Warm has the proxy warm references and waits for it. It calls progress, which may be nil, for each event in turn. Its error
 // joins those of the references that failed.
-func (c *Client) Warm(ctx context.Context, references []string, progress func(WarmEvent)) error {
+func (c *Client) Warm(ctx context.Context, references []string, progress func(operate.WarmEvent)) error {
 	response, err := c.post(ctx, "/api/v1/warm?wait=1", WarmRequest{references})
 	if err != nil {
 		return err
@@ -108,7 +111,7 @@ func (c *Client) Warm(ctx context.Context, references []string, progress func(Wa
 	left := len(references)
 	var failed []error
 	for lines.Scan() {
-		var e WarmEvent
+		var e operate.WarmEvent
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			return fmt.Errorf("the proxy sent a line that is no event: %w", err)
 		}
@@ -119,7 +122,7 @@ func (c *Client) Warm(ctx context.Context, references []string, progress func(Wa
 			continue
 		}
 		left--
-		if e.State != StateDone {
+		if e.State != jobs.Done {
 			failed = append(failed, fmt.Errorf("%s: %s", e.Reference, e.Error))
 		}
 	}

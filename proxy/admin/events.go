@@ -1,6 +1,10 @@
 package admin
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/strata-oci/strata/proxy/operate"
+)
 
 // maxEvents bounds a queue: a client this far behind misses progress, but no final event.
 const maxEvents = 1000
@@ -10,7 +14,7 @@ const maxEvents = 1000
 type eventQueue struct {
 	mu      sync.Mutex
 	changed *sync.Cond
-	events  []WarmEvent
+	events  []operate.WarmEvent
 	closed  bool
 }
 
@@ -21,7 +25,7 @@ func newEventQueue() *eventQueue {
 }
 
 // put adds an event.
-func (q *eventQueue) put(e WarmEvent) {
+func (q *eventQueue) put(e operate.WarmEvent) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for i := len(q.events) - 1; i >= 0 && !e.Final(); i-- {
@@ -47,7 +51,7 @@ func (q *eventQueue) close() {
 }
 
 // take waits for events and returns them, and whether more may come. One goroutine may take.
-func (q *eventQueue) take() (events []WarmEvent, more bool) {
+func (q *eventQueue) take() (events []operate.WarmEvent, more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.events) == 0 && !q.closed {

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/proxy/pull/jobs"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -20,35 +23,35 @@ type fakeStatus struct{ err error }
 
 var someTime = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
 
-func (f fakeStatus) Status(context.Context) (StatusReport, error) {
-	return StatusReport{
+func (f fakeStatus) Status(context.Context) (operate.StatusReport, error) {
+	return operate.StatusReport{
 		Version: "1.2.3", StartedAt: someTime, UptimeSeconds: 93784, Repositories: 2, Versions: 3,
-		Store:       StoreReport{Driver: "filesystem", Location: "/var/lib/strata/data", SourceBytes: 5e9, ServedBytes: 7e9, TotalBytes: 12e9},
-		Jobs:        JobCounts{Running: 1, Done: 41, Failed: 1},
+		Store:       operate.StoreReport{Driver: "filesystem", Location: "/var/lib/strata/data", SourceBytes: 5e9, ServedBytes: 7e9, TotalBytes: 12e9},
+		Jobs:        jobs.Counts{Running: 1, Done: 41, Failed: 1},
 		UpdateBytes: 1e9, UpdateBytesSaved: 9e9,
 	}, f.err
 }
 
-func (f fakeStatus) Repositories(context.Context) ([]RepositoryReport, error) {
-	return []RepositoryReport{bluefin().RepositoryReport, {Name: "quay.io/fedora/fedora-bootc"}}, f.err
+func (f fakeStatus) Repositories(context.Context) ([]operate.RepositoryReport, error) {
+	return []operate.RepositoryReport{bluefin().RepositoryReport, {Name: "quay.io/fedora/fedora-bootc"}}, f.err
 }
 
-func (f fakeStatus) Repository(_ context.Context, name string) (*RepositoryDetail, error) {
+func (f fakeStatus) Repository(_ context.Context, name string) (*operate.RepositoryDetail, error) {
 	switch {
 	case f.err != nil:
 		return nil, f.err
 	case name == bluefin().Name:
 		return bluefin(), nil
 	case name == "localhost:5000/with space":
-		return &RepositoryDetail{RepositoryReport: RepositoryReport{Name: name}}, nil
+		return &operate.RepositoryDetail{RepositoryReport: operate.RepositoryReport{Name: name}}, nil
 	}
-	return nil, ErrNotFound
+	return nil, operate.ErrNotFound
 }
 
-func (fakeStatus) Jobs(context.Context) []JobReport {
-	return []JobReport{{
+func (fakeStatus) Jobs(context.Context) []operate.JobReport {
+	return []operate.JobReport{{
 		ID: "7", Repository: "ghcr.io/ublue-os/bluefin", Reference: "stable", Platform: "linux/amd64", SourceDigest: digest("5"),
-		State: StateRunning, Phase: "writing layers", DoneBytes: 4e8, TotalBytes: 1e9, StartedAt: someTime, Seconds: 12.5,
+		State: jobs.Running, Phase: "writing layers", DoneBytes: 4e8, TotalBytes: 1e9, StartedAt: someTime, Seconds: 12.5,
 	}}
 }
 
@@ -60,15 +63,15 @@ func digest(c string) string {
 	return d
 }
 
-func bluefin() *RepositoryDetail {
-	return &RepositoryDetail{
-		RepositoryReport: RepositoryReport{
+func bluefin() *operate.RepositoryDetail {
+	return &operate.RepositoryDetail{
+		RepositoryReport: operate.RepositoryReport{
 			Name: "ghcr.io/ublue-os/bluefin", Versions: 2, UpdatedAt: someTime, UpdateBytes: 4e8, UpdateBytesSaved: 6e9,
-			Tags: []TagReport{{
+			Tags: []operate.TagReport{{
 				Tag: "stable", SourceDigest: digest("1"), Digest: digest("a"), Served: "rechunked", CheckedAt: someTime, UpdatedAt: someTime,
 			}},
 		},
-		History: []VersionReport{
+		History: []operate.VersionReport{
 			{
 				SourceDigest: digest("1"), Digest: digest("a"), Platform: "linux/amd64", Created: someTime, LayersTotal: 3, LayersKept: 2,
 				LayersNew: 1, NewBytes: 2e8, TotalBytes: 3e9, StaleBytes: 1e8, Seconds: 61,
@@ -78,7 +81,7 @@ func bluefin() *RepositoryDetail {
 				NewBytes: 28e8, TotalBytes: 28e8, Seconds: 130,
 			},
 		},
-		Layers: []LayerReport{
+		Layers: []operate.LayerReport{
 			{Digest: digest("c"), Size: 20e8, Name: "cold", Age: 1, Kept: true},
 			{Digest: digest("d"), Size: 8e8, Name: "<b>glibc</b>", Age: 1, Kept: true},
 			{Digest: digest("e"), Size: 2e8, Name: "kernel"},
@@ -89,8 +92,8 @@ func bluefin() *RepositoryDetail {
 // fakeWarmer tells its progress twice. It fails for "bad" and waits for its context for "slow".
 type fakeWarmer struct{}
 
-func (fakeWarmer) Warm(ctx context.Context, ref string, progress func(WarmEvent)) error {
-	progress(WarmEvent{Platform: "linux/amd64", Phase: "fetching", DoneBytes: 1, TotalBytes: 2})
+func (fakeWarmer) Warm(ctx context.Context, ref string, progress func(operate.WarmEvent)) error {
+	progress(operate.WarmEvent{Platform: "linux/amd64", Phase: "fetching", DoneBytes: 1, TotalBytes: 2})
 	switch ref {
 	case "bad":
 		return errors.New("no such tag")
@@ -98,7 +101,7 @@ func (fakeWarmer) Warm(ctx context.Context, ref string, progress func(WarmEvent)
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	progress(WarmEvent{Platform: "linux/amd64", Phase: "writing layers", DoneBytes: 2, TotalBytes: 2})
+	progress(operate.WarmEvent{Platform: "linux/amd64", Phase: "writing layers", DoneBytes: 2, TotalBytes: 2})
 	return nil
 }
 

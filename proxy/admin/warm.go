@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 	"unicode"
+
+	"github.com/strata-oci/strata/proxy/operate"
 )
 
 // Limits on a warm request.
@@ -39,7 +41,7 @@ func (h *Handler) postWarm(w http.ResponseWriter, r *http.Request) {
 	for _, task := range tasks {
 		accepted.Jobs = append(accepted.Jobs, WarmJob{ID: task.report.ID, Reference: task.report.Reference})
 		h.work.Go(func() {
-			if err := h.warm.run(h.ctx, task, func(WarmEvent) {}); err != nil {
+			if err := h.warm.run(h.ctx, task, func(operate.WarmEvent) {}); err != nil {
 				h.log.Warn("warming failed", "reference", task.report.Reference, "error", err)
 			}
 		})

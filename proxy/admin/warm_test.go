@@ -14,32 +14,35 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/proxy/pull/jobs"
 )
 
 func TestWarmWaits(t *testing.T) {
 	t.Parallel()
 	_, s := serve(t, Options{Warmer: fakeWarmer{}})
 	c := NewClient(s.URL, s.Client())
-	var events []WarmEvent
-	err := c.Warm(t.Context(), []string{"good", "bad"}, func(e WarmEvent) { events = append(events, e) })
+	var events []operate.WarmEvent
+	err := c.Warm(t.Context(), []string{"good", "bad"}, func(e operate.WarmEvent) { events = append(events, e) })
 	if err == nil || err.Error() != "bad: no such tag" {
 		t.Errorf("got %v", err)
 	}
-	final := map[string]WarmEvent{}
+	final := map[string]operate.WarmEvent{}
 	for _, e := range events {
 		if final[e.Reference].Final() {
 			t.Errorf("%+v comes after the last event", e)
 		}
 		final[e.Reference] = e
 	}
-	want := map[string]WarmEvent{
-		"good": {Reference: "good", State: StateDone}, "bad": {Reference: "bad", State: StateFailed, Error: "no such tag"},
+	want := map[string]operate.WarmEvent{
+		"good": {Reference: "good", State: jobs.Done}, "bad": {Reference: "bad", State: jobs.Failed, Error: "no such tag"},
 	}
 	if diff := cmp.Diff(want, final); diff != "" {
 		t.Errorf("last events (-want +got)\n%s", diff)
 	}
-	if !slices.Contains(events, WarmEvent{
-		Reference: "good", Platform: "linux/amd64", State: StateRunning, Phase: "writing layers", DoneBytes: 2, TotalBytes: 2,
+	if !slices.Contains(events, operate.WarmEvent{
+		Reference: "good", Platform: "linux/amd64", State: jobs.Running, Phase: "writing layers", DoneBytes: 2, TotalBytes: 2,
 	}) {
 		t.Errorf("no progress in %+v", events)
 	}
@@ -51,8 +54,8 @@ func TestWarmEndsWithItsClient(t *testing.T) {
 	h, s := serve(t, Options{Warmer: fakeWarmer{}})
 	c := NewClient(s.URL, s.Client())
 	ctx, cancel := context.WithCancel(t.Context())
-	err := c.Warm(ctx, []string{"slow"}, func(e WarmEvent) {
-		if e.State == StateRunning {
+	err := c.Warm(ctx, []string{"slow"}, func(e operate.WarmEvent) {
+		if e.State == jobs.Running {
 			cancel()
 		}
 	})
@@ -60,8 +63,8 @@ func TestWarmEndsWithItsClient(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	h.work.Wait()
-	if jobs := h.warm.reports(); len(jobs) != 1 || jobs[0].State != StateCancelled {
-		t.Errorf("got %+v", jobs)
+	if all := h.warm.reports(); len(all) != 1 || all[0].State != jobs.Cancelled {
+		t.Errorf("got %+v", h.warm.reports())
 	}
 }
 
@@ -75,16 +78,16 @@ func TestWarmLater(t *testing.T) {
 		t.Errorf("%v (-want +got)\n%s", err, diff)
 	}
 	h.work.Wait()
-	jobs, err := c.Jobs(t.Context())
+	all, err := c.Jobs(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.SortFunc(jobs, func(a, b JobReport) int { return strings.Compare(a.ID, b.ID) })
-	wantJobs := []JobReport{
-		{ID: "warm-1", Kind: KindWarm, Reference: "bad", State: StateFailed, DoneBytes: 1, TotalBytes: 2, Error: "no such tag"},
-		{ID: "warm-2", Kind: KindWarm, Reference: "good", State: StateDone, DoneBytes: 2, TotalBytes: 2},
+	slices.SortFunc(all, func(a, b operate.JobReport) int { return strings.Compare(a.ID, b.ID) })
+	wantJobs := []operate.JobReport{
+		{ID: "warm-1", Kind: operate.KindWarm, Reference: "bad", State: jobs.Failed, DoneBytes: 1, TotalBytes: 2, Error: "no such tag"},
+		{ID: "warm-2", Kind: operate.KindWarm, Reference: "good", State: jobs.Done, DoneBytes: 2, TotalBytes: 2},
 	}
-	if diff := cmp.Diff(wantJobs, jobs[1:], cmpopts.IgnoreFields(JobReport{}, "Seconds", "StartedAt")); diff != "" {
+	if diff := cmp.Diff(wantJobs, all[1:], cmpopts.IgnoreFields(operate.JobReport{}, "Seconds", "StartedAt")); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
@@ -105,16 +108,16 @@ func TestCloseEndsWarming(t *testing.T) {
 			t.Errorf("got %d %s", w.Code, w.Body)
 		}
 		synctest.Wait()
-		states := map[string]int{}
+		states := map[jobs.State]int{}
 		for _, j := range h.warm.reports() {
 			states[j.State]++
 		}
-		if diff := cmp.Diff(map[string]int{StateRunning: 1, StateQueued: 2}, states); diff != "" {
+		if diff := cmp.Diff(map[jobs.State]int{jobs.Running: 1, jobs.Queued: 2}, states); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
 		h.Close()
 		for _, j := range h.warm.reports() {
-			if j.State != StateCancelled {
+			if j.State != jobs.Cancelled {
 				t.Errorf("got %+v", j)
 			}
 		}
@@ -162,8 +165,8 @@ func TestWarmRefuses(t *testing.T) {
 			t.Errorf("%s %.40s: got %d %s, want %d", tc.contentType, tc.body, w.Code, w.Body, tc.status)
 		}
 	}
-	if jobs := h.warm.reports(); len(jobs) > 0 {
-		t.Errorf("%d jobs were taken on", len(jobs))
+	if all := h.warm.reports(); len(all) > 0 {
+		t.Errorf("%d jobs were taken on", len(all))
 	}
 }
 
@@ -177,7 +180,7 @@ func TestWarmIsBounded(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	for _, task := range slices.Clone(tasks.active) {
-		tasks.note(task, WarmEvent{State: StateDone})
+		tasks.note(task, operate.WarmEvent{State: jobs.Done})
 	}
 	if _, err := tasks.add([]string{"x"}); err != nil || len(tasks.ended) != maxWarmed {
 		t.Errorf("%v; %d remembered", err, len(tasks.ended))
@@ -200,26 +203,26 @@ func TestEventQueue(t *testing.T) {
 	t.Parallel()
 	q := newEventQueue()
 	for i := range int64(5) {
-		q.put(WarmEvent{Reference: "a", State: StateRunning, Phase: "fetching", DoneBytes: i})
-		q.put(WarmEvent{Reference: "b", State: StateRunning, Phase: "fetching", DoneBytes: i})
+		q.put(operate.WarmEvent{Reference: "a", State: jobs.Running, Phase: "fetching", DoneBytes: i})
+		q.put(operate.WarmEvent{Reference: "b", State: jobs.Running, Phase: "fetching", DoneBytes: i})
 	}
-	q.put(WarmEvent{Reference: "a", State: StateDone})
-	want := []WarmEvent{
-		{Reference: "a", State: StateRunning, Phase: "fetching", DoneBytes: 4},
-		{Reference: "b", State: StateRunning, Phase: "fetching", DoneBytes: 4},
-		{Reference: "a", State: StateDone},
+	q.put(operate.WarmEvent{Reference: "a", State: jobs.Done})
+	want := []operate.WarmEvent{
+		{Reference: "a", State: jobs.Running, Phase: "fetching", DoneBytes: 4},
+		{Reference: "b", State: jobs.Running, Phase: "fetching", DoneBytes: 4},
+		{Reference: "a", State: jobs.Done},
 	}
 	got, more := q.take()
 	if diff := cmp.Diff(want, got); diff != "" || !more {
 		t.Errorf("%v (-want +got)\n%s", more, diff)
 	}
 	for i := range maxEvents + 100 {
-		q.put(WarmEvent{Reference: "a", State: StateRunning, Phase: strings.Repeat("x", i)})
+		q.put(operate.WarmEvent{Reference: "a", State: jobs.Running, Phase: strings.Repeat("x", i)})
 	}
-	q.put(WarmEvent{Reference: "a", State: StateFailed})
+	q.put(operate.WarmEvent{Reference: "a", State: jobs.Failed})
 	q.close()
 	got, more = q.take()
-	if len(got) != maxEvents+1 || got[maxEvents].State != StateFailed || more {
+	if len(got) != maxEvents+1 || got[maxEvents].State != jobs.Failed || more {
 		t.Errorf("a client far behind gets %d events", len(got))
 	}
 }
@@ -228,22 +231,22 @@ func TestEventQueue(t *testing.T) {
 func TestEventQueueConcurrently(t *testing.T) {
 	t.Parallel()
 	q := newEventQueue()
-	var jobs sync.WaitGroup
+	var running sync.WaitGroup
 	for i := range 8 {
-		jobs.Go(func() {
+		running.Go(func() {
 			for n := range int64(100) {
-				q.put(WarmEvent{Reference: string(rune('a' + i)), State: StateRunning, DoneBytes: n})
+				q.put(operate.WarmEvent{Reference: string(rune('a' + i)), State: jobs.Running, DoneBytes: n})
 			}
-			q.put(WarmEvent{Reference: string(rune('a' + i)), State: StateDone})
+			q.put(operate.WarmEvent{Reference: string(rune('a' + i)), State: jobs.Done})
 		})
 	}
 	go func() {
-		jobs.Wait()
+		running.Wait()
 		q.close()
 	}()
 	done := 0
 	for more := true; more; {
-		var events []WarmEvent
+		var events []operate.WarmEvent
 		events, more = q.take()
 		for _, e := range events {
 			if e.Final() {

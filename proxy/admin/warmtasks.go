@@ -8,6 +8,9 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/proxy/pull/jobs"
 )
 
 // Bounds on warming.
@@ -32,7 +35,7 @@ type warmTasks struct {
 
 // warmTask is one reference. Its report is guarded by the mutex of warmTasks.
 type warmTask struct {
-	report JobReport
+	report operate.JobReport
 	start  time.Time
 }
 
@@ -53,8 +56,8 @@ func (t *warmTasks) add(references []string) ([]*warmTask, error) {
 	tasks := make([]*warmTask, len(references))
 	for i, ref := range references {
 		t.last++
-		tasks[i] = &warmTask{start: time.Now(), report: JobReport{
-			ID: "warm-" + strconv.Itoa(t.last), Kind: KindWarm, Reference: ref, State: StateQueued, StartedAt: time.Now().UTC(),
+		tasks[i] = &warmTask{start: time.Now(), report: operate.JobReport{
+			ID: "warm-" + strconv.Itoa(t.last), Kind: operate.KindWarm, Reference: ref, State: jobs.Queued, StartedAt: time.Now().UTC(),
 		}}
 	}
 	t.active = append(t.active, tasks...)
@@ -62,20 +65,20 @@ func (t *warmTasks) add(references []string) ([]*warmTask, error) {
 }
 
 // run warms a reference that add took on, and tells progress, ending with a final event.
-func (t *warmTasks) run(ctx context.Context, task *warmTask, progress func(WarmEvent)) error {
+func (t *warmTasks) run(ctx context.Context, task *warmTask, progress func(operate.WarmEvent)) error {
 	ref := task.report.Reference // never changes
-	tell := func(e WarmEvent) {
+	tell := func(e operate.WarmEvent) {
 		e.Reference = ref
 		t.note(task, e)
 		progress(e)
 	}
-	tell(WarmEvent{State: StateQueued})
+	tell(operate.WarmEvent{State: jobs.Queued})
 	err := ctx.Err()
 	if err == nil {
 		select {
 		case t.slots <- struct{}{}:
-			err = t.warmer.Warm(ctx, ref, func(e WarmEvent) {
-				e.State = StateRunning // how it ends is for Warm's result to say
+			err = t.warmer.Warm(ctx, ref, func(e operate.WarmEvent) {
+				e.State = jobs.Running // how it ends is for Warm's result to say
 				tell(e)
 			})
 			<-t.slots
@@ -83,19 +86,19 @@ func (t *warmTasks) run(ctx context.Context, task *warmTask, progress func(WarmE
 			err = ctx.Err()
 		}
 	}
-	final := WarmEvent{State: StateDone}
+	final := operate.WarmEvent{State: jobs.Done}
 	switch {
 	case errors.Is(err, context.Canceled):
-		final = WarmEvent{State: StateCancelled, Error: err.Error()}
+		final = operate.WarmEvent{State: jobs.Cancelled, Error: err.Error()}
 	case err != nil:
-		final = WarmEvent{State: StateFailed, Error: err.Error()}
+		final = operate.WarmEvent{State: jobs.Failed, Error: err.Error()}
 	}
 	tell(final)
 	return err
 }
 
 // note keeps an event for reports.
-func (t *warmTasks) note(task *warmTask, e WarmEvent) {
+func (t *warmTasks) note(task *warmTask, e operate.WarmEvent) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := &task.report
@@ -113,10 +116,10 @@ func (t *warmTasks) note(task *warmTask, e WarmEvent) {
 }
 
 // reports returns those at work, oldest first, then those that ended, newest first.
-func (t *warmTasks) reports() []JobReport {
+func (t *warmTasks) reports() []operate.JobReport {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var reports []JobReport
+	var reports []operate.JobReport
 	for _, task := range t.active {
 		r := task.report
 		r.Seconds = time.Since(task.start).Seconds()

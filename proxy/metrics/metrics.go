@@ -36,6 +36,7 @@
 //	strata_evicted_bytes_total          counter    kind             removed for the quota: source, original, served
 //	strata_scrubbed_bytes_total         counter                     read and compared with its digest
 //	strata_damaged_total                counter    outcome          found damaged: fetched, made, later, served, …
+//	strata_panics_total                 counter    where            panics that cost one job, download, request, …
 //
 // Labels take few values, whatever clients send: a route, method, kind or result is one of the constants here, and a host is
 // one of those that New was given; all else counts as "other". The collectors of the Go runtime (go_…) and of the process
@@ -82,6 +83,7 @@ type Metrics struct {
 	upstreamBytes    *prometheus.CounterVec
 	storedBytes      *prometheus.GaugeVec
 	upkeep           upkeep
+	panics           *prometheus.CounterVec
 }
 
 // New registers the metrics with reg. Hosts are the upstreams that get a label of their own. New panics when reg has Strata's
@@ -118,6 +120,7 @@ func New(reg prometheus.Registerer, hosts ...string) *Metrics {
 		[]string{"host", "kind"})
 	m.upstreamBytes = f.NewCounterVec(counter("upstream_bytes_total", "Bytes received from upstreams."), []string{"host"})
 	m.upkeep = newUpkeep(f)
+	m.panics = f.NewCounterVec(counter("panics_total", "Panics that were caught: each cost the one thing that it happened in."), []string{"where"})
 	m.storedBytes = f.NewGaugeVec(gauge("stored_bytes", "Size of the store."), []string{"kind"})
 	return m
 }

@@ -20,7 +20,9 @@ func (g clientGate) Authorize(w http.ResponseWriter, r *http.Request, want regis
 }
 
 // operatorGate lets operators in by the newest configuration.
-type operatorGate struct{ *atomic.Pointer[access.Operators] }
+type operatorGate struct {
+	*atomic.Pointer[access.Operators]
+}
 
 var _ admin.Login = operatorGate{}
 

@@ -41,8 +41,8 @@ func retention(cfg *config.Config) func(string) upkeep.Retention {
 // keeper makes the upkeep of a running proxy. It goes by the newest configuration.
 func (s *Server) keeper(chunks *chunkstore.Store, held *claim.Claim) *upkeep.Keeper {
 	o := upkeep.Options{Chunks: chunks, Logger: s.log, Policy: func() upkeep.Policy { return policy(s.live.Load()) }}
-	o.Lineages, o.Activity, o.LastPull = s.service.Lineages(), s.service.Activity, s.service.Pulls().LastPull
-	o.Usage, o.Metrics, o.Restorer = s.usage, s.metrics, s.service.Restorer()
+	o.Lineages, o.Activity, o.LastPull = s.rooms.Engine, s.rooms.Work.Activity, s.rooms.Tally.LastPull
+	o.Usage, o.Metrics, o.Restorer = s.usage, s.metrics, s.rooms.Restorer
 	o.Alone = func() bool { return s.cfg.Storage.Driver == "inmemory" || held.Alone() }
 	return upkeep.New(o)
 }

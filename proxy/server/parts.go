@@ -10,7 +10,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/metrics"
-	"github.com/strata-oci/strata/proxy/service"
+	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/proxy/upstream/auth"
 	"github.com/strata-oci/strata/proxy/upstream/client"
@@ -28,8 +28,8 @@ func storageError(cfg *config.Config, err error) error {
 }
 
 // storageName says where the store is, without its secrets.
-func storageName(cfg *config.Config) service.StorageName {
-	n := service.StorageName{Driver: cfg.Storage.Driver}
+func storageName(cfg *config.Config) operate.Store {
+	n := operate.Store{Driver: cfg.Storage.Driver}
 	for _, key := range []string{"rootdirectory", "bucket", "container"} {
 		if v, ok := cfg.Storage.Parameters[key].(string); ok {
 			n.Location = v

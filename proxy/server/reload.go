@@ -96,5 +96,5 @@ func (s *Server) apply(n *next) {
 	s.usage.SetQuota(int64(n.cfg.Quota))
 }
 
-// Rule implements service.Rules by the newest configuration.
+// Rule returns the settings of a repository by the newest configuration.
 func (s *Server) Rule(repository string) config.Rule { return s.live.Load().Rule(repository) }

@@ -6,10 +6,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/metrics"
+	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/replicas"
 )
 
@@ -37,13 +37,13 @@ func openRedis(ctx context.Context, cfg *config.Config, log *slog.Logger) (*repl
 }
 
 // watchRedis lets metrics and status tell whether Redis answers.
-func (s *Server) watchRedis(reg prometheus.Registerer, m *metrics.Metrics) func() *admin.RedisReport {
+func (s *Server) watchRedis(reg prometheus.Registerer, m *metrics.Metrics) func() *operate.RedisReport {
 	if s.redis == nil {
 		return nil
 	}
 	m.WatchRedis(reg, func() bool { return s.redis.Err() == nil })
-	return func() *admin.RedisReport {
-		out := &admin.RedisReport{Address: s.cfg.Redis.Address, Up: true, Since: s.redis.Since().UTC()}
+	return func() *operate.RedisReport {
+		out := &operate.RedisReport{Address: s.cfg.Redis.Address, Up: true, Since: s.redis.Since().UTC()}
 		if err := s.redis.Err(); err != nil {
 			out.Up, out.Error = false, err.Error()
 		}

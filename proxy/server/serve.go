@@ -90,7 +90,7 @@ func (s *Server) Close() error {
 		s.watcher.Close()
 	}
 	// Jobs stop first: requests that wait for one would hold the server up. Downloads go on for those who read them.
-	s.service.Stop()
+	s.rooms.Work.Stop()
 	err := s.clients.Shutdown(ctx)
 	if err != nil {
 		_ = s.clients.Server.Close()
@@ -103,7 +103,7 @@ func (s *Server) Close() error {
 		}
 	}
 	s.admin.Close()
-	err = errors.Join(err, s.service.Close(ctx))
+	err = errors.Join(err, s.rooms.Close(ctx))
 	s.upstream.Close()
 	return errors.Join(err, s.release())
 }

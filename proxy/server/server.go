@@ -24,7 +24,7 @@ import (
 	"github.com/strata-oci/strata/proxy/pulls"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/replicas"
-	"github.com/strata-oci/strata/proxy/service"
+	"github.com/strata-oci/strata/proxy/server/wiring"
 	"github.com/strata-oci/strata/proxy/upkeep"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/proxy/watch"
@@ -54,7 +54,7 @@ type Server struct {
 	upstream *client.Client
 	redis    *replicas.Conn // nil where there is none
 	watcher  *watch.Watcher
-	service  *service.Service
+	rooms    *wiring.Rooms
 	upkeep   *upkeep.Keeper
 	usage    *upkeep.Usage
 	admin    *admin.Handler
@@ -83,7 +83,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.release())
 	}
-	s.service = s.newService(m)
+	s.rooms = s.newRooms(m)
 	s.upkeep = s.keeper(m.chunks, m.claim)
 	s.admin = s.newAdmin(m)
 	s.clients = newListener(registry.AccessLog(bounded(s.newRegistry(), s.live.Load), log, s.observe), cfg, log)
@@ -135,22 +135,25 @@ func (s *Server) gather(ctx context.Context) (*makings, error) {
 	return m, err
 }
 
-func (s *Server) newService(m *makings) *service.Service {
+func (s *Server) newRooms(m *makings) *wiring.Rooms {
 	var counters pulls.Counters // records by default
 	if m.leases != nil {
 		counters = pulls.NewLeased(pulls.NewRecorded(m.chunks), m.leases)
 	}
-	return service.New(service.Options{
-		Chunks: m.chunks, Upstream: s.upstream, Rules: s, Metrics: s.metrics,
+	store := storageName(s.cfg)
+	store.Used = s.usage.Used
+	return wiring.New(wiring.Options{
+		Chunks: m.chunks, Upstream: s.upstream, Rule: s.Rule, Metrics: s.metrics,
+		Ruled:   func() bool { return len(s.live.Load().Access.Rules) > 0 },
 		WorkDir: s.work, WorkBytes: int64(s.cfg.WorkBytes), Jobs: s.cfg.Jobs, Version: s.version,
-		Names: s.names(), Storage: storageName(s.cfg), Logger: s.log,
+		Names: s.names(), Store: store, Logger: s.log,
 		Leases: m.leases, Counters: counters, Redis: s.watchRedis(m.gatherer, s.metrics), RecordAge: recordAge,
 	})
 }
 
 func (s *Server) newAdmin(m *makings) *admin.Handler {
 	return admin.New(admin.Options{
-		Keeper: s.upkeep, Status: s.service.Operator(), Warmer: s.service.Operator(), Gatherer: m.gatherer, ShuttingDown: s.closing.Load, Logger: s.log,
+		Keeper: s.upkeep, Status: s.rooms.View, Warmer: s.rooms.Warmer, Gatherer: m.gatherer, ShuttingDown: s.closing.Load, Logger: s.log,
 		Checks: []admin.Check{{Name: "storage", Run: m.chunks.Check}}, Login: s.operators, Reload: s.reload(),
 		AnyHost: func() bool { return s.live.Load().Admin.Insecure },
 	})
@@ -158,12 +161,12 @@ func (s *Server) newAdmin(m *makings) *admin.Handler {
 
 // newRegistry makes what clients talk to.
 func (s *Server) newRegistry() http.Handler {
-	members := s.service.Members(func() bool { return len(s.live.Load().Access.Rules) > 0 })
+	images := s.rooms.Proven
 	o := registry.Options{
-		Manifests: members, Blobs: members, Listings: s.service, Referrers: s.service, Names: s.names(), Logger: s.log, Access: s.gate,
+		Manifests: images, Blobs: images, Listings: s.rooms.Lists, Referrers: s.rooms.Lists, Names: s.names(), Logger: s.log, Access: s.gate,
 	}
 	if s.cfg.Redirect {
-		o.Redirects = members
+		o.Redirects = images
 	}
 	return registry.New(o)
 }
@@ -197,7 +200,7 @@ func (s *Server) observe(q registry.Request) {
 		s.senders.asks()
 	}
 	if q.ToEnd {
-		s.service.Pulls().Layer(q.Digest)
+		s.rooms.Tally.Layer(q.Digest)
 	}
 	if q.Origin == "" {
 		return

@@ -9,10 +9,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/lease"
-	"github.com/strata-oci/strata/proxy/service"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/proxy/server/wiring"
 	"github.com/strata-oci/strata/proxy/watch"
 )
 
@@ -21,8 +22,9 @@ const notificationsPath = "/api/v1/notifications"
 
 // watched are the images that the configuration has watched.
 type watched struct {
-	live func() *config.Config
-	op   service.Operator
+	live  func() *config.Config
+	rooms *wiring.Rooms
+	names name.Parser
 }
 
 var _ watch.Images = watched{}
@@ -42,7 +44,7 @@ func (w watched) Targets(ctx context.Context) ([]watch.Target, error) {
 		}
 	}
 	if patterns {
-		known, err := w.op.Known(ctx)
+		known, err := w.rooms.Lists.PulledRepositories(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -60,23 +62,31 @@ func (w watched) Targets(ctx context.Context) ([]watch.Target, error) {
 
 // Tags implements watch.Images.
 func (w watched) Tags(ctx context.Context, repository string) ([]string, error) {
-	return w.op.UpstreamTags(ctx, repository)
+	repo, err := w.names.Repository(repository, "")
+	if err != nil {
+		return nil, err
+	}
+	return w.rooms.Lists.UpstreamTags(ctx, repo)
 }
 
 // Refresh implements watch.Images.
 func (w watched) Refresh(ctx context.Context, ref string) error {
-	return w.op.Warm(ctx, ref, func(admin.WarmEvent) {})
+	return w.rooms.Warmer.Warm(ctx, ref, func(operate.WarmEvent) {})
 }
 
 // wanted reports whether a tag that was pushed is to be had: it is watched, or was pulled before.
 func (w watched) wanted(ctx context.Context, repository, tag string) bool {
 	rule := w.live().Rule(repository)
-	return rule.Watch.Enabled() && watch.Matches(rule.Watch.Tags, tag) || w.op.Pulled(ctx, repository, tag)
+	if rule.Watch.Enabled() && watch.Matches(rule.Watch.Tags, tag) {
+		return true
+	}
+	repo, err := w.names.Repository(repository, "")
+	return err == nil && w.rooms.Tags.Pulled(ctx, repo, name.Reference(tag))
 }
 
 // startWatch starts watching and returns the operators' handler with the one for notifications before it.
 func (s *Server) startWatch(cfg *config.Config, leases *lease.Leases, operators http.Handler, log *slog.Logger) (http.Handler, error) {
-	images := watched{s.live.Load, s.service.Operator()}
+	images := watched{s.live.Load, s.rooms, s.names()}
 	secret := ""
 	if cfg.Notifications.Enabled() {
 		var err error

@@ -1,0 +1,183 @@
+package operate
+
+import (
+	"errors"
+	"time"
+
+	"github.com/strata-oci/strata/proxy/pull/jobs"
+	"github.com/strata-oci/strata/proxy/upkeep"
+)
+
+// ErrNotFound says that nothing of a name was pulled through this proxy.
+var ErrNotFound = errors.New("not found")
+
+// StatusReport is the answer to GET /api/v1/status: the totals.
+type StatusReport struct {
+	Version       string      `json:"version"`
+	StartedAt     time.Time   `json:"started_at,omitzero"`
+	UptimeSeconds float64     `json:"uptime_seconds"`
+	Store         StoreReport `json:"store"`
+	Repositories  int         `json:"repositories"`
+	Versions      int         `json:"versions"` // served images
+	Jobs          jobs.Counts `json:"jobs"`
+	// UpdateBytes are those of the new layers of all versions that are remembered, but for the first of each lineage;
+	// UpdateBytesSaved what updates to the source images would have taken beyond that.
+	UpdateBytes      int64 `json:"update_bytes"`
+	UpdateBytesSaved int64 `json:"update_bytes_saved"`
+	// Redis tells of the Redis that replicas share; absent where none is configured.
+	Redis *RedisReport `json:"redis,omitempty"`
+	// Upkeep tells how full the store is and when it was looked after; absent where nothing looks after it.
+	Upkeep *upkeep.State `json:"upkeep,omitempty"`
+	// Upstreams tell how those fare that are configured or were asked lately.
+	Upstreams []UpstreamReport `json:"upstreams,omitempty"`
+}
+
+// RedisReport tells whether Redis answers.
+type RedisReport struct {
+	Address string `json:"address"`
+	// Up is false while this replica goes on alone; Since is when that changed.
+	Up    bool      `json:"up"`
+	Since time.Time `json:"since"`
+	Error string    `json:"error,omitempty"`
+}
+
+// UpstreamReport tells how an upstream fares.
+type UpstreamReport struct {
+	Host string `json:"host"`
+	// Breaker is closed while the upstream is asked, open while it is left alone after failures, half-open when one request tries
+	// whether it is back.
+	Breaker string `json:"breaker"`
+	// PausedUntil is when the upstream, after it limited the rate, may be asked again.
+	PausedUntil time.Time `json:"paused_until,omitzero"`
+	Running     int64     `json:"running"` // requests
+	Held        int64     `json:"held"`    // requests that were not sent, for all of these reasons
+	// BudgetLimit and BudgetRemaining are what the upstream says it grants and still grants, in requests, if it says so.
+	BudgetLimit     int64 `json:"budget_limit,omitempty"`
+	BudgetRemaining int64 `json:"budget_remaining,omitempty"`
+	// BudgetLow says that tags are not refreshed, to keep what remains for content that is not stored.
+	BudgetLow bool `json:"budget_low,omitempty"`
+}
+
+// StoreReport tells where images are kept and how much there is, in bytes.
+type StoreReport struct {
+	Driver      string `json:"driver"`
+	Location    string `json:"location,omitempty"` // a directory or a bucket
+	SourceBytes int64  `json:"source_bytes"`
+	ServedBytes int64  `json:"served_bytes"`
+	TotalBytes  int64  `json:"total_bytes"`
+}
+
+// RepositoryReport tells about one repository.
+type RepositoryReport struct {
+	Name             string      `json:"name"` // host/path
+	Tags             []TagReport `json:"tags"`
+	Versions         int         `json:"versions"` // in the lineage
+	UpdatedAt        time.Time   `json:"updated_at,omitzero"`
+	UpdateBytes      int64       `json:"update_bytes"`
+	UpdateBytesSaved int64       `json:"update_bytes_saved"`
+}
+
+// TagReport tells what a tag stands for.
+type TagReport struct {
+	Tag          string    `json:"tag"`
+	SourceDigest string    `json:"source_digest"`
+	Digest       string    `json:"digest"`
+	Served       string    `json:"served"`              // rechunked, original or stale
+	CheckedAt    time.Time `json:"checked_at,omitzero"` // when the upstream was asked last
+	UpdatedAt    time.Time `json:"updated_at,omitzero"` // when the tag moved last
+}
+
+// RepositoryDetail is the answer to GET /api/v1/repositories/NAME.
+type RepositoryDetail struct {
+	RepositoryReport
+	// History holds the served images of the lineage, newest first.
+	History []VersionReport `json:"history"`
+	// LayersOf is the digest of the newest served image, and Layers are its layers, lowest first.
+	LayersOf string        `json:"layers_of,omitempty"`
+	Layers   []LayerReport `json:"layers"`
+}
+
+// VersionReport tells about one served image.
+type VersionReport struct {
+	SourceDigest string    `json:"source_digest"`
+	Digest       string    `json:"digest"`
+	Platform     string    `json:"platform"`
+	Created      time.Time `json:"created,omitzero"`
+	LayersTotal  int       `json:"layers_total"`
+	LayersKept   int       `json:"layers_kept"`
+	LayersNew    int       `json:"layers_new"`
+	NewBytes     int64     `json:"new_bytes"`
+	TotalBytes   int64     `json:"total_bytes"`
+	StaleBytes   int64     `json:"stale_bytes"`
+	Seconds      float64   `json:"seconds"` // that making it took
+	Sequence     int       `json:"sequence"`
+	Reference    string    `json:"reference,omitempty"` // what it was made for first, host/path:tag
+	LastPull     time.Time `json:"last_pull,omitzero"`  // when a client last asked for it, to the hour or so
+	Pulls        PullCount `json:"pulls"`
+}
+
+// PullCount counts the clients that pulled an image, by how far behind they were: estimates, as no client is told from another.
+type PullCount struct {
+	// Fresh had none of its layers, or only such that are older than what is remembered.
+	Fresh float64 `json:"fresh"`
+	// Behind[0] counts those that had the version just before of the same series, Behind[1] the one before that, and so on.
+	Behind []float64 `json:"behind"`
+}
+
+// LayerReport tells about one layer of a served image.
+type LayerReport struct {
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`
+	Name   string `json:"name"` // what it holds, for people
+	Age    int    `json:"age"`  // versions since it was made; 0 is new
+	Kept   bool   `json:"kept"`
+	// Since is the sequence of the version that brought the layer, and MadeAt when that was made, if it is still remembered.
+	Since  int       `json:"since"`
+	MadeAt time.Time `json:"made_at,omitzero"`
+	// StaleBytes estimate what of the layer is hidden by higher ones, StaleShare is their part of it. Heat is the expected share of
+	// its live bytes that the next version changes. All are 0 where the plan's record is lost.
+	StaleBytes int64   `json:"stale_bytes"`
+	StaleShare float64 `json:"stale_share"`
+	Heat       float64 `json:"heat"`
+	// Pulls is how often the layer was sent to clients that pulled this image.
+	Pulls int64 `json:"pulls"`
+}
+
+// JobReport tells about one piece of work.
+type JobReport struct {
+	ID           string     `json:"id"`
+	Kind         string     `json:"kind"` // KindRechunk or KindWarm
+	Repository   string     `json:"repository,omitempty"`
+	Reference    string     `json:"reference,omitempty"`
+	Platform     string     `json:"platform,omitempty"`
+	SourceDigest string     `json:"source_digest,omitempty"`
+	State        jobs.State `json:"state"`
+	Phase        string     `json:"phase,omitempty"` // what it does now, for people
+	DoneBytes    int64      `json:"done_bytes"`
+	TotalBytes   int64      `json:"total_bytes"` // 0 while it is not known
+	StartedAt    time.Time  `json:"started_at,omitzero"`
+	Seconds      float64    `json:"seconds"`
+	Error        string     `json:"error,omitempty"`
+}
+
+// WarmEvent is a line of the answer to POST /api/v1/warm?wait=1. The last one of each reference has a state that is final.
+type WarmEvent struct {
+	Reference  string     `json:"reference"`
+	Platform   string     `json:"platform,omitempty"`
+	State      jobs.State `json:"state"`
+	Phase      string     `json:"phase,omitempty"`
+	DoneBytes  int64      `json:"done_bytes"`
+	TotalBytes int64      `json:"total_bytes"`
+	Error      string     `json:"error,omitempty"`
+}
+
+// Final reports whether nothing comes after this event for its reference.
+func (e WarmEvent) Final() bool {
+	return e.State == jobs.Done || e.State == jobs.Failed || e.State == jobs.Cancelled
+}
+
+// Kinds of jobs.
+const (
+	KindRechunk = "rechunk" // one image of one platform
+	KindWarm    = "warm"    // one reference of a warm request, with all its images
+)

@@ -1,0 +1,220 @@
+// Package operate is the proxy as its operators see it: what it has and does, what they have it fetch ahead, and what they restore. Its
+// reports are the documents of the operators' API.
+package operate
+
+import (
+	"context"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/history"
+	"github.com/strata-oci/strata/proxy/metrics"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/pull/jobs"
+	"github.com/strata-oci/strata/proxy/pull/tags"
+	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/rechunk"
+)
+
+// History tells of the images that were served.
+type History interface {
+	Walk(ctx context.Context, family string, fn func(family string, versions []rechunk.Version) error) error
+	Pulled(ctx context.Context, series []rechunk.Version, most int) ([]history.Pulled, error)
+}
+
+// Queue has the jobs at work and those that ended lately.
+type Queue interface {
+	Counts() jobs.Counts
+	Reports() []jobs.Report
+}
+
+// Manifests have stored manifests.
+type Manifests interface {
+	Bytes(ctx context.Context, d digest.Digest) ([]byte, error)
+}
+
+// Metrics are told of sizes.
+type Metrics interface {
+	StoredBytes(kind metrics.StoreKind, bytes int64)
+}
+
+// Store tells where content is kept and how much there is.
+type Store struct {
+	Driver string
+	// Location is a directory or bucket; it holds no secrets.
+	Location string
+	// Used is the size of all content, in bytes, as far as it is known.
+	Used func() int64
+}
+
+// Options are what a View is made of; all are needed but for Redis.
+type Options struct {
+	// Pulled and Known have the tags and the repositories that were pulled through, Plans how images were planned.
+	Pulled    *catalog.Table[catalog.TagKey, catalog.Tag]
+	Known     *catalog.Table[string, catalog.Repository]
+	Plans     *catalog.Table[digest.Digest, rechunk.PlanRecord]
+	History   History
+	Queue     Queue
+	Manifests Manifests
+	Metrics   Metrics
+	Names     name.Parser
+	// Rule returns the settings of a repository, "host/path".
+	Rule func(repository string) config.Rule
+	// Upstreams tells how those fare.
+	Upstreams func() []upstream.HostStatus
+	// Redis tells how the Redis fares that replicas share; nil says that there is none.
+	Redis   func() *RedisReport
+	Store   Store
+	Version string // of the program
+	Now     func() time.Time
+}
+
+// View makes reports. It is safe for concurrent use.
+type View struct {
+	Options
+	started time.Time
+}
+
+// NewView returns a view of a proxy that starts now.
+func NewView(o Options) *View { return &View{o, o.Now()} }
+
+// Status returns the totals.
+func (v *View) Status(ctx context.Context) (StatusReport, error) {
+	out := StatusReport{
+		Version: v.Version, StartedAt: v.started.UTC(), UptimeSeconds: v.Now().Sub(v.started).Seconds(), Jobs: v.Queue.Counts(),
+		Upstreams: upstreamReports(v.Upstreams()), Store: StoreReport{Driver: v.Store.Driver, Location: v.Store.Location},
+	}
+	if v.Redis != nil {
+		out.Redis = v.Redis()
+	}
+	repositories, err := v.names(ctx)
+	if err != nil {
+		return out, err
+	}
+	out.Repositories = len(repositories)
+	served := map[digest.Digest]int64{}
+	err = v.History.Walk(ctx, "", func(_ string, versions []rechunk.Version) error {
+		out.Versions += len(versions)
+		update, saved := updates(versions)
+		out.UpdateBytes, out.UpdateBytesSaved = out.UpdateBytes+update, out.UpdateBytesSaved+saved
+		for _, version := range versions {
+			for _, layer := range version.Layers {
+				served[layer.Digest] = layer.Size
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return out, err
+	}
+	for _, n := range served {
+		out.Store.ServedBytes += n
+	}
+	out.Store.TotalBytes = v.Store.Used()
+	out.Store.SourceBytes = max(out.Store.TotalBytes-out.Store.ServedBytes, 0)
+	v.Metrics.StoredBytes(metrics.StoreServed, out.Store.ServedBytes)
+	v.Metrics.StoredBytes(metrics.StoreSource, out.Store.SourceBytes)
+	return out, nil
+}
+
+func upstreamReports(all []upstream.HostStatus) []UpstreamReport {
+	var out []UpstreamReport
+	for _, u := range all {
+		out = append(out, UpstreamReport{
+			Host: u.Host, Breaker: u.State, PausedUntil: u.PausedUntil.UTC(), Running: u.Running, Held: u.Held,
+			BudgetLimit: u.Budget.Limit, BudgetRemaining: u.Budget.Remaining, BudgetLow: u.Budget.Low,
+		})
+	}
+	return out
+}
+
+// updates adds up what the updates between versions cost, and what the source images' would have cost beyond that.
+func updates(versions []rechunk.Version) (bytes, saved int64) {
+	for _, v := range versions {
+		if v.Sequence > 1 {
+			bytes += v.NewBytes
+			saved += v.SourceNewBytes - v.NewBytes
+		}
+	}
+	return bytes, max(saved, 0)
+}
+
+// Repositories returns all repositories, sorted by name.
+func (v *View) Repositories(ctx context.Context) ([]RepositoryReport, error) {
+	names, err := v.names(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := v.tags(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	versions := map[string][]rechunk.Version{}
+	err = v.History.Walk(ctx, "", func(family string, of []rechunk.Version) error {
+		versions[family] = append(versions[family], of...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]RepositoryReport, len(names))
+	for i, repo := range names {
+		out[i] = repositoryReport(repo, tags[repo], versions[v.Rule(repo).Family])
+	}
+	return out, nil
+}
+
+// tags reports the tags of one repository, or of all where that is empty, by repository.
+func (v *View) tags(ctx context.Context, only string) (map[string][]TagReport, error) {
+	out := map[string][]TagReport{}
+	var of catalog.Prefix[catalog.TagKey]
+	if only != "" {
+		of = catalog.TagsOf(only)
+	}
+	err := v.Pulled.Each(ctx, of, func(key catalog.TagKey, rec *catalog.Tag) error {
+		out[key.Repository] = append(out[key.Repository], TagReport{
+			Tag: key.Tag, SourceDigest: rec.SourceDigest.String(), Digest: rec.Digest.String(), Served: string(tags.Served(rec)),
+			CheckedAt: rec.CheckedAt, UpdatedAt: rec.UpdatedAt,
+		})
+		return nil
+	})
+	return out, err
+}
+
+// names returns the names of the repositories that were pulled through, sorted.
+func (v *View) names(ctx context.Context) ([]string, error) {
+	var out []string
+	err := v.Known.List(ctx, catalog.Prefix[string]{}, func(key string, _ time.Time) error {
+		out = append(out, key)
+		return nil
+	})
+	return out, err
+}
+
+func repositoryReport(repo string, tags []TagReport, versions []rechunk.Version) RepositoryReport {
+	out := RepositoryReport{Name: repo, Tags: tags, Versions: len(versions)}
+	out.UpdateBytes, out.UpdateBytesSaved = updates(versions)
+	for _, t := range tags {
+		if t.UpdatedAt.After(out.UpdatedAt) {
+			out.UpdatedAt = t.UpdatedAt
+		}
+	}
+	return out
+}
+
+// Jobs returns the running jobs and those that ended lately, newest first.
+func (v *View) Jobs(context.Context) []JobReport {
+	all := v.Queue.Reports()
+	out := make([]JobReport, len(all))
+	for i, j := range all {
+		out[i] = JobReport{
+			ID: j.ID, Kind: KindRechunk, Repository: j.Repository, Reference: j.Reference, Platform: j.Platform,
+			SourceDigest: j.SourceDigest, State: j.State, Phase: j.Phase, DoneBytes: j.DoneBytes, TotalBytes: j.TotalBytes,
+			StartedAt: j.StartedAt, Seconds: j.Seconds, Error: j.Error,
+		}
+	}
+	return out
+}

@@ -1,0 +1,146 @@
+package operate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/pull/jobs"
+	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/rechunk/image"
+)
+
+const (
+	// warmTick is how often progress is told.
+	warmTick = 250 * time.Millisecond
+	// warmDownloads is how many blobs of an image are warmed at once: as many as clients commonly fetch.
+	warmDownloads = 3
+)
+
+// Refresher brings tags to their newest versions.
+type Refresher interface {
+	// Refresh asks the upstream now and waits until a new version is made.
+	Refresh(ctx context.Context, repo name.Repository, tag name.Reference) (*registry.Manifest, error)
+}
+
+// Originals have manifests by digest, and fetch those that are not stored.
+type Originals interface {
+	Get(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
+}
+
+// Blobs get blobs into the store.
+type Blobs interface {
+	// Keep sees that a blob is stored; size is -1 when unknown.
+	Keep(ctx context.Context, repo name.Repository, d digest.Digest, size int64) error
+}
+
+// Warmer pulls images through before clients ask for them. It is safe for concurrent use.
+type Warmer struct {
+	Tags      Refresher
+	Manifests Originals
+	Blobs     Blobs
+	Queue     Queue
+	Names     name.Parser
+	// Rule returns the settings of a repository, "host/path".
+	Rule func(repository string) config.Rule
+}
+
+// Warm makes the proxy ready to serve a reference, "host/path:tag" or "host/path@digest": it asks the upstream now, whatever refresh
+// says, waits until the new version is made, and sees that all of what a client will ask for is in the store. It calls progress from
+// another goroutine until it returns.
+func (w *Warmer) Warm(ctx context.Context, ref string, progress func(WarmEvent)) error {
+	repo, reference, err := w.Names.ParseReference(ref)
+	if err != nil {
+		return err
+	}
+	stop := w.tell(ctx, ref, repo, reference, progress)
+	defer stop()
+	m, err := w.manifest(ctx, repo, reference)
+	if err == nil {
+		err = w.blobs(ctx, repo, m)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", ref, err)
+	}
+	return nil
+}
+
+func (w *Warmer) manifest(ctx context.Context, repo name.Repository, ref name.Reference) (*registry.Manifest, error) {
+	if ref.IsDigest() {
+		return w.Manifests.Get(ctx, repo, digest.Digest(ref))
+	}
+	return w.Tags.Refresh(ctx, repo, ref)
+}
+
+// blobs downloads what the manifest names and the store lacks; of an index, the configured platforms.
+func (w *Warmer) blobs(ctx context.Context, repo name.Repository, m *registry.Manifest) error {
+	if !image.IsIndex(m.MediaType) {
+		return w.image(ctx, repo, m)
+	}
+	idx, err := image.ParseIndex(m.Bytes)
+	if err != nil {
+		return err
+	}
+	for _, child := range idx.Images(w.Rule(repo.String()).Platforms) {
+		cm, err := w.Manifests.Get(ctx, repo, child.Digest)
+		if err == nil {
+			err = w.image(ctx, repo, cm)
+		}
+		if err != nil {
+			return fmt.Errorf("platform %s: %w", child.Platform, err)
+		}
+	}
+	return nil
+}
+
+func (w *Warmer) image(ctx context.Context, repo name.Repository, m *registry.Manifest) error {
+	var doc ocispec.Manifest
+	if err := json.Unmarshal(m.Bytes, &doc); err != nil {
+		return fmt.Errorf("manifest %s: %w", m.Digest, err)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(warmDownloads)
+	for _, d := range append([]ocispec.Descriptor{doc.Config}, doc.Layers...) {
+		if d.Digest.Validate() != nil || len(d.URLs) > 0 {
+			continue // not the registry's own
+		}
+		g.Go(func() error { return w.Blobs.Keep(ctx, repo, d.Digest, d.Size) })
+	}
+	return g.Wait()
+}
+
+// tell reports the jobs of a reference until the returned function is called.
+func (w *Warmer) tell(ctx context.Context, ref string, repo name.Repository, reference name.Reference, progress func(WarmEvent)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(warmTick)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			for _, j := range w.Queue.Reports() {
+				if j.Repository == repo.String() && j.Reference == string(reference) && j.State == jobs.Running {
+					progress(WarmEvent{
+						Reference: ref, Platform: j.Platform, State: j.State, Phase: j.Phase, DoneBytes: j.DoneBytes, TotalBytes: j.TotalBytes,
+					})
+				}
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}

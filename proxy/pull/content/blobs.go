@@ -1,0 +1,172 @@
+package content
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/background"
+	"github.com/strata-oci/strata/proxy/flight"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/state"
+)
+
+// maxBlob bounds one blob, in bytes.
+const maxBlob = 64 << 30
+
+// BlobOptions are what Blobs are made of; all are needed but for WorkBytes.
+type BlobOptions struct {
+	Common
+	Upstream BlobSource
+	// WorkDir holds the downloads on their way, and WorkBytes bounds them, in bytes; 0 means no bound.
+	WorkDir   string
+	WorkBytes int64
+}
+
+// Blobs are layers and configs by digest. They are safe for concurrent use.
+type Blobs struct {
+	BlobOptions
+	trusted *state.Store
+	flights *flight.Group
+	stats   *background.Shared[int64]
+	ranges  *ranges
+	checked checked
+	made    madeBlobs
+}
+
+// NewBlobs returns the blobs of a store and its upstreams. Close ends their downloads.
+func NewBlobs(o BlobOptions) *Blobs {
+	return &Blobs{
+		BlobOptions: o,
+		trusted:     state.New(o.Chunks, o.Logger),
+		flights: flight.New(flight.Options{
+			WorkDir: o.WorkDir, Sink: state.NewSink(o.Chunks), MaxBytes: maxBlob, SpoolBytes: o.WorkBytes, Logger: o.Logger,
+		}),
+		stats: background.NewShared[int64](o.Work, "blob size"), ranges: newRanges(o.Work, o.Upstream),
+		checked: newChecked(), made: newMadeBlobs(),
+	}
+}
+
+// Close cancels the downloads and waits for their end, or that of ctx.
+func (b *Blobs) Close(ctx context.Context) error { return b.flights.Close(ctx) }
+
+// Stat returns a blob's size in bytes. A blob that is not stored is asked for by HEAD, never downloaded; one that is on its way is not
+// asked for again.
+func (b *Blobs) Stat(ctx context.Context, repo name.Repository, d digest.Digest) (int64, error) {
+	n, err := b.Chunks.Stat(ctx, d)
+	if !errors.Is(err, chunkstore.ErrNotFound) {
+		return n, err
+	}
+	if n, ok := b.flights.Size(d); ok {
+		return n, nil
+	}
+	n, err = b.stats.Do(ctx, repo.String()+"@"+d.String(), func(ctx context.Context) (int64, error) {
+		return b.Upstream.StatBlob(ctx, repo, d)
+	})
+	return n, b.missed(repo, err)
+}
+
+// Open opens a blob: from the store, or by the one download that all who want it share. ctx lasts until its Close.
+func (b *Blobs) Open(ctx context.Context, repo name.Repository, d digest.Digest) (registry.Blob, error) {
+	c, err := b.Chunks.Open(ctx, d)
+	if err == nil {
+		return b.stored(ctx, repo, d, c), nil
+	}
+	if !errors.Is(err, chunkstore.ErrNotFound) {
+		return nil, err
+	}
+	blob, err := b.download(ctx, repo, d, -1)
+	return blob, b.missed(repo, err)
+}
+
+// Keep sees that a blob is stored. size is what a manifest says, -1 when unknown.
+func (b *Blobs) Keep(ctx context.Context, repo name.Repository, d digest.Digest, size int64) error {
+	if _, err := b.Chunks.Stat(ctx, d); err == nil {
+		return nil
+	}
+	return b.flights.Wait(ctx, d, b.fetch(repo, d, size))
+}
+
+// URL returns a signed URL of the storage backend, for a blob that is stored. When anything stands in the way, it is empty, and the
+// client gets the blob here.
+func (b *Blobs) URL(r *http.Request, repo name.Repository, d digest.Digest) (string, registry.Origin) {
+	if _, err := b.Chunks.Stat(r.Context(), d); err != nil {
+		return "", ""
+	}
+	url, err := b.Chunks.RedirectURL(r, d)
+	if err != nil {
+		b.Logger.WarnContext(r.Context(), "blob could not be redirected and is served", "repository", repo.String(), "digest", d.String(), "error", err)
+		return "", ""
+	}
+	return url, b.made.origin(d)
+}
+
+// missed notes an answer of the upstream that it does not have a blob.
+func (b *Blobs) missed(repo name.Repository, err error) error {
+	if notFound(err) {
+		b.Losses.Note(repo)
+	}
+	return err
+}
+
+// download opens a blob while it is being fetched. size is what a manifest says, -1 when unknown.
+func (b *Blobs) download(ctx context.Context, repo name.Repository, d digest.Digest, size int64) (registry.Blob, error) {
+	r, err := b.flights.Open(ctx, d, b.fetch(repo, d, size))
+	if errors.Is(err, flight.ErrStored) {
+		c, err := b.Chunks.Open(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		return b.stored(ctx, repo, d, c), nil
+	}
+	pass := func(size int64) (*passedBlob, error) {
+		return passOn(d, size, func(size int64) (io.ReadCloser, int64, error) { return b.Upstream.Blob(ctx, repo, d, size) })
+	}
+	if errors.Is(err, flight.ErrNoSpace) {
+		b.Logger.DebugContext(ctx, "blob is passed on without being kept", "digest", d.String(), "error", err)
+		return pass(size)
+	}
+	if err != nil {
+		return nil, err
+	}
+	n, err := r.Size()
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return &arrivingBlob{
+		Reader: r, size: n, pass: func() (*passedBlob, error) { return pass(n) },
+		fetchRange: func(off int64) ([]byte, error) { return b.ranges.get(ctx, repo, d, n, off) },
+	}, nil
+}
+
+// fetch gets a blob from the upstream.
+func (b *Blobs) fetch(repo name.Repository, d digest.Digest, size int64) flight.Fetch {
+	return func(ctx context.Context) (io.ReadCloser, int64, error) {
+		// Another download may have ended since the caller looked.
+		if _, err := b.Chunks.Stat(ctx, d); err == nil {
+			return nil, 0, flight.ErrStored
+		}
+		done, ok := b.Work.Begin()
+		if !ok {
+			return nil, 0, background.ErrClosed
+		}
+		release, finished := b.Leases.Turn(ctx, "blob "+d.String(), leaseTTL, blobPatience, func(ctx context.Context) bool {
+			_, err := b.Chunks.Stat(ctx, d)
+			return err == nil
+		})
+		// The lease ends when the download has, and the store has the blob.
+		context.AfterFunc(ctx, func() {
+			defer done()
+			release()
+		})
+		if finished {
+			return nil, 0, flight.ErrStored
+		}
+		return b.Upstream.Blob(ctx, repo, d, size)
+	}
+}

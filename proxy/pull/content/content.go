@@ -1,0 +1,84 @@
+// Package content has manifests and blobs by digest: from the store, or from the upstream by the one download that all who want them
+// share. What the store has damaged is put into quarantine, and fetched or made again.
+package content
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/background"
+	"github.com/strata-oci/strata/proxy/lease"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/upstream/client"
+)
+
+// ManifestSource is where manifests come from.
+type ManifestSource interface {
+	// Manifest returns a verified manifest.
+	Manifest(ctx context.Context, repo name.Repository, ref name.Reference) (client.Manifest, error)
+}
+
+// BlobSource is where blobs come from.
+type BlobSource interface {
+	// StatBlob returns a blob's size without fetching it.
+	StatBlob(ctx context.Context, repo name.Repository, d digest.Digest) (int64, error)
+	// Blob streams a blob that verifies itself, and returns its size. size is what the caller expects, -1 for anything.
+	Blob(ctx context.Context, repo name.Repository, d digest.Digest, size int64) (io.ReadCloser, int64, error)
+	// BlobRange streams a part of a blob, unverified.
+	BlobRange(ctx context.Context, repo name.Repository, d digest.Digest, offset, length int64) (io.ReadCloser, error)
+}
+
+// Damage counts stored content that was found damaged.
+type Damage interface{ Damaged(outcome string) }
+
+// Common is what both Manifests and Blobs are made of.
+type Common struct {
+	Chunks *chunkstore.Store
+	Work   *background.Group
+	// Leases let one of several replicas fetch a thing; nil says that there are no others.
+	Leases *lease.Leases
+	Losses *Losses
+	Damage Damage
+	Logger *slog.Logger
+}
+
+const (
+	// leaseTTL is how long the others wait when a replica dies while it fetches something.
+	leaseTTL = 15 * time.Second
+	// blobPatience is how long a client's first byte is held back while another replica fetches the blob: less than what stands in
+	// front of a proxy commonly waits. A blob that takes longer is fetched by each replica that is asked for it.
+	blobPatience = 20 * time.Second
+	// manifestPatience is the same for a manifest.
+	manifestPatience = 5 * time.Second
+)
+
+// quarantine puts damaged content aside, so that it is fetched or made again.
+func (c *Common) quarantine(ctx context.Context, d digest.Digest, cause error) error {
+	c.Logger.ErrorContext(ctx, "stored content is damaged and was put into quarantine", "digest", d.String(), "error", cause)
+	c.Damage.Damaged("served")
+	err := c.Chunks.Quarantine(ctx, d)
+	if err != nil {
+		c.Logger.ErrorContext(ctx, "damaged content could not be put into quarantine", "digest", d.String(), "error", err)
+	}
+	return err
+}
+
+// BlobsOf lists the config and then the layers of an image.
+func BlobsOf(manifest []byte) []digest.Digest {
+	var doc ocispec.Manifest
+	if json.Unmarshal(manifest, &doc) != nil {
+		return nil
+	}
+	out := []digest.Digest{doc.Config.Digest}
+	for _, l := range doc.Layers {
+		out = append(out, l.Digest)
+	}
+	return out
+}

@@ -1,0 +1,81 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/background"
+	"github.com/strata-oci/strata/proxy/flight"
+	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/upstream"
+)
+
+// storageRetry is when clients are asked to come back while the store cannot be reached.
+const storageRetry = 5 * time.Second
+
+// ClientError turns an error into what a client is told. notFound is the answer for a thing that the upstream does not have.
+func ClientError(err error, notFound func(string) *registry.Error) error {
+	var up *upstream.Error
+	var own *registry.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, background.ErrClosed), errors.Is(err, flight.ErrClosed):
+		return registry.Unavailable("the proxy is shutting down", 5*time.Second).WithCause(err)
+	case errors.As(err, &own):
+		return err
+	case errors.As(err, &up):
+		return upstreamError(up, notFound)
+	case errors.Is(err, chunkstore.ErrUnreachable):
+		return registry.Unavailable("the proxy's storage cannot be reached", storageRetry).WithCause(err)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.Is(err, chunkstore.ErrNotFound):
+		return notFound("not found").WithCause(err)
+	case errors.Is(err, chunkstore.ErrNoSpace), errors.Is(err, flight.ErrNoSpace):
+		return registry.Unavailable("the proxy's disk is full", time.Minute).WithCause(err)
+	case errors.Is(err, flight.ErrTooLarge):
+		return registry.BadGateway("the upstream's blob is too large").WithCause(err)
+	}
+	return registry.Unavailable("the proxy's storage failed", 0).WithCause(err)
+}
+
+// upstreamError tells what went wrong at the upstream in the words of the distribution specification. A 401 of the upstream is
+// no challenge for the client: its credentials are the proxy's business.
+func upstreamError(up *upstream.Error, notFound func(string) *registry.Error) error {
+	var e *registry.Error
+	switch up.Kind {
+	case upstream.NotFound:
+		e = notFound("not found at " + up.Host)
+	case upstream.Unauthorized:
+		e = registry.Denied(up.Host + " asks for credentials that the proxy does not have, or the repository does not exist")
+	case upstream.Denied:
+		e = registry.Denied(up.Host + " denies access, or the repository does not exist")
+	case upstream.RateLimited:
+		e = registry.TooManyRequests(up.RetryAfter)
+	case upstream.Timeout:
+		e = registry.GatewayTimeout(up.Host + " does not answer in time")
+	case upstream.Unavailable:
+		e = registry.Unavailable(up.Host+" is out of reach", up.RetryAfter)
+	case upstream.NotConfigured:
+		e = registry.NameUnknown(up.Host + " is not an upstream of this proxy")
+	default:
+		e = registry.BadGateway(up.Host + " gave an answer that can't be used")
+	}
+	return e.WithCause(up)
+}
+
+// gone reports whether the upstream says that something does not exist or may not be seen, in contrast to being out of reach.
+func gone(err error) bool {
+	var up *upstream.Error
+	if !errors.As(err, &up) {
+		return false
+	}
+	switch up.Kind {
+	case upstream.NotFound, upstream.Unauthorized, upstream.Denied:
+		return true
+	}
+	return false
+}

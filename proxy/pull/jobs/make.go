@@ -1,0 +1,131 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/image"
+)
+
+// Request asks for what a tag or a digest is to show instead of its original.
+type Request struct {
+	Repository name.Repository
+	Reference  name.Reference
+	Rule       config.Rule
+	// Manifest is the original, of an image or an index.
+	Manifest *registry.Manifest
+	// Whole says that an index is of no use while some of its platforms fail for a passing reason.
+	Whole bool
+}
+
+// Made is what was made of a manifest or an index.
+type Made struct {
+	Digest    digest.Digest
+	MediaType string
+}
+
+// Make has an image rechunked, or the configured platforms of an index, and waits for it. Of an index it may return a result and the
+// error that kept some of the platforms from being rechunked. Images that are not to be rechunked are rechunk.ErrPassThrough.
+func (q *Queue) Make(ctx context.Context, r Request) (*Made, error) {
+	if image.IsIndex(r.Manifest.MediaType) {
+		return q.makeIndex(ctx, r)
+	}
+	doc, err := q.makeImage(ctx, r, "", r.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	return &Made{doc.Digest, doc.MediaType}, nil
+}
+
+// makeImage has one image rechunked and notes what it is, so that it can be asked for by digest.
+func (q *Queue) makeImage(ctx context.Context, r Request, platform string, m *registry.Manifest) (*image.Document, error) {
+	src := source{repo: r.Repository, ref: r.Reference, platform: platform, digest: m.Digest, rule: r.Rule}
+	result, err := q.do(ctx, src, m.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	return q.Manifests.Made(ctx, result.Digest, result.MediaType, m.Digest)
+}
+
+// makeIndex rechunks the configured platforms of an index. When some of them can't be, the others are served rechunked all the
+// same, unless they are out of reach: then a version before is better, if there is one.
+func (q *Queue) makeIndex(ctx context.Context, r Request) (*Made, error) {
+	idx, err := image.ParseIndex(r.Manifest.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	replaced, err := q.makeChildren(ctx, r, idx.Images(r.Rule.Platforms))
+	switch {
+	case ctx.Err() != nil, err != nil && r.Whole && Passing(err):
+		return nil, err
+	case len(replaced) == 0 && err == nil:
+		return nil, fmt.Errorf("%w: none of its images is to be rechunked", rechunk.ErrPassThrough)
+	case len(replaced) == 0:
+		return nil, err
+	}
+	doc, rerr := idx.Replace(replaced)
+	if rerr == nil {
+		rec := catalog.Manifest{MediaType: doc.MediaType, Source: r.Manifest.Digest, Served: catalog.Rechunked}
+		rerr = q.Manifests.Store(ctx, doc.Digest, doc.Bytes, rec)
+	}
+	if rerr != nil {
+		return nil, errors.Join(rerr, err)
+	}
+	return &Made{doc.Digest, doc.MediaType}, err
+}
+
+// makeChildren rechunks the images of an index: those of one platform, which share a lineage, in their order, different platforms
+// at the same time. It returns what was made, by source digest, and why the rest failed; passing through is no failure.
+func (q *Queue) makeChildren(ctx context.Context, r Request, children []image.Child) (map[digest.Digest]image.Document, error) {
+	platforms := map[string][]image.Child{}
+	for _, c := range children {
+		platforms[c.Platform] = append(platforms[c.Platform], c)
+	}
+	var (
+		wg       sync.WaitGroup
+		mu       sync.Mutex
+		replaced = map[digest.Digest]image.Document{}
+		failures = map[digest.Digest]error{}
+	)
+	for _, same := range platforms {
+		wg.Go(func() {
+			for _, c := range same {
+				doc, err := q.makeChild(ctx, r, c)
+				mu.Lock()
+				if err == nil {
+					replaced[c.Digest] = *doc
+				} else if !errors.Is(err, rechunk.ErrPassThrough) {
+					failures[c.Digest] = fmt.Errorf("platform %s: %w", c.Platform, err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	var all []error
+	for _, c := range children { // in an order that does not change from try to try
+		all = append(all, failures[c.Digest])
+	}
+	return replaced, errors.Join(all...)
+}
+
+func (q *Queue) makeChild(ctx context.Context, r Request, c image.Child) (doc *image.Document, err error) {
+	err = q.Work.Catch(ctx, "index", func() error {
+		m, err := q.Manifests.Get(ctx, r.Repository, c.Digest)
+		if err != nil {
+			return err
+		}
+		doc, err = q.makeImage(ctx, r, c.Platform, m)
+		return err
+	})
+	return doc, err
+}

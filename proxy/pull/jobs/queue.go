@@ -1,0 +1,224 @@
+// Package jobs has images rechunked: each source image once however many ask, a bounded number at a time. A job belongs to no client.
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/background"
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/lease"
+	"github.com/strata-oci/strata/proxy/metrics"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/image"
+	"github.com/strata-oci/strata/rechunk/plan"
+)
+
+// Engine makes images.
+type Engine interface {
+	Rechunk(ctx context.Context, req rechunk.Request) (*rechunk.Result, error)
+	// Adopt lets a lineage begin with an image that was made elsewhere.
+	Adopt(ctx context.Context, req rechunk.Request) (bool, error)
+}
+
+// Manifests have the manifests of source images, and keep those of images that were made.
+type Manifests interface {
+	Get(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
+	// Made returns the manifest of an image that the engine stored, and notes what it was made of.
+	Made(ctx context.Context, d digest.Digest, mediaType string, source digest.Digest) (*image.Document, error)
+	// Store keeps an index with what is to be known of it.
+	Store(ctx context.Context, d digest.Digest, b []byte, rec catalog.Manifest) error
+}
+
+// Blobs have the blobs of source images.
+type Blobs interface {
+	Source(repo name.Repository) rechunk.Source
+	// DropDamaged puts the stored blobs of an image aside that are damaged, and reports whether there were any.
+	DropDamaged(ctx context.Context, manifest []byte) bool
+}
+
+// Demand tells what the clients of a family ask for.
+type Demand interface {
+	Demand(ctx context.Context, family string) (plan.Demand, error)
+}
+
+// Metrics count jobs.
+type Metrics interface {
+	JobStarted() (ended func(metrics.JobResult))
+	Update(newBytes, sourceBytes int64)
+}
+
+// Options are what a Queue is made of; all are needed but for Leases.
+type Options struct {
+	Engine    Engine
+	Manifests Manifests
+	Blobs     Blobs
+	Demand    Demand
+	Metrics   Metrics
+	Work      *background.Group
+	// Leases keep other replicas from the same job; nil says that there are none.
+	Leases *lease.Leases
+	// AtOnce is how many images are rechunked at once, at least one.
+	AtOnce int
+	// WorkDir is the engine's; it is made again when somebody removed it.
+	WorkDir string
+	Logger  *slog.Logger
+	Now     func() time.Time
+}
+
+// Queue runs jobs. It is safe for concurrent use.
+type Queue struct {
+	Options
+	slots chan struct{}
+
+	mu      sync.Mutex
+	running map[string]*job
+	recent  []*job // ended ones, newest last
+	ended   Counts
+	lastID  int
+}
+
+const (
+	// recentJobs is the number of ended jobs that status shows.
+	recentJobs = 50
+	// maxJobs bounds the jobs that run or wait.
+	maxJobs = 1000
+	// leaseTTL is how long the others wait when a replica dies at a job.
+	leaseTTL = 15 * time.Second
+	// tries bounds how often a job is begun again because its lease was lost.
+	tries = 3
+)
+
+var errBusy = fmt.Errorf("more than %d images wait for being rechunked, which is the limit", maxJobs)
+
+// New makes a queue.
+func New(o Options) *Queue {
+	return &Queue{Options: o, slots: make(chan struct{}, max(o.AtOnce, 1)), running: map[string]*job{}}
+}
+
+// source names the image of a job.
+type source struct {
+	repo     name.Repository
+	ref      name.Reference
+	platform string // as the index says; empty for an image without one
+	digest   digest.Digest
+	rule     config.Rule
+}
+
+// reference names the series that an image belongs to: the tag of its repository.
+func (s source) reference() string {
+	if s.ref.IsDigest() {
+		return s.repo.String()
+	}
+	return s.repo.String() + ":" + string(s.ref)
+}
+
+func (s source) key() string {
+	return fmt.Sprintf("%s %s %s", s.rule.Family, s.digest, options(s.rule).Fingerprint())
+}
+
+// do has an image rechunked, or joins the job that is at it, and waits for the end of the job or of ctx. The job goes on when ctx
+// ends.
+func (q *Queue) do(ctx context.Context, src source, manifest []byte) (*rechunk.Result, error) {
+	j, err := q.start(src, manifest)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-j.done:
+		return j.result, j.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (q *Queue) start(src source, manifest []byte) (*job, error) {
+	key := src.key()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if j := q.running[key]; j != nil {
+		return j, nil
+	}
+	if len(q.running) >= maxJobs {
+		return nil, errBusy
+	}
+	q.lastID++
+	j := &job{id: q.lastID, key: key, source: src, done: make(chan struct{}), state: Queued, started: q.Now()}
+	if !q.Work.GoRelying("job", func(ctx context.Context) { q.run(ctx, j, manifest) }) {
+		return nil, background.ErrClosed
+	}
+	q.running[key] = j
+	return j, nil
+}
+
+// run sees a job to its end, whatever that is.
+func (q *Queue) run(ctx context.Context, j *job, manifest []byte) {
+	var result *rechunk.Result
+	err := q.Work.Catch(ctx, "job", func() (err error) {
+		result, err = q.underLease(ctx, j, manifest)
+		return err
+	})
+	j.end(result, err, q.Now())
+	q.log(ctx, j)
+
+	q.mu.Lock()
+	delete(q.running, j.key)
+	q.ended.count(j.state)
+	q.recent = append(q.recent, j)
+	if extra := len(q.recent) - recentJobs; extra > 0 {
+		q.recent = append([]*job(nil), q.recent[extra:]...)
+	}
+	q.mu.Unlock()
+	close(j.done)
+}
+
+// underLease waits until no other replica is at the same job. The engine then finds what the other made; when the other died, this one
+// takes over. A job whose lease was lost begins again.
+func (q *Queue) underLease(ctx context.Context, j *job, manifest []byte) (*rechunk.Result, error) {
+	if q.Leases == nil {
+		return q.inSlot(ctx, j, manifest)
+	}
+	for try := 1; ; try++ {
+		l, err := q.Leases.Acquire(ctx, "job "+j.key, leaseTTL)
+		if err != nil {
+			return nil, q.Work.Explain(err)
+		}
+		bound, stop := l.Bind(ctx)
+		result, err := q.inSlot(bound, j, manifest)
+		lost := err != nil && (errors.Is(context.Cause(bound), lease.ErrLost) || errors.Is(err, lease.ErrLost) || errors.Is(err, rechunk.ErrFenced))
+		stop()
+		l.Release()
+		if !lost || ctx.Err() != nil || try == tries {
+			return result, err
+		}
+		q.Logger.WarnContext(ctx, "job begins again, since another replica took over", "job", j.id, "error", err)
+	}
+}
+
+// inSlot waits for one of the bounded number of places.
+func (q *Queue) inSlot(ctx context.Context, j *job, manifest []byte) (*rechunk.Result, error) {
+	select {
+	case q.slots <- struct{}{}:
+		defer func() { <-q.slots }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	j.begin(q.Now())
+	ended := q.Metrics.JobStarted()
+	result, err := q.attempt(ctx, j, manifest)
+	if outcome(err) == Failed && ctx.Err() == nil && q.foundDamage(ctx, err, manifest) {
+		result, err = q.attempt(ctx, j, manifest)
+	}
+	err = q.Work.Explain(err)
+	ended(metrics.JobResult(outcome(err)))
+	return result, err
+}

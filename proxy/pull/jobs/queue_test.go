@@ -1,0 +1,113 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"go.uber.org/goleak"
+
+	"github.com/strata-oci/strata/proxy/background"
+	"github.com/strata-oci/strata/proxy/metrics"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/plan"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// engine does what it is told.
+type engine func(ctx context.Context, req rechunk.Request) (*rechunk.Result, error)
+
+func (e engine) Rechunk(ctx context.Context, req rechunk.Request) (*rechunk.Result, error) {
+	return e(ctx, req)
+}
+
+func (e engine) Adopt(context.Context, rechunk.Request) (bool, error) { return false, nil }
+
+// noBlobs are not there, and none is damaged.
+type noBlobs struct{}
+
+func (noBlobs) Source(name.Repository) rechunk.Source    { return noBlobs{} }
+func (noBlobs) DropDamaged(context.Context, []byte) bool { return false }
+func (noBlobs) Blob(context.Context, ocispec.Descriptor) (io.ReadCloser, error) {
+	return nil, errors.New("no blobs")
+}
+
+type noDemand struct{}
+
+func (noDemand) Demand(context.Context, string) (plan.Demand, error) { return plan.Demand{}, nil }
+
+func newQueue(t *testing.T, e engine) (*Queue, *background.Group) {
+	t.Helper()
+	work := background.New(background.Options{})
+	t.Cleanup(func() {
+		if err := work.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return New(Options{
+		Engine: e, Blobs: noBlobs{}, Demand: noDemand{}, Metrics: (*metrics.Metrics)(nil), Work: work, AtOnce: 1, WorkDir: t.TempDir(),
+		Logger: slog.New(slog.DiscardHandler), Now: time.Now,
+	}), work
+}
+
+func numbered(i int) source { return source{digest: digest.FromString(strconv.Itoa(i))} }
+
+func untilStopped(ctx context.Context, _ rechunk.Request) (*rechunk.Result, error) {
+	<-ctx.Done()
+	return nil, context.Cause(ctx)
+}
+
+func TestJobsAreBounded(t *testing.T) {
+	t.Parallel()
+	q, _ := newQueue(t, untilStopped)
+	for i := range maxJobs {
+		if _, err := q.start(numbered(i), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := q.start(numbered(maxJobs), nil); !errors.Is(err, errBusy) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := q.start(numbered(7), nil); err != nil {
+		t.Errorf("a job that is there: %v", err)
+	}
+}
+
+func TestNoJobAfterStop(t *testing.T) {
+	t.Parallel()
+	q, work := newQueue(t, untilStopped)
+	work.Stop()
+	if _, err := q.start(numbered(1), nil); !errors.Is(err, background.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A job that panics fails; the next one has its place.
+func TestPanicCostsOneJob(t *testing.T) {
+	t.Parallel()
+	bad := digest.FromString("1")
+	q, _ := newQueue(t, func(_ context.Context, req rechunk.Request) (*rechunk.Result, error) {
+		if req.Digest == bad {
+			panic("this image")
+		}
+		return &rechunk.Result{}, nil
+	})
+	var panicked *background.PanicError
+	if _, err := q.do(t.Context(), numbered(1), nil); !errors.As(err, &panicked) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := q.do(t.Context(), numbered(2), nil); err != nil {
+		t.Errorf("the next: %v", err)
+	}
+	if c := q.Counts(); c.Failed != 1 || c.Done != 1 || c.Running+c.Queued != 0 {
+		t.Errorf("%+v", c)
+	}
+}

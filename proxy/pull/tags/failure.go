@@ -1,0 +1,35 @@
+package tags
+
+import (
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/pull/jobs"
+)
+
+// Failures are tried again, but not in a loop: after a minute at first, then ever later.
+const (
+	firstRetry = time.Minute
+	lastRetry  = 6 * time.Hour
+	// spaceRetry is the longest pause while the disk is full: somebody or the quota makes room.
+	spaceRetry = 10 * time.Minute
+	// maxErrorText bounds what a record holds of an error, in bytes.
+	maxErrorText = 2048
+)
+
+// newFailure is the failure of a source image that comes after those noted in the record before, which may be nil.
+func newFailure(source digest.Digest, before *catalog.Tag, now time.Time, err error) *catalog.Failure {
+	text := err.Error()
+	f := &catalog.Failure{Source: source, Error: text[:min(len(text), maxErrorText)], Tries: 1}
+	if before != nil && before.Failure != nil && before.Failure.Source == source {
+		f.Tries = before.Failure.Tries + 1
+	}
+	wait := min(firstRetry<<min(max(f.Tries-1, 0), 10), lastRetry)
+	if jobs.NoSpace(err) {
+		wait = min(wait, spaceRetry)
+	}
+	f.RetryAt = now.Add(wait).UTC()
+	return f
+}

@@ -1,0 +1,50 @@
+package tags
+
+import (
+	"context"
+	"time"
+
+	"github.com/strata-oci/strata/proxy/catalog"
+)
+
+const (
+	// leaseTTL is how long the others wait when a replica dies with a lease.
+	leaseTTL = 15 * time.Second
+	// lockPatience bounds the wait for another replica that writes the same tag's record, which takes it moments.
+	lockPatience = 2 * time.Second
+	// clockSkew is by how much the clocks of two replicas may differ.
+	clockSkew = time.Minute
+)
+
+// lock keeps a tag's record from others who would change it: surely those of this process, and, as far as leases reach, those of
+// other replicas.
+func (t *Tags) lock(ctx context.Context, key catalog.TagKey) (unlock func()) {
+	here := t.locks.Lock(key.String())
+	if t.Leases == nil {
+		return here
+	}
+	limited, stop := context.WithTimeout(ctx, lockPatience)
+	defer stop()
+	l, err := t.Leases.Acquire(limited, "tag "+key.String(), leaseTTL)
+	if err != nil {
+		t.Logger.DebugContext(ctx, "tag's record is changed without a lease", "tag", key.String(), "error", err)
+		return here
+	}
+	return func() {
+		l.Release()
+		here()
+	}
+}
+
+// overtaken returns the tag's record when another replica has asked the upstream after the given time: what it was told stands. The
+// time is the record's fence. One from far in the future was written by a clock that was wrong, and stops nobody.
+func (t *Tags) overtaken(ctx context.Context, u *update, asked time.Time) *catalog.Tag {
+	if t.Leases == nil {
+		return nil
+	}
+	rec, err := t.record(ctx, u.repo, u.tag)
+	if err != nil || rec == nil || !rec.CheckedAt.After(asked) || rec.CheckedAt.After(t.Now().Add(clockSkew)) {
+		return nil
+	}
+	return rec
+}

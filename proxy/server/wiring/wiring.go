@@ -1,0 +1,170 @@
+// Package wiring puts the rooms together in which pulls are answered.
+package wiring
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/background"
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/history"
+	"github.com/strata-oci/strata/proxy/lease"
+	"github.com/strata-oci/strata/proxy/metrics"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/proxy/pull"
+	"github.com/strata-oci/strata/proxy/pull/content"
+	"github.com/strata-oci/strata/proxy/pull/jobs"
+	"github.com/strata-oci/strata/proxy/pull/proof"
+	"github.com/strata-oci/strata/proxy/pull/tags"
+	"github.com/strata-oci/strata/proxy/pulls"
+	"github.com/strata-oci/strata/proxy/state"
+	"github.com/strata-oci/strata/proxy/upstream/client"
+	"github.com/strata-oci/strata/rechunk"
+)
+
+// Options are what the rooms are made of. Chunks, Upstream, Rule and WorkDir are needed.
+type Options struct {
+	Chunks   *chunkstore.Store
+	Upstream *client.Client
+	// Rule returns the settings of a repository, "host/path", complete with all defaults.
+	Rule func(repository string) config.Rule
+	// Ruled reports whether not everybody may pull everything; nil: everybody may.
+	Ruled func() bool
+	// Names reads the references that operators give.
+	Names name.Parser
+	// Counters keep what clients pulled; records in Chunks by default.
+	Counters pulls.Counters
+	// Leases let one of several replicas on the same store do a thing; nil says that there are no others.
+	Leases *lease.Leases
+	// Redis tells how the Redis fares that replicas share; nil says that there is none.
+	Redis func() *operate.RedisReport
+	// Store tells operators of the store.
+	Store operate.Store
+	// Metrics may be nil.
+	Metrics *metrics.Metrics
+	// RecordAge is how old a tag's record may be, as another process may have changed it, when a client is answered by it; that of a
+	// manifest may be 60 times as old. 0 asks the store.
+	RecordAge time.Duration
+	// WorkDir holds temporary files, and WorkBytes bounds the downloads in it, in bytes; 0 means no bound.
+	WorkDir   string
+	WorkBytes int64
+	// Jobs is the number of images that are rechunked at once.
+	Jobs int
+	// Version is that of the program.
+	Version string
+	Logger  *slog.Logger
+	// Now is the clock; time.Now by default.
+	Now func() time.Time
+}
+
+// manifestAges is by how much older than a tag's the record of a manifest may be: nothing but its removal changes it.
+const manifestAges = 60
+
+// leaseTTL is how long the others wait for a lineage when a replica dies.
+const leaseTTL = 15 * time.Second
+
+// Rooms are the parts that listeners and upkeep use.
+type Rooms struct {
+	Images   *pull.Images
+	Proven   *proof.Members
+	Lists    *pull.Lists
+	Tags     *tags.Tags
+	Jobs     *jobs.Queue
+	Blobs    *content.Blobs
+	Records  *catalog.Records
+	Tally    *pulls.Tally
+	Engine   *rechunk.Engine
+	View     *operate.View
+	Warmer   *operate.Warmer
+	Restorer *operate.Restorer
+	Work     *background.Group
+}
+
+// New makes the rooms. Close ends their work.
+func New(o Options) *Rooms {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Counters == nil {
+		o.Counters = pulls.NewRecorded(o.Chunks)
+	}
+	if o.Store.Used == nil {
+		o.Store.Used = func() int64 { return 0 }
+	}
+	if o.Ruled == nil {
+		o.Ruled = func() bool { return false }
+	}
+	engineStore := state.New(o.Chunks, o.Logger)
+	r := &Rooms{
+		Work:    background.New(background.Options{Logger: o.Logger, Panicked: o.Metrics.Panicked, Now: o.Now}),
+		Records: catalog.New(o.Chunks, o.Logger),
+		Tally:   pulls.New(pulls.Options{Counters: o.Counters, Now: o.Now, Logger: o.Logger}),
+		Engine: rechunk.New(rechunk.Config{
+			Store: engineStore, Records: engineStore, Locker: locker(o.Leases), WorkDir: o.WorkDir, Logger: o.Logger,
+		}),
+	}
+	manifests := r.pulling(o)
+	r.operating(o, manifests)
+	r.Work.Go("pull counts", r.Tally.Run)
+	return r
+}
+
+// pulling makes the rooms that a pull goes through, the last one first.
+func (r *Rooms) pulling(o Options) *content.Manifests {
+	losses := content.NewLosses(o.Now)
+	common := content.Common{Chunks: o.Chunks, Work: r.Work, Leases: o.Leases, Losses: losses, Damage: o.Metrics, Logger: o.Logger}
+	manifests := content.NewManifests(content.ManifestOptions{
+		Common: common, Records: r.Records.Manifests, Repositories: r.Records.Repositories, Upstream: o.Upstream,
+		RecordAge: manifestAges * o.RecordAge, Now: o.Now,
+	})
+	r.Blobs = content.NewBlobs(content.BlobOptions{Common: common, Upstream: o.Upstream, WorkDir: o.WorkDir, WorkBytes: o.WorkBytes})
+	r.Jobs = jobs.New(jobs.Options{
+		Engine: r.Engine, Manifests: manifests, Blobs: r.Blobs, Demand: history.New(r.Records.Lineages, r.Tally), Metrics: o.Metrics, Work: r.Work,
+		Leases: o.Leases, AtOnce: o.Jobs, WorkDir: o.WorkDir, Logger: o.Logger, Now: o.Now,
+	})
+	r.Tags = tags.New(tags.Options{
+		Upstream: o.Upstream, Manifests: manifests, Maker: r.Jobs, Losses: losses, Records: r.Records.Tags, Repositories: manifests, Rule: o.Rule, Work: r.Work,
+		Leases: o.Leases, RecordAge: o.RecordAge, Logger: o.Logger, Now: o.Now,
+	})
+	r.Images = pull.NewImages(pull.Options{Tags: r.Tags, Manifests: manifests, Blobs: r.Blobs, Tally: r.Tally, Cache: o.Chunks})
+	r.Proven = proof.New(proof.Options{
+		Images: r.Images, Upstream: o.Upstream, Records: r.Records.Members, Losses: losses, On: o.Ruled, Explain: pull.ClientError, Logger: o.Logger,
+	})
+	r.Lists = pull.NewLists(pull.ListOptions{
+		Upstream: o.Upstream, Pulled: r.Records.Tags, Known: r.Records.Repositories, Rule: o.Rule, Work: r.Work, Logger: o.Logger, Now: o.Now,
+	})
+	r.Restorer = &operate.Restorer{Records: r.Records.Manifests, Losses: losses}
+	return manifests
+}
+
+// operating makes what operators and upkeep use.
+func (r *Rooms) operating(o Options, manifests *content.Manifests) {
+	r.View = operate.NewView(operate.Options{
+		Pulled: r.Records.Tags, Known: r.Records.Repositories, Plans: r.Records.Plans, History: history.New(r.Records.Lineages, r.Tally), Queue: r.Jobs, Manifests: manifests, Metrics: o.Metrics,
+		Names: o.Names, Rule: o.Rule, Upstreams: o.Upstream.Status, Redis: o.Redis, Store: o.Store, Version: o.Version, Now: o.Now,
+	})
+	r.Warmer = &operate.Warmer{Tags: r.Tags, Manifests: manifests, Blobs: r.Blobs, Queue: r.Jobs, Names: o.Names, Rule: o.Rule}
+	r.Restorer.Warmer = r.Warmer
+}
+
+// Close stops jobs and downloads, which leave nothing half, and waits for them until ctx ends. It may be called more than once.
+func (r *Rooms) Close(ctx context.Context) error {
+	r.Work.Stop()
+	return errors.Join(r.Blobs.Close(ctx), r.Work.Close(ctx))
+}
+
+// locker makes the engine wait for other replicas, where there are any.
+func locker(leases *lease.Leases) rechunk.Locker {
+	if leases == nil {
+		return nil
+	}
+	return state.NewLocker(leases, leaseTTL)
+}
