@@ -14,8 +14,7 @@ import (
 const (
 	// MaxErrorDocument is how many bytes of an error document are read.
 	MaxErrorDocument = 64 << 10
-	// MaxErrorCodes is how many of its codes count.
-	MaxErrorCodes = 16
+	maxErrorCodes    = 16
 )
 
 // errorDocument is an OCI error document as far as it was understood: codes in upper case, and the first one's message.
@@ -37,11 +36,11 @@ func parseErrorDocument(body []byte) errorDocument {
 		return doc
 	}
 	for i, e := range raw.Errors {
-		if i == MaxErrorCodes {
+		if i == maxErrorCodes {
 			break
 		}
 		code := strings.ToUpper(e.Code)
-		if !ValidCode(code) {
+		if !validCode(code) {
 			continue
 		}
 		if len(doc.codes) == 0 {
@@ -52,8 +51,22 @@ func parseErrorDocument(body []byte) errorDocument {
 	return doc
 }
 
-// ValidCode reports whether s is an error code: up to 64 letters, digits and underscores.
-func ValidCode(s string) bool {
+// ErrorCodes returns the codes of an OCI error document, in upper case, at most 16; none of anything else.
+func ErrorCodes(document []byte) []string { return parseErrorDocument(document).codes }
+
+// ValidCodes returns the error codes among some words, in upper case, at most 16.
+func ValidCodes(words []string) []string {
+	var codes []string
+	for _, w := range words {
+		if code := strings.ToUpper(w); validCode(code) && len(codes) < maxErrorCodes {
+			codes = append(codes, code)
+		}
+	}
+	return codes
+}
+
+// validCode reports whether s is an error code: up to 64 letters, digits and underscores.
+func validCode(s string) bool {
 	if s == "" || len(s) > 64 {
 		return false
 	}

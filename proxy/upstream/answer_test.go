@@ -13,11 +13,11 @@ func FuzzErrorDocument(f *testing.F) {
 	f.Add([]byte(`<html>`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		doc := parseErrorDocument(body)
-		if len(doc.codes) > MaxErrorCodes {
+		if len(doc.codes) > maxErrorCodes {
 			t.Errorf("%d codes", len(doc.codes))
 		}
 		for _, c := range doc.codes {
-			if !ValidCode(c) {
+			if !validCode(c) {
 				t.Errorf("code %q", c)
 			}
 		}

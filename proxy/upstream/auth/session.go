@@ -15,12 +15,12 @@ import (
 	"github.com/strata-oci/strata/proxy/upstream/header"
 )
 
-// Host sends the requests of a Session. RoundTrip asks the registry, Exchange the token service that it names. MayCarrySecrets refuses
-// addresses that are no place for credentials. Timeout is how long an answer may take.
+// Host sends the requests of a Session. RoundTrip asks the registry, Exchange the token service that it names. MayCarrySecrets returns
+// the address to use for one that the registry named, or refuses it as no place for credentials. Timeout is how long an answer may take.
 type Host interface {
 	http.RoundTripper
 	Exchange(*http.Request) (*http.Response, error)
-	MayCarrySecrets(*url.URL) error
+	MayCarrySecrets(*url.URL) (*url.URL, error)
 	Timeout() time.Duration
 }
 
@@ -49,21 +49,36 @@ func NewSession(host Host, creds Credentials, repo name.Repository, now func() t
 }
 
 // RoundTrip implements http.RoundTripper: it sends a request to the registry with authorization, and once more with a new one when the
-// first was refused.
+// first was refused. Registries refuse a token that has expired with 400, 401 or 403; one that was good before is dropped then.
 func (s *Session) RoundTrip(req *http.Request) (*http.Response, error) {
 	used, err := s.authorization(req.Context())
 	if err != nil {
 		return nil, err
 	}
 	resp, err := s.trip(req, used)
-	if err != nil || resp.StatusCode != http.StatusUnauthorized {
-		return resp, err
+	if err != nil {
+		return nil, err
 	}
-	ch, ok := header.PickChallenge(resp.Header)
-	if !ok {
-		return resp, nil
+	ch, challenged := header.PickChallenge(resp.Header)
+	switch {
+	case resp.StatusCode == http.StatusUnauthorized && challenged:
+		return s.again(req, resp, ch, used)
+	case mayMeanExpired(resp.StatusCode) && s.drop(used):
+		return s.anew(req, resp, used)
+	case resp.StatusCode < http.StatusBadRequest:
+		s.proven(used)
 	}
-	if err := keepBody(resp); err != nil {
+	return resp, nil
+}
+
+// mayMeanExpired reports whether registries are known to answer so to a token that has expired.
+func mayMeanExpired(status int) bool {
+	return status == http.StatusBadRequest || status == http.StatusUnauthorized || status == http.StatusForbidden
+}
+
+// again answers a challenge and sends a request once more. refused is the answer that held the challenge, used what was sent with it.
+func (s *Session) again(req *http.Request, refused *http.Response, ch header.Challenge, used string) (*http.Response, error) {
+	if err := keepBody(refused); err != nil {
 		return nil, err
 	}
 	fresh, err := s.renew(req.Context(), ch, used)
@@ -71,9 +86,54 @@ func (s *Session) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if fresh == "" || fresh == used {
-		return resp, nil
+		return refused, nil
 	}
-	return s.trip(req, fresh)
+	resp, err := s.trip(req, fresh)
+	if err == nil && resp.StatusCode < http.StatusBadRequest {
+		s.proven(fresh)
+	}
+	return resp, err
+}
+
+// anew sends a request without the grant that was refused, answering the challenge that this brings. A refusal of that says less than
+// the first one.
+func (s *Session) anew(req *http.Request, refused *http.Response, used string) (*http.Response, error) {
+	if err := keepBody(refused); err != nil {
+		return nil, err
+	}
+	resp, err := s.trip(req, "")
+	if err != nil {
+		return nil, err
+	}
+	ch, challenged := header.PickChallenge(resp.Header)
+	switch {
+	case resp.StatusCode == http.StatusUnauthorized && challenged:
+		return s.again(req, resp, ch, used)
+	case resp.StatusCode >= http.StatusBadRequest:
+		resp.Body.Close()
+		return refused, nil
+	}
+	return resp, nil
+}
+
+// proven notes that a grant was accepted.
+func (s *Session) proven(header string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.grant.header == header {
+		s.grant.good = true
+	}
+}
+
+// drop forgets a grant that was accepted before, and reports whether it did: what was refused from the start is not expired.
+func (s *Session) drop(header string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if header == "" || s.grant.header != header || !s.grant.good {
+		return false
+	}
+	s.grant = grant{}
+	return true
 }
 
 // authorization returns the header to begin with: none before the first challenge, a fresh one when the last is about to expire.

@@ -34,8 +34,8 @@ func (h *fakeHost) Exchange(r *http.Request) (*http.Response, error) {
 	h.exchanges.Add(1)
 	return h.token(r)
 }
-func (h *fakeHost) MayCarrySecrets(*url.URL) error { return nil }
-func (h *fakeHost) Timeout() time.Duration         { return time.Minute }
+func (h *fakeHost) MayCarrySecrets(u *url.URL) (*url.URL, error) { return u, nil }
+func (h *fakeHost) Timeout() time.Duration                       { return time.Minute }
 
 // answer is a response with a body and header fields.
 func answer(r *http.Request, status int, body string, header ...string) *http.Response {

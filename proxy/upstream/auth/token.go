@@ -1,13 +1,15 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -29,6 +31,7 @@ const (
 type grant struct {
 	header  string
 	expires time.Time
+	good    bool // the registry accepted it
 }
 
 func (g grant) usable(now time.Time) bool {
@@ -77,14 +80,18 @@ func (s *Session) exchange(ctx context.Context, ch header.Challenge, auth authn.
 	ctx, cancel := context.WithTimeout(ctx, 2*s.host.Timeout())
 	defer cancel()
 	service := &tokenService{session: s, realm: realm}
-	token, err := remote.Exchange(ctx, reg, authn.FromConfig(auth), service, s.scopes(ch), &remote.Challenge{
+	_, err = remote.Exchange(ctx, reg, authn.FromConfig(auth), service, s.scopes(ch), &remote.Challenge{
 		Scheme: "bearer", Parameters: map[string]string{"realm": realm.String(), "service": ch.Params["service"]},
 		Insecure: realm.Scheme == "http",
 	})
-	if err != nil {
+	if err != nil || service.answer.token == "" {
 		return grant{}, service.failure(err)
 	}
-	return tokenGrant(token, s.now()), nil
+	life := service.answer.life
+	return grant{
+		header:  "Bearer " + service.answer.token,
+		expires: s.now().Add(life - min(life/10, 10*time.Second)),
+	}, nil
 }
 
 // scopes returns what to ask a token for: what the challenge says, then what pulling needs in any case. Some token services look
@@ -97,20 +104,6 @@ func (s *Session) scopes(ch header.Challenge) []string {
 	return []string{pull}
 }
 
-// tokenGrant turns a token into a grant that ends a little before the token does.
-func tokenGrant(token *remote.Token, now time.Time) grant {
-	value := token.Token
-	if token.AccessToken != "" {
-		value = token.AccessToken
-	}
-	g := grant{header: "Bearer " + value}
-	if token.ExpiresIn > 0 {
-		life := time.Duration(min(token.ExpiresIn, 1<<30)) * time.Second
-		g.expires = now.Add(life - min(life/10, 10*time.Second))
-	}
-	return g
-}
-
 // checkRealm parses the address of a token service.
 func (s *Session) checkRealm(realm string) (*url.URL, error) {
 	u, err := url.Parse(realm)
@@ -121,14 +114,15 @@ func (s *Session) checkRealm(realm string) (*url.URL, error) {
 		return nil, fmt.Errorf("%w: the token service's address holds a user name", upstream.ErrRefused)
 	}
 	u.Fragment = ""
-	return u, s.host.MayCarrySecrets(u)
+	return s.host.MayCarrySecrets(u)
 }
 
-// tokenService carries the requests of one token exchange. It refuses redirects to other hosts, which would carry credentials
-// along, and remembers the Retry-After of the last answer.
+// tokenService carries the requests of one token exchange. It refuses redirects to other hosts, which would carry credentials along,
+// and keeps what it understood of the last answer.
 type tokenService struct {
 	session    *Session
 	realm      *url.URL
+	answer     tokenAnswer
 	retryAfter time.Duration
 }
 
@@ -149,6 +143,28 @@ func (t *tokenService) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	t.retryAfter = header.RetryAfter(resp.Header.Get("Retry-After"), t.session.now())
+	if resp.StatusCode != http.StatusOK {
+		return resp, nil
+	}
+	return t.understand(resp)
+}
+
+// understand reads an answer and replaces it by one that is as the specification has it: the exchange's own parser is strict.
+func (t *tokenService) understand(resp *http.Response) (*http.Response, error) {
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return nil, err
+	}
+	t.answer = tokenAnswer{}
+	if len(body) <= maxAnswer {
+		t.answer = parseAnswer(body)
+	}
+	plain, err := json.Marshal(map[string]string{"token": t.answer.token})
+	if err != nil {
+		return nil, err
+	}
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(plain)), int64(len(plain))
 	return resp, nil
 }
 
@@ -157,24 +173,31 @@ func (t *tokenService) failure(err error) error {
 	var (
 		answer *remote.Error
 		urlErr *url.Error
+		ours   *upstream.Error
 	)
 	switch {
 	case errors.As(err, &answer):
-		e := &upstream.Error{Op: Op, Status: answer.StatusCode, RetryAfter: t.retryAfter}
 		codes := make([]string, 0, len(answer.Errors))
 		for _, d := range answer.Errors {
-			if code := strings.ToUpper(string(d.Code)); upstream.ValidCode(code) && len(codes) < upstream.MaxErrorCodes {
-				codes = append(codes, code)
-			}
+			codes = append(codes, string(d.Code))
 		}
-		if len(codes) > 0 {
-			e.Code, e.Err = codes[0], errors.New(codes[0])
-		}
-		e.Kind = upstream.StatusKind(answer.StatusCode, codes)
-		return e
+		return t.refusal(answer.StatusCode, upstream.ValidCodes(codes))
+	case errors.As(err, &ours): // not sent
+		return ours
 	case errors.As(err, &urlErr):
 		return &upstream.Error{Op: Op, Kind: upstream.Classify(urlErr.Err), Err: upstream.Scrub(urlErr.Err)}
+	case len(t.answer.codes) > 0: // an error with the status of a success
+		return t.refusal(http.StatusOK, t.answer.codes)
 	default:
 		return &upstream.Error{Op: Op, Kind: upstream.Protocol, Err: errors.New("the token service's answer holds no token")}
 	}
+}
+
+// refusal is a token service's answer with a status and error codes.
+func (t *tokenService) refusal(status int, codes []string) error {
+	e := &upstream.Error{Op: Op, Kind: upstream.StatusKind(status, codes), Status: status, RetryAfter: t.retryAfter}
+	if len(codes) > 0 {
+		e.Code, e.Err = codes[0], errors.New(codes[0])
+	}
+	return e
 }

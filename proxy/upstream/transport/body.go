@@ -3,31 +3,49 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/strata-oci/strata/proxy/upstream"
 )
 
-// body is a response body that counts bytes and gives up when none come for the host's timeout.
+// body is the body of an answer. It counts bytes, keeps to the bandwidth, and gives up when the other side falls silent or only
+// trickles. Closing it gives back what the exchange holds.
 type body struct {
 	io.ReadCloser
-	ctx    context.Context //nolint:containedctx // the request's own, which the body lives in
-	cancel context.CancelCauseFunc
-	timer  *time.Timer
-	free   func() // lets another blob be downloaded
-	host   *Host
+	ctx     context.Context //nolint:containedctx // the exchange's own, which the body lives in
+	cancel  context.CancelCauseFunc
+	silence *time.Timer
+	pace    pace
+	host    *Host
+	release func()
 }
 
+// newBody wraps the body of an answer. cancel ends the exchange that ctx belongs to.
+func newBody(ctx context.Context, cancel context.CancelCauseFunc, resp *http.Response, h *Host, release func()) *body {
+	silence := time.AfterFunc(h.timeout, func() { cancel(upstream.ErrStalled) })
+	silence.Stop()
+	return &body{
+		ReadCloser: resp.Body, ctx: ctx, cancel: cancel, silence: silence, pace: pace{least: h.minRate}, host: h, release: release,
+	}
+}
+
+// Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
-	b.timer.Reset(b.host.timeout)
+	began := b.host.options.Now()
+	b.silence.Reset(b.host.timeout)
 	n, err := b.ReadCloser.Read(b.host.limits.chunk(p))
-	b.timer.Stop()
+	b.silence.Stop()
 	if n > 0 {
 		b.host.options.Observer.Bytes(b.host.name, n)
 	}
 	if err != nil && err != io.EOF && errors.Is(context.Cause(b.ctx), upstream.ErrStalled) {
-		err = upstream.ErrStalled
+		err = fmt.Errorf("%w: nothing came for %s", upstream.ErrStalled, b.host.timeout)
+	}
+	if slow := b.pace.add(n, b.host.options.Now().Sub(began)); err == nil {
+		err = slow
 	}
 	if waitErr := b.host.limits.take(b.ctx, n); err == nil {
 		err = waitErr
@@ -35,16 +53,48 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Close implements io.Closer.
 func (b *body) Close() error {
-	b.timer.Stop()
-	defer b.free()
+	b.silence.Stop()
+	defer b.release()
 	err := b.ReadCloser.Close()
 	b.cancel(nil)
 	return err
 }
 
-// Discard reads the rest of a small body, so that its connection can be used again, and closes it.
-func Discard(b io.ReadCloser) {
-	_, _ = io.Copy(io.Discard, io.LimitReader(b, 16<<10)) // a failure only costs the connection
-	_ = b.Close()
+// paceWindow is the time of waiting for bytes over which their rate is measured.
+const paceWindow = time.Minute
+
+// pace measures how fast a body comes while somebody waits for it: a slow reader is not held against the sender.
+type pace struct {
+	least  int64 // bytes in a second
+	got    int64
+	waited time.Duration
+}
+
+// add notes that n bytes came after some waiting. At the end of a window that brought too little it returns an error that wraps
+// upstream.ErrStalled.
+func (p *pace) add(n int, waited time.Duration) error {
+	p.got += int64(n)
+	if p.waited += max(waited, 0); p.waited < paceWindow {
+		return nil
+	}
+	got, took := p.got, p.waited
+	p.got, p.waited = 0, 0
+	if float64(got) >= float64(p.least)*took.Seconds() {
+		return nil
+	}
+	return fmt.Errorf("%w: %d bytes in %s are less than %d a second", upstream.ErrStalled, got, took.Round(time.Second), p.least)
+}
+
+// maxDiscarded is how large a body may be that is read for nothing but its connection.
+const maxDiscarded = 16 << 10
+
+// Discard closes the body of an answer that nobody wants. One that may be small is read to its end first, so that its connection
+// can be used again.
+func Discard(resp *http.Response) {
+	if resp.ContentLength <= maxDiscarded {
+		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxDiscarded)) // a failure only costs the connection
+	}
+	_ = resp.Body.Close()
 }

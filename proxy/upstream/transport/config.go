@@ -15,8 +15,11 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultTimeout = 30 * time.Second
-	DefaultMaxWait = 10 * time.Second
+	DefaultTimeout        = 30 * time.Second
+	DefaultMaxWait        = 10 * time.Second
+	DefaultMinRate        = 1 << 10
+	DefaultMaxConnections = 64
+	maxDefaultDownloads   = 32
 )
 
 // Config says how the connections to one registry are made. The zero value is a public registry over https.
@@ -38,12 +41,17 @@ type Config struct {
 	// "cdn.example.com", "*.example.com". Empty: any public host, and hosts at addresses of the kind that the registry has.
 	RedirectHosts []string
 
-	// Rate bounds the requests in a second, Bandwidth the bytes, MaxConnections the requests at once, MaxDownloads those of them
-	// that fetch whole blobs. What the registry leads to counts. Requests wait in line; one that would wait longer than MaxWait for
-	// its turn fails. Zero is no bound.
-	Rate                         float64
-	Bandwidth                    int64
+	// Rate bounds the requests in a second and Bandwidth the bytes; zero is no bound. What the registry leads to counts. Requests wait
+	// in line; one that would wait longer than MaxWait for its turn fails.
+	Rate      float64
+	Bandwidth int64
+	// MaxConnections bounds the requests at once, from their beginning to the end of the answer's body, and MaxDownloads those of them
+	// that fetch whole blobs. The defaults are 64 and, so that questions get through beside downloads, three quarters of
+	// MaxConnections, at most 32.
 	MaxConnections, MaxDownloads int
+	// MinRate is how many bytes in a second an answer's body must bring, measured over a minute of waiting for them. A slower one ends
+	// with an error that wraps upstream.ErrStalled. The default is 1 KiB.
+	MinRate int64
 
 	// Timeout is how long the host may be silent before an answer's header and between the parts of its body.
 	Timeout time.Duration
@@ -56,8 +64,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Timeout < 0 || c.MaxWait < 0 {
 		return c, errors.New("timeout and longest wait must not be negative")
 	}
-	if c.Rate < 0 || c.Bandwidth < 0 || c.MaxConnections < 0 || c.MaxDownloads < 0 {
-		return c, errors.New("rate, bandwidth, connections and downloads must not be negative")
+	if c.Rate < 0 || c.Bandwidth < 0 || c.MaxConnections < 0 || c.MaxDownloads < 0 || c.MinRate < 0 {
+		return c, errors.New("rates, bandwidth, connections and downloads must not be negative")
 	}
 	if err := checkHosts(c.RedirectHosts); err != nil {
 		return c, err
@@ -70,6 +78,15 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MaxWait == 0 {
 		c.MaxWait = DefaultMaxWait
+	}
+	if c.MinRate == 0 {
+		c.MinRate = DefaultMinRate
+	}
+	if c.MaxConnections == 0 {
+		c.MaxConnections = DefaultMaxConnections
+	}
+	if c.MaxDownloads == 0 {
+		c.MaxDownloads = min(mostOf(c.MaxConnections), maxDefaultDownloads)
 	}
 	return c, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"sync"
 
 	"github.com/strata-oci/strata/proxy/upstream"
@@ -32,8 +31,6 @@ func (h *Host) Exchange(req *http.Request) (*http.Response, error) {
 	if err := h.mayFollow(req.URL); err != nil {
 		return nil, err
 	}
-	req = req.Clone(ctx)
-	req.Header.Set("User-Agent", h.options.UserAgent)
 	c := h.circuitTo(req.URL)
 	done, release, err := h.admit(ctx, c)
 	if err != nil {
@@ -42,16 +39,20 @@ func (h *Host) Exchange(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
+	running, cancel := context.WithCancelCause(ctx)
+	req = req.Clone(running)
+	req.Header.Set("User-Agent", h.options.UserAgent)
 	resp, err := h.tripper(req.URL).RoundTrip(req)
 	done(ctx, resp, err)
 	if err != nil {
+		cancel(nil)
 		release()
 		return nil, err
 	}
 	if c == h.circuit {
 		h.budget.note(resp.Header, h.options.Now())
 	}
-	resp.Body = releasing{resp.Body, release}
+	resp.Body = newBody(running, cancel, resp, h, release)
 	return resp, nil
 }
 
@@ -61,21 +62,27 @@ func (h *Host) admit(ctx context.Context, c *circuit) (done func(context.Context
 	if err := c.check(); err != nil {
 		return nil, nil, err
 	}
-	if err := h.limits.turn(ctx); err != nil {
+	unknown := ctx.Value(unknownKey{}) != nil
+	if unknown {
+		if err := h.budget.allowUnknown(h.options.Now()); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := h.limits.turn(ctx, unknown); err != nil {
 		return nil, nil, err
 	}
-	free, err := acquire(ctx, h.limits.running)
+	leave, err := h.limits.enter(ctx, unknown)
 	if err != nil {
 		return nil, nil, err
 	}
 	if done, err = c.enter(); err != nil {
-		free()
+		leave()
 		return nil, nil, err
 	}
 	h.running.Add(1)
 	return done, sync.OnceFunc(func() {
 		h.running.Add(-1)
-		free()
+		leave()
 	}), nil
 }
 
@@ -93,11 +100,5 @@ func (h *Host) Refresh() error {
 	return nil
 }
 
-// MayCarrySecrets returns an error that wraps upstream.ErrRefused unless credentials may be sent to a URL that the registry named: it
-// must be https, or the registry itself where that is http, and among the hosts that the registry may lead to.
-func (h *Host) MayCarrySecrets(u *url.URL) error {
-	if u.Scheme != "https" && !SameOrigin(u, h.base) {
-		return fmt.Errorf("%w: token service at %s://%s: it must be https", upstream.ErrRefused, u.Scheme, u.Host)
-	}
-	return h.mayFollow(u)
-}
+// Missed notes that a question about what nobody knew was asked in vain.
+func (h *Host) Missed() { h.budget.miss(h.options.Now()) }

@@ -30,6 +30,21 @@ func (h *Host) mayFollow(u *url.URL) error {
 	return fmt.Errorf("%w: %s is not among the upstream's redirect_hosts", upstream.ErrRefused, u.Host)
 }
 
+// MayCarrySecrets returns the address to send credentials to for one that the registry named, or an error that wraps
+// upstream.ErrRefused: it must be https, or the registry itself where that is http, and among the hosts that the registry may lead to.
+// A registry behind something that ends TLS for it may name itself by http: it is reached as it is configured.
+func (h *Host) MayCarrySecrets(u *url.URL) (*url.URL, error) {
+	if u.Scheme == "http" && h.base.Scheme == "https" && u.Hostname() == h.base.Hostname() && (u.Port() == "" || u.Port() == "80") {
+		itself := *u
+		itself.Scheme, itself.Host = h.base.Scheme, h.base.Host
+		u = &itself
+	}
+	if u.Scheme != "https" && !SameOrigin(u, h.base) {
+		return nil, fmt.Errorf("%w: token service at %s://%s: it must be https", upstream.ErrRefused, u.Scheme, u.Host)
+	}
+	return u, h.mayFollow(u)
+}
+
 // checkHosts returns what is wrong with a list.
 func checkHosts(list []string) error {
 	for _, host := range list {

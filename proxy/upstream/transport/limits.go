@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"fmt"
-	"io"
 	"math"
 	"sync"
 	"time"
@@ -13,47 +12,59 @@ import (
 	"github.com/strata-oci/strata/proxy/upstream"
 )
 
-// limits are what an upstream may be asked for. They count all servers that it leads to. Zero values and nil are no limit.
+// limits are what an upstream may be asked for. They count all servers that it leads to. Requests for what nobody knows get a part of
+// each only, so that they cannot hold up those for what is known.
 type limits struct {
 	options   Options
 	maxWait   time.Duration
-	requests  *rate.Limiter
-	bytes     *rate.Limiter
+	requests  *rate.Limiter // nil: no bound
+	bytes     *rate.Limiter // nil: no bound
 	running   chan struct{} // a token for each request, from its beginning to the end of its body
+	unknown   chan struct{} // a token for each of those that ask for what nobody knows
 	downloads chan struct{} // a token for each blob
 }
 
+// newLimits returns the limits that a configuration, with its defaults filled in, names.
 func newLimits(c Config, o Options) *limits {
-	l := &limits{options: o, maxWait: c.MaxWait}
+	l := &limits{
+		options: o, maxWait: c.MaxWait,
+		running:   make(chan struct{}, c.MaxConnections),
+		unknown:   make(chan struct{}, mostOf(c.MaxConnections)),
+		downloads: make(chan struct{}, c.MaxDownloads),
+	}
 	if c.Rate > 0 {
 		l.requests = rate.NewLimiter(rate.Limit(c.Rate), max(1, int(math.Ceil(c.Rate))))
 	}
 	if c.Bandwidth > 0 {
 		l.bytes = rate.NewLimiter(rate.Limit(c.Bandwidth), int(min(c.Bandwidth, burst)))
 	}
-	if c.MaxConnections > 0 {
-		l.running = make(chan struct{}, c.MaxConnections)
-	}
-	if c.MaxDownloads > 0 {
-		l.downloads = make(chan struct{}, c.MaxDownloads)
-	}
 	return l
 }
+
+// mostOf is three quarters of n connections, and at least one.
+func mostOf(n int) int { return max(n*3/4, 1) }
 
 // burst is how many bytes may come at once below a bandwidth cap: what a download reads at a time.
 const burst = 128 << 10
 
-// turn waits until the rate allows one more request. A wait that nobody should have to sit out is an error at once.
-func (l *limits) turn(ctx context.Context) error {
+// turn waits until the rate allows one more request. A wait that nobody should have to sit out is an error at once; the second half of
+// the line is for what is known.
+func (l *limits) turn(ctx context.Context, unknown bool) error {
 	if l.requests == nil {
 		return ctx.Err()
+	}
+	longest := l.maxWait
+	if unknown {
+		longest /= 2
 	}
 	now := l.options.Now()
 	r := l.requests.ReserveN(now, 1)
 	wait := r.DelayFrom(now)
-	if wait > l.maxWait {
+	if wait > longest {
 		r.CancelAt(now)
-		return &upstream.Error{Kind: upstream.RateLimited, RetryAfter: wait, Err: fmt.Errorf("%w: the configured rate is used up", upstream.ErrHeld)}
+		return &upstream.Error{
+			Kind: upstream.RateLimited, RetryAfter: wait, Err: fmt.Errorf("%w: the configured rate is used up", upstream.ErrHeld),
+		}
 	}
 	if wait <= 0 {
 		return ctx.Err()
@@ -61,11 +72,27 @@ func (l *limits) turn(ctx context.Context) error {
 	return l.options.Sleep(ctx, wait)
 }
 
-// acquire waits for a token of slots, which may be nil, and returns what gives it back. That may be called more than once.
-func acquire(ctx context.Context, slots chan struct{}) (release func(), err error) {
-	if slots == nil {
-		return func() {}, nil
+// enter waits for a connection and returns what gives it back. That may be called more than once.
+func (l *limits) enter(ctx context.Context, unknown bool) (release func(), err error) {
+	leave := func() {}
+	if unknown {
+		if leave, err = acquire(ctx, l.unknown); err != nil {
+			return nil, err
+		}
 	}
+	free, err := acquire(ctx, l.running)
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return func() {
+		free()
+		leave()
+	}, nil
+}
+
+// acquire waits for a token of slots and returns what gives it back. That may be called more than once.
+func acquire(ctx context.Context, slots chan struct{}) (release func(), err error) {
 	select {
 	case slots <- struct{}{}:
 		return sync.OnceFunc(func() { <-slots }), nil
@@ -92,15 +119,4 @@ func (l *limits) chunk(p []byte) []byte {
 		return p
 	}
 	return p[:min(len(p), l.bytes.Burst())]
-}
-
-// releasing is a body that gives a token back when it is closed.
-type releasing struct {
-	io.ReadCloser
-	release func()
-}
-
-func (r releasing) Close() error {
-	defer r.release()
-	return r.ReadCloser.Close()
 }

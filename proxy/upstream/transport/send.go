@@ -3,9 +3,9 @@ package transport
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/strata-oci/strata/proxy/upstream"
 )
@@ -16,10 +16,15 @@ type Request struct {
 	URL    *url.URL
 	Accept string
 	Range  string // the header's value
-	Blob   bool   // the answer's body is a whole blob: it counts as a download
+	// Blob says that the answer's body is a whole blob: it counts as a download.
+	Blob bool
+	// Unknown says that nobody here knows whether there is what is asked for. Such requests leave room for others: in the line for a
+	// rate, among the connections, in what the upstream grants.
+	Unknown bool
 }
 
-// Response is an answer. Its body counts, and fails when it stalls.
+// Response is an answer. Its bytes are passed on as they came, whatever Content-Encoding says: digests are of those. The body fails,
+// with an error that wraps upstream.ErrStalled, when it falls silent or comes too slowly.
 type Response struct {
 	*http.Response
 	Redirected bool // it comes from another host
@@ -35,21 +40,33 @@ func (h *Host) Send(ctx context.Context, r Request, home http.RoundTripper) (*Re
 			return nil, err
 		}
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	if r.Unknown {
+		ctx = context.WithValue(ctx, unknownKey{}, true)
+	}
 	resp, err := h.follow(ctx, r, home)
 	if err != nil {
 		free()
-		cancel(nil)
 		return nil, err
 	}
-	timer := time.AfterFunc(h.timeout, func() { cancel(upstream.ErrStalled) })
-	timer.Stop()
-	resp.Body = &body{ReadCloser: resp.Body, ctx: ctx, cancel: cancel, timer: timer, free: free, host: h}
-	if err := decode(resp.Response); err != nil {
-		resp.Body.Close()
-		return nil, err
+	if r.Blob {
+		resp.Body = &download{resp.Body, free}
 	}
 	return resp, nil
+}
+
+// unknownKey marks the context of a request that is Unknown, so that the mark gets through the round tripper that adds who we are.
+type unknownKey struct{}
+
+// download is the body of a blob. Closing it lets another blob be fetched.
+type download struct {
+	io.ReadCloser
+	free func()
+}
+
+// Close implements io.Closer.
+func (d *download) Close() error {
+	defer d.free()
+	return d.ReadCloser.Close()
 }
 
 func (h *Host) follow(ctx context.Context, r Request, home http.RoundTripper) (*Response, error) {
@@ -73,7 +90,7 @@ func (h *Host) follow(ctx context.Context, r Request, home http.RoundTripper) (*
 		if !IsRedirect(resp) {
 			return &Response{Response: resp, Redirected: !atHome}, nil
 		}
-		Discard(resp.Body)
+		Discard(resp)
 		if at, err = RedirectTarget(at, resp.Header.Get("Location")); err != nil {
 			return nil, err
 		}

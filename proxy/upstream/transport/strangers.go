@@ -9,13 +9,8 @@ import (
 	"github.com/strata-oci/strata/proxy/upstream"
 )
 
-const (
-	// maxStrangers bounds the hosts that are remembered without being configured: clients choose them.
-	maxStrangers = 256
-	// How much such a host is asked for at once.
-	strangerRequests  = 64
-	strangerDownloads = 32
-)
+// maxStrangers bounds the hosts that are remembered without being configured: clients choose them.
+const maxStrangers = 256
 
 // Strangers are hosts that nobody configured: https, defaults, and no address that the public cannot reach. They share one pool of
 // connections; each has limits and a breaker of its own. It is safe for concurrent use.
@@ -42,7 +37,7 @@ func (s *Strangers) Host(name string) (*Host, error) {
 	if h, ok := s.hosts.Get(name); ok {
 		return h, nil
 	}
-	c, err := Config{MaxConnections: strangerRequests, MaxDownloads: strangerDownloads}.withDefaults()
+	c, err := Config{}.withDefaults()
 	if err != nil {
 		return nil, err
 	}
