@@ -28,36 +28,30 @@ func (c *Client) StatBlob(ctx context.Context, repo name.Repository, d digest.Di
 		return 0, err
 	}
 	var size int64
-	err = s.retry(ctx, opStat, func(ctx context.Context) error {
-		size, err = s.statBlob(ctx, d)
+	h := heads{session: s}
+	err = s.ask(ctx, opStat, blobPath(d), true, s.retried(opStat, func(ctx context.Context) error {
+		size, err = s.statBlob(ctx, &h, d)
 		return err
-	})
+	}))
 	return size, err
 }
 
-// statBlob makes one attempt. A registry whose HEAD does not tell the size, or whose content network refuses HEAD, is asked for
-// the first byte.
-func (s *session) statBlob(ctx context.Context, d digest.Digest) (int64, error) {
-	resp, err := s.send(ctx, transport.Request{Method: http.MethodHead, URL: s.blobURL(d)})
+// statBlob makes one attempt. A registry whose HEAD does not tell the size, for whatever reason, is asked for the first byte.
+func (s *session) statBlob(ctx context.Context, h *heads, d digest.Digest) (int64, error) {
+	resp, err := h.ask(ctx, transport.Request{URL: s.url(blobPath(d))})
 	if err != nil {
 		return 0, err
 	}
-	switch {
-	case resp.StatusCode == http.StatusOK && resp.ContentLength >= 0:
-		return resp.ContentLength, resp.Body.Close()
-	case resp.StatusCode == http.StatusOK, resp.StatusCode == http.StatusMethodNotAllowed,
-		resp.Redirected && clientError(resp.StatusCode):
-		resp.Body.Close()
-	default:
-		return 0, upstream.StatusError(resp.Response, s.client.options.Now())
+	if resp != nil && resp.StatusCode == http.StatusOK && resp.ContentLength >= 0 {
+		return resp.ContentLength, nil
 	}
-	resp, err = s.send(ctx, transport.Request{Method: http.MethodGet, URL: s.blobURL(d), Range: "bytes=0-0"})
+	resp, err = s.send(ctx, transport.Request{Method: http.MethodGet, URL: s.url(blobPath(d)), Range: "bytes=0-0"})
 	if err != nil {
 		return 0, err
 	}
 	switch resp.StatusCode {
 	case http.StatusPartialContent:
-		transport.Discard(resp.Body)
+		transport.Discard(resp.Response)
 		if r, ok := header.ContentRange(resp.Header.Get("Content-Range")); ok && r.Total >= 0 {
 			return r.Total, nil
 		}
@@ -67,7 +61,7 @@ func (s *session) statBlob(ctx context.Context, d digest.Digest) (int64, error) 
 			return resp.ContentLength, nil
 		}
 	case http.StatusRequestedRangeNotSatisfiable: // an empty blob has no first byte
-		transport.Discard(resp.Body)
+		transport.Discard(resp.Response)
 		if d == d.Algorithm().FromBytes(nil) {
 			return 0, nil
 		}
@@ -78,16 +72,18 @@ func (s *session) statBlob(ctx context.Context, d digest.Digest) (int64, error) 
 }
 
 // Blob streams a whole blob and returns its size, -1 when neither the caller nor upstream knows it. size is what the caller
-// expects, -1 for anything. A body that breaks is resumed where it stood. Read returns the last byte and io.EOF only of the right
-// content; an error that wraps upstream.ErrVerify says that what was read so far is not the blob. Reads end when ctx does.
+// expects, from a manifest say; -1 is for anything, and for a blob that a stranger may have made up (see Head). What upstream says
+// of the size is a claim: nothing should be booked for it before bytes come. A body that breaks is resumed where it stood. Read returns
+// the last byte and io.EOF only of the right content; an error that wraps upstream.ErrVerify says that what was read so far is not the
+// blob. Reads end when ctx does.
 func (c *Client) Blob(ctx context.Context, repo name.Repository, d digest.Digest, size int64) (io.ReadCloser, int64, error) {
 	s, err := c.blobSession(opBlob, repo, d)
 	if err != nil {
 		return nil, 0, err
 	}
-	f := &blobFetch{session: s, url: s.blobURL(d), size: max(size, -1)}
+	f := &blobFetch{session: s, url: s.url(blobPath(d)), size: max(size, -1)}
 	r := &resumingReader{ctx: ctx, session: s, op: opBlob, end: -1, open: f.open}
-	if err := r.connect(); err != nil {
+	if err := s.ask(ctx, opBlob, blobPath(d), size < 0, s.retried(opBlob, r.reopen)); err != nil {
 		return nil, 0, err
 	}
 	r.end = f.size
@@ -112,9 +108,9 @@ func (c *Client) BlobRange(
 		err := fmt.Errorf("%w: %d bytes from %d on", upstream.ErrRangeNotSatisfiable, length, offset)
 		return nil, s.fail(ctx, opRange, &upstream.Error{Kind: upstream.Protocol, Err: err})
 	}
-	f := &rangeFetch{session: s, url: s.blobURL(d), end: end, total: -1}
+	f := &rangeFetch{session: s, url: s.url(blobPath(d)), end: end, total: -1}
 	r := &resumingReader{ctx: ctx, session: s, op: opRange, pos: offset, end: end, open: f.open}
-	if err := r.connect(); err != nil {
+	if err := s.retry(ctx, opRange, r.reopen); err != nil {
 		return nil, err
 	}
 	r.end = f.end

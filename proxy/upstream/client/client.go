@@ -29,7 +29,10 @@ type Client struct {
 	strangers     *transport.Strangers // nil when unlisted hosts are not allowed
 	strangerLogin auth.Credentials
 	sessions      *lru.Cache[name.Repository, *session]
-	next          atomic.Pointer[Client] // what this one has become, if not nil
+	absent        *absences
+	missLimits    *lru.Cache[string, missLimit]        // by host
+	tags          *lru.Cache[question, name.Reference] // that named a manifest, by its digest
+	next          atomic.Pointer[Client]               // what this one has become, if not nil
 }
 
 // host is an upstream registry, ready for use.
@@ -49,7 +52,22 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("upstream sessions: %w", err)
 	}
-	c := &Client{options: o, hosts: make(map[string]*host, len(o.Hosts)), sessions: sessions}
+	absent, err := newAbsences(o.Now)
+	if err != nil {
+		return nil, err
+	}
+	missLimits, err := lru.New[string, missLimit](maxMissLimits)
+	if err != nil {
+		return nil, fmt.Errorf("upstream misses: %w", err)
+	}
+	tags, err := lru.New[question, name.Reference](maxTagsKept)
+	if err != nil {
+		return nil, fmt.Errorf("upstream tags: %w", err)
+	}
+	c := &Client{
+		options: o, hosts: make(map[string]*host, len(o.Hosts)), sessions: sessions,
+		absent: absent, missLimits: missLimits, tags: tags,
+	}
 	for key, config := range o.Hosts {
 		canonical, err := name.ParseHost(key)
 		if err != nil {

@@ -15,7 +15,8 @@ import (
 	"github.com/strata-oci/strata/proxy/upstream/transport"
 )
 
-func (s *session) blobURL(d digest.Digest) *url.URL { return s.url("blobs/" + d.String()) }
+// blobPath is where a repository has a blob.
+func blobPath(d digest.Digest) string { return "blobs/" + d.String() }
 
 // blobFetch opens a whole blob from any position.
 type blobFetch struct {
@@ -39,18 +40,21 @@ func (f *blobFetch) open(ctx context.Context, pos int64) (io.ReadCloser, error) 
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode != http.StatusOK && !isWhole(resp) {
 		return nil, upstream.StatusError(resp.Response, f.session.client.options.Now())
 	}
 	return f.skip(resp, pos)
 }
 
+// isWhole reports whether a partial answer, which nobody asked for, has all there is.
+func isWhole(resp *transport.Response) bool {
+	r, ok := header.ContentRange(resp.Header.Get("Content-Range"))
+	return ok && resp.StatusCode == http.StatusPartialContent && r.First == 0 && r.Last == r.Total-1
+}
+
 // openRange asks for the bytes from pos on. Without a body and an error, the blob has to be asked for whole.
 func (f *blobFetch) openRange(ctx context.Context, pos int64) (io.ReadCloser, error) {
 	resp, err := f.session.send(ctx, transport.Request{Method: http.MethodGet, URL: f.url, Range: rangeHeader(pos, f.size), Blob: true})
-	if errors.Is(err, upstream.ErrRangeIgnored) {
-		return nil, nil
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -59,12 +63,12 @@ func (f *blobFetch) openRange(ctx context.Context, pos int64) (io.ReadCloser, er
 		return f.skip(resp, pos)
 	case http.StatusPartialContent:
 		r, ok := header.ContentRange(resp.Header.Get("Content-Range"))
-		if ok && r.First == pos && (f.size < 0 || r.Last == f.size-1) && (r.Total < 0 || f.size < 0 || r.Total == f.size) {
+		if ok && coding(resp.Header) == "" && r.First == pos && (f.size < 0 || r.Last == f.size-1) && (r.Total < 0 || f.size < 0 || r.Total == f.size) {
 			return resp.Body, nil
 		}
 		return nil, resp.Body.Close()
 	case http.StatusRequestedRangeNotSatisfiable:
-		transport.Discard(resp.Body)
+		transport.Discard(resp.Response)
 		return nil, nil
 	default:
 		return nil, upstream.StatusError(resp.Response, f.session.client.options.Now())
@@ -110,10 +114,15 @@ func (f *rangeFetch) open(ctx context.Context, pos int64) (io.ReadCloser, error)
 		resp.Body.Close()
 		return nil, &upstream.Error{Kind: upstream.Protocol, Status: resp.StatusCode, Err: upstream.ErrRangeIgnored}
 	case http.StatusRequestedRangeNotSatisfiable:
-		transport.Discard(resp.Body)
+		transport.Discard(resp.Response)
 		return nil, &upstream.Error{Kind: upstream.Protocol, Status: resp.StatusCode, Err: upstream.ErrRangeNotSatisfiable}
 	default:
 		return nil, upstream.StatusError(resp.Response, f.session.client.options.Now())
+	}
+	if c := coding(resp.Header); c != "" {
+		resp.Body.Close()
+		err := fmt.Errorf("%w: it sent a part of a blob encoded as %s", upstream.ErrRangeIgnored, c)
+		return nil, &upstream.Error{Kind: upstream.Protocol, Status: resp.StatusCode, Err: err}
 	}
 	if err := f.accept(resp, pos); err != nil {
 		resp.Body.Close()

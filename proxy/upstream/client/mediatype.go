@@ -22,10 +22,8 @@ const (
 // more than the header; one that says nothing is told by its header, or by its shape when that is of no use either.
 func mediaType(h http.Header, manifest []byte) string {
 	var m struct {
-		MediaType string            `json:"mediaType"`
-		Manifests []json.RawMessage `json:"manifests"`
-		Layers    []json.RawMessage `json:"layers"`
-		Config    json.RawMessage   `json:"config"`
+		MediaType                 string `json:"mediaType"`
+		Manifests, Layers, Config present
 	}
 	if json.Unmarshal(manifest, &m) == nil && header.ValidMediaType(m.MediaType) {
 		return m.MediaType
@@ -33,13 +31,22 @@ func mediaType(h http.Header, manifest []byte) string {
 	switch t := header.ContentType(h); {
 	case t != "" && !genericType(t) && header.ValidMediaType(t):
 		return t
-	case m.Manifests != nil && m.Layers == nil && m.Config == nil:
+	case bool(m.Manifests && !m.Layers && !m.Config):
 		return imagespec.MediaTypeImageIndex
-	case m.Manifests == nil && m.Config != nil:
+	case bool(!m.Manifests && m.Config):
 		return imagespec.MediaTypeImageManifest
 	default:
 		return "application/octet-stream"
 	}
+}
+
+// present tells that a field of a document has a value, without keeping it.
+type present bool
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (p *present) UnmarshalJSON(value []byte) error {
+	*p = string(value) != "null"
+	return nil
 }
 
 func genericType(t string) bool {

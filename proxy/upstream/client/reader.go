@@ -22,6 +22,9 @@ const (
 	resumeRounds = 6
 )
 
+// maxStalls is how many connections of one download may fall silent or trickle: each holds its place for a while.
+const maxStalls = 1
+
 // errClosed is what reading from a closed reader gives.
 var errClosed = errors.New("read after close")
 
@@ -36,16 +39,15 @@ type resumingReader struct {
 	body     io.ReadCloser
 	gained   int64 // since the last connection was made
 	breaks   int   // in a row, without enough progress between them
+	stalls   int   // how often an upstream fell silent or trickled
 	err      error
 }
 
-// connect opens a body at pos, with the usual retries.
-func (r *resumingReader) connect() error {
-	return r.session.retry(r.ctx, r.op, func(ctx context.Context) error {
-		b, err := r.open(ctx, r.pos)
-		r.body, r.gained = b, 0
-		return err
-	})
+// reopen makes one attempt to open a body at pos.
+func (r *resumingReader) reopen(ctx context.Context) error {
+	b, err := r.open(ctx, r.pos)
+	r.body, r.gained = b, 0
+	return err
 }
 
 // Read implements io.Reader. Its errors are *upstream.Error or wrap the context's.
@@ -86,7 +88,10 @@ func (r *resumingReader) resume(cause error) error {
 	if r.gained >= enoughProgress {
 		r.breaks = 0
 	}
-	if r.breaks++; r.breaks >= r.session.host.attempts {
+	if errors.Is(cause, upstream.ErrStalled) {
+		r.stalls++
+	}
+	if r.breaks++; r.breaks >= r.session.host.attempts || r.stalls > maxStalls {
 		return err
 	}
 	r.session.client.options.Logger.LogAttrs(r.ctx, slog.LevelInfo, "upstream broke off, resuming",
@@ -99,11 +104,11 @@ func (r *resumingReader) resume(cause error) error {
 	return r.reconnect()
 }
 
-// reconnect is connect for a body that was half delivered: whoever reads it waits more patiently than one who has nothing yet.
+// reconnect is reopen, with the usual retries, for a body that was half delivered: whoever reads it waits more patiently than one who has nothing yet.
 func (r *resumingReader) reconnect() error {
 	began := r.session.client.options.Now()
 	for round := 1; ; round++ {
-		err := r.connect()
+		err := r.session.retry(r.ctx, r.op, r.reopen)
 		var e *upstream.Error
 		if err == nil || !errors.As(err, &e) || !e.Transient() || e.RetryAfter > maxResume ||
 			round == resumeRounds || r.session.client.options.Now().Sub(began) >= maxResume {

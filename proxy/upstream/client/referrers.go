@@ -38,16 +38,20 @@ func (c *Client) Referrers(ctx context.Context, repo name.Repository, d digest.D
 		u.RawQuery = url.Values{"artifactType": {artifactType}}.Encode()
 	}
 	var l referrerList
-	err = s.pages(ctx, opReferrers, transport.Request{URL: u, Accept: imagespec.MediaTypeImageIndex}, l.add)
-	if noReferrersAPI(err) {
-		index, err = c.referrersTag(ctx, s, d)
-		return index, false, err
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	index, err = l.index()
-	return index, l.filtered && artifactType != "", err
+	filtered = artifactType != ""
+	err = s.ask(ctx, opReferrers, u.RequestURI(), true, func(ctx context.Context) error {
+		err := s.pages(ctx, opReferrers, transport.Request{URL: u, Accept: imagespec.MediaTypeImageIndex}, maxReferrers, l.add)
+		if noReferrersAPI(err) {
+			filtered = false
+			index, err = s.referrersTag(ctx, d)
+			return err
+		}
+		if err == nil {
+			index, err = l.index()
+		}
+		return err
+	})
+	return index, filtered && l.filtered, err
 }
 
 // referrerList joins the pages of a listing.
@@ -61,16 +65,20 @@ type referrerList struct {
 // errNoIndex says that an answer is no image index: some servers have a page for every address.
 var errNoIndex = errors.New("not an image index")
 
-func (l *referrerList) add(page *document) error {
+func (l *referrerList) add(page *document, limit int) (entries int, err error) {
 	if t := header.ContentType(page.header); t != imagespec.MediaTypeImageIndex && !genericType(t) {
-		return &upstream.Error{Kind: upstream.Protocol, Status: http.StatusOK, Err: fmt.Errorf("%w: its type is %q", errNoIndex, upstream.Clean(t))}
+		return 0, &upstream.Error{Kind: upstream.Protocol, Status: http.StatusOK, Err: fmt.Errorf("%w: its type is %q", errNoIndex, upstream.Clean(t))}
 	}
-	manifests, err := indexEntries(page.body)
+	array, err := indexEntries(page.body)
 	if err != nil {
-		return &upstream.Error{Kind: upstream.Protocol, Status: http.StatusOK, Err: err}
+		return 0, &upstream.Error{Kind: upstream.Protocol, Status: http.StatusOK, Err: err}
 	}
-	if len(l.manifests)+len(manifests) > maxReferrers {
-		return &upstream.Error{Kind: upstream.TooLarge, Err: fmt.Errorf("%w: the limit is %d referrers", upstream.ErrTooLarge, maxReferrers)}
+	entries, err = each(array, limit, func(m json.RawMessage) error {
+		l.manifests = append(l.manifests, m)
+		return nil
+	})
+	if err != nil {
+		return 0, err
 	}
 	applied := filtersByType(page.header)
 	if l.pages == 0 {
@@ -78,8 +86,7 @@ func (l *referrerList) add(page *document) error {
 	}
 	l.pages++
 	l.filtered = l.filtered && applied
-	l.manifests = append(l.manifests, manifests...)
-	return nil
+	return entries, nil
 }
 
 // index returns the joined listing; a single page is passed on as it came.
@@ -91,11 +98,11 @@ func (l *referrerList) index() ([]byte, error) {
 }
 
 // referrersTag fetches the index under the tag that stands in for the referrers API: "sha256-<hex>".
-func (c *Client) referrersTag(ctx context.Context, s *session, d digest.Digest) ([]byte, error) {
+func (s *session) referrersTag(ctx context.Context, d digest.Digest) ([]byte, error) {
 	tag := string(d.Algorithm()) + "-" + d.Encoded()[:64] // the specification truncates longer ones
 	var m Manifest
 	err := s.retry(ctx, opReferrers, func(ctx context.Context) (err error) {
-		m, err = s.manifest(ctx, transport.Request{URL: s.url("manifests/" + tag), Accept: manifestTypes}, name.Reference(tag))
+		m, err = s.manifest(ctx, transport.Request{URL: s.url(manifestPath(name.Reference(tag))), Accept: manifestTypes}, name.Reference(tag))
 		return err
 	})
 	var e *upstream.Error
@@ -125,19 +132,19 @@ func noReferrersAPI(err error) bool {
 	}
 }
 
-// indexEntries returns the descriptors of an image index.
-func indexEntries(index []byte) ([]json.RawMessage, error) {
+// indexEntries returns the list of descriptors of an image index.
+func indexEntries(index []byte) (json.RawMessage, error) {
 	var doc struct {
-		MediaType string             `json:"mediaType"`
-		Manifests *[]json.RawMessage `json:"manifests"`
+		MediaType string          `json:"mediaType"`
+		Manifests json.RawMessage `json:"manifests"`
 	}
 	if err := json.Unmarshal(index, &doc); err != nil {
 		return nil, fmt.Errorf("%w: no JSON", errNoIndex)
 	}
-	if doc.Manifests == nil || (doc.MediaType != "" && doc.MediaType != imagespec.MediaTypeImageIndex) {
+	if len(doc.Manifests) == 0 || doc.Manifests[0] != '[' || (doc.MediaType != "" && doc.MediaType != imagespec.MediaTypeImageIndex) {
 		return nil, errNoIndex
 	}
-	return *doc.Manifests, nil
+	return doc.Manifests, nil
 }
 
 func encodeIndex(manifests []json.RawMessage) ([]byte, error) {

@@ -44,6 +44,11 @@ func (s *session) retry(ctx context.Context, op string, try func(context.Context
 	}
 }
 
+// retried is retry as something to call later.
+func (s *session) retried(op string, try func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error { return s.retry(ctx, op, try) }
+}
+
 // hopeless reports whether another attempt would only keep a caller waiting: behind an open breaker, or when a slow upstream has had
 // its time twice over.
 func (s *session) hopeless(e *upstream.Error, began time.Time) bool {

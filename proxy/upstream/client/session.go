@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"sync/atomic"
 
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/upstream"
@@ -18,6 +19,10 @@ type session struct {
 	host   *host
 	repo   name.Repository // host as callers name it, path as the upstream knows it
 	auth   *auth.Session
+	misses missLimit
+
+	found    atomic.Bool // something was found in the repository
+	headless atomic.Bool // its manifests are there for GET only
 }
 
 // session returns the session of a repository, made now or kept from earlier.
@@ -34,7 +39,7 @@ func (c *Client) session(op string, repo name.Repository) (*session, error) {
 		return nil, &upstream.Error{Host: repo.Host(), Repository: repo.Path(), Op: op, Kind: upstream.NotConfigured, Err: err}
 	}
 	s := &session{
-		client: c, host: h, repo: repo, auth: auth.NewSession(h, h.creds, repo, c.options.Now, c.options.Logger),
+		client: c, host: h, repo: repo, misses: newMissLimit(), auth: auth.NewSession(h, h.creds, repo, c.options.Now, c.options.Logger),
 	}
 	if earlier, ok, _ := c.sessions.PeekOrAdd(repo, s); ok {
 		return earlier, nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 
 	"github.com/strata-oci/strata/proxy/name"
@@ -13,15 +12,13 @@ import (
 )
 
 const (
-	maxPages   = 1000
-	maxPage    = 4 << 20
 	maxTags    = 200_000
 	tagsOnPage = "1000"
 
 	opTags = "list tags"
 )
 
-// Tags returns a repository's tags in upstream's order. It follows pagination within the same host, up to 1000 pages and 200,000
+// Tags returns a repository's tags in upstream's order. It follows pagination, within the bounds of all listings and up to 200,000
 // tags. Names that are no valid tags are left out.
 func (c *Client) Tags(ctx context.Context, repo name.Repository) ([]string, error) {
 	s, err := c.session(opTags, repo)
@@ -31,22 +28,10 @@ func (c *Client) Tags(ctx context.Context, repo name.Repository) ([]string, erro
 	first := s.url("tags/list")
 	first.RawQuery = url.Values{"n": {tagsOnPage}}.Encode()
 	tags := []string{}
-	err = s.pages(ctx, opTags, transport.Request{URL: first, Accept: "application/json"}, func(page *document) error {
-		var list struct {
-			Tags []string `json:"tags"`
-		}
-		if err := json.Unmarshal(page.body, &list); err != nil {
-			return &upstream.Error{Kind: upstream.Protocol, Err: fmt.Errorf("the tag list is no JSON: %s", upstream.Clean(err.Error()))}
-		}
-		if len(tags)+len(list.Tags) > maxTags {
-			return &upstream.Error{Kind: upstream.TooLarge, Err: fmt.Errorf("%w: the limit is %d tags", upstream.ErrTooLarge, maxTags)}
-		}
-		for _, tag := range list.Tags {
-			if _, err := name.ParseTag(tag); err == nil {
-				tags = append(tags, tag)
-			}
-		}
-		return nil
+	err = s.ask(ctx, opTags, "tags", true, func(ctx context.Context) error {
+		return s.pages(ctx, opTags, transport.Request{URL: first, Accept: "application/json"}, maxTags, func(page *document, limit int) (int, error) {
+			return tagsOf(page.body, limit, &tags)
+		})
 	})
 	if err != nil {
 		return nil, err
@@ -54,34 +39,26 @@ func (c *Client) Tags(ctx context.Context, repo name.Repository) ([]string, erro
 	return tags, nil
 }
 
-// pages fetches a listing page by page, each with the usual retries, and gives each page to take.
-func (s *session) pages(ctx context.Context, op string, r transport.Request, take func(*document) error) error {
-	r.Method = http.MethodGet
-	seen := map[string]bool{}
-	for !seen[r.URL.String()] {
-		if len(seen) == maxPages {
-			return s.fail(ctx, op, &upstream.Error{Kind: upstream.TooLarge, Err: fmt.Errorf("%w: the limit is %d pages", upstream.ErrTooLarge, maxPages)})
-		}
-		seen[r.URL.String()] = true
-		var page *document
-		err := s.retry(ctx, op, func(ctx context.Context) (err error) {
-			page, err = s.get(ctx, r, maxPage)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if err := take(page); err != nil {
-			return s.fail(ctx, op, err)
-		}
-		next, err := nextPage(r.URL, page.header)
-		if err != nil {
-			return s.fail(ctx, op, err)
-		}
-		if next == nil {
-			return nil
-		}
-		r.URL = next
+// tagsOf adds the tags of one page to tags. It returns how many entries the page had, at most limit.
+func tagsOf(page []byte, limit int, tags *[]string) (entries int, err error) {
+	var list struct {
+		Tags json.RawMessage `json:"tags"`
 	}
-	return s.fail(ctx, op, &upstream.Error{Kind: upstream.Protocol, Err: fmt.Errorf("%w: the listing's pages lead in a circle", upstream.ErrRefused)})
+	if err := json.Unmarshal(page, &list); err != nil {
+		return 0, notTags(err)
+	}
+	return each(list.Tags, limit, func(raw json.RawMessage) error {
+		var tag string
+		if err := json.Unmarshal(raw, &tag); err != nil {
+			return notTags(err)
+		}
+		if _, err := name.ParseTag(tag); err == nil {
+			*tags = append(*tags, tag)
+		}
+		return nil
+	})
+}
+
+func notTags(err error) error {
+	return &upstream.Error{Kind: upstream.Protocol, Err: fmt.Errorf("the tag list cannot be read: %s", upstream.Clean(err.Error()))}
 }

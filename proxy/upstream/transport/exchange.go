@@ -32,7 +32,7 @@ func (h *Host) Exchange(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	c := h.circuitTo(req.URL)
-	done, release, err := h.admit(ctx, c)
+	turn, err := h.admit(ctx, c)
 	if err != nil {
 		if errors.Is(err, upstream.ErrHeld) {
 			h.held.Add(1)
@@ -43,47 +43,62 @@ func (h *Host) Exchange(req *http.Request) (*http.Response, error) {
 	req = req.Clone(running)
 	req.Header.Set("User-Agent", h.options.UserAgent)
 	resp, err := h.tripper(req.URL).RoundTrip(req)
-	done(ctx, resp, err)
+	turn.answered(ctx, resp, err)
 	if err != nil {
 		cancel(nil)
-		release()
+		turn.release()
 		return nil, err
 	}
 	if c == h.circuit {
 		h.budget.note(resp.Header, h.options.Now())
 	}
-	resp.Body = newBody(running, cancel, resp, h, release)
+	resp.Body = newBody(running, cancel, resp, h, turn.release)
 	return resp, nil
+}
+
+// turn is the leave to send a request. answered is called with what became of it, release at the end of the answer's body or when there
+// is none.
+type turn struct {
+	answered func(context.Context, *http.Response, error)
+	release  func()
 }
 
 // admit waits for a request's turn. The circuit is looked at first, so that nobody queues for a server that is down, and again when
 // the turn has come.
-func (h *Host) admit(ctx context.Context, c *circuit) (done func(context.Context, *http.Response, error), release func(), err error) {
+func (h *Host) admit(ctx context.Context, c *circuit) (turn, error) {
 	if err := c.check(); err != nil {
-		return nil, nil, err
+		return turn{}, err
 	}
-	unknown := ctx.Value(unknownKey{}) != nil
-	if unknown {
+	of := classOfRequest(ctx)
+	if of.unknown {
 		if err := h.budget.allowUnknown(h.options.Now()); err != nil {
-			return nil, nil, err
+			return turn{}, err
 		}
 	}
-	if err := h.limits.turn(ctx, unknown); err != nil {
-		return nil, nil, err
+	if err := h.limits.turn(ctx, of.unknown); err != nil {
+		return turn{}, err
 	}
-	leave, err := h.limits.enter(ctx, unknown)
+	answered, free, err := h.limits.enter(ctx, of.unknown && !of.blob)
 	if err != nil {
-		return nil, nil, err
+		return turn{}, err
 	}
-	if done, err = c.enter(); err != nil {
-		leave()
-		return nil, nil, err
+	verdict, err := c.enter()
+	if err != nil {
+		answered()
+		free()
+		return turn{}, err
 	}
 	h.running.Add(1)
-	return done, sync.OnceFunc(func() {
-		h.running.Add(-1)
-		leave()
-	}), nil
+	return turn{
+		answered: func(ctx context.Context, resp *http.Response, err error) {
+			answered()
+			verdict(ctx, resp, err)
+		},
+		release: sync.OnceFunc(func() {
+			h.running.Add(-1)
+			free()
+		}),
+	}, nil
 }
 
 // Refresh asks for leave to look whether something known is still right. While what the upstream still grants is needed for what

@@ -20,7 +20,7 @@ type limits struct {
 	requests  *rate.Limiter // nil: no bound
 	bytes     *rate.Limiter // nil: no bound
 	running   chan struct{} // a token for each request, from its beginning to the end of its body
-	unknown   chan struct{} // a token for each of those that ask for what nobody knows
+	unknown   chan struct{} // a token for each of those that ask for what nobody knows, downloads aside, until its answer's header is there
 	downloads chan struct{} // a token for each blob
 }
 
@@ -29,7 +29,7 @@ func newLimits(c Config, o Options) *limits {
 	l := &limits{
 		options: o, maxWait: c.MaxWait,
 		running:   make(chan struct{}, c.MaxConnections),
-		unknown:   make(chan struct{}, mostOf(c.MaxConnections)),
+		unknown:   make(chan struct{}, max(c.MaxConnections-c.MaxDownloads-1, 1)),
 		downloads: make(chan struct{}, c.MaxDownloads),
 	}
 	if c.Rate > 0 {
@@ -72,23 +72,21 @@ func (l *limits) turn(ctx context.Context, unknown bool) error {
 	return l.options.Sleep(ctx, wait)
 }
 
-// enter waits for a connection and returns what gives it back. That may be called more than once.
-func (l *limits) enter(ctx context.Context, unknown bool) (release func(), err error) {
-	leave := func() {}
+// enter waits for a connection. answered is to be called when the answer's header is there, release at the end of its body or when there
+// is none. Both may be called more than once.
+func (l *limits) enter(ctx context.Context, unknown bool) (answered, release func(), err error) {
+	answered = func() {}
 	if unknown {
-		if leave, err = acquire(ctx, l.unknown); err != nil {
-			return nil, err
+		if answered, err = acquire(ctx, l.unknown); err != nil {
+			return nil, nil, err
 		}
 	}
 	free, err := acquire(ctx, l.running)
 	if err != nil {
-		leave()
-		return nil, err
+		answered()
+		return nil, nil, err
 	}
-	return func() {
-		free()
-		leave()
-	}, nil
+	return answered, free, nil
 }
 
 // acquire waits for a token of slots and returns what gives it back. That may be called more than once.

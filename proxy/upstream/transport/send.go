@@ -18,9 +18,6 @@ type Request struct {
 	Range  string // the header's value
 	// Blob says that the answer's body is a whole blob: it counts as a download.
 	Blob bool
-	// Unknown says that nobody here knows whether there is what is asked for. Such requests leave room for others: in the line for a
-	// rate, among the connections, in what the upstream grants.
-	Unknown bool
 }
 
 // Response is an answer. Its bytes are passed on as they came, whatever Content-Encoding says: digests are of those. The body fails,
@@ -39,9 +36,7 @@ func (h *Host) Send(ctx context.Context, r Request, home http.RoundTripper) (*Re
 		if free, err = acquire(ctx, h.limits.downloads); err != nil {
 			return nil, err
 		}
-	}
-	if r.Unknown {
-		ctx = context.WithValue(ctx, unknownKey{}, true)
+		ctx = context.WithValue(ctx, classKey{}, class{unknown: classOfRequest(ctx).unknown, blob: true})
 	}
 	resp, err := h.follow(ctx, r, home)
 	if err != nil {
@@ -54,8 +49,24 @@ func (h *Host) Send(ctx context.Context, r Request, home http.RoundTripper) (*Re
 	return resp, nil
 }
 
-// unknownKey marks the context of a request that is Unknown, so that the mark gets through the round tripper that adds who we are.
-type unknownKey struct{}
+// class is what limits look at. It is in the context so that it gets through whoever adds who we are.
+type class struct {
+	unknown bool // nobody here knows whether there is what is asked for
+	blob    bool // it holds a place among the downloads
+}
+
+type classKey struct{}
+
+func classOfRequest(ctx context.Context) class {
+	c, _ := ctx.Value(classKey{}).(class)
+	return c
+}
+
+// Unknown returns a context for requests about things of which nobody here knows whether they exist. Such requests leave room for
+// others: in the line for a rate, among the connections, in what the upstream grants.
+func Unknown(ctx context.Context) context.Context {
+	return context.WithValue(ctx, classKey{}, class{unknown: true})
+}
 
 // download is the body of a blob. Closing it lets another blob be fetched.
 type download struct {
