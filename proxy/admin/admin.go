@@ -71,9 +71,9 @@ type Options struct {
 	WarmConcurrency int
 	// Login lets operators in; nil lets everybody in.
 	Login Login
-	// AnyHost takes requests under any name for the listener, when there is no login. Without, it has to be an address or a name
-	// that no site of the public DNS can have. Nil: never.
-	AnyHost func() bool
+	// OwnName reports whether a name, in lower case and without a port, is one of the listener's. Without, and for all other names, it
+	// has to be an address or a name that no site of the public DNS can have. Nil: none is.
+	OwnName func(host string) bool
 	// Reload has the proxy take over its configuration anew and returns that one's warnings; nil: there is no such thing.
 	Reload func(context.Context) (warnings []string, err error)
 	// Logger is told about failures that no client hears of; nil discards them.
@@ -89,7 +89,7 @@ type Handler struct {
 	keeper  Keeper
 	origins *http.CrossOriginProtection
 	login   Login
-	anyHost func() bool
+	ownName func(host string) bool
 	reload  func(context.Context) ([]string, error)
 	log     *slog.Logger
 	mux     *http.ServeMux
@@ -109,9 +109,12 @@ func New(o Options) *Handler {
 		status: o.Status, closing: o.ShuttingDown, origins: http.NewCrossOriginProtection(), log: o.Logger,
 		keeper: o.Keeper, mux: http.NewServeMux(), ctx: ctx, cancel: cancel, work: &sync.WaitGroup{},
 	}
-	h.login, h.anyHost, h.reload = o.Login, o.AnyHost, o.Reload
+	h.login, h.ownName, h.reload = o.Login, o.OwnName, o.Reload
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
+	}
+	if h.ownName == nil {
+		h.ownName = func(string) bool { return false }
 	}
 	if h.closing == nil {
 		h.closing = func() bool { return false }

@@ -122,7 +122,7 @@ func TestAnswers(t *testing.T) {
 		{broken, "GET", "/metrics", 404, `"error"`},
 	} {
 		w := httptest.NewRecorder()
-		r := httptest.NewRequest(tc.method, local+tc.path, nil)
+		r := httptest.NewRequest(tc.method, base+tc.path, nil)
 		r.Header.Set("Content-Type", "application/json")
 		tc.h.ServeHTTP(w, r)
 		if w.Code != tc.status || !strings.Contains(w.Body.String(), tc.want) {

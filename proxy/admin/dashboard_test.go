@@ -17,7 +17,7 @@ func TestDashboardKeepsItsPolicy(t *testing.T) {
 		"/": "text/html; charset=utf-8", "/dashboard.js": "text/javascript; charset=utf-8", "/dashboard.css": "text/css; charset=utf-8",
 	} {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, local+path, nil))
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, base+path, nil))
 		body := w.Body.String()
 		if w.Code != 200 || w.Header().Get("Content-Type") != kind {
 			t.Errorf("%s: %d %s", path, w.Code, w.Header().Get("Content-Type"))
@@ -34,7 +34,7 @@ func TestDashboardKeepsItsPolicy(t *testing.T) {
 		if found := bad.FindString(body); found != "" {
 			t.Errorf("%s has %q", path, found)
 		}
-		again := httptest.NewRequest(http.MethodGet, local+path, nil)
+		again := httptest.NewRequest(http.MethodGet, base+path, nil)
 		again.Header.Set("If-None-Match", w.Header().Get("ETag"))
 		w = httptest.NewRecorder()
 		if h.ServeHTTP(w, again); w.Code != http.StatusNotModified || w.Body.Len() > 0 {

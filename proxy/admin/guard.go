@@ -23,11 +23,12 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) (refused bool) {
 	status, message := 0, ""
 	switch {
 	case open(r.URL.Path):
+	case !h.named(r):
+		// A site can give its name the address of this listener. Its pages are the same site then, and a browser that knows a login or
+		// has a certificate sends them along.
+		status, message = http.StatusForbidden, "this listener has no such name: ask for it by its address, or list the name in admin.hosts"
 	case h.login != nil && h.login.LogsIn():
 		status, message = h.login.Check(w, r)
-	case (h.anyHost == nil || !h.anyHost()) && !ownName(r.Host):
-		// A site can give its name the address of this listener, and its pages are the same site then.
-		status, message = http.StatusForbidden, "this listener has no such name: ask for it by its address"
 	}
 	if status == 0 && r.Method != http.MethodGet && r.Method != http.MethodHead {
 		status, message = h.changes(r)
@@ -36,6 +37,12 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) (refused bool) {
 		writeError(w, status, message)
 	}
 	return status != 0
+}
+
+// named reports whether a request asks for this listener by a name that it has.
+func (h *Handler) named(r *http.Request) bool {
+	name := hostName(r.Host)
+	return local(name) || h.ownName(name)
 }
 
 // changes keeps pages of other sites from changing anything. A form can send neither this type nor, from a browser of today, anything.
@@ -52,19 +59,20 @@ func (h *Handler) changes(r *http.Request) (status int, message string) {
 	return 0, ""
 }
 
-// ownName reports whether a Host header can only be meant for this machine or its network: an address, or a name that the public DNS
-// does not have.
-func ownName(host string) bool {
-	if addr, err := netip.ParseAddrPort(host); err == nil {
-		return addr.IsValid()
-	}
+// hostName returns the name or address in a Host header, in lower case and without port and brackets.
+func hostName(host string) string {
 	name := strings.ToLower(host)
-	if i := strings.LastIndexByte(name, ':'); i >= 0 && !strings.HasSuffix(name, "]") && strings.Count(name, ":") == 1 {
+	if i := strings.LastIndexByte(name, ':'); i >= 0 && (strings.Count(name, ":") == 1 || strings.HasSuffix(name[:i], "]")) {
 		name = name[:i]
 	}
-	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+	return strings.TrimSuffix(strings.Trim(name, "[]"), ".")
+}
+
+// local reports whether a name can only be meant for this machine or its network: an address, or a name that the public DNS does not
+// have.
+func local(name string) bool {
+	if _, err := netip.ParseAddr(name); err == nil {
 		return true
 	}
-	name = strings.TrimSuffix(name, ".")
 	return !strings.Contains(name, ".") || strings.HasSuffix(name, ".localhost")
 }

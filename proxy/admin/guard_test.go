@@ -27,7 +27,8 @@ func (t token) Check(w http.ResponseWriter, r *http.Request) (int, string) {
 func TestLogin(t *testing.T) {
 	t.Parallel()
 	broken := Check{Name: "storage", Run: func(context.Context) error { return errors.New("disk /secret/path is on fire") }}
-	h := New(Options{Status: fakeStatus{}, Warmer: fakeWarmer{}, Gatherer: prometheus.NewRegistry(), Login: token("x"), Checks: []Check{broken}})
+	h := New(Options{Status: fakeStatus{}, Warmer: fakeWarmer{}, Gatherer: prometheus.NewRegistry(), Login: token("x"), Checks: []Check{broken},
+		OwnName: func(host string) bool { return host == "proxy.example" }})
 	defer h.Close()
 	ask := func(method, path, authorization string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, "http://proxy.example"+path, nil)
@@ -64,19 +65,22 @@ func TestLogin(t *testing.T) {
 // A site whose name leads here gets nothing, and a page of another site changes nothing.
 func TestRebinding(t *testing.T) {
 	t.Parallel()
-	h := New(Options{Status: fakeStatus{}})
+	h := New(Options{Status: fakeStatus{}, Warmer: fakeWarmer{}})
 	defer h.Close()
-	anyHost := New(Options{Status: fakeStatus{}, AnyHost: func() bool { return true }})
-	defer anyHost.Close()
+	called := New(Options{Status: fakeStatus{}, OwnName: func(host string) bool { return strings.HasSuffix(host, "evil.example") }})
+	defer called.Close()
+	// A browser that has logged in sends that along for the name that it believes to talk to.
+	guarded := New(Options{Status: fakeStatus{}, Warmer: fakeWarmer{}, Login: token("x")})
+	defer guarded.Close()
 	for host, ok := range map[string]bool{
 		"127.0.0.1:5001": true, "[::1]:5001": true, "[::1]": true, "localhost": true, "LOCALHOST:5001": true, "strata": true, "strata:5001": true,
 		"10.1.2.3:5001": true, "a.localhost:1": true, "": true, "evil.example": false, "evil.example:5001": false, "127.0.0.1.evil.example": false,
 		"localhost.evil.example:5001": false, "evil.example.": false,
 	} {
-		if got := ownName(host); got != ok {
+		if got := local(hostName(host)); got != ok {
 			t.Errorf("%q: %t", host, got)
 		}
-		r := httptest.NewRequest(http.MethodGet, local+"/api/v1/status", nil)
+		r := httptest.NewRequest(http.MethodGet, base+"/api/v1/status", nil)
 		r.Host = host
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
@@ -84,9 +88,26 @@ func TestRebinding(t *testing.T) {
 			t.Errorf("%q: %d", host, w.Code)
 		}
 		w = httptest.NewRecorder()
-		anyHost.ServeHTTP(w, r)
+		called.ServeHTTP(w, r)
 		if w.Code != 200 {
-			t.Errorf("%q where any name will do: %d", host, w.Code)
+			t.Errorf("%q where that is its name: %d", host, w.Code)
+		}
+		r.Header.Set("Authorization", "Bearer x")
+		w = httptest.NewRecorder()
+		guarded.ServeHTTP(w, r)
+		if (w.Code == 200) != ok {
+			t.Errorf("%q with a login: %d", host, w.Code)
+		}
+		for _, h := range []*Handler{h, guarded} {
+			r = httptest.NewRequest(http.MethodPost, base+"/api/v1/warm?wait=1", strings.NewReader(`{"references":["good"]}`))
+			r.Host = host
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Authorization", "Bearer x")
+			w = httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if (w.Code == 200) != ok {
+				t.Errorf("events for %q: %d", host, w.Code)
+			}
 		}
 	}
 }

@@ -125,10 +125,11 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 
 // forAsker leaves out what is wrong for who is no operator.
 func (h *Handler) forAsker(w http.ResponseWriter, r *http.Request, report ReadyReport) ReadyReport {
-	if h.login == nil || !h.login.LogsIn() {
+	logsIn := h.login != nil && h.login.LogsIn()
+	if !logsIn && h.named(r) {
 		return report
 	}
-	if r.Header.Get("Authorization") != "" || r.TLS != nil {
+	if logsIn && h.named(r) && (r.Header.Get("Authorization") != "" || r.TLS != nil) {
 		if status, _ := h.login.Check(w, r); status == 0 {
 			return report
 		}

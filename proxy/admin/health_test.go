@@ -16,7 +16,7 @@ import (
 // probe asks for /readyz.
 func probe(h *Handler) (int, ReadyReport) {
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, local+"/readyz", nil))
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, base+"/readyz", nil))
 	var report ReadyReport
 	if err := json.Unmarshal(w.Body.Bytes(), &report); err != nil {
 		return 0, report

@@ -15,8 +15,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// local is an address that the listener is asked for by.
-const local = "http://127.0.0.1:5001"
+// base is an address that the listener is asked for by.
+const base = "http://127.0.0.1:5001"
 
 // fakeStatus tells about two repositories.
 type fakeStatus struct{ err error }

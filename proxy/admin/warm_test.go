@@ -99,7 +99,7 @@ func TestCloseEndsWarming(t *testing.T) {
 		h := New(Options{Status: fakeStatus{}, Warmer: fakeWarmer{}, WarmConcurrency: 1})
 		post := func(body string) *httptest.ResponseRecorder {
 			w := httptest.NewRecorder()
-			r := httptest.NewRequest(http.MethodPost, local+"/api/v1/warm", strings.NewReader(body))
+			r := httptest.NewRequest(http.MethodPost, base+"/api/v1/warm", strings.NewReader(body))
 			r.Header.Set("Content-Type", "application/json; charset=utf-8")
 			h.ServeHTTP(w, r)
 			return w
@@ -154,7 +154,7 @@ func TestWarmRefuses(t *testing.T) {
 		{"application/json", "", many, 400},
 		{"application/json", "", `{"references":["` + strings.Repeat("x", maxWarmBody) + `"]}`, 413},
 	} {
-		r := httptest.NewRequest(http.MethodPost, local+"/api/v1/warm", strings.NewReader(tc.body))
+		r := httptest.NewRequest(http.MethodPost, base+"/api/v1/warm", strings.NewReader(tc.body))
 		r.Header.Set("Content-Type", tc.contentType)
 		if tc.origin != "" {
 			r.Header.Set("Origin", tc.origin)
@@ -267,7 +267,7 @@ func FuzzWarmRequest(f *testing.F) {
 	h := New(Options{Status: fakeStatus{}, Warmer: fakeWarmer{}})
 	f.Cleanup(h.Close)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r := httptest.NewRequest(http.MethodPost, local+"/api/v1/warm", strings.NewReader(string(body)))
+		r := httptest.NewRequest(http.MethodPost, base+"/api/v1/warm", strings.NewReader(string(body)))
 		r.Header.Set("Content-Type", "application/json")
 		references, status, err := h.readWarm(httptest.NewRecorder(), r)
 		if err != nil {

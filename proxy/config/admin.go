@@ -14,6 +14,9 @@ type Admin struct {
 	HtpasswdFile string `yaml:"htpasswd_file"`
 	// Insecure lets everybody in who reaches the listener.
 	Insecure bool `yaml:"insecure"`
+	// Hosts are the names that operators call the listener by. Addresses, names without a dot and those of its certificate need not be
+	// listed. A request under any other name is refused, since a site can give its own name the listener's address.
+	Hosts HostList `yaml:"hosts"`
 }
 
 // LogsIn reports whether operators have to say who they are.

@@ -35,14 +35,18 @@ func Default() *Config {
 
 func defaultLimits() Limits {
 	return Limits{
-		Connections:    16_384,
-		HeaderBytes:    64 << 10,
-		BodyBytes:      64 << 10,
-		HeaderTimeout:  Duration(10 * time.Second),
-		IdleTimeout:    Duration(2 * time.Minute),
-		StallTimeout:   Duration(2 * time.Minute),
-		RequestTimeout: Duration(48 * time.Hour),
-		HTTP2Streams:   128,
+		Connections:           16_384,
+		ConnectionsPerAddress: 8192,
+		Requests:              16_384,
+		RequestsPerAddress:    8192,
+		MissesPerAddress:      2, // 120/m
+		HeaderBytes:           64 << 10,
+		BodyBytes:             64 << 10,
+		HeaderTimeout:         Duration(10 * time.Second),
+		IdleTimeout:           Duration(2 * time.Minute),
+		StallTimeout:          Duration(2 * time.Minute),
+		RequestTimeout:        Duration(48 * time.Hour),
+		HTTP2Streams:          128,
 	}
 }
 

@@ -38,6 +38,12 @@ func (v *validator) admin(a Admin, loopback bool) {
 	if !a.Token.IsZero() && len(a.Token.Reveal()) < shortestToken {
 		v.problem("admin.token", "is shorter than %d characters, so it can be guessed: `openssl rand -hex 32` makes one", shortestToken)
 	}
+	for i, host := range a.Hosts {
+		if host == "" || host != strings.ToLower(host) || strings.ContainsAny(host, "*/:@[] ") {
+			v.problem("admin.hosts["+strconv.Itoa(i)+"]", "%s is no host name: write one in lower case such as strata.example, without a port",
+				quote(host))
+		}
+	}
 	switch {
 	case a.LogsIn() && a.Insecure:
 		v.problem("admin.insecure", "contradicts the login that is configured: remove one of them")
@@ -191,6 +197,8 @@ func checkUser(name string) string {
 func (v *validator) limits(l Limits) {
 	v.between("limits.connections", l.Connections, 0, mostClients)
 	v.between("limits.connections_per_address", l.ConnectionsPerAddress, 0, mostClients)
+	v.between("limits.requests", l.Requests, 0, mostClients)
+	v.between("limits.requests_per_address", l.RequestsPerAddress, 0, mostClients)
 	v.between("limits.http2_streams", l.HTTP2Streams, 1, mostStreams)
 	if l.HeaderBytes < leastHeader || l.HeaderBytes > mostHeader {
 		v.problem("limits.header_bytes", "is out of range: write 4KiB to 1MiB")

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/strata-oci/strata/proxy/limits"
 	"github.com/strata-oci/strata/proxy/metrics"
 )
 
@@ -26,16 +26,13 @@ type boundedListener struct {
 	limits  *atomic.Pointer[connLimits]
 	refused func(metrics.ConnectionLimit)
 	senders *senders
-
-	mu   sync.Mutex
-	open int
-	from map[netip.Addr]int
+	open    limits.Counter
 }
 
 func newBoundedListener(
 	l *net.TCPListener, limits *atomic.Pointer[connLimits], files *senders, refused func(metrics.ConnectionLimit),
 ) *boundedListener {
-	return &boundedListener{TCPListener: l, limits: limits, refused: refused, senders: files, from: map[netip.Addr]int{}}
+	return &boundedListener{TCPListener: l, limits: limits, refused: refused, senders: files}
 }
 
 // Accept implements net.Listener.
@@ -45,53 +42,13 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		who := peer(c)
-		if limit := l.enter(who); limit != "" {
-			l.refused(limit)
+		who, most := limits.Address(c.RemoteAddr().String()), l.limits.Load()
+		if full := l.open.Enter(who, most.total, most.perAddress); full != "" {
+			l.refused(metrics.ConnectionLimit(full))
 			_ = c.Close()
 			continue
 		}
-		return &boundedConn{TCPConn: c, limits: l.limits, senders: l.senders, leave: sync.OnceFunc(func() { l.leave(who) })}, nil
-	}
-}
-
-// peer is who is at the other end. Whoever has one IPv6 address has its network's.
-func peer(c net.Conn) netip.Addr {
-	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}
-	}
-	addr := tcp.AddrPort().Addr().Unmap()
-	if addr.Is6() {
-		if network, err := addr.WithZone("").Prefix(64); err == nil {
-			return network.Addr()
-		}
-	}
-	return addr
-}
-
-// enter counts a connection, or says which limit keeps it out.
-func (l *boundedListener) enter(who netip.Addr) metrics.ConnectionLimit {
-	limits := l.limits.Load()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case limits.total > 0 && l.open >= limits.total:
-		return metrics.AllConnections
-	case limits.perAddress > 0 && l.from[who] >= limits.perAddress:
-		return metrics.AddressConnections
-	}
-	l.open++
-	l.from[who]++
-	return ""
-}
-
-func (l *boundedListener) leave(who netip.Addr) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.open--
-	if l.from[who]--; l.from[who] <= 0 {
-		delete(l.from, who)
+		return &boundedConn{TCPConn: c, limits: l.limits, senders: l.senders, leave: sync.OnceFunc(func() { l.open.Leave(who) })}, nil
 	}
 }
 

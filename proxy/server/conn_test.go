@@ -163,20 +163,3 @@ func TestBounded(t *testing.T) {
 		}
 	}
 }
-
-// Whoever has one IPv6 address has its network's.
-func TestPeer(t *testing.T) {
-	t.Parallel()
-	for addr, want := range map[string]string{"10.0.0.1": "10.0.0.1", "::ffff:10.0.0.1": "10.0.0.1", "2001:db8::1:2": "2001:db8::", "::1": "::"} {
-		if got := peer(fromConn{addr: net.ParseIP(addr)}).String(); got != want {
-			t.Errorf("%s: %s", addr, got)
-		}
-	}
-}
-
-type fromConn struct {
-	net.Conn
-	addr net.IP
-}
-
-func (c fromConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: c.addr} }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"sync/atomic"
 
 	"github.com/strata-oci/strata/proxy/access"
@@ -17,6 +18,23 @@ var _ registry.Access = clientGate{}
 // Authorize implements registry.Access.
 func (g clientGate) Authorize(w http.ResponseWriter, r *http.Request, want registry.Want) (registry.Grant, error) {
 	return g.Load().Authorize(w, r, want)
+}
+
+// operatorsName reports whether operators may call their listener by a name: the configuration lists it, or the certificate that the
+// listener shows is for it.
+func (s *Server) operatorsName(host string) bool {
+	if slices.Contains(s.live.Load().Admin.Hosts, host) {
+		return true
+	}
+	if s.operator.certs == nil {
+		return false
+	}
+	file := s.operator.certs.file.Load()
+	if file == nil {
+		return false
+	}
+	leaf := file.Get().Certificates[0].Leaf
+	return leaf != nil && leaf.VerifyHostname(host) == nil
 }
 
 // operatorGate lets operators in by the newest configuration.

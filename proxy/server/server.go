@@ -86,13 +86,15 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	s.rooms = s.newRooms(m)
 	s.upkeep = s.keeper(m.chunks, m.claim)
 	s.admin = s.newAdmin(m)
-	s.clients = newListener(registry.AccessLog(bounded(s.newRegistry(), s.live.Load), log, s.observe), cfg, log)
+	s.clients = newListener(registry.AccessLog(sharedOut(bounded(s.newRegistry(), s.live.Load), s.live.Load), log, s.observe), cfg, log)
 	s.clients.start(m.first.clientCerts, clientLimits(cfg))
 	s.operator = newListener(s.admin, cfg, log)
 	s.operator.start(m.first.operatorCerts, operatorLimits(cfg))
-	if s.operator.Handler, err = s.startWatch(cfg, m.leases, s.admin, log); err != nil {
+	operators, err := s.startWatch(cfg, m.leases, s.admin, log)
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	s.operator.Handler = operated(operators, time.Duration(cfg.Limits.HeaderTimeout))
 	return s, nil
 }
 
@@ -155,7 +157,7 @@ func (s *Server) newAdmin(m *makings) *admin.Handler {
 	return admin.New(admin.Options{
 		Keeper: s.upkeep, Status: s.rooms.View, Warmer: s.rooms.Warmer, Gatherer: m.gatherer, ShuttingDown: s.closing.Load, Logger: s.log,
 		Checks: []admin.Check{{Name: "storage", Run: m.chunks.Check}}, Login: s.operators, Reload: s.reload(),
-		AnyHost: func() bool { return s.live.Load().Admin.Insecure },
+		OwnName: s.operatorsName,
 	})
 }
 

@@ -1,0 +1,201 @@
+package limits
+
+import (
+	"hash/maphash"
+	"io"
+	"math"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+const (
+	maxBudgets = 10_000 // addresses whose budget is remembered
+	maxAnswers = 1 << 16
+	// missLasts is how long the same question costs nothing again.
+	missLasts = time.Minute
+	// blobShare is the part of a question about a name that one about a blob costs while it is under way: a pull asks for many blobs at
+	// once, which its manifest lists.
+	blobShare = 0.1
+)
+
+// Misses are budgets for questions that lead nowhere: a client that asks for names at random has the proxy ask its upstreams, which
+// count that. Each address has one, which fills at a rate and holds what comes in a minute. What a client was given before costs
+// nothing, nor does what it has been told lately not to be there, so that all hosts behind an address that look for the same missing
+// thing pay once. It is safe for concurrent use.
+type Misses struct {
+	seed maphash.Seed
+
+	mu      sync.Mutex
+	budgets *simplelru.LRU[netip.Addr, *budget]
+	// answers are the questions of the latest answers, by client; a time until which a miss counts as known, zero: it was no miss.
+	answers *simplelru.LRU[uint64, time.Time]
+	// asked are the questions under way, with how many ask.
+	asked map[uint64]int
+}
+
+type budget struct {
+	left float64
+	at   time.Time
+}
+
+// NewMisses returns budgets that are full.
+func NewMisses() *Misses {
+	budgets, _ := simplelru.NewLRU[netip.Addr, *budget](maxBudgets, nil) // fails for sizes below 1 only
+	answers, _ := simplelru.NewLRU[uint64, time.Time](maxAnswers, nil)
+	return &Misses{seed: maphash.MakeSeed(), budgets: budgets, answers: answers, asked: map[uint64]int{}}
+}
+
+// Hold keeps clients to their budgets, which fill at rate, in questions per second; 0 is no bound. refuse answers who has used it up,
+// with the time after which there is some again.
+func (m *Misses) Hold(next http.Handler, rate func() float64, refuse func(http.ResponseWriter, *http.Request, time.Duration)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		perSecond, cost := rate(), cost(r.URL.Path)
+		if perSecond <= 0 || cost == 0 {
+			next.ServeHTTP(w, r)
+			return
+		}
+		who, question := Address(r.RemoteAddr), m.question(r)
+		taken, wait := m.begin(who, question, cost, perSecond, time.Now())
+		if wait > 0 {
+			refuse(w, r, wait)
+			return
+		}
+		answer := &status{ResponseWriter: w}
+		defer func() { m.end(who, question, taken, answer.code, perSecond, time.Now()) }()
+		next.ServeHTTP(answer, r)
+		answer.begun() // net/http sends 200 for who wrote nothing
+	})
+}
+
+// cost is what a question at a path costs while it is under way; 0 for one that no upstream is asked.
+func cost(path string) float64 {
+	for _, part := range []string{"/manifests/", "/tags/", "/referrers/"} {
+		if strings.Contains(path, part) {
+			return 1
+		}
+	}
+	if strings.Contains(path, "/blobs/") {
+		return blobShare
+	}
+	return 0
+}
+
+// question stands for what is asked, and for who asks: that somebody else was given something must not show.
+func (m *Misses) question(r *http.Request) uint64 {
+	var h maphash.Hash
+	h.SetSeed(m.seed)
+	add := func(s string) {
+		_, _ = h.WriteString(s) // it never fails
+		_ = h.WriteByte(0)
+	}
+	add(Address(r.RemoteAddr).String())
+	add(r.Header.Get("Authorization"))
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		_, _ = h.Write(r.TLS.PeerCertificates[0].Raw)
+	}
+	add(r.URL.Path)
+	add(r.URL.RawQuery)
+	return h.Sum64()
+}
+
+// begin takes what a question may cost, or says how long to wait until there is enough.
+func (m *Misses) begin(who netip.Addr, question uint64, cost, rate float64, now time.Time) (taken float64, wait time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	until, answered := m.answers.Get(question)
+	free := m.asked[question] > 0 || answered && (until.IsZero() || now.Before(until))
+	if !free {
+		b := m.budget(who, rate, now)
+		if b.left < cost {
+			return 0, time.Duration(math.Ceil((cost-b.left)/rate)) * time.Second
+		}
+		b.left -= cost
+		taken = cost
+	}
+	m.asked[question]++
+	return taken, 0
+}
+
+// end gives back what was taken, unless the answer was that there is nothing.
+func (m *Misses) end(who netip.Addr, question uint64, taken float64, code int, rate float64, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.asked[question]--; m.asked[question] <= 0 {
+		delete(m.asked, question)
+	}
+	missed := missing(code)
+	switch {
+	case missed:
+		m.answers.Add(question, now.Add(missLasts))
+	case code > 0 && code < http.StatusBadRequest:
+		m.answers.Add(question, time.Time{})
+	}
+	if taken == 0 {
+		return
+	}
+	b := m.budget(who, rate, now)
+	if b.left += taken; missed {
+		b.left--
+	}
+}
+
+// missing reports whether a status says that there is no such thing, or that an upstream could not give it.
+func missing(code int) bool {
+	return code == http.StatusNotFound || code == http.StatusForbidden || code >= http.StatusInternalServerError
+}
+
+// budget returns what an address has left.
+func (m *Misses) budget(who netip.Addr, rate float64, now time.Time) *budget {
+	most := max(1, rate*time.Minute.Seconds())
+	b, ok := m.budgets.Get(who)
+	if !ok {
+		b = &budget{left: most, at: now}
+		m.budgets.Add(who, b)
+	}
+	b.left = min(most, b.left+rate*now.Sub(b.at).Seconds())
+	b.at = now
+	return b
+}
+
+// status is a ResponseWriter that remembers the status. It keeps the way to the io.ReaderFrom below open.
+type status struct {
+	http.ResponseWriter
+	code int
+}
+
+// WriteHeader remembers the status, unless it is an informational one.
+func (s *status) WriteHeader(code int) {
+	if s.code == 0 && code >= http.StatusOK {
+		s.code = code
+	}
+	s.ResponseWriter.WriteHeader(code)
+}
+
+// Write writes to the body.
+func (s *status) Write(p []byte) (int, error) {
+	s.begun()
+	return s.ResponseWriter.Write(p)
+}
+
+// ReadFrom copies src into the body.
+func (s *status) ReadFrom(src io.Reader) (int64, error) {
+	s.begun()
+	if below, ok := s.ResponseWriter.(io.ReaderFrom); ok {
+		return below.ReadFrom(src)
+	}
+	return io.Copy(struct{ io.Writer }{s.ResponseWriter}, src)
+}
+
+// Unwrap gives http.ResponseController the writer below.
+func (s *status) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
+func (s *status) begun() {
+	if s.code == 0 {
+		s.code = http.StatusOK
+	}
+}
