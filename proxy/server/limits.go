@@ -58,7 +58,9 @@ func operated(next http.Handler, timeout time.Duration) http.Handler {
 	})
 	return limits.Requests(timed, func() (all, each int) { return operatorConnections, operatorsOfAddress },
 		func(w http.ResponseWriter, _ *http.Request) {
-			http.Error(w, "too many requests are under way", http.StatusTooManyRequests)
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusTooManyRequests)
+			_, _ = io.WriteString(w, `{"error":"too many requests are under way"}`+"\n") // who left does not hear of it
 		})
 }
 
