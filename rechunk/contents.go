@@ -253,7 +253,7 @@ func (c *contents) read(ctx context.Context, l *coldLayer) error {
 		return fmt.Errorf("opening layer %s: %w", l.digest, err)
 	}
 	defer rc.Close()
-	if _, err := c.run.scan(ctx, rc, c.run.spool, func(int) {}); err != nil {
+	if _, err := c.run.scan(ctx, rc, c.run.spool, tree.NewBudget(c.run.cfg.Limits), func(int) {}); err != nil {
 		return fmt.Errorf("reading layer %s: %w", l.digest, err)
 	}
 	return nil

@@ -23,6 +23,7 @@ import (
 func (r *run) fetch(ctx context.Context) error {
 	layers := r.src.Manifest.Layers
 	r.indexes = make([]*tree.Index, len(layers))
+	r.budget = tree.NewBudget(r.cfg.Limits)
 	first := map[digest.Digest]int{} // an image may have a layer twice
 	var distinct []int
 	for i, l := range layers {
@@ -32,7 +33,7 @@ func (r *run) fetch(ctx context.Context) error {
 		}
 	}
 	err := r.each(ctx, distinct, func(ctx context.Context, i int) (err error) {
-		r.indexes[i], err = r.loadIndex(ctx, layers[i].Digest)
+		r.indexes[i], err = r.loadIndex(ctx, layers[i].Digest, r.budget)
 		return err
 	})
 	if err != nil {
@@ -97,16 +98,16 @@ func (r *run) scanSource(ctx context.Context, l ocispec.Descriptor, read func(in
 		return nil, fmt.Errorf("fetching layer %s: %w", l.Digest, err)
 	}
 	defer rc.Close()
-	x, err := r.scan(ctx, rc, r.spool, read)
+	x, err := r.scan(ctx, rc, r.spool, r.budget, read)
 	if err != nil {
 		return nil, fmt.Errorf("reading layer %s: %w", l.Digest, err)
 	}
 	return x, r.saveIndex(ctx, l.Digest, x)
 }
 
-// scan reads a layer, into the spool if there is one.
-func (e *Engine) scan(ctx context.Context, rc io.Reader, spool *scan.Spool, read func(int)) (*tree.Index, error) {
-	s, err := scan.Layer(ctx, &progressReader{rc, read}, scan.Options{Spool: spool, Inline: inlined, Limits: e.cfg.Limits})
+// scan reads a layer, into the spool if there is one, within a budget.
+func (e *Engine) scan(ctx context.Context, rc io.Reader, spool *scan.Spool, b *tree.Budget, read func(int)) (*tree.Index, error) {
+	s, err := scan.Layer(ctx, &progressReader{rc, read}, scan.Options{Spool: spool, Inline: inlined, Budget: b})
 	if err != nil {
 		return nil, err
 	}

@@ -19,8 +19,9 @@ type IndexRecord struct {
 	Size   int64         `json:"size"`
 }
 
-// loadIndex returns the stored index of a layer, or nil when there is none or when it is damaged: it can be made again.
-func (e *Engine) loadIndex(ctx context.Context, layer digest.Digest) (*tree.Index, error) {
+// loadIndex returns the stored index of a layer, or nil when there is none or when it is damaged: it can be made again. One for which
+// the budget has no room is an error that wraps tree.ErrLimit.
+func (e *Engine) loadIndex(ctx context.Context, layer digest.Digest, b *tree.Budget) (*tree.Index, error) {
 	var rec IndexRecord
 	if ok, err := e.getJSON(ctx, KindIndex, layer.String(), &rec); !ok || err != nil {
 		return nil, err
@@ -38,12 +39,15 @@ func (e *Engine) loadIndex(ctx context.Context, layer digest.Digest) (*tree.Inde
 		return nil, fmt.Errorf("reading the index of layer %s: %w", layer, err)
 	}
 	defer rc.Close()
-	x, err := tree.ReadIndex(rc, e.cfg.Limits)
+	x, err := b.ReadIndex(rc)
 	if err == nil {
 		_, err = io.Copy(io.Discard, rc) // the end is where damage shows
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
+	}
+	if errors.Is(err, tree.ErrLimit) {
+		return nil, fmt.Errorf("index of layer %s: %w", layer, err)
 	}
 	if err != nil {
 		e.cfg.Logger.WarnContext(ctx, "layer index is damaged and made again", "layer", layer, "error", err)

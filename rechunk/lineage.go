@@ -2,6 +2,7 @@ package rechunk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -81,7 +82,8 @@ func (r *run) leaveDamaged() bool {
 	return found
 }
 
-// layerIndexes loads the index of every layer of the versions, nil for a layer that is no longer stored.
+// layerIndexes loads the index of every layer of the versions, nil for a layer that is no longer stored, or for which there is no
+// room: all together they have a budget of their own.
 func (r *run) layerIndexes(ctx context.Context, versions []Version) (map[digest.Digest]*tree.Index, error) {
 	var order []VersionLayer
 	out := map[digest.Digest]*tree.Index{}
@@ -93,9 +95,13 @@ func (r *run) layerIndexes(ctx context.Context, versions []Version) (map[digest.
 			}
 		}
 	}
-	loaded := make([]*tree.Index, len(order))
+	loaded, budget := make([]*tree.Index, len(order)), tree.NewBudget(r.cfg.Limits)
 	err := r.each(ctx, positions(len(order)), func(ctx context.Context, i int) (err error) {
-		loaded[i], err = r.storedIndex(ctx, order[i])
+		loaded[i], err = r.storedIndex(ctx, order[i], budget)
+		if errors.Is(err, tree.ErrLimit) {
+			r.cfg.Logger.WarnContext(ctx, "layer of an earlier image is not built on", "layer", order[i].Digest, "error", err)
+			return nil
+		}
 		return err
 	})
 	if err != nil {
@@ -108,19 +114,19 @@ func (r *run) layerIndexes(ctx context.Context, versions []Version) (map[digest.
 }
 
 // storedIndex returns what a stored layer holds: from the records, or by reading the layer again when its record was lost.
-func (r *run) storedIndex(ctx context.Context, l VersionLayer) (*tree.Index, error) {
+func (r *run) storedIndex(ctx context.Context, l VersionLayer, b *tree.Budget) (*tree.Index, error) {
 	if ok, err := r.cfg.Store.Has(ctx, l.Digest); !ok || err != nil {
 		if err == nil {
 			r.cfg.Logger.WarnContext(ctx, "layer of an earlier image is lost and not built on", "lineage", r.req.Lineage, "layer", l.Digest)
 		}
 		return nil, err
 	}
-	x, err := r.loadIndex(ctx, l.Digest)
+	x, err := r.loadIndex(ctx, l.Digest, b)
 	if x != nil || err != nil {
 		return x, err
 	}
-	x, err = r.scanStored(ctx, l)
-	if isDamage(err) {
+	x, err = r.scanStored(ctx, l, b)
+	if !errors.Is(err, tree.ErrLimit) && isDamage(err) {
 		r.cfg.Logger.WarnContext(ctx, "stored layer is damaged and not built on", "layer", l.Digest, "error", err)
 		return nil, nil
 	}
@@ -131,13 +137,13 @@ func (r *run) storedIndex(ctx context.Context, l VersionLayer) (*tree.Index, err
 }
 
 // scanStored reads a stored layer for its index alone.
-func (r *run) scanStored(ctx context.Context, l VersionLayer) (*tree.Index, error) {
+func (r *run) scanStored(ctx context.Context, l VersionLayer, b *tree.Budget) (*tree.Index, error) {
 	rc, err := r.cfg.Store.Open(ctx, l.Digest)
 	if err != nil {
 		return nil, err
 	}
 	defer rc.Close()
-	return r.scan(ctx, rc, nil, func(int) {})
+	return r.scan(ctx, rc, nil, b, func(int) {})
 }
 
 // keepTimes gives every entry that was served before the modification time that it had then: the newest image that has it

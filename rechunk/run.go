@@ -34,6 +34,7 @@ type run struct {
 	indexes  []*tree.Index
 	scanned  map[digest.Digest]bool // source layers whose contents are in the spool
 	spool    *scan.Spool
+	budget   *tree.Budget // of the source image
 	contents *contents
 	tree     *tree.Tree
 	linked   int // files of the tree that became hardlinks
@@ -117,13 +118,13 @@ func (r *run) findServed(ctx context.Context) error {
 
 // flatten makes the tree to serve.
 func (r *run) flatten(ctx context.Context) error {
-	t, err := tree.Flatten(ctx, r.indexes, r.cfg.Limits)
+	t, err := r.budget.Flatten(ctx, r.indexes)
 	if err != nil {
 		return err
 	}
 	r.contents = newContents(r)
 	if r.plain {
-		if t, err = ostree.Plain(t, r.contents.within(ctx)); err != nil {
+		if t, err = ostree.Plain(t, r.contents.within(ctx), r.budget); err != nil {
 			return err
 		}
 	}

@@ -21,12 +21,13 @@ const maxXattrBytes = 256 << 10
 // Plain makes the tree of a plain bootc image: the content of /sysroot goes, the directory stays. When the image is
 // ostree-encapsulated, the extended attributes that ostree keeps in objects of their own (bare-split-xattrs) come back to the
 // files, but for security.selinux, which clients set by the policy of the booted system. It returns t itself when /sysroot is
-// empty. An attribute object that breaks its format wraps tree.ErrInvalid, one that is too large tree.ErrLimit.
-func Plain(t *tree.Tree, contents tree.Contents) (*tree.Tree, error) {
+// empty. An attribute object that breaks its format wraps tree.ErrInvalid; one that is too large wraps tree.ErrLimit, as do
+// attributes for which the image's budget has no room. Files share them: one object may be that of a million files.
+func Plain(t *tree.Tree, contents tree.Contents, b *tree.Budget) (*tree.Tree, error) {
 	if !HasSysroot(t) {
 		return t, nil
 	}
-	attrs, err := splitXattrs(t, contents)
+	attrs, err := splitXattrs(t, contents, b)
 	if err != nil {
 		return nil, err
 	}
@@ -37,13 +38,16 @@ func Plain(t *tree.Tree, contents tree.Contents) (*tree.Tree, error) {
 		}
 	}
 	out := &tree.Tree{Entries: make([]tree.Entry, 0, kept)}
+	both := merger{budget: b, made: map[[2]*tree.Xattr][]tree.Xattr{}}
 	for i := range t.Entries {
 		e := t.Entries[i]
 		if dropped(e.Path) {
 			continue
 		}
-		if x, ok := attrs[e.Link]; ok && e.Link != "" {
-			e.Xattrs = mergeXattrs(e.Xattrs, x)
+		if x := attrs[e.Link]; len(x) > 0 {
+			if e.Xattrs, err = both.merge(e.Xattrs, x); err != nil {
+				return nil, err
+			}
 		}
 		out.Entries = append(out.Entries, e)
 	}
@@ -92,7 +96,7 @@ func regroup(entries []tree.Entry) {
 }
 
 // splitXattrs reads the xattrs objects of an ostree repository: hardlink group → attributes.
-func splitXattrs(t *tree.Tree, contents tree.Contents) (map[string][]tree.Xattr, error) {
+func splitXattrs(t *tree.Tree, contents tree.Contents, b *tree.Budget) (map[string][]tree.Xattr, error) {
 	out := map[string][]tree.Xattr{}
 	parsed := map[tree.Digest][]tree.Xattr{}
 	start, _ := t.Find(strings.TrimSuffix(objectsDir, "/"))
@@ -114,7 +118,10 @@ func splitXattrs(t *tree.Tree, contents tree.Contents) (map[string][]tree.Xattr,
 		attrs, ok := parsed[x.Digest]
 		if !ok {
 			var err error
-			if attrs, err = readXattrs(x, contents); err != nil {
+			if attrs, err = readXattrs(x, contents); err == nil {
+				attrs, err = b.Xattrs(attrs)
+			}
+			if err != nil {
 				return nil, err
 			}
 			parsed[x.Digest] = attrs
@@ -144,14 +151,48 @@ func readXattrs(e *tree.Entry, contents tree.Contents) ([]tree.Xattr, error) {
 	return slices.DeleteFunc(all, func(x tree.Xattr) bool { return x.Name == "security.selinux" }), nil
 }
 
-// mergeXattrs adds b to a; a's own values win.
-func mergeXattrs(a, b []tree.Xattr) []tree.Xattr {
-	out := slices.Clone(a)
-	for _, x := range b {
-		if !slices.ContainsFunc(a, func(y tree.Xattr) bool { return y.Name == x.Name }) {
-			out = append(out, x)
+// merger puts attributes together, each two lists once.
+type merger struct {
+	budget *tree.Budget
+	made   map[[2]*tree.Xattr][]tree.Xattr // by the first of each
+	meta   int64
+}
+
+// merge adds b, which is not empty, to a; a's own values win.
+func (m *merger) merge(a, b []tree.Xattr) ([]tree.Xattr, error) {
+	out := b
+	if len(a) > 0 {
+		key := [2]*tree.Xattr{&a[0], &b[0]}
+		if out = m.made[key]; out == nil {
+			var err error
+			if out, err = m.budget.Xattrs(mergeXattrs(a, b)); err != nil {
+				return nil, err
+			}
+			m.made[key] = out
 		}
 	}
-	slices.SortFunc(out, func(x, y tree.Xattr) int { return strings.Compare(x.Name, y.Name) })
-	return out
+	for _, x := range out {
+		m.meta += int64(len(x.Name) + len(x.Value))
+	}
+	if most := m.budget.Limits().MetaBytes; m.meta > most {
+		return nil, tree.OverLimit("bytes of attributes from ostree's objects", most)
+	}
+	return out, nil
+}
+
+// mergeXattrs adds b to a, both sorted by name; a's own values win.
+func mergeXattrs(a, b []tree.Xattr) []tree.Xattr {
+	out := make([]tree.Xattr, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		switch c := strings.Compare(a[0].Name, b[0].Name); {
+		case c <= 0:
+			if c == 0 {
+				b = b[1:]
+			}
+			out, a = append(out, a[0]), a[1:]
+		default:
+			out, b = append(out, b[0]), b[1:]
+		}
+	}
+	return append(append(out, a...), b...)
 }

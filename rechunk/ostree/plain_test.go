@@ -2,6 +2,7 @@ package ostree_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -36,7 +37,7 @@ func TestPlain(t *testing.T) {
 	contents := Contents{}
 	contents.Add(attrs)
 	given := Tree(t, encapsulated(attrs))
-	got, err := ostree.Plain(given, contents)
+	got, err := ostree.Plain(given, contents, tree.NewBudget(tree.Limits{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func TestPlain(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
-	if again, err := ostree.Plain(got, contents); err != nil || cmp.Diff(got, again) != "" {
+	if again, err := ostree.Plain(got, contents, tree.NewBudget(tree.Limits{})); err != nil || cmp.Diff(got, again) != "" {
 		t.Errorf("a plain tree changes: %v", err)
 	}
 }
@@ -67,7 +68,7 @@ func TestPlainRefuses(t *testing.T) {
 		attrs string
 		want  error
 	}{"damaged": {"damaged", tree.ErrInvalid}, "large": {large, tree.ErrLimit}, "missing": {"missing", tree.ErrNoContent}} {
-		if _, err := ostree.Plain(Tree(t, encapsulated(c.attrs)), contents); !errors.Is(err, c.want) {
+		if _, err := ostree.Plain(Tree(t, encapsulated(c.attrs)), contents, tree.NewBudget(tree.Limits{})); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -94,5 +95,45 @@ func TestHasSysroot(t *testing.T) {
 	}
 	if !ostree.HasSysroot(Tree(t, []Item{File("sysroot-x", ""), File("sysroot/a", "")})) || ostree.HasSysroot(Tree(t, []Item{File("sysroot-x", "")})) {
 		t.Error("HasSysroot is wrong")
+	}
+}
+
+// One object that is that of many files is there once, also where files have attributes of their own.
+func TestPlainSharesAttributes(t *testing.T) {
+	t.Parallel()
+	// user.one=1
+	attrs := "user.one\x001\x09\x0b"
+	contents := Contents{}
+	contents.Add(attrs)
+	var items []Item
+	for i := range 100 {
+		object := fmt.Sprintf(objects+"%02x/x", i)
+		file := File(object+".file", fmt.Sprint(i))
+		if i%2 == 0 {
+			file = file.WithXattr("user.own", "x")
+		}
+		items = append(items, file, File(object+".file-xattrs", attrs), Hardlink(fmt.Sprintf("usr/%02d", i), object+".file"))
+	}
+	plain, err := ostree.Plain(Tree(t, items), contents, tree.NewBudget(tree.Limits{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lists := map[*tree.Xattr]bool{}
+	for _, e := range plain.Entries {
+		if e.Kind == tree.Regular {
+			if _, ok := e.Xattr("user.one"); !ok {
+				t.Fatalf("%s has the attributes %v", e.Path, e.Xattrs)
+			}
+			lists[&e.Xattrs[0]] = true
+		}
+	}
+	if len(lists) != 2 {
+		t.Errorf("%d lists of attributes, want one for each kind of file", len(lists))
+	}
+	if _, err := ostree.Plain(Tree(t, items), contents, tree.NewBudget(tree.Limits{MetaBytes: 500})); !errors.Is(err, tree.ErrLimit) {
+		t.Errorf("got %v, want ErrLimit", err)
+	}
+	if _, err := ostree.Plain(Tree(t, items), contents, tree.NewBudget(tree.Limits{Memory: 100})); !errors.Is(err, tree.ErrLimit) {
+		t.Errorf("got %v, want ErrLimit", err)
 	}
 }

@@ -27,6 +27,8 @@ type Options struct {
 	// DiffID asks for the digest of the uncompressed stream.
 	DiffID bool
 	Limits tree.Limits
+	// Budget is that of the image, whose Limits then count; nil stands for one of this layer's own.
+	Budget *tree.Budget
 }
 
 // Result is what Layer found.
@@ -82,7 +84,10 @@ func scanAhead(ctx context.Context, r io.Reader, opts Options) (out *Result, err
 }
 
 func scan(ctx context.Context, r io.Reader, opts Options) (*Result, error) {
-	lim := opts.Limits.OrDefault()
+	if opts.Budget == nil {
+		opts.Budget = tree.NewBudget(opts.Limits)
+	}
+	lim := opts.Budget.Limits()
 	plain, err := opts.Decoder.open(r, lim)
 	if err != nil {
 		return nil, err
@@ -95,7 +100,8 @@ func scan(ctx context.Context, r io.Reader, opts Options) (*Result, error) {
 	if opts.DiffID {
 		src.sum = sha256.New()
 	}
-	s := newScanner(lim, opts.Spool)
+	s := newScanner(opts.Budget, opts.Spool)
+	defer s.layer.Close()
 	s.inline.want = opts.Inline
 	if err := s.run(src); err != nil {
 		return nil, err
@@ -105,6 +111,9 @@ func scan(ctx context.Context, r io.Reader, opts Options) (*Result, error) {
 		if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, rest, s.buf); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.charge(); err != nil {
+		return nil, err
 	}
 	out := &Result{}
 	if out.Index, err = s.layer.Index(); err != nil {

@@ -15,18 +15,19 @@ import (
 type scanner struct {
 	layer   *tree.Builder
 	lim     tree.Limits
+	budget  *tree.Budget
 	spool   *spoolWriter // nil without a spool
 	sum     hash.Hash
 	buf     []byte
-	headers int
-	meta    int64 // bytes of names and attributes so far
+	src     *meter
 	content int64 // bytes of files so far
+	charged int64 // bytes that the budget knows of
 	inline  inliner
 }
 
-func newScanner(lim tree.Limits, spool *Spool) *scanner {
+func newScanner(b *tree.Budget, spool *Spool) *scanner {
 	s := &scanner{
-		layer: tree.NewBuilder(lim), lim: lim, sum: sha256.New(), buf: make([]byte, 128<<10), inline: inliner{left: lim.InlineBytes},
+		layer: tree.NewBuilder(b), budget: b, lim: b.Limits(), sum: sha256.New(), buf: make([]byte, 128<<10), inline: inliner{budget: b},
 	}
 	if spool != nil {
 		s.spool = newSpoolWriter(spool)
@@ -35,6 +36,7 @@ func newScanner(lim tree.Limits, spool *Spool) *scanner {
 }
 
 func (s *scanner) run(src *meter) error {
+	s.src = src
 	tr := tar.NewReader(src)
 	for {
 		h, err := tr.Next()
@@ -104,20 +106,24 @@ func (s *scanner) header(h *tar.Header, body io.Reader) error {
 // account bounds the number of headers and the memory that they take. The strings of a pax header are parts of one big string,
 // so what is kept of it is copied: records that are not counted here would be kept alive otherwise.
 func (s *scanner) account(h *tar.Header) error {
-	if s.headers++; s.headers > s.lim.Entries {
-		return tree.OverLimit("number of headers in a layer", s.lim.Entries)
-	}
-	s.meta += int64(len(h.Name) + len(h.Linkname))
+	meta := len(h.Name) + len(h.Linkname)
 	for k, v := range h.PAXRecords {
-		s.meta += int64(len(k) + len(v))
-	}
-	if s.meta > s.lim.MetaBytes {
-		return tree.OverLimit("bytes of names and attributes in a layer", s.lim.MetaBytes)
+		meta += len(k) + len(v)
 	}
 	if len(h.PAXRecords) > 0 {
 		h.Name, h.Linkname = strings.Clone(h.Name), strings.Clone(h.Linkname)
 	}
-	return nil
+	if err := s.charge(); err != nil {
+		return err
+	}
+	return s.budget.TakeHeader(meta)
+}
+
+// charge tells the budget of the bytes that came so far, or that sparse files stand for.
+func (s *scanner) charge() error {
+	n := max(s.src.n, s.content) - s.charged
+	s.charged += n
+	return s.budget.TakeBytes(n)
 }
 
 // readContent hashes a file and spools it.
@@ -127,6 +133,9 @@ func (s *scanner) readContent(e *tree.Entry, size int64, body io.Reader) error {
 		return tree.OverLimit("bytes in a layer's files", s.lim.LayerBytes)
 	}
 	s.content += size
+	if err := s.charge(); err != nil {
+		return err
+	}
 	s.sum.Reset()
 	if s.spool != nil {
 		if err := s.spool.start(size); err != nil {

@@ -138,7 +138,7 @@ func TestSpoolKeepsOnce(t *testing.T) {
 
 func TestSpoolFails(t *testing.T) {
 	t.Parallel()
-	if _, err := scan.NewSpool(t.TempDir() + "/nothing", 0); !errors.Is(err, os.ErrNotExist) {
+	if _, err := scan.NewSpool(t.TempDir()+"/nothing", 0); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no directory: %v", err)
 	}
 	spool, err := scan.NewSpool(t.TempDir(), 0)

@@ -14,9 +14,18 @@ type Builder struct {
 	opaque    map[string]bool
 }
 
-// NewBuilder makes a builder of one layer.
-func NewBuilder(lim Limits) *Builder {
-	return &Builder{fs: newMemfs(lim.OrDefault()), whiteouts: map[string]bool{}, opaque: map[string]bool{}}
+// NewBuilder makes a builder of one layer. Until Close it takes of the budget's memory.
+func NewBuilder(b *Budget) *Builder {
+	return &Builder{fs: newMemfs(b, builderCost), whiteouts: map[string]bool{}, opaque: map[string]bool{}}
+}
+
+// Close frees what the builder holds. It does nothing to an index that was made.
+func (b *Builder) Close() { b.fs.release() }
+
+// header accounts for a header that the layer has.
+func (b *Builder) header(strings int) error {
+	b.fs.headers++
+	return b.fs.hold(int64(strings))
 }
 
 // Add places an object at its path, which is clean (CleanPath). The entry belongs to the builder then, but for its Size and
@@ -25,8 +34,14 @@ func (b *Builder) Add(e *Entry) error {
 	if err := checkHeader(e, e.Path, b.fs.lim); err != nil {
 		return err
 	}
+	if err := b.header(len(e.Path) + len(e.Target)); err != nil {
+		return err
+	}
 	at, err := b.fs.locate(e.Path, makeDirs)
 	if err != nil {
+		return err
+	}
+	if e.Xattrs, err = b.fs.budget.Xattrs(e.Xattrs); err != nil {
 		return err
 	}
 	return b.fs.put(at, &inode{entry: e})
@@ -35,6 +50,9 @@ func (b *Builder) Add(e *Entry) error {
 // Link gives an object one more name: an object of this layer if it has one at target, else one of a lower layer. Both paths are
 // clean.
 func (b *Builder) Link(path, target string) error {
+	if err := b.header(len(path) + len(target)); err != nil {
+		return err
+	}
 	at, err := b.fs.locate(path, makeDirs)
 	if err != nil {
 		return err
@@ -76,6 +94,9 @@ func (b *Builder) Hide(path string) (bool, error) {
 	case name == "" || name == "." || name == "..":
 		return true, Invalidf("whiteout of %q in %q", name, dir)
 	}
+	if err := b.header(nameCost + len(path)); err != nil {
+		return true, err
+	}
 	// The directory may lie behind a symlink of this layer; what lower layers have is followed when layers are flattened.
 	at, err := b.fs.locate(path, probe)
 	if err != nil {
@@ -89,7 +110,7 @@ func (b *Builder) Hide(path string) (bool, error) {
 	return true, nil
 }
 
-// Index gives what the layer holds, without inline contents and TarSize. The builder is used up.
+// Index gives what the layer holds, without inline contents and TarSize, and takes of the budget for it. The builder is used up.
 func (b *Builder) Index() (*Index, error) {
 	for name := range b.fs.root.children {
 		if strings.HasPrefix(name, aufsPrefix) {
@@ -105,7 +126,7 @@ func (b *Builder) Index() (*Index, error) {
 	if x.metaBytes() > b.fs.lim.MetaBytes {
 		return nil, OverLimit("bytes of names and attributes in a layer", b.fs.lim.MetaBytes)
 	}
-	return x, nil
+	return x, b.fs.budget.hold(x.memory())
 }
 
 func sortedPaths(set map[string]bool) []string {

@@ -13,8 +13,11 @@ import (
 
 // ReadIndex reads a stored index to the end of r. A damaged one is an error that wraps ErrInvalid, one beyond the limits an
 // error that wraps ErrLimit; an error of r is returned as it is.
-func ReadIndex(r io.Reader, lim Limits) (*Index, error) {
-	lim = lim.OrDefault()
+func ReadIndex(r io.Reader, lim Limits) (*Index, error) { return NewBudget(lim).ReadIndex(r) }
+
+// ReadIndex is the function ReadIndex within the budget of an image. Inline contents for which there is no room are left out.
+func (b *Budget) ReadIndex(r io.Reader) (*Index, error) {
+	lim := b.lim
 	src := &faultKeeper{r: r}
 	magic := make([]byte, len(indexMagic))
 	if _, err := io.ReadFull(src, magic); src.err != nil {
@@ -27,13 +30,16 @@ func ReadIndex(r io.Reader, lim Limits) (*Index, error) {
 		return nil, err
 	}
 	defer z.Close()
-	d := &indexDecoder{r: bufio.NewReaderSize(z, 64<<10), lim: lim}
+	d := &indexDecoder{r: bufio.NewReaderSize(z, 64<<10), lim: lim, budget: b}
 	x := d.index()
 	if d.err == nil {
 		d.end()
 	}
 	if d.err == nil {
 		d.err = x.validate(lim)
+	}
+	if d.err == nil {
+		x.Inline = slices.DeleteFunc(x.Inline, func(in Inline) bool { return !b.TakeInline(int64(len(in.Content))) })
 	}
 	switch {
 	case src.err != nil:
@@ -50,12 +56,12 @@ func ReadIndex(r io.Reader, lim Limits) (*Index, error) {
 
 // indexDecoder keeps the first error; after it everything reads as zero.
 type indexDecoder struct {
-	r    *bufio.Reader
-	lim  Limits
-	meta int64
-	buf  []byte
-	sum  Digest
-	err  error
+	r      *bufio.Reader
+	lim    Limits
+	budget *Budget
+	buf    []byte
+	sum    Digest
+	err    error
 }
 
 // end checks that nothing follows.
@@ -78,10 +84,14 @@ func (d *indexDecoder) index() *Index {
 			x.Entries = slices.Grow(x.Entries, min(n, max(len(x.Entries), 1<<14)))
 		}
 		x.Entries = append(x.Entries, d.entry(prev, x.Entries))
-		prev = x.Entries[len(x.Entries)-1].Path
+		last := &x.Entries[len(x.Entries)-1]
+		prev = last.Path
+		d.hold(indexCost, last.Path, last.Target)
 	}
 	for n := d.count(); n > 0 && d.err == nil; n-- {
-		x.Links = append(x.Links, Link{d.string(d.lim.Path), d.string(d.lim.Path)})
+		l := Link{d.string(d.lim.Path), d.string(d.lim.Path)}
+		d.hold(indexCost, l.Path, l.Target)
+		x.Links = append(x.Links, l)
 	}
 	x.Whiteouts, x.Opaque = d.paths(), d.paths()
 	left := d.lim.InlineBytes
@@ -107,6 +117,7 @@ func (d *indexDecoder) paths() []string {
 	var out []string
 	for n := d.count(); n > 0 && d.err == nil; n-- {
 		out = append(out, d.string(d.lim.Path))
+		d.hold(nameCost, out[len(out)-1], "")
 	}
 	return out
 }
@@ -132,9 +143,7 @@ func (d *indexDecoder) entry(prev string, before []Entry) Entry {
 	e.Mode = uint32(d.uint(0o7777))
 	e.UID, e.GID = int(d.uint(maxID)), int(d.uint(maxID))
 	e.Sec, e.Nsec = d.int(), int32(d.uint(999_999_999))
-	for n := d.count(); n > 0 && d.err == nil; n-- {
-		e.Xattrs = append(e.Xattrs, Xattr{d.string(maxXattr), d.string(maxXattr)})
-	}
+	e.Xattrs = d.xattrs()
 	switch e.Kind {
 	case Regular:
 		e.Size, e.Digest = d.int(), d.digest()
@@ -146,8 +155,35 @@ func (d *indexDecoder) entry(prev string, before []Entry) Entry {
 	return e
 }
 
+// xattrs reads the attributes of an entry.
+func (d *indexDecoder) xattrs() []Xattr {
+	var out []Xattr
+	for n := d.count(); n > 0 && d.err == nil; n-- {
+		out = append(out, Xattr{d.string(maxXattr), d.string(maxXattr)})
+	}
+	if d.err != nil {
+		return nil
+	}
+	shared, err := d.budget.Xattrs(out)
+	if err != nil {
+		d.fail(err)
+	}
+	return shared
+}
+
 // maxXattr bounds an attribute's name and value, as archive/tar bounds a pax header.
 const maxXattr = 1 << 20
+
+// hold accounts for what an element takes.
+func (d *indexDecoder) hold(cost int64, path, target string) {
+	err := d.budget.TakeHeader(0)
+	if err == nil {
+		err = d.budget.hold(cost + int64(len(path)+len(target)))
+	}
+	if err != nil {
+		d.fail(err)
+	}
+}
 
 func (d *indexDecoder) count() int { return int(d.uint(uint64(d.lim.Entries))) }
 
@@ -219,8 +255,8 @@ func (d *indexDecoder) suffixed(prev string) string {
 // grow appends a length-prefixed string to the buffer and accounts for all that is in it then.
 func (d *indexDecoder) grow(most int) {
 	n := int(d.uint(uint64(most)))
-	if d.meta += int64(len(d.buf) + n); d.meta > d.lim.MetaBytes {
-		d.fail(OverLimit("bytes of names and attributes in an index", d.lim.MetaBytes))
+	if err := d.budget.takeMeta(len(d.buf) + n); err != nil {
+		d.fail(err)
 	}
 	if d.err != nil {
 		d.buf = d.buf[:0]

@@ -15,13 +15,19 @@ import (
 // Whiteouts come first, wherever in the layer they are. A layer of a builder has no two names for one path by way of a lower
 // layer's symlink; of one that does, the entries count in path order.
 func Flatten(ctx context.Context, layers []*Index, lim Limits) (*Tree, error) {
+	return NewBudget(lim).Flatten(ctx, layers)
+}
+
+// Flatten is the function Flatten within the budget from which the indexes were made.
+func (b *Budget) Flatten(ctx context.Context, layers []*Index) (*Tree, error) {
 	fs, err := replay(ctx, func(yield func(Layer) bool) {
 		for _, x := range layers {
 			if !yield(x.Layer()) {
 				return
 			}
 		}
-	}, lim)
+	}, b)
+	defer fs.release()
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +40,7 @@ func Flatten(ctx context.Context, layers []*Index, lim Limits) (*Tree, error) {
 
 // DiffLayers lists how what layers hold, applied as Flatten does, differs from a tree. It makes no tree of them.
 func DiffLayers(ctx context.Context, want *Tree, layers iter.Seq[Layer], lim Limits, opts DiffOptions) ([]Difference, error) {
-	fs, err := replay(ctx, layers, lim)
+	fs, err := replay(ctx, layers, NewBudget(lim))
 	if err != nil {
 		return nil, err
 	}
@@ -85,20 +91,21 @@ func (l *Layer) entries() iter.Seq[*Entry] {
 	}
 }
 
-func replay(ctx context.Context, layers iter.Seq[Layer], lim Limits) (*memfs, error) {
-	fs := newMemfs(lim.OrDefault())
+func replay(ctx context.Context, layers iter.Seq[Layer], b *Budget) (*memfs, error) {
+	fs := newMemfs(b, treeCost)
 	for l := range layers {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return fs, err
 		}
 		if err := fs.apply(&l); err != nil {
-			return nil, err
+			return fs, err
 		}
 	}
 	return fs, nil
 }
 
 func (f *memfs) apply(l *Layer) error {
+	f.headers += len(l.of) + len(l.links) + len(l.whiteouts) + len(l.opaque)
 	// A link's target is looked up before anything of this layer takes place: it names an object of a lower layer.
 	targets := make([]*inode, len(l.links))
 	for i, k := range l.links {

@@ -10,13 +10,20 @@ import (
 func (f *memfs) list(skipImplied bool) ([]Entry, []Link, error) {
 	out := make([]Entry, 0, f.names+1)
 	var links []Link
+	made := int64(0) // bytes of paths that are not those of the entries
 	err := f.each(skipImplied, func(e *Entry, n *inode) {
+		if e.Path != n.entry.Path {
+			made += int64(len(e.Path))
+		}
 		if n.lower != "" {
 			links = append(links, Link{e.Path, n.lower})
 			return
 		}
 		out = append(out, *e)
 	})
+	if err == nil {
+		err = f.hold(made)
+	}
 	if len(out) == 0 {
 		out = nil // as an index reads back
 	}

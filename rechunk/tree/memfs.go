@@ -6,9 +6,12 @@ type memfs struct {
 	root *inode
 	// names counts directory entries, for the limit.
 	names int
-	// steps counts the path components that came from symlinks, for the limit.
-	steps int
-	lim   Limits
+	// steps counts the path components that came from symlinks. headers, what the names came from, says how many there may be.
+	steps, headers int
+	lim            Limits
+	budget         *Budget
+	held           int64 // of the budget's memory
+	cost           int64 // of a name
 	// lastDir is the directory of the previous name and lastSpot where it led: archives list a directory's entries together.
 	lastDir  string
 	lastSpot spot
@@ -28,8 +31,19 @@ type inode struct {
 	lower string
 }
 
-func newMemfs(lim Limits) *memfs {
-	return &memfs{root: impliedDir(), lim: lim}
+func newMemfs(b *Budget, cost int64) *memfs {
+	return &memfs{root: impliedDir(), lim: b.lim, budget: b, cost: cost}
+}
+
+// hold takes memory until release.
+func (f *memfs) hold(n int64) error {
+	f.held += n
+	return f.budget.hold(n)
+}
+
+func (f *memfs) release() {
+	f.budget.release(f.held)
+	f.held = 0
 }
 
 func impliedDir() *inode {
@@ -81,6 +95,13 @@ func (f *memfs) put(s spot, n *inode) error {
 func (f *memfs) add(dir *inode, name string, n *inode) error {
 	if f.names++; f.names > f.lim.Entries {
 		return OverLimit("number of paths", f.lim.Entries)
+	}
+	cost := f.cost
+	if dir.children == nil {
+		cost += dirCost
+	}
+	if err := f.hold(cost); err != nil {
+		return err
 	}
 	if dir.children == nil {
 		dir.children = map[string]*inode{}

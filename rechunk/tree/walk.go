@@ -5,6 +5,12 @@ import "strings"
 // maxSymlinks is the number of symlinks that resolving one path may follow, as in Linux.
 const maxSymlinks = 40
 
+// How much work it may be to follow symlinks, in path components: a layer of small headers could ask for endless walks otherwise.
+const (
+	maxSteps       = 1 << 16
+	stepsPerHeader = 64
+)
+
 // spot is a place in a directory: where a name is or will be.
 type spot struct {
 	dir  *inode // nil if the directory does not exist
@@ -62,8 +68,8 @@ func (f *memfs) walk(p string, mode walkMode) (spot, error) {
 		part, after, _ := strings.Cut(rest, "/")
 		rest = after
 		if links > 0 {
-			if f.steps++; f.steps > maxSteps(f.lim) {
-				return spot{}, OverLimit("path components through symlinks", maxSteps(f.lim))
+			if f.steps++; f.steps > maxSteps+stepsPerHeader*f.headers {
+				return spot{}, OverLimit("path components through symlinks", maxSteps+stepsPerHeader*f.headers)
 			}
 		}
 		switch part {
@@ -135,9 +141,6 @@ func (r *route) down(n *inode, name string, lim Limits) error {
 	}
 	return nil
 }
-
-// maxSteps bounds the work of following symlinks: a layer of small headers could ask for endless walks otherwise.
-func maxSteps(lim Limits) int { return 1<<16 + 64*lim.Entries }
 
 // enter returns the directory or symlink with a name, made if the mode says so, or nil.
 func (f *memfs) enter(dir *inode, name string, mode walkMode) (*inode, error) {
