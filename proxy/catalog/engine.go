@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 
@@ -71,7 +72,31 @@ func indexKind() kind[digest.Digest, rechunk.IndexRecord] {
 	}
 }
 
-// Records of package upkeep say what looking after the store remembers.
-func upkeepKind() kind[string, json.RawMessage] {
-	return kind[string, json.RawMessage]{name: "upkeep", encode: asItIs, decode: anyKey}
+// upkeepKind is that of the documents in which package upkeep remembers what it did. Each has a key and a type of its own; the
+// types are upkeep's, whom alone they concern.
+func upkeepKind[V any](key string) kind[struct{}, V] {
+	return kind[struct{}, V]{
+		name: "upkeep", encode: func(struct{}) string { return key },
+		decode: func(string) (struct{}, bool) { return struct{}{}, true },
+	}
 }
+
+// Note is a record of its own, under a fixed key. It is safe for concurrent use.
+type Note[V any] struct{ table *Table[struct{}, V] }
+
+// Upkeep returns what upkeep remembers under a key.
+func Upkeep[V any](r *Records, key string) Note[V] {
+	return Note[V]{newTable(r.Tags.source, upkeepKind[V](key))}
+}
+
+// Get returns what it says, or the zero value when there is none or it is damaged.
+func (n Note[V]) Get(ctx context.Context) (V, error) {
+	v, err := n.table.Get(ctx, struct{}{})
+	if v == nil {
+		v = new(V)
+	}
+	return *v, err
+}
+
+// Put stores it in place of what was said before.
+func (n Note[V]) Put(ctx context.Context, v V) error { return n.table.Put(ctx, struct{}{}, &v) }

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/rechunk"
 )
 
 var (
@@ -72,6 +73,15 @@ type Leads struct {
 	To []Target
 }
 
+// Names of the kinds of which an operator's rules and commands speak.
+const (
+	KindManifest   = "manifest"
+	KindTag        = "tag"
+	KindLineage    = rechunk.KindLineage
+	KindHistory    = rechunk.KindHistory
+	KindRepository = "repository"
+)
+
 // Kind is what is to be known of the records of a kind without knowing the kind.
 type Kind struct {
 	Name string
@@ -79,16 +89,16 @@ type Kind struct {
 	Vital bool
 	// Retired: nobody reads such records any longer, and they go.
 	Retired bool
-	// Leads reads a record. Errors wrap ErrDamaged or ErrNewer.
-	Leads func(key string, b []byte) (Leads, error)
+	// Parse reads a record: a pointer to what it says, and what that means to gc. Errors wrap ErrDamaged or ErrNewer.
+	Parse func(key string, b []byte) (any, Leads, error)
 }
 
-// Kinds returns all kinds. A store with records of another one was written by a newer build.
+// Kinds returns all kinds; those first by which an operator's rules decide what stays. A store with records of another one was written by a newer build.
 func Kinds() []Kind {
 	return []Kind{
-		tagKind().any(), lineageKind().any(), manifestKind().any(), servedKind().any(), pullsKind().any(), repositoryKind().any(),
+		manifestKind().any(), tagKind().any(), lineageKind().any(), servedKind().any(), pullsKind().any(), repositoryKind().any(),
 		proofKind().any(), blobProofKind().any(), memberKind().any(), attemptKind().any(), planKind().any(), historyKind().any(),
-		indexKind().any(), upkeepKind().any(),
+		indexKind().any(), upkeepKind[json.RawMessage]("").any(),
 	}
 }
 
@@ -140,15 +150,18 @@ func checkSchema(b []byte) error {
 
 // any forgets the types.
 func (k kind[K, V]) any() Kind {
-	return Kind{Name: k.name, Vital: k.vital, Retired: k.retired, Leads: func(name string, b []byte) (Leads, error) {
+	return Kind{Name: k.name, Vital: k.vital, Retired: k.retired, Parse: func(name string, b []byte) (any, Leads, error) {
 		key, ok := k.decode(name)
 		if !ok {
-			return Leads{}, fmt.Errorf("%w: its key is none of a %s record", ErrDamaged, k.name)
+			return nil, Leads{}, fmt.Errorf("%w: its key is none of a %s record", ErrDamaged, k.name)
 		}
-		var v V
-		if err := k.parse(b, &v); err != nil || k.leads == nil {
-			return Leads{}, err
+		v := new(V)
+		if err := k.parse(b, v); err != nil {
+			return nil, Leads{}, err
 		}
-		return k.leads(key, &v), nil
+		if k.leads == nil {
+			return v, Leads{}, nil
+		}
+		return v, k.leads(key, v), nil
 	}}
 }

@@ -6,29 +6,20 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Proof says that a repository was proven to have content, and how. To be named there proves nothing.
+// Proof says that a repository was proven to have a manifest, and which of the blobs that it names: verified bytes of them came
+// through that repository, or the image was made here of a source of which that holds. To be named somewhere proves nothing.
 type Proof struct {
-	// MediaType is what the repository said that it is; empty for a blob.
-	MediaType string `json:"media_type,omitempty"`
-	// Why is what proved it.
-	Why ProofReason `json:"why"`
-	// At is when.
+	// At is when the proof was first written.
 	At time.Time `json:"at"`
+	// Made: the image was made here, so that all that its manifest names is proven with it.
+	Made bool `json:"made,omitempty"`
+	// All: every blob that the manifest names came through, too.
+	All bool `json:"all,omitempty"`
+	// Blobs are those that did, where not all have.
+	Blobs []digest.Digest `json:"blobs,omitempty"`
 }
 
-// ProofReason is what proved that a repository has content.
-type ProofReason string
-
-// What proves that a repository has content.
-const (
-	// ProvenBytes: verified bytes of it came through that repository.
-	ProvenBytes ProofReason = "bytes"
-	// ProvenMade: it is an image that was made here of a source that the repository was proven to have.
-	ProvenMade ProofReason = "made"
-)
-
-// A proof stands for a manifest with its config and layers; it goes with the manifest's own record, as nobody is served the manifest
-// from the store by then.
+// A proof goes with the manifest's own record: nobody is served the manifest from the store then.
 func proofKind() kind[ContentKey, Proof] {
 	return kind[ContentKey, Proof]{
 		name: "proof", encode: ContentKey.String, decode: parseContentKey,
@@ -54,8 +45,9 @@ func memberKind() kind[ContentKey, struct{}] {
 
 // Attempt is a job that began and has not ended well: who reads it and is not at the job takes it for one that its process died of.
 type Attempt struct {
-	// Source is the image that the job is for; the record goes with it.
-	Source digest.Digest `json:"source_digest"`
+	// Source is the image that the job is for; the record goes with it. Repository, "host/path", is where it was pulled.
+	Source     digest.Digest `json:"source_digest"`
+	Repository string        `json:"repository"`
 	// StartedAt is when the last try began.
 	StartedAt time.Time `json:"started_at"`
 	// Replica and Process say whose it was: a name that no other process has, and for people the process' number on its host.

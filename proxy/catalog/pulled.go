@@ -52,7 +52,7 @@ var errNoImage = errors.New("a field is missing or makes no sense")
 
 func tagKind() kind[TagKey, Tag] {
 	return kind[TagKey, Tag]{
-		name: "tag", encode: TagKey.String, decode: ParseTagKey, vital: true,
+		name: KindTag, encode: TagKey.String, decode: ParseTagKey, vital: true,
 		check: func(t *Tag) error {
 			if t.SourceDigest.Validate() != nil || t.Digest.Validate() != nil || t.MediaType == "" || !t.Served.valid() {
 				return errNoImage
@@ -79,7 +79,7 @@ type Manifest struct {
 
 func manifestKind() kind[digest.Digest, Manifest] {
 	return kind[digest.Digest, Manifest]{
-		name: "manifest", encode: digest.Digest.String, decode: digestKey,
+		name: KindManifest, encode: digest.Digest.String, decode: digestKey,
 		check: func(m *Manifest) error {
 			if m.Source.Validate() != nil || m.MediaType == "" || !m.Served.valid() {
 				return errNoImage
@@ -103,7 +103,7 @@ type Repository struct {
 }
 
 func repositoryKind() kind[string, Repository] {
-	return kind[string, Repository]{name: "repository", encode: asItIs, decode: anyKey}
+	return kind[string, Repository]{name: KindRepository, encode: asItIs, decode: anyKey}
 }
 
 // Pulls are what clients fetched of an image.
