@@ -10,8 +10,8 @@ import (
 	"github.com/strata-oci/strata/rechunk"
 )
 
-// Versions lead to their images by what their records say, whether the manifests are stored or not.
-func versionLeads(v *rechunk.Version) []Target {
+// VersionLeads returns what a version of a lineage leads to, by what its record says: all of it is known when the manifest is lost.
+func VersionLeads(v *rechunk.Version) []Target {
 	to := []Target{{Digest: v.Digest, Use: Document}}
 	if v.Config != "" {
 		to = append(to, Target{Digest: v.Config, Use: Document})
@@ -29,7 +29,7 @@ func lineageKind() kind[LineageKey, rechunk.Lineage] {
 		leads: func(_ LineageKey, l *rechunk.Lineage) Leads {
 			var out Leads
 			for i := range l.Versions {
-				out.To = append(out.To, versionLeads(&l.Versions[i])...)
+				out.To = append(out.To, VersionLeads(&l.Versions[i])...)
 			}
 			return out
 		},

@@ -11,6 +11,9 @@ import (
 // Prefix is what the keys of a listing begin with; the zero value lists all.
 type Prefix[K any] struct{ text string }
 
+// PrefixOf lists the keys that begin with a text, of kinds whose keys are texts.
+func PrefixOf(text string) Prefix[string] { return Prefix[string]{text} }
+
 // TagKey names a tag of a repository, "host/path". It is written "host/path:tag".
 type TagKey struct{ Repository, Tag string }
 

@@ -26,6 +26,9 @@ func Damaged(err error) bool {
 		errors.Is(err, chunkstore.ErrTooLarge)
 }
 
+// Newer reports whether an error says that a record was written in a schema that this build doesn't know.
+func Newer(err error) bool { return errors.Is(err, ErrNewer) }
+
 // Use says what content is there for; one may be there for several reasons.
 type Use uint8
 

@@ -3,21 +3,13 @@ package upkeep
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/strata-oci/strata/chunkstore"
-)
-
-// Records of this package; docs/formats.md has their fields.
-const (
-	kindUpkeep   = "upkeep"
-	keyCondemned = "condemned"
+	"github.com/strata-oci/strata/proxy/catalog"
 )
 
 // maxCondemned bounds the list, which is one record. What does not fit is condemned by a later run.
@@ -36,31 +28,24 @@ type condemnedBatch struct {
 	Digests []digest.Digest `json:"digests"`
 }
 
+func (k *Keeper) condemnedNote() catalog.Note[condemnedRecord] {
+	return catalog.Upkeep[condemnedRecord](k.records, "condemned")
+}
+
 // readCondemned reads the list. One that is lost or damaged is empty: what was on it waits anew.
 func (k *Keeper) readCondemned(ctx context.Context) (condemned, error) {
-	b, err := k.Chunks.GetRecord(ctx, kindUpkeep, keyCondemned)
-	switch {
-	case errors.Is(err, chunkstore.ErrNotFound), errors.Is(err, chunkstore.ErrCorrupt), errors.Is(err, chunkstore.ErrTooLarge):
-		return condemned{}, nil
-	case err != nil:
-		return nil, err
-	}
-	var rec condemnedRecord
-	if err := json.Unmarshal(b, &rec); err != nil {
-		k.Logger.WarnContext(ctx, "record is damaged and taken as missing", "kind", kindUpkeep, "key", keyCondemned, "error", err)
-		return condemned{}, nil
-	}
+	rec, err := k.condemnedNote().Get(ctx)
 	out := condemned{}
 	for _, batch := range rec.Batches {
 		for _, d := range batch.Digests {
 			out[d] = batch.Since
 		}
 	}
-	return out, nil
+	return out, err
 }
 
-// save replaces the stored list.
-func (k *Keeper) saveCondemned(ctx context.Context, c condemned) error {
+// saveCondemned replaces the stored list.
+func (k *Keeper) saveCondemned(ctx context.Context, t turn, c condemned) error {
 	oldest := slices.SortedFunc(maps.Keys(c), func(a, b digest.Digest) int {
 		return cmp.Or(c[a].Compare(c[b]), cmp.Compare(a, b))
 	})
@@ -72,13 +57,5 @@ func (k *Keeper) saveCondemned(ctx context.Context, c condemned) error {
 		batch := &rec.Batches[len(rec.Batches)-1]
 		batch.Digests = append(batch.Digests, d)
 	}
-	return k.putJSON(ctx, keyCondemned, rec)
-}
-
-func (k *Keeper) putJSON(ctx context.Context, key string, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return k.Chunks.PutRecord(ctx, kindUpkeep, key, b)
+	return note(ctx, t, k.condemnedNote(), rec)
 }

@@ -38,6 +38,22 @@ func hashOf(d digest.Digest) (h hash, ok bool) {
 	return h, err == nil
 }
 
+// short returns a digest that its hash does not tell, else nothing.
+func (h hash) short(d digest.Digest) digest.Digest {
+	if h[0] == 0 {
+		return ""
+	}
+	return d
+}
+
+// digest returns the digest, given what short returned for it.
+func (h hash) digest(long digest.Digest) digest.Digest {
+	if long != "" {
+		return long
+	}
+	return digest.NewDigestFromEncoded(digest.SHA256, hex.EncodeToString(h[1:]))
+}
+
 func compareHashes(a, b hash) int { return bytes.Compare(a[:], b[:]) }
 
 // sortAtOnce is how many entries are sorted in memory. The sorter holds five times as many: some 20 MB.
@@ -200,11 +216,7 @@ func (s *contentSet) fill(sorted *sorter[entry]) error {
 }
 
 // use returns what content is there for, 0 for what is not in the set.
-func (s *contentSet) use(d digest.Digest) (catalog.Use, error) {
-	h, ok := hashOf(d)
-	if !ok || s == nil {
-		return 0, nil
-	}
+func (s *contentSet) use(h hash) (catalog.Use, error) {
 	n, exact := slices.BinarySearchFunc(s.first, h, compareHashes)
 	if !exact {
 		n--

@@ -2,6 +2,7 @@ package upkeep
 
 import (
 	"cmp"
+	"container/heap"
 	"context"
 	"slices"
 	"time"
@@ -9,7 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
-	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/proxy/catalog"
 )
 
 // EvictReport is what was removed for the quota.
@@ -27,8 +28,8 @@ type EvictReport struct {
 // stays, and the newest version of each lineage. ErrBusy says that a gc is under way.
 func (k *Keeper) Evict(ctx context.Context) (EvictReport, error) {
 	out := EvictReport{Evicted: map[string]Amount{}}
-	err := k.only(ctx, "gc", func(ctx context.Context) error {
-		e := &eviction{Keeper: k, report: &out, policy: k.Policy()}
+	err := k.only(ctx, workGC, func(ctx context.Context, t turn) error {
+		e := &eviction{Keeper: k, turn: t, report: &out, policy: k.Policy()}
 		return e.run(ctx)
 	})
 	out.Used, out.Quota = k.Usage.Used(), k.Usage.Quota()
@@ -37,6 +38,7 @@ func (k *Keeper) Evict(ctx context.Context) (EvictReport, error) {
 
 type eviction struct {
 	*Keeper
+	turn
 	report *EvictReport
 	policy Policy
 	// waiting are bytes that nothing leads to any more and that go later.
@@ -47,6 +49,12 @@ type eviction struct {
 func (e *eviction) missing() int64 { return e.Usage.excess(lowPercent) - e.waiting }
 
 func (e *eviction) run(ctx context.Context) error {
+	if e.Usage.excess(highPercent) > 0 && e.held != nil {
+		// Another process may have made room since this one last knew.
+		if err := e.measure(ctx, e.turn); err != nil {
+			return err
+		}
+	}
 	if e.Usage.excess(highPercent) == 0 {
 		e.report.Met = true
 		return nil
@@ -66,12 +74,12 @@ func (e *eviction) run(ctx context.Context) error {
 		}
 	}
 	e.report.Met = e.Usage.excess(highPercent)-e.waiting <= 0
-	return nil
+	return e.noteUsage(ctx, e.turn)
 }
 
 // collectFor runs a gc that lets these versions go, too.
 func (e *eviction) collectFor(ctx context.Context, evicted map[digest.Digest]bool) error {
-	r, err := e.collect(ctx, GCOptions{}, evicted)
+	r, err := e.collect(ctx, e.turn, GCOptions{}, evicted)
 	e.waiting = r.Waiting.Bytes
 	if evicted != nil {
 		e.count(KindServed, r.Removed)
@@ -89,38 +97,72 @@ func (e *eviction) count(kind string, a Amount) {
 
 // layers evicts what upstreams have, too.
 func (e *eviction) layers(ctx context.Context) error {
-	m, err := e.markNow(ctx, e.policy)
+	m, err := e.mark(ctx, rules{policy: e.policy})
 	if err != nil {
 		return err
 	}
-	stored := map[string][]chunkstore.Info{}
+	defer m.close()
+	// What a job fetched stays until it is done with it, or it would fetch it again.
+	limit := e.Now()
+	if active, _ := e.Activity(); !active.IsZero() {
+		limit = active
+	}
+	limit = limit.Add(-chunkstore.FreshFor)
+	var sources, originals oldest
 	err = e.Chunks.Walk(ctx, func(i chunkstore.Info) error {
-		switch u := m.needs.content[i.Digest]; {
-		case u == sourceLayer:
-			stored[KindSource] = append(stored[KindSource], i)
-		case u != 0 && u&^(sourceLayer|originalLayer) == 0:
-			stored[KindOriginal] = append(stored[KindOriginal], i)
+		u, err := m.use(i.Digest)
+		switch {
+		case err != nil || u == 0 || !i.ModTime.Before(limit):
+		case u == catalog.SourceLayer:
+			sources.add(i)
+		case u&^(catalog.SourceLayer|catalog.OriginalLayer) == 0:
+			originals.add(i)
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	// What a job fetched stays until it is done with it, or it would fetch it again.
-	limit := e.Now()
-	if oldest, _ := e.Activity(); !oldest.IsZero() {
-		limit = oldest
+	if err := e.evict(ctx, KindSource, sources.sorted(), limit); err != nil {
+		return err
 	}
-	for _, kind := range []string{KindSource, KindOriginal} {
-		of := stored[kind]
-		slices.SortFunc(of, func(a, b chunkstore.Info) int {
-			return cmp.Or(a.ModTime.Compare(b.ModTime), cmp.Compare(a.Digest, b.Digest))
-		})
-		if err := e.evict(ctx, kind, of, limit.Add(-chunkstore.FreshFor)); err != nil {
-			return err
-		}
+	return e.evict(ctx, KindOriginal, originals.sorted(), limit)
+}
+
+// maxEvicted bounds the content of a kind that is evicted at once; the next time goes on.
+const maxEvicted = 100_000
+
+// oldest is the oldest content of what it was given, at most maxEvicted: a heap with the newest on top.
+type oldest []chunkstore.Info
+
+func compareAges(a, b chunkstore.Info) int {
+	return cmp.Or(a.ModTime.Compare(b.ModTime), cmp.Compare(a.Digest, b.Digest))
+}
+
+// Len, Less, Swap, Push and Pop implement heap.Interface.
+func (o oldest) Len() int           { return len(o) }
+func (o oldest) Less(i, j int) bool { return compareAges(o[i], o[j]) > 0 }
+func (o oldest) Swap(i, j int)      { o[i], o[j] = o[j], o[i] }
+func (o *oldest) Push(x any)        { *o = append(*o, x.(chunkstore.Info)) }
+func (o *oldest) Pop() any {
+	last := (*o)[len(*o)-1]
+	*o = (*o)[:len(*o)-1]
+	return last
+}
+
+func (o *oldest) add(i chunkstore.Info) {
+	if len(*o) < maxEvicted {
+		heap.Push(o, i)
+	} else if compareAges(i, (*o)[0]) < 0 {
+		(*o)[0] = i
+		heap.Fix(o, 0)
 	}
-	return nil
+}
+
+// sorted lists the content, oldest first.
+func (o oldest) sorted() []chunkstore.Info {
+	slices.SortFunc(o, compareAges)
+	return o
 }
 
 // evict removes content in its order while too much is stored.
@@ -140,71 +182,4 @@ func (e *eviction) evict(ctx context.Context, kind string, of []chunkstore.Info,
 		}
 	}
 	return nil
-}
-
-// candidate is a version that may be evicted.
-type candidate struct {
-	version *rechunk.Version
-	last    time.Time // it was pulled, or made
-}
-
-// versions evicts the versions that nobody has pulled for longest.
-func (e *eviction) versions(ctx context.Context) error {
-	m, err := e.markNow(ctx, e.policy)
-	if err != nil {
-		return err
-	}
-	all, err := e.candidates(ctx, m)
-	if err != nil || len(all) == 0 {
-		return err
-	}
-	users := map[digest.Digest]int{} // versions that have a layer and may be evicted
-	evicted := map[digest.Digest]bool{}
-	for _, c := range all {
-		evicted[c.version.Digest] = true
-		for _, l := range c.version.Layers {
-			users[l.Digest]++
-		}
-	}
-	// What stays when all of them go.
-	rest, err := e.mark(ctx, m.records, e.policy, evicted)
-	if err != nil {
-		return err
-	}
-	clear(evicted)
-	for want := e.missing(); want > 0 && len(all) > 0; all = all[1:] {
-		v := all[0].version
-		evicted[v.Digest] = true
-		for _, l := range v.Layers {
-			if users[l.Digest]--; users[l.Digest] == 0 && rest.needs.content[l.Digest] == 0 {
-				want -= l.Size
-			}
-		}
-	}
-	return e.collectFor(ctx, evicted)
-}
-
-// candidates lists the versions that may be evicted, the one that was pulled longest ago first.
-func (e *eviction) candidates(ctx context.Context, m *marking) ([]candidate, error) {
-	var out []candidate
-	for _, versions := range m.records.lineages {
-		for i := range versions {
-			v := &versions[i]
-			if i == 0 || m.tagged[v.Digest] {
-				continue
-			}
-			last, err := e.LastPull(ctx, v.Digest)
-			if err != nil {
-				return nil, err
-			}
-			if v.Created.After(last) {
-				last = v.Created
-			}
-			out = append(out, candidate{v, last})
-		}
-	}
-	slices.SortFunc(out, func(a, b candidate) int {
-		return cmp.Or(a.last.Compare(b.last), cmp.Compare(a.version.Digest, b.version.Digest))
-	})
-	return out, nil
 }

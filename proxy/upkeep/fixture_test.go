@@ -16,6 +16,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/rechunk"
 )
@@ -143,7 +144,7 @@ const (
 func (f *fixture) original(layers ...string) digest.Digest {
 	f.t.Helper()
 	d, _ := f.manifest(layers...)
-	f.record(kindManifest, d.String(), map[string]any{"media_type": ocispec.MediaTypeImageManifest, "source_digest": d, "served": "original"})
+	f.record(catalog.KindManifest, d.String(), map[string]any{"media_type": ocispec.MediaTypeImageManifest, "source_digest": d, "served": "original"})
 	return d
 }
 
@@ -171,17 +172,17 @@ func (f *fixture) version(n int, layers ...string) rechunk.Version {
 	l.Versions = slices.Insert(l.Versions, 0, v)
 	f.record(rechunk.KindLineage, testLineage, l)
 	f.record(rechunk.KindServed, testRepo+" "+src.String(), v)
-	f.record(kindManifest, d.String(), map[string]any{"media_type": ocispec.MediaTypeImageManifest, "source_digest": src, "served": rechunked})
+	f.record(catalog.KindManifest, d.String(), map[string]any{"media_type": ocispec.MediaTypeImageManifest, "source_digest": src, "served": catalog.Rechunked})
 	return v
 }
 
 func (f *fixture) tag(tag string, source, served digest.Digest) {
 	f.t.Helper()
-	kind := rechunked
+	kind := catalog.Rechunked
 	if source == served {
-		kind = "original"
+		kind = catalog.Original
 	}
-	f.record(kindTag, testRepo+":"+tag, map[string]any{"source_digest": source, "digest": served, "served": kind, "media_type": "x"})
+	f.record(catalog.KindTag, testRepo+":"+tag, map[string]any{"source_digest": source, "digest": served, "served": kind, "media_type": "x"})
 }
 
 func (f *fixture) has(content string) bool { return f.hasDigest(digest.FromString(content)) }

@@ -1,6 +1,7 @@
 package upkeep
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/rechunk"
 )
 
@@ -23,8 +25,8 @@ type GCOptions struct {
 // to. It may be interrupted at any point; the next run goes on. ErrBusy says that another one is under way.
 func (k *Keeper) GC(ctx context.Context, o GCOptions) (GCReport, error) {
 	var out GCReport
-	err := k.only(ctx, "gc", func(ctx context.Context) (err error) {
-		out, err = k.collect(ctx, o, nil)
+	err := k.only(ctx, workGC, func(ctx context.Context, t turn) (err error) {
+		out, err = k.collect(ctx, t, o, nil)
 		return err
 	})
 	return out, err
@@ -34,23 +36,23 @@ func (k *Keeper) GC(ctx context.Context, o GCOptions) (GCReport, error) {
 type collection struct {
 	*Keeper
 	GCOptions
+	turn
 	started time.Time
 	policy  Policy
 	alone   bool // no other process used the store when the run began
 	// active and begun are what Activity said when the run began.
-	active  time.Time
-	begun   int64
-	records *records
-	// before is what any record led to when the run began.
-	before    *needs
+	active    time.Time
+	begun     int64
 	mark      *marking
 	condemned condemned
-	report    GCReport
+	// released says that something was taken from the list of the condemned.
+	released bool
+	report   GCReport
 }
 
 // collect runs a gc. evicted are versions that go beside those that the rules let go.
-func (k *Keeper) collect(ctx context.Context, o GCOptions, evicted map[digest.Digest]bool) (GCReport, error) {
-	c := &collection{Keeper: k, GCOptions: o, started: k.Now(), policy: k.Policy(), alone: k.Alone()}
+func (k *Keeper) collect(ctx context.Context, t turn, o GCOptions, evicted map[digest.Digest]bool) (GCReport, error) {
+	c := &collection{Keeper: k, GCOptions: o, turn: t, started: k.Now(), policy: k.Policy(), alone: k.Alone()}
 	c.active, c.begun = k.Activity()
 	c.report = GCReport{
 		DryRun: o.DryRun, StartedAt: c.started.UTC(), Versions: []RemovedVersion{}, Records: map[string]int64{},
@@ -70,14 +72,15 @@ func (k *Keeper) collect(ctx context.Context, o GCOptions, evicted map[digest.Di
 	if o.DryRun {
 		return c.report, nil
 	}
-	return c.report, k.putJSON(ctx, keyGC, gcRecord{FinishedAt: k.Now().UTC(), Report: c.report})
+	return c.report, note(ctx, t, k.gcNote(), gcRecord{FinishedAt: k.Now().UTC(), Report: c.report})
 }
 
 func (c *collection) run(ctx context.Context, evicted map[digest.Digest]bool) error {
-	steps := []func(context.Context) error{
-		func(ctx context.Context) error { return c.read(ctx, evicted) }, c.release, c.trim, c.dropRecords, c.sweep,
+	if err := c.read(ctx, evicted); err != nil {
+		return err
 	}
-	for _, step := range steps {
+	defer c.mark.close()
+	for _, step := range []func(context.Context) error{c.release, c.trim, c.dropRecords, c.sweep} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -87,29 +90,26 @@ func (c *collection) run(ctx context.Context, evicted map[digest.Digest]bool) er
 
 // read takes in the records and decides what stays.
 func (c *collection) read(ctx context.Context, evicted map[digest.Digest]bool) (err error) {
-	if c.records, err = c.readRecords(ctx, c.Progress); err != nil {
+	if c.condemned, err = c.readCondemned(ctx); err != nil {
 		return err
 	}
-	if c.before, err = c.everything(ctx, c.records); err != nil {
+	n := len(c.condemned)
+	c.mark, err = c.Keeper.mark(ctx, rules{policy: c.policy, evicted: evicted, condemned: c.condemned, progress: c.Progress})
+	if err != nil {
 		return err
 	}
-	if c.mark, err = c.Keeper.mark(ctx, c.records, c.policy, evicted); err != nil {
-		return err
-	}
-	c.report.Damaged = append(c.report.Damaged, slices.Sorted(slices.Values(c.records.damaged))...)
-	c.condemned, err = c.readCondemned(ctx)
-	return err
+	c.released = len(c.condemned) < n
+	c.report.Damaged = append(c.report.Damaged, slices.Sorted(slices.Values(c.mark.damaged))...)
+	return nil
 }
 
-// release takes from the list of the condemned what a record leads to: its time counts from when that record is gone. It comes before
-// any record is removed, so that a run that is killed later leaves no time that is too early.
+// release takes from the stored list of the condemned what a record leads to: its time counts from when that record is gone. It comes
+// before any record is removed, so that a run that is killed later leaves no time that is too early.
 func (c *collection) release(ctx context.Context) error {
-	n := len(c.condemned)
-	maps.DeleteFunc(c.condemned, func(d digest.Digest, _ time.Time) bool { return c.before.content[d] != 0 })
-	if len(c.condemned) == n || c.DryRun {
+	if !c.released || c.DryRun {
 		return nil
 	}
-	return c.saveCondemned(ctx, c.condemned)
+	return c.saveCondemned(ctx, c.turn, c.condemned)
 }
 
 // trim removes versions from their lineages. Those of a lineage that a job is at stay for this time.
@@ -132,7 +132,9 @@ func (c *collection) trim(ctx context.Context) error {
 			return err
 		}
 		if busy[key] = b; b {
-			c.keepAll(key)
+			if err := c.keepAll(ctx, key); err != nil {
+				return err
+			}
 		}
 	}
 	for _, v := range c.mark.gone {
@@ -143,12 +145,31 @@ func (c *collection) trim(ctx context.Context) error {
 	return nil
 }
 
-// keepAll marks all versions of a lineage.
-func (c *collection) keepAll(key string) {
-	for i := range c.records.lineages[key] {
-		c.mark.version(&c.records.lineages[key][i])
+// keepAll marks all versions of a lineage that a job is at, and what is known of their layers.
+func (c *collection) keepAll(ctx context.Context, key string) error {
+	lineage, platform, _ := rechunk.SplitLineageKey(key)
+	l, err := c.records.Lineages.Get(ctx, catalog.LineageKey{Lineage: lineage, Platform: platform})
+	if l == nil || err != nil {
+		return err
 	}
-	c.mark.needs.layerIndexes()
+	for i := range l.Versions {
+		if err := c.mark.version(&l.Versions[i]); err != nil {
+			return err
+		}
+		for _, layer := range l.Versions[i].Layers {
+			x, err := c.records.Indexes.Get(ctx, layer.Digest)
+			if err != nil {
+				return err
+			}
+			if x == nil {
+				continue
+			}
+			if err := c.mark.add(x.Digest, catalog.LayerIndex); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // dropRecords removes the records that are not needed, unless they were written since the run began.
@@ -157,45 +178,47 @@ func (c *collection) dropRecords(ctx context.Context) error {
 	if c.Exclusive {
 		limit = c.started.Add(chunkstore.FreshFor)
 	}
-	for _, kind := range recordKinds() {
-		if kind.stays == nil {
+	place := map[string]int{}
+	for i, kind := range catalog.Kinds() {
+		place[kind.Name] = i
+	}
+	slices.SortFunc(c.mark.going, func(a, b going) int {
+		return cmp.Or(cmp.Compare(place[a.kind], place[b.kind]), compareBools(a.last, b.last), cmp.Compare(a.key, b.key))
+	})
+	for _, r := range c.mark.going {
+		kept := false
+		if r.owner != (catalog.Owner{}) {
+			var err error
+			if kept, err = c.mark.needed(r.owner); err != nil { // by now
+				return err
+			}
+		}
+		if kept || !r.modified.Before(limit) {
 			continue
 		}
-		keys := c.records.all[kind.name]
-		for _, key := range kind.order(c.records, keys) {
-			if kind.stays(c.mark.needs, key) || !keys[key].Before(limit) {
-				continue
+		gone := true
+		if !c.DryRun {
+			var err error
+			if gone, err = c.Chunks.DeleteRecordUnused(ctx, r.kind, r.key, limit); err != nil {
+				return err
 			}
-			gone := true
-			if !c.DryRun {
-				var err error
-				if gone, err = c.Chunks.DeleteRecordUnused(ctx, kind.name, key, limit); err != nil {
-					return err
-				}
-			}
-			if gone {
-				c.report.Records[kind.name]++
-			}
+		}
+		if gone {
+			c.report.Records[r.kind]++
 		}
 	}
 	return nil
 }
 
-// order lists keys in the order in which their records are removed.
-func (kind recordKind) order(r *records, keys map[string]time.Time) []string {
-	sorted := slices.Sorted(maps.Keys(keys))
-	if kind.last == nil {
-		return sorted
+// compareBools puts false before true.
+func compareBools(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
 	}
-	var first, last []string
-	for _, key := range sorted {
-		if kind.last(r, key) {
-			last = append(last, key)
-		} else {
-			first = append(first, key)
-		}
-	}
-	return append(first, last...)
+	return 1
 }
 
 // limits are the times that decide on content.
@@ -244,42 +267,44 @@ func earliest(times ...time.Time) time.Time {
 func (c *collection) sweep(ctx context.Context) error {
 	l := c.limits()
 	next := condemned{}
-	var candidates []chunkstore.Info
 	err := c.Chunks.Walk(ctx, func(i chunkstore.Info) error {
-		if u := c.mark.needs.content[i.Digest]; u != 0 {
-			c.report.Kept.add(i.Size)
-			of := c.report.Kinds[u.kind()]
-			of.add(i.Size)
-			c.report.Kinds[u.kind()] = of
-		} else {
-			candidates = append(candidates, i)
+		u, err := c.mark.use(i.Digest)
+		if err != nil {
+			return err
 		}
+		if u != 0 {
+			c.report.Kept.add(i.Size)
+			of := c.report.Kinds[kindOf(u)]
+			of.add(i.Size)
+			c.report.Kinds[kindOf(u)] = of
+			return nil
+		}
+		since, known := c.condemned[i.Digest]
+		if !known {
+			since = l.now
+		}
+		gone, err := c.sweepOne(ctx, i, since, l)
+		if err != nil {
+			return err
+		}
+		if gone {
+			c.report.Removed.add(i.Size)
+		} else {
+			c.report.Waiting.add(i.Size)
+			if known || len(next) < maxCondemned {
+				next[i.Digest] = since
+			}
+		}
+		c.Progress.tell("sweep", c.report.Removed.Objects+c.report.Waiting.Objects, 0)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for i, info := range candidates {
-		since, known := c.condemned[info.Digest]
-		if !known {
-			since = l.now
-		}
-		gone, err := c.sweepOne(ctx, info, since, l)
-		if err != nil {
-			return err
-		}
-		if gone {
-			c.report.Removed.add(info.Size)
-		} else {
-			c.report.Waiting.add(info.Size)
-			next[info.Digest] = since
-		}
-		c.Progress.tell("sweep", int64(i+1), int64(len(candidates)))
-	}
 	if c.DryRun || maps.EqualFunc(next, c.condemned, time.Time.Equal) {
 		return nil
 	}
-	return c.saveCondemned(ctx, next)
+	return c.saveCondemned(ctx, c.turn, next)
 }
 
 // sweepOne removes content if that is safe, and reports whether it is gone.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/chunkstore/storetest"
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/rechunk"
 )
 
@@ -40,7 +41,7 @@ func TestGC(t *testing.T) {
 	if diff := cmp.Diff(dry, done, cmpopts.IgnoreFields(GCReport{}, "DryRun", "StartedAt", "Seconds")); diff != "" {
 		t.Errorf("the dry run said something else: (-dry +done)\n%s", diff)
 	}
-	if len(done.Versions) != 2 || done.Versions[0].Reason != beyondVersions || done.Records[kindManifest] != 5 || done.Records[rechunk.KindPlan] != 2 {
+	if len(done.Versions) != 2 || done.Versions[0].Reason != beyondVersions || done.Records[catalog.KindManifest] != 5 || done.Records[rechunk.KindPlan] != 2 {
 		t.Errorf("report: %+v", done)
 	}
 	f.want(true, "base", "c", "d", "source layer 4")
@@ -97,8 +98,8 @@ func TestGCIndexes(t *testing.T) {
 	for n, v := range series(f) {
 		src := f.index(v.SourceDigest)
 		x := f.index(v.Digest, digest.FromString("another platform, never pulled"))
-		f.record(kindManifest, src.String(), map[string]any{"source_digest": src, "served": "original"})
-		f.record(kindManifest, x.String(), map[string]any{"source_digest": src, "served": rechunked})
+		f.record(catalog.KindManifest, src.String(), map[string]any{"media_type": "x", "source_digest": src, "served": "original"})
+		f.record(catalog.KindManifest, x.String(), map[string]any{"media_type": "x", "source_digest": src, "served": catalog.Rechunked})
 		indexes = append(indexes, src, x)
 		if n == 3 {
 			f.tag("stable", src, x)
@@ -187,7 +188,7 @@ func TestGCDuringWork(t *testing.T) {
 // A damaged record that content may hang on stops the removal of content, and is named.
 func TestGCDamaged(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{kindTag, rechunk.KindLineage} {
+	for _, kind := range []string{catalog.KindTag, rechunk.KindLineage} {
 		f := newFixture(t, nil, nil)
 		series(f)
 		f.must(f.chunks.PutRecord(t.Context(), kind, testRepo+":other", []byte("garbage")))
@@ -271,7 +272,7 @@ func testGCFaults(t *testing.T, rule func(int) storetest.Rule) {
 func TestCondemnedList(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil, nil)
-	f.must(f.chunks.PutRecord(t.Context(), kindUpkeep, keyCondemned, []byte("garbage")))
+	f.must(f.chunks.PutRecord(t.Context(), "upkeep", "condemned", []byte("garbage")))
 	got, err := f.keeper.readCondemned(t.Context())
 	if err != nil || len(got) != 0 {
 		t.Errorf("%v, %v", got, err)
@@ -280,11 +281,11 @@ func TestCondemnedList(t *testing.T) {
 	for i := range maxCondemned + 10 {
 		long[digest.FromString(fmt.Sprint(i))] = time.Unix(int64(i%3), 0)
 	}
-	f.must(f.keeper.saveCondemned(t.Context(), long))
+	f.must(f.keeper.saveCondemned(t.Context(), turn{}, long))
 	if got, err = f.keeper.readCondemned(t.Context()); err != nil || len(got) != maxCondemned {
 		t.Errorf("%d entries, %v", len(got), err)
 	}
-	b, err := f.chunks.GetRecord(t.Context(), kindUpkeep, keyCondemned)
+	b, err := f.chunks.GetRecord(t.Context(), "upkeep", "condemned")
 	if err != nil || len(b) > chunkstore.MaxRecordBytes {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}

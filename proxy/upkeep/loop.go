@@ -2,13 +2,12 @@ package upkeep
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/catalog"
 )
 
 // Schedule says what Run does by itself.
@@ -29,9 +28,16 @@ type memory struct {
 const (
 	// tick is how often Run looks whether something is due.
 	tick = time.Minute
+	// measureAgain is when the store is measured that another process was busy with.
+	measureAgain = 5 * time.Minute
 	// afterStart is how long Run lets a process settle before it begins with anything large.
 	afterStart = 10 * time.Minute
-	keyGC      = "gc"
+)
+
+// Sorts of work of which one is done at a time. Evicting, dropping and measuring are of the first: what they remember is.
+const (
+	workGC    = "gc"
+	workScrub = "scrub"
 )
 
 // gcRecord remembers the last gc across restarts and processes.
@@ -39,6 +45,8 @@ type gcRecord struct {
 	FinishedAt time.Time `json:"finished_at"`
 	Report     GCReport  `json:"report"`
 }
+
+func (k *Keeper) gcNote() catalog.Note[gcRecord] { return catalog.Upkeep[gcRecord](k.records, "gc") }
 
 // Run does what is due until ctx ends. Failures are logged, and tried again when the next run would be due, or after an hour. The
 // schedule is asked for at least once a minute; a scrub under way takes over its rate.
@@ -73,8 +81,8 @@ func (k *Keeper) Run(ctx context.Context, schedule func() Schedule) {
 		case <-k.Usage.set:
 		}
 		s := schedule()
-		if !scrubs.Load() && due(keyScrub, s.Scrub, k.lastScrub) {
-			failed[keyScrub] = k.Now() // not more often than once an hour, whatever comes
+		if !scrubs.Load() && due(workScrub, s.Scrub, k.lastScrub) {
+			failed[workScrub] = k.Now() // not more often than once an hour, whatever comes
 			scrubs.Store(true)
 			o := s.ScrubOptions
 			o.rate = func() int64 { return schedule().ScrubOptions.Rate }
@@ -85,9 +93,9 @@ func (k *Keeper) Run(ctx context.Context, schedule func() Schedule) {
 				}
 			})
 		}
-		if due(keyGC, s.GC, k.lastGC) {
+		if due(workGC, s.GC, k.lastGC) {
 			if _, err := k.GC(ctx, GCOptions{}); err != nil {
-				failed[keyGC] = k.Now()
+				failed[workGC] = k.Now()
 				k.report(ctx, "gc", err)
 			}
 		}
@@ -99,8 +107,13 @@ func (k *Keeper) space(ctx context.Context, m *memory) {
 	now := k.Now()
 	var err error
 	switch {
+	case now.Sub(m.measured) >= measureEvery && k.shareUsage(ctx):
+		m.measured = now
 	case now.Sub(m.measured) >= measureEvery:
 		m.measured, m.saved, err = now, now, k.Measure(ctx)
+		if errors.Is(err, ErrBusy) {
+			m.measured = now.Add(measureAgain - measureEvery)
+		}
 	case now.Sub(m.saved) >= saveEvery:
 		m.saved, err = now, k.saveUsage(ctx)
 	}
@@ -157,31 +170,15 @@ func (k *Keeper) report(ctx context.Context, what string, err error) {
 
 // lastGC returns when the last gc ended, the zero time if there is no record of one.
 func (k *Keeper) lastGC(ctx context.Context) time.Time {
-	var rec gcRecord
-	_ = k.getJSON(ctx, keyGC, &rec) // a run too many does no harm
+	rec, _ := k.gcNote().Get(ctx) // a run too many does no harm
 	return rec.FinishedAt
 }
 
 // lastScrub returns when the last pass began that has ended; one that was interrupted, and that of a store without any, is due.
 func (k *Keeper) lastScrub(ctx context.Context) time.Time {
-	var rec scrubRecord
-	if err := k.getJSON(ctx, keyScrub, &rec); err != nil || rec.FinishedAt.IsZero() {
+	rec, err := k.scrubNote().Get(ctx)
+	if err != nil || rec.FinishedAt.IsZero() {
 		return time.Time{}
 	}
 	return rec.StartedAt
-}
-
-// getJSON reads a record of this package. One that is missing or damaged leaves v as it is.
-func (k *Keeper) getJSON(ctx context.Context, key string, v any) error {
-	b, err := k.Chunks.GetRecord(ctx, kindUpkeep, key)
-	switch {
-	case errors.Is(err, chunkstore.ErrNotFound), errors.Is(err, chunkstore.ErrCorrupt), errors.Is(err, chunkstore.ErrTooLarge):
-		return nil
-	case err != nil:
-		return err
-	}
-	if err := json.Unmarshal(b, v); err != nil {
-		k.Logger.WarnContext(ctx, "record is damaged and taken as missing", "kind", kindUpkeep, "key", key, "error", err)
-	}
-	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/strata-oci/strata/proxy/catalog"
 )
 
 // run has the keeper of a fixture do what a schedule says, which the test may change.
@@ -66,12 +68,12 @@ func TestRunFollowsThePolicy(t *testing.T) {
 		defer stop()
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
-		before := len(f.keys(kindManifest))
+		before := len(f.keys(catalog.KindManifest))
 		f.want(true, "a")
 		set(Retention{Versions: 2})
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
-		if after := len(f.keys(kindManifest)); after >= before {
+		if after := len(f.keys(catalog.KindManifest)); after >= before {
 			t.Errorf("%d manifests, %d before", after, before)
 		}
 		f.want(false, "a")

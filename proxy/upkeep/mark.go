@@ -2,10 +2,12 @@ package upkeep
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/rechunk"
 )
 
@@ -19,84 +21,107 @@ const (
 	forQuota       = "evicted for the quota"
 )
 
-// marking finds out what is needed.
-type marking struct {
-	*Keeper
-	records *records
-	needs   *needs
-	policy  Policy
-	now     time.Time
-	// tagged are the manifests of the tags' current images and of their sources.
-	tagged map[digest.Digest]bool
-	// evicted are versions that go although the rules would keep them.
+// rules are what a marking goes by.
+type rules struct {
+	policy Policy
+	// evicted are versions that go although the policy would keep them.
 	evicted map[digest.Digest]bool
-	// gone are the versions that do not stay.
-	gone []RemovedVersion
+	// condemned loses what any record leads to, whether it stays or not.
+	condemned condemned
+	progress  Progress
 }
 
-// mark finds what the records lead to that stay, by the rules.
-func (k *Keeper) mark(ctx context.Context, r *records, p Policy, evicted map[digest.Digest]bool) (*marking, error) {
-	m := &marking{Keeper: k, records: r, needs: newNeeds(r), policy: p, now: k.Now(), evicted: evicted}
-	for _, step := range []func(context.Context) error{m.tags, m.lineages, m.pulled} {
-		if err := step(ctx); err != nil {
-			return nil, err
-		}
+// marking is what is needed by the rules. Its memory grows with the manifests and with what goes, not with the content that they lead
+// to: that lies sorted on disk.
+type marking struct {
+	*Keeper
+	rules
+	now       time.Time
+	facts     map[hash]fact
+	manifests map[hash]manifest
+	sorting   *sorter[entry]
+	sets      []*contentSet
+	// late is what is found needed when all is settled.
+	late map[hash]catalog.Use
+	// gone are the versions that do not stay, going the records, by kind.
+	gone  []RemovedVersion
+	going []going
+	// damaged are the vital records that could not be read, for people.
+	damaged []string
+}
+
+// mark reads all records, refuses those that this build doesn't know, and finds what those lead to that stay. The caller closes the
+// marking.
+func (k *Keeper) mark(ctx context.Context, r rules) (*marking, error) {
+	if err := catalog.CheckKinds(ctx, k.Chunks); err != nil {
+		return nil, err
 	}
-	m.needs.layerIndexes()
+	m := &marking{
+		Keeper: k, rules: r, now: k.Now(), facts: map[hash]fact{}, manifests: map[hash]manifest{}, late: map[hash]catalog.Use{},
+		sorting: newSorter(ctx, k.WorkDir, entryCodec()),
+	}
+	if err := m.readAll(ctx); err != nil {
+		m.close()
+		return nil, err
+	}
 	return m, nil
 }
 
-// markNow reads the records and finds what they lead to that stay.
-func (k *Keeper) markNow(ctx context.Context, p Policy) (*marking, error) {
-	r, err := k.readRecords(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
-	return k.mark(ctx, r, p, nil)
-}
-
-// tags marks the tags' current images, and their sources: the next version often shares layers with them, and a layer that rots is made
-// again from them.
-func (m *marking) tags(ctx context.Context) error {
-	for _, t := range m.records.tags {
-		of := originalLayer
-		if t.Digest != t.Source {
-			of = servedLayer
-			if err := m.image(ctx, m.needs, t.Source, sourceLayer, 0); err != nil {
-				return err
+func (m *marking) readAll(ctx context.Context) error {
+	settled := false
+	for _, kind := range catalog.Kinds() {
+		var err error
+		switch kind.Name {
+		case catalog.KindManifest:
+			err = m.readManifests(ctx, kind)
+		case catalog.KindTag:
+			err = m.readTags(ctx, kind)
+		case catalog.KindLineage:
+			err = m.readLineages(ctx, kind)
+		default:
+			// What the others belong to is settled by now.
+			if !settled {
+				settled, err = true, errors.Join(m.pulled(ctx), m.settle(ctx))
+			}
+			if err == nil {
+				err = m.readOthers(ctx, kind)
 			}
 		}
-		if err := m.image(ctx, m.needs, t.Digest, of, 0); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-	m.tagged = map[digest.Digest]bool{}
-	for d := range m.needs.manifests {
-		m.tagged[d] = true
+	err := m.settle(ctx)
+	if err == nil {
+		m.sorting.abandon()
+		m.sorting = nil
 	}
-	return nil
+	return err
 }
 
-// lineages marks the versions that stay.
-func (m *marking) lineages(ctx context.Context) error {
-	for key, versions := range m.records.lineages {
-		lineage, _, _ := rechunk.SplitLineageKey(key)
-		rule := m.policy.retention(lineage)
-		for i := range versions {
-			v := &versions[i]
-			why, err := m.outdated(ctx, rule, i, v)
-			if err != nil {
+// lineage marks the versions that stay.
+func (m *marking) lineage(ctx context.Context, key string, versions []rechunk.Version) error {
+	name, _, _ := rechunk.SplitLineageKey(key)
+	rule := m.policy.retention(name)
+	for i := range versions {
+		v := &versions[i]
+		why, err := m.outdated(ctx, rule, i, v)
+		if err != nil {
+			return err
+		}
+		if why != "" {
+			m.gone = append(m.gone, RemovedVersion{Lineage: key, Digest: v.Digest, Created: v.Created, Reason: why})
+			continue
+		}
+		if err := m.version(v); err != nil {
+			return err
+		}
+		if i > 0 {
+			continue
+		}
+		for _, d := range v.SourceLayers {
+			if err := m.add(d, indexed); err != nil {
 				return err
-			}
-			if why != "" {
-				m.gone = append(m.gone, RemovedVersion{Lineage: key, Digest: v.Digest, Created: v.Created, Reason: why})
-				continue
-			}
-			m.version(v)
-			if i == 0 {
-				for _, d := range v.SourceLayers {
-					m.needs.sources[d] = true
-				}
 			}
 		}
 	}
@@ -105,7 +130,7 @@ func (m *marking) lineages(ctx context.Context) error {
 
 // outdated says why a version goes, or nothing when it stays.
 func (m *marking) outdated(ctx context.Context, rule Retention, i int, v *rechunk.Version) (string, error) {
-	if i == 0 || m.tagged[v.Digest] {
+	if i == 0 || m.tagged(v.Digest) {
 		return "", nil
 	}
 	if m.evicted[v.Digest] {
@@ -127,14 +152,23 @@ func (m *marking) outdated(ctx context.Context, rule Retention, i int, v *rechun
 	return why, nil
 }
 
+// tagged reports whether a manifest belongs to what a tag stands for now.
+func (m *marking) tagged(d digest.Digest) bool {
+	h, ok := hashOf(d)
+	return ok && m.manifests[h]&tagged != 0
+}
+
 // version marks a version by its record, which knows all that it consists of.
-func (m *marking) version(v *rechunk.Version) {
-	m.needs.manifests[v.Digest] = true
-	m.needs.add(v.Digest, document)
-	m.needs.add(v.Config, document)
-	for _, l := range v.Layers {
-		m.needs.add(l.Digest, servedLayer)
+func (m *marking) version(v *rechunk.Version) error {
+	if h, ok := hashOf(v.Digest); ok {
+		m.manifests[h] |= stays
 	}
+	for _, t := range catalog.VersionLeads(v) {
+		if err := m.add(t.Digest, t.Use); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // recent reports whether a manifest was pulled, or, when that is not known, stored within KeepPulled.
@@ -150,36 +184,61 @@ func (m *marking) recent(ctx context.Context, d digest.Digest, stored time.Time)
 }
 
 // pulled marks what no tag and no lineage needs but hosts may come back for: images that were pulled by digest lately, and indexes all
-// of whose images stay.
+// of whose images stay. The records of the other manifests go.
 func (m *marking) pulled(ctx context.Context) error {
-	superseded := map[digest.Digest]bool{} // sources of what was made here: nobody is told to pull them
-	for _, rec := range m.records.manifests {
-		if rec.Served == rechunked {
-			superseded[rec.Source] = true
+	superseded := map[hash]bool{} // sources of what was made here: nobody is told to pull them
+	for _, f := range m.facts {
+		if f.made {
+			superseded[f.source] = true
 		}
 	}
-	for d, rec := range m.records.manifests {
-		if m.needs.manifest(d) || m.evicted[d] {
+	err := m.keepManifests(ctx, func(h hash, f fact, d digest.Digest) (bool, error) {
+		stored := time.Time{}
+		if !f.made && !superseded[h] {
+			stored = f.modified
+		}
+		return m.recent(ctx, d, stored)
+	})
+	if err == nil {
+		err = m.keepManifests(ctx, func(_ hash, f fact, d digest.Digest) (bool, error) {
+			if !f.made {
+				return false, nil
+			}
+			return m.wholeIndex(ctx, d)
+		})
+	}
+	if err != nil {
+		return err
+	}
+	for h, f := range m.facts {
+		if m.manifests[h]&stays == 0 {
+			d := h.digest(f.long)
+			m.goes(going{kind: catalog.KindManifest, key: d.String(), modified: f.modified, owner: catalog.Owner{Manifest: d}, last: f.made})
+		}
+	}
+	return nil
+}
+
+// keepManifests marks those manifests that are to stay, of those that do not yet and are not to be evicted.
+func (m *marking) keepManifests(ctx context.Context, stay func(hash, fact, digest.Digest) (bool, error)) error {
+	for h, f := range m.facts {
+		d := h.digest(f.long)
+		if m.manifests[h]&stays != 0 || m.evicted[d] {
 			continue
 		}
-		of, stored := servedLayer, time.Time{}
-		if rec.Served != rechunked {
-			of = originalLayer
-			if !superseded[d] {
-				stored = rec.modified
-			}
-		}
-		stay, err := m.recent(ctx, d, stored)
-		if err == nil && !stay && rec.Served == rechunked {
-			stay, err = m.wholeIndex(ctx, d)
-		}
+		ok, err := stay(h, f, d)
 		if err != nil {
 			return err
 		}
-		if stay {
-			if err := m.image(ctx, m.needs, d, of, 0); err != nil {
-				return err
-			}
+		if !ok {
+			continue
+		}
+		of := catalog.OriginalLayer
+		if f.made {
+			of = catalog.ServedLayer
+		}
+		if err := m.lead(ctx, catalog.Leads{To: []catalog.Target{{Digest: d, Use: of, Image: true}}}, true); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -193,41 +252,13 @@ func (m *marking) wholeIndex(ctx context.Context, d digest.Digest) (bool, error)
 	}
 	made := 0
 	for _, c := range refs.Manifests {
-		if m.records.manifests[c.Digest].Served != rechunked {
+		if !m.made(c.Digest) {
 			continue
 		}
-		if !m.needs.manifest(c.Digest) {
+		if !m.stays(c.Digest) {
 			return false, nil
 		}
 		made++
 	}
 	return made > 0, nil
-}
-
-// everything marks what any record leads to, whether it stays or not.
-func (k *Keeper) everything(ctx context.Context, r *records) (*needs, error) {
-	m := &marking{Keeper: k, records: r, needs: newNeeds(r)}
-	if err := m.tags(ctx); err != nil {
-		return nil, err
-	}
-	for _, versions := range r.lineages {
-		for i := range versions {
-			m.version(&versions[i])
-		}
-	}
-	for d := range r.manifests {
-		if err := m.image(ctx, m.needs, d, document, 0); err != nil {
-			return nil, err
-		}
-	}
-	for layer, index := range r.indexes {
-		m.needs.add(layer, document)
-		m.needs.add(index, layerIndex)
-	}
-	for _, d := range r.served {
-		if err := m.image(ctx, m.needs, d, document, 0); err != nil {
-			return nil, err
-		}
-	}
-	return m.needs, nil
 }

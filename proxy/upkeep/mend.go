@@ -3,9 +3,11 @@ package upkeep
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/rechunk"
 )
 
 // Restorer brings back what was lost. It is safe for concurrent use.
@@ -20,18 +22,21 @@ var errNoRestorer = errors.New("no proxy runs that could bring it back")
 
 // mend brings content back that was put into quarantine, if anything needs it.
 func (k *Keeper) mend(ctx context.Context, d digest.Digest) (outcome string, err error) {
-	m, err := k.markNow(ctx, k.Policy())
+	m, err := k.mark(ctx, rules{policy: k.Policy()})
 	if err != nil {
 		return OutcomeLost, err
 	}
-	use, known := m.needs.content[d]
+	defer m.close()
+	use, err := m.use(d)
 	switch {
-	case !known:
+	case err != nil:
+		return OutcomeLost, err
+	case use == 0:
 		return OutcomeUnneeded, nil
-	case use == layerIndex:
+	case use == catalog.LayerIndex:
 		return OutcomeLater, nil
 	}
-	tags, err := k.tagsOf(ctx, m.records, d)
+	tags, err := m.tagsOf(ctx, d)
 	switch {
 	case err != nil:
 		return OutcomeLost, err
@@ -41,78 +46,86 @@ func (k *Keeper) mend(ctx context.Context, d digest.Digest) (outcome string, err
 	case k.Restorer == nil:
 		return OutcomeLost, errNoRestorer
 	}
-	return k.restore(ctx, m.records, tags, d)
+	return m.restore(ctx, tags, d)
+}
+
+// needy is a tag that needs content.
+type needy struct {
+	key catalog.TagKey
+	tag *catalog.Tag
 }
 
 // restore gets content back for the tags that need it.
-func (k *Keeper) restore(ctx context.Context, r *records, tags []string, d digest.Digest) (string, error) {
+func (m *marking) restore(ctx context.Context, tags []needy, d digest.Digest) (string, error) {
 	outcome := OutcomeFetched
 	var problems error
-	for _, key := range tags {
-		repository, name := splitTag(key)
-		made, err := k.madeFor(ctx, r, r.tags[key], d)
+	for _, t := range tags {
+		made, err := m.madeFor(ctx, t.tag, d)
 		switch {
 		case err != nil:
 		case made:
-			outcome, err = OutcomeMade, k.Restorer.Remake(ctx, repository, name)
+			outcome, err = OutcomeMade, m.Restorer.Remake(ctx, t.key.Repository, t.key.Tag)
 		default:
-			err = k.Restorer.Fetch(ctx, repository, d)
+			err = m.Restorer.Fetch(ctx, t.key.Repository, d)
 		}
 		problems = errors.Join(problems, err)
 	}
-	if _, err := k.Chunks.Stat(ctx, d); outcome == OutcomeFetched && err != nil || problems != nil {
+	if _, err := m.Chunks.Stat(ctx, d); outcome == OutcomeFetched && err != nil || problems != nil {
 		return OutcomeLost, problems
 	}
 	return outcome, nil
 }
 
-// tagsOf lists the tags whose image, or its source, has content.
-func (k *Keeper) tagsOf(ctx context.Context, r *records, d digest.Digest) ([]string, error) {
-	var out []string
-	for key, t := range r.tags {
-		one := newNeeds(r)
-		for _, root := range []digest.Digest{t.Digest, t.Source} {
-			if err := k.image(ctx, one, root, originalLayer, 0); err != nil {
-				return nil, err
+// tagsOf lists the tags whose image, or its source, has content; images of which it is known by their lineages, too, since the manifest
+// may be lost.
+func (m *marking) tagsOf(ctx context.Context, d digest.Digest) ([]needy, error) {
+	versions := map[digest.Digest]bool{}
+	err := m.records.Lineages.Each(ctx, catalog.Prefix[catalog.LineageKey]{}, func(_ catalog.LineageKey, l *rechunk.Lineage) error {
+		for i := range l.Versions {
+			for _, t := range catalog.VersionLeads(&l.Versions[i]) {
+				if t.Digest == d {
+					versions[l.Versions[i].Digest] = true
+				}
 			}
 		}
-		k.lineageOf(one, r, t.Digest)
-		if _, has := one.content[d]; has {
-			out = append(out, key)
-		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return out, nil
+	var out []needy
+	err = m.records.Tags.Each(ctx, catalog.Prefix[catalog.TagKey]{}, func(key catalog.TagKey, t *catalog.Tag) error {
+		has := versions[t.Digest]
+		for _, root := range []digest.Digest{t.Digest, t.SourceDigest} {
+			names, err := m.names(ctx, root, d)
+			if err != nil {
+				return err
+			}
+			has = has || names
+		}
+		if has {
+			out = append(out, needy{key, t})
+		}
+		return nil
+	})
+	return out, err
 }
 
-// lineageOf marks what the lineages know of an image, whose manifest may be lost.
-func (k *Keeper) lineageOf(n *needs, r *records, image digest.Digest) {
-	for _, versions := range r.lineages {
-		for i := range versions {
-			if versions[i].Digest == image {
-				(&marking{needs: n}).version(&versions[i])
-			}
-		}
-	}
+// names reports whether an image consists of content, among other.
+func (m *marking) names(ctx context.Context, image, d digest.Digest) (has bool, err error) {
+	root := catalog.Target{Digest: image, Use: catalog.OriginalLayer, Image: true}
+	err = m.follow(ctx, root, m.made, func(t catalog.Target) error {
+		has = has || t.Digest == d
+		return nil
+	})
+	return has, err
 }
 
 // madeFor reports whether content was made here for a tag's image, and is not the upstream's.
-func (k *Keeper) madeFor(ctx context.Context, r *records, t tag, d digest.Digest) (bool, error) {
-	if t.Digest == t.Source {
+func (m *marking) madeFor(ctx context.Context, t *catalog.Tag, d digest.Digest) (bool, error) {
+	if t.Digest == t.SourceDigest {
 		return false, nil
 	}
-	source := newNeeds(r)
-	if err := k.image(ctx, source, t.Source, sourceLayer, 0); err != nil {
-		return false, err
-	}
-	_, upstreams := source.content[d]
-	return !upstreams, nil
-}
-
-// splitTag takes the key of a tag's record apart. A tag holds no colon, but a host may.
-func splitTag(key string) (repository, tag string) {
-	i := strings.LastIndexByte(key, ':')
-	if i < 0 {
-		return "", key
-	}
-	return key[:i], key[i+1:]
+	upstreams, err := m.names(ctx, t.SourceDigest, d)
+	return !upstreams && err == nil, err
 }

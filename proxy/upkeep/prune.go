@@ -4,17 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
+	"time"
 
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/rechunk"
 )
 
 // ErrUnknownName says that a store has nothing of a name.
 var ErrUnknownName = errors.New("nothing of this name is stored")
-
-const kindRepository = "repository"
 
 // PruneOptions say what is dropped.
 type PruneOptions struct {
@@ -41,18 +39,17 @@ type PruneReport struct {
 // there is no such thing.
 func (k *Keeper) Prune(ctx context.Context, o PruneOptions) (PruneReport, error) {
 	out := PruneReport{DryRun: o.DryRun, Tags: []string{}, Repositories: []string{}, Lineages: []string{}}
-	err := k.only(ctx, "gc", func(ctx context.Context) error {
-		r, err := k.readRecords(ctx, o.Progress)
-		if err != nil {
-			return err
+	err := k.only(ctx, workGC, func(ctx context.Context, t turn) error {
+		if err := catalog.CheckKinds(ctx, k.Chunks); err != nil {
+			return err // nothing could be removed
 		}
-		if err := k.choose(ctx, r, o.Name, &out); err != nil || o.DryRun {
+		if err := k.choose(ctx, o.Name, &out); err != nil || o.DryRun {
 			return err
 		}
 		if err := k.drop(ctx, out); err != nil {
 			return err
 		}
-		gc, err := k.collect(ctx, GCOptions{Progress: o.Progress}, nil)
+		gc, err := k.collect(ctx, t, GCOptions{Progress: o.Progress}, nil)
 		out.GC = &gc
 		return err
 	})
@@ -60,20 +57,43 @@ func (k *Keeper) Prune(ctx context.Context, o PruneOptions) (PruneReport, error)
 }
 
 // choose finds what a name stands for.
-func (k *Keeper) choose(ctx context.Context, r *records, name string, out *PruneReport) error {
-	for _, key := range slices.Sorted(maps.Keys(r.all[kindTag])) {
-		if repository, _ := splitTag(key); key == name || repository == name {
-			out.Tags = append(out.Tags, key)
+func (k *Keeper) choose(ctx context.Context, name string, out *PruneReport) error {
+	tags := []catalog.Prefix[catalog.TagKey]{catalog.TagsOf(name)}
+	if one, ok := catalog.ParseTagKey(name); ok {
+		tags = append(tags, catalog.TagsOf(one.Repository))
+	}
+	for _, of := range tags {
+		err := k.records.Tags.List(ctx, of, func(key catalog.TagKey, _ time.Time) error {
+			if key.Repository == name || key.String() == name {
+				out.Tags = append(out.Tags, key.String())
+			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
-	_, err := k.Chunks.GetRecord(ctx, kindRepository, name)
-	if err == nil {
-		out.Repositories = append(out.Repositories, name)
-	}
-	for _, key := range slices.Sorted(maps.Keys(r.all[rechunk.KindLineage])) {
-		if lineage, _, ok := rechunk.SplitLineageKey(key); ok && (lineage == name || key == name) {
-			out.Lineages = append(out.Lineages, key)
+	err := k.records.Repositories.List(ctx, catalog.PrefixOf(name), func(key string, _ time.Time) error {
+		if key == name {
+			out.Repositories = append(out.Repositories, name)
 		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	lineage, _, ok := rechunk.SplitLineageKey(name)
+	if !ok {
+		lineage = name
+	}
+	err = k.records.Lineages.List(ctx, catalog.LineagesOf(lineage), func(key catalog.LineageKey, _ time.Time) error {
+		if key.Lineage == name || key.String() == name {
+			out.Lineages = append(out.Lineages, key.String())
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if len(out.Tags)+len(out.Repositories)+len(out.Lineages) == 0 {
 		if strings.TrimSpace(name) == "" {
@@ -84,17 +104,30 @@ func (k *Keeper) choose(ctx context.Context, r *records, name string, out *Prune
 	return nil
 }
 
-// drop removes the records: tags first, which lead to the rest.
+// drop removes the records: tags first, which lead to the rest. What a repository was proven to have is forgotten with it.
 func (k *Keeper) drop(ctx context.Context, p PruneReport) error {
 	for _, of := range []struct {
 		kind string
 		keys []string
-	}{{kindTag, p.Tags}, {kindRepository, p.Repositories}, {rechunk.KindHistory, p.Lineages}, {rechunk.KindLineage, p.Lineages}} {
+	}{
+		{catalog.KindTag, p.Tags}, {catalog.KindRepository, p.Repositories}, {catalog.KindHistory, p.Lineages},
+		{catalog.KindLineage, p.Lineages},
+	} {
 		for _, key := range of.keys {
 			if err := k.Chunks.DeleteRecord(ctx, of.kind, key); err != nil {
 				return err
 			}
 			k.Logger.InfoContext(ctx, "pruned", "kind", of.kind, "name", key)
+		}
+	}
+	for _, repository := range p.Repositories {
+		for _, proofs := range []*catalog.Table[catalog.ContentKey, catalog.Proof]{k.records.Proofs, k.records.BlobProofs} {
+			err := proofs.List(ctx, catalog.ContentOf(repository), func(key catalog.ContentKey, _ time.Time) error {
+				return proofs.Delete(ctx, key)
+			})
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/catalog"
 )
 
 // Progress is told how work goes on; nil is allowed. It may be called from several goroutines.
@@ -65,16 +67,16 @@ const (
 	KindIndex    = "index"    // what layers hold
 )
 
-// kind is the one that content counts as.
-func (u use) kind() string {
+// kindOf is the one that content counts as.
+func kindOf(u catalog.Use) string {
 	switch {
-	case u&servedLayer != 0:
+	case u&catalog.ServedLayer != 0:
 		return KindServed
-	case u&originalLayer != 0:
+	case u&catalog.OriginalLayer != 0:
 		return KindOriginal
-	case u&sourceLayer != 0:
+	case u&catalog.SourceLayer != 0:
 		return KindSource
-	case u&layerIndex != 0:
+	case u&catalog.LayerIndex != 0:
 		return KindIndex
 	}
 	return KindDocument

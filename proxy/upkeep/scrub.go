@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/catalog"
 )
 
 // ScrubOptions are those of one run.
@@ -58,8 +59,11 @@ type scrubRecord struct {
 	Position digest.Digest `json:"position,omitempty"`
 }
 
+func (k *Keeper) scrubNote() catalog.Note[scrubRecord] {
+	return catalog.Upkeep[scrubRecord](k.records, "scrub")
+}
+
 const (
-	keyScrub = "scrub"
 	// saveScrub is after how many bytes the position is stored.
 	saveScrub = 256 << 20
 	// maxDamaged bounds the objects that a report names.
@@ -73,20 +77,22 @@ func (k *Keeper) Scrub(ctx context.Context, o ScrubOptions) (ScrubReport, error)
 		o.rate = func() int64 { return o.Rate }
 	}
 	s := &scrub{Keeper: k, ScrubOptions: o, pace: newPace(o.rate)}
-	err := k.only(ctx, "scrub", s.run)
+	err := k.only(ctx, workScrub, s.run)
 	return s.at.ScrubReport, err
 }
 
 type scrub struct {
 	*Keeper
 	ScrubOptions
+	turn
 	pace    *pace
 	at      scrubRecord
 	unsaved int64
 }
 
-func (s *scrub) run(ctx context.Context) error {
-	if err := s.getJSON(ctx, keyScrub, &s.at); err != nil {
+func (s *scrub) run(ctx context.Context, t turn) (err error) {
+	s.turn = t
+	if s.at, err = s.scrubNote().Get(ctx); err != nil {
 		return err
 	}
 	if s.at.StartedAt.IsZero() || !s.at.FinishedAt.IsZero() {
@@ -103,22 +109,25 @@ func (s *scrub) run(ctx context.Context) error {
 			return err
 		}
 	}
-	err := s.contents(ctx)
-	if err == nil {
+	if err = s.contents(ctx); err == nil {
 		s.at.FinishedAt, s.at.Position = s.Now().UTC(), ""
 		s.Logger.InfoContext(ctx, "scrub", "objects", s.at.Content.Objects, "bytes", s.at.Content.Bytes, "damaged", len(s.at.Damaged),
 			"unread", s.at.Unread)
 	}
-	return errors.Join(err, s.putJSON(context.WithoutCancel(ctx), keyScrub, s.at))
+	return errors.Join(err, note(context.WithoutCancel(ctx), s.turn, s.scrubNote(), s.at))
 }
 
 // records reads all records of all kinds.
 func (s *scrub) records(ctx context.Context) error {
-	kinds, err := s.Chunks.RecordKinds(ctx)
+	names, err := s.Chunks.RecordKinds(ctx)
 	if err != nil {
 		return err
 	}
-	for _, kind := range kinds {
+	known := map[string]catalog.Kind{}
+	for _, k := range catalog.Kinds() {
+		known[k.Name] = k
+	}
+	for _, kind := range names {
 		n, err := s.Chunks.QuarantineNameless(ctx, kind)
 		if err != nil {
 			return err
@@ -126,7 +135,7 @@ func (s *scrub) records(ctx context.Context) error {
 		for range n {
 			s.found(ctx, DamagedObject{Name: kind + " (no key)", Outcome: OutcomeLater})
 		}
-		err = s.Chunks.WalkRecords(ctx, kind, func(key string, _ time.Time) error { return s.record(ctx, kind, key) })
+		err = s.Chunks.WalkRecords(ctx, kind, func(key string, _ time.Time) error { return s.record(ctx, kind, known[kind], key) })
 		if err != nil {
 			return err
 		}
@@ -134,17 +143,23 @@ func (s *scrub) records(ctx context.Context) error {
 	return nil
 }
 
-func (s *scrub) record(ctx context.Context, kind, key string) error {
+// record reads one record. Of a kind that is not known it is known only that it is a JSON document.
+func (s *scrub) record(ctx context.Context, kind string, known catalog.Kind, key string) error {
 	b, err := s.Chunks.GetRecord(ctx, kind, key)
-	damaged := errors.Is(err, chunkstore.ErrCorrupt) || errors.Is(err, chunkstore.ErrTooLarge)
+	damaged := catalog.Damaged(err)
 	switch {
 	case errors.Is(err, chunkstore.ErrNotFound):
 		return nil
 	case err != nil && !damaged:
 		return err
+	case err == nil && known.Parse != nil:
+		_, _, err = known.Parse(key, b)
+		damaged = err != nil && !catalog.Newer(err)
+	case err == nil:
+		damaged = !json.Valid(b)
 	}
 	s.at.Records++
-	if !damaged && json.Valid(b) {
+	if !damaged {
 		return nil
 	}
 	if err := s.Chunks.QuarantineRecord(ctx, kind, key); err != nil {
@@ -172,7 +187,7 @@ func (s *scrub) contents(ctx context.Context) error {
 			return nil
 		}
 		s.unsaved = 0
-		return s.putJSON(ctx, keyScrub, s.at)
+		return note(ctx, s.turn, s.scrubNote(), s.at)
 	})
 }
 

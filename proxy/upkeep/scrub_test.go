@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/rechunk"
 )
 
@@ -57,7 +58,7 @@ func TestScrub(t *testing.T) {
 		f.rot("source layer 4").String(): OutcomeFetched, f.rot("d").String(): OutcomeMade, f.rot("a").String(): OutcomeLater,
 		f.rot("nobody's").String(): OutcomeUnneeded, "tag " + testRepo + ":broken": OutcomeLater, "plan (no key)": OutcomeLater,
 	}
-	f.must(f.chunks.PutRecord(t.Context(), kindTag, testRepo+":broken", []byte(`{"digest":`)))
+	f.must(f.chunks.PutRecord(t.Context(), catalog.KindTag, testRepo+":broken", []byte(`{"digest":`)))
 	long := strings.Repeat("long", 100)
 	f.must(f.chunks.PutRecord(t.Context(), rechunk.KindPlan, long, []byte(`{}`)))
 	found, err := f.driver.List(t.Context(), "/v1/records/plan")
@@ -121,14 +122,14 @@ func TestPrune(t *testing.T) {
 	f := newFixture(t, nil, keepAllVersions)
 	versions := series(f)
 	f.tag("old", versions[0].SourceDigest, versions[0].Digest)
-	f.record(kindRepository, testRepo, map[string]any{})
+	f.record(catalog.KindRepository, testRepo, map[string]any{})
 	f.record(rechunk.KindHistory, testLineage, map[string]any{})
 	f.clock.advance(time.Hour)
 	if _, err := f.keeper.Prune(t.Context(), PruneOptions{Name: "registry.test/other"}); !errors.Is(err, ErrUnknownName) {
 		t.Errorf("an unknown name: %v", err)
 	}
 	dry, err := f.keeper.Prune(t.Context(), PruneOptions{Name: testRepo, DryRun: true})
-	if err != nil || len(dry.Tags) != 2 || len(dry.Repositories) != 1 || len(dry.Lineages) != 1 || len(f.keys(kindTag)) != 2 {
+	if err != nil || len(dry.Tags) != 2 || len(dry.Repositories) != 1 || len(dry.Lineages) != 1 || len(f.keys(catalog.KindTag)) != 2 {
 		t.Errorf("a dry run: %+v, %v", dry, err)
 	}
 	one, err := f.keeper.Prune(t.Context(), PruneOptions{Name: testRepo + ":old"})
@@ -141,7 +142,7 @@ func TestPrune(t *testing.T) {
 	if err != nil || all.GC == nil {
 		t.Errorf("a repository: %+v, %v", all, err)
 	}
-	for _, kind := range []string{kindTag, rechunk.KindLineage, rechunk.KindHistory, kindRepository} {
+	for _, kind := range []string{catalog.KindTag, rechunk.KindLineage, rechunk.KindHistory, catalog.KindRepository} {
 		if left := f.keys(kind); len(left) != 0 {
 			t.Errorf("%s records are left: %q", kind, left)
 		}

@@ -21,12 +21,12 @@ type State struct {
 // State returns how the store is kept.
 func (k *Keeper) State(ctx context.Context) (State, error) {
 	out := State{UsedBytes: k.Usage.Used(), QuotaBytes: k.Usage.Quota()}
-	var gc gcRecord
-	if err := k.getJSON(ctx, keyGC, &gc); err != nil {
+	gc, err := k.gcNote().Get(ctx)
+	if err != nil {
 		return out, err
 	}
-	var scrub scrubRecord
-	if err := k.getJSON(ctx, keyScrub, &scrub); err != nil {
+	scrub, err := k.scrubNote().Get(ctx)
+	if err != nil {
 		return out, err
 	}
 	out.GCAt = gc.FinishedAt

@@ -16,6 +16,8 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/rechunk"
 )
@@ -56,13 +58,6 @@ type Lineages interface {
 	TrimLineage(ctx context.Context, key string, keep func(i int, v *rechunk.Version) bool) (busy bool, err error)
 }
 
-// Lease is had by one process at a time.
-type Lease interface {
-	// Hold takes the lease of a name, until release is called, or reports that another process has it. The context ends when
-	// the lease is lost.
-	Hold(ctx context.Context, name string) (held context.Context, release func(), ok bool, err error)
-}
-
 // Options are what a Keeper is made of. Chunks and Lineages are needed.
 type Options struct {
 	Chunks   *chunkstore.Store
@@ -78,8 +73,11 @@ type Options struct {
 	Alone func() bool
 	// Exclusive says that nobody uses the store until the Keeper is done with it.
 	Exclusive bool
-	// Lease keeps the processes that share a store from the same work; nil means that there is one.
-	Lease Lease
+	// Leases keep the processes that share a store from the same work; nil means that there is one. They must be such that two never
+	// have the same, at the cost that nobody has one while they can't be reached.
+	Leases *lease.Leases
+	// WorkDir holds temporary files; "" means the system's directory.
+	WorkDir string
 	// Restorer brings back what a scrub finds damaged; nil where no proxy runs.
 	Restorer Restorer
 	// Usage knows how much content there is; it is the Space of Chunks. nil means that there is no quota.
@@ -94,6 +92,7 @@ type Options struct {
 // Keeper looks after a store. It is safe for concurrent use.
 type Keeper struct {
 	Options
+	records *catalog.Records
 	running sync.Map // the names of the work under way
 }
 
@@ -120,25 +119,53 @@ func New(o Options) *Keeper {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Keeper{Options: o}
+	return &Keeper{Options: o, records: catalog.New(o.Chunks, o.Logger)}
 }
 
-// only runs work that nobody else does at the same time, here or in another process.
-func (k *Keeper) only(ctx context.Context, name string, work func(ctx context.Context) error) error {
+// leaseTTL is for how long nobody looks after the store when a process dies at it.
+const leaseTTL = 30 * time.Second
+
+// turn is the right to do work of a sort, and to write what is remembered of it.
+type turn struct{ held *lease.Lease }
+
+// only runs work that nobody else does at the same time, here or in another process. Its context ends when another one may begin.
+func (k *Keeper) only(ctx context.Context, name string, work func(ctx context.Context, t turn) error) error {
 	if _, taken := k.running.LoadOrStore(name, true); taken {
 		return ErrBusy
 	}
 	defer k.running.Delete(name)
-	if k.Lease == nil {
-		return work(ctx)
+	if k.Leases == nil {
+		return work(ctx, turn{})
 	}
-	held, release, ok, err := k.Lease.Hold(ctx, "upkeep-"+name)
+	held, err := k.Leases.TryAcquire(ctx, "upkeep "+name, leaseTTL)
+	if errors.Is(err, lease.ErrHeld) {
+		return ErrBusy
+	}
 	if err != nil {
 		return err
 	}
-	if !ok {
-		return ErrBusy
+	defer held.Release()
+	bound, stop := held.Bind(ctx)
+	defer stop()
+	err = work(bound, turn{held})
+	if err != nil && ctx.Err() == nil && bound.Err() != nil {
+		return context.Cause(bound) // says more than what failed of it
 	}
-	defer release()
-	return work(held)
+	return err
+}
+
+// confirm returns an error when another process may have the turn by now. It comes right before a write.
+func (t turn) confirm(ctx context.Context) error {
+	if t.held == nil {
+		return nil
+	}
+	return t.held.Confirm(ctx)
+}
+
+// note remembers what work of this turn did.
+func note[V any](ctx context.Context, t turn, n catalog.Note[V], v V) error {
+	if err := t.confirm(ctx); err != nil {
+		return err
+	}
+	return n.Put(ctx, v)
 }

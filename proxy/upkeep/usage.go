@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/catalog"
 )
 
 // Water marks of a quota: above the high one something is evicted, until the low one is reached.
@@ -86,29 +87,55 @@ type usageRecord struct {
 }
 
 const (
-	keyUsage = "usage"
 	// measureEvery is how often the store is measured: other processes write to it, too.
 	measureEvery = time.Hour
 	// saveEvery is how often what is known is stored.
 	saveEvery = 10 * time.Minute
 )
 
+func (k *Keeper) usageNote() catalog.Note[usageRecord] {
+	return catalog.Upkeep[usageRecord](k.records, "usage")
+}
+
 // recallUsage begins with what an earlier process knew; a new one measures.
 func (k *Keeper) recallUsage(ctx context.Context) (known bool) {
-	var rec usageRecord
-	if err := k.getJSON(ctx, keyUsage, &rec); err != nil || rec.At.IsZero() {
+	rec, err := k.usageNote().Get(ctx)
+	if err != nil || rec.At.IsZero() {
 		return false
 	}
 	k.Usage.used.Add(rec.Bytes)
 	return true
 }
 
-func (k *Keeper) saveUsage(ctx context.Context) error {
-	return k.putJSON(ctx, keyUsage, usageRecord{Bytes: k.Usage.Used(), At: k.Now().UTC()})
+// shareUsage takes over what another process measured lately, and reports whether there is such a measurement.
+func (k *Keeper) shareUsage(ctx context.Context) bool {
+	if k.Leases == nil {
+		return false
+	}
+	rec, err := k.usageNote().Get(ctx)
+	if err != nil || k.Now().Sub(rec.At) >= measureEvery {
+		return false
+	}
+	k.Usage.used.Store(rec.Bytes)
+	return true
 }
 
-// Measure looks through the store and corrects what is known of its size.
-func (k *Keeper) Measure(ctx context.Context) error {
+// saveUsage stores what is known, for the next process. Among several, only what was measured is: each knows of its own writes alone.
+func (k *Keeper) saveUsage(ctx context.Context) error {
+	if k.Leases != nil {
+		return nil
+	}
+	return k.noteUsage(ctx, turn{})
+}
+
+func (k *Keeper) noteUsage(ctx context.Context, t turn) error {
+	return note(ctx, t, k.usageNote(), usageRecord{Bytes: k.Usage.Used(), At: k.Now().UTC()})
+}
+
+// Measure looks through the store and corrects what is known of its size. ErrBusy says that another process is at it, or collects.
+func (k *Keeper) Measure(ctx context.Context) error { return k.only(ctx, workGC, k.measure) }
+
+func (k *Keeper) measure(ctx context.Context, t turn) error {
 	before := k.Usage.used.Load()
 	var total int64
 	err := k.Chunks.Walk(ctx, func(i chunkstore.Info) error {
@@ -127,5 +154,5 @@ func (k *Keeper) Measure(ctx context.Context) error {
 	// What came and went meanwhile counts on top; a part of it may have been seen, which the next measurement corrects.
 	k.Usage.used.Add(total - before)
 	k.Metrics.StoreUse(k.Usage.Used(), k.Usage.Quota())
-	return k.saveUsage(ctx)
+	return k.noteUsage(ctx, t)
 }
