@@ -45,7 +45,7 @@ var rooms = []room{
 	{"proxy/metrics", nil, nil},
 	{"proxy/flight", []string{"proxy/verify"}, nil},
 	{"proxy/catalog", []string{"chunkstore", "rechunk"}, []string{"net/http"}},
-	{"proxy/upkeep", []string{"proxy/catalog", "proxy/metrics", "proxy/state", "chunkstore", "rechunk"}, []string{"net/http"}},
+	{"proxy/upkeep", []string{"proxy/catalog", "proxy/lease", "proxy/metrics", "proxy/state", "chunkstore", "rechunk"}, []string{"net/http"}},
 	{"proxy/background", nil, registries[2:]},
 	{"proxy/history", []string{"proxy/catalog", "proxy/pulls", "rechunk"}, registries},
 	// A pull goes down through these rooms, and nothing in them goes back up.

@@ -10,7 +10,9 @@ import (
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/chunkstore/claim"
 	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/pulls"
+	"github.com/strata-oci/strata/proxy/replicas"
 	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/proxy/upkeep"
 	"github.com/strata-oci/strata/rechunk"
@@ -42,9 +44,18 @@ func retention(cfg *config.Config) func(string) upkeep.Retention {
 func (s *Server) keeper(chunks *chunkstore.Store, held *claim.Claim) *upkeep.Keeper {
 	o := upkeep.Options{Chunks: chunks, Logger: s.log, Policy: func() upkeep.Policy { return policy(s.live.Load()) }}
 	o.Lineages, o.Activity, o.LastPull = s.rooms.Engine, s.rooms.Work.Activity, s.rooms.Tally.LastPull
-	o.Usage, o.Metrics, o.Restorer = s.usage, s.metrics, s.rooms.Restorer
+	o.Usage, o.Metrics, o.Restorer, o.WorkDir = s.usage, s.metrics, s.rooms.Restorer, s.work
+	if s.redis != nil {
+		o.Leases = upkeepLeases(s.redis, s.cfg, s.log)
+	}
 	o.Alone = func() bool { return s.cfg.Storage.Driver == "inmemory" || held.Alone() }
 	return upkeep.New(o)
+}
+
+// upkeepLeases are the leases under which one replica looks after the store. Two that did would share what they remember of it, so while
+// Redis does not answer nobody does.
+func upkeepLeases(redis *replicas.Conn, cfg *config.Config, log *slog.Logger) *lease.Leases {
+	return lease.New(lease.NewRedis(redis.Client(), cfg.Redis.Prefix), log)
 }
 
 // schedule is what upkeep does by itself.
@@ -76,6 +87,12 @@ func Maintain(ctx context.Context, cfg *config.Config, log *slog.Logger, work fu
 		o := upkeep.Options{Chunks: chunks, Logger: log, Policy: func() upkeep.Policy { return policy(cfg) }}
 		o.LastPull = pulls.New(pulls.Options{Counters: pulls.NewRecorded(chunks)}).LastPull
 		o.Lineages, o.Exclusive = rechunk.New(rechunk.Config{Store: st, Records: st, Logger: log}), exclusive
+		if conn, _, err := openRedis(ctx, cfg, log); err != nil {
+			return err
+		} else if conn != nil {
+			defer conn.Close()
+			o.Leases = upkeepLeases(conn, cfg, log)
+		}
 		done, worked = true, work(ctx, upkeep.New(o))
 		return worked
 	}
