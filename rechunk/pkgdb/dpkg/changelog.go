@@ -17,13 +17,14 @@ import (
 	"github.com/strata-oci/strata/rechunk/pkgdb/rootfs"
 )
 
+// MaxChangelogs bounds what is read of all changelogs of an image, in bytes after decompression. A desktop has some 200 MB.
+const MaxChangelogs = 256 << 20
+
 const (
 	// maxChangelog is the longest changelog file that is opened, in bytes.
 	maxChangelog = 16 << 20
 	// maxChangelogText is how much of a changelog is read at most, in bytes after decompression; the newest entries come first.
 	maxChangelogText = 4 << 20
-	// maxAllText is how much of all changelogs is read. A desktop has some 200 MB.
-	maxAllText = 256 << 20
 	// maxChangelogLine is the longest line; what follows a longer one is not read.
 	maxChangelogLine = 64 << 10
 )
@@ -31,12 +32,13 @@ const (
 // changelogs finds the changelogs of source packages, each once: its binary packages ship the same.
 type changelogs struct {
 	view *rootfs.View
+	warn func(line string)
 	done map[string]bool
 	left int64 // bytes of text that may still be read
 }
 
-func newChangelogs(v *rootfs.View) *changelogs {
-	return &changelogs{view: v, done: map[string]bool{}, left: maxAllText}
+func newChangelogs(v *rootfs.View, warn func(string)) *changelogs {
+	return &changelogs{view: v, warn: warn, done: map[string]bool{}, left: MaxChangelogs}
 }
 
 // times returns the times in the changelog that the package ships; nil when it has none or another package of its source had
@@ -82,7 +84,9 @@ func (l *changelogs) unpack(compressed io.Reader) ([]int64, error) {
 	text := &io.LimitedReader{R: r, N: min(maxChangelogText, l.left)}
 	l.left -= text.N
 	times := parseChangelog(text)
-	l.left += text.N
+	if l.left += text.N; l.left == 0 {
+		l.warn(fmt.Sprintf("changelogs have more than %d bytes: those of some packages are not known", int64(MaxChangelogs)))
+	}
 	return times, in.err
 }
 

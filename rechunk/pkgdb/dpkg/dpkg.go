@@ -40,7 +40,7 @@ type reader struct {
 // Read hands the packages of the first dpkg database in v to s; without a database it does nothing. Errors that wrap
 // installed.ErrDamaged mean that the database is damaged; packages before the damage have been handed over.
 func Read(ctx context.Context, v *rootfs.View, s installed.Sink) error {
-	logs := newChangelogs(v)
+	logs := newChangelogs(v, s.Warn)
 	for _, dir := range Dirs() {
 		r := &reader{view: v, sink: s, dir: dir, changelog: logs}
 		for _, read := range []func(context.Context) error{r.readStatus, r.readStatusD} {

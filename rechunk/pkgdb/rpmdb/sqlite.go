@@ -51,7 +51,7 @@ func readSQLite(ctx context.Context, db *database, take func([]byte) error) erro
 	if err != nil {
 		return err
 	}
-	return s.walk(root, maxHeader+64, func(row []byte) error {
+	return s.walk(root, maxHeader+maxSchemaRow, func(row []byte) error {
 		if row == nil {
 			return take(nil)
 		}
@@ -59,8 +59,11 @@ func readSQLite(ctx context.Context, db *database, take func([]byte) error) erro
 		if err != nil {
 			return err
 		}
-		if blob.kind < serialBlob {
+		switch {
+		case blob.kind < serialBlob:
 			return take([]byte{})
+		case len(blob.bytes) > maxHeader:
+			return take(nil)
 		}
 		return take(blob.bytes)
 	})

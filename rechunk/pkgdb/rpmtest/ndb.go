@@ -16,13 +16,14 @@ const (
 // NDB encodes an ndb database.
 func NDB(blobs ...[]byte) []byte {
 	le := binary.LittleEndian
-	slots := make([]byte, 4096)
-	for i := 0; i < 4096; i += 16 {
+	pages := (2 + len(blobs) + 255) / 256 // of slots
+	slots := make([]byte, pages*4096)
+	for i := 0; i < len(slots); i += 16 {
 		le.PutUint32(slots[i:], slotMagic)
 	}
 	clear(slots[:2*16])
 	le.PutUint32(slots, fileMagic)
-	le.PutUint32(slots[12:], 1)
+	le.PutUint32(slots[12:], uint32(pages))
 	out := slots
 	for i, b := range blobs {
 		slot := out[(2+i)*16:]
