@@ -144,8 +144,8 @@ func (a *assigner) owned(e *tree.Entry, owner claim) candidate {
 // ghostName is the mechanism of files that packages own without shipping them.
 const ghostName = "ghost"
 
-// volatile returns the component of a mechanism. Those that gather files which have nothing to do with each other give big ones
-// a component of their own.
+// volatile returns the component of a mechanism. Those that gather files which have nothing to do with each other give big
+// ones a component of their own.
 func (a *assigner) volatile(name string, e *tree.Entry) int32 {
 	if e.Size >= largeSize && (name == cachesName || name == ghostName) {
 		name = printable(e.Path)

@@ -105,8 +105,9 @@ func (b bomb) read(t *testing.T) (*tree.Tree, *pkgdb.Owners) {
 	}
 	var o *pkgdb.Owners
 	var err error
-	if n := peak(func() { o, err = pkgdb.Read(t.Context(), tr, contents, t.TempDir()) }); n > maxMemory {
-		t.Errorf("%d MiB of memory", n>>20)
+	n := peak(func() { o, err = pkgdb.Read(t.Context(), tr, contents, t.TempDir()) })
+	if t.Logf("%d MiB of memory", n>>20); n > maxMemory {
+		t.Errorf("at most %d MiB are right", maxMemory>>20)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -132,8 +133,8 @@ func zipped(text io.Reader) []byte {
 	return b.Bytes()
 }
 
-// TestBudgets reads databases that are over one budget each: what was found before stands, a warning names the budget, and memory
-// stays small. The heap is measured, so nothing runs beside it.
+// TestBudgets reads databases that are over one budget each: what was found before stands, a warning names the budget, and
+// memory stays small. The heap is measured, so nothing runs beside it.
 func TestBudgets(t *testing.T) {
 	const status = "Package: p#\nStatus: install ok installed\nVersion: 1\n\n"
 	for name, tc := range map[string]struct {
@@ -209,7 +210,8 @@ func TestBudgets(t *testing.T) {
 		"named components": {func() bomb {
 			files := treetest.Files{}
 			for i := range pkgdb.MaxComponents + 10 {
-				files[fmt.Sprintf("f%d", i)] = treetest.With{Value: treetest.Dir{}, Xattrs: map[string]string{"user.component": fmt.Sprint(i)}}
+				name := map[string]string{"user.component": fmt.Sprint(i)}
+				files[fmt.Sprintf("f%d", i)] = treetest.With{Value: treetest.Dir{}, Xattrs: name}
 			}
 			return bomb{files: files}
 		}, "more than 65536 components"},
@@ -247,9 +249,10 @@ func rpmNames() bomb {
 // rpmPaths is a package of files in one directory with a long name.
 func rpmPaths() bomb {
 	names := make([]string, 70_000)
+	dir := []string{strings.Repeat("d", 4000)}
 	return bomb{files: treetest.Files{"var/lib/rpm/Packages.db": rpmtest.NDB(rpmtest.Header(
 		rpmtest.Field{Tag: 1000, Value: "a"}, rpmtest.Field{Tag: 1117, Value: names},
-		rpmtest.Field{Tag: 1118, Value: []string{strings.Repeat("d", 4000)}}, rpmtest.Field{Tag: 1116, Value: make([]uint32, len(names))}))}}
+		rpmtest.Field{Tag: 1118, Value: dir}, rpmtest.Field{Tag: 1116, Value: make([]uint32, len(names))}))}}
 }
 
 // rpmTimes is a database of changelogs of their own.

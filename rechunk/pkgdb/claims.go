@@ -53,8 +53,8 @@ type claim struct {
 	strength  strength
 }
 
-// claims matches what packages own with the entries of a tree, path by path: a path costs nothing that stays unless it is in the
-// tree. It is the sink of the database readers.
+// claims matches what packages own with the entries of a tree, path by path: a path costs nothing that stays unless it is in
+// the tree. It is the sink of the database readers.
 type claims struct {
 	tree      *tree.Tree
 	view      *rootfs.View
@@ -185,7 +185,8 @@ func fit(e *tree.Entry, f *installed.File) strength {
 func (c *claims) over() []string {
 	lines := c.parts.over()
 	if c.moreLost {
-		lines = append(lines, fmt.Sprintf("more than %d files are not where packages put them: the others are not looked for", MaxLost))
+		lines = append(lines,
+			fmt.Sprintf("more than %d files are not where packages put them: the others are not looked for", MaxLost))
 	}
 	return lines
 }

@@ -2,8 +2,8 @@
 // one source package, of the kernel, or of one generated cache.
 //
 // It reads the package databases inside the tree (rpm, dpkg, apk, alpm) and the user.component extended attribute. The
-// databases are outside bytes: bounded, checked and never trusted. A damaged database is reported and its packages fall back to
-// the unowned components; it never fails an image.
+// databases are outside bytes: bounded, checked and never trusted. A damaged database is reported and its packages fall back
+// to the unowned components; it never fails an image.
 package pkgdb
 
 import "github.com/strata-oci/strata/rechunk/pkgdb/installed"

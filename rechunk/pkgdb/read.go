@@ -14,12 +14,12 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// Read assigns every entry of t to a component; equal trees give equal results. contents gives the bytes of the databases and
-// changelogs, work is an existing directory for temporary files, which are gone when Read returns.
+// Read assigns every entry of t to a component; equal trees give equal results. contents gives the bytes of the databases
+// and changelogs, work is an existing directory for temporary files, which are gone when Read returns.
 //
 // The error is that of ctx, of contents or of work. A damaged database is no error: it becomes a warning, and what it said
-// before the damage counts. So does what was found before a budget was spent (MaxFiles and its like): the rest of the files are
-// unowned, and a warning names the budget.
+// before the damage counts. So does what was found before a budget was spent (MaxFiles and its like): the rest of the files
+// are unowned, and a warning names the budget.
 func Read(ctx context.Context, t *tree.Tree, contents tree.Contents, work string) (*Owners, error) {
 	view := rootfs.New(t, contents)
 	parts := newTable()

@@ -68,10 +68,12 @@ func (t *table) over() []string {
 		lines = append(lines, fmt.Sprintf("more than %d components: what is beyond is unowned", MaxComponents))
 	}
 	if t.full.text {
-		lines = append(lines, fmt.Sprintf("names and versions of components of more than %d bytes: what is beyond is unowned", MaxComponentText))
+		lines = append(lines,
+			fmt.Sprintf("names and versions of components of more than %d bytes: what is beyond is unowned", MaxComponentText))
 	}
 	if t.full.changes {
-		lines = append(lines, fmt.Sprintf("more than %d changelog entries: those of some packages are not known", MaxComponentChanges))
+		lines = append(lines,
+			fmt.Sprintf("more than %d changelog entries: those of some packages are not known", MaxComponentChanges))
 	}
 	return lines
 }
@@ -96,7 +98,8 @@ func (t *table) addPackage(ecosystem string, p *installed.Package) int32 {
 	c.BuildTime = max(c.BuildTime, p.BuildTime)
 	t.addChanges(c, p.Changes)
 	v := t.versions[i]
-	if at, found := slices.BinarySearch(v, p.Version); !found && p.Version != "" && len(v) < maxVersions && t.spendText(len(p.Version)) {
+	at, found := slices.BinarySearch(v, p.Version)
+	if !found && p.Version != "" && len(v) < maxVersions && t.spendText(len(p.Version)) {
 		t.versions[i] = slices.Insert(v, at, strings.Clone(p.Version))
 	}
 	return i

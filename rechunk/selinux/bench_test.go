@@ -11,8 +11,8 @@ import (
 	"github.com/strata-oci/strata/rechunk/selinux"
 )
 
-// BenchmarkOf labels the files of this machine's /usr by the policy in the file that STRATA_POLICY names, which is in the format of
-// file_contexts; Debian's selinux-policy-default has 5,600 rules.
+// BenchmarkOf labels the files of this machine's /usr by the policy in the file that STRATA_POLICY names, which is in the
+// format of file_contexts; Debian's selinux-policy-default has 5,600 rules.
 func BenchmarkOf(b *testing.B) {
 	rules, err := os.ReadFile(os.Getenv("STRATA_POLICY"))
 	if err != nil {

@@ -47,7 +47,9 @@ func TestBudgets(t *testing.T) {
 		"class of Unicode": {rules: "/.*" + strings.Repeat(`\pL`, 300) + " b", want: "classes of Unicode"},
 		"letters' cases":   {rules: `/.*(?i)[\x00-\x{10ffff}] b`, want: "flags"},
 		"programs":         {rules: repeat(2000, "/.*(a{400}|b{400}|c%d) b\n"), want: "more than 524288 instructions"},
-		"steps of a path":  {rules: repeat(3000, "/usr/(a{100}|b{100}|c%d|z*y)? b\n"), path: long, want: "more than 1073741824 steps"},
+		"steps of a path": {
+			rules: repeat(3000, "/usr/(a{100}|b{100}|c%d|z*y)? b\n"), path: long, want: "more than 1073741824 steps",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := tc.path
@@ -71,7 +73,8 @@ func TestBudgets(t *testing.T) {
 	}
 }
 
-// TestStepsOfManyPaths asks for paths until the steps of all together are spent: for rules that match nothing, and for lookups alone.
+// TestStepsOfManyPaths asks for paths until the steps of all together are spent: for rules that match nothing, and for
+// lookups alone.
 func TestStepsOfManyPaths(t *testing.T) {
 	t.Parallel()
 	for name, rules := range map[string]string{

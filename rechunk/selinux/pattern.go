@@ -48,7 +48,8 @@ func anchored(pattern string) string { return "^(?:" + pattern + ")$" }
 // parse looks at a pattern before it is compiled, which writes repetitions out.
 func parse(pattern string) (*program, error) {
 	if dear(pattern) {
-		return nil, fmt.Errorf("%w: the pattern %.100q has flags or classes of Unicode, which file_contexts do not", ErrPolicy, pattern)
+		return nil, fmt.Errorf("%w: the pattern %.100q has flags or classes of Unicode, as none in file_contexts has",
+			ErrPolicy, pattern)
 	}
 	re, err := syntax.Parse(anchored(pattern), syntax.Perl)
 	if err != nil {
@@ -61,8 +62,8 @@ func parse(pattern string) (*program, error) {
 	return &program{needed: neededBy(re), size: size}, nil
 }
 
-// dear reports whether just parsing a pattern takes long: a class of Unicode has thousands of ranges, and with (?i) each letter of a
-// range is looked at.
+// dear reports whether just parsing a pattern takes long: a class of Unicode has thousands of ranges, and with (?i) each
+// letter of a range is looked at.
 func dear(pattern string) bool {
 	for i := 0; i < len(pattern)-1; i++ {
 		switch pattern[i] {
@@ -93,7 +94,8 @@ func sizeOf(re *syntax.Regexp) int {
 	return size
 }
 
-// neededBy returns the longest string behind its stem that must be in whatever a pattern matches, as far as that is easily seen.
+// neededBy returns the longest string behind its stem that must be in whatever a pattern matches, as far as that is easily
+// seen.
 func neededBy(re *syntax.Regexp) string {
 	longest := ""
 	switch re.Op {

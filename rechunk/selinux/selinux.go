@@ -1,8 +1,8 @@
-// Package selinux tells by the policy in an image which label the clients will give to a path (file_contexts(5)). Layers carry
-// no labels; bootc sets them when it deploys an image.
+// Package selinux tells by the policy in an image which label the clients will give to a path (file_contexts(5)). Layers
+// carry no labels; bootc sets them when it deploys an image.
 //
-// A policy comes from an image, so it is hostile: its size, its patterns and the steps of matching them are bounded. What is over a
-// bound is an error that wraps ErrPolicy and names it; whoever asks then knows no label.
+// A policy comes from an image, so it is hostile: its size, its patterns and the steps of matching them are bounded. What is
+// over a bound is an error that wraps ErrPolicy and names it; whoever asks then knows no label.
 package selinux
 
 import (
@@ -16,21 +16,21 @@ import (
 // ErrPolicy marks a policy that cannot be read, or that costs more than is spent on one.
 var ErrPolicy = errors.New("SELinux policy")
 
-// What a policy may cost. Fedora's has 6,000 rules of 500 KB, none longer than 200 bytes; by Debian's, 20,000 files take 61 million
-// steps and 785 instructions (BenchmarkOf).
+// What a policy may cost. Fedora's has 6,000 rules of 500 KB, none longer than 200 bytes; by Debian's, 20,000 files take 61
+// million steps and 785 instructions (BenchmarkOf).
 const (
 	// MaxBytes bounds its files together.
 	MaxBytes = 4 << 20
-	// MaxRules bounds the rules for regular files, MaxPattern the bytes of a pattern, and MaxAliases the directories that are labelled
-	// like others.
+	// MaxRules bounds the rules for regular files, MaxPattern the bytes of a pattern, and MaxAliases the directories that
+	// are labelled like others.
 	MaxRules   = 1 << 15
 	MaxPattern = 1 << 10
 	MaxAliases = 1 << 10
 	// MaxProgram bounds the instructions of one compiled pattern, and MaxPrograms those of all that are needed.
 	MaxProgram  = 1 << 12
 	MaxPrograms = 1 << 19
-	// MaxSteps bounds the instructions that matching runs, were each to look at every byte of a path. Not time, on which no layer may
-	// depend.
+	// MaxSteps bounds the instructions that matching runs, were each to look at every byte of a path. Not time, on which no
+	// layer may depend.
 	MaxSteps = 1 << 30
 )
 
@@ -39,7 +39,8 @@ type Labels struct {
 	rules []rule
 	// literals are the last rules for single paths, by the path.
 	literals map[string]int32
-	// stems are the rules of the patterns whose matches begin with a stem, ascending; lengths are those of the stems, ascending.
+	// stems are the rules of the patterns whose matches begin with a stem, ascending; lengths are those of the stems,
+	// ascending.
 	stems   map[string][]int32
 	lengths []int
 	subs    [2][]alias // the administrator's, and the distribution's

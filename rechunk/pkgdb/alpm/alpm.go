@@ -26,11 +26,13 @@ const (
 
 // Dirs returns the directories where distributions keep the local database.
 func Dirs() []string {
-	return []string{"var/lib/pacman/local", "usr/lib/sysimage/lib/pacman/local", "usr/lib/sysimage/pacman/local", "usr/lib/pacman/local"}
+	return []string{
+		"var/lib/pacman/local", "usr/lib/sysimage/lib/pacman/local", "usr/lib/sysimage/pacman/local", "usr/lib/pacman/local",
+	}
 }
 
-// Read hands the packages of the first alpm database in v to s; without a database it does nothing. A package whose files are
-// damaged is skipped with a warning. The directory that etc/pacman.conf names comes first.
+// Read hands the packages of the first alpm database in v to s; without a database it does nothing. A package whose files
+// are damaged is skipped with a warning. The directory that etc/pacman.conf names comes first.
 func Read(ctx context.Context, v *rootfs.View, s installed.Sink) error {
 	configured, err := configuredDir(ctx, v)
 	if err != nil {

@@ -97,7 +97,8 @@ func FuzzDesc(f *testing.F) {
 	f.Add(desc)
 	f.Add("%%\n%NAME%\n\n%NAME%\n%BASE%\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if p, err := parseDesc(strings.NewReader(text)); err == nil && (p.Name == "" || p.Source == "" || len(p.Source) > installed.MaxName) {
+		p, err := parseDesc(strings.NewReader(text))
+		if err == nil && (p.Name == "" || p.Source == "" || len(p.Source) > installed.MaxName) {
 			t.Errorf("package %q of source %q", p.Name, p.Source)
 		}
 	})

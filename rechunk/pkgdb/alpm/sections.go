@@ -8,8 +8,8 @@ import (
 	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
 )
 
-// sections calls do for the lines of a file of pacman's database with the section that each is in, both valid until it returns. A
-// section is a line "%NAME%", values one on a line and an empty line.
+// sections calls do for the lines of a file of pacman's database with the section that each is in, both valid until it
+// returns. A section is a line "%NAME%", values one on a line and an empty line.
 func sections(r io.Reader, do func(section, value []byte) error) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 4<<10), maxLine)

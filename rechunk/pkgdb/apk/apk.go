@@ -47,8 +47,9 @@ func Read(ctx context.Context, v *rootfs.View, s installed.Sink) error {
 	return nil
 }
 
-// parse hands over every package with its files. A package is lines of a letter, a colon and a value, closed by an empty line; of
-// interest are P name, V version, o origin, t build time, and behind them F directory, R file in the last directory.
+// parse hands over every package with its files. A package is lines of a letter, a colon and a value, closed by an empty
+// line; of interest are P name, V version, o origin, t build time, and behind them F directory, R file in the last
+// directory.
 func parse(r io.Reader, s installed.Sink) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 64<<10), maxLine)

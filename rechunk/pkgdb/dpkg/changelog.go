@@ -73,7 +73,8 @@ func (l *changelogs) times(ctx context.Context, source string, c *control) ([]in
 	return times, nil
 }
 
-// unpack returns the times of a compressed changelog as far as it can be read. The error is one of reading the compressed bytes.
+// unpack returns the times of a compressed changelog as far as it can be read. The error is one of reading the compressed
+// bytes.
 func (l *changelogs) unpack(compressed io.Reader) ([]int64, error) {
 	in := &failing{r: compressed}
 	r, err := gzip.NewReader(bufio.NewReaderSize(in, 16<<10))

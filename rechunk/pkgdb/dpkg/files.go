@@ -16,8 +16,8 @@ import (
 // sumsSuffix ends the names of the files that list a package's checksums and, in status.d, its files.
 const sumsSuffix = ".md5sums"
 
-// infoFiles hands over the info directory's files about a package: "info/libc6:amd64.list" for the stem "libc6:amd64". It reports
-// whether there are any. A nil sink just looks.
+// infoFiles hands over the info directory's files about a package: "info/libc6:amd64.list" for the stem "libc6:amd64". It
+// reports whether there are any. A nil sink just looks.
 func (r *reader) infoFiles(stem string, sink installed.Sink) (bool, error) {
 	any := false
 	for e := range r.view.Children(r.dir+"/info", stem+".") {
@@ -65,7 +65,8 @@ func (r *reader) installedFiles(ctx context.Context, c *control) error {
 
 // summedFiles hands over what a package of status.d owns.
 func (r *reader) summedFiles(ctx context.Context, base string) error {
-	if err := r.read(ctx, base+sumsSuffix, maxList, func(sums io.Reader) error { return parseSums(sums, r.sink.File) }); err != nil {
+	err := r.read(ctx, base+sumsSuffix, maxList, func(sums io.Reader) error { return parseSums(sums, r.sink.File) })
+	if err != nil {
 		return err
 	}
 	for _, name := range []string{base, base + sumsSuffix} {
@@ -76,8 +77,8 @@ func (r *reader) summedFiles(ctx context.Context, base string) error {
 	return nil
 }
 
-// parseList hands over the paths of a list file, one on a line. A path that the next one lies below is a directory; of the others
-// the list does not tell.
+// parseList hands over the paths of a list file, one on a line. A path that the next one lies below is a directory; of the
+// others the list does not tell.
 func parseList(list io.Reader, take func(*installed.File) error) error {
 	var last installed.File
 	known := false

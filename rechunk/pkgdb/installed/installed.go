@@ -68,8 +68,8 @@ type File struct {
 	Ghost bool
 }
 
-// Sink takes what a reader finds as it finds it, so that nothing of a database is collected. It is called from one goroutine.
-// An error of Package or File ends the reading and is returned by the reader.
+// Sink takes what a reader finds as it finds it, so that nothing of a database is collected. It is called from one
+// goroutine. An error of Package or File ends the reading and is returned by the reader.
 type Sink interface {
 	// Package takes one package, which is valid only until the call returns.
 	Package(p *Package) error

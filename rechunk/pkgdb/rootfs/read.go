@@ -30,8 +30,8 @@ func (v *View) Open(p string, limit int64) (io.ReadCloser, int64, error) {
 	return r, e.Size, nil
 }
 
-// Text opens a file as Open does, for reading it from its start. What is read of all files counts against MaxText; past it reads
-// fail with an error that wraps installed.ErrBudget, as they do with ctx's when that has ended.
+// Text opens a file as Open does, for reading it from its start. What is read of all files counts against MaxText; past it
+// reads fail with an error that wraps installed.ErrBudget, as they do with ctx's when that has ended.
 func (v *View) Text(ctx context.Context, p string, limit int64) (io.ReadCloser, error) {
 	r, _, err := v.Open(p, limit)
 	if err != nil {

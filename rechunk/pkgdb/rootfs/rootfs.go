@@ -53,8 +53,8 @@ func New(t *tree.Tree, contents tree.Contents) *View {
 	return &View{tree: t, contents: contents, memo: make(map[string]int32)}
 }
 
-// Err returns an error that wraps installed.ErrBudget once the view's budget of steps or text is spent. Then nothing is found and
-// nothing can be read any more.
+// Err returns an error that wraps installed.ErrBudget once the view's budget of steps or text is spent. Then nothing is
+// found and nothing can be read any more.
 func (v *View) Err() error { return v.err }
 
 // spend takes the steps of one lookup of a path and reports whether there were enough left.
@@ -142,8 +142,8 @@ func (v *View) walk(p string) (int, bool) {
 	return at, true
 }
 
-// Children gives the entries directly in the directory that a path leads to whose names begin with prefix, in ascending order.
-// What lies below them is stepped over.
+// Children gives the entries directly in the directory that a path leads to whose names begin with prefix, in ascending
+// order. What lies below them is stepped over.
 func (v *View) Children(dir, prefix string) iter.Seq[*tree.Entry] {
 	return func(yield func(*tree.Entry) bool) {
 		i, ok := v.Follow(dir)

@@ -121,8 +121,8 @@ func (db *bdb) items(page []byte, take func([]byte) error) error {
 	return nil
 }
 
-// value returns the bytes of a data item, valid until the next call; none for item types that hold no package, and none for one that
-// is too long.
+// value returns the bytes of a data item, valid until the next call; none for item types that hold no package, and none for
+// one that is too long.
 func (db *bdb) value(item []byte) (blob []byte, long bool, err error) {
 	switch item[0] {
 	case bdbInline:

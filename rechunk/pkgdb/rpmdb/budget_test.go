@@ -31,8 +31,8 @@ func (c *counting) ReadAt(p []byte, off int64) (int, error) {
 	return c.ReaderAt.ReadAt(p, off)
 }
 
-// TestPagesAreReadOnce builds databases whose pages lead to each other again and again. None makes its reader read more than the
-// pages that it has, twice: once to look for packages, once as part of one.
+// TestPagesAreReadOnce builds databases whose pages lead to each other again and again. None makes its reader read more than
+// the pages that it has, twice: once to look for packages, once as part of one.
 func TestPagesAreReadOnce(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -141,8 +141,8 @@ func TestSQLiteSchemaOfManyTables(t *testing.T) {
 	db, file := makeSQLite(t)
 	execAll(t, db, `PRAGMA synchronous=OFF`, createPackages, `CREATE TABLE x (a)`, `PRAGMA writable_schema=ON`,
 		`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 30000)
-		INSERT INTO sqlite_schema SELECT 'table', 't' || i, 't' || i, 3, 'CREATE TABLE t' || i || ' (a' || replace(hex(zeroblob(60)), '0', ',b') || ')'
-		FROM n`)
+		INSERT INTO sqlite_schema SELECT 'table', 't' || i, 't' || i, 3,
+			'CREATE TABLE t' || i || ' (a' || replace(hex(zeroblob(60)), '0', ',b') || ')' FROM n`)
 	db.Close()
 	in := openDatabase(t, file)
 	var before, after runtime.MemStats
@@ -203,7 +203,8 @@ func TestLongHeaderCostsOnePackage(t *testing.T) {
 		tr, c := treetest.New(treetest.Files{"var/lib/rpm/" + name: b})
 		s := &treetest.Sink{}
 		err := Read(t.Context(), rootfs.New(tr, c), t.TempDir(), s)
-		if err != nil || len(s.Packages) != 2 || len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], fmt.Sprint("more than ", maxHeader, " bytes")) {
+		want := fmt.Sprint("more than ", maxHeader, " bytes")
+		if err != nil || len(s.Packages) != 2 || len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], want) {
 			t.Errorf("%s: %d packages, warnings %q, %v", name, len(s.Packages), s.Warnings, err)
 		}
 	}

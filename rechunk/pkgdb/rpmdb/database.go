@@ -74,8 +74,8 @@ func zero(b []byte) bool {
 	return true
 }
 
-// pages counts the pages of a database that may still be read: each is part of one thing, so that who needs more than there are reads
-// in circles.
+// pages counts the pages of a database that may still be read: each is part of one thing, so that who needs more than there
+// are reads in circles.
 type pages int64
 
 func (p *pages) spend() error {

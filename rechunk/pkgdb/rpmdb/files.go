@@ -13,8 +13,8 @@ const maxFiles = 2 << 20
 // fileTable is a header's parallel arrays about files.
 type fileTable struct {
 	names stringList
-	// dirs is where each directory's name begins in dirNames, and the next one after the last; nil when names are whole paths, as
-	// headers before rpm 4 have them.
+	// dirs is where each directory's name begins in dirNames, and the next one after the last; nil when names are whole
+	// paths, as headers before rpm 4 have them.
 	dirs     []uint32
 	dirNames []byte
 	dirOf    intList

@@ -10,8 +10,8 @@ import (
 const (
 	// maxTags is rpm's own limit (lib/header.c).
 	maxTags = 0xffff
-	// maxHeader is the length in bytes of the longest header that is read. Rpm's own limit is 256 MiB; a header takes some 150 bytes a
-	// file, and the largest packages have 100,000.
+	// maxHeader is the length in bytes of the longest header that is read. Rpm's own limit is 256 MiB; a header takes some
+	// 150 bytes a file, and the largest packages have 100,000.
 	maxHeader = 32 << 20
 )
 
@@ -77,7 +77,8 @@ func parseHeader(blob []byte) (*header, error) {
 	return h, nil
 }
 
-// put adds an entry. A second one with the same tag replaces the first: rpm appends what it changes behind the signed region.
+// put adds an entry. A second one with the same tag replaces the first: rpm appends what it changes behind the signed
+// region.
 func (h *header) put(e headerEntry) {
 	for i := range h.entries {
 		if h.entries[i].tag == e.tag {

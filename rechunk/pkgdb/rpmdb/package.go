@@ -10,8 +10,8 @@ import (
 // publicKey is the name of the pseudo-packages that hold imported keys.
 const publicKey = "gpg-pubkey"
 
-// decodePackage reads what a package is and which files it has from a header blob. Without a package and an error the header is
-// none of a package.
+// decodePackage reads what a package is and which files it has from a header blob. Without a package and an error the header
+// is none of a package.
 func decodePackage(blob []byte) (*installed.Package, *fileTable, error) {
 	h, err := parseHeader(blob)
 	if err != nil {

@@ -1,12 +1,12 @@
-// Package rpmdb reads rpm's package database, in the three formats that rpm has had: sqlite (rpmdb.sqlite), ndb (Packages.db)
-// and Berkeley DB hash (Packages).
+// Package rpmdb reads rpm's package database, in the three formats that rpm has had: sqlite (rpmdb.sqlite), ndb
+// (Packages.db) and Berkeley DB hash (Packages).
 //
-// All three store one header blob per package, which is decoded here. Every byte is hostile: no page of a file is read more often
-// than it can be part of a sound database, so that cycles end, and a header is the most that is in memory.
+// All three store one header blob per package, which is decoded here. Every byte is hostile: no page of a file is read more
+// often than it can be part of a sound database, so that cycles end, and a header is the most that is in memory.
 //
-// Sqlite's files are read without sqlite. The library takes the schema of a database into memory whole, whatever its size, and can
-// be stopped only by the clock, which would make layers depend on how busy a machine is. Of the format, which is frozen
-// (https://www.sqlite.org/fileformat2.html), rpm needs a table of blobs and a log.
+// Sqlite's files are read without sqlite. The library takes the schema of a database into memory whole, whatever its size,
+// and can be stopped only by the clock, which would make layers depend on how busy a machine is. Of the format, which is
+// frozen (https://www.sqlite.org/fileformat2.html), rpm needs a table of blobs and a log.
 package rpmdb
 
 import (
@@ -23,7 +23,8 @@ import (
 // maxPackages bounds the headers of a database, those of packages that are damaged included.
 const maxPackages = 1 << 16
 
-// MaxDatabases bounds the database files of an image that are read, in bytes, write-ahead logs included. Big desktops have 300 MB.
+// MaxDatabases bounds the database files of an image that are read, in bytes, write-ahead logs included. Big desktops have
+// 300 MB.
 const MaxDatabases = 1 << 30
 
 // Dirs returns the directories where distributions keep the database, the most recent custom first.

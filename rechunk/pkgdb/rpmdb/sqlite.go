@@ -180,8 +180,8 @@ func isPackages(statement string) bool {
 	return is && err == nil
 }
 
-// walk hands the rows of a table to take, in the order of their numbers; nil for one of more than limit bytes. A row is valid until
-// the next.
+// walk hands the rows of a table to take, in the order of their numbers; nil for one of more than limit bytes. A row is
+// valid until the next.
 func (s *sqlite) walk(root uint32, limit int64, take func(row []byte) error) error {
 	return s.walkPage(root, 0, limit, take)
 }

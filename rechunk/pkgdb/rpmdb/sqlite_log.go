@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 )
 
-// Sqlite's write-ahead log: a header, then frames of a header and a page. Frames count up to the last one that ends a transaction,
-// as far as their salts and checksums, each of which covers all before, are right.
+// Sqlite's write-ahead log: a header, then frames of a header and a page. Frames count up to the last one that ends a
+// transaction, as far as their salts and checksums, each of which covers all before, are right.
 const (
 	// logSuffix is what sqlite appends to a database's name for its log.
 	logSuffix = "-wal"

@@ -65,7 +65,8 @@ func (c column) number() int64 {
 	return max(int64(binary.BigEndian.Uint64(b[:])), 0)
 }
 
-// varint reads one of sqlite's integers, 7 bits a byte and 8 in the ninth, and returns how many bytes it takes; 0 if b ends before.
+// varint reads one of sqlite's integers, 7 bits a byte and 8 in the ninth, and returns how many bytes it takes; 0 if b ends
+// before.
 func varint(b []byte) (v int64, n int) {
 	for i := range min(len(b), 9) {
 		if i == 8 {
