@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -24,6 +24,8 @@ const (
 	// was found in and, together, in all others of a host.
 	missSlots = 20
 	missPause = 20 * time.Second
+	// missPatience is how long a question waits for those under way.
+	missPatience = 5 * time.Second
 	// maxMissLimits bounds the hosts that this is counted for.
 	maxMissLimits = 1024
 )
@@ -95,36 +97,46 @@ func (a *absences) note(q question, err error) (missed bool) {
 }
 
 // missLimit bounds how fast questions are asked in vain. A question takes a slot; one that finds something gives it back at once, one
-// that was asked in vain after a pause.
-type missLimit chan struct{}
+// that was asked in vain after a pause. It is safe for concurrent use.
+type missLimit struct {
+	slots   chan struct{}
+	pausing atomic.Int32 // slots of questions that were asked in vain
+}
 
-func newMissLimit() missLimit { return make(missLimit, missSlots) }
+func newMissLimit() *missLimit { return &missLimit{slots: make(chan struct{}, missSlots)} }
 
-// enter waits for a slot, not for longer than patience. Whoever gets one calls leave once, with the outcome.
-func (m missLimit) enter(ctx context.Context, patience time.Duration) (leave func(missed bool), err error) {
+// enter waits for a slot: not for longer than patience, and not at all while all of them pause. Whoever gets one calls leave once, with
+// the outcome.
+func (m *missLimit) enter(ctx context.Context, patience time.Duration) (leave func(missed bool), err error) {
 	select {
-	case m <- struct{}{}:
+	case m.slots <- struct{}{}:
 	default:
 		if err := m.wait(ctx, patience); err != nil {
 			return nil, err
 		}
 	}
-	free := sync.OnceFunc(func() { <-m })
 	return func(missed bool) {
-		if missed {
-			time.AfterFunc(missPause, free)
+		if !missed {
+			<-m.slots
 			return
 		}
-		free()
+		m.pausing.Add(1)
+		time.AfterFunc(missPause, func() {
+			m.pausing.Add(-1)
+			<-m.slots
+		})
 	}, nil
 }
 
 // wait takes the next slot that becomes free.
-func (m missLimit) wait(ctx context.Context, patience time.Duration) error {
+func (m *missLimit) wait(ctx context.Context, patience time.Duration) error {
+	if m.pausing.Load() >= missSlots {
+		patience = 0
+	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
-	case m <- struct{}{}:
+	case m.slots <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -143,12 +155,13 @@ func (s *session) ask(ctx context.Context, op, what string, unknown bool, run fu
 	if !unknown {
 		err := run(ctx)
 		s.absent().note(q, err)
+		s.foundIf(err == nil)
 		return err
 	}
 	if err := s.absent().recall(q, op); err != nil {
 		return err
 	}
-	leave, err := s.missLimit().enter(ctx, s.host.maxWait)
+	leave, err := s.missLimit().enter(ctx, missPatience)
 	if err != nil {
 		return s.fail(ctx, op, err)
 	}
@@ -158,9 +171,7 @@ func (s *session) ask(ctx context.Context, op, what string, unknown bool, run fu
 	if missed = s.absent().note(q, err); missed {
 		s.host.Missed()
 	}
-	if err == nil {
-		s.found.Store(true)
-	}
+	s.foundIf(err == nil)
 	return err
 }
 
@@ -168,7 +179,7 @@ func (s *session) absent() *absences { return s.client.absent }
 
 // missLimit returns what bounds a repository's misses: its own limit when something was found in it, else that of all such repositories
 // of the host, so that made-up names cost those that exist nothing.
-func (s *session) missLimit() missLimit {
+func (s *session) missLimit() *missLimit {
 	if s.found.Load() {
 		return s.misses
 	}

@@ -125,8 +125,12 @@ func TestMissesAreBounded(t *testing.T) {
 			}
 			defer leave(true)
 		}
+		start := time.Now()
 		if _, err := m.enter(t.Context(), 10*time.Second); !errors.Is(err, upstream.ErrHeld) {
 			t.Errorf("one more: %v", err)
+		}
+		if took := time.Since(start); took != 10*time.Second {
+			t.Errorf("it waited %s for those under way", took)
 		}
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -143,18 +147,24 @@ func TestMissesAreBounded(t *testing.T) {
 			}
 			leave(false)
 		}
-		start := time.Now()
-		for range missSlots + 1 {
+		for range missSlots {
 			leave, err := m.enter(t.Context(), time.Hour)
 			if err != nil {
 				t.Fatal(err)
 			}
 			leave(true)
 		}
-		if took := time.Since(start); took != missPause {
-			t.Errorf("%d questions in vain took %s", missSlots+1, took)
+		start := time.Now()
+		if _, err := m.enter(t.Context(), time.Hour); !errors.Is(err, upstream.ErrHeld) || !time.Now().Equal(start) {
+			t.Errorf("one more, while all pause: %v after %s", err, time.Since(start))
 		}
 		time.Sleep(missPause)
+		synctest.Wait()
+		if leave, err := m.enter(t.Context(), 0); err != nil {
+			t.Errorf("after the pause: %v", err)
+		} else {
+			leave(false)
+		}
 	})
 }
 
@@ -173,7 +183,7 @@ func TestMadeUpNamesHoldUpNobody(t *testing.T) {
 		}
 		fmt.Fprint(w, someIndex)
 	})
-	c, _ := client(t, srv.URL, func(s *setup) { s.config.MaxWait = time.Millisecond })
+	c, _ := client(t, srv.URL)
 	if _, err := c.Head(t.Context(), testRepo, "latest"); err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +220,7 @@ func TestMissesOfOneRepositoryDoNotCountElsewhere(t *testing.T) {
 		}
 		http.NotFound(w, r)
 	})
-	c, _ := client(t, srv.URL, func(s *setup) { s.config.MaxWait = time.Millisecond })
+	c, _ := client(t, srv.URL)
 	other := nametest.Repository("registry.test/org/other")
 	for _, repo := range []name.Repository{testRepo, other} {
 		if _, err := c.Head(t.Context(), repo, "good"); err != nil {
@@ -228,5 +238,26 @@ func TestMissesOfOneRepositoryDoNotCountElsewhere(t *testing.T) {
 	}
 	if _, err := c.Refresh(t.Context(), testRepo, "good"); err != nil {
 		t.Errorf("a known tag: %v", err)
+	}
+}
+
+// Made-up names push out nothing that is kept of repositories that exist.
+func TestMadeUpNamesPushOutNoSession(t *testing.T) {
+	t.Parallel()
+	r := newTokenRegistry(t)
+	c, _ := client(t, r.URL)
+	if _, err := c.Manifest(t.Context(), testRepo, "latest"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range defaultSessions + maxNewcomers {
+		if _, err := c.session("test", nametest.Repository(fmt.Sprintf("registry.test/made/up%d", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.Manifest(t.Context(), testRepo, "latest"); err != nil || r.exchanges.Load() != 1 {
+		t.Errorf("%d exchanges, %v", r.exchanges.Load(), err)
+	}
+	if n := c.newcomers.Len(); n != maxNewcomers {
+		t.Errorf("%d newcomers are kept", n)
 	}
 }

@@ -28,9 +28,10 @@ type Client struct {
 	hosts         map[string]*host
 	strangers     *transport.Strangers // nil when unlisted hosts are not allowed
 	strangerLogin auth.Credentials
-	sessions      *lru.Cache[name.Repository, *session]
+	sessions      *lru.Cache[name.Repository, *session] // of repositories that something was found in
+	newcomers     *lru.Cache[name.Repository, *session] // of others
 	absent        *absences
-	missLimits    *lru.Cache[string, missLimit]        // by host
+	missLimits    *lru.Cache[string, *missLimit]       // by host
 	tags          *lru.Cache[question, name.Reference] // that named a manifest, by its digest
 	next          atomic.Pointer[Client]               // what this one has become, if not nil
 }
@@ -52,11 +53,15 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("upstream sessions: %w", err)
 	}
+	newcomers, err := lru.New[name.Repository, *session](maxNewcomers)
+	if err != nil {
+		return nil, fmt.Errorf("upstream sessions: %w", err)
+	}
 	absent, err := newAbsences(o.Now)
 	if err != nil {
 		return nil, err
 	}
-	missLimits, err := lru.New[string, missLimit](maxMissLimits)
+	missLimits, err := lru.New[string, *missLimit](maxMissLimits)
 	if err != nil {
 		return nil, fmt.Errorf("upstream misses: %w", err)
 	}
@@ -65,7 +70,7 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("upstream tags: %w", err)
 	}
 	c := &Client{
-		options: o, hosts: make(map[string]*host, len(o.Hosts)), sessions: sessions,
+		options: o, hosts: make(map[string]*host, len(o.Hosts)), sessions: sessions, newcomers: newcomers,
 		absent: absent, missLimits: missLimits, tags: tags,
 	}
 	for key, config := range o.Hosts {

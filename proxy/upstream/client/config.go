@@ -24,6 +24,7 @@ const (
 const (
 	maxAttempts     = 20
 	defaultSessions = 1024
+	maxNewcomers    = 256
 )
 
 // Config says how one registry is reached. The zero value is a public registry: https, credentials from the user's docker or
@@ -75,7 +76,8 @@ type Options struct {
 	Keychain authn.Keychain
 	// Proxy picks the HTTP proxy of a request. The default is http.ProxyFromEnvironment.
 	Proxy func(*http.Request) (*url.URL, error)
-	// Sessions is how many repositories' authorizations are kept. The default is 1024.
+	// Sessions is how many repositories' authorizations are kept, beside those of 256 in which nothing was found yet. The default is
+	// 1024.
 	Sessions int
 
 	// Now and Sleep replace the clock in tests. Sleep returns the context's error when that ends first.

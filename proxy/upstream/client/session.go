@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"sync/atomic"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/proxy/upstream/auth"
@@ -19,10 +21,19 @@ type session struct {
 	host   *host
 	repo   name.Repository // host as callers name it, path as the upstream knows it
 	auth   *auth.Session
-	misses missLimit
+	misses *missLimit
 
 	found    atomic.Bool // something was found in the repository
 	headless atomic.Bool // its manifests are there for GET only
+}
+
+// foundIf notes that something was found in the repository. From then on its session is kept beside those like it, so that made-up names
+// push out none of them.
+func (s *session) foundIf(found bool) {
+	if found && !s.found.Swap(true) {
+		s.client.sessions.Add(s.repo, s)
+		s.client.newcomers.Remove(s.repo)
+	}
 }
 
 // session returns the session of a repository, made now or kept from earlier.
@@ -31,8 +42,10 @@ func (c *Client) session(op string, repo name.Repository) (*session, error) {
 	if repo == (name.Repository{}) {
 		return nil, &upstream.Error{Op: op, Kind: upstream.NotFound, Err: name.ErrInvalid}
 	}
-	if s, ok := c.sessions.Get(repo); ok {
-		return s, nil
+	for _, known := range []*lru.Cache[name.Repository, *session]{c.sessions, c.newcomers} {
+		if s, ok := known.Get(repo); ok {
+			return s, nil
+		}
 	}
 	h, err := c.host(repo.Host())
 	if err != nil {
@@ -41,7 +54,7 @@ func (c *Client) session(op string, repo name.Repository) (*session, error) {
 	s := &session{
 		client: c, host: h, repo: repo, misses: newMissLimit(), auth: auth.NewSession(h, h.creds, repo, c.options.Now, c.options.Logger),
 	}
-	if earlier, ok, _ := c.sessions.PeekOrAdd(repo, s); ok {
+	if earlier, ok, _ := c.newcomers.PeekOrAdd(repo, s); ok {
 		return earlier, nil
 	}
 	return s, nil

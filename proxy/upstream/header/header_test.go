@@ -110,3 +110,42 @@ func TestRateLimit(t *testing.T) {
 		}
 	}
 }
+
+func FuzzNextLink(f *testing.F) {
+	f.Add(`</v2/a/tags/list?last=b&n=1>; rel="next"`)
+	f.Add(`<a>; rel=prev, <b>; title="x,y;z"; rel="first next"`)
+	f.Add(`<a>;rel="next`)
+	f.Add(`<<a>>;;rel=next`)
+	f.Fuzz(func(t *testing.T, value string) {
+		target, ok := NextLink(http.Header{"Link": {value}})
+		if !ok && target != "" || !strings.Contains(value, target) || strings.Contains(target, ">") {
+			t.Errorf("%q: %q", value, target)
+		}
+	})
+}
+
+func FuzzMediaType(f *testing.F) {
+	f.Add("application/vnd.oci.image.index.v1+json; charset=utf-8")
+	f.Add("a/b\r\nX: y")
+	f.Add(";;")
+	f.Fuzz(func(t *testing.T, value string) {
+		mediaType := ContentType(http.Header{"Content-Type": {value}})
+		if !ValidMediaType(mediaType) {
+			return
+		}
+		if strings.ContainsAny(mediaType, " \t\r\n;,") || strings.Count(mediaType, "/") != 1 || len(mediaType) > 255 {
+			t.Errorf("%q: %q", value, mediaType)
+		}
+	})
+}
+
+func FuzzRateLimit(f *testing.F) {
+	f.Add("100;w=21600")
+	f.Add("100, 100;w=60;w=1")
+	f.Add(";w=")
+	f.Fuzz(func(t *testing.T, value string) {
+		if n, window, ok := RateLimit(value); ok && (n < 0 || n > maxBudget || window < 0) {
+			t.Errorf("%q: %d in %s", value, n, window)
+		}
+	})
+}
