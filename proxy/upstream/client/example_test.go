@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/upstream"
@@ -23,18 +26,13 @@ func ExampleClient() {
 	}))
 	defer registry.Close()
 
-	c, err := client.New(client.Options{Hosts: map[string]client.Config{"registry.test": {Config: transport.Config{URL: registry.URL}}}})
+	c, repo, err := connect(registry.URL)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	defer c.Close()
 
-	repo, err := name.Parser{}.Repository("registry.test/org/app", "")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
 	m, err := c.Manifest(context.Background(), repo, "stable")
 	fmt.Println(m.MediaType, m.Digest.Encoded()[:12], err)
 
@@ -48,4 +46,73 @@ func ExampleClient() {
 	// application/vnd.oci.image.index.v1+json dff9de109191 <nil>
 	// not_found false
 	// get manifest from upstream registry.test/org/app: not found (status 404)
+}
+
+// A blob is verified while it is read: the last byte and io.EOF come only of the right content.
+func ExampleClient_Blob() {
+	blob := []byte("a layer")
+	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(blob)
+	}))
+	defer registry.Close()
+	c, repo, err := connect(registry.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+
+	for _, d := range []digest.Digest{digest.FromBytes(blob), digest.FromString("another layer")} {
+		body, size, err := c.Blob(context.Background(), repo, d, int64(len(blob)))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		_, err = io.Copy(io.Discard, body)
+		fmt.Println(size, err == nil, errors.Is(err, upstream.ErrVerify))
+		_ = body.Close()
+	}
+	// Output:
+	// 7 true false
+	// 7 false true
+}
+
+// What an upstream does not have is not asked for again at once. A tag that is known is always looked at.
+func ExampleClient_Refresh() {
+	asked := 0
+	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			asked++
+		}
+		http.NotFound(w, r)
+	}))
+	defer registry.Close()
+	c, repo, err := connect(registry.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+
+	for range 3 {
+		_, err = c.Head(context.Background(), repo, "made-up")
+	}
+	fmt.Println(asked, errors.Is(err, upstream.ErrHeld))
+	for range 3 {
+		_, err = c.Refresh(context.Background(), repo, "stable")
+	}
+	fmt.Println(asked, errors.Is(err, upstream.ErrHeld))
+	// Output:
+	// 1 true
+	// 4 false
+}
+
+// connect returns a client of a registry that is known as registry.test, and the name of a repository there.
+func connect(url string) (*client.Client, name.Repository, error) {
+	repo, err := name.Parser{}.Repository("registry.test/org/app", "")
+	if err != nil {
+		return nil, repo, err
+	}
+	c, err := client.New(client.Options{Hosts: map[string]client.Config{"registry.test": {Config: transport.Config{URL: url}}}})
+	return c, repo, err
 }
