@@ -99,3 +99,48 @@ type storeSource struct{ *rechunktest.MemoryStore }
 func (s storeSource) Blob(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
 	return s.Open(ctx, d.Digest)
 }
+
+// Adopting writes a lineage as rechunking does: not without the lock, not over what a later holder wrote, and with its fence.
+func TestAdoptIsFenced(t *testing.T) {
+	t.Parallel()
+	before := newBench(t, &rechunktest.MemoryStore{}, 2)
+	first, _ := before.serve(t, source(t, system("1", stamp)), rules)
+	req := published(t, before, first)
+
+	store, l := &rechunktest.MemoryStore{}, &locker{}
+	l.lost = errFault
+	if got, err := lockedEngine(t, store, l).Adopt(t.Context(), req); got || !errors.Is(err, errFault) {
+		t.Errorf("lock lost: adopted %t, %v", got, err)
+	}
+	if n := len(store.Records(rechunk.KindLineage)); n != 0 {
+		t.Errorf("lock lost: %d lineages", n)
+	}
+	l.lost = nil
+	other := lockedEngine(t, store, l)
+	overtaken := false
+	store.Fault = func(op rechunktest.Op, _ string) error {
+		if op == rechunktest.Create && !overtaken {
+			overtaken = true
+			if _, err := other.Rechunk(t.Context(), source(t, system("2", stamp)).Request("test", rules)); err != nil {
+				t.Errorf("the other: %v", err)
+			}
+		}
+		return nil
+	}
+	if got, err := lockedEngine(t, store, l).Adopt(t.Context(), req); got || !errors.Is(err, rechunk.ErrFenced) || !overtaken {
+		t.Errorf("overtaken %t: adopted %t, %v", overtaken, got, err)
+	}
+	versions, err := other.LineageOf(t.Context(), "test", first.Platform)
+	if err != nil || len(versions) != 1 || versions[0].Digest == first.Digest {
+		t.Errorf("the other's lineage was overwritten: %+v, %v", versions, err)
+	}
+	fresh := &rechunktest.MemoryStore{}
+	if got, err := lockedEngine(t, fresh, l).Adopt(t.Context(), req); !got || err != nil {
+		t.Fatalf("adopted %t, %v", got, err)
+	}
+	raw, err := fresh.GetRecord(t.Context(), rechunk.KindLineage, fresh.Records(rechunk.KindLineage)[0])
+	var record rechunk.Lineage
+	if err != nil || json.Unmarshal(raw, &record) != nil || record.Fence != l.fence.Load() {
+		t.Errorf("fence %d, want %d: %v", record.Fence, l.fence.Load(), err)
+	}
+}

@@ -46,7 +46,7 @@ var rooms = []room{
 	{"proxy/flight", []string{"proxy/verify"}, nil},
 	{"proxy/catalog", []string{"chunkstore", "rechunk"}, []string{"net/http"}},
 	{"proxy/upkeep", []string{"proxy/catalog", "proxy/lease", "proxy/metrics", "proxy/state", "chunkstore", "rechunk"}, []string{"net/http"}},
-	{"proxy/background", nil, registries[2:]},
+	{"proxy/background", []string{"rechunk/rescue"}, registries[2:]},
 	{"proxy/history", []string{"proxy/catalog", "proxy/pulls", "rechunk"}, registries},
 	// A pull goes down through these rooms, and nothing in them goes back up.
 	{"proxy/pull", []string{

@@ -10,6 +10,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/strata-oci/strata/rechunk/rescue"
 )
 
 // ErrClosed is the cause with which the work of a closed group ends.
@@ -170,14 +172,26 @@ type PanicError struct {
 // Error implements error.
 func (e *PanicError) Error() string { return fmt.Sprintf("%s panicked: %v", e.Where, e.Value) }
 
-// Catch runs work in this goroutine. A panic becomes a *PanicError; it is logged with its stack and counted.
+// Catch runs work in this goroutine. A panic becomes a *PanicError; it is logged with its stack and counted, and so is one that was
+// caught in a goroutine of the work and is in its error.
 func (g *Group) Catch(ctx context.Context, where string, work func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &PanicError{where, p}
-			g.Panicked(where)
-			g.Logger.ErrorContext(ctx, "panic", "where", where, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			g.panicked(ctx, where, p, debug.Stack())
 		}
 	}()
-	return work()
+	err = work()
+	var told *PanicError
+	if p := (*rescue.PanicError)(nil); errors.As(err, &p) && !errors.As(err, &told) {
+		g.panicked(ctx, where, p.Value, p.Stack)
+		return &PanicError{where, err}
+	}
+	return err
+}
+
+// panicked counts and logs a panic.
+func (g *Group) panicked(ctx context.Context, where string, value any, stack []byte) {
+	g.Panicked(where)
+	g.Logger.ErrorContext(ctx, "panic", "where", where, "panic", fmt.Sprint(value), "stack", string(stack))
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/strata-oci/strata/rechunk/rescue"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -56,6 +59,26 @@ func TestPanics(t *testing.T) {
 	}
 	if oldest, begun := g.Activity(); !oldest.IsZero() || begun != 1 {
 		t.Errorf("activity %v, %d", oldest, begun)
+	}
+}
+
+// A panic that a goroutine of the work has caught is logged and counted like its own, and once, however many catch it.
+func TestCaughtPanics(t *testing.T) {
+	t.Parallel()
+	var counted []string
+	var log strings.Builder
+	g := New(Options{Logger: slog.New(slog.NewTextHandler(&log, nil)), Panicked: func(where string) { counted = append(counted, where) }})
+	err := g.Catch(t.Context(), "update", func() error {
+		return g.Catch(t.Context(), "job", func() error {
+			return fmt.Errorf("reading: %w", rescue.Call(func() error { panic("a layer") }))
+		})
+	})
+	var p *PanicError
+	if !errors.As(err, &p) || p.Where != "job" || len(counted) != 1 || counted[0] != "job" {
+		t.Errorf("%v, counted %v", err, counted)
+	}
+	if n := strings.Count(log.String(), "background_test.go"); n == 0 || strings.Count(log.String(), "level=ERROR") != 1 {
+		t.Errorf("no stack, or logged twice:\n%s", log.String())
 	}
 }
 

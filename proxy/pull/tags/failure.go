@@ -7,6 +7,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/pull/jobs"
+	"github.com/strata-oci/strata/rechunk"
 )
 
 // Failures are tried again, but not in a loop: after a minute at first, then ever later.
@@ -27,8 +28,11 @@ func newFailure(source digest.Digest, before *catalog.Tag, now time.Time, err er
 		f.Tries = before.Failure.Tries + 1
 	}
 	wait := min(firstRetry<<min(max(f.Tries-1, 0), 10), lastRetry)
-	if jobs.NoSpace(err) {
+	switch {
+	case jobs.NoSpace(err):
 		wait = min(wait, spaceRetry)
+	case rechunk.OverBudget(err):
+		wait = lastRetry
 	}
 	f.RetryAt = now.Add(wait).UTC()
 	return f

@@ -108,7 +108,8 @@ func New(o Options) *Rooms {
 		Records: catalog.New(o.Chunks, o.Logger),
 		Tally:   pulls.New(pulls.Options{Counters: o.Counters, Now: o.Now, Logger: o.Logger}),
 		Engine: rechunk.New(rechunk.Config{
-			Store: engineStore, Records: engineStore, Locker: locker(o.Leases), WorkDir: o.WorkDir, Logger: o.Logger,
+			Store: engineStore, Records: engineStore, Locker: locker(o.Leases), WorkDir: o.WorkDir, WorkBytes: o.WorkBytes,
+			Deadline: rechunk.DefaultDeadline(), Logger: o.Logger,
 		}),
 	}
 	manifests := r.pulling(o)
