@@ -43,7 +43,9 @@ func (r *run) loadLineage(ctx context.Context) error {
 		r.images = append(r.images, img)
 	}
 	if !r.req.Options.ExactTime {
-		r.tree = keepTimes(r.tree, r.images)
+		exact := r.tree
+		r.tree = keepTimes(exact, r.images)
+		return r.keepQuotedTimes(ctx, exact)
 	}
 	return nil
 }

@@ -37,7 +37,8 @@ type run struct {
 	budget   *tree.Budget // of the source image
 	contents *contents
 	tree     *tree.Tree
-	linked   int // files of the tree that became hardlinks
+	timed    map[string]bool // paths whose time another file quotes
+	linked   int             // files of the tree that became hardlinks
 	owners   *pkgdb.Owners
 	lineage  Lineage
 	images   []plan.Image
@@ -188,7 +189,7 @@ func (r *run) decide(context.Context) error {
 	r.req.Progress(Progress{Phase: "plan"})
 	in := plan.Input{
 		Tree: r.tree, Owners: r.owners, Lineage: r.images, Series: r.req.Reference, Demand: r.req.Demand, History: r.history,
-		Limits: plan.Limits{
+		Timed: r.timed, Limits: plan.Limits{
 			MaxLayers: r.req.Options.MaxLayers, MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime,
 		},
 	}

@@ -158,5 +158,5 @@ func (c *checker) keptLayers() error {
 }
 
 func (c *checker) same(e, want *tree.Entry) bool {
-	return e.Same(want) && (!c.in.Limits.ExactTime || e.SameTime(want))
+	return e.Same(want) && (e.SameTime(want) || !c.in.Limits.ExactTime && !c.in.Timed[want.Path])
 }

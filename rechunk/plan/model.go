@@ -132,5 +132,5 @@ func linkGroups(entries []tree.Entry) ([]int32, [][]int32) {
 
 // same reports whether an entry of a layer is what the tree wants at its path.
 func (m *model) same(e, want *tree.Entry) bool {
-	return e.Same(want) && (!m.in.Limits.ExactTime || e.SameTime(want))
+	return e.Same(want) && (e.SameTime(want) || !m.in.Limits.ExactTime && !m.in.Timed[want.Path])
 }

@@ -23,6 +23,9 @@ type Input struct {
 	// Series names the images that clients of this one come from: those of the lineage with the same Series. Others are variants.
 	Series string
 	Limits Limits
+	// Timed are the paths of entries whose modification time is part of their identity, also where Limits.ExactTime does not say so
+	// of all: another file's content quotes it.
+	Timed map[string]bool
 	// History is what was observed of the lineage up to its newest image: Layout.History of the version before. Without one, the
 	// lineage's images are compared with each other instead.
 	History *History
