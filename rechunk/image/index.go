@@ -52,6 +52,50 @@ func ParseIndex(raw []byte) (*Index, error) {
 	return x, nil
 }
 
+// edited returns a manifest's descriptor with a change.
+func edited(raw json.RawMessage, change func(fields) error) (json.RawMessage, error) {
+	child, err := parseFields("index manifest", raw)
+	if err != nil {
+		return nil, err
+	}
+	if err := change(child); err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(child)
+	if err != nil {
+		return nil, fmt.Errorf("writing an index manifest: %w", err)
+	}
+	return b, nil
+}
+
+// describe makes a descriptor that of a document.
+func describe(child fields, doc Document) error {
+	for name, v := range map[string]any{"mediaType": doc.MediaType, "digest": doc.Digest, "size": len(doc.Bytes)} {
+		if err := child.set(name, v); err != nil {
+			return err
+		}
+	}
+	// A copy of the old manifest inside the descriptor, and where else to get it, would contradict the digest.
+	child.remove("data")
+	child.remove("urls")
+	return nil
+}
+
+// annotationRefersTo names the manifest that an attestation is about.
+const annotationRefersTo = "vnd.docker.reference.digest"
+
+// referTo makes an attestation's descriptor refer to another manifest.
+func referTo(child fields, d digest.Digest) error {
+	annotations, err := parseFields("index manifest's annotations", orNull(child.get("annotations")))
+	if err != nil {
+		return err
+	}
+	if err := annotations.set(annotationRefersTo, d); err != nil {
+		return err
+	}
+	return child.set("annotations", annotations)
+}
+
 // Child is a platform image of an index.
 type Child struct {
 	Digest    digest.Digest
@@ -83,29 +127,20 @@ func imageType(artifactType string) bool {
 	return artifactType == "" || artifactType == ocispec.MediaTypeImageConfig || artifactType == dockerConfig
 }
 
-// Replace returns the index with other manifests in the place of some of its own, by digest. Order and all other fields stay.
+// Replace returns the index with other manifests in the place of some of its own, by digest. Order and all other fields stay, but
+// that attestations of a replaced manifest, as BuildKit attaches them, refer to the one in its place: there clients look for them.
 // Since the replacements are OCI manifests, the result is an OCI index.
 func (x *Index) Replace(with map[digest.Digest]Document) (Document, error) {
 	children := slices.Clone(x.children)
 	for i, d := range x.parsed {
-		doc, ok := with[d.Digest]
-		if !ok {
-			continue
+		var err error
+		if doc, ok := with[d.Digest]; ok {
+			children[i], err = edited(x.children[i], func(child fields) error { return describe(child, doc) })
+		} else if doc, ok := with[digest.Digest(d.Annotations[annotationRefersTo])]; ok {
+			children[i], err = edited(x.children[i], func(child fields) error { return referTo(child, doc.Digest) })
 		}
-		child, err := parseFields("index manifest", x.children[i])
 		if err != nil {
 			return Document{}, err
-		}
-		for name, v := range map[string]any{"mediaType": doc.MediaType, "digest": doc.Digest, "size": len(doc.Bytes)} {
-			if err := child.set(name, v); err != nil {
-				return Document{}, err
-			}
-		}
-		// A copy of the old manifest inside the descriptor, and where else to get it, would contradict the digest.
-		child.remove("data")
-		child.remove("urls")
-		if children[i], err = json.Marshal(child); err != nil {
-			return Document{}, fmt.Errorf("writing an index manifest: %w", err)
 		}
 	}
 	doc := maps.Clone(x.doc)

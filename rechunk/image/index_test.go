@@ -175,3 +175,26 @@ func FuzzManifest(f *testing.F) {
 		}
 	})
 }
+
+// What is attested of a replaced manifest is found at the one in its place; other annotations and attestations stay.
+func TestAttestationsFollow(t *testing.T) {
+	t.Parallel()
+	attests := func(n, of int) string {
+		return descriptor(ociType, digestOf(n), `,"annotations":{"vnd.docker.reference.type":"attestation-manifest",`+
+			`"vnd.docker.reference.digest":"`+digestOf(of)+`","x":"y"}`)
+	}
+	doc := `{"schemaVersion":2,"manifests":[` + descriptor(ociType, digestOf(1), "") + `,` + attests(11, 1) + `,` + attests(12, 2) + `]}`
+	got, err := parseIndex(t, doc).Replace(map[digest.Digest]Document{
+		digest.Digest(digestOf(1)): {MediaType: ociType, Digest: digest.Digest(digestB), Bytes: []byte("1")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var index ocispec.Index
+	mustUnmarshal(t, got.Bytes, &index)
+	for i, want := range []string{1: digestB, 2: digestOf(2)} {
+		if a := index.Manifests[i].Annotations; i > 0 && (a["vnd.docker.reference.digest"] != want || a["x"] != "y" || len(a) != 3) {
+			t.Errorf("manifest %d: %v, want %s", i, a, want)
+		}
+	}
+}
