@@ -34,9 +34,9 @@ type candidate struct {
 
 // assigner brings the claims together.
 type assigner struct {
-	tree   *tree.Tree
-	parts  *table
-	claims *claims
+	tree       *tree.Tree
+	components *components
+	claims     *claims
 	// kernels counts, for each kernel component, how many of its entries each package component claims.
 	kernels map[int32]map[int32]int
 }
@@ -48,7 +48,7 @@ func (a *assigner) assign(ctx context.Context) ([]int32, error) {
 	of := make([]int32, len(a.tree.Entries))
 	ranks := make([]rank, len(of)) // of the strongest claim to each object, at its first name
 	above := dirFinder{tree: a.tree}
-	c := &custom{parts: a.parts, warn: a.claims.Warn, inherited: func(dir string) (int32, bool) {
+	c := &custom{components: a.components, warn: a.claims.Warn, inherited: func(dir string) (int32, bool) {
 		i, ok := above.find(dir)
 		return of[i], ok && ranks[i] == rankCustom
 	}}
@@ -112,7 +112,7 @@ func (a *assigner) candidate(i int, e *tree.Entry, c *custom) candidate {
 		if owner.component >= 0 {
 			return candidate{owner.component, rankPackage}
 		}
-		return candidate{a.parts.get(restID, Rest), rankRest}
+		return candidate{a.components.get(restID, Rest), rankRest}
 	}
 	if name := churnOf(e.Path); name != "" {
 		return candidate{a.volatile(name, e), rankChurn}
@@ -136,9 +136,9 @@ func (a *assigner) owned(e *tree.Entry, owner claim) candidate {
 		return candidate{a.volatile(ghostName, e), rankGenerated}
 	}
 	if e.Kind == tree.Regular && e.Size >= largeSize {
-		return candidate{a.parts.get("large/"+printable(e.Path), Large), rankLarge}
+		return candidate{a.components.get("large/"+printable(e.Path), Large), rankLarge}
 	}
-	return candidate{a.parts.get(restID, Rest), rankRest}
+	return candidate{a.components.get(restID, Rest), rankRest}
 }
 
 // ghostName is the mechanism of files that packages own without shipping them.
@@ -150,7 +150,7 @@ func (a *assigner) volatile(name string, e *tree.Entry) int32 {
 	if e.Size >= largeSize && (name == cachesName || name == ghostName) {
 		name = printable(e.Path)
 	}
-	return a.parts.get("volatile/"+name, Volatile)
+	return a.components.get("volatile/"+name, Volatile)
 }
 
 // kernel returns one of the kernel's components and notes which package would have owned the entry.
@@ -159,7 +159,7 @@ func (a *assigner) kernel(id string, owner claim) int32 {
 	if id == idInitramfs {
 		kind = Initramfs
 	}
-	component := a.parts.get(id, kind)
+	component := a.components.get(id, kind)
 	if owner.component >= 0 && kind == Kernel {
 		if a.kernels[component] == nil {
 			a.kernels[component] = make(map[int32]int)
@@ -175,10 +175,10 @@ func (a *assigner) describeKernels() {
 	for component, owners := range a.kernels {
 		top := int32(nobody)
 		for owner, n := range owners {
-			if top == nobody || n > owners[top] || n == owners[top] && a.parts.less(owner, top) {
+			if top == nobody || n > owners[top] || n == owners[top] && a.components.less(owner, top) {
 				top = owner
 			}
 		}
-		a.parts.inherit(component, top)
+		a.components.inherit(component, top)
 	}
 }

@@ -56,10 +56,10 @@ type claim struct {
 // claims matches what packages own with the entries of a tree, path by path: a path costs nothing that stays unless it is in
 // the tree. It is the sink of the database readers.
 type claims struct {
-	tree      *tree.Tree
-	view      *rootfs.View
-	parts     *table
-	ecosystem string
+	tree       *tree.Tree
+	view       *rootfs.View
+	components *components
+	ecosystem  string
 	// current is the component of the package whose files are taken.
 	current int32
 	// of holds the best claim to each entry. A directory that packages share belongs to several.
@@ -74,8 +74,8 @@ type claims struct {
 
 var _ installed.Sink = (*claims)(nil)
 
-func newClaims(t *tree.Tree, v *rootfs.View, parts *table) *claims {
-	c := &claims{tree: t, view: v, parts: parts, of: make([]claim, len(t.Entries)), lost: make(map[tree.Digest]int32)}
+func newClaims(t *tree.Tree, v *rootfs.View, components *components) *claims {
+	c := &claims{tree: t, view: v, components: components, of: make([]claim, len(t.Entries)), lost: make(map[tree.Digest]int32)}
 	for i := range c.of {
 		c.of[i].component = nobody
 	}
@@ -104,7 +104,7 @@ func (c *claims) Package(p *installed.Package) error {
 	if c.packages++; c.packages > MaxPackages {
 		return fmt.Errorf("%w: more than %d packages", installed.ErrBudget, MaxPackages)
 	}
-	c.current = c.parts.addPackage(c.ecosystem, p)
+	c.current = c.components.addPackage(c.ecosystem, p)
 	return nil
 }
 
@@ -162,7 +162,7 @@ func (c *claims) offer(i int, f *installed.File) bool {
 		return true
 	}
 	s := fit(e, f)
-	if s > best.strength || s == best.strength && c.parts.less(c.current, best.component) {
+	if s > best.strength || s == best.strength && c.components.less(c.current, best.component) {
 		*best = claim{c.current, s}
 	}
 	return true
@@ -183,7 +183,7 @@ func fit(e *tree.Entry, f *installed.File) strength {
 
 // over lists the budgets that were exceeded without ending a database, a line each.
 func (c *claims) over() []string {
-	lines := c.parts.over()
+	lines := c.components.over()
 	if c.moreLost {
 		lines = append(lines,
 			fmt.Sprintf("more than %d files are not where packages put them: the others are not looked for", MaxLost))

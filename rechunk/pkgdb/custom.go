@@ -23,8 +23,8 @@ const maxIntervalDays = 36500
 // custom assigns entries to the components that extended attributes name. A directory's name holds for everything below it
 // that has no other; an interval holds for the component as a whole.
 type custom struct {
-	parts *table
-	warn  func(line string)
+	components *components
+	warn       func(line string)
 	// inherited returns the custom component of a directory that came before.
 	inherited func(dir string) (int32, bool)
 	// seen says whether any directory has one.
@@ -62,14 +62,14 @@ func (c *custom) own(e *tree.Entry) (int32, bool) {
 		c.warn(fmt.Sprintf("%s: %s of %d bytes, 1 to %d are allowed", e.Path, xattrComponent, len(name), installed.MaxName))
 		return 0, false
 	}
-	i := c.parts.get("custom/"+printable(name), Custom)
-	return i, c.parts.list[i].Kind == Custom
+	i := c.components.get("custom/"+printable(name), Custom)
+	return i, c.components.list[i].Kind == Custom
 }
 
 // interval sets a component's update interval. If its files disagree, the shortest counts.
 func (c *custom) interval(i int32, value string) {
 	seconds, ok := parseInterval(value)
-	p := &c.parts.list[i]
+	p := &c.components.list[i]
 	if !ok {
 		c.warn(fmt.Sprintf("%s: %s %.40q is neither a number of days nor a known word", p.ID, xattrInterval, value))
 		return

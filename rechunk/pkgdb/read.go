@@ -22,8 +22,8 @@ import (
 // are unowned, and a warning names the budget.
 func Read(ctx context.Context, t *tree.Tree, contents tree.Contents, work string) (*Owners, error) {
 	view := rootfs.New(t, contents)
-	parts := newTable()
-	c := newClaims(t, view, parts)
+	components := newComponents()
+	c := newClaims(t, view, components)
 	var final []string // warnings that are not to be lost among those about single packages
 	for _, db := range []struct {
 		name string
@@ -46,11 +46,11 @@ func Read(ctx context.Context, t *tree.Tree, contents tree.Contents, work string
 			return nil, fmt.Errorf("read %s database: %w", db.name, err)
 		}
 	}
-	of, err := (&assigner{tree: t, parts: parts, claims: c}).assign(ctx)
+	of, err := (&assigner{tree: t, components: components, claims: c}).assign(ctx)
 	if err != nil {
 		return nil, err
 	}
 	o := &Owners{Warnings: c.allWarnings(append(final, c.over()...))}
-	o.Components, o.Of = parts.finish(of)
+	o.Components, o.Of = components.finish(of)
 	return o, nil
 }

@@ -25,8 +25,8 @@ const (
 // maxVersions bounds the versions that are joined into Component.Version.
 const maxVersions = 8
 
-// table collects components under their IDs.
-type table struct {
+// components collects components under their IDs.
+type components struct {
 	list     []Component
 	versions [][]string // of each component, distinct, ascending
 	at       map[string]int32
@@ -36,10 +36,10 @@ type table struct {
 	full struct{ components, text, changes bool }
 }
 
-func newTable() *table { return &table{at: make(map[string]int32)} }
+func newComponents() *components { return &components{at: make(map[string]int32)} }
 
 // get returns the position of the component with the given ID, adding it when it is new. Over budget it is the rest's.
-func (t *table) get(id string, kind Kind) int32 {
+func (t *components) get(id string, kind Kind) int32 {
 	if i, ok := t.at[id]; ok {
 		return i
 	}
@@ -62,7 +62,7 @@ func (t *table) get(id string, kind Kind) int32 {
 }
 
 // over lists the budgets that were exceeded, a line each.
-func (t *table) over() []string {
+func (t *components) over() []string {
 	var lines []string
 	if t.full.components {
 		lines = append(lines, fmt.Sprintf("more than %d components: what is beyond is unowned", MaxComponents))
@@ -79,7 +79,7 @@ func (t *table) over() []string {
 }
 
 // spendText books bytes of IDs and versions and reports whether there were enough left.
-func (t *table) spendText(n int) bool {
+func (t *components) spendText(n int) bool {
 	if t.text+n > MaxComponentText {
 		t.full.text = true
 		return false
@@ -89,7 +89,7 @@ func (t *table) spendText(n int) bool {
 }
 
 // addPackage counts an installed package to its source package's component and returns that.
-func (t *table) addPackage(ecosystem string, p *installed.Package) int32 {
+func (t *components) addPackage(ecosystem string, p *installed.Package) int32 {
 	i := t.get(ecosystem+"/"+printable(p.Source), Package)
 	c := &t.list[i]
 	if c.Kind == Rest {
@@ -106,7 +106,7 @@ func (t *table) addPackage(ecosystem string, p *installed.Package) int32 {
 }
 
 // addChanges joins changelog times to a component's. Packages of one source usually have one changelog.
-func (t *table) addChanges(c *Component, times []int64) {
+func (t *components) addChanges(c *Component, times []int64) {
 	if len(times) == 0 || slices.Equal(c.Changes, times) {
 		return
 	}
@@ -120,17 +120,17 @@ func (t *table) addChanges(c *Component, times []int64) {
 }
 
 // inherit gives component to what is known of component from, except its name and kind.
-func (t *table) inherit(to, from int32) {
+func (t *components) inherit(to, from int32) {
 	a, b := &t.list[to], &t.list[from]
 	a.Changes, a.BuildTime = b.Changes, b.BuildTime
 	t.versions[to] = t.versions[from]
 }
 
 // less orders components by ID.
-func (t *table) less(a, b int32) bool { return t.list[a].ID < t.list[b].ID }
+func (t *components) less(a, b int32) bool { return t.list[a].ID < t.list[b].ID }
 
 // finish returns the components that of uses, in ascending order of their IDs, and of translated to their positions.
-func (t *table) finish(of []int32) ([]Component, []int32) {
+func (t *components) finish(of []int32) ([]Component, []int32) {
 	used := make([]bool, len(t.list))
 	for _, i := range of {
 		used[i] = true
