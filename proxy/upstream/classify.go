@@ -36,8 +36,8 @@ func Classify(err error) Kind {
 	}
 }
 
-// StatusKind tells what a status and the error codes that came with it mean. The codes refine a 4xx; a 5xx is an outage whatever
-// its document says.
+// StatusKind tells what a status and the error codes that came with it mean. The codes refine a 4xx; a 5xx is an outage
+// whatever its document says.
 func StatusKind(status int, codes []string) Kind {
 	has := func(code string) bool { return slices.Contains(codes, code) }
 	switch {

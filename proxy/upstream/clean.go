@@ -32,8 +32,8 @@ func Scrub(err error, secrets ...string) error {
 	return &scrubbed{text: Clean(err.Error(), secrets...), err: err}
 }
 
-// Clean makes foreign text fit for one line of an error message: bounded, printable, and without the given secrets, URL queries,
-// URL user names and anything that looks like a token.
+// Clean makes foreign text fit for one line of an error message: bounded, printable, and without the given secrets, URL
+// queries, URL user names and anything that looks like a token.
 func Clean(s string, secrets ...string) string {
 	for _, secret := range secrets {
 		if secret != "" {
@@ -77,8 +77,8 @@ func looksLikeToken(w string) bool {
 	return len(w) > maxWord && digest.Digest(strings.Trim(w, `"',:;()[]{}`)).Validate() != nil
 }
 
-// secretsOf returns what must not be repeated of a request: the value of its Authorization header and, for basic authentication,
-// what is encoded in it.
+// secretsOf returns what must not be repeated of a request: the value of its Authorization header and, for basic
+// authentication, what is encoded in it.
 func secretsOf(req *http.Request) []string {
 	if req == nil {
 		return nil

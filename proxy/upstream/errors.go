@@ -9,7 +9,8 @@ import (
 
 // Sentinels; they are wrapped, so use errors.Is.
 var (
-	// ErrVerify says that the bytes upstream sent are not the ones that were asked for: wrong digest, wrong size, trailing data.
+	// ErrVerify says that the bytes upstream sent are not the ones that were asked for: wrong digest, wrong size,
+	// trailing data.
 	ErrVerify = errors.New("content does not match its digest")
 	// ErrTooLarge says that a document is longer than its limit.
 	ErrTooLarge = errors.New("document too large")
@@ -53,8 +54,8 @@ const (
 	Protocol Kind = "protocol"
 )
 
-// Error is a failure to get something from an upstream. Its message is one line and holds neither credentials nor tokens nor URL
-// queries.
+// Error is a failure to get something from an upstream. Its message is one line and holds neither credentials nor tokens
+// nor URL queries.
 type Error struct {
 	// Host and Repository are the name in its canonical form: "docker.io", "library/alpine".
 	Host       string
@@ -70,6 +71,11 @@ type Error struct {
 	RetryAfter time.Duration
 	// Err is the cause. It may be nil.
 	Err error
+}
+
+// Errorf returns a failure of a kind whose cause is made like fmt.Errorf's. What it was of is filled in further up.
+func Errorf(kind Kind, format string, args ...any) *Error {
+	return &Error{Kind: kind, Err: fmt.Errorf(format, args...)}
 }
 
 // Error returns what failed, on what, and why, in one line.

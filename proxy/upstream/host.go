@@ -5,8 +5,8 @@ import "time"
 // HostStatus is how an upstream fares.
 type HostStatus struct {
 	Host string
-	// State of the breaker: "closed" when the registry is asked, "open" when it is left alone, "half-open" when the next request
-	// tries whether it is back.
+	// State of the breaker: "closed" when the registry is asked, "open" when it is left alone, "half-open" when the next
+	// request tries whether it is back.
 	State string
 	// PausedUntil is when the registry, after 429, may be asked again; zero when it may be now.
 	PausedUntil time.Time

@@ -24,9 +24,10 @@ type tokenAnswer struct {
 	codes []string // of an error document that came instead
 }
 
-// parseAnswer reads the answer of a token service: `token` or, as OAuth2 has it, `access_token`; how long it lives as a number or as
-// text. A time to live that is missing, not positive or no number is the specification's 60 seconds. `issued_at` is not looked at: it
-// is of another machine's clock. An answer without a token, whatever its status, is no grant.
+// parseAnswer reads the answer of a token service: `token` or, as OAuth2 has it, `access_token`; how long it lives as a
+// number or as text. A time to live that is missing, not positive or no number is the specification's 60 seconds.
+// `issued_at` is not looked at: it is of another machine's clock. An answer without a token, whatever its status, is no
+// grant.
 func parseAnswer(body []byte) tokenAnswer {
 	var raw struct {
 		Token       json.RawMessage `json:"token"`

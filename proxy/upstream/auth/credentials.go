@@ -49,8 +49,9 @@ type Credentials interface {
 	Resolve(ctx context.Context, repo name.Repository) (authn.AuthConfig, error)
 }
 
-// New returns the credentials that a login names. keychain has the logins of those that name none; nil is authn.DefaultKeychain:
-// docker's config.json, podman's auth.json, credential helpers. log is told of a login in it that cannot be read.
+// New returns the credentials that a login names. keychain has the logins of those that name none; nil is
+// authn.DefaultKeychain: docker's config.json, podman's auth.json, credential helpers. log is told of a login in it that
+// cannot be read.
 func New(c Login, keychain authn.Keychain, log *slog.Logger) (Credentials, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -132,8 +133,8 @@ func (a authFile) Resolve(_ context.Context, repo name.Repository) (authn.AuthCo
 	return authn.AuthConfig{}, nil
 }
 
-// authKeys returns the keys under which an auth file may hold a repository's login, the most specific one first: podman's files
-// have logins for namespaces and single repositories (containers-auth.json(5)).
+// authKeys returns the keys under which an auth file may hold a repository's login, the most specific one first: podman's
+// files have logins for namespaces and single repositories (containers-auth.json(5)).
 func authKeys(repo name.Repository) []string {
 	var keys []string
 	for key := repo.String(); key != repo.Host(); key = key[:strings.LastIndexByte(key, '/')] {
@@ -146,7 +147,8 @@ func authKeys(repo name.Repository) []string {
 	return keys
 }
 
-// keychainLogin is what the user who runs us is logged in to. A login that cannot be read is no reason to fail for public images.
+// keychainLogin is what the user who runs us is logged in to. A login that cannot be read is no reason to fail for public
+// images.
 type keychainLogin struct {
 	keychain authn.Keychain
 	log      *slog.Logger

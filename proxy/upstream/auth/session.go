@@ -15,8 +15,9 @@ import (
 	"github.com/strata-oci/strata/proxy/upstream/header"
 )
 
-// Host sends the requests of a Session. RoundTrip asks the registry, Exchange the token service that it names. MayCarrySecrets returns
-// the address to use for one that the registry named, or refuses it as no place for credentials. Timeout is how long an answer may take.
+// Host sends the requests of a Session. RoundTrip asks the registry, Exchange the token service that it names.
+// MayCarrySecrets returns the address to use for one that the registry named, or refuses it as no place for credentials.
+// Timeout is how long an answer may take.
 type Host interface {
 	http.RoundTripper
 	Exchange(*http.Request) (*http.Response, error)
@@ -24,8 +25,8 @@ type Host interface {
 	Timeout() time.Duration
 }
 
-// Session is the use of one repository of one upstream: what it takes to be let in, learnt from the first refusal and kept. It is safe
-// for concurrent use.
+// Session is the use of one repository of one upstream: what it takes to be let in, learnt from the first refusal and
+// kept. It is safe for concurrent use.
 type Session struct {
 	host  Host
 	creds Credentials
@@ -48,8 +49,9 @@ func NewSession(host Host, creds Credentials, repo name.Repository, now func() t
 	return s
 }
 
-// RoundTrip implements http.RoundTripper: it sends a request to the registry with authorization, and once more with a new one when the
-// first was refused. Registries refuse a token that has expired with 400, 401 or 403; one that was good before is dropped then.
+// RoundTrip implements http.RoundTripper: it sends a request to the registry with authorization, and once more with a new
+// one when the first was refused. Registries refuse a token that has expired with 400, 401 or 403; one that was good
+// before is dropped then.
 func (s *Session) RoundTrip(req *http.Request) (*http.Response, error) {
 	used, err := s.authorization(req.Context())
 	if err != nil {
@@ -76,8 +78,11 @@ func mayMeanExpired(status int) bool {
 	return status == http.StatusBadRequest || status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
-// again answers a challenge and sends a request once more. refused is the answer that held the challenge, used what was sent with it.
-func (s *Session) again(req *http.Request, refused *http.Response, ch header.Challenge, used string) (*http.Response, error) {
+// again answers a challenge and sends a request once more. refused is the answer that held the challenge, used what was
+// sent with it.
+func (s *Session) again(
+	req *http.Request, refused *http.Response, ch header.Challenge, used string,
+) (*http.Response, error) {
 	if err := keepBody(refused); err != nil {
 		return nil, err
 	}
@@ -95,8 +100,8 @@ func (s *Session) again(req *http.Request, refused *http.Response, ch header.Cha
 	return resp, err
 }
 
-// anew sends a request without the grant that was refused, answering the challenge that this brings. A refusal of that says less than
-// the first one.
+// anew sends a request without the grant that was refused, answering the challenge that this brings. A refusal of that
+// says less than the first one.
 func (s *Session) anew(req *http.Request, refused *http.Response, used string) (*http.Response, error) {
 	if err := keepBody(refused); err != nil {
 		return nil, err
@@ -136,7 +141,8 @@ func (s *Session) drop(header string) bool {
 	return true
 }
 
-// authorization returns the header to begin with: none before the first challenge, a fresh one when the last is about to expire.
+// authorization returns the header to begin with: none before the first challenge, a fresh one when the last is about to
+// expire.
 func (s *Session) authorization(ctx context.Context) (string, error) {
 	s.mu.Lock()
 	current, ch := s.grant, s.challenge

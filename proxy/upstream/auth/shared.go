@@ -11,7 +11,8 @@ import (
 // errPanic says that a call ended in a panic.
 var errPanic = errors.New("panic")
 
-// shared lets concurrent callers share one call. The call goes on while anybody waits for it and is cancelled when nobody does.
+// shared lets concurrent callers share one call. The call goes on while anybody waits for it and is cancelled when nobody
+// does.
 type shared[T any] struct {
 	panicked func(value any, stack []byte) // is told of a panic in a call
 

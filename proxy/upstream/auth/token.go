@@ -75,7 +75,9 @@ func (s *Session) exchange(ctx context.Context, ch header.Challenge, auth authn.
 	// address is dialled, so it stands in for the registry here.
 	reg, err := registryname.NewRegistry(realm.Host, registryname.WeakValidation)
 	if err != nil {
-		return grant{}, &upstream.Error{Op: Op, Kind: upstream.Protocol, Err: fmt.Errorf("%w: token service at an invalid host", upstream.ErrRefused)}
+		return grant{}, &upstream.Error{
+			Op: Op, Kind: upstream.Protocol, Err: fmt.Errorf("%w: token service at an invalid host", upstream.ErrRefused),
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*s.host.Timeout())
 	defer cancel()
@@ -94,8 +96,8 @@ func (s *Session) exchange(ctx context.Context, ch header.Challenge, auth authn.
 	}, nil
 }
 
-// scopes returns what to ask a token for: what the challenge says, then what pulling needs in any case. Some token services look
-// at the first one only.
+// scopes returns what to ask a token for: what the challenge says, then what pulling needs in any case. Some token
+// services look at the first one only.
 func (s *Session) scopes(ch header.Challenge) []string {
 	pull := "repository:" + s.repo.Path() + ":" + remote.PullScope
 	if asked := ch.Params["scope"]; asked != "" && asked != pull && len(asked) <= maxScope {
@@ -117,8 +119,8 @@ func (s *Session) checkRealm(realm string) (*url.URL, error) {
 	return s.host.MayCarrySecrets(u)
 }
 
-// tokenService carries the requests of one token exchange. It refuses redirects to other hosts, which would carry credentials along,
-// and keeps what it understood of the last answer.
+// tokenService carries the requests of one token exchange. It refuses redirects to other hosts, which would carry
+// credentials along, and keeps what it understood of the last answer.
 type tokenService struct {
 	session    *Session
 	realm      *url.URL
@@ -149,7 +151,8 @@ func (t *tokenService) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.understand(resp)
 }
 
-// understand reads an answer and replaces it by one that is as the specification has it: the exchange's own parser is strict.
+// understand reads an answer and replaces it by one that is as the specification has it: the exchange's own parser is
+// strict.
 func (t *tokenService) understand(resp *http.Response) (*http.Response, error) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))

@@ -20,8 +20,8 @@ const (
 	// maxAbsent bounds how many such things are remembered.
 	maxAbsent = 4096
 
-	// missSlots is how many questions may be under way, or have been asked in vain within missPause, in each repository that something
-	// was found in and, together, in all others of a host.
+	// missSlots is how many questions may be under way, or have been asked in vain within missPause, in each repository
+	// that something was found in and, together, in all others of a host.
 	missSlots = 20
 	missPause = 20 * time.Second
 	// missPatience is how long a question waits for those under way.
@@ -96,8 +96,8 @@ func (a *absences) note(q question, err error) (missed bool) {
 	return false
 }
 
-// missLimit bounds how fast questions are asked in vain. A question takes a slot; one that finds something gives it back at once, one
-// that was asked in vain after a pause. It is safe for concurrent use.
+// missLimit bounds how fast questions are asked in vain. A question takes a slot; one that finds something gives it back
+// at once, one that was asked in vain after a pause. It is safe for concurrent use.
 type missLimit struct {
 	slots   chan struct{}
 	pausing atomic.Int32 // slots of questions that were asked in vain
@@ -105,8 +105,8 @@ type missLimit struct {
 
 func newMissLimit() *missLimit { return &missLimit{slots: make(chan struct{}, missSlots)} }
 
-// enter waits for a slot: not for longer than patience, and not at all while all of them pause. Whoever gets one calls leave once, with
-// the outcome.
+// enter waits for a slot: not for longer than patience, and not at all while all of them pause. Whoever gets one calls
+// leave once, with the outcome.
 func (m *missLimit) enter(ctx context.Context, patience time.Duration) (leave func(missed bool), err error) {
 	select {
 	case m.slots <- struct{}{}:
@@ -148,8 +148,8 @@ func (m *missLimit) wait(ctx context.Context, patience time.Duration) error {
 	}
 }
 
-// ask asks a question by calling run. One about what nobody here knows yet, which a stranger may have made up, is not asked when the
-// upstream answered it in vain a moment ago, and not faster than misses are borne with.
+// ask asks a question by calling run. One about what nobody here knows yet, which a stranger may have made up, is not
+// asked when the upstream answered it in vain a moment ago, and not faster than misses are borne with.
 func (s *session) ask(ctx context.Context, op, what string, unknown bool, run func(context.Context) error) error {
 	q := question{s.repo, what}
 	if !unknown {
@@ -177,8 +177,8 @@ func (s *session) ask(ctx context.Context, op, what string, unknown bool, run fu
 
 func (s *session) absent() *absences { return s.client.absent }
 
-// missLimit returns what bounds a repository's misses: its own limit when something was found in it, else that of all such repositories
-// of the host, so that made-up names cost those that exist nothing.
+// missLimit returns what bounds a repository's misses: its own limit when something was found in it, else that of all
+// such repositories of the host, so that made-up names cost those that exist nothing.
 func (s *session) missLimit() *missLimit {
 	if s.found.Load() {
 		return s.misses

@@ -168,8 +168,8 @@ func TestMissesAreBounded(t *testing.T) {
 	})
 }
 
-// Made-up names use up neither what an upstream bears with nor what it grants: known tags are looked at, and repositories in which
-// something was found are pulled from.
+// Made-up names use up neither what an upstream bears with nor what it grants: known tags are looked at, and repositories
+// in which something was found are pulled from.
 func TestMadeUpNamesHoldUpNobody(t *testing.T) {
 	t.Parallel()
 	asked := map[string]int{}

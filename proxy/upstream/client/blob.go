@@ -36,7 +36,8 @@ func (c *Client) StatBlob(ctx context.Context, repo name.Repository, d digest.Di
 	return size, err
 }
 
-// statBlob makes one attempt. A registry whose HEAD does not tell the size, for whatever reason, is asked for the first byte.
+// statBlob makes one attempt. A registry whose HEAD does not tell the size, for whatever reason, is asked for the first
+// byte.
 func (s *session) statBlob(ctx context.Context, h *heads, d digest.Digest) (int64, error) {
 	resp, err := h.ask(ctx, transport.Request{URL: s.url(blobPath(d))})
 	if err != nil {
@@ -68,14 +69,16 @@ func (s *session) statBlob(ctx context.Context, h *heads, d digest.Digest) (int6
 	default:
 		return 0, upstream.StatusError(resp.Response, s.client.options.Now())
 	}
-	return 0, &upstream.Error{Kind: upstream.Protocol, Status: resp.StatusCode, Err: fmt.Errorf("upstream does not tell the blob's size")}
+	return 0, &upstream.Error{
+		Kind: upstream.Protocol, Status: resp.StatusCode, Err: fmt.Errorf("upstream does not tell the blob's size"),
+	}
 }
 
-// Blob streams a whole blob and returns its size, -1 when neither the caller nor upstream knows it. size is what the caller
-// expects, from a manifest say; -1 is for anything, and for a blob that a stranger may have made up (see Head). What upstream says
-// of the size is a claim: nothing should be booked for it before bytes come. A body that breaks is resumed where it stood. Read returns
-// the last byte and io.EOF only of the right content; an error that wraps upstream.ErrVerify says that what was read so far is not the
-// blob. Reads end when ctx does.
+// Blob streams a whole blob and returns its size, -1 when neither the caller nor upstream knows it. size is what the
+// caller expects, from a manifest say; -1 is for anything, and for a blob that a stranger may have made up (see Head).
+// What upstream says of the size is a claim: nothing should be booked for it before bytes come. A body that breaks is
+// resumed where it stood. Read returns the last byte and io.EOF only of the right content; an error that wraps
+// upstream.ErrVerify says that what was read so far is not the blob. Reads end when ctx does.
 func (c *Client) Blob(ctx context.Context, repo name.Repository, d digest.Digest, size int64) (io.ReadCloser, int64, error) {
 	s, err := c.blobSession(opBlob, repo, d)
 	if err != nil {
@@ -90,9 +93,9 @@ func (c *Client) Blob(ctx context.Context, repo name.Repository, d digest.Digest
 	return &verifiedBlob{Reader: verify.NewReader(r, d, f.size), report: s.invalid(opBlob)}, f.size, nil
 }
 
-// BlobRange streams length bytes of a blob from offset on; a negative length means up to the end, and a blob that ends earlier
-// gives fewer. What comes is not verified. When upstream would send the whole blob instead, the error wraps upstream.ErrRangeIgnored;
-// when offset is at or after the blob's end, upstream.ErrRangeNotSatisfiable.
+// BlobRange streams length bytes of a blob from offset on; a negative length means up to the end, and a blob that ends
+// earlier gives fewer. What comes is not verified. When upstream would send the whole blob instead, the error wraps
+// upstream.ErrRangeIgnored; when offset is at or after the blob's end, upstream.ErrRangeNotSatisfiable.
 func (c *Client) BlobRange(
 	ctx context.Context, repo name.Repository, d digest.Digest, offset, length int64,
 ) (io.ReadCloser, error) {
@@ -128,7 +131,9 @@ func (c *Client) blobSession(op string, repo name.Repository, d digest.Digest) (
 		return nil, err
 	}
 	if _, err := name.ParseDigest(string(d)); err != nil {
-		return nil, &upstream.Error{Host: s.repo.Host(), Repository: s.repo.Path(), Op: op, Kind: upstream.NotFound, Err: upstream.Scrub(err)}
+		return nil, &upstream.Error{
+			Host: s.repo.Host(), Repository: s.repo.Path(), Op: op, Kind: upstream.NotFound, Err: upstream.Scrub(err),
+		}
 	}
 	return s, nil
 }

@@ -1,9 +1,9 @@
-// Package client fetches manifests, blobs, tags and referrers from the registries that images come from, over the pull side of
-// the OCI distribution API, version 1.1.
+// Package client fetches manifests, blobs, tags and referrers from the registries that images come from, over the pull
+// side of the OCI distribution API, version 1.1.
 //
-// A Client knows one Config per registry host. It follows redirects to content networks, retries what is worth retrying, honours
-// Retry-After, resumes broken blob bodies and verifies every byte that is named by a digest. Every failure is an *upstream.Error whose
-// Kind says what to do about it, or a context error when the caller gave up.
+// A Client knows one Config per registry host. It follows redirects to content networks, retries what is worth retrying,
+// honours Retry-After, resumes broken blob bodies and verifies every byte that is named by a digest. Every failure is an
+// *upstream.Error whose Kind says what to do about it, or a context error when the caller gave up.
 package client
 
 import (
@@ -110,7 +110,10 @@ func (c *Client) newHost(key string, given Config) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &host{Host: way, creds: creds, config: given, attempts: config.Attempts, backoff: config.Backoff, maxWait: config.MaxWait}, nil
+	return &host{
+		Host: way, creds: creds, config: given,
+		attempts: config.Attempts, backoff: config.Backoff, maxWait: config.MaxWait,
+	}, nil
 }
 
 // host returns the upstream of a name.
@@ -126,7 +129,8 @@ func (c *Client) host(key string) (*host, error) {
 		return nil, err
 	}
 	return &host{
-		Host: way, creds: c.strangerLogin, attempts: DefaultAttempts, backoff: DefaultBackoff, maxWait: transport.DefaultMaxWait,
+		Host: way, creds: c.strangerLogin,
+		attempts: DefaultAttempts, backoff: DefaultBackoff, maxWait: transport.DefaultMaxWait,
 	}, nil
 }
 

@@ -76,8 +76,8 @@ type Options struct {
 	Keychain authn.Keychain
 	// Proxy picks the HTTP proxy of a request. The default is http.ProxyFromEnvironment.
 	Proxy func(*http.Request) (*url.URL, error)
-	// Sessions is how many repositories' authorizations are kept, beside those of 256 in which nothing was found yet. The default is
-	// 1024.
+	// Sessions is how many repositories' authorizations are kept, beside those of 256 in which nothing was found yet. The
+	// default is 1024.
 	Sessions int
 
 	// Now and Sleep replace the clock in tests. Sleep returns the context's error when that ends first.
@@ -97,5 +97,7 @@ func (o Options) withDefaults() Options {
 
 // transport is what of the options is about connections.
 func (o Options) transport() transport.Options {
-	return transport.Options{Logger: o.Logger, UserAgent: o.UserAgent, Observer: o.Observer, Proxy: o.Proxy, Now: o.Now, Sleep: o.Sleep}
+	return transport.Options{
+		Logger: o.Logger, UserAgent: o.UserAgent, Observer: o.Observer, Proxy: o.Proxy, Now: o.Now, Sleep: o.Sleep,
+	}
 }

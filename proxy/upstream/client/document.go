@@ -20,9 +20,11 @@ type document struct {
 	body   []byte
 }
 
-// get makes one attempt to fetch a document of at most limit bytes. Any status but 200 is an *upstream.Error. right reports whether
-// bytes are what was asked for, as far as that can be told: see plain.
-func (s *session) get(ctx context.Context, r transport.Request, limit int64, right func(http.Header, []byte) bool) (*document, error) {
+// get makes one attempt to fetch a document of at most limit bytes. Any status but 200 is an *upstream.Error. right
+// reports whether bytes are what was asked for, as far as that can be told: see plain.
+func (s *session) get(
+	ctx context.Context, r transport.Request, limit int64, right func(http.Header, []byte) bool,
+) (*document, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*s.host.Timeout()) // a body that trickles is as good as none
 	defer cancel()
 	r.Method = http.MethodGet
@@ -58,8 +60,8 @@ func readBounded(r io.Reader, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// coding returns the encoding that an answer claims, if it is one that a request for "identity" should not have met. Object stores put
-// words there that mean nothing.
+// coding returns the encoding that an answer claims, if it is one that a request for "identity" should not have met.
+// Object stores put words there that mean nothing.
 func coding(h http.Header) string {
 	switch c := strings.ToLower(strings.TrimSpace(h.Get("Content-Encoding"))); c {
 	case "gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress":
@@ -69,8 +71,8 @@ func coding(h http.Header) string {
 	}
 }
 
-// plain undoes a compression that something on the way applied to a document although it was asked not to. What is not compressed that
-// way stays as it is.
+// plain undoes a compression that something on the way applied to a document although it was asked not to. What is not
+// compressed that way stays as it is.
 func plain(h http.Header, data []byte, limit int64) ([]byte, error) {
 	if c := coding(h); c != "gzip" && c != "x-gzip" {
 		return data, nil

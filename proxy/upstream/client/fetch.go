@@ -26,8 +26,8 @@ type blobFetch struct {
 	whole   bool  // upstream cannot be trusted with ranges
 }
 
-// open makes one attempt to get the bytes from pos on. An upstream that answers with the whole blob, or with another range than
-// the one asked for, is read from the start: bytes must never end up in the wrong place.
+// open makes one attempt to get the bytes from pos on. An upstream that answers with the whole blob, or with another
+// range than the one asked for, is read from the start: bytes must never end up in the wrong place.
 func (f *blobFetch) open(ctx context.Context, pos int64) (io.ReadCloser, error) {
 	if pos > 0 && !f.whole {
 		b, err := f.openRange(ctx, pos)
@@ -54,7 +54,9 @@ func isWhole(resp *transport.Response) bool {
 
 // openRange asks for the bytes from pos on. Without a body and an error, the blob has to be asked for whole.
 func (f *blobFetch) openRange(ctx context.Context, pos int64) (io.ReadCloser, error) {
-	resp, err := f.session.send(ctx, transport.Request{Method: http.MethodGet, URL: f.url, Range: rangeHeader(pos, f.size), Blob: true})
+	resp, err := f.session.send(ctx, transport.Request{
+		Method: http.MethodGet, URL: f.url, Range: rangeHeader(pos, f.size), Blob: true,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +65,8 @@ func (f *blobFetch) openRange(ctx context.Context, pos int64) (io.ReadCloser, er
 		return f.skip(resp, pos)
 	case http.StatusPartialContent:
 		r, ok := header.ContentRange(resp.Header.Get("Content-Range"))
-		if ok && coding(resp.Header) == "" && r.First == pos && (f.size < 0 || r.Last == f.size-1) && (r.Total < 0 || f.size < 0 || r.Total == f.size) {
+		rest := f.size < 0 || r.Last == f.size-1 && (r.Total < 0 || r.Total == f.size)
+		if ok && rest && r.First == pos && coding(resp.Header) == "" {
 			return resp.Body, nil
 		}
 		return nil, resp.Body.Close()
@@ -80,7 +83,8 @@ func (f *blobFetch) skip(resp *transport.Response, pos int64) (io.ReadCloser, er
 	if resp.ContentLength >= 0 {
 		if f.size >= 0 && resp.ContentLength != f.size {
 			resp.Body.Close()
-			return nil, &upstream.Error{Kind: upstream.Invalid, Err: fmt.Errorf("%w: upstream's has %d bytes, not %d", upstream.ErrVerify, resp.ContentLength, f.size)}
+			return nil, upstream.Errorf(upstream.Invalid, "%w: upstream's has %d bytes, not %d",
+				upstream.ErrVerify, resp.ContentLength, f.size)
 		}
 		f.size = resp.ContentLength
 	}
@@ -102,7 +106,8 @@ type rangeFetch struct {
 	total   int64 // the blob's size, -1 until it is known
 }
 
-// open makes one attempt to get the bytes from pos up to the end. It is no download by the limits: it is short, and somebody waits.
+// open makes one attempt to get the bytes from pos up to the end. It is no download by the limits: it is short, and
+// somebody waits.
 func (f *rangeFetch) open(ctx context.Context, pos int64) (io.ReadCloser, error) {
 	resp, err := f.session.send(ctx, transport.Request{Method: http.MethodGet, URL: f.url, Range: rangeHeader(pos, f.end)})
 	if err != nil {
@@ -131,8 +136,8 @@ func (f *rangeFetch) open(ctx context.Context, pos int64) (io.ReadCloser, error)
 	return resp.Body, nil
 }
 
-// accept checks that a partial answer is a part of what was asked for, and learns where the blob ends. An answer that ends early
-// is continued by the next request.
+// accept checks that a partial answer is a part of what was asked for, and learns where the blob ends. An answer that
+// ends early is continued by the next request.
 func (f *rangeFetch) accept(resp *transport.Response, pos int64) error {
 	said := resp.Header.Get("Content-Range")
 	r, ok := header.ContentRange(said)

@@ -10,15 +10,16 @@ import (
 	"github.com/strata-oci/strata/proxy/upstream/transport"
 )
 
-// heads are the attempts of one operation to do with HEAD. Registries and content networks fail it in many ways where GET works, so a
-// HEAD that fails proves nothing; but where the failure may pass, GET is a next attempt, not a second request of this one.
+// heads are the attempts of one operation to do with HEAD. Registries and content networks fail it in many ways where GET
+// works, so a HEAD that fails proves nothing; but where the failure may pass, GET is a next attempt, not a second request
+// of this one.
 type heads struct {
 	session *session
 	over    bool // the next attempt is GET's
 }
 
-// ask sends a HEAD and returns the answer, its body closed. Without an answer and an error, GET is to be asked now. An error is for good
-// where GET would fare no better.
+// ask sends a HEAD and returns the answer, its body closed. Without an answer and an error, GET is to be asked now. An
+// error is for good where GET would fare no better.
 func (h *heads) ask(ctx context.Context, r transport.Request) (*transport.Response, error) {
 	if h.over {
 		return nil, nil
@@ -53,8 +54,8 @@ func (h *heads) later(err error) error {
 	return err
 }
 
-// hopelessWay reports whether a request failed for a reason that has nothing to do with its method: it was not sent, we are not let in,
-// nobody is there, or nobody answers in time.
+// hopelessWay reports whether a request failed for a reason that has nothing to do with its method: it was not sent, we
+// are not let in, nobody is there, or nobody answers in time.
 func hopelessWay(err error) bool {
 	var (
 		ours *upstream.Error

@@ -10,8 +10,9 @@ import (
 	"github.com/strata-oci/strata/proxy/upstream/header"
 )
 
-// nextPage returns the address of the next page of a listing, as its Link header names it, or nil when this is the last one. It is
-// always at the registry that the page came from: one behind something that ends TLS, or maps names or paths, may know itself by others.
+// nextPage returns the address of the next page of a listing, as its Link header names it, or nil when this is the last
+// one. It is always at the registry that the page came from: one behind something that ends TLS, or maps names or paths,
+// may know itself by others.
 func nextPage(page *url.URL, h http.Header) (*url.URL, error) {
 	target, ok := header.NextLink(h)
 	if !ok {

@@ -20,9 +20,12 @@ const (
 	listingTime = 2 * time.Minute
 )
 
-// pages fetches a listing page by page, each with the usual retries, and gives each page to take, with the number of entries that it may
-// still have; take returns how many it had. The pages' bytes, entries, number and time are bounded together.
-func (s *session) pages(ctx context.Context, op string, r transport.Request, entries int, take func(*document, int) (int, error)) error {
+// pages fetches a listing page by page, each with the usual retries, and gives each page to take, with the number of
+// entries that it may still have; take returns how many it had. The pages' bytes, entries, number and time are bounded
+// together.
+func (s *session) pages(
+	ctx context.Context, op string, r transport.Request, entries int, take func(*document, int) (int, error),
+) error {
 	bounded, cancel := context.WithTimeout(ctx, listingTime)
 	defer cancel()
 	seen, left := map[string]bool{}, int64(maxListing)
@@ -54,15 +57,17 @@ func (s *session) pages(ctx context.Context, op string, r transport.Request, ent
 		}
 		r.URL = next
 	}
-	return s.fail(ctx, op, &upstream.Error{Kind: upstream.Protocol, Err: fmt.Errorf("%w: the listing's pages lead in a circle", upstream.ErrRefused)})
+	circle := upstream.Errorf(upstream.Protocol, "%w: the listing's pages lead in a circle", upstream.ErrRefused)
+	return s.fail(ctx, op, circle)
 }
 
 // tooLarge is an error that wraps upstream.ErrTooLarge and names a limit.
 func tooLarge(limit int64, of string) error {
-	return &upstream.Error{Kind: upstream.TooLarge, Err: fmt.Errorf("%w: the limit is %d %s", upstream.ErrTooLarge, limit, of)}
+	return upstream.Errorf(upstream.TooLarge, "%w: the limit is %d %s", upstream.ErrTooLarge, limit, of)
 }
 
-// each calls take with the elements of a JSON array, at most limit of them, and returns how many there were. null and nothing are empty.
+// each calls take with the elements of a JSON array, at most limit of them, and returns how many there were. null and
+// nothing are empty.
 func each(array json.RawMessage, limit int, take func(json.RawMessage) error) (n int, err error) {
 	if len(array) == 0 {
 		return 0, nil
@@ -73,7 +78,9 @@ func each(array json.RawMessage, limit int, take func(json.RawMessage) error) (n
 		return 0, err
 	}
 	if first != json.Delim('[') {
-		return 0, &upstream.Error{Kind: upstream.Protocol, Status: http.StatusOK, Err: fmt.Errorf("a list was expected, not %.20q", array)}
+		return 0, &upstream.Error{
+			Kind: upstream.Protocol, Status: http.StatusOK, Err: fmt.Errorf("a list was expected, not %.20q", array),
+		}
 	}
 	for ; d.More(); n++ {
 		if n == limit {

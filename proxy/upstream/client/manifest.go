@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/opencontainers/go-digest"
@@ -37,20 +36,23 @@ type Manifest struct {
 	Bytes     []byte
 }
 
-// Head asks what a tag or digest stands for that nobody here may know. A registry that does not answer HEAD with a digest is asked with
-// GET before anything is concluded. What the upstream did not have is not asked for again within 10 seconds; questions in vain are
-// bounded: the error wraps upstream.ErrHeld then.
+// Head asks what a tag or digest stands for that nobody here may know. A registry that does not answer HEAD with a digest
+// is asked with GET before anything is concluded. What the upstream did not have is not asked for again within 10
+// seconds; questions in vain are bounded: the error wraps upstream.ErrHeld then.
 func (c *Client) Head(ctx context.Context, repo name.Repository, ref name.Reference) (Descriptor, error) {
 	return c.headManifest(ctx, repo, ref, true)
 }
 
-// Refresh is Head for those who have an answer already and only want to know whether it is still right. It is always asked, except when
-// what the upstream still grants is needed for content that nobody has: then the error wraps upstream.ErrHeld.
+// Refresh is Head for those who have an answer already and only want to know whether it is still right. It is always
+// asked, except when what the upstream still grants is needed for content that nobody has: then the error wraps
+// upstream.ErrHeld.
 func (c *Client) Refresh(ctx context.Context, repo name.Repository, ref name.Reference) (Descriptor, error) {
 	return c.headManifest(ctx, repo, ref, false)
 }
 
-func (c *Client) headManifest(ctx context.Context, repo name.Repository, ref name.Reference, unknown bool) (Descriptor, error) {
+func (c *Client) headManifest(
+	ctx context.Context, repo name.Repository, ref name.Reference, unknown bool,
+) (Descriptor, error) {
 	s, r, err := c.manifestRequest(opHead, repo, ref)
 	if err != nil {
 		return Descriptor{}, err
@@ -98,9 +100,9 @@ func (s *session) head(ctx context.Context, h *heads, r transport.Request, ref n
 	return Descriptor{MediaType: m.MediaType, Digest: m.Digest, Size: int64(len(m.Bytes))}, nil
 }
 
-// Manifest fetches the manifest that a tag or digest stands for, of at most 4 MiB. Its bytes have the digest that was asked for
-// and the one that upstream names, if it names one. A digest that a tag stood for a moment ago is asked for by the tag where the registry
-// does not know it by itself.
+// Manifest fetches the manifest that a tag or digest stands for, of at most 4 MiB. Its bytes have the digest that was
+// asked for and the one that upstream names, if it names one. A digest that a tag stood for a moment ago is asked for by
+// the tag where the registry does not know it by itself.
 func (c *Client) Manifest(ctx context.Context, repo name.Repository, ref name.Reference) (Manifest, error) {
 	s, r, err := c.manifestRequest(opManifest, repo, ref)
 	if err != nil {
@@ -113,7 +115,7 @@ func (c *Client) Manifest(ctx context.Context, repo name.Repository, ref name.Re
 		return err
 	}))
 	var e *upstream.Error
-	if known && errors.As(err, &e) && e.Status >= http.StatusBadRequest && e.Status < http.StatusInternalServerError && !e.Transient() {
+	if known && errors.As(err, &e) && e.Status/100 == 4 && !e.Transient() {
 		if byTag, tagErr := s.manifestOfTag(ctx, tag, digest.Digest(ref)); tagErr == nil {
 			return byTag, nil
 		}
@@ -177,8 +179,8 @@ func (s *session) manifest(ctx context.Context, r transport.Request, ref name.Re
 	return m, nil
 }
 
-// rightManifest reports whether bytes are the manifest that was asked for: by its digest, by the one that the registry names, or, where
-// there is neither, by being JSON.
+// rightManifest reports whether bytes are the manifest that was asked for: by its digest, by the one that the registry
+// names, or, where there is neither, by being JSON.
 func rightManifest(h http.Header, body []byte, ref name.Reference) bool {
 	if ref.IsDigest() {
 		want := digest.Digest(ref)
@@ -198,14 +200,15 @@ func plausible(body []byte) error {
 	}
 	if codes := upstream.ErrorCodes(text); len(codes) > 0 {
 		return &upstream.Error{
-			Kind: upstream.StatusKind(http.StatusOK, codes), Status: http.StatusOK, Code: codes[0], Err: errors.New(codes[0]),
+			Kind: upstream.StatusKind(http.StatusOK, codes), Status: http.StatusOK,
+			Code: codes[0], Err: errors.New(codes[0]),
 		}
 	}
 	return nil
 }
 
 func mismatch(what string, want digest.Digest) error {
-	return &upstream.Error{Kind: upstream.Invalid, Err: fmt.Errorf("%w: %s is not %s", upstream.ErrVerify, what, want)}
+	return upstream.Errorf(upstream.Invalid, "%w: %s is not %s", upstream.ErrVerify, what, want)
 }
 
 // manifestRequest checks the names in a request for a manifest.
@@ -215,7 +218,9 @@ func (c *Client) manifestRequest(op string, repo name.Repository, ref name.Refer
 		return nil, transport.Request{}, err
 	}
 	if _, err := name.ParseRef(string(ref)); err != nil {
-		return nil, transport.Request{}, &upstream.Error{Host: s.repo.Host(), Repository: s.repo.Path(), Op: op, Kind: upstream.NotFound, Err: upstream.Scrub(err)}
+		return nil, transport.Request{}, &upstream.Error{
+			Host: s.repo.Host(), Repository: s.repo.Path(), Op: op, Kind: upstream.NotFound, Err: upstream.Scrub(err),
+		}
 	}
 	return s, transport.Request{URL: s.url(manifestPath(ref)), Accept: manifestTypes}, nil
 }

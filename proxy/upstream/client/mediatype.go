@@ -18,8 +18,8 @@ const (
 		dockerManifestList + ", " + dockerManifest + ", */*"
 )
 
-// mediaType returns the media type of a manifest. What the manifest says of itself is covered by its digest, so it counts for
-// more than the header; one that says nothing is told by its header, or by its shape when that is of no use either.
+// mediaType returns the media type of a manifest. What the manifest says of itself is covered by its digest, so it counts
+// for more than the header; one that says nothing is told by its header, or by its shape when that is of no use either.
 func mediaType(h http.Header, manifest []byte) string {
 	var m struct {
 		MediaType                 string `json:"mediaType"`

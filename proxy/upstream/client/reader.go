@@ -15,8 +15,8 @@ import (
 // enoughProgress is how many bytes a connection must deliver for the next break to count as the first one again.
 const enoughProgress = 64 << 10
 
-// A download that broke off is tried to be continued, while the upstream is out of reach, for this long and this often, each time
-// with all attempts.
+// A download that broke off is tried to be continued, while the upstream is out of reach, for this long and this often,
+// each time with all attempts.
 const (
 	maxResume    = 30 * time.Second
 	resumeRounds = 6
@@ -104,7 +104,8 @@ func (r *resumingReader) resume(cause error) error {
 	return r.reconnect()
 }
 
-// reconnect is reopen, with the usual retries, for a body that was half delivered: whoever reads it waits more patiently than one who has nothing yet.
+// reconnect is reopen, with the usual retries, for a body that was half delivered: whoever reads it waits more patiently
+// than one who has nothing yet.
 func (r *resumingReader) reconnect() error {
 	began := r.session.client.options.Now()
 	for round := 1; ; round++ {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -25,10 +24,12 @@ const (
 	opReferrers = "list referrers"
 )
 
-// Referrers returns the image index that lists the manifests whose subject is d; an empty one when there are none. artifactType
-// asks for one type of artifact; filtered says whether upstream heeded it. A registry without the referrers API is asked for the
-// tag that the OCI specification falls back to.
-func (c *Client) Referrers(ctx context.Context, repo name.Repository, d digest.Digest, artifactType string) (index []byte, filtered bool, err error) {
+// Referrers returns the image index that lists the manifests whose subject is d; an empty one when there are none.
+// artifactType asks for one type of artifact; filtered says whether upstream heeded it. A registry without the referrers
+// API is asked for the tag that the OCI specification falls back to.
+func (c *Client) Referrers(
+	ctx context.Context, repo name.Repository, d digest.Digest, artifactType string,
+) (index []byte, filtered bool, err error) {
 	s, err := c.blobSession(opReferrers, repo, d)
 	if err != nil {
 		return nil, false, err
@@ -39,8 +40,9 @@ func (c *Client) Referrers(ctx context.Context, repo name.Repository, d digest.D
 	}
 	var l referrerList
 	filtered = artifactType != ""
+	r := transport.Request{URL: u, Accept: imagespec.MediaTypeImageIndex}
 	err = s.ask(ctx, opReferrers, u.RequestURI(), true, func(ctx context.Context) error {
-		err := s.pages(ctx, opReferrers, transport.Request{URL: u, Accept: imagespec.MediaTypeImageIndex}, maxReferrers, l.add)
+		err := s.pages(ctx, opReferrers, r, maxReferrers, l.add)
 		if noReferrersAPI(err) {
 			filtered = false
 			index, err = s.referrersTag(ctx, d)
@@ -67,7 +69,10 @@ var errNoIndex = errors.New("not an image index")
 
 func (l *referrerList) add(page *document, limit int) (entries int, err error) {
 	if t := header.ContentType(page.header); t != imagespec.MediaTypeImageIndex && !genericType(t) {
-		return 0, &upstream.Error{Kind: upstream.Protocol, Status: http.StatusOK, Err: fmt.Errorf("%w: its type is %q", errNoIndex, upstream.Clean(t))}
+		return 0, &upstream.Error{
+			Kind: upstream.Protocol, Status: http.StatusOK,
+			Err: fmt.Errorf("%w: its type is %q", errNoIndex, upstream.Clean(t)),
+		}
 	}
 	array, err := indexEntries(page.body)
 	if err != nil {
@@ -99,10 +104,11 @@ func (l *referrerList) index() ([]byte, error) {
 
 // referrersTag fetches the index under the tag that stands in for the referrers API: "sha256-<hex>".
 func (s *session) referrersTag(ctx context.Context, d digest.Digest) ([]byte, error) {
-	tag := string(d.Algorithm()) + "-" + d.Encoded()[:64] // the specification truncates longer ones
+	tag := name.Reference(string(d.Algorithm()) + "-" + d.Encoded()[:64]) // the specification truncates longer ones
+	r := transport.Request{URL: s.url(manifestPath(tag)), Accept: manifestTypes}
 	var m Manifest
 	err := s.retry(ctx, opReferrers, func(ctx context.Context) (err error) {
-		m, err = s.manifest(ctx, transport.Request{URL: s.url(manifestPath(name.Reference(tag))), Accept: manifestTypes}, name.Reference(tag))
+		m, err = s.manifest(ctx, r, tag)
 		return err
 	})
 	var e *upstream.Error
@@ -125,7 +131,8 @@ func noReferrersAPI(err error) bool {
 		return false
 	}
 	switch e.Status {
-	case http.StatusNotFound, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusNotImplemented:
+	case http.StatusNotFound, http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotAcceptable,
+		http.StatusNotImplemented:
 		return true
 	default:
 		return errors.Is(err, errNoIndex)
@@ -141,7 +148,8 @@ func indexEntries(index []byte) (json.RawMessage, error) {
 	if err := json.Unmarshal(index, &doc); err != nil {
 		return nil, fmt.Errorf("%w: no JSON", errNoIndex)
 	}
-	if len(doc.Manifests) == 0 || doc.Manifests[0] != '[' || (doc.MediaType != "" && doc.MediaType != imagespec.MediaTypeImageIndex) {
+	isIndex := doc.MediaType == "" || doc.MediaType == imagespec.MediaTypeImageIndex
+	if !isIndex || len(doc.Manifests) == 0 || doc.Manifests[0] != '[' {
 		return nil, errNoIndex
 	}
 	return doc.Manifests, nil
@@ -161,8 +169,10 @@ func encodeIndex(manifests []json.RawMessage) ([]byte, error) {
 // filtersByType reports whether upstream says that it filtered by artifact type.
 func filtersByType(h http.Header) bool {
 	for _, value := range h.Values("OCI-Filters-Applied") {
-		if slices.ContainsFunc(strings.Split(value, ","), func(f string) bool { return strings.TrimSpace(f) == "artifactType" }) {
-			return true
+		for filter := range strings.SplitSeq(value, ",") {
+			if strings.TrimSpace(filter) == "artifactType" {
+				return true
+			}
 		}
 	}
 	return false

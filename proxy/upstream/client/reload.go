@@ -2,8 +2,8 @@ package client
 
 import "reflect"
 
-// Prepare checks other options and returns what Become makes of them. Hosts whose settings are the same stay what they are: their
-// connections, limits and what is known of their health. Nothing changes yet.
+// Prepare checks other options and returns what Become makes of them. Hosts whose settings are the same stay what they
+// are: their connections, limits and what is known of their health. Nothing changes yet.
 func (c *Client) Prepare(o Options) (*Client, error) {
 	current := c.latest()
 	next, err := New(o)

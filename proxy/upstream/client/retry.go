@@ -36,8 +36,8 @@ func (s *session) retry(ctx context.Context, op string, try func(context.Context
 		if !s.worthWaiting(ctx, wait) {
 			return err
 		}
-		s.client.options.Logger.LogAttrs(ctx, slog.LevelInfo, "upstream request failed, trying again", slog.String("error", e.Error()),
-			slog.Int("attempt", attempt), slog.Duration("wait", wait))
+		s.client.options.Logger.LogAttrs(ctx, slog.LevelInfo, "upstream request failed, trying again",
+			slog.String("error", e.Error()), slog.Int("attempt", attempt), slog.Duration("wait", wait))
 		if err := s.client.options.Sleep(ctx, wait); err != nil {
 			return s.fail(ctx, op, err)
 		}
@@ -49,10 +49,11 @@ func (s *session) retried(op string, try func(context.Context) error) func(conte
 	return func(ctx context.Context) error { return s.retry(ctx, op, try) }
 }
 
-// hopeless reports whether another attempt would only keep a caller waiting: behind an open breaker, or when a slow upstream has had
-// its time twice over.
+// hopeless reports whether another attempt would only keep a caller waiting: behind an open breaker, or when a slow
+// upstream has had its time twice over.
 func (s *session) hopeless(e *upstream.Error, began time.Time) bool {
-	return e.Kind == upstream.Unavailable && errors.Is(e, upstream.ErrHeld) || s.client.options.Now().Sub(began) >= 2*s.host.Timeout()
+	held := e.Kind == upstream.Unavailable && errors.Is(e, upstream.ErrHeld)
+	return held || s.client.options.Now().Sub(began) >= 2*s.host.Timeout()
 }
 
 // worthWaiting reports whether a wait is short enough for someone who waits for an answer, and ends before the context does.
@@ -64,8 +65,8 @@ func (s *session) worthWaiting(ctx context.Context, wait time.Duration) bool {
 	return !ok || s.client.options.Now().Add(wait).Before(deadline)
 }
 
-// backoff returns how long to wait after a number of failed attempts: base, doubled each time, at most maxBackoff, of which a
-// random part up to one half is taken off so that many clients do not return together.
+// backoff returns how long to wait after a number of failed attempts: base, doubled each time, at most maxBackoff, of
+// which a random part up to one half is taken off so that many clients do not return together.
 func backoff(base time.Duration, attempt int) time.Duration {
 	d := base
 	for i := 1; i < attempt && d < maxBackoff; i++ {

@@ -27,7 +27,8 @@ func compressed(t *testing.T, b []byte) []byte {
 	return out.Bytes()
 }
 
-// Something on the way compresses documents that were to stay as they are: the bytes that digests are of come out all the same.
+// Something on the way compresses documents that were to stay as they are: the bytes that digests are of come out all the
+// same.
 func TestMiddleboxThatCompressesDocuments(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -52,8 +53,8 @@ func TestMiddleboxThatCompressesDocuments(t *testing.T) {
 	}
 }
 
-// What matches the digest is right, whatever Content-Encoding says of it. What does not is no more right for being decoded: a blob that
-// unfolds would be a bomb.
+// What matches the digest is right, whatever Content-Encoding says of it. What does not is no more right for being
+// decoded: a blob that unfolds would be a bomb.
 func TestContentEncodingOfBlobs(t *testing.T) {
 	t.Parallel()
 	blob := compressed(t, []byte(strings.Repeat("a layer of an image ", 10_000)))

@@ -27,8 +27,8 @@ type session struct {
 	headless atomic.Bool // its manifests are there for GET only
 }
 
-// foundIf notes that something was found in the repository. From then on its session is kept beside those like it, so that made-up names
-// push out none of them.
+// foundIf notes that something was found in the repository. From then on its session is kept beside those like it, so
+// that made-up names push out none of them.
 func (s *session) foundIf(found bool) {
 	if found && !s.found.Swap(true) {
 		s.client.sessions.Add(s.repo, s)
@@ -49,10 +49,13 @@ func (c *Client) session(op string, repo name.Repository) (*session, error) {
 	}
 	h, err := c.host(repo.Host())
 	if err != nil {
-		return nil, &upstream.Error{Host: repo.Host(), Repository: repo.Path(), Op: op, Kind: upstream.NotConfigured, Err: err}
+		return nil, &upstream.Error{
+			Host: repo.Host(), Repository: repo.Path(), Op: op, Kind: upstream.NotConfigured, Err: err,
+		}
 	}
 	s := &session{
-		client: c, host: h, repo: repo, misses: newMissLimit(), auth: auth.NewSession(h, h.creds, repo, c.options.Now, c.options.Logger),
+		client: c, host: h, repo: repo, misses: newMissLimit(),
+		auth: auth.NewSession(h, h.creds, repo, c.options.Now, c.options.Logger),
 	}
 	if earlier, ok, _ := c.newcomers.PeekOrAdd(repo, s); ok {
 		return earlier, nil
@@ -68,8 +71,8 @@ func (s *session) send(ctx context.Context, r transport.Request) (*transport.Res
 	return s.host.Send(ctx, r, s.auth)
 }
 
-// fail turns any error of an operation into what callers get: an *upstream.Error that names host, repository and operation, or, when
-// the caller's own context ended, an error that wraps the context's.
+// fail turns any error of an operation into what callers get: an *upstream.Error that names host, repository and
+// operation, or, when the caller's own context ended, an error that wraps the context's.
 func (s *session) fail(ctx context.Context, op string, err error) error {
 	if err == nil {
 		return nil
@@ -86,5 +89,7 @@ func (s *session) fail(ctx context.Context, op string, err error) error {
 		filled.Host, filled.Repository = s.repo.Host(), s.repo.Path()
 		return &filled
 	}
-	return &upstream.Error{Host: s.repo.Host(), Repository: s.repo.Path(), Op: op, Kind: upstream.Classify(err), Err: upstream.Scrub(err)}
+	return &upstream.Error{
+		Host: s.repo.Host(), Repository: s.repo.Path(), Op: op, Kind: upstream.Classify(err), Err: upstream.Scrub(err),
+	}
 }

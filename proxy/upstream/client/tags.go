@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/url"
 
 	"github.com/strata-oci/strata/proxy/name"
@@ -18,8 +17,8 @@ const (
 	opTags = "list tags"
 )
 
-// Tags returns a repository's tags in upstream's order. It follows pagination, within the bounds of all listings and up to 200,000
-// tags. Names that are no valid tags are left out.
+// Tags returns a repository's tags in upstream's order. It follows pagination, within the bounds of all listings and up
+// to 200,000 tags. Names that are no valid tags are left out.
 func (c *Client) Tags(ctx context.Context, repo name.Repository) ([]string, error) {
 	s, err := c.session(opTags, repo)
 	if err != nil {
@@ -28,10 +27,9 @@ func (c *Client) Tags(ctx context.Context, repo name.Repository) ([]string, erro
 	first := s.url("tags/list")
 	first.RawQuery = url.Values{"n": {tagsOnPage}}.Encode()
 	tags := []string{}
+	add := func(page *document, limit int) (int, error) { return tagsOf(page.body, limit, &tags) }
 	err = s.ask(ctx, opTags, "tags", true, func(ctx context.Context) error {
-		return s.pages(ctx, opTags, transport.Request{URL: first, Accept: "application/json"}, maxTags, func(page *document, limit int) (int, error) {
-			return tagsOf(page.body, limit, &tags)
-		})
+		return s.pages(ctx, opTags, transport.Request{URL: first, Accept: "application/json"}, maxTags, add)
 	})
 	if err != nil {
 		return nil, err
@@ -60,5 +58,5 @@ func tagsOf(page []byte, limit int, tags *[]string) (entries int, err error) {
 }
 
 func notTags(err error) error {
-	return &upstream.Error{Kind: upstream.Protocol, Err: fmt.Errorf("the tag list cannot be read: %s", upstream.Clean(err.Error()))}
+	return upstream.Errorf(upstream.Protocol, "the tag list cannot be read: %s", upstream.Clean(err.Error()))
 }

@@ -104,8 +104,8 @@ func TestManifestKnownByTagOnly(t *testing.T) {
 	wantKind(t, err, upstream.NotFound)
 }
 
-// A token that was good and is refused, with whatever status, is dropped, and the request tried once without: oras-go#1227 (public ECR),
-// clouddriver#2215. A token that was refused from the start is not doubted again and again.
+// A token that was good and is refused, with whatever status, is dropped, and the request tried once without:
+// oras-go#1227 (public ECR), clouddriver#2215. A token that was refused from the start is not doubted again and again.
 func TestExpiredTokenIsDropped(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{400, 401, 403} {
@@ -135,8 +135,8 @@ func TestExpiredTokenIsDropped(t *testing.T) {
 	}
 }
 
-// expiring is a registry that refuses a token other than the valid one with a status, with a challenge or without, and no token at all
-// with 401 and a challenge.
+// expiring is a registry that refuses a token other than the valid one with a status, with a challenge or without, and no
+// token at all with 401 and a challenge.
 func expiring(r *tokenRegistry, status int, challenge bool, asked *int) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/token" {

@@ -33,8 +33,8 @@ func PickChallenge(h http.Header) (ch Challenge, ok bool) {
 	return ch, ok
 }
 
-// parseChallenges reads one WWW-Authenticate field, which may hold several challenges. What follows the first syntax error is
-// dropped.
+// parseChallenges reads one WWW-Authenticate field, which may hold several challenges. What follows the first syntax
+// error is dropped.
 func parseChallenges(value string) []Challenge {
 	if len(value) > maxChallengeBytes {
 		return nil

@@ -7,8 +7,8 @@ import (
 
 const maxLinkBytes = 16 << 10
 
-// NextLink returns the target of the first link whose relation is "next" (RFC 8288), as it was written. ok is false when there is
-// none.
+// NextLink returns the target of the first link whose relation is "next" (RFC 8288), as it was written. ok is false when
+// there is none.
 func NextLink(h http.Header) (target string, ok bool) {
 	for _, value := range h.Values("Link") {
 		if target, ok = parseLink(value); ok {

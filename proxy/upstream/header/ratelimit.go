@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// RateLimit reads the value of a RateLimit-Limit or RateLimit-Remaining header, "100;w=21600": a number of requests and the window that
-// it is for, zero where there is none.
+// RateLimit reads the value of a RateLimit-Limit or RateLimit-Remaining header, "100;w=21600": a number of requests and
+// the window that it is for, zero where there is none.
 func RateLimit(s string) (n int64, window time.Duration, ok bool) {
 	number, rest, _ := strings.Cut(s, ";")
 	number, _, _ = strings.Cut(number, ",")

@@ -33,8 +33,8 @@ func classOf(ip netip.Addr) addressClass {
 	}
 }
 
-// embeddedIPv4 returns the IPv4 address in a NAT64 (64:ff9b::/96, RFC 6052), 6to4 (2002::/16, RFC 3056), Teredo (2001::/32, RFC 4380),
-// IPv4-translated (::ffff:0:0:0/96, RFC 7915) or IPv4-compatible (::/96, RFC 4291) address.
+// embeddedIPv4 returns the IPv4 address in a NAT64 (64:ff9b::/96, RFC 6052), 6to4 (2002::/16, RFC 3056), Teredo
+// (2001::/32, RFC 4380), IPv4-translated (::ffff:0:0:0/96, RFC 7915) or IPv4-compatible (::/96, RFC 4291) address.
 func embeddedIPv4(ip netip.Addr) (netip.Addr, bool) {
 	if !ip.Is6() {
 		return netip.Addr{}, false
@@ -61,8 +61,8 @@ func isMetadata(ip netip.Addr) bool {
 		ip == netip.AddrFrom16([16]byte{0: 0xfd, 2: 0x0e, 3: 0xc2, 14: 0x02, 15: 0x54})
 }
 
-// isSharedOrSiteLocal reports 100.64.0.0/10 (RFC 6598), 198.18.0.0/15 (RFC 2544), fec0::/10 (RFC 3879) and the NAT64 prefix for a
-// network's own use, 64:ff9b:1::/48 (RFC 8215), which netip does not count as private.
+// isSharedOrSiteLocal reports 100.64.0.0/10 (RFC 6598), 198.18.0.0/15 (RFC 2544), fec0::/10 (RFC 3879) and the NAT64
+// prefix for a network's own use, 64:ff9b:1::/48 (RFC 8215), which netip does not count as private.
 func isSharedOrSiteLocal(ip netip.Addr) bool {
 	if ip.Is4() {
 		b := ip.As4()

@@ -11,8 +11,8 @@ import (
 	"github.com/strata-oci/strata/proxy/upstream"
 )
 
-// body is the body of an answer. It counts bytes, keeps to the bandwidth, and gives up when the other side falls silent or only
-// trickles. Closing it gives back what the exchange holds.
+// body is the body of an answer. It counts bytes, keeps to the bandwidth, and gives up when the other side falls silent
+// or only trickles. Closing it gives back what the exchange holds.
 type body struct {
 	io.ReadCloser
 	ctx     context.Context //nolint:containedctx // the exchange's own, which the body lives in
@@ -28,7 +28,8 @@ func newBody(ctx context.Context, cancel context.CancelCauseFunc, resp *http.Res
 	silence := time.AfterFunc(h.timeout, func() { cancel(upstream.ErrStalled) })
 	silence.Stop()
 	return &body{
-		ReadCloser: resp.Body, ctx: ctx, cancel: cancel, silence: silence, pace: pace{least: h.minRate}, host: h, release: release,
+		ReadCloser: resp.Body, ctx: ctx, cancel: cancel, release: release,
+		silence: silence, pace: pace{least: h.minRate}, host: h,
 	}
 }
 
@@ -72,8 +73,8 @@ type pace struct {
 	waited time.Duration
 }
 
-// add notes that n bytes came after some waiting. At the end of a window that brought too little it returns an error that wraps
-// upstream.ErrStalled.
+// add notes that n bytes came after some waiting. At the end of a window that brought too little it returns an error that
+// wraps upstream.ErrStalled.
 func (p *pace) add(n int, waited time.Duration) error {
 	p.got += int64(n)
 	if p.waited += max(waited, 0); p.waited < paceWindow {
@@ -84,14 +85,15 @@ func (p *pace) add(n int, waited time.Duration) error {
 	if float64(got) >= float64(p.least)*took.Seconds() {
 		return nil
 	}
-	return fmt.Errorf("%w: %d bytes in %s are less than %d a second", upstream.ErrStalled, got, took.Round(time.Second), p.least)
+	return fmt.Errorf("%w: %d bytes in %s are less than %d a second",
+		upstream.ErrStalled, got, took.Round(time.Second), p.least)
 }
 
 // maxDiscarded is how large a body may be that is read for nothing but its connection.
 const maxDiscarded = 16 << 10
 
-// Discard closes the body of an answer that nobody wants. One that may be small is read to its end first, so that its connection
-// can be used again.
+// Discard closes the body of an answer that nobody wants. One that may be small is read to its end first, so that its
+// connection can be used again.
 func Discard(resp *http.Response) {
 	if resp.ContentLength <= maxDiscarded {
 		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxDiscarded)) // a failure only costs the connection

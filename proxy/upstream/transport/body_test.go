@@ -228,7 +228,8 @@ func TestUnknownLeavesRoom(t *testing.T) {
 	}
 }
 
-// Questions that were asked in vain use up a quarter of what the upstream grants; then the known ones go on alone until the next window.
+// Questions that were asked in vain use up a quarter of what the upstream grants; then the known ones go on alone until
+// the next window.
 func TestMissesUseUpTheirShareOnly(t *testing.T) {
 	t.Parallel()
 	c := newClock()

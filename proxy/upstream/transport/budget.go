@@ -46,7 +46,8 @@ func (b *budget) note(h http.Header, now time.Time) {
 	b.limit, b.remaining, b.window, b.at, b.known = limit, remaining, window, now, true
 }
 
-// wait returns how long refreshes are to be left out: zero while there is enough. Then one is let through, to see what it says.
+// wait returns how long refreshes are to be left out: zero while there is enough. Then one is let through, to see what it
+// says.
 func (b *budget) wait(now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -89,8 +90,8 @@ func (b *budget) turnWindow(now time.Time) {
 	}
 }
 
-// allowUnknown returns an error that wraps upstream.ErrHeld while questions that were asked in vain have used up their share: the rest
-// is for what is known, and for what there is.
+// allowUnknown returns an error that wraps upstream.ErrHeld while questions that were asked in vain have used up their
+// share: the rest is for what is known, and for what there is.
 func (b *budget) allowUnknown(now time.Time) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -32,8 +32,8 @@ var (
 	errNoMatter = errors.New("says nothing about the server")
 )
 
-// circuit stands before one server, the registry or one that it leads to, and holds requests back that would not help: while its
-// breaker is open and while it has asked to be left alone. It is safe for concurrent use.
+// circuit stands before one server, the registry or one that it leads to, and holds requests back that would not help:
+// while its breaker is open and while it has asked to be left alone. It is safe for concurrent use.
 type circuit struct {
 	breaker *gobreaker.TwoStepCircuitBreaker[any]
 	opened  atomic.Int64 // when the breaker opened, in nanoseconds of the system's clock
@@ -63,7 +63,9 @@ func newCircuit(server string, now func() time.Time, changed func(server, state 
 // check returns why nobody is let through now, or nil.
 func (c *circuit) check() error {
 	if wait := c.pause(); wait > 0 {
-		return &upstream.Error{Kind: upstream.RateLimited, RetryAfter: wait, Err: fmt.Errorf("%w: it wants to be left alone", upstream.ErrHeld)}
+		return &upstream.Error{
+			Kind: upstream.RateLimited, RetryAfter: wait, Err: fmt.Errorf("%w: it wants to be left alone", upstream.ErrHeld),
+		}
 	}
 	if c.breaker.State() == gobreaker.StateOpen {
 		return c.broken()
@@ -73,7 +75,10 @@ func (c *circuit) check() error {
 
 func (c *circuit) broken() error {
 	left := openFor - time.Duration(time.Now().UnixNano()-c.opened.Load())
-	return &upstream.Error{Kind: upstream.Unavailable, RetryAfter: max(left, time.Second), Err: fmt.Errorf("%w: it failed %d times in a row", upstream.ErrHeld, tripAfter)}
+	return &upstream.Error{
+		Kind: upstream.Unavailable, RetryAfter: max(left, time.Second),
+		Err: fmt.Errorf("%w: it failed %d times in a row", upstream.ErrHeld, tripAfter),
+	}
 }
 
 // enter asks to be let through. Whoever is calls done with what became of it.
@@ -108,8 +113,8 @@ func (c *circuit) leaveAlone(wait time.Duration) {
 	}
 }
 
-// outcome sorts the end of an exchange: nil for a server that answers, errOutage for one that is down or too slow, errNoMatter where
-// the end was somebody else's doing.
+// outcome sorts the end of an exchange: nil for a server that answers, errOutage for one that is down or too slow,
+// errNoMatter where the end was somebody else's doing.
 func outcome(ctx context.Context, resp *http.Response, err error) error {
 	switch {
 	case err == nil && outage(resp.StatusCode):
@@ -126,8 +131,8 @@ func outcome(ctx context.Context, resp *http.Response, err error) error {
 	return errNoMatter
 }
 
-// outage reports whether a status says that the server behind it is out of reach. A 500 is an answer, if a poor one: it may be about
-// one repository.
+// outage reports whether a status says that the server behind it is out of reach. A 500 is an answer, if a poor one: it
+// may be about one repository.
 func outage(status int) bool {
 	switch {
 	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:

@@ -37,20 +37,21 @@ type Config struct {
 	// SkipVerify accepts any certificate of this host; hosts that it leads to are verified all the same.
 	SkipVerify bool
 
-	// RedirectHosts are the only hosts that the registry may lead to, by redirect or as its token service, wherever they are:
-	// "cdn.example.com", "*.example.com". Empty: any public host, and hosts at addresses of the kind that the registry has.
+	// RedirectHosts are the only hosts that the registry may lead to, by redirect or as its token service, wherever they
+	// are: "cdn.example.com", "*.example.com". Empty: any public host, and hosts at addresses of the kind that the
+	// registry has.
 	RedirectHosts []string
 
-	// Rate bounds the requests in a second and Bandwidth the bytes; zero is no bound. What the registry leads to counts. Requests wait
-	// in line; one that would wait longer than MaxWait for its turn fails.
+	// Rate bounds the requests in a second and Bandwidth the bytes; zero is no bound. What the registry leads to counts.
+	// Requests wait in line; one that would wait longer than MaxWait for its turn fails.
 	Rate      float64
 	Bandwidth int64
-	// MaxConnections bounds the requests at once, from their beginning to the end of the answer's body, and MaxDownloads those of them
-	// that fetch whole blobs. The defaults are 64 and, so that questions get through beside downloads, three quarters of
-	// MaxConnections, at most 32.
+	// MaxConnections bounds the requests at once, from their beginning to the end of the answer's body, and MaxDownloads
+	// those of them that fetch whole blobs. The defaults are 64 and, so that questions get through beside downloads,
+	// three quarters of MaxConnections, at most 32.
 	MaxConnections, MaxDownloads int
-	// MinRate is how many bytes in a second an answer's body must bring, measured over a minute of waiting for them. A slower one ends
-	// with an error that wraps upstream.ErrStalled. The default is 1 KiB.
+	// MinRate is how many bytes in a second an answer's body must bring, measured over a minute of waiting for them. A
+	// slower one ends with an error that wraps upstream.ErrStalled. The default is 1 KiB.
 	MinRate int64
 
 	// Timeout is how long the host may be silent before an answer's header and between the parts of its body.
@@ -165,8 +166,8 @@ func (o Options) WithDefaults() Options {
 	return o
 }
 
-// Observer counts what hosts do. Its methods are called often and from many goroutines. Host is as callers name it: where any host
-// may be an upstream, clients choose it.
+// Observer counts what hosts do. Its methods are called often and from many goroutines. Host is as callers name it: where
+// any host may be an upstream, clients choose it.
 type Observer interface {
 	// Request is called after each HTTP exchange with the registry itself or where it redirected to. Status is 0 when
 	// there was no answer.

@@ -23,9 +23,9 @@ func (h *Host) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// Exchange is RoundTrip for requests that are no questions to the registry: those to its token service. A request is sent when
-// nothing holds it back: the server's circuit, the rate, the number of requests at once. What it takes of these is given back when
-// the body of the answer is closed.
+// Exchange is RoundTrip for requests that are no questions to the registry: those to its token service. A request is sent
+// when nothing holds it back: the server's circuit, the rate, the number of requests at once. What it takes of these is
+// given back when the body of the answer is closed.
 func (h *Host) Exchange(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	if err := h.mayFollow(req.URL); err != nil {
@@ -56,15 +56,15 @@ func (h *Host) Exchange(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// turn is the leave to send a request. answered is called with what became of it, release at the end of the answer's body or when there
-// is none.
+// turn is the leave to send a request. answered is called with what became of it, release at the end of the answer's body
+// or when there is none.
 type turn struct {
 	answered func(context.Context, *http.Response, error)
 	release  func()
 }
 
-// admit waits for a request's turn. The circuit is looked at first, so that nobody queues for a server that is down, and again when
-// the turn has come.
+// admit waits for a request's turn. The circuit is looked at first, so that nobody queues for a server that is down, and
+// again when the turn has come.
 func (h *Host) admit(ctx context.Context, c *circuit) (turn, error) {
 	if err := c.check(); err != nil {
 		return turn{}, err
@@ -101,14 +101,15 @@ func (h *Host) admit(ctx context.Context, c *circuit) (turn, error) {
 	}, nil
 }
 
-// Refresh asks for leave to look whether something known is still right. While what the upstream still grants is needed for what
-// nobody has, the error wraps upstream.ErrHeld.
+// Refresh asks for leave to look whether something known is still right. While what the upstream still grants is needed
+// for what nobody has, the error wraps upstream.ErrHeld.
 func (h *Host) Refresh() error {
 	now := h.options.Now()
 	if wait := h.budget.wait(now); wait > 0 {
 		h.held.Add(1)
 		return &upstream.Error{
-			Kind: upstream.RateLimited, RetryAfter: wait, Err: fmt.Errorf("%w: its budget is nearly used up", upstream.ErrHeld),
+			Kind: upstream.RateLimited, RetryAfter: wait,
+			Err: fmt.Errorf("%w: its budget is nearly used up", upstream.ErrHeld),
 		}
 	}
 	h.budget.ask(now)

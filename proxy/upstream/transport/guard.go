@@ -16,8 +16,8 @@ import (
 	"github.com/strata-oci/strata/proxy/upstream"
 )
 
-// guard decides which addresses an upstream may lead us to. Addresses are checked after name resolution, when the connection is
-// made, so a name that resolves to a private address does not get through. It is safe for concurrent use.
+// guard decides which addresses an upstream may lead us to. Addresses are checked after name resolution, when the
+// connection is made, so a name that resolves to a private address does not get through. It is safe for concurrent use.
 type guard struct {
 	dialer  net.Dialer
 	trusted atomic.Uint32 // the addressClasses that the configured host was seen at
@@ -31,8 +31,8 @@ func newGuard() *guard {
 
 type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// dialHome returns a dialer for the configured host, which may be anywhere. It remembers the class of the address behind addr,
-// "host:port".
+// dialHome returns a dialer for the configured host, which may be anywhere. It remembers the class of the address behind
+// addr, "host:port".
 func (g *guard) dialHome(home string) dialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := g.dialer.DialContext(ctx, network, addr)
@@ -65,8 +65,8 @@ func (g *guard) dialForeign(ctx context.Context, network, addr string) (net.Conn
 	return guarded.DialContext(ctx, network, addr)
 }
 
-// check returns an error that wraps upstream.ErrRefused when an answer must not lead us to ip. A host on this machine may lead into the
-// private network beside it, but not the other way: the proxy's own services listen here.
+// check returns an error that wraps upstream.ErrRefused when an answer must not lead us to ip. A host on this machine may
+// lead into the private network beside it, but not the other way: the proxy's own services listen here.
 func (g *guard) check(ip netip.Addr) error {
 	trusted := addressClass(g.trusted.Load())
 	ok := false
@@ -97,8 +97,9 @@ func (g *guard) proxyHome(next proxyFunc) proxyFunc {
 	}
 }
 
-// proxyForeign wraps a proxy function for requests to hosts that answers named. Behind a proxy the dialer does not see where the
-// connection ends, so what can be told from the URL is checked here; the proxy's own address is nobody's business.
+// proxyForeign wraps a proxy function for requests to hosts that answers named. Behind a proxy the dialer does not see
+// where the connection ends, so what can be told from the URL is checked here; the proxy's own address is nobody's
+// business.
 func (g *guard) proxyForeign(next proxyFunc) proxyFunc {
 	return func(req *http.Request) (*url.URL, error) {
 		u, err := next(req)
@@ -130,7 +131,8 @@ func (g *guard) checkName(host string) error {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return g.check(ip)
 	}
-	if last := host[strings.LastIndexByte(host, '.')+1:]; strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") {
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") {
 		return fmt.Errorf("%w: %q is an address in an unusual form", upstream.ErrRefused, host)
 	}
 	return nil

@@ -35,8 +35,8 @@ type Host struct {
 	running, held atomic.Int64
 }
 
-// New checks a configuration, reads the certificates it names and returns the way to a registry that callers know by a name, such as
-// "ghcr.io". It makes no connection.
+// New checks a configuration, reads the certificates it names and returns the way to a registry that callers know by a
+// name, such as "ghcr.io". It makes no connection.
 func New(name string, c Config, o Options) (*Host, error) {
 	c, err := c.withDefaults()
 	if err != nil {

@@ -15,7 +15,8 @@ type hostList []string
 func (l hostList) has(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	for _, listed := range l {
-		if suffix, ok := strings.CutPrefix(listed, "*"); ok && strings.HasSuffix(host, suffix) && len(host) > len(suffix) || host == listed {
+		suffix, wild := strings.CutPrefix(listed, "*")
+		if host == listed || wild && strings.HasSuffix(host, suffix) && len(host) > len(suffix) {
 			return true
 		}
 	}
@@ -31,10 +32,12 @@ func (h *Host) mayFollow(u *url.URL) error {
 }
 
 // MayCarrySecrets returns the address to send credentials to for one that the registry named, or an error that wraps
-// upstream.ErrRefused: it must be https, or the registry itself where that is http, and among the hosts that the registry may lead to.
-// A registry behind something that ends TLS for it may name itself by http: it is reached as it is configured.
+// upstream.ErrRefused: it must be https, or the registry itself where that is http, and among the hosts that the registry
+// may lead to. A registry behind something that ends TLS for it may name itself by http: it is reached as it is
+// configured.
 func (h *Host) MayCarrySecrets(u *url.URL) (*url.URL, error) {
-	if u.Scheme == "http" && h.base.Scheme == "https" && u.Hostname() == h.base.Hostname() && (u.Port() == "" || u.Port() == "80") {
+	byHTTP := u.Scheme == "http" && (u.Port() == "" || u.Port() == "80")
+	if byHTTP && h.base.Scheme == "https" && u.Hostname() == h.base.Hostname() {
 		itself := *u
 		itself.Scheme, itself.Host = h.base.Scheme, h.base.Host
 		u = &itself
@@ -50,7 +53,8 @@ func checkHosts(list []string) error {
 	for _, host := range list {
 		rest := strings.TrimPrefix(host, "*.")
 		if rest == "" || strings.ContainsAny(rest, "*/:@ ") || rest != strings.ToLower(rest) {
-			return fmt.Errorf("redirect host %q: write a host name such as cdn.example.com, or *.example.com, without port", upstream.Clean(host))
+			return fmt.Errorf("redirect host %q: write a host name such as cdn.example.com, or *.example.com, without port",
+				upstream.Clean(host))
 		}
 	}
 	return nil

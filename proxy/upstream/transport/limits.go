@@ -12,16 +12,16 @@ import (
 	"github.com/strata-oci/strata/proxy/upstream"
 )
 
-// limits are what an upstream may be asked for. They count all servers that it leads to. Requests for what nobody knows get a part of
-// each only, so that they cannot hold up those for what is known.
+// limits are what an upstream may be asked for. They count all servers that it leads to. Requests for what nobody knows
+// get a part of each only, so that they cannot hold up those for what is known.
 type limits struct {
-	options   Options
-	maxWait   time.Duration
-	requests  *rate.Limiter // nil: no bound
-	bytes     *rate.Limiter // nil: no bound
-	running   chan struct{} // a token for each request, from its beginning to the end of its body
-	unknown   chan struct{} // a token for each of those that ask for what nobody knows, downloads aside, until its answer's header is there
-	downloads chan struct{} // a token for each blob
+	options  Options
+	maxWait  time.Duration
+	requests *rate.Limiter // nil: no bound
+	bytes    *rate.Limiter // nil: no bound
+	// A token for each request, from its beginning to the end of its body; for each of those that ask for what nobody knows,
+	// downloads aside, until its answer's header is there; and for each blob.
+	running, unknown, downloads chan struct{}
 }
 
 // newLimits returns the limits that a configuration, with its defaults filled in, names.
@@ -47,8 +47,8 @@ func mostOf(n int) int { return max(n*3/4, 1) }
 // burst is how many bytes may come at once below a bandwidth cap: what a download reads at a time.
 const burst = 128 << 10
 
-// turn waits until the rate allows one more request. A wait that nobody should have to sit out is an error at once; the second half of
-// the line is for what is known.
+// turn waits until the rate allows one more request. A wait that nobody should have to sit out is an error at once; the
+// second half of the line is for what is known.
 func (l *limits) turn(ctx context.Context, unknown bool) error {
 	if l.requests == nil {
 		return ctx.Err()
@@ -63,7 +63,8 @@ func (l *limits) turn(ctx context.Context, unknown bool) error {
 	if wait > longest {
 		r.CancelAt(now)
 		return &upstream.Error{
-			Kind: upstream.RateLimited, RetryAfter: wait, Err: fmt.Errorf("%w: the configured rate is used up", upstream.ErrHeld),
+			Kind: upstream.RateLimited, RetryAfter: wait,
+			Err: fmt.Errorf("%w: the configured rate is used up", upstream.ErrHeld),
 		}
 	}
 	if wait <= 0 {
@@ -72,8 +73,8 @@ func (l *limits) turn(ctx context.Context, unknown bool) error {
 	return l.options.Sleep(ctx, wait)
 }
 
-// enter waits for a connection. answered is to be called when the answer's header is there, release at the end of its body or when there
-// is none. Both may be called more than once.
+// enter waits for a connection. answered is to be called when the answer's header is there, release at the end of its
+// body or when there is none. Both may be called more than once.
 func (l *limits) enter(ctx context.Context, unknown bool) (answered, release func(), err error) {
 	answered = func() {}
 	if unknown {

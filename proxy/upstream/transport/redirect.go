@@ -16,7 +16,8 @@ const (
 // IsRedirect reports whether an answer leads elsewhere.
 func IsRedirect(resp *http.Response) bool {
 	switch resp.StatusCode {
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		return true
 	default:
 		return false
@@ -37,7 +38,8 @@ func RedirectTarget(from *url.URL, location string) (*url.URL, error) {
 	case to.Hostname() == "" || to.User != nil:
 		return nil, fmt.Errorf("%w: redirect from %s to a URL without a plain host", upstream.ErrRefused, from.Host)
 	case to.Scheme != "https" && (to.Scheme != "http" || from.Scheme != "http"):
-		return nil, fmt.Errorf("%w: redirect from %s://%s to %s://%s", upstream.ErrRefused, from.Scheme, from.Host, upstream.Clean(to.Scheme), to.Host)
+		return nil, fmt.Errorf("%w: redirect from %s://%s to %s://%s",
+			upstream.ErrRefused, from.Scheme, from.Host, upstream.Clean(to.Scheme), to.Host)
 	}
 	to.Fragment, to.RawFragment = "", ""
 	return to, nil

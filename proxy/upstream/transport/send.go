@@ -20,15 +20,16 @@ type Request struct {
 	Blob bool
 }
 
-// Response is an answer. Its bytes are passed on as they came, whatever Content-Encoding says: digests are of those. The body fails,
-// with an error that wraps upstream.ErrStalled, when it falls silent or comes too slowly.
+// Response is an answer. Its bytes are passed on as they came, whatever Content-Encoding says: digests are of those. The
+// body fails, with an error that wraps upstream.ErrStalled, when it falls silent or comes too slowly.
 type Response struct {
 	*http.Response
 	Redirected bool // it comes from another host
 }
 
-// Send makes one attempt at a request and follows redirects. What goes to the registry itself goes through home, which may add who we
-// are; what its answers lead to goes there without. The response may have any status that is no redirect. Its body must be closed.
+// Send makes one attempt at a request and follows redirects. What goes to the registry itself goes through home, which
+// may add who we are; what its answers lead to goes there without. The response may have any status that is no redirect.
+// Its body must be closed.
 func (h *Host) Send(ctx context.Context, r Request, home http.RoundTripper) (*Response, error) {
 	free := func() {}
 	if r.Blob {
@@ -62,8 +63,8 @@ func classOfRequest(ctx context.Context) class {
 	return c
 }
 
-// Unknown returns a context for requests about things of which nobody here knows whether they exist. Such requests leave room for
-// others: in the line for a rate, among the connections, in what the upstream grants.
+// Unknown returns a context for requests about things of which nobody here knows whether they exist. Such requests leave
+// room for others: in the line for a rate, among the connections, in what the upstream grants.
 func Unknown(ctx context.Context) context.Context {
 	return context.WithValue(ctx, classKey{}, class{unknown: true})
 }

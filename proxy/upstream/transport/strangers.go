@@ -12,8 +12,8 @@ import (
 // maxStrangers bounds the hosts that are remembered without being configured: clients choose them.
 const maxStrangers = 256
 
-// Strangers are hosts that nobody configured: https, defaults, and no address that the public cannot reach. They share one pool of
-// connections; each has limits and a breaker of its own. It is safe for concurrent use.
+// Strangers are hosts that nobody configured: https, defaults, and no address that the public cannot reach. They share
+// one pool of connections; each has limits and a breaker of its own. It is safe for concurrent use.
 type Strangers struct {
 	options   Options
 	transport *http.Transport

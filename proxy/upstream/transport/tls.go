@@ -39,8 +39,8 @@ func newTLS(pool *x509.CertPool) *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
 }
 
-// homeTLS returns the TLS settings for the configured host. The client certificate is loaded for each handshake, so a renewed
-// one is used; it is loaded once here to find mistakes early.
+// homeTLS returns the TLS settings for the configured host. The client certificate is loaded for each handshake, so a
+// renewed one is used; it is loaded once here to find mistakes early.
 func (c Config) homeTLS(pool *x509.CertPool) (*tls.Config, error) {
 	conf := newTLS(pool)
 	conf.InsecureSkipVerify = c.SkipVerify
