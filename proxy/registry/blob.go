@@ -61,6 +61,9 @@ func (h *handler) blob(w *response, r *http.Request, repo name.Repository, refer
 		info.ToEnd = err == nil && toEnd(w, c.size)
 		return err
 	}
+	if e := checkScattered(r, c.size); e != nil {
+		return e
+	}
 	err = serveContent(w, r, c, c.size)
 	if err == nil {
 		info.ToEnd = toEnd(w, c.size)

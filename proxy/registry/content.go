@@ -21,7 +21,8 @@ func etag(d digest.Digest) string { return `"` + d.String() + `"` }
 // setContentHeaders sets what manifests and blobs have in common. A digest is answered with the same bytes for ever.
 func setContentHeaders(w http.ResponseWriter, mediaType string, d digest.Digest, byDigest bool) {
 	h := w.Header()
-	h.Set("Content-Type", mediaType)
+	h.Set("Content-Type", contentType(mediaType))
+	h.Set("Content-Disposition", "attachment")
 	h.Set(headerDigest, d.String())
 	h.Set("Etag", etag(d))
 	h.Set("Cache-Control", cacheChecked)

@@ -119,10 +119,13 @@ func TestWriteErrorTakesBackHeaders(t *testing.T) {
 	registry.WriteError(w, httptest.NewRequest(http.MethodGet, "/v2/", nil), registry.Unauthorized("log in"))
 	body := `{"errors":[{"code":"UNAUTHORIZED","message":"log in"}]}`
 	want := http.Header{
-		"Cache-Control":    {"no-store"},
-		"Content-Type":     {"application/json"},
-		"Content-Length":   {fmt.Sprint(len(body))},
-		"Www-Authenticate": {`Basic realm="here"`},
+		"Cache-Control": {"no-store"},
+		"Content-Type":  {"application/json"},
+
+		"Content-Security-Policy": {"sandbox; default-src 'none'; frame-ancestors 'none'"},
+		"X-Content-Type-Options":  {"nosniff"},
+		"Content-Length":          {fmt.Sprint(len(body))},
+		"Www-Authenticate":        {`Basic realm="here"`},
 	}
 	if diff := cmp.Diff(want, w.Header()); diff != "" || w.Body.String() != body {
 		t.Errorf("%s %s", diff, w.Body)

@@ -17,10 +17,11 @@ import (
 func WriteError(w http.ResponseWriter, r *http.Request, e *Error) {
 	h := w.Header()
 	for _, k := range []string{
-		"Accept-Ranges", "Content-Encoding", "Etag", "Last-Modified", headerDigest, headerSource, headerServed, headerFilters,
+		"Accept-Ranges", "Content-Disposition", "Content-Encoding", "Etag", "Last-Modified", headerDigest, headerSource, headerServed, headerFilters,
 	} {
 		h.Del(k)
 	}
+	forBrowsers(h)
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Type", "application/json")
 	if e.RetryAfter > 0 {

@@ -63,7 +63,7 @@ func New(o Options) http.Handler {
 func (h *handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w := &response{ResponseWriter: rw}
 	w.Header().Set(headerVersion, "registry/2.0")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	forBrowsers(w.Header())
 	defer h.recovered(w, r)
 	if err := h.serve(w, r); err != nil {
 		h.fail(w, r, err)

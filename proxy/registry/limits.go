@@ -3,15 +3,20 @@ package registry
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
 // What a request may hold. The longest legal path, with a name of 255 characters and a SHA-512 digest, has about 400 bytes.
 const (
-	maxPath       = 1024
-	maxQuery      = 4096
-	maxHeaders    = 256 // lines; real clients send up to about 20
-	maxRanges     = 1024
+	maxPath    = 1024
+	maxQuery   = 4096
+	maxHeaders = 256 // lines; real clients send up to about 20
+	maxRanges  = 1024
+	// rangeStep is what a backend that is no file may fetch for a range, however short, and maxRangeSteps how many of these, beside the
+	// bytes that are asked for, the ranges of a request may cost. Clients of zstd:chunked don't ask for fewer ranges than that.
+	rangeStep     = 1 << 20
+	maxRangeSteps = 64
 	maxRangeBytes = 64 << 10
 )
 
@@ -49,4 +54,51 @@ func checkRanges(r *http.Request) *Error {
 		return e
 	}
 	return nil
+}
+
+// checkScattered refuses ranges that are few bytes in many places of content that is no file: a thousand bytes would have a thousand
+// mebibytes fetched.
+func checkScattered(r *http.Request, size int64) *Error {
+	specs, ok := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
+	if !ok || rangeIgnored(r) {
+		return nil
+	}
+	steps, asked := map[int64]struct{}{}, int64(0)
+	for spec := range strings.SplitSeq(specs, ",") {
+		start, end, ok := parseRange(strings.TrimSpace(spec), size)
+		if !ok {
+			continue // http.ServeContent has its say about it
+		}
+		steps[start/rangeStep], steps[end/rangeStep] = struct{}{}, struct{}{}
+		asked += end - start + 1
+	}
+	if most := maxRangeSteps + asked/rangeStep; int64(len(steps)) > most {
+		return &Error{
+			Status: http.StatusBadRequest, Code: codeRangeInvalid,
+			Message: fmt.Sprintf("ranges in %d places of the blob; the limit is %d for %d bytes", len(steps), most, asked),
+		}
+	}
+	return nil
+}
+
+// parseRange returns the first and the last byte of a range of content, of which there is at least one.
+func parseRange(spec string, size int64) (start, end int64, ok bool) {
+	first, last, ok := strings.Cut(spec, "-")
+	if !ok {
+		return 0, 0, false
+	}
+	start, startErr := strconv.ParseInt(first, 10, 64)
+	end, endErr := strconv.ParseInt(last, 10, 64)
+	switch {
+	case first == "" && endErr == nil:
+		start, end = max(size-end, 0), size-1
+	case startErr != nil:
+		return 0, 0, false
+	case last == "":
+		end = size - 1
+	case endErr != nil:
+		return 0, 0, false
+	}
+	end = min(end, size-1)
+	return start, end, start >= 0 && start <= end
 }
