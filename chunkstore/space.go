@@ -17,7 +17,7 @@ func (s *Store) admit(op string, n int) error {
 		return nil
 	}
 	if room := s.space.Room(); int64(n) > room {
-		return reject(op, ErrNoSpace, fmt.Sprintf("the quota is used up: %d bytes more are wanted, there is room for %d", n, max(room, 0)))
+		return reject(op, ErrNoSpace, fmt.Sprintf("%d bytes more are wanted, quota and free space leave room for %d", n, max(room, 0)))
 	}
 	return nil
 }

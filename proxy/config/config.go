@@ -54,6 +54,8 @@ type Config struct {
 	CacheBytes ByteSize `yaml:"cache_bytes"`
 	// Quota bounds the content in the store, in bytes. 0 means no bound.
 	Quota ByteSize `yaml:"quota"`
+	// MinFree is what is left free of a filesystem store's filesystem, in bytes, or a twentieth of a smaller one. 0 leaves nothing.
+	MinFree ByteSize `yaml:"min_free"`
 	// WorkBytes bounds the downloads on their way in the directory for temporary files, in bytes. 0 means no bound.
 	WorkBytes ByteSize `yaml:"work_bytes"`
 	// GC says when what is not needed is removed.

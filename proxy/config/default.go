@@ -23,6 +23,7 @@ func Default() *Config {
 		Log:             Log{Level: slog.LevelInfo, Format: LogText},
 		Storage:         Storage{Driver: filesystemDriver, Parameters: map[string]any{rootDirectory: defaultRoot}},
 		CacheBytes:      64 << 20,
+		MinFree:         1 << 30,
 		WorkBytes:       32 << 30,
 		GC:              defaultGC(),
 		Scrub:           defaultScrub(),

@@ -54,6 +54,9 @@ func (v *validator) upkeep(c *Config) {
 	if c.Quota != 0 && c.Quota < leastQuota {
 		v.problem("quota", "%s is less than one image: write at least %s, or 0 for no quota", c.Quota, ByteSize(leastQuota))
 	}
+	if c.MinFree < 0 {
+		v.problem("min_free", "is negative: write 0 to leave nothing free")
+	}
 	if c.WorkBytes < 0 {
 		v.problem("work_bytes", "is negative: write 0 for no bound")
 	}

@@ -111,7 +111,7 @@ type makings struct {
 func (s *Server) gather(ctx context.Context) (*makings, error) {
 	m := &makings{gatherer: prometheus.NewRegistry(), first: &next{cfg: s.cfg}}
 	var err error
-	if m.chunks, m.claim, err = openStore(ctx, s.cfg, s.usage, s.log); err != nil {
+	if m.chunks, m.claim, err = openStore(ctx, s.cfg, s.usage, func() int64 { return int64(s.live.Load().MinFree) }, s.log); err != nil {
 		return nil, err
 	}
 	s.claims = append(s.claims, m.claim)

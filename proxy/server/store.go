@@ -20,7 +20,13 @@ const staleUploads = time.Hour
 
 // openStore opens the store and removes what killed processes left in it: all of it when no other process uses the store's
 // directory, else what is old. The claim is nil where others can't be told of.
-func openStore(ctx context.Context, cfg *config.Config, space chunkstore.Space, log *slog.Logger) (*chunkstore.Store, *claim.Claim, error) {
+func openStore(
+	ctx context.Context, cfg *config.Config, space chunkstore.Space, minFree func() int64, log *slog.Logger,
+) (*chunkstore.Store, *claim.Claim, error) {
+	root, files := cfg.Storage.Parameters["rootdirectory"].(string)
+	if files = files && cfg.Storage.Driver == "filesystem"; files {
+		space = &freeFloor{Space: space, dir: root, floor: minFree}
+	}
 	o := chunkstore.Options{CacheBytes: int64(cfg.CacheBytes), Space: space, Logger: log}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = -1
@@ -38,7 +44,7 @@ func openStore(ctx context.Context, cfg *config.Config, space chunkstore.Space, 
 		return err
 	}
 	var held *claim.Claim
-	if root, ok := cfg.Storage.Parameters["rootdirectory"].(string); ok && cfg.Storage.Driver == "filesystem" {
+	if files {
 		if held, err = claimDirectory(root, log, func() error { return open(0) }); err != nil {
 			return nil, nil, storageError(cfg, err)
 		}
