@@ -16,9 +16,9 @@ type compareCommand struct {
 	Old string `arg:"" help:"Image that the client has: oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker://REF."`
 	New string `arg:"" help:"Image that it updates to."`
 
-	Compression string   `help:"Compression of the floor: zstd or gzip." default:"zstd"`
-	All         bool     `help:"List every component, not only the largest."`
-	State       filePath `help:"State or storage directory that has the plan of the new image: its reasons are shown then." placeholder:"DIR"`
+	Compression string `help:"Compression of the floor: zstd or gzip." default:"zstd"`
+	All         bool   `help:"List every component, not only the largest."`
+	State       string `help:"State or storage directory that has the plan of the new image: its reasons are shown then." placeholder:"DIR"`
 	imageFlags
 }
 
@@ -42,7 +42,7 @@ func (c *compareCommand) Run(ctx context.Context, s *streams) error {
 	}
 	b := newBars(s.err)
 	o := c.options(s, b)
-	o.State = string(c.State)
+	o.State = c.State
 	r, err := oneshot.Compare(ctx, c.Old, c.New, format, o)
 	b.close()
 	if err != nil {
@@ -143,7 +143,8 @@ type verifyCommand struct {
 func (verifyCommand) Help() string {
 	return `Two images are the same if every path, type, mode, owner, extended attribute, link target, hardlink group and byte
 is. What Strata changes in bootable images is no difference: what lies in /sysroot, which it drops, counts in neither, and
-identical files in /usr that it makes one count as linked.
+identical files in /usr that it makes one count as linked. Their configs are the same if user, environment, entry point,
+command, directory, labels, ports, volumes, signal and platform are; labels that Strata drops are named.
 
     strata verify docker://ghcr.io/ublue-os/bluefin:stable docker://proxy.example/ghcr.io/ublue-os/bluefin:stable
 
@@ -173,9 +174,11 @@ func (c *verifyCommand) Run(ctx context.Context, s *streams) error {
 func printVerification(s *streams, v *oneshot.Verification) {
 	if v.Same {
 		fmt.Fprintln(s.out, "the same filesystem")
-		return
 	}
 	for _, d := range v.Differences {
+		fmt.Fprintln(s.out, d)
+	}
+	for _, d := range v.Config {
 		fmt.Fprintln(s.out, d)
 	}
 }

@@ -33,7 +33,7 @@ func (c *planCommand) Run(ctx context.Context, s *streams) error {
 	}
 	b := newBars(s.err)
 	o := c.options(s, b)
-	o.State, o.Prior = string(c.State), c.Prior
+	o.State, o.Prior = c.State, c.Prior
 	p, err := oneshot.Plan(ctx, c.Src, c.Name, rules, o)
 	b.close()
 	if err != nil {

@@ -38,14 +38,14 @@ type rechunkCommand struct {
 
 // ruleFlags are common to the commands that decide layers.
 type ruleFlags struct {
-	State       filePath `help:"Directory that keeps layers and lineage between calls; without it every image is a first version." placeholder:"DIR"`
-	Prior       string   `help:"Image that was rechunked before, which a lineage that the state does not have begins with." placeholder:"IMAGE"`
-	Name        string   `help:"Lineage in the state directory." default:"image"`
-	MaxLayers   int      `help:"Most layers of the result." default:"120"`
-	MaxStale    string   `help:"Most stale bytes of the result, in percent of all." default:"10%"`
-	Compression string   `help:"Compression of new layers: zstd or gzip." default:"zstd"`
-	MTime       string   `help:"Modification times: keep the first served ones, or preserve the source's." enum:"keep,preserve" default:"keep" name:"mtime"`
-	Hardlinks   string   `help:"Identical large files in /usr of bootable images: share them as hardlinks, or preserve the source's links." enum:"share,preserve" default:"share"`
+	State       string `help:"Directory that keeps layers and lineage between calls; without it every image is a first version." placeholder:"DIR"`
+	Prior       string `help:"Image that was rechunked before, which a lineage that the state does not have begins with." placeholder:"IMAGE"`
+	Name        string `help:"Lineage in the state directory." default:"image"`
+	MaxLayers   int    `help:"Most layers of the result." default:"120"`
+	MaxStale    string `help:"Most stale bytes of the result, in percent of all." default:"10%"`
+	Compression string `help:"Compression of new layers: zstd or gzip." default:"zstd"`
+	MTime       string `help:"Modification times: keep the first served ones, or preserve the source's." enum:"keep,preserve" default:"keep" name:"mtime"`
+	Hardlinks   string `help:"Identical large files in /usr of bootable images: share them as hardlinks, or preserve the source's links." enum:"share,preserve" default:"share"`
 }
 
 // Help follows the flags in strata rechunk --help.
@@ -117,7 +117,7 @@ func (c *rechunkCommand) Run(ctx context.Context, s *streams) error {
 	}
 	b := newBars(s.err)
 	o := c.options(s, b)
-	o.State, o.Prior = string(c.State), c.Prior
+	o.State, o.Prior = c.State, c.Prior
 	r, err := oneshot.Rechunk(ctx, c.Src, c.Dst, c.Name, rules, o)
 	b.close()
 	if err != nil {

@@ -12,12 +12,12 @@ import (
 
 // loginFlags say who the operator is, to a proxy that wants to know.
 type loginFlags struct {
-	TokenFile    filePath `help:"File with the admin token; STRATA_ADMIN_TOKEN holds the token itself." env:"STRATA_ADMIN_TOKEN_FILE" placeholder:"FILE"`
-	Username     string   `help:"User name, where the proxy has operators with passwords." env:"STRATA_ADMIN_USERNAME" placeholder:"NAME"`
-	PasswordFile filePath `help:"File with the password." env:"STRATA_ADMIN_PASSWORD_FILE" placeholder:"FILE"`
-	CAFile       filePath `help:"PEM file of authorities to trust beside the system's." env:"STRATA_ADMIN_CA_FILE" placeholder:"FILE"`
-	CertFile     filePath `help:"PEM file with a client certificate." env:"STRATA_ADMIN_CERT_FILE" placeholder:"FILE"`
-	KeyFile      filePath `help:"PEM file with its key." env:"STRATA_ADMIN_KEY_FILE" placeholder:"FILE"`
+	TokenFile    string `help:"File with the admin token; STRATA_ADMIN_TOKEN holds the token itself." env:"STRATA_ADMIN_TOKEN_FILE" placeholder:"FILE"`
+	Username     string `help:"User name, where the proxy has operators with passwords." env:"STRATA_ADMIN_USERNAME" placeholder:"NAME"`
+	PasswordFile string `help:"File with the password." env:"STRATA_ADMIN_PASSWORD_FILE" placeholder:"FILE"`
+	CAFile       string `help:"PEM file of authorities to trust beside the system's." env:"STRATA_ADMIN_CA_FILE" placeholder:"FILE"`
+	CertFile     string `help:"PEM file with a client certificate." env:"STRATA_ADMIN_CERT_FILE" placeholder:"FILE"`
+	KeyFile      string `help:"PEM file with its key." env:"STRATA_ADMIN_KEY_FILE" placeholder:"FILE"`
 }
 
 // loginError is a mistake in the login that was given.
@@ -50,7 +50,7 @@ func (f loginFlags) client(address string) *http.Client {
 func (f loginFlags) tls() (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if f.CAFile != "" {
-		b, err := os.ReadFile(string(f.CAFile))
+		b, err := os.ReadFile(f.CAFile)
 		if err != nil {
 			return nil, err
 		}
@@ -64,7 +64,7 @@ func (f loginFlags) tls() (*tls.Config, error) {
 	if f.CertFile == "" && f.KeyFile == "" {
 		return c, nil
 	}
-	pair, err := tls.LoadX509KeyPair(string(f.CertFile), string(f.KeyFile))
+	pair, err := tls.LoadX509KeyPair(f.CertFile, f.KeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("client certificate (--cert-file, --key-file): %w", err)
 	}
@@ -82,7 +82,7 @@ func (f loginFlags) header() (string, error) {
 		if f.PasswordFile == "" {
 			return "", errors.New("--username needs --password-file")
 		}
-		password, err := secretFile(string(f.PasswordFile))
+		password, err := secretFile(f.PasswordFile)
 		if err != nil {
 			return "", err
 		}
@@ -91,7 +91,7 @@ func (f loginFlags) header() (string, error) {
 		return r.Header.Get("Authorization"), nil
 	case token == "" && f.TokenFile != "":
 		var err error
-		if token, err = secretFile(string(f.TokenFile)); err != nil {
+		if token, err = secretFile(f.TokenFile); err != nil {
 			return "", err
 		}
 	}

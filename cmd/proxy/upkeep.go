@@ -18,8 +18,8 @@ import (
 
 // storeFlags choose between a running proxy and a store that no proxy uses.
 type storeFlags struct {
-	Config string   `help:"Work on the store of this configuration directly; no proxy may be using it." short:"c" placeholder:"FILE" xor:"store"`
-	State  filePath `help:"Work on the store in this directory directly; no proxy may be using it." placeholder:"DIR" xor:"store"`
+	Config string `help:"Work on the store of this configuration directly; no proxy may be using it." short:"c" placeholder:"FILE" xor:"store"`
+	State  string `help:"Work on the store in this directory directly; no proxy may be using it." placeholder:"DIR" xor:"store"`
 	remoteFlags
 }
 
@@ -35,12 +35,12 @@ func (f storeFlags) open(ctx context.Context, s *streams, work func(context.Cont
 			return usageError{configurationError(f.Config, err)}
 		}
 	} else {
-		marker := filepath.Join(string(f.State), "v1", "format")
+		marker := filepath.Join(f.State, "v1", "format")
 		if _, err := os.Stat(marker); err != nil {
 			return usageError{fmt.Errorf("there is no store in %s: %w: --state wants the directory of strata rechunk --state, or "+
 				"storage.filesystem.rootdirectory", f.State, err)}
 		}
-		cfg.Storage.Parameters = map[string]any{"rootdirectory": string(f.State)}
+		cfg.Storage.Parameters = map[string]any{"rootdirectory": f.State}
 	}
 	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	err := server.Maintain(ctx, cfg, log, work)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/compare"
+	"github.com/strata-oci/strata/rechunk/image"
 	"github.com/strata-oci/strata/rechunk/layer"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
@@ -67,17 +69,21 @@ func readState(ctx context.Context, dir string, o Options) (*state.Store, error)
 type Verification struct {
 	Same        bool              `json:"same"`
 	Differences []tree.Difference `json:"differences"`
+	// Config are the differences between the configs; those that say why are none.
+	Config []image.Difference `json:"config"`
 }
 
-// Verify compares the filesystems of two images, as compare.Differences does. At most so many differences are listed; 0 lists all. times compares modification times, too.
+// Verify compares the filesystems of two images, as compare.Differences does, and their configs, as image.DiffConfigs does. At most so
+// many differences of the filesystems are listed; 0 lists all. times compares modification times, too.
 func Verify(ctx context.Context, a, b string, times bool, most int, o Options) (*Verification, error) {
-	out := &Verification{}
+	out := &Verification{Differences: []tree.Difference{}, Config: []image.Difference{}}
 	err := inspectBoth(ctx, a, b, o, func(x, y *rechunk.Inspection) error {
-		out.Differences = compare.Differences(x, y, tree.DiffOptions{Times: times, Most: most})
-		return nil
+		out.Differences = append(out.Differences, compare.Differences(x, y, tree.DiffOptions{Times: times, Most: most})...)
+		config, err := image.DiffConfigs(x.Image, y.Image)
+		out.Config = append(out.Config, config...)
+		return err
 	})
-	if out.Same = len(out.Differences) == 0; out.Same {
-		out.Differences = []tree.Difference{}
-	}
+	explained := func(d image.Difference) bool { return d.Why != "" }
+	out.Same = len(out.Differences) == 0 && len(slices.DeleteFunc(slices.Clone(out.Config), explained)) == 0
 	return out, err
 }
