@@ -3,7 +3,7 @@
 #   docker build --build-arg VERSION=1.2.3 -t strata .
 #
 # The compiler runs on the builder's own platform and cross-compiles, so a build for arm64 on amd64 needs no emulation.
-FROM --platform=$BUILDPLATFORM golang:1.26 AS build
+FROM --platform=$BUILDPLATFORM golang:1.26.8 AS build
 WORKDIR /src
 
 # Modules are a layer of their own: they change less often than the code.
