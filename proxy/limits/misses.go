@@ -5,7 +5,6 @@ import (
 	"io"
 	"math"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -14,7 +13,7 @@ import (
 )
 
 const (
-	maxBudgets = 10_000 // addresses whose budget is remembered
+	maxBudgets = 1 << 16 // budgets that are remembered
 	maxAnswers = 1 << 16
 	// missLasts is how long the same question costs nothing again.
 	missLasts = time.Minute
@@ -24,14 +23,14 @@ const (
 )
 
 // Misses are budgets for questions that lead nowhere: a client that asks for names at random has the proxy ask its upstreams, which
-// count that. Each address has one, which fills at a rate and holds what comes in a minute. What a client was given before costs
-// nothing, nor does what it has been told lately not to be there, so that all hosts behind an address that look for the same missing
-// thing pay once. It is safe for concurrent use.
+// count that. Each address has one, which fills at a rate and holds what comes in a minute, and another for each repository that gave it
+// something: names at random use up nobody's pulls of what is there. What a client was given before costs nothing, nor does what it
+// has been told lately not to be there, so that all hosts behind an address that look for the same missing thing pay once. It is safe for concurrent use.
 type Misses struct {
 	seed maphash.Seed
 
 	mu      sync.Mutex
-	budgets *simplelru.LRU[netip.Addr, *budget]
+	budgets *simplelru.LRU[uint64, *budget] // by repository that is known to a client, else by address
 	// answers are the questions of the latest answers, by client; a time until which a miss counts as known, zero: it was no miss.
 	answers *simplelru.LRU[uint64, time.Time]
 	// asked are the questions under way, with how many ask.
@@ -45,7 +44,7 @@ type budget struct {
 
 // NewMisses returns budgets that are full.
 func NewMisses() *Misses {
-	budgets, _ := simplelru.NewLRU[netip.Addr, *budget](maxBudgets, nil) // fails for sizes below 1 only
+	budgets, _ := simplelru.NewLRU[uint64, *budget](maxBudgets, nil) // fails for sizes below 1 only
 	answers, _ := simplelru.NewLRU[uint64, time.Time](maxAnswers, nil)
 	return &Misses{seed: maphash.MakeSeed(), budgets: budgets, answers: answers, asked: map[uint64]int{}}
 }
@@ -59,14 +58,14 @@ func (m *Misses) Hold(next http.Handler, rate func() float64, refuse func(http.R
 			next.ServeHTTP(w, r)
 			return
 		}
-		who, question := Address(r.RemoteAddr), m.question(r)
-		taken, wait := m.begin(who, question, cost, perSecond, time.Now())
+		q := m.question(r)
+		from, taken, wait := m.begin(q, cost, perSecond, time.Now())
 		if wait > 0 {
 			refuse(w, r, wait)
 			return
 		}
 		answer := &status{ResponseWriter: w}
-		defer func() { m.end(who, question, taken, answer.code, perSecond, time.Now()) }()
+		defer func() { m.end(q, from, taken, answer.code, perSecond, time.Now()) }()
 		next.ServeHTTP(answer, r)
 		answer.begun() // net/http sends 200 for who wrote nothing
 	})
@@ -85,60 +84,81 @@ func cost(path string) float64 {
 	return 0
 }
 
-// question stands for what is asked, and for who asks: that somebody else was given something must not show.
-func (m *Misses) question(r *http.Request) uint64 {
+// question stands for what is asked. But for the address, it stands for who asks, too: that somebody else was given something must not
+// show.
+type question struct{ itself, repository, address uint64 }
+
+func (m *Misses) question(r *http.Request) question {
 	var h maphash.Hash
 	h.SetSeed(m.seed)
-	add := func(s string) {
+	add := func(s string) uint64 {
 		_, _ = h.WriteString(s) // it never fails
 		_ = h.WriteByte(0)
+		return h.Sum64()
 	}
-	add(Address(r.RemoteAddr).String())
+	q := question{address: add(Address(r.RemoteAddr).String())}
 	add(r.Header.Get("Authorization"))
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 		_, _ = h.Write(r.TLS.PeerCertificates[0].Raw)
 	}
+	add(r.URL.Query().Get("ns"))
+	q.repository = add(repository(r.URL.Path))
 	add(r.URL.Path)
-	add(r.URL.RawQuery)
-	return h.Sum64()
+	q.itself = add(r.URL.RawQuery)
+	return q
 }
 
-// begin takes what a question may cost, or says how long to wait until there is enough.
-func (m *Misses) begin(who netip.Addr, question uint64, cost, rate float64, now time.Time) (taken float64, wait time.Duration) {
+// repository is what a path says before the kind of thing that is asked for.
+func repository(path string) string {
+	for _, part := range []string{"/manifests/", "/blobs/", "/tags/", "/referrers/"} {
+		if i := strings.LastIndex(path, part); i >= 0 {
+			return path[:i]
+		}
+	}
+	return path
+}
+
+// begin takes what a question may cost from a budget, or says how long to wait until there is enough.
+func (m *Misses) begin(q question, cost, rate float64, now time.Time) (from uint64, taken float64, wait time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	until, answered := m.answers.Get(question)
-	free := m.asked[question] > 0 || answered && (until.IsZero() || now.Before(until))
+	until, answered := m.answers.Get(q.itself)
+	free := m.asked[q.itself] > 0 || answered && (until.IsZero() || now.Before(until))
+	from = q.address
+	if m.answers.Contains(q.repository) {
+		from = q.repository
+	}
 	if !free {
-		b := m.budget(who, rate, now)
+		b := m.budget(from, rate, now)
 		if b.left < cost {
-			return 0, time.Duration(math.Ceil((cost-b.left)/rate)) * time.Second
+			return 0, 0, time.Duration(math.Ceil((cost-b.left)/rate)) * time.Second
 		}
 		b.left -= cost
 		taken = cost
 	}
-	m.asked[question]++
-	return taken, 0
+	m.asked[q.itself]++
+	return from, taken, 0
 }
 
 // end gives back what was taken, unless the answer was that there is nothing.
-func (m *Misses) end(who netip.Addr, question uint64, taken float64, code int, rate float64, now time.Time) {
+func (m *Misses) end(q question, from uint64, taken float64, code int, rate float64, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.asked[question]--; m.asked[question] <= 0 {
-		delete(m.asked, question)
+	if m.asked[q.itself]--; m.asked[q.itself] <= 0 {
+		delete(m.asked, q.itself)
 	}
 	missed := missing(code)
 	switch {
 	case missed:
-		m.answers.Add(question, now.Add(missLasts))
+		m.answers.Add(q.itself, now.Add(missLasts))
 	case code > 0 && code < http.StatusBadRequest:
-		m.answers.Add(question, time.Time{})
+		m.answers.Add(q.itself, time.Time{})
+		m.answers.Add(q.repository, time.Time{})
 	}
 	if taken == 0 {
 		return
 	}
-	b := m.budget(who, rate, now)
+	b := m.budget(from, rate, now)
 	if b.left += taken; missed {
 		b.left--
 	}
@@ -149,13 +169,13 @@ func missing(code int) bool {
 	return code == http.StatusNotFound || code == http.StatusForbidden || code >= http.StatusInternalServerError
 }
 
-// budget returns what an address has left.
-func (m *Misses) budget(who netip.Addr, rate float64, now time.Time) *budget {
+// budget returns what is left of one.
+func (m *Misses) budget(of uint64, rate float64, now time.Time) *budget {
 	most := max(1, rate*time.Minute.Seconds())
-	b, ok := m.budgets.Get(who)
+	b, ok := m.budgets.Get(of)
 	if !ok {
 		b = &budget{left: most, at: now}
-		m.budgets.Add(who, b)
+		m.budgets.Add(of, b)
 	}
 	b.left = min(most, b.left+rate*now.Sub(b.at).Seconds())
 	b.at = now

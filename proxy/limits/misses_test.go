@@ -65,19 +65,25 @@ func TestMisses(t *testing.T) {
 			want(200, "10.0.0.1", manifest("known"), "")
 		}
 		for i := range 2 * perMinute { // nor does what is missing, but once
-			want(404, "10.0.0.1", manifest("none"), "")
+			want(404, "10.0.0.1", "/v2/none/manifests/x", "")
 			want(200, "10.0.0.1", manifest("known"+strconv.Itoa(i)), "")
 		}
 		for i := range perMinute - 1 {
+			want(404, "10.0.0.1", "/v2/guess"+strconv.Itoa(i)+"/manifests/x", "")
+		}
+		want(429, "10.0.0.1", "/v2/guess/manifests/x", "")
+		want(429, "10.0.0.1", "/v2/guess/blobs/x", "")
+		want(429, "10.0.0.1", "/v2/guess/tags/list", "")
+		want(404, "10.0.0.1", "/v2/none/manifests/x", "")
+		want(200, "10.0.0.1", manifest("known"), "")
+		want(404, "10.0.0.1", "/v2/", "")
+		want(404, "10.0.0.2", "/v2/guess/manifests/x", "")
+		// What is new in a repository that gave something is not held up by that; but it has no more names to guess either.
+		want(200, "10.0.0.1", manifest("known-later"), "")
+		for i := range perMinute {
 			want(404, "10.0.0.1", manifest("guess"+strconv.Itoa(i)), "")
 		}
 		want(429, "10.0.0.1", manifest("guess"), "")
-		want(429, "10.0.0.1", "/v2/r/blobs/guess", "")
-		want(429, "10.0.0.1", "/v2/r/tags/list", "")
-		want(404, "10.0.0.1", manifest("none"), "")
-		want(200, "10.0.0.1", manifest("known"), "")
-		want(404, "10.0.0.1", "/v2/", "")
-		want(404, "10.0.0.2", manifest("guess"), "")
 		// That somebody else behind the address was given something does not show.
 		want(200, "10.0.0.2", manifest("known-secret"), "alice")
 		want(429, "10.0.0.1", manifest("known-secret"), "")
@@ -88,8 +94,8 @@ func TestMisses(t *testing.T) {
 		}
 		want(429, "[2001:db8::ffff]", manifest("more"), "")
 		time.Sleep(time.Second)
-		want(404, "10.0.0.1", manifest("later"), "")
-		want(429, "10.0.0.1", manifest("still-later"), "")
+		want(404, "10.0.0.1", "/v2/later/manifests/x", "")
+		want(429, "10.0.0.1", "/v2/later-still/manifests/x", "")
 	})
 }
 
