@@ -114,14 +114,14 @@ type Pulls struct {
 	Layers map[digest.Digest]int64 `json:"layers,omitempty"`
 }
 
-// maxPulledLayers bounds the layers in one record; images have no more.
-const maxPulledLayers = 1024
+// MaxPulledLayers bounds the layers in one record; images have no more.
+const MaxPulledLayers = 1024
 
 func pullsKind() kind[digest.Digest, Pulls] {
 	return kind[digest.Digest, Pulls]{
 		name: "pulls", encode: digest.Digest.String, decode: digestKey,
 		check: func(p *Pulls) error {
-			if len(p.Layers) > maxPulledLayers {
+			if len(p.Layers) > MaxPulledLayers {
 				return errors.New("it counts more layers than images have")
 			}
 			for d, n := range p.Layers {

@@ -6,6 +6,7 @@ import (
 	"github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/pulls"
 	"github.com/strata-oci/strata/proxy/pulls/pullstest"
@@ -20,6 +21,8 @@ func TestLeased(t *testing.T) {
 			t.Fatal(err)
 		}
 		leases := lease.New(lease.NewLocal(), nil)
-		return func() pulls.Counters { return pulls.NewLeased(pulls.NewRecorded(chunks), leases) }
+		return func() pulls.Counters {
+			return pulls.NewLeased(pulls.NewRecorded(catalog.New(chunks, nil).Pulls), leases)
+		}
 	})
 }

@@ -18,9 +18,9 @@ import (
 // Counts are the pulls of one image.
 type Counts struct {
 	// Last is when a client last asked for the manifest, to the hour or so; zero when none did.
-	Last time.Time `json:"last_pull,omitzero"`
+	Last time.Time
 	// Layers are how often each layer was sent to its end to clients that pulled this image.
-	Layers map[digest.Digest]int64 `json:"layers,omitempty"`
+	Layers map[digest.Digest]int64
 }
 
 // plus returns the sum of two counts, with the later of their times. It changes neither.

@@ -2,40 +2,27 @@ package pulls
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/catalog"
 )
-
-// Kind is the kind of the records that Recorded keeps, under the manifest's digest; docs/formats.md has their fields.
-const Kind = "pulls"
-
-// maxLayers bounds the layers in one record; images have no more.
-const maxLayers = 1024
-
-// Store keeps records, as a chunkstore.Store does.
-type Store interface {
-	GetRecord(ctx context.Context, kind, key string) ([]byte, error)
-	PutRecord(ctx context.Context, kind, key string, b []byte) error
-	DeleteRecord(ctx context.Context, kind, key string) error
-}
 
 // Recorded are Counters in records. Replicas that share a store add up, but for what two of them write in the same instant: the
 // later one stays then, and some pulls are not counted. It is safe for concurrent use.
 type Recorded struct {
-	store Store
-	mu    sync.Mutex // held while a record changes
+	records *catalog.Table[digest.Digest, catalog.Pulls]
+	mu      sync.Mutex // held while a record changes
 }
 
 var _ Counters = (*Recorded)(nil)
 
-// NewRecorded returns counters in a store.
-func NewRecorded(store Store) *Recorded { return &Recorded{store: store} }
+// NewRecorded returns counters in the records of a store.
+func NewRecorded(records *catalog.Table[digest.Digest, catalog.Pulls]) *Recorded {
+	return &Recorded{records: records}
+}
 
 // Add implements Counters.
 func (r *Recorded) Add(ctx context.Context, manifest digest.Digest, delta Counts) error {
@@ -45,41 +32,25 @@ func (r *Recorded) Add(ctx context.Context, manifest digest.Digest, delta Counts
 	if err != nil {
 		return err
 	}
-	after := before.plus(delta)
-	if len(after.Layers) > maxLayers {
-		return fmt.Errorf("counting pulls of %s: %d layers, at most %d", manifest, len(after.Layers), maxLayers)
+	after := catalog.Pulls(before.plus(delta))
+	if len(after.Layers) > catalog.MaxPulledLayers {
+		return fmt.Errorf("counting pulls of %s: %d layers, at most %d", manifest, len(after.Layers), catalog.MaxPulledLayers)
 	}
-	b, err := json.Marshal(after)
-	if err != nil {
-		return fmt.Errorf("counting pulls of %s: %w", manifest, err)
-	}
-	return r.store.PutRecord(ctx, Kind, manifest.String(), b)
+	return r.records.Put(ctx, manifest, &after)
 }
 
 // Get implements Counters. A record that is damaged counts as missing: the pulls in it are lost.
 func (r *Recorded) Get(ctx context.Context, manifest digest.Digest) (Counts, error) {
-	b, err := r.store.GetRecord(ctx, Kind, manifest.String())
-	switch {
-	case errors.Is(err, chunkstore.ErrNotFound), errors.Is(err, chunkstore.ErrCorrupt), errors.Is(err, chunkstore.ErrTooLarge):
-		return Counts{}, nil
-	case err != nil:
+	c, err := r.records.Get(ctx, manifest)
+	if c == nil || err != nil {
 		return Counts{}, err
 	}
-	var c Counts
-	if json.Unmarshal(b, &c) != nil || len(c.Layers) > maxLayers {
-		return Counts{}, nil
-	}
-	for d, n := range c.Layers {
-		if d.Validate() != nil || n < 0 {
-			delete(c.Layers, d)
-		}
-	}
-	return c, nil
+	return Counts(*c), nil
 }
 
 // Forget implements Counters.
 func (r *Recorded) Forget(ctx context.Context, manifest digest.Digest) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.store.DeleteRecord(ctx, Kind, manifest.String())
+	return r.records.Delete(ctx, manifest)
 }

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/pulls"
 	"github.com/strata-oci/strata/proxy/pulls/pullstest"
 )
@@ -31,7 +32,7 @@ func TestRecorded(t *testing.T) {
 	t.Parallel()
 	pullstest.Run(t, func(t *testing.T) func() pulls.Counters {
 		driver := inmemory.New()
-		return func() pulls.Counters { return pulls.NewRecorded(openStore(t, driver)) }
+		return func() pulls.Counters { return pulls.NewRecorded(catalog.New(openStore(t, driver), nil).Pulls) }
 	})
 }
 
@@ -39,7 +40,7 @@ func TestRecorded(t *testing.T) {
 func TestRecordDamaged(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, inmemory.New())
-	r := pulls.NewRecorded(s)
+	r := pulls.NewRecorded(catalog.New(s, nil).Pulls)
 	m, l := digest.FromString("image"), digest.FromString("layer")
 	var many strings.Builder
 	for i := range 1100 {
@@ -49,7 +50,7 @@ func TestRecordDamaged(t *testing.T) {
 		"", "{", "[]", `{"layers": 7}`, `{"last_pull": "yesterday"}`, `{"layers": {"x": 1}}`, fmt.Sprintf(`{"layers": {%q: -4}}`, l),
 		`{"layers": {` + strings.TrimSuffix(many.String(), ",") + `}}`,
 	} {
-		if err := s.PutRecord(t.Context(), pulls.Kind, m.String(), []byte(record)); err != nil {
+		if err := s.PutRecord(t.Context(), "pulls", m.String(), []byte(record)); err != nil {
 			t.Fatal(err)
 		}
 		got, err := r.Get(t.Context(), m)

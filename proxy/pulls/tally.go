@@ -10,6 +10,8 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/catalog"
 )
 
 const (
@@ -85,7 +87,7 @@ func (t *Tally) Manifest(manifest digest.Digest, layers func() []digest.Digest) 
 	img, known := t.images.Get(manifest)
 	if !known {
 		img = &pulled{manifest: manifest, layers: slices.Compact(slices.Sorted(slices.Values(layers())))}
-		if len(img.layers) > maxLayers {
+		if len(img.layers) > catalog.MaxPulledLayers {
 			img.layers = nil
 		}
 		for _, l := range img.layers {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/pulls"
 )
 
@@ -35,7 +36,7 @@ func (c *counters) Add(ctx context.Context, m digest.Digest, delta pulls.Counts)
 }
 
 func newCounters(t *testing.T) *counters {
-	return &counters{Counters: pulls.NewRecorded(openStore(t, inmemory.New()))}
+	return &counters{Counters: pulls.NewRecorded(catalog.New(openStore(t, inmemory.New()), nil).Pulls)}
 }
 
 func wantCounts(t *testing.T, get func(context.Context, digest.Digest) (pulls.Counts, error), m digest.Digest, layers map[digest.Digest]int64) {

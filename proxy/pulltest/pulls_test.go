@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/pulls"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/rechunk/plan"
@@ -138,7 +139,7 @@ func TestPullsOfOriginals(t *testing.T) {
 	if err := h.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	stored, err := pulls.NewRecorded(h.chunks).Get(t.Context(), d)
+	stored, err := pulls.NewRecorded(catalog.New(h.chunks, nil).Pulls).Get(t.Context(), d)
 	if err != nil || !stored.Last.Equal(h.clock.now()) || stored.Layers != nil {
 		t.Errorf("%+v, %v", stored, err)
 	}

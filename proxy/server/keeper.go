@@ -9,6 +9,7 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/chunkstore/claim"
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/pulls"
@@ -85,7 +86,7 @@ func Maintain(ctx context.Context, cfg *config.Config, log *slog.Logger, work fu
 		}
 		st := state.New(chunks, log)
 		o := upkeep.Options{Chunks: chunks, Logger: log, Policy: func() upkeep.Policy { return policy(cfg) }}
-		o.LastPull = pulls.New(pulls.Options{Counters: pulls.NewRecorded(chunks)}).LastPull
+		o.LastPull = pulls.New(pulls.Options{Counters: pulls.NewRecorded(catalog.New(chunks, log).Pulls)}).LastPull
 		o.Lineages, o.Exclusive = rechunk.New(rechunk.Config{Store: st, Records: st, Logger: log}), exclusive
 		if conn, _, err := openRedis(ctx, cfg, log); err != nil {
 			return err

@@ -17,6 +17,7 @@ import (
 	"github.com/strata-oci/strata/chunkstore/claim"
 	"github.com/strata-oci/strata/proxy/access"
 	"github.com/strata-oci/strata/proxy/admin"
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/metrics"
@@ -140,7 +141,7 @@ func (s *Server) gather(ctx context.Context) (*makings, error) {
 func (s *Server) newRooms(m *makings) *wiring.Rooms {
 	var counters pulls.Counters // records by default
 	if m.leases != nil {
-		counters = pulls.NewLeased(pulls.NewRecorded(m.chunks), m.leases)
+		counters = pulls.NewLeased(pulls.NewRecorded(catalog.New(m.chunks, s.log).Pulls), m.leases)
 	}
 	store := storageName(s.cfg)
 	store.Used = s.usage.Used

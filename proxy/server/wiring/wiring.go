@@ -94,7 +94,7 @@ func New(o Options) *Rooms {
 		o.Now = time.Now
 	}
 	if o.Counters == nil {
-		o.Counters = pulls.NewRecorded(o.Chunks)
+		o.Counters = pulls.NewRecorded(catalog.New(o.Chunks, o.Logger).Pulls)
 	}
 	if o.Store.Used == nil {
 		o.Store.Used = func() int64 { return 0 }
