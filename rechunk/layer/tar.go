@@ -15,6 +15,7 @@ type tarWriter struct {
 	buf    []byte
 	header tar.Header
 
+	dst   io.Writer
 	out   *tar.Writer
 	first map[string]bool // hardlink groups whose first member is written
 }
@@ -22,8 +23,8 @@ type tarWriter struct {
 // write writes a list: entries and whiteouts in path order, so that every directory precedes what it holds and the first name of
 // a hardlink group, which is its name, precedes the others.
 func (w *tarWriter) write(ctx context.Context, dst io.Writer, l *List) error {
-	w.out, w.first = tar.NewWriter(dst), map[string]bool{}
-	defer func() { w.out, w.first = nil, nil }()
+	w.dst, w.out, w.first = dst, tar.NewWriter(dst), map[string]bool{}
+	defer func() { w.dst, w.out, w.first = nil, nil, nil }()
 	entries, marks := l.entries, l.marks
 	for len(entries) > 0 || len(marks) > 0 {
 		if ctx.Err() != nil {
@@ -47,7 +48,8 @@ func (w *tarWriter) write(ctx context.Context, dst io.Writer, l *List) error {
 // mark writes the marker file of a whiteout.
 func (w *tarWriter) mark(name string) error {
 	w.header = tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, ModTime: time.Unix(0, 0)}
-	return w.out.WriteHeader(&w.header)
+	_, err := w.begin(&w.header)
+	return err
 }
 
 func (w *tarWriter) entry(ctx context.Context, e *tree.Entry, contents tree.Contents) error {
@@ -63,9 +65,9 @@ func (w *tarWriter) entry(ctx context.Context, e *tree.Entry, contents tree.Cont
 		}
 		w.first[e.Link] = true
 	}
-	err := w.out.WriteHeader(h)
+	body, err := w.begin(h)
 	if err == nil && h.Typeflag == tar.TypeReg && e.Size > 0 {
-		err = w.file(ctx, e, contents)
+		err = w.file(ctx, body, e, contents)
 	}
 	if err != nil {
 		return fmt.Errorf("%q: %w", e.Path, err)
@@ -73,18 +75,41 @@ func (w *tarWriter) entry(ctx context.Context, e *tree.Entry, contents tree.Cont
 	return nil
 }
 
+// begin writes a header and returns where the content goes.
+func (w *tarWriter) begin(h *tar.Header) (io.Writer, error) {
+	plain, err := isPlain(h)
+	if err != nil {
+		return nil, err
+	}
+	if plain {
+		return w.out, w.out.WriteHeader(h)
+	}
+	if err := w.out.Flush(); err != nil {
+		return nil, err
+	}
+	raw, err := rawHeader(h)
+	if err == nil {
+		_, err = w.dst.Write(raw)
+	}
+	return w.dst, err
+}
+
 // file writes a file's content.
-func (w *tarWriter) file(ctx context.Context, e *tree.Entry, contents tree.Contents) error {
+func (w *tarWriter) file(ctx context.Context, body io.Writer, e *tree.Entry, contents tree.Contents) error {
 	r, err := contents.Open(e.Digest)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	return w.content(ctx, r, e.Size)
+	if err := w.content(ctx, body, r, e.Size); err != nil || body == w.out {
+		return err
+	}
+	_, err = body.Write(make([]byte, padding(e.Size)))
+	return err
 }
 
 // content copies a file's content, which must be as long as its header said.
-func (w *tarWriter) content(ctx context.Context, r io.Reader, want int64) error {
+func (w *tarWriter) content(ctx context.Context, body io.Writer, r io.Reader, want int64) error {
 	var size int64
 	for {
 		if ctx.Err() != nil {
@@ -94,7 +119,7 @@ func (w *tarWriter) content(ctx context.Context, r io.Reader, want int64) error 
 		if size += int64(n); size > want {
 			return fmt.Errorf("content of more than %d bytes", want)
 		}
-		if _, werr := w.out.Write(w.buf[:n]); werr != nil {
+		if _, werr := body.Write(w.buf[:n]); werr != nil {
 			return werr
 		}
 		switch {
@@ -106,35 +131,4 @@ func (w *tarWriter) content(ctx context.Context, r io.Reader, want int64) error 
 			return err
 		}
 	}
-}
-
-// setHeader makes h the tar header of an entry: ustar where everything fits, with PAX records where it does not.
-func setHeader(h *tar.Header, e *tree.Entry) error {
-	*h = tar.Header{
-		Format: tar.FormatPAX, Name: e.Path, Mode: int64(e.Mode), Uid: e.UID, Gid: e.GID,
-		ModTime: time.Unix(e.Sec, int64(e.Nsec)),
-	}
-	switch e.Kind {
-	case tree.Dir:
-		h.Typeflag, h.Name = tar.TypeDir, e.Path+"/"
-	case tree.Regular:
-		h.Typeflag, h.Size = tar.TypeReg, e.Size
-	case tree.Symlink:
-		h.Typeflag, h.Linkname = tar.TypeSymlink, e.Target
-	case tree.Char:
-		h.Typeflag, h.Devmajor, h.Devminor = tar.TypeChar, e.Major, e.Minor
-	case tree.Block:
-		h.Typeflag, h.Devmajor, h.Devminor = tar.TypeBlock, e.Major, e.Minor
-	case tree.Fifo:
-		h.Typeflag = tar.TypeFifo
-	default:
-		return fmt.Errorf("%q has no kind", e.Path)
-	}
-	if len(e.Xattrs) > 0 {
-		h.PAXRecords = make(map[string]string, len(e.Xattrs))
-		for _, x := range e.Xattrs {
-			h.PAXRecords["SCHILY.xattr."+x.Name] = x.Value
-		}
-	}
-	return nil
 }
