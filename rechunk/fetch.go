@@ -102,6 +102,9 @@ func (r *run) scanSource(ctx context.Context, l ocispec.Descriptor, read func(in
 	if err != nil {
 		return nil, fmt.Errorf("reading layer %s: %w", l.Digest, err)
 	}
+	if r.budget.Disputed() != "" {
+		return x, nil // an index does not tell of that, so that who comes next has to read the layer, too
+	}
 	return x, r.saveIndex(ctx, l.Digest, x)
 }
 

@@ -43,6 +43,7 @@ func pipeline() []step {
 		{toInspect | toPlan | toServe, (*run).flatten},
 		{toPlan | toServe, (*run).dropIndexes},
 		{toPlan | toServe, (*run).refuseSealed},
+		{toPlan | toServe, (*run).refuseDisputed},
 		{toPlan | toServe, (*run).loadLineage},
 		{toPlan | toServe, (*run).share},
 		{toPlan | toServe, (*run).loadHistory},

@@ -3,6 +3,7 @@ package scan
 import (
 	"archive/tar"
 	"encoding/base64"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -11,7 +12,7 @@ import (
 )
 
 // entry makes the entry that a header describes, all but a file's content; p is its clean path.
-func entry(h *tar.Header, p string) (*tree.Entry, error) {
+func entry(h *tar.Header, p string, b *tree.Budget) (*tree.Entry, error) {
 	e := &tree.Entry{
 		Path: p, Mode: uint32(h.Mode) & 0o7777, UID: h.Uid, GID: h.Gid, Sec: h.ModTime.Unix(), Nsec: int32(h.ModTime.Nanosecond()),
 	}
@@ -32,13 +33,13 @@ func entry(h *tar.Header, p string) (*tree.Entry, error) {
 		return nil, tree.Invalidf("%q has the unknown type %q", h.Name, h.Typeflag)
 	}
 	var err error
-	e.Xattrs, err = xattrs(h)
+	e.Xattrs, err = xattrs(h, b)
 	return e, err
 }
 
 // xattrs collects the extended attributes of a header: star's SCHILY.xattr.NAME and libarchive's LIBARCHIVE.xattr.NAME, whose
 // name is percent-encoded and whose value is base64. The former wins, as in libarchive.
-func xattrs(h *tar.Header) ([]tree.Xattr, error) {
+func xattrs(h *tar.Header, b *tree.Budget) ([]tree.Xattr, error) {
 	const schily, libarchive = "SCHILY.xattr.", "LIBARCHIVE.xattr."
 	if len(h.PAXRecords) == 0 {
 		return nil, nil
@@ -64,6 +65,7 @@ func xattrs(h *tar.Header) ([]tree.Xattr, error) {
 				return nil, tree.Invalidf("%q has the attribute %q: %w", h.Name, enc, err)
 			}
 			if !seen[x.Name] {
+				b.Dispute(fmt.Sprintf("the attribute %.100q of %.100q, which only libarchive's record has", x.Name, h.Name))
 				seen[x.Name] = true
 				out = append(out, x)
 			}

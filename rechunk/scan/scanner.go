@@ -93,7 +93,7 @@ func (s *scanner) header(h *tar.Header, body io.Reader) error {
 		}
 		return s.layer.Link(p, target)
 	}
-	e, err := entry(h, p)
+	e, err := entry(h, p, s.budget)
 	if err != nil {
 		return err
 	}

@@ -17,9 +17,10 @@ type Budget struct {
 	inline  atomic.Int64
 	memory  atomic.Int64
 
-	mu     sync.Mutex
-	seed   maphash.Seed
-	xattrs map[uint64][][]Xattr
+	mu       sync.Mutex
+	seed     maphash.Seed
+	xattrs   map[uint64][][]Xattr
+	disputed string
 }
 
 // What an object takes in memory without its strings, in bytes.
@@ -100,6 +101,23 @@ func (b *Budget) Xattrs(x []Xattr) ([]Xattr, error) {
 	}
 	b.xattrs[sum] = append(b.xattrs[sum], x)
 	return x, nil
+}
+
+// Dispute notes something that clients take for different things; what was noted first stays.
+func (b *Budget) Dispute(what string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.disputed == "" {
+		b.disputed = what
+	}
+}
+
+// Disputed tells what clients take for different things in the layers that were scanned and flattened, in words; it is empty when
+// they agree. Which clients do what is in docs/clients.md. What an index does not hold was only seen by who scanned the layer.
+func (b *Budget) Disputed() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.disputed
 }
 
 // hold counts memory, release gives it back.

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -89,6 +90,7 @@ func (b *Builder) Hide(path string) (bool, error) {
 	case base == opaqueMarker:
 		name = ""
 	case strings.HasPrefix(base, aufsPrefix):
+		b.fs.budget.Dispute(fmt.Sprintf("%q, which aufs left there", clip(path)))
 		// At the root such files may be the targets of hardlinks; Index drops them in the end.
 		return dir != ".", nil
 	case name == "" || name == "." || name == "..":

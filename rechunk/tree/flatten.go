@@ -2,6 +2,7 @@ package tree
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 )
@@ -118,7 +119,10 @@ func (f *memfs) apply(l *Layer) error {
 	if err := f.hide(l); err != nil {
 		return err
 	}
-	return f.place(l, targets)
+	if err := f.place(l, targets); err != nil {
+		return err
+	}
+	return f.seeDisputes(l)
 }
 
 // place puts the entries and links of a layer where they belong, in path order.
@@ -175,7 +179,7 @@ func (f *memfs) hide(l *Layer) error {
 	var todo []hiding
 	for e := range l.entries() {
 		if e.Kind == Dir {
-			todo = append(todo, hiding{e.Path, f.removeOther})
+			todo = append(todo, hiding{e.Path, func(s spot, n *inode) { f.removeOther(s, n, l) }})
 		}
 	}
 	for _, p := range l.opaque {
@@ -197,8 +201,34 @@ func (f *memfs) hide(l *Layer) error {
 	return nil
 }
 
-// removeOther takes away what is no directory.
-func (f *memfs) removeOther(s spot, n *inode) {
+// seeDisputes notes what the layer, as it was placed, says to directories that are not there.
+func (f *memfs) seeDisputes(l *Layer) error {
+	see := func(dir string) error {
+		at, err := f.locate(dir, probe)
+		if err == nil && f.get(at) == nil {
+			f.budget.Dispute(fmt.Sprintf("a whiteout in %q, which is not there", clip(dir)))
+		}
+		return err
+	}
+	for _, p := range l.whiteouts {
+		if err := see(Parent(p)); err != nil {
+			return err
+		}
+	}
+	for _, p := range l.opaque {
+		if err := see(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeOther takes away what is no directory, for a directory of a layer. Clients agree about one that takes a symlink's place only
+// if the layer has a whiteout of it.
+func (f *memfs) removeOther(s spot, n *inode, l *Layer) {
+	if _, hidden := slices.BinarySearchFunc(l.whiteouts, s.path(), ComparePaths); n.entry.Kind == Symlink && !hidden {
+		f.budget.Dispute(fmt.Sprintf("the directory %q, where a lower layer has a symlink", clip(s.path())))
+	}
 	if !n.isDir() {
 		f.remove(s)
 	}
@@ -216,6 +246,9 @@ func (f *memfs) addEntry(e *Entry, groups map[string]*inode) error {
 	at, err := f.locate(e.Path, forceDirs)
 	if err != nil {
 		return err
+	}
+	if old := f.get(at); e.Kind == Dir && old != nil && old.entry.Kind == Symlink {
+		f.budget.Dispute(fmt.Sprintf("the directory %q, where a lower layer has a symlink", clip(e.Path)))
 	}
 	n := groups[e.Link]
 	if e.Link == "" || n == nil {

@@ -1,6 +1,9 @@
 package tree
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // maxSymlinks is the number of symlinks that resolving one path may follow, as in Linux.
 const maxSymlinks = 40
@@ -79,9 +82,13 @@ func (f *memfs) walk(p string, mode walkMode) (spot, error) {
 			at.up()
 			continue
 		}
+		before := f.names
 		next, err := f.enter(at.dir(), part, mode)
 		if err != nil {
 			return spot{}, err
+		}
+		if links > 0 && mode == forceDirs && f.names > before {
+			f.budget.Dispute(fmt.Sprintf("%q, below a symlink that leads nowhere", clip(p)))
 		}
 		if next != nil && next.entry.Kind == Symlink {
 			if links++; links > maxSymlinks {

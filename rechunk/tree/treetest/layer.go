@@ -70,7 +70,10 @@ func (d *difference) whiteouts() []Item {
 	}
 	for _, e := range d.from.Entries {
 		parent := d.to.Lookup(tree.Parent(e.Path))
-		if d.to.Lookup(e.Path) == nil && parent != nil && parent.Kind == tree.Dir && !d.hidden(e.Path) {
+		next := d.to.Lookup(e.Path)
+		// Clients agree about a directory in a symlink's place if the symlink is hidden.
+		gone := next == nil || e.Kind == tree.Symlink && next.Kind == tree.Dir
+		if gone && parent != nil && parent.Kind == tree.Dir && !d.hidden(e.Path) {
 			out = append(out, Whiteout(e.Path))
 		}
 	}
