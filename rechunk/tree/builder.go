@@ -13,6 +13,7 @@ type Builder struct {
 	fs        *memfs
 	whiteouts map[string]bool
 	opaque    map[string]bool
+	strings   int64 // what of the budget's memory is for strings, which the index has, too
 }
 
 // NewBuilder makes a builder of one layer. Until Close it takes of the budget's memory.
@@ -26,6 +27,7 @@ func (b *Builder) Close() { b.fs.release() }
 // header accounts for a header that the layer has.
 func (b *Builder) header(strings int) error {
 	b.fs.headers++
+	b.strings += int64(strings)
 	return b.fs.hold(int64(strings))
 }
 
@@ -128,6 +130,8 @@ func (b *Builder) Index() (*Index, error) {
 	if x.metaBytes() > b.fs.lim.MetaBytes {
 		return nil, OverLimit("bytes of names and attributes in a layer", b.fs.lim.MetaBytes)
 	}
+	b.fs.giveBack(b.strings)
+	b.strings = 0
 	return x, b.fs.budget.hold(x.memory())
 }
 

@@ -30,7 +30,7 @@ type Limits struct {
 	// default 512 MiB.
 	MetaBytes int64
 	// Memory is what the layers' indexes, the tree and their strings take, in bytes, by a rough count that does not undercount;
-	// attributes that are equal count once. The default, 640 MiB, is some 1.2 million paths in one layer.
+	// attributes that are equal count once. The default, 576 MiB, is some 1.1 million paths in one layer.
 	Memory int64
 	// Path is the length of one path or link target in bytes, before and after symlinks are followed; default 4096 (PATH_MAX).
 	Path int
@@ -51,7 +51,7 @@ func (l Limits) OrDefault() Limits {
 		l.ImageBytes = max(256<<30, l.LayerBytes)
 	}
 	if l.Memory == 0 {
-		l.Memory = 640 << 20
+		l.Memory = 576 << 20
 	}
 	if l.Entries == 0 {
 		l.Entries = 4_000_000

@@ -41,10 +41,12 @@ func (f *memfs) hold(n int64) error {
 	return f.budget.hold(n)
 }
 
-func (f *memfs) release() {
-	f.budget.release(f.held)
-	f.held = 0
+func (f *memfs) giveBack(n int64) {
+	f.held -= n
+	f.budget.release(n)
 }
+
+func (f *memfs) release() { f.giveBack(f.held) }
 
 func impliedDir() *inode {
 	return &inode{entry: &Entry{Kind: Dir, Mode: 0o755}, implied: true}
