@@ -24,6 +24,8 @@ func FuzzLayer(f *testing.F) {
 		Whiteout("e"), Opaque("d"), Char("c", 1, 2), Hardlink("l", "lower"))
 	f.Add(raw)
 	f.Add(Tar(f, GNU(File(strings.Repeat("n", 150), "x")), GNU(Hardlink("a", strings.Repeat("n", 150)))))
+	f.Add(sparseBomb(f, 2, 5000))
+	f.Add(Tar(f, File("x", "y").WithPAX("LIBARCHIVE.xattr.user.a", "YmFy"), File("y", "").WithPAX("GNU.sparse.major", "1").WithPAX("GNU.sparse.minor", "0").WithXattr("user.é", "\x00")))
 	f.Add(Gzip(f, raw))
 	f.Add(Zstd(f, raw))
 	f.Fuzz(func(t *testing.T, b []byte) {

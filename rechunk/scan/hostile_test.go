@@ -143,7 +143,7 @@ func TestScanRefusesBytes(t *testing.T) {
 }
 
 // sparseBomb has n files of nothing but a hole. archive/tar doesn't write sparse files, hence the header block is patched.
-func sparseBomb(t *testing.T, n int, size int64) []byte {
+func sparseBomb(t testing.TB, n int, size int64) []byte {
 	t.Helper()
 	var out []byte
 	for i := range n {
