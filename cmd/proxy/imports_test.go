@@ -70,7 +70,7 @@ var rooms = []room{
 		"proxy/pull/jobs", "proxy/pull/tags", "proxy/catalog", "proxy/config", "proxy/history", "proxy/metrics", "proxy/name", "proxy/pulls", "proxy/registry",
 		"proxy/upkeep", "proxy/upstream", "chunkstore", "rechunk",
 	}, registries},
-	{"proxy/admin", []string{"proxy/operate", "proxy/pull/jobs", "proxy/upkeep"}, registries[2:]},
+	{"proxy/admin", []string{"proxy/background", "proxy/operate", "proxy/pull/jobs", "proxy/upkeep"}, registries[2:]},
 	{"proxy/lease", nil, append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/replicas", []string{"proxy/lease", "proxy/background"}, registries[2:]},
 	{"chunkstore", nil, []string{"github.com/google/go-containerregistry"}},

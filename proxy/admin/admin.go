@@ -23,12 +23,12 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/operate"
 )
 
@@ -76,6 +76,8 @@ type Options struct {
 	OwnName func(host string) bool
 	// Reload has the proxy take over its configuration anew and returns that one's warnings; nil: there is no such thing.
 	Reload func(context.Context) (warnings []string, err error)
+	// Panicked is told where a panic was caught; nil: nobody.
+	Panicked func(where string)
 	// Logger is told about failures that no client hears of; nil discards them.
 	Logger *slog.Logger
 }
@@ -94,9 +96,7 @@ type Handler struct {
 	log     *slog.Logger
 	mux     *http.ServeMux
 
-	ctx    context.Context // ends with Close; for work that outlives its request
-	cancel context.CancelFunc
-	work   *sync.WaitGroup
+	work *background.Group // what outlives its request
 }
 
 // statusTimeout bounds what a request for a report may take.
@@ -104,10 +104,9 @@ const statusTimeout = 30 * time.Second
 
 // New returns a handler.
 func New(o Options) *Handler {
-	ctx, cancel := context.WithCancel(context.Background())
 	h := &Handler{
 		status: o.Status, closing: o.ShuttingDown, origins: http.NewCrossOriginProtection(), log: o.Logger,
-		keeper: o.Keeper, mux: http.NewServeMux(), ctx: ctx, cancel: cancel, work: &sync.WaitGroup{},
+		keeper: o.Keeper, mux: http.NewServeMux(),
 	}
 	h.login, h.ownName, h.reload = o.Login, o.OwnName, o.Reload
 	if h.log == nil {
@@ -116,6 +115,7 @@ func New(o Options) *Handler {
 	if h.ownName == nil {
 		h.ownName = func(string) bool { return false }
 	}
+	h.work = background.New(background.Options{Logger: h.log, Panicked: o.Panicked})
 	if h.closing == nil {
 		h.closing = func() bool { return false }
 	}
@@ -123,7 +123,7 @@ func New(o Options) *Handler {
 		h.checks = append(h.checks, newCheck(c, o.CheckTimeout))
 	}
 	if o.Warmer != nil {
-		h.warm = newWarmTasks(o.Warmer, o.WarmConcurrency)
+		h.warm = newWarmTasks(o.Warmer, o.WarmConcurrency, h.work)
 	}
 	h.routes(o.Gatherer)
 	return h
@@ -162,13 +162,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head.Set("Cross-Origin-Resource-Policy", "same-origin")
 	head.Set("Referrer-Policy", "no-referrer")
 	head.Set("X-Content-Type-Options", "nosniff")
-	if !h.guard(w, r) {
-		h.mux.ServeHTTP(w, r)
+	err := h.work.Catch(r.Context(), "operators' request", func() error {
+		if !h.guard(w, r) {
+			h.mux.ServeHTTP(w, r)
+		}
+		return nil
+	})
+	if err != nil {
+		writeError(w, http.StatusInternalServerError, "the proxy met a mistake of its own; its log has the details")
 	}
 }
 
 // Close ends the warming that no request waits for, and returns when nothing that the handler started runs any more.
 func (h *Handler) Close() {
-	h.cancel()
-	h.work.Wait()
+	_ = h.work.Close(context.Background()) // which ends only when the work has
 }

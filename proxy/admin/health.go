@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/strata-oci/strata/proxy/background"
 )
 
 // Check tells whether something that the proxy needs is there.
@@ -43,8 +45,8 @@ func newCheck(c Check, timeout time.Duration) *check {
 	return &check{Check: c, timeout: timeout}
 }
 
-// start returns the run under way, or a new one. Runs end with base, not with the probe that began them.
-func (c *check) start(base context.Context, work *sync.WaitGroup) *checkRun {
+// start returns the run under way, or a new one. Runs end with the group, not with the probe that began them.
+func (c *check) start(work *background.Group) *checkRun {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.current != nil {
@@ -52,15 +54,22 @@ func (c *check) start(base context.Context, work *sync.WaitGroup) *checkRun {
 	}
 	run := &checkRun{done: make(chan struct{}), start: time.Now()}
 	c.current = run
-	work.Go(func() {
-		ctx, cancel := context.WithTimeout(base, c.timeout)
-		defer cancel()
-		run.report = c.result(c.Run(ctx), time.Since(run.start))
-		c.mu.Lock()
+	end := func(err error) {
+		run.report = c.result(err, time.Since(run.start))
 		c.current = nil
-		c.mu.Unlock()
 		close(run.done)
+	}
+	begun := work.Go("health check", func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, c.timeout)
+		defer cancel()
+		err := work.Catch(ctx, "health check", func() error { return c.Run(ctx) })
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		end(err)
 	})
+	if !begun {
+		end(background.ErrClosed)
+	}
 	return run
 }
 
@@ -98,14 +107,14 @@ func (h *Handler) livez(w http.ResponseWriter, _ *http.Request) {
 
 func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 	report := ReadyReport{Status: "ready", Checks: []CheckReport{}}
-	if h.closing() || h.ctx.Err() != nil {
+	if h.ending() {
 		report.Status, report.Error = "not ready", "shutting down"
 		writeJSON(w, http.StatusServiceUnavailable, report)
 		return
 	}
 	runs := make([]*checkRun, len(h.checks))
 	for i, c := range h.checks {
-		runs[i] = c.start(h.ctx, h.work)
+		runs[i] = c.start(h.work)
 	}
 	var failed []string
 	for i, c := range h.checks {

@@ -11,7 +11,14 @@ import (
 var errShuttingDown = errors.New("the proxy is shutting down")
 
 // ending reports whether no work is to be begun any more.
-func (h *Handler) ending() bool { return h.closing() || h.ctx.Err() != nil }
+func (h *Handler) ending() bool {
+	select {
+	case <-h.work.Done():
+		return true
+	default:
+		return h.closing()
+	}
+}
 
 // readDocument reads the one document that a request's body is, of at most limit bytes and without keys that are not known. The guard
 // has seen to it that the request is JSON and comes from no other site.

@@ -95,9 +95,8 @@ func (h *Handler) upkeep(w http.ResponseWriter, r *http.Request, request any, wo
 	}
 	control := http.NewResponseController(w)
 	_, _ = control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{})
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := h.work.Bind(r.Context())
 	defer cancel()
-	defer context.AfterFunc(h.ctx, cancel)()
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	var mu sync.Mutex
 	send := func(e UpkeepEvent) {

@@ -40,8 +40,8 @@ func (h *Handler) postWarm(w http.ResponseWriter, r *http.Request) {
 	accepted := WarmAccepted{}
 	for _, task := range tasks {
 		accepted.Jobs = append(accepted.Jobs, WarmJob{ID: task.report.ID, Reference: task.report.Reference})
-		h.work.Go(func() {
-			if err := h.warm.run(h.ctx, task, func(operate.WarmEvent) {}); err != nil {
+		h.warm.begin(func(ctx context.Context) {
+			if err := h.warm.run(ctx, task, func(operate.WarmEvent) {}); err != nil {
 				h.log.Warn("warming failed", "reference", task.report.Reference, "error", err)
 			}
 		})
@@ -91,23 +91,25 @@ func checkReferences(references []string) error {
 func (h *Handler) warmWaiting(w http.ResponseWriter, r *http.Request, tasks []*warmTask) {
 	control := http.NewResponseController(w)
 	_, _ = control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{}) // else the server's end this answer
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := h.work.Bind(r.Context())
 	defer cancel()
-	defer context.AfterFunc(h.ctx, cancel)()
 
 	events := newEventQueue()
 	var running sync.WaitGroup
 	for _, task := range tasks {
 		running.Add(1)
-		h.work.Go(func() {
+		h.warm.begin(func(context.Context) {
 			defer running.Done()
 			_ = h.warm.run(ctx, task, events.put) // the client is told by the final event
 		})
 	}
-	h.work.Go(func() {
+	if !h.work.Go("warm", func(context.Context) {
 		running.Wait()
 		events.close()
-	})
+	}) {
+		running.Wait()
+		events.close()
+	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	encoder := json.NewEncoder(w)
 	for {

@@ -11,10 +11,12 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/pull/jobs"
 )
@@ -48,6 +50,19 @@ func TestWarmWaits(t *testing.T) {
 	}
 }
 
+// settle waits until nothing is being warmed.
+func settle(h *Handler) {
+	for {
+		h.warm.mu.Lock()
+		left := len(h.warm.active)
+		h.warm.mu.Unlock()
+		if left == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // A client that leaves ends what it waited for.
 func TestWarmEndsWithItsClient(t *testing.T) {
 	t.Parallel()
@@ -62,7 +77,7 @@ func TestWarmEndsWithItsClient(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	h.work.Wait()
+	settle(h)
 	if all := h.warm.reports(); len(all) != 1 || all[0].State != jobs.Cancelled {
 		t.Errorf("got %+v", h.warm.reports())
 	}
@@ -77,7 +92,7 @@ func TestWarmLater(t *testing.T) {
 	if diff := cmp.Diff(want, accepted); err != nil || diff != "" {
 		t.Errorf("%v (-want +got)\n%s", err, diff)
 	}
-	h.work.Wait()
+	settle(h)
 	all, err := c.Jobs(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -172,7 +187,7 @@ func TestWarmRefuses(t *testing.T) {
 
 func TestWarmIsBounded(t *testing.T) {
 	t.Parallel()
-	tasks := newWarmTasks(fakeWarmer{}, 0)
+	tasks := newWarmTasks(fakeWarmer{}, 0, background.New(background.Options{}))
 	if _, err := tasks.add(make([]string, maxWarming)); err != nil {
 		t.Fatal(err)
 	}

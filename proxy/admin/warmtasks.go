@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/pull/jobs"
 )
@@ -25,6 +26,7 @@ var errBusy = fmt.Errorf("more than %d references are being warmed, which is the
 // warmTasks warms references, a few at once, and remembers how it went.
 type warmTasks struct {
 	warmer Warmer
+	work   *background.Group
 	slots  chan struct{}
 
 	mu     sync.Mutex
@@ -39,11 +41,11 @@ type warmTask struct {
 	start  time.Time
 }
 
-func newWarmTasks(w Warmer, concurrency int) *warmTasks {
+func newWarmTasks(w Warmer, concurrency int, work *background.Group) *warmTasks {
 	if concurrency <= 0 {
 		concurrency = defaultWarmConcurrency
 	}
-	return &warmTasks{warmer: w, slots: make(chan struct{}, concurrency)}
+	return &warmTasks{warmer: w, work: work, slots: make(chan struct{}, concurrency)}
 }
 
 // add takes on references, all or none.
@@ -64,6 +66,16 @@ func (t *warmTasks) add(references []string) ([]*warmTask, error) {
 	return tasks, nil
 }
 
+// begin runs a task in the background; when that ends already, with a context that has ended.
+func (t *warmTasks) begin(run func(ctx context.Context)) {
+	if t.work.Go("warm", run) {
+		return
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	run(ended)
+}
+
 // run warms a reference that add took on, and tells progress, ending with a final event.
 func (t *warmTasks) run(ctx context.Context, task *warmTask, progress func(operate.WarmEvent)) error {
 	ref := task.report.Reference // never changes
@@ -77,9 +89,11 @@ func (t *warmTasks) run(ctx context.Context, task *warmTask, progress func(opera
 	if err == nil {
 		select {
 		case t.slots <- struct{}{}:
-			err = t.warmer.Warm(ctx, ref, func(e operate.WarmEvent) {
-				e.State = jobs.Running // how it ends is for Warm's result to say
-				tell(e)
+			err = t.work.Catch(ctx, "warm", func() error {
+				return t.warmer.Warm(ctx, ref, func(e operate.WarmEvent) {
+					e.State = jobs.Running // how it ends is for Warm's result to say
+					tell(e)
+				})
 			})
 			<-t.slots
 		case <-ctx.Done():
@@ -88,7 +102,7 @@ func (t *warmTasks) run(ctx context.Context, task *warmTask, progress func(opera
 	}
 	final := operate.WarmEvent{State: jobs.Done}
 	switch {
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled), errors.Is(err, background.ErrClosed):
 		final = operate.WarmEvent{State: jobs.Cancelled, Error: err.Error()}
 	case err != nil:
 		final = operate.WarmEvent{State: jobs.Failed, Error: err.Error()}

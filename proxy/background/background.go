@@ -152,6 +152,16 @@ func (g *Group) Activity() (oldest time.Time, begun int64) {
 	return oldest, g.begun
 }
 
+// Bind returns a context that ends with ctx, and with the group.
+func (g *Group) Bind(ctx context.Context) (context.Context, context.CancelFunc) {
+	bound, cancel := context.WithCancelCause(ctx)
+	detach := context.AfterFunc(g.ctx, func() { cancel(ErrClosed) })
+	return bound, func() {
+		detach()
+		cancel(context.Canceled)
+	}
+}
+
 // Done is closed when the group's work is to end.
 func (g *Group) Done() <-chan struct{} { return g.ctx.Done() }
 

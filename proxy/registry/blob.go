@@ -52,7 +52,7 @@ func (h *handler) blob(w *response, r *http.Request, repo name.Repository, refer
 		return err
 	}
 	info.Origin = b.Origin()
-	c := newBlobContent(b)
+	c := newBlobContent(b, func(p any) { h.panicked(r, p) })
 	defer c.Close()
 	defer cancel() // before Close, for the same reason as below
 	setContentHeaders(w, blobMediaType, d, true)

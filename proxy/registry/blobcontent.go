@@ -12,7 +12,8 @@ import (
 // reads from a goroutine of its own, which may outlive it: so there is a lock, and a panic of the Blob becomes an error here because
 // nobody else could recover it.
 type blobContent struct {
-	size int64
+	size     int64
+	panicked func(p any)
 
 	mu     sync.Mutex
 	blob   Blob
@@ -22,7 +23,9 @@ type blobContent struct {
 	closed bool
 }
 
-func newBlobContent(b Blob) *blobContent { return &blobContent{size: b.Size(), blob: b} }
+func newBlobContent(b Blob, panicked func(p any)) *blobContent {
+	return &blobContent{size: b.Size(), blob: b, panicked: panicked}
+}
 
 // Read reads up to the blob's size; a blob that ends before is an error.
 func (c *blobContent) Read(p []byte) (n int, err error) {
@@ -36,6 +39,7 @@ func (c *blobContent) Read(p []byte) (n int, err error) {
 	}
 	defer func() {
 		if r := recover(); r != nil {
+			c.panicked(r)
 			n, err = 0, fmt.Errorf("panic while reading: %v", r)
 		}
 		if c.err == nil && err != nil {

@@ -29,7 +29,7 @@ func blobOf(content string, size int64) odd {
 func TestBlobContentReads(t *testing.T) {
 	t.Parallel()
 	const content = "0123456789"
-	c := newBlobContent(blobOf(content, int64(len(content))))
+	c := newBlobContent(blobOf(content, int64(len(content))), func(any) {})
 	if err := iotest.TestReader(c, []byte(content)); err != nil {
 		t.Error(err)
 	}
@@ -63,7 +63,7 @@ func TestBlobContentBounds(t *testing.T) {
 		{name: "panic", blob: odd{nil, nil, 10}, fails: true},
 		{name: "end with data", blob: odd{iotest.DataErrReader(strings.NewReader("01")), nil, 2}, want: "01"},
 	} {
-		content := newBlobContent(c.blob)
+		content := newBlobContent(c.blob, func(any) {})
 		if _, err := content.Seek(c.start, io.SeekStart); err != nil {
 			t.Fatal(err)
 		}

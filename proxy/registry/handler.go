@@ -40,6 +40,8 @@ type Options struct {
 	Logger *slog.Logger
 	// MaxPage bounds how many names a list has, 10,000 when zero. A list that is cut links to the next one.
 	MaxPage int
+	// Panicked is told of each panic that cost a request; nil: nobody.
+	Panicked func()
 }
 
 type handler struct {
@@ -54,6 +56,9 @@ func New(o Options) http.Handler {
 	}
 	if o.MaxPage <= 0 {
 		o.MaxPage = defaultMaxPage
+	}
+	if o.Panicked == nil {
+		o.Panicked = func() {}
 	}
 	return &handler{o}
 }
@@ -184,9 +189,15 @@ func (h *handler) recovered(w *response, r *http.Request) {
 	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(http.ErrAbortHandler)
 	}
-	h.Logger.Error("panic", "method", r.Method, "path", r.URL.Path, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	h.panicked(r, p)
 	if w.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
 	WriteError(w, r, internal(nil))
+}
+
+// panicked reports a panic from where it was recovered.
+func (h *handler) panicked(r *http.Request, p any) {
+	h.Panicked()
+	h.Logger.Error("panic", "method", r.Method, "path", r.URL.Path, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 }
