@@ -43,7 +43,7 @@ var rooms = []room{
 	{"proxy/limits", nil, nil},
 	{"proxy/access", []string{"proxy/name", "proxy/config", "proxy/registry", "proxy/livefile", "proxy/limits"}, nil},
 	{"proxy/metrics", nil, nil},
-	{"proxy/flight", []string{"proxy/verify"}, nil},
+	{"proxy/flight", []string{"proxy/verify", "rechunk/rescue"}, nil},
 	{"proxy/catalog", []string{"chunkstore", "rechunk"}, []string{"net/http"}},
 	{"proxy/upkeep", []string{"proxy/catalog", "proxy/lease", "proxy/metrics", "proxy/state", "chunkstore", "rechunk"}, []string{"net/http"}},
 	{"proxy/background", []string{"rechunk/rescue"}, registries[2:]},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,10 +21,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var errCorrupt = errors.New("digest mismatch")
 
 // content returns n pseudo-random bytes and their digest.
-func content(n int) ([]byte, digest.Digest) {
+func content(n int) ([]byte, Key) {
 	b := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{byte(n)}).Read(b) // never fails
-	return b, digest.FromBytes(b)
+	return b, Key{Scope: "registry.test/a", Digest: digest.FromBytes(b)}
 }
 
 // source is a Fetch over bytes. It sends the pieces that come through gate, or everything at once when gate is nil.
@@ -105,10 +106,10 @@ func (s *memorySink) Create(_ context.Context, d digest.Digest) (Writer, error) 
 	return &memoryWriter{sink: s, d: d}, nil
 }
 
-func (s *memorySink) get(d digest.Digest) []byte {
+func (s *memorySink) get(key Key) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.blobs[d]
+	return s.blobs[key.Digest]
 }
 
 // counts returns how many writers were cancelled and how many are neither committed nor cancelled.
@@ -130,6 +131,8 @@ func (w *memoryWriter) Write(p []byte) (int, error) {
 	}
 	return w.buf.Write(p)
 }
+
+func (w *memoryWriter) Open() (*os.File, error) { return nil, nil }
 
 func (w *memoryWriter) Commit(ctx context.Context) error {
 	if w.sink.commitGate != nil {
@@ -178,7 +181,7 @@ func newGroup(t testing.TB, sink *memorySink, maxBytes int64) *Group {
 }
 
 // mustOpen opens a reader that the test closes at its end.
-func mustOpen(t *testing.T, g *Group, key digest.Digest, fetch Fetch) *Reader {
+func mustOpen(t *testing.T, g *Group, key Key, fetch Fetch) *Reader {
 	t.Helper()
 	r, err := g.Open(t.Context(), key, fetch)
 	if err != nil {

@@ -6,22 +6,34 @@ import (
 	"fmt"
 	"io"
 	"sync"
-
-	"github.com/opencontainers/go-digest"
+	"time"
 
 	"github.com/strata-oci/strata/proxy/verify"
+	"github.com/strata-oci/strata/rechunk/rescue"
 )
 
 // copyBuffer is the number of bytes moved at a time: what a download holds in memory.
 const copyBuffer = 128 << 10
 
+// grace is how long a download that has begun goes on when its last reader has left.
+const grace = 10 * time.Second
+
+// cheapRest is up to how many bytes a download that has begun is finished although nobody waits for it.
+const cheapRest = 16 << 20
+
+// errAbandoned ends a download that nobody waits for.
+var errAbandoned = errors.New("nobody waits for the download any more")
+
 // flight is one download.
 type flight struct {
 	group *Group
-	key   digest.Digest
+	key   Key
 	spool *spool
 
-	refs int // guarded by group.mu
+	// Guarded by group.mu.
+	refs   int
+	cancel context.CancelCauseFunc // ends the download; nil when it has ended
+	grace  *time.Timer             // runs out some time after the last reader left
 
 	storing chan struct{} // holds one token while storeAgain is at work
 
@@ -36,18 +48,15 @@ type flight struct {
 	sinkErr  error // why the Sink does not have the blob
 }
 
-func newFlight(g *Group, key digest.Digest) (*flight, error) {
-	s, err := newSpool(g.opts.WorkDir, g.budget)
-	if err != nil {
-		return nil, fmt.Errorf("download %s: %w", key, err)
-	}
-	return &flight{group: g, key: key, spool: s, storing: make(chan struct{}, 1), size: -1}, nil
+func newFlight(g *Group, key Key) *flight {
+	s := &spool{dir: g.opts.WorkDir, budget: g.budget}
+	return &flight{group: g, key: key, spool: s, storing: make(chan struct{}, 1), size: -1}
 }
 
 // run downloads the blob. ctx is the download's own.
 func (f *flight) run(ctx context.Context, fetch Fetch) {
-	tee := &sinkWriter{sink: f.group.opts.Sink, key: f.key}
-	err := f.receive(ctx, fetch, tee)
+	tee := &sinkWriter{sink: f.group.opts.Sink, digest: f.key.Digest}
+	err := rescue.Call(func() error { return f.receive(ctx, fetch, tee) })
 	if err == nil {
 		f.update(func() { f.verified, f.size = true, f.written })
 		f.settle(tee.commit(ctx))
@@ -60,11 +69,11 @@ func (f *flight) run(ctx context.Context, fetch Fetch) {
 	watched := f.group.forget(f)
 	err = fmt.Errorf("download %s: %w", f.key, err)
 	f.update(func() { f.err = err })
-	if !watched && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrStored) && !errors.Is(err, ErrNoSpace) {
-		f.group.log.Warn("download failed after its readers had left", "digest", f.key, "error", err)
+	if !watched && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrStored) && !errors.Is(err, ErrNoSpace) && !errors.Is(err, errAbandoned) {
+		f.group.log.Warn("download failed after its readers had left", "digest", f.key.Digest, "error", err)
 	}
 	if cancelErr := tee.cancel(ctx); cancelErr != nil {
-		f.group.log.Warn("a failed download could not be removed from the store", "digest", f.key, "error", cancelErr)
+		f.group.log.Warn("a failed download could not be removed from the store", "digest", f.key.Digest, "error", cancelErr)
 	}
 }
 
@@ -83,11 +92,7 @@ func (f *flight) receive(ctx context.Context, fetch Fetch, tee *sinkWriter) (err
 	if err := f.checkSize(size); err != nil {
 		return err
 	}
-	if err := f.spool.book(size); err != nil {
-		return err
-	}
 	f.update(func() { f.opened, f.size = true, max(size, -1) })
-	tee.open(ctx)
 
 	buf := make([]byte, copyBuffer)
 	var total int64
@@ -98,11 +103,9 @@ func (f *flight) receive(ctx context.Context, fetch Fetch, tee *sinkWriter) (err
 			if err := f.checkSize(total); err != nil {
 				return err
 			}
-			if err := f.spool.write(buf[:n]); err != nil {
+			if err := f.keep(ctx, tee, buf[:n]); err != nil {
 				return err
 			}
-			f.update(func() { f.written = total })
-			tee.write(buf[:n])
 		}
 		switch {
 		case readErr == io.EOF:
@@ -115,6 +118,49 @@ func (f *flight) receive(ctx context.Context, fetch Fetch, tee *sinkWriter) (err
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// keep brings bytes to the Sink and to where readers find them. Files come into being with the first of them.
+func (f *flight) keep(ctx context.Context, tee *sinkWriter, p []byte) error {
+	if err := f.spool.book(int64(len(p))); err != nil {
+		return err
+	}
+	if f.spool.end == 0 {
+		if file := tee.open(ctx); file != nil {
+			f.spool.follow(file)
+		} else if err := f.spool.begin(); err != nil {
+			return err
+		}
+	}
+	follows := f.spool.follows()
+	if follows && !tee.write(p) { // readers do without the Sink
+		if err := f.spool.begin(); err != nil {
+			return err
+		}
+	}
+	if err := f.spool.write(p); err != nil {
+		return err
+	}
+	f.update(func() { f.written = f.spool.end })
+	if !follows {
+		tee.write(p) // last: readers do not wait for a slow one
+	}
+	return nil
+}
+
+// begun reports whether bytes have come.
+func (f *flight) begun() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.written > 0 || f.verified
+}
+
+// worthFinishing reports whether a download goes on that nobody waits for: when half of it is there, or little is left.
+func (f *flight) worthFinishing() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	left := f.size - f.written
+	return f.verified || f.written > 0 && f.size >= 0 && (left <= f.written || left <= cheapRest)
 }
 
 // checkSize holds a number of bytes against the limit.
@@ -227,5 +273,5 @@ func (f *flight) lag(off int64) int64 {
 func (f *flight) progress() Progress {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return Progress{Digest: f.key, Written: f.written, Size: f.size, Done: f.verified}
+	return Progress{Key: f.key, Written: f.written, Size: f.size, Done: f.verified}
 }

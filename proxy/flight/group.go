@@ -1,8 +1,12 @@
 // Package flight downloads a blob once, however many want it at the same time.
 //
-// A flight is one running download. Its bytes go, in one pass, to a Sink that keeps them and to a nameless temporary file
-// that the flight's readers read from, each at its own pace and offset. The download belongs to no reader: it lives under
-// its own context, goes on when the last reader leaves, and stops at an error or when the Group closes.
+// A flight is one running download. Its bytes go, in one pass, to a Sink that keeps them. The flight's readers, each at its own pace
+// and offset, read the file that the Sink writes, where that is one, so that a blob is written to disk once; else a nameless temporary
+// file. Either comes into being with the first byte.
+//
+// The download belongs to no reader and lives under its own context. When the last reader leaves, it ends if not a byte has come. Else
+// it goes on for ten seconds, in which somebody may come back for the rest or for another range, and then only if it is worth finishing:
+// when half of the blob is there or at most 16 MiB are missing.
 //
 // Nobody sees the end of a blob before the whole of it was verified: sources hold the last byte back until it was, as a
 // verify.Reader does.
@@ -13,10 +17,12 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -34,6 +40,16 @@ var (
 	ErrStored = errors.New("blob is already stored")
 )
 
+// Key names a download. Who may share one share their Scope, which the caller chooses: a registry's host and repository, where what one
+// of them may have is not for the others to see. A complete blob is the Sink's, and the scope means nothing any more.
+type Key struct {
+	Scope  string
+	Digest digest.Digest
+}
+
+// String returns the scope and the digest: "ghcr.io/a/b@sha256:…".
+func (k Key) String() string { return k.Scope + "@" + string(k.Digest) }
+
 // Fetch opens a blob at its source: a stream that verifies itself, as a verify.Reader does, giving an error instead of its last byte
 // when the bytes are wrong, and its size in bytes, -1 if unknown. The stream must end when ctx does, which
 // is when the download has ended and the Sink has the blob or has dropped it. A Fetch may return ErrStored.
@@ -41,13 +57,16 @@ type Fetch func(ctx context.Context) (io.ReadCloser, int64, error)
 
 // Sink takes complete blobs. It is safe for concurrent use, also for several Writers of one digest.
 type Sink interface {
-	// Create starts a blob. The caller ends the Writer with Commit or Cancel.
+	// Create starts a blob. The caller ends the Writer with Commit or Cancel, and commits only what it has verified.
 	Create(ctx context.Context, d digest.Digest) (Writer, error)
 }
 
 // Writer takes one blob's bytes. It is for one goroutine. After an error of Write or Commit, Cancel is still called.
 type Writer interface {
 	io.Writer
+	// Open, before the first Write, opens the file that takes the bytes for reading, if it is one that has every byte as soon as Write
+	// returns; else it returns nil. The file can be read after Commit and Cancel, too; the caller closes it.
+	Open() (*os.File, error)
 	// Commit makes the blob visible, all of it or nothing.
 	Commit(ctx context.Context) error
 	// Cancel drops what was written.
@@ -62,8 +81,8 @@ type Options struct {
 	Sink Sink
 	// MaxBytes bounds one blob; 0 means no bound.
 	MaxBytes int64
-	// SpoolBytes bounds the temporary files of all downloads together; 0 means no bound. A download that would exceed it fails
-	// with ErrNoSpace.
+	// SpoolBytes bounds the bytes of all downloads on their way together, as they come and whatever size is announced; 0 means no
+	// bound. A download that would exceed it fails with ErrNoSpace, unless it is the only one.
 	SpoolBytes int64
 	// Logger hears of failures that no caller is told of. Nil drops them.
 	Logger *slog.Logger
@@ -83,7 +102,7 @@ type Group struct {
 
 	mu      sync.Mutex
 	closed  bool
-	flights map[digest.Digest]*flight
+	flights map[Key]*flight
 }
 
 // New returns a Group without downloads. Close ends it.
@@ -94,14 +113,14 @@ func New(opts Options) *Group {
 	}
 	ctx, stop := context.WithCancelCause(context.Background())
 	return &Group{
-		opts: opts, log: log, ctx: ctx, stop: stop, budget: &budget{limit: opts.SpoolBytes}, flights: make(map[digest.Digest]*flight),
+		opts: opts, log: log, ctx: ctx, stop: stop, budget: &budget{limit: opts.SpoolBytes}, flights: make(map[Key]*flight),
 	}
 }
 
 // Open joins the download of key, or starts one with fetch, and returns a reader at offset 0 once the source has answered;
 // an error of fetch is returned as it is, wrapped. The reader works until it is closed or ctx ends. The end of ctx does not
 // end the download.
-func (g *Group) Open(ctx context.Context, key digest.Digest, fetch Fetch) (*Reader, error) {
+func (g *Group) Open(ctx context.Context, key Key, fetch Fetch) (*Reader, error) {
 	f, err := g.join(ctx, key, fetch)
 	if err != nil {
 		return nil, err
@@ -117,7 +136,7 @@ func (g *Group) Open(ctx context.Context, key digest.Digest, fetch Fetch) (*Read
 // Wait joins the download of key, or starts one with fetch, and returns when the Sink has committed the blob. Unlike readers,
 // which do without the Sink, it fails when the Sink does; but where the Sink failed before Wait was called and readers still
 // hold the bytes, it offers them to the Sink once more. Where fetch reports ErrStored, Wait returns nil.
-func (g *Group) Wait(ctx context.Context, key digest.Digest, fetch Fetch) error {
+func (g *Group) Wait(ctx context.Context, key Key, fetch Fetch) error {
 	f, err := g.join(ctx, key, fetch)
 	if err != nil {
 		return err
@@ -155,13 +174,13 @@ func (g *Group) Close(ctx context.Context) error {
 
 // Progress is the state of one download.
 type Progress struct {
-	Digest  digest.Digest
+	Key     Key
 	Written int64 // bytes that have arrived
 	Size    int64 // bytes in all, -1 while unknown
 	Done    bool  // all have arrived and were verified; readers may still be at it
 }
 
-// Running returns the downloads that are on their way or still being read, in ascending order of digest.
+// Running returns the downloads that are on their way or still being read, in ascending order of their keys.
 func (g *Group) Running() []Progress {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -169,12 +188,12 @@ func (g *Group) Running() []Progress {
 	for _, f := range g.flights {
 		all = append(all, f.progress())
 	}
-	slices.SortFunc(all, func(a, b Progress) int { return strings.Compare(string(a.Digest), string(b.Digest)) })
+	slices.SortFunc(all, func(a, b Progress) int { return strings.Compare(a.Key.String(), b.Key.String()) })
 	return all
 }
 
 // Size returns the length in bytes of a blob that is on its way, if its source has told it.
-func (g *Group) Size(key digest.Digest) (int64, bool) {
+func (g *Group) Size(key Key) (int64, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	f := g.flights[key]
@@ -186,7 +205,7 @@ func (g *Group) Size(key digest.Digest) (int64, bool) {
 }
 
 // join returns the flight of key with one reference more, starting it if there is none.
-func (g *Group) join(ctx context.Context, key digest.Digest, fetch Fetch) (*flight, error) {
+func (g *Group) join(ctx context.Context, key Key, fetch Fetch) (*flight, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
@@ -196,36 +215,72 @@ func (g *Group) join(ctx context.Context, key digest.Digest, fetch Fetch) (*flig
 		f.refs++
 		return f, nil
 	}
-	f, err := newFlight(g, key)
-	if err != nil {
-		return nil, err
-	}
+	f := newFlight(g, key)
 	f.refs = 2 // the caller's and the download's
 	g.flights[key] = f
 	// The values of ctx, such as a trace, stay; its end and its deadline are the caller's own.
 	run, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	f.cancel = cancel
 	detach := context.AfterFunc(g.ctx, func() { cancel(ErrClosed) })
 	g.wg.Go(func() {
 		defer cancel(nil)
 		defer detach()
-		defer g.release(f)
+		defer g.landed(f)
 		f.run(run, fetch)
 	})
 	return f, nil
 }
 
-// release gives a reference back. The last one closes the file and forgets the flight.
-func (g *Group) release(f *flight) {
+// landed gives the download's own reference back.
+func (g *Group) landed(f *flight) {
 	g.mu.Lock()
-	f.refs--
-	last := f.refs == 0
-	if last {
-		g.forgetLocked(f)
+	f.cancel = nil
+	if f.grace != nil {
+		f.grace.Stop()
 	}
 	g.mu.Unlock()
-	if last {
+	g.release(f)
+}
+
+// release gives a reference back. The last one closes the file and forgets the flight. With the last one but the download's own, that
+// ends if it has not begun, and after a while if it has and is not worth finishing.
+func (g *Group) release(f *flight) {
+	if last := g.leave(f); last {
 		f.spool.close()
 	}
+}
+
+func (g *Group) leave(f *flight) (last bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f.refs--
+	switch {
+	case f.refs == 0:
+		g.forgetLocked(f)
+	case f.refs > 1 || f.cancel == nil:
+	case !f.begun():
+		g.abandonLocked(f)
+	case f.grace == nil:
+		f.grace = time.AfterFunc(grace, func() { g.reconsider(f) })
+	default:
+		f.grace.Reset(grace)
+	}
+	return f.refs == 0
+}
+
+// reconsider ends a download that nobody has come back to.
+func (g *Group) reconsider(f *flight) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if f.refs == 1 && f.cancel != nil && !f.worthFinishing() {
+		g.abandonLocked(f)
+	}
+}
+
+// abandonLocked ends a download that nobody waits for; the next Open of its key starts anew.
+func (g *Group) abandonLocked(f *flight) {
+	g.forgetLocked(f)
+	f.cancel(errAbandoned)
 }
 
 // forget lets the next Open of the flight's key start anew. It reports whether anyone but the download refers to the flight.

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/opencontainers/go-digest"
 )
 
 func TestReadersSeeBytesAsTheyArrive(t *testing.T) {
@@ -234,7 +232,7 @@ func TestRandomReaders(t *testing.T) {
 }
 
 // readRandomly reads random ranges and gives some of its readers up half-way.
-func readRandomly(t *testing.T, g *Group, src *source, key digest.Digest, data []byte, rnd *rand.Rand) {
+func readRandomly(t *testing.T, g *Group, src *source, key Key, data []byte, rnd *rand.Rand) {
 	for range 4 {
 		r, err := g.Open(t.Context(), key, src.fetch)
 		if err != nil {

@@ -3,6 +3,7 @@ package flight
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -14,27 +15,41 @@ const cancelTimeout = 30 * time.Second
 // sinkWriter hands a download's bytes to the Sink. After the Sink's first error it takes bytes and drops them, because
 // readers do without the Sink; commit returns that error.
 type sinkWriter struct {
-	sink Sink
-	key  digest.Digest
-	w    Writer
-	err  error
+	sink   Sink
+	digest digest.Digest
+	w      Writer
+	err    error
 }
 
-func (s *sinkWriter) open(ctx context.Context) {
-	if s.w, s.err = s.sink.Create(ctx, s.key); s.err != nil {
+// open begins the blob and returns the file that it is written to, if it is one.
+func (s *sinkWriter) open(ctx context.Context) *os.File {
+	if s.w, s.err = s.sink.Create(ctx, s.digest); s.err != nil {
 		s.w = nil
+		return nil
 	}
+	f, err := s.w.Open()
+	if err != nil {
+		s.err = err
+		return nil
+	}
+	return f
 }
 
-func (s *sinkWriter) write(p []byte) {
-	if s.err != nil {
-		return
+// write reports whether the Sink has taken the bytes.
+func (s *sinkWriter) write(p []byte) bool {
+	if s.err == nil {
+		_, s.err = s.w.Write(p)
 	}
-	_, s.err = s.w.Write(p)
+	return s.err == nil
 }
 
 // commit makes the blob visible, or returns why it is not.
 func (s *sinkWriter) commit(ctx context.Context) error {
+	if s.err == nil && s.w == nil { // an empty blob
+		if f := s.open(ctx); f != nil {
+			defer f.Close()
+		}
+	}
 	if s.err == nil {
 		s.err = s.w.Commit(ctx)
 	}
@@ -60,13 +75,16 @@ func (s *sinkWriter) cancel(ctx context.Context) error {
 // settle records the Sink's verdict on a verified blob.
 func (f *flight) settle(sinkErr error) {
 	failed := sinkErr != nil
+	if !failed && f.spool.follows() {
+		f.spool.unbook() // the file is the store's now
+	}
 	switch said := f.group.sinkFails.Swap(failed); {
 	case failed && !said:
-		f.group.log.Warn("blob was served but not stored; more that are not are logged at debug level", "digest", f.key, "error", sinkErr)
+		f.group.log.Warn("blob was served but not stored; more that are not are logged at debug level", "digest", f.key.Digest, "error", sinkErr)
 	case failed:
-		f.group.log.Debug("blob was served but not stored", "digest", f.key, "error", sinkErr)
+		f.group.log.Debug("blob was served but not stored", "digest", f.key.Digest, "error", sinkErr)
 	case said:
-		f.group.log.Info("blobs are stored again", "digest", f.key)
+		f.group.log.Info("blobs are stored again", "digest", f.key.Digest)
 	}
 	if failed {
 		sinkErr = fmt.Errorf("store %s: %w", f.key, sinkErr)
@@ -98,8 +116,10 @@ func (f *flight) storeAgain(ctx context.Context) error {
 
 // replay copies the temporary file to the Sink.
 func (f *flight) replay(ctx context.Context) error {
-	w := &sinkWriter{sink: f.group.opts.Sink, key: f.key}
-	w.open(ctx)
+	w := &sinkWriter{sink: f.group.opts.Sink, digest: f.key.Digest}
+	if file := w.open(ctx); file != nil {
+		defer file.Close() // readers have the bytes
+	}
 	buf := make([]byte, copyBuffer)
 	for off := int64(0); off < f.size && w.err == nil; {
 		p := buf[:min(int64(len(buf)), f.size-off)]

@@ -3,22 +3,53 @@ package flight
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
-// spool is a flight's temporary file. It has no name, so that nothing remains of it when the process dies. One goroutine
-// writes; any number may read what was written.
+// spool is where a flight's bytes are read from while they come: the very file that the Sink writes, where that keeps files, else a
+// temporary file. That one has no name, so that nothing remains of it when the process dies. One goroutine writes; any number may read
+// what was written.
 type spool struct {
-	file   *os.File
+	dir    string
 	budget *budget
-	end    int64 // the writer's own
-	booked int64 // bytes taken from the budget
+	file   atomic.Pointer[os.File] // nil before the first byte
+	sinks  *os.File                // the Sink's, whether it is still read from or not
+	end    int64                   // the writer's own
+	booked int64                   // bytes taken from the budget
 }
 
-func newSpool(dir string, b *budget) (*spool, error) {
+// follow reads from the file that the Sink writes.
+func (s *spool) follow(f *os.File) {
+	s.sinks = f
+	s.file.Store(f)
+}
+
+// follows reports whether the bytes are the Sink's.
+func (s *spool) follows() bool { return s.sinks != nil && s.file.Load() == s.sinks }
+
+// begin makes the temporary file, with the bytes of the Sink's when there were such.
+func (s *spool) begin() error {
+	f, err := nameless(s.dir)
+	if err != nil {
+		return err
+	}
+	if s.sinks != nil {
+		if _, err := io.Copy(f, io.NewSectionReader(s.sinks, 0, s.end)); err != nil {
+			_ = f.Close() // the file is lost either way
+			return spoolError("fill", err)
+		}
+	}
+	s.file.Store(f)
+	return nil
+}
+
+// nameless makes a temporary file without a name.
+func nameless(dir string) (*os.File, error) {
 	f, err := os.CreateTemp(dir, "strata-download-")
 	if errors.Is(err, fs.ErrNotExist) && dir != "" {
 		// Somebody has tidied up. The directory is ours to make.
@@ -33,26 +64,30 @@ func newSpool(dir string, b *budget) (*spool, error) {
 		_ = f.Close() // the file is lost either way
 		return nil, spoolError("unlink", err)
 	}
-	return &spool{file: f, budget: b}, nil
+	return f, nil
 }
 
-// book takes so much of the budget that there is room for size bytes in all, or says that there is none.
-func (s *spool) book(size int64) error {
-	if size <= s.booked {
-		return nil
-	}
-	if !s.budget.take(size - s.booked) {
+// book takes n bytes of the budget for what comes next, or says that there are none left.
+func (s *spool) book(n int64) error {
+	if !s.budget.take(n, s.booked) {
 		return fmt.Errorf("%w: downloads on their way may take %d bytes together", ErrNoSpace, s.budget.limit)
 	}
-	s.booked = size
+	s.booked += n
 	return nil
 }
 
+// unbook gives the bytes back: they are stored now, or gone.
+func (s *spool) unbook() {
+	s.budget.give(s.booked)
+	s.booked = 0
+}
+
+// write appends to the temporary file. What the Sink wrote is only counted.
 func (s *spool) write(p []byte) error {
-	if err := s.book(s.end + int64(len(p))); err != nil {
-		return err
+	n, err := len(p), error(nil)
+	if !s.follows() {
+		n, err = s.file.Load().WriteAt(p, s.end)
 	}
-	n, err := s.file.WriteAt(p, s.end)
 	s.end += int64(n)
 	if err != nil {
 		return spoolError("write", err)
@@ -62,19 +97,24 @@ func (s *spool) write(p []byte) error {
 
 // readAt fills p, all of which was written before.
 func (s *spool) readAt(p []byte, off int64) error {
-	if n, err := s.file.ReadAt(p, off); n < len(p) {
+	if n, err := s.file.Load().ReadAt(p, off); n < len(p) {
 		return spoolError("read", err)
 	}
 	return nil
 }
 
-// close frees the bytes. Nothing is lost by an error: the file was never meant to stay.
+// close ends reading, and frees a temporary file's bytes. Nothing is lost by an error: the file was never meant to stay.
 func (s *spool) close() {
-	_ = s.file.Close()
-	s.budget.give(s.booked)
+	if f := s.file.Load(); f != nil && f != s.sinks {
+		_ = f.Close()
+	}
+	if s.sinks != nil {
+		_ = s.sinks.Close()
+	}
+	s.unbook()
 }
 
-// budget bounds what all spools take together. It is safe for concurrent use.
+// budget bounds what all downloads on their way take together. It is safe for concurrent use.
 type budget struct {
 	limit int64 // bytes; 0 for none
 
@@ -82,12 +122,12 @@ type budget struct {
 	used int64
 }
 
-// take reports whether n bytes more may be used. A download that is alone may have as much as it wants: else a blob larger than the
-// limit could never be had.
-func (b *budget) take(n int64) bool {
+// take reports whether somebody who has own bytes may have n more. A download that is alone may have as much as it wants: else a blob
+// larger than the limit could never be had.
+func (b *budget) take(n, own int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.limit > 0 && b.used > 0 && b.used+n > b.limit {
+	if b.limit > 0 && b.used > own && b.used+n > b.limit {
 		return false
 	}
 	b.used += n

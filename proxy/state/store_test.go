@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -12,7 +13,9 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/flight"
 	"github.com/strata-oci/strata/proxy/state"
+	"github.com/strata-oci/strata/proxy/verify"
 	"github.com/strata-oci/strata/rechunk"
 )
 
@@ -131,26 +134,22 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// A download is hashed once, by the reader of its source: what is wrong there never gets to be content.
 func TestSink(t *testing.T) {
 	t.Parallel()
 	_, chunks, _, _ := open(t)
-	sink := state.NewSink(chunks)
-	for _, c := range []struct {
-		content string
-		ok      bool
-	}{{"right", true}, {"wrong", false}} {
-		w, err := sink.Create(t.Context(), digest.FromString("right"))
-		if err != nil {
-			t.Fatal(err)
+	downloads := flight.New(flight.Options{WorkDir: t.TempDir(), Sink: state.NewSink(chunks)})
+	right := digest.FromString("right")
+	for _, content := range []string{"wrong", "rights", "righ", "right"} {
+		err := downloads.Wait(t.Context(), flight.Key{Digest: right}, func(context.Context) (io.ReadCloser, int64, error) {
+			return verify.NewReader(strings.NewReader(content), right, verify.AnySize), verify.AnySize, nil
+		})
+		_, missing := chunks.Stat(t.Context(), right)
+		if ok := content == "right"; (err == nil) != ok || (missing == nil) != ok {
+			t.Errorf("%s: %v; stored: %v", content, err, missing)
 		}
-		if _, err := io.WriteString(w, c.content); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.Commit(t.Context()); (err == nil) != c.ok {
-			t.Errorf("%s: %v", c.content, err)
-		}
-		if err := w.Cancel(t.Context()); err != nil {
-			t.Errorf("cancel: %v", err)
-		}
+	}
+	if err := downloads.Close(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

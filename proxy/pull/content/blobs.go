@@ -62,7 +62,7 @@ func (b *Blobs) Stat(ctx context.Context, repo name.Repository, d digest.Digest)
 	if !errors.Is(err, chunkstore.ErrNotFound) {
 		return n, err
 	}
-	if n, ok := b.flights.Size(d); ok {
+	if n, ok := b.flights.Size(downloadKey(repo, d)); ok {
 		return n, nil
 	}
 	n, err = b.stats.Do(ctx, repo.String()+"@"+d.String(), func(ctx context.Context) (int64, error) {
@@ -71,7 +71,7 @@ func (b *Blobs) Stat(ctx context.Context, repo name.Repository, d digest.Digest)
 	return n, b.missed(repo, err)
 }
 
-// Open opens a blob: from the store, or by the one download that all who want it share. ctx lasts until its Close.
+// Open opens a blob: from the store, or by the one download that all who want it of the repository share. ctx lasts until its Close.
 func (b *Blobs) Open(ctx context.Context, repo name.Repository, d digest.Digest) (registry.Blob, error) {
 	c, err := b.Chunks.Open(ctx, d)
 	if err == nil {
@@ -89,7 +89,7 @@ func (b *Blobs) Keep(ctx context.Context, repo name.Repository, d digest.Digest,
 	if _, err := b.Chunks.Stat(ctx, d); err == nil {
 		return nil
 	}
-	return b.flights.Wait(ctx, d, b.fetch(repo, d, size))
+	return b.flights.Wait(ctx, downloadKey(repo, d), b.fetch(repo, d, size))
 }
 
 // URL returns a signed URL of the storage backend, for a blob that is stored. When anything stands in the way, it is empty, and the
@@ -116,7 +116,7 @@ func (b *Blobs) missed(repo name.Repository, err error) error {
 
 // download opens a blob while it is being fetched. size is what a manifest says, -1 when unknown.
 func (b *Blobs) download(ctx context.Context, repo name.Repository, d digest.Digest, size int64) (registry.Blob, error) {
-	r, err := b.flights.Open(ctx, d, b.fetch(repo, d, size))
+	r, err := b.flights.Open(ctx, downloadKey(repo, d), b.fetch(repo, d, size))
 	if errors.Is(err, flight.ErrStored) {
 		c, err := b.Chunks.Open(ctx, d)
 		if err != nil {
@@ -144,6 +144,11 @@ func (b *Blobs) download(ctx context.Context, repo name.Repository, d digest.Dig
 	}, nil
 }
 
+// downloadKey keeps the downloads of repositories apart: joining another's would be a way around the rules of access.
+func downloadKey(repo name.Repository, d digest.Digest) flight.Key {
+	return flight.Key{Scope: repo.String(), Digest: d}
+}
+
 // fetch gets a blob from the upstream.
 func (b *Blobs) fetch(repo name.Repository, d digest.Digest, size int64) flight.Fetch {
 	return func(ctx context.Context) (io.ReadCloser, int64, error) {
@@ -155,7 +160,7 @@ func (b *Blobs) fetch(repo name.Repository, d digest.Digest, size int64) flight.
 		if !ok {
 			return nil, 0, background.ErrClosed
 		}
-		release, finished := b.Leases.Turn(ctx, "blob "+d.String(), leaseTTL, blobPatience, func(ctx context.Context) bool {
+		release, finished := b.Leases.Turn(ctx, "blob "+downloadKey(repo, d).String(), leaseTTL, blobPatience, func(ctx context.Context) bool {
 			_, err := b.Chunks.Stat(ctx, d)
 			return err == nil
 		})
