@@ -30,11 +30,12 @@ var rooms = []room{
 	{"bench", []string{"proxy", "chunkstore", "rechunk", "cmd"}, nil},
 	{"proxy", []string{"chunkstore", "rechunk"}, nil},
 	{"proxy/name", nil, []string{"net/http", "os"}},
+	{"proxy/oci", []string{"rechunk/image"}, append([]string{"os", "net/http"}, registries[2:]...)},
 	{"proxy/verify", nil, append([]string{"os", "context", "net/http"}, registries[2:]...)},
 	{"proxy/registry", []string{"proxy/name"}, []string{"github.com/google/go-containerregistry", "github.com/distribution/distribution"}},
 	// client → auth → transport → upstream → header.
 	{"proxy/upstream", nil, upstreamRooms("client", "auth", "transport")},
-	{"proxy/upstream/client", []string{"proxy/name", "proxy/upstream", "proxy/verify"}, []string{"github.com/distribution/distribution"}},
+	{"proxy/upstream/client", []string{"proxy/name", "proxy/oci", "proxy/upstream", "proxy/verify", "rechunk/image"}, []string{"github.com/distribution/distribution"}},
 	{"proxy/upstream/auth", []string{"proxy/name", "proxy/upstream"}, upstreamRooms("client")},
 	{"proxy/upstream/transport", []string{"proxy/upstream"}, upstreamRooms("client", "auth")},
 	{"proxy/upstream/header", nil, []string{"os", "io", "context"}},
@@ -45,7 +46,7 @@ var rooms = []room{
 	{"proxy/metrics", nil, nil},
 	{"proxy/flight", []string{"proxy/verify", "rechunk/rescue"}, nil},
 	{"proxy/catalog", []string{"chunkstore", "rechunk"}, []string{"net/http"}},
-	{"proxy/upkeep", []string{"proxy/catalog", "proxy/lease", "proxy/metrics", "proxy/state", "chunkstore", "rechunk"}, []string{"net/http"}},
+	{"proxy/upkeep", []string{"proxy/catalog", "proxy/lease", "proxy/metrics", "proxy/oci", "proxy/state", "chunkstore", "rechunk"}, []string{"net/http"}},
 	{"proxy/background", []string{"rechunk/rescue"}, registries[2:]},
 	{"proxy/history", []string{"proxy/catalog", "proxy/pulls", "rechunk"}, registries},
 	// A pull goes down through these rooms, and nothing in them goes back up.
@@ -67,7 +68,7 @@ var rooms = []room{
 	}, registries[2:]},
 	{"proxy/pull/proof", []string{"proxy/pull/content", "proxy/catalog", "proxy/name", "proxy/registry", "proxy/upstream", "rechunk/image"}, registries[2:]},
 	{"proxy/operate", []string{
-		"proxy/pull/jobs", "proxy/pull/tags", "proxy/catalog", "proxy/config", "proxy/history", "proxy/metrics", "proxy/name", "proxy/pulls", "proxy/registry",
+		"proxy/pull/jobs", "proxy/pull/tags", "proxy/catalog", "proxy/config", "proxy/history", "proxy/metrics", "proxy/name", "proxy/oci", "proxy/pulls", "proxy/registry",
 		"proxy/upkeep", "proxy/upstream", "chunkstore", "rechunk",
 	}, registries},
 	{"proxy/admin", []string{"proxy/background", "proxy/operate", "proxy/pull/jobs", "proxy/upkeep"}, registries[2:]},

@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -48,8 +47,8 @@ func (c *client) pull(ctx context.Context, tag string, got func(int64)) (p pulle
 	if err != nil {
 		return p, err
 	}
-	var m ocispec.Manifest
-	if err := json.Unmarshal(raw, &m); err != nil {
+	m, err := image.ReadManifest(raw)
+	if err != nil {
 		return p, fmt.Errorf("manifest of %s: %w", tag, err)
 	}
 	p.bytes, p.digest, p.layers = int64(len(raw)), digest.FromBytes(raw), len(m.Layers)

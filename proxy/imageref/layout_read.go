@@ -18,12 +18,13 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/proxy/verify"
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 // Limits of a layout's own documents, in bytes.
 const (
 	maxLayoutFile = 4 << 10
-	maxIndexFile  = 16 << 20
+	maxIndexFile  = image.MaxLayoutIndex
 )
 
 // layoutFiles opens a layout's files by their slash-separated names. An error is fs.ErrNotExist where there is none.

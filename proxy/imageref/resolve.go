@@ -11,14 +11,16 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 // Limits of what an image's description may be.
 const (
-	maxManifest   = 4 << 20 // bytes; what registries take
-	maxIndexDepth = 4       // indexes within indexes
-	maxIndexReads = 32      // documents read to find one image
-	maxListed     = 20      // names in an error
+	maxManifest   = image.MaxDocument
+	maxIndexDepth = image.MaxDepth // indexes within indexes
+	maxIndexReads = 32             // documents read to find one image
+	maxListed     = 20             // names in an error
 )
 
 // manifest is a verified manifest or index.

@@ -2,7 +2,6 @@ package oneshot
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -60,8 +59,8 @@ func (c *copier) image(ctx context.Context, r *rechunk.Result) error {
 	if err != nil {
 		return err
 	}
-	var m ocispec.Manifest
-	if err := json.Unmarshal(raw, &m); err != nil {
+	m, err := image.ReadManifest(raw)
+	if err != nil {
 		return fmt.Errorf("manifest %s: %w", r.Digest, err)
 	}
 	g, gctx := errgroup.WithContext(ctx)

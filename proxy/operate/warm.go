@@ -2,16 +2,15 @@ package operate
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/oci"
 	"github.com/strata-oci/strata/proxy/pull/jobs"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/rechunk/image"
@@ -101,16 +100,13 @@ func (w *Warmer) blobs(ctx context.Context, repo name.Repository, m *registry.Ma
 }
 
 func (w *Warmer) image(ctx context.Context, repo name.Repository, m *registry.Manifest) error {
-	var doc ocispec.Manifest
-	if err := json.Unmarshal(m.Bytes, &doc); err != nil {
+	doc, err := oci.Parse(m.MediaType, m.Bytes)
+	if err != nil {
 		return fmt.Errorf("manifest %s: %w", m.Digest, err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(warmDownloads)
-	for _, d := range append([]ocispec.Descriptor{doc.Config}, doc.Layers...) {
-		if d.Digest.Validate() != nil || len(d.URLs) > 0 {
-			continue // not the registry's own
-		}
+	for _, d := range doc.References().Blobs {
 		g.Go(func() error { return w.Blobs.Keep(ctx, repo, d.Digest, d.Size) })
 	}
 	return g.Wait()

@@ -8,8 +8,8 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/name"
-	"github.com/strata-oci/strata/proxy/pull/content"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 // maxAnswers bounds the memory of answers to a few megabytes.
@@ -49,7 +49,7 @@ func (i *Images) fromMemory(ctx context.Context, repo name.Repository, ref name.
 	if !ok {
 		return nil
 	}
-	if m.Bytes, err = i.Cache.Get(ctx, m.Digest, content.MaxManifest); err != nil {
+	if m.Bytes, err = i.Cache.Get(ctx, m.Digest, image.MaxDocument); err != nil {
 		return nil
 	}
 	m.Served = registry.Stale

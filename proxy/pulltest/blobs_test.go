@@ -16,6 +16,7 @@ import (
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/pull/content"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 func (u *fakeUpstream) putBlob(b []byte) digest.Digest {
@@ -223,7 +224,7 @@ func TestBlobAfterClose(t *testing.T) {
 func TestLayerAskedForAsManifest(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
-	for _, size := range []int{100, content.MaxManifest + 1} {
+	for _, size := range []int{100, image.MaxDocument + 1} {
 		d := h.up.putBlob(bytes.Repeat([]byte("x"), size))
 		h.blob(d)
 		h.awaitStored(d)

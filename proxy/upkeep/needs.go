@@ -2,24 +2,19 @@ package upkeep
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/oci"
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 // indexed marks layers of source images whose indexes are worth keeping although the layers may go.
 const indexed catalog.Use = 1 << 7
-
-// maxDocument bounds manifests, in bytes.
-const maxDocument = 4 << 20
-
-// depth bounds indexes in indexes.
-const depth = 4
 
 // follow calls visit with a target and, where that is an image, with all that it refers to. made tells which images were made here.
 func (k *Keeper) follow(ctx context.Context, t catalog.Target, made func(digest.Digest) bool, visit func(catalog.Target) error) error {
@@ -42,14 +37,16 @@ func (k *Keeper) followImage(ctx context.Context, d digest.Digest, layers catalo
 		if made(c.Digest) {
 			of = catalog.ServedLayer
 		}
-		if level < depth {
+		if level < image.MaxDepth {
 			if err := k.followImage(ctx, c.Digest, of, level+1, made, visit); err != nil {
 				return err
 			}
 		}
 	}
-	err = visit(catalog.Target{Digest: refs.Config.Digest, Use: catalog.Document})
-	for _, l := range refs.Layers {
+	if refs.Config != nil {
+		err = visit(catalog.Target{Digest: refs.Config.Digest, Use: catalog.Document})
+	}
+	for _, l := range slices.Concat(refs.Layers, refs.Foreign) {
 		if err == nil {
 			err = visit(catalog.Target{Digest: l.Digest, Use: layers})
 		}
@@ -57,28 +54,21 @@ func (k *Keeper) followImage(ctx context.Context, d digest.Digest, layers catalo
 	return err
 }
 
-// references are what a manifest or an index names.
-type references struct {
-	Config    ocispec.Descriptor   `json:"config"`
-	Layers    []ocispec.Descriptor `json:"layers"`
-	Manifests []ocispec.Descriptor `json:"manifests"`
-}
-
 // references reads a manifest. One that is missing or damaged refers to nothing: it cannot be served.
-func (k *Keeper) references(ctx context.Context, d digest.Digest) (references, error) {
-	var out references
-	b, err := k.Chunks.Get(ctx, d, maxDocument)
+func (k *Keeper) references(ctx context.Context, d digest.Digest) (oci.References, error) {
+	b, err := k.Chunks.Get(ctx, d, image.MaxDocument)
 	switch {
 	case errors.Is(err, chunkstore.ErrNotFound), errors.Is(err, chunkstore.ErrCorrupt), errors.Is(err, chunkstore.ErrTooLarge),
 		errors.Is(err, chunkstore.ErrInvalid):
-		return out, nil
+		return oci.References{}, nil
 	case err != nil:
-		return out, err
+		return oci.References{}, err
 	}
-	if json.Unmarshal(b, &out) != nil {
-		return references{}, nil
+	doc, err := oci.Parse("", b)
+	if err != nil {
+		return oci.References{}, nil
 	}
-	return out, nil
+	return doc.References(), nil
 }
 
 // lead takes in what a record leads to: it is no longer condemned, and is needed where the record stays.

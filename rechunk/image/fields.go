@@ -64,6 +64,12 @@ func (f fields) get(name string) json.RawMessage {
 	return nil
 }
 
+// has reports whether there is a member that is not null.
+func (f fields) has(name string) bool {
+	v := f.get(name)
+	return v != nil && string(v) != "null"
+}
+
 // set replaces a member, whatever the case of its name was.
 func (f fields) set(name string, v any) error {
 	b, err := json.Marshal(v)

@@ -10,9 +10,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// maxChildren bounds the manifests of an index.
-const maxChildren = 1024
-
 // Index is an image index or manifest list, with everything in it that this program does not know.
 type Index struct {
 	doc      fields
@@ -20,14 +17,27 @@ type Index struct {
 	parsed   []ocispec.Descriptor
 }
 
-// ParseIndex reads an index.
-func ParseIndex(raw []byte) (*Index, error) {
-	if len(raw) > MaxDocument {
-		return nil, fmt.Errorf("%w: index of %d bytes, at most %d", ErrInvalid, len(raw), MaxDocument)
+// ParseIndex reads an index and checks its descriptors. What has fields of a manifest, or the media type of one, is refused. Errors wrap
+// ErrInvalid.
+func ParseIndex(raw []byte) (*Index, error) { return parseIndex(raw, MaxDocument, MaxChildren) }
+
+// ParseLayout is ParseIndex for the index.json of an OCI image layout, which may hold the images of many years.
+func ParseLayout(raw []byte) (*Index, error) { return parseIndex(raw, MaxLayoutIndex, MaxLayoutIndex) }
+
+func parseIndex(raw []byte, maxBytes, maxChildren int) (*Index, error) {
+	if len(raw) > maxBytes {
+		return nil, fmt.Errorf("%w: index of %d bytes, at most %d", ErrInvalid, len(raw), maxBytes)
 	}
 	doc, err := parseFields("index", raw)
 	if err != nil {
 		return nil, err
+	}
+	if doc.has("config") || doc.has("layers") {
+		return nil, fmt.Errorf("%w: an index with the fields of a manifest", ErrInvalid)
+	}
+	var says string
+	if err := json.Unmarshal(orNull(doc.get("mediaType")), &says); err != nil || says != "" && !IsIndex(says) {
+		return nil, fmt.Errorf("%w: an index that calls itself %q", ErrInvalid, says)
 	}
 	x := &Index{doc: doc}
 	if err := json.Unmarshal(doc.get("manifests"), &x.children); err != nil {
@@ -95,6 +105,9 @@ func referTo(child fields, d digest.Digest) error {
 	}
 	return child.set("annotations", annotations)
 }
+
+// Manifests lists all that the index names, in its order: images, attestations, nested indexes.
+func (x *Index) Manifests() []ocispec.Descriptor { return slices.Clone(x.parsed) }
 
 // Child is a platform image of an index.
 type Child struct {

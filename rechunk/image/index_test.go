@@ -25,7 +25,7 @@ var multi = fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[%s,%s,%s
 	descriptor(ocispec.MediaTypeImageIndex, digestOf(5), `,"platform":{"os":"linux","architecture":"amd64"}`),
 	descriptor(ociType, digestOf(1), `,"platform":{"os":"linux","architecture":"amd64"}`))
 
-func parseIndex(t *testing.T, doc string) *Index {
+func mustIndex(t *testing.T, doc string) *Index {
 	t.Helper()
 	x, err := ParseIndex([]byte(doc))
 	if err != nil {
@@ -45,7 +45,7 @@ func TestImages(t *testing.T) {
 		if patterns != "" {
 			list = strings.Split(patterns, ",")
 		}
-		if diff := cmp.Diff(want, parseIndex(t, multi).Images(list)); diff != "" {
+		if diff := cmp.Diff(want, mustIndex(t, multi).Images(list)); diff != "" {
 			t.Errorf("%q: %s", patterns, diff)
 		}
 	}
@@ -54,7 +54,7 @@ func TestImages(t *testing.T) {
 func TestReplace(t *testing.T) {
 	t.Parallel()
 	served := Document{MediaType: ociType, Digest: digest.Digest(digestB), Bytes: []byte("12345")}
-	got, err := parseIndex(t, multi).Replace(map[digest.Digest]Document{
+	got, err := mustIndex(t, multi).Replace(map[digest.Digest]Document{
 		digest.Digest(digestOf(1)): served, digest.Digest(digestOf(9)): {Digest: digestA},
 	})
 	if err != nil {
@@ -91,7 +91,7 @@ func TestParseIndexRefuses(t *testing.T) {
 		"manifests twice":   `{"manifests":[` + child + `],"Manifests":[]}`,
 		"digest twice":      `{"manifests":[` + descriptor(ociType, digestA, `,"Digest":"`+digestB+`"`) + `]}`,
 		"negative size":     `{"manifests":[` + strings.Replace(child, ":7", ":-7", 1) + `]}`,
-		"many":              `{"manifests":[` + strings.Repeat(child+",", maxChildren) + child + `]}`,
+		"many":              `{"manifests":[` + strings.Repeat(child+",", MaxChildren) + child + `]}`,
 		"large":             `{"manifests":[],"x":"` + strings.Repeat("x", MaxDocument) + `"}`,
 		"deep":              `{"manifests":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`,
 		"something follows": `{"manifests":[]}{}`,

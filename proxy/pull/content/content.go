@@ -4,19 +4,18 @@ package content
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"log/slog"
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/upstream/client"
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 // ManifestSource is where manifests come from.
@@ -72,8 +71,8 @@ func (c *Common) quarantine(ctx context.Context, d digest.Digest, cause error) e
 
 // BlobsOf lists the config and then the layers of an image.
 func BlobsOf(manifest []byte) []digest.Digest {
-	var doc ocispec.Manifest
-	if json.Unmarshal(manifest, &doc) != nil {
+	doc, err := image.ReadManifest(manifest)
+	if err != nil {
 		return nil
 	}
 	out := []digest.Digest{doc.Config.Digest}

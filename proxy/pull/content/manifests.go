@@ -18,9 +18,6 @@ import (
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
-// MaxManifest bounds manifests, in bytes.
-const MaxManifest = 4 << 20
-
 // ManifestOptions are what Manifests are made of; all are needed but for RecordAge.
 type ManifestOptions struct {
 	Common
@@ -144,7 +141,7 @@ func (m *Manifests) unrecorded(ctx context.Context, d digest.Digest) *registry.M
 
 // Bytes returns a stored manifest. One that is damaged is put aside and counts as not found, so that it is fetched or made again.
 func (m *Manifests) Bytes(ctx context.Context, d digest.Digest) ([]byte, error) {
-	b, err := m.Chunks.Get(ctx, d, MaxManifest)
+	b, err := m.Chunks.Get(ctx, d, image.MaxDocument)
 	if errors.Is(err, chunkstore.ErrTooLarge) {
 		return nil, fmt.Errorf("%w: %w", chunkstore.ErrNotFound, err) // a layer, perhaps, and no manifest
 	}

@@ -2,13 +2,11 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/config"
@@ -63,8 +61,8 @@ func (q *Queue) foundDamage(ctx context.Context, err error, manifest []byte) boo
 // adopt lets the lineage of an image begin with the image itself, where it was made by Strata already, in a build pipeline: hosts that
 // pulled it from its registry have those layers. Images that carry no such annotation, and lineages that have versions, are left.
 func (q *Queue) adopt(ctx context.Context, j *job, req rechunk.Request) error {
-	var m ocispec.Manifest
-	if json.Unmarshal(req.Manifest, &m) != nil || digest.Digest(m.Annotations[image.AnnotationSource]).Validate() != nil {
+	m, err := image.ReadManifest(req.Manifest)
+	if err != nil || digest.Digest(m.Annotations[image.AnnotationSource]).Validate() != nil {
 		return nil
 	}
 	adopted, err := q.Engine.Adopt(ctx, req)

@@ -13,11 +13,10 @@ import (
 	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/proxy/upstream/header"
 	"github.com/strata-oci/strata/proxy/upstream/transport"
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 const (
-	maxManifest = 4 << 20 // the OCI distribution specification's recommendation
-
 	opHead     = "head manifest"
 	opManifest = "get manifest"
 )
@@ -151,7 +150,7 @@ func (s *session) named(ref name.Reference, d digest.Digest) {
 
 // manifest makes one attempt at Manifest.
 func (s *session) manifest(ctx context.Context, r transport.Request, ref name.Reference) (Manifest, error) {
-	doc, err := s.get(ctx, r, maxManifest, func(h http.Header, body []byte) bool { return rightManifest(h, body, ref) })
+	doc, err := s.get(ctx, r, image.MaxDocument, func(h http.Header, body []byte) bool { return rightManifest(h, body, ref) })
 	if err != nil {
 		return Manifest{}, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 const someIndex = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`
@@ -86,7 +87,7 @@ func TestManifestRejectsWrongBytes(t *testing.T) {
 
 func TestManifestIsBounded(t *testing.T) {
 	t.Parallel()
-	big := strings.Repeat(" ", maxManifest+1)
+	big := strings.Repeat(" ", image.MaxDocument+1)
 	for _, chunked := range []bool{false, true} {
 		srv := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			if chunked {
