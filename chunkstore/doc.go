@@ -9,5 +9,5 @@
 // know who still needs what: whoever deletes content makes sure that nobody is about to rely on it, for which there are
 // [Store.DeleteUnused] and [FreshFor].
 //
-// Errors wrap the sentinels of this package; [Transient] tells those apart that may pass by themselves.
+// Errors wrap the sentinels of this package.
 package chunkstore

@@ -2,8 +2,10 @@ package chunkstore
 
 import (
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 )
@@ -157,4 +159,18 @@ func anyCause(all []error, match func(error) bool) bool {
 func isNotFound(err error) bool {
 	_, ok := err.(storagedriver.PathNotFoundError)
 	return ok || err == ErrNotFound
+}
+
+func isNoSpace(err error) bool {
+	switch err {
+	case syscall.ENOSPC, syscall.EDQUOT, ErrNoSpace:
+		return true
+	}
+	if e, ok := err.(interface{ StatusCode() int }); ok && e.StatusCode() == http.StatusInsufficientStorage {
+		return true
+	}
+	if e, ok := err.(interface{ Code() string }); ok {
+		return slices.Contains([]string{"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}, e.Code())
+	}
+	return false
 }

@@ -34,42 +34,38 @@ func TestErrorKinds(t *testing.T) {
 	t.Parallel()
 	path := func(err error) error { return &os.PathError{Op: "write", Path: "/f", Err: err} }
 	for _, c := range []struct {
-		err       error
-		kind      error
-		transient bool
+		err  error
+		kind error
 	}{
-		{storagedriver.PathNotFoundError{Path: "/x"}, ErrNotFound, false},
-		{wrapped(storagedriver.PathNotFoundError{Path: "/x"}), ErrNotFound, false},
-		{wrapped(path(syscall.ENOSPC)), ErrNoSpace, false},
-		{path(syscall.EDQUOT), ErrNoSpace, false},
-		{storagedriver.Errors{DriverName: "d", Errs: []error{io.EOF, wrapped(path(syscall.ENOSPC))}}, ErrNoSpace, false},
-		{wrapped(s3Error{"XMinioStorageFull", 507, nil}), ErrNoSpace, false},
-		{wrapped(path(syscall.EACCES)), syscall.EACCES, false},
-		{wrapped(path(syscall.EIO)), syscall.EIO, false},
-		{wrapped(path(syscall.EMFILE)), syscall.EMFILE, true},
-		{wrapped(s3Error{"RequestError", 0, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}), syscall.ECONNREFUSED, true},
-		{s3Error{"SlowDown", 503, nil}, nil, true},
-		{s3Error{"Whatever", 500, nil}, nil, true},
-		{s3Error{"NotImplemented", 501, nil}, nil, false},
-		{s3Error{"AccessDenied", 403, nil}, nil, false},
-		{wrapped(s3Error{"RequestCanceled", 0, context.Canceled}), context.Canceled, false},
-		{wrapped(context.DeadlineExceeded), context.DeadlineExceeded, true},
-		{wrapped(io.ErrUnexpectedEOF), io.ErrUnexpectedEOF, true},
-		{errors.Join(io.EOF, ErrCorrupt, io.ErrUnexpectedEOF), ErrCorrupt, false},
-		{errors.New("anything"), nil, false},
+		{storagedriver.PathNotFoundError{Path: "/x"}, ErrNotFound},
+		{wrapped(storagedriver.PathNotFoundError{Path: "/x"}), ErrNotFound},
+		{wrapped(path(syscall.ENOSPC)), ErrNoSpace},
+		{path(syscall.EDQUOT), ErrNoSpace},
+		{storagedriver.Errors{DriverName: "d", Errs: []error{io.EOF, wrapped(path(syscall.ENOSPC))}}, ErrNoSpace},
+		{wrapped(s3Error{"XMinioStorageFull", 507, nil}), ErrNoSpace},
+		{wrapped(path(syscall.EACCES)), syscall.EACCES},
+		{wrapped(path(syscall.EIO)), syscall.EIO},
+		{wrapped(path(syscall.EMFILE)), syscall.EMFILE},
+		{wrapped(s3Error{"RequestError", 0, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}), syscall.ECONNREFUSED},
+		{s3Error{"SlowDown", 503, nil}, nil},
+		{s3Error{"Whatever", 500, nil}, nil},
+		{s3Error{"NotImplemented", 501, nil}, nil},
+		{s3Error{"AccessDenied", 403, nil}, nil},
+		{wrapped(s3Error{"RequestCanceled", 0, context.Canceled}), context.Canceled},
+		{wrapped(context.DeadlineExceeded), context.DeadlineExceeded},
+		{wrapped(io.ErrUnexpectedEOF), io.ErrUnexpectedEOF},
+		{errors.Join(io.EOF, ErrCorrupt, io.ErrUnexpectedEOF), ErrCorrupt},
+		{errors.New("anything"), nil},
 	} {
 		err := fmt.Errorf("caller: %w", failed("operation", c.err))
 		if c.kind != nil && !errors.Is(err, c.kind) {
 			t.Errorf("%v is not %v", err, c.kind)
 		}
-		if Transient(err) != c.transient {
-			t.Errorf("Transient(%v) = %t", err, !c.transient)
-		}
 		if text := err.Error(); strings.ContainsAny(text, "\n\t{}") || !strings.HasPrefix(text, "caller: operation") {
 			t.Errorf("text %q", text)
 		}
 	}
-	if failed("op", nil) != nil || failedWrite("op", nil) != nil || Transient(nil) {
+	if failed("op", nil) != nil || failedWrite("op", nil) != nil {
 		t.Error("nil is an error")
 	}
 	if err := failedWrite("op", storagedriver.PathNotFoundError{}); errors.Is(err, ErrNotFound) {

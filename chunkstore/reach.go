@@ -110,3 +110,9 @@ func (r *reach) abandoned() {
 	defer r.mu.Unlock()
 	r.probing = false
 }
+
+// passingStatus reports whether an HTTP status says that the backend is not well, rather than that the request is wrong.
+func passingStatus(code int) bool {
+	return code == http.StatusRequestTimeout || code == http.StatusTooManyRequests ||
+		code >= 500 && code != http.StatusNotImplemented && code != http.StatusInsufficientStorage
+}

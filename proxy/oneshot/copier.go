@@ -90,7 +90,8 @@ func (c *copier) blob(ctx context.Context, d ocispec.Descriptor) error {
 	}
 	err = c.out.PutBlob(ctx, d, content) // which verifies it
 	if errors.Is(err, verify.ErrMismatch) {
-		err = errors.Join(err, c.drop(ctx, d.Digest))
+		err = fmt.Errorf("%w: %w", chunkstore.ErrCorrupt, err)
+		err = errors.Join(err, c.from.store.Quarantine(ctx, d.Digest, err)) // the next run makes it anew
 	}
 	return err
 }
@@ -103,17 +104,6 @@ func (c *copier) link(ctx context.Context, d ocispec.Descriptor, content *chunks
 		return false, nil
 	}
 	return to.LinkBlob(ctx, d, f)
-}
-
-// drop removes content that is damaged, so that the next run makes it anew.
-func (c *copier) drop(ctx context.Context, d digest.Digest) error {
-	rc, err := c.from.store.Open(ctx, d)
-	if err != nil {
-		return err
-	}
-	defer rc.Close()
-	_, err = io.Copy(io.Discard, rc)
-	return err
 }
 
 // document reads a stored manifest.

@@ -173,7 +173,7 @@ func TestCopierLinks(t *testing.T) {
 	}
 }
 
-// Content that rotted in the store is not copied, and is removed.
+// Content that rotted in the store is not copied, and is put into quarantine.
 func TestCopierDropsDamage(t *testing.T) {
 	t.Parallel()
 	w, d := startWorkplace(t, false, "layer")
@@ -187,5 +187,9 @@ func TestCopierDropsDamage(t *testing.T) {
 	}
 	if has, err := w.store.Has(t.Context(), d.Digest); has || err != nil {
 		t.Errorf("damaged content is still there: %t, %v", has, err)
+	}
+	aside := 0
+	if err := w.chunks.WalkQuarantine(t.Context(), func(chunkstore.Quarantined) error { aside++; return nil }); err != nil || aside != 1 {
+		t.Errorf("%d objects in quarantine, %v", aside, err)
 	}
 }

@@ -35,14 +35,25 @@ func New(chunks *chunkstore.Store, log *slog.Logger) *Store {
 	return &Store{chunks, log}
 }
 
-// Open implements rechunk.Store. A read that reaches io.EOF has verified the digest; content that proves to be damaged is removed,
-// so that it is fetched or made anew.
+// Open implements rechunk.Store. A read that reaches io.EOF has verified the digest; content that proves to be damaged is put
+// into quarantine, so that it is fetched or made anew.
 func (s *Store) Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
 	c, err := s.chunks.Open(ctx, d)
 	if err != nil {
 		return nil, missing(err)
 	}
 	return &verified{Reader: verify.NewReader(c, d, c.Size()), ctx: ctx, store: s, want: d}, nil
+}
+
+// Quarantine puts content aside that is not what its digest says, so that it counts as missing and is fetched or made again: the store
+// would take it for the real one for ever. That, and why it could not be done, is logged here.
+func (s *Store) Quarantine(ctx context.Context, d digest.Digest, cause error) error {
+	s.log.ErrorContext(ctx, "stored content is damaged and was put into quarantine", "digest", d.String(), "error", cause)
+	err := s.chunks.Quarantine(ctx, d)
+	if err != nil {
+		s.log.ErrorContext(ctx, "damaged content could not be put into quarantine", "digest", d.String(), "error", err)
+	}
+	return err
 }
 
 // Has implements rechunk.Store.

@@ -31,16 +31,7 @@ func (v *verified) Read(p []byte) (int, error) {
 	if errors.Is(err, verify.ErrMismatch) {
 		err = fmt.Errorf("stored content: %w: %w: %w", err, chunkstore.ErrCorrupt, rechunk.ErrNotFound)
 		v.err = err
-		v.remove()
+		_ = v.store.Quarantine(context.WithoutCancel(v.ctx), v.want, err) // it is logged, and the reader's error says more
 	}
 	return n, err
-}
-
-// remove drops the damaged content: the store would take it for the real one for ever.
-func (v *verified) remove() {
-	ctx := context.WithoutCancel(v.ctx)
-	v.store.log.WarnContext(ctx, "stored content is damaged and removed", "digest", v.want.String())
-	if err := v.store.chunks.Delete(ctx, v.want); err != nil {
-		v.store.log.ErrorContext(ctx, "damaged content could not be removed", "digest", v.want.String(), "error", err)
-	}
 }

@@ -184,7 +184,7 @@ func TestAttestationsFollow(t *testing.T) {
 			`"vnd.docker.reference.digest":"`+digestOf(of)+`","x":"y"}`)
 	}
 	doc := `{"schemaVersion":2,"manifests":[` + descriptor(ociType, digestOf(1), "") + `,` + attests(11, 1) + `,` + attests(12, 2) + `]}`
-	got, err := parseIndex(t, doc).Replace(map[digest.Digest]Document{
+	got, err := mustIndex(t, doc).Replace(map[digest.Digest]Document{
 		digest.Digest(digestOf(1)): {MediaType: ociType, Digest: digest.Digest(digestB), Bytes: []byte("1")},
 	})
 	if err != nil {
