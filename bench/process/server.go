@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -120,4 +122,19 @@ func (s *Server) CPU() time.Duration {
 		total += processCPU(pid)
 	}
 	return total
+}
+
+// Written is how many bytes the server has had written to disk so far (proc_pid_io(5), write_bytes), without its workers.
+func (s *Server) Written() int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", s.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if value, ok := strings.CutPrefix(line, "write_bytes:"); ok {
+			n, _ := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+			return n
+		}
+	}
+	return 0
 }
