@@ -125,3 +125,9 @@ func ExampleParser_Repository() {
 	// ghcr.io/ublue-os/bluefin <nil>
 	// docker.io/library/alpine <nil>
 }
+
+func ExampleParser_ParseReference() {
+	repo, ref, err := name.Parser{DefaultUpstream: "ghcr.io"}.ParseReference("ublue-os/bluefin:stable")
+	fmt.Println(repo.Host(), repo.Path(), ref, err)
+	// Output: ghcr.io ublue-os/bluefin stable <nil>
+}
