@@ -13,8 +13,8 @@ import (
 	"github.com/strata-oci/strata/chunkstore/private"
 )
 
-// privateFiles is a filesystem driver whose directories and files are its user's alone. The driver itself makes them for everybody whom
-// the umask lets, and writes through links.
+// privateFiles is a filesystem driver whose directories and files are its user's alone. The driver itself makes them for
+// everybody whom the umask lets, and writes through links.
 type privateFiles struct {
 	storagedriver.StorageDriver
 	root string

@@ -1,5 +1,5 @@
-// Package private makes directories that belong to this process's user alone, and refuses those that others can change: whoever can put
-// a file or a link where the proxy keeps its own can have it serve, or overwrite, what they like.
+// Package private makes directories that belong to this process's user alone, and refuses those that others can change:
+// whoever can put a file or a link where the proxy keeps its own can have it serve, or overwrite, what they like.
 package private
 
 import (
@@ -20,10 +20,10 @@ const (
 // ErrExposed is in the chain of errors about a directory that others can change.
 var ErrExposed = errors.New("other users can change it")
 
-// Directory makes a directory with those above it that are missing, or checks the one that is there. It is refused with ErrExposed when
-// it, or a link that stands in its place, belongs to another user than this process's or root, and when everybody can write to it, but
-// for one like /tmp, where nobody can touch what others made. An empty directory that this process's user has is closed to others; one
-// that holds something already keeps its mode.
+// Directory makes a directory with those above it that are missing, or checks the one that is there. It is refused with
+// ErrExposed when it, or a link that stands in its place, belongs to another user than this process's or root, and when
+// everybody can write to it, but for one like /tmp, where nobody can touch what others made. An empty directory that this
+// process's user has is closed to others; one that holds something already keeps its mode.
 func Directory(dir string) error {
 	if err := os.MkdirAll(dir, DirMode); err != nil {
 		return err
@@ -38,8 +38,9 @@ func Directory(dir string) error {
 	}
 	for _, i := range []fs.FileInfo{link, info} {
 		if uid, known := owner(i); known && uid != 0 && uid != os.Geteuid() {
-			return exposed(dir, fmt.Sprintf("it belongs to user %d, and this process runs as %d: give it to that user, or name another "+
-				"directory", uid, os.Geteuid()))
+			return exposed(dir,
+				fmt.Sprintf("it belongs to user %d, and this process runs as %d: give it to that user, or name another "+
+					"directory", uid, os.Geteuid()))
 		}
 	}
 	if info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
@@ -67,8 +68,8 @@ func closeEmpty(dir string, info fs.FileInfo) error {
 	return os.Chmod(dir, info.Mode()&^0o077)
 }
 
-// Tree checks a directory whose whole content is this process's, which need not be there: neither it nor what lies in it may be a link,
-// and it is closed to others.
+// Tree checks a directory whose whole content is this process's, which need not be there: neither it nor what lies in it may
+// be a link, and it is closed to others.
 func Tree(dir string) error {
 	info, err := os.Lstat(dir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -1,8 +1,8 @@
 // Package access finds out who clients and operators are, and decides who may pull what.
 //
-// Passwords are checked against bcrypt hashes, tokens by distribution's token package, both kept from what they should not be given: files
-// that are broken, keys that are secret, floods of logins. Files are read again when they change; a broken one leaves the one before in
-// use.
+// Passwords are checked against bcrypt hashes, tokens by distribution's token package, both kept from what they should not
+// be given: files that are broken, keys that are secret, floods of logins. Files are read again when they change; a broken
+// one leaves the one before in use.
 package access
 
 import (
@@ -31,8 +31,8 @@ type BusyError struct {
 // Error says so.
 func (e *BusyError) Error() string { return "too many logins" }
 
-// certificateLogin returns who a verified client certificate names: the subject's common name, else the first URI, DNS name or
-// e-mail address; the subject's organizations are groups. False: there is no certificate, or it names nobody.
+// certificateLogin returns who a verified client certificate names: the subject's common name, else the first URI, DNS name
+// or e-mail address; the subject's organizations are groups. False: there is no certificate, or it names nobody.
 func certificateLogin(r *http.Request) (Login, bool) {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 || len(r.TLS.PeerCertificates) == 0 {
 		return Login{}, false

@@ -19,8 +19,8 @@ const (
 // hashes are the entries of a password file, by user.
 type hashes struct {
 	of map[string][]byte
-	// nobody is the hash that users who do not exist are compared with. It has the cost of the dearest entry, so that they take as
-	// long as those who do.
+	// nobody is the hash that users who do not exist are compared with. It has the cost of the dearest entry, so that they
+	// take as long as those who do.
 	nobody []byte
 }
 

@@ -13,8 +13,8 @@ const (
 	longestWait = 10 * time.Second // which they do at most
 )
 
-// lanes let logins from one address be looked at one after the other. The newest goes first, and when too many wait, the oldest gives
-// way: a flood takes its own turns, not those of who comes after it. It is safe for concurrent use.
+// lanes let logins from one address be looked at one after the other. The newest goes first, and when too many wait, the
+// oldest gives way: a flood takes its own turns, not those of who comes after it. It is safe for concurrent use.
 type lanes struct {
 	mu sync.Mutex
 	// waiting is there for each address that a login from is being looked at.

@@ -30,7 +30,8 @@ func (m *memory) has(mac [sha256.Size]byte, now time.Time) bool {
 	return ok && now.Before(until)
 }
 
-// Failed logins from one address: after so many within a window each further one is followed by a pause, until the window ends.
+// Failed logins from one address: after so many within a window each further one is followed by a pause, until the window
+// ends.
 const (
 	mostFailures  = 10
 	failureWindow = time.Minute

@@ -53,7 +53,8 @@ func NewOperators(c config.Admin, log *slog.Logger) (*Operators, error) {
 func parseToken(contents [][]byte) ([sha256.Size]byte, error) {
 	token := bytes.TrimSpace(contents[0])
 	if len(token) < shortestToken {
-		return [sha256.Size]byte{}, fmt.Errorf("the token is shorter than %d characters, so it can be guessed", shortestToken)
+		return [sha256.Size]byte{}, fmt.Errorf("the token is shorter than %d characters, so it can be guessed",
+			shortestToken)
 	}
 	return sha256.Sum256(token), nil
 }

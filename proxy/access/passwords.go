@@ -24,9 +24,9 @@ const (
 
 // Passwords checks user names and passwords against a file of bcrypt hashes. It is safe for concurrent use.
 //
-// It looks at one password from each address at a time, the newest first, and after some wrong ones from there at one in half a second.
-// So whoever guesses gets little, and the right password gets in even from an address that others guess from: at once when it was right
-// before, else with the next look.
+// It looks at one password from each address at a time, the newest first, and after some wrong ones from there at one in
+// half a second. So whoever guesses gets little, and the right password gets in even from an address that others guess from:
+// at once when it was right before, else with the next look.
 type Passwords struct {
 	file     *livefile.File[*passwordSet]
 	lanes    *lanes
@@ -60,14 +60,15 @@ func parsePasswords(contents [][]byte) (*passwordSet, error) {
 		return nil, err
 	}
 	s := &passwordSet{
-		hashes: h, key: make([]byte, sha256.Size), verified: newMemory(maxVerified, verifiedFor), refused: newMemory(maxVerified, refusedFor),
+		hashes: h, key: make([]byte, sha256.Size),
+		verified: newMemory(maxVerified, verifiedFor), refused: newMemory(maxVerified, refusedFor),
 	}
 	_, _ = rand.Read(s.key) // it never fails
 	return s, nil
 }
 
-// Check returns nil for the password of a user, ErrDenied for anything else, and a *BusyError when it could not be looked at. from is
-// who asks.
+// Check returns nil for the password of a user, ErrDenied for anything else, and a *BusyError when it could not be looked
+// at. from is who asks.
 func (p *Passwords) Check(ctx context.Context, user, password string, from netip.Addr) error {
 	if len(password) > maxPassword || len(user) > maxPassword {
 		return ErrDenied

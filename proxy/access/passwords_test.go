@@ -156,8 +156,8 @@ func TestFlood(t *testing.T) {
 	})
 }
 
-// The right password gets in though others guess from the same address, also when it was never seen before, and no one else's turn is
-// waited for. Guesses get no more than a turn in half a second.
+// The right password gets in though others guess from the same address, also when it was never seen before, and no one
+// else's turn is waited for. Guesses get no more than a turn in half a second.
 func TestRightPasswordIsNotLockedOut(t *testing.T) {
 	t.Parallel()
 	file := put(t, "htpasswd", entry(t, "alice", "right", bcrypt.MinCost)+entry(t, "bob", "right", bcrypt.MinCost))

@@ -73,8 +73,8 @@ func controller(options map[string]any) (c auth.AccessController, err error) {
 	return auth.GetAccessController("token", options)
 }
 
-// authorize asks a controller with the credentials of a request and nothing else of it: what the controller logs is then its own. The
-// challenge is what the client should answer; the error is not the client's fault.
+// authorize asks a controller with the credentials of a request and nothing else of it: what the controller logs is then its
+// own. The challenge is what the client should answer; the error is not the client's fault.
 func authorize(
 	ctx context.Context, c auth.AccessController, authorization string, wanted ...auth.Access,
 ) (grant *auth.Grant, challenge auth.Challenge, err error) {

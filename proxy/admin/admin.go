@@ -15,8 +15,8 @@
 //	GET  /                           the dashboard
 //
 // Sizes in documents are bytes, times are seconds, timestamps RFC 3339. Keys stay; new ones may come. An error is a document
-// {"error": "…"}. Without a Login, the listener belongs on an address that only operators reach. Pages of other sites can neither
-// read it nor post to it. Health is for everybody, what is wrong for operators.
+// {"error": "…"}. Without a Login, the listener belongs on an address that only operators reach. Pages of other sites can
+// neither read it nor post to it. Health is for everybody, what is wrong for operators.
 package admin
 
 import (
@@ -71,8 +71,8 @@ type Options struct {
 	WarmConcurrency int
 	// Login lets operators in; nil lets everybody in.
 	Login Login
-	// OwnName reports whether a name, in lower case and without a port, is one of the listener's. Without, and for all other names, it
-	// has to be an address or a name that no site of the public DNS can have. Nil: none is.
+	// OwnName reports whether a name, in lower case and without a port, is one of the listener's. Without, and for all other
+	// names, it has to be an address or a name that no site of the public DNS can have. Nil: none is.
 	OwnName func(host string) bool
 	// Reload has the proxy take over its configuration anew and returns that one's warnings; nil: there is no such thing.
 	Reload func(context.Context) (warnings []string, err error)
@@ -143,7 +143,8 @@ func (h *Handler) routes(metrics prometheus.Gatherer) {
 	h.mux.Handle("/api/v1/scrub", only(h.postScrub, http.MethodPost))
 	h.mux.Handle("/api/v1/prune", only(h.postPrune, http.MethodPost))
 	if metrics != nil {
-		get("/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 8, Timeout: statusTimeout}).ServeHTTP)
+		get("/metrics",
+			promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 8, Timeout: statusTimeout}).ServeHTTP)
 	}
 	get("/{$}", page("index.html"))
 	for _, name := range []string{"dashboard.js", "dashboard.css"} {

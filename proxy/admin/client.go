@@ -28,8 +28,8 @@ type Client struct {
 	http *http.Client
 }
 
-// NewClient returns a client for a listener's base URL, such as "http://127.0.0.1:5001". A nil http.Client is the default one.
-// Warm takes as long as its work does, so the http.Client should have no Timeout; bound calls with their context.
+// NewClient returns a client for a listener's base URL, such as "http://127.0.0.1:5001". A nil http.Client is the default
+// one. Warm takes as long as its work does, so the http.Client should have no Timeout; bound calls with their context.
 func NewClient(baseURL string, client *http.Client) *Client {
 	if client == nil {
 		client = http.DefaultClient
@@ -98,8 +98,8 @@ func (c *Client) Enqueue(ctx context.Context, references []string) ([]WarmJob, e
 	return accepted.Jobs, err
 }
 
-// Warm has the proxy warm references and waits for it. It calls progress, which may be nil, for each event in turn. Its error
-// joins those of the references that failed.
+// Warm has the proxy warm references and waits for it. It calls progress, which may be nil, for each event in turn. Its
+// error joins those of the references that failed.
 func (c *Client) Warm(ctx context.Context, references []string, progress func(operate.WarmEvent)) error {
 	response, err := c.post(ctx, "/api/v1/warm?wait=1", WarmRequest{references})
 	if err != nil {
@@ -130,7 +130,8 @@ func (c *Client) Warm(ctx context.Context, references []string, progress func(op
 	case err != nil:
 		failed = append(failed, fmt.Errorf("the proxy's answer broke off: %w", err))
 	case left > 0:
-		failed = append(failed, fmt.Errorf("the proxy's answer ended with %d references to go: %w", left, io.ErrUnexpectedEOF))
+		failed = append(failed,
+			fmt.Errorf("the proxy's answer ended with %d references to go: %w", left, io.ErrUnexpectedEOF))
 	}
 	return errors.Join(failed...)
 }

@@ -9,8 +9,8 @@ import (
 // maxEvents bounds a queue: a client this far behind misses progress, but no final event.
 const maxEvents = 1000
 
-// eventQueue hands events from jobs, which it never holds up, to a client, who may be slow. Progress that was not taken yet is
-// replaced by later progress on the same thing.
+// eventQueue hands events from jobs, which it never holds up, to a client, who may be slow. Progress that was not taken yet
+// is replaced by later progress on the same thing.
 type eventQueue struct {
 	mu      sync.Mutex
 	changed *sync.Cond

@@ -11,7 +11,8 @@ import (
 type Login interface {
 	// LogsIn reports whether operators have to say who they are.
 	LogsIn() bool
-	// Check returns 0 for a request of an operator, else the status and the message of the answer, for which it sets headers.
+	// Check returns 0 for a request of an operator, else the status and the message of the answer, for which it sets
+	// headers.
 	Check(w http.ResponseWriter, r *http.Request) (status int, message string)
 }
 
@@ -24,8 +25,8 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) (refused bool) {
 	switch {
 	case open(r.URL.Path):
 	case !h.named(r):
-		// A site can give its name the address of this listener. Its pages are the same site then, and a browser that knows a login or
-		// has a certificate sends them along.
+		// A site can give its name the address of this listener. Its pages are the same site then, and a browser that knows
+		// a login or has a certificate sends them along.
 		status, message = http.StatusForbidden, "this listener has no such name: ask for it by its address, or list the name in admin.hosts"
 	case h.login != nil && h.login.LogsIn():
 		status, message = h.login.Check(w, r)
@@ -45,7 +46,8 @@ func (h *Handler) named(r *http.Request) bool {
 	return local(name) || h.ownName(name)
 }
 
-// changes keeps pages of other sites from changing anything. A form can send neither this type nor, from a browser of today, anything.
+// changes keeps pages of other sites from changing anything. A form can send neither this type nor, from a browser of today,
+// anything.
 func (h *Handler) changes(r *http.Request) (status int, message string) {
 	if h.origins.Check(r) != nil {
 		return http.StatusForbidden, "a page of another site may not do this"
@@ -68,8 +70,8 @@ func hostName(host string) string {
 	return strings.TrimSuffix(strings.Trim(name, "[]"), ".")
 }
 
-// local reports whether a name can only be meant for this machine or its network: an address, or a name that the public DNS does not
-// have.
+// local reports whether a name can only be meant for this machine or its network: an address, or a name that the public DNS
+// does not have.
 func local(name string) bool {
 	if _, err := netip.ParseAddr(name); err == nil {
 		return true

@@ -5,8 +5,9 @@ import (
 	"net/http"
 )
 
-// ReloadReport is the answer to POST /api/v1/reload: the configuration in use is the one that was read now. When it could not be taken
-// over the status is 422, the error has a line for each thing that is wrong, and the configuration before stays.
+// ReloadReport is the answer to POST /api/v1/reload: the configuration in use is the one that was read now. When it could
+// not be taken over the status is 422, the error has a line for each thing that is wrong, and the configuration before
+// stays.
 type ReloadReport struct {
 	Status   string   `json:"status"` // "reloaded"
 	Warnings []string `json:"warnings"`

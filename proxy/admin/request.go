@@ -20,8 +20,8 @@ func (h *Handler) ending() bool {
 	}
 }
 
-// readDocument reads the one document that a request's body is, of at most limit bytes and without keys that are not known. The guard
-// has seen to it that the request is JSON and comes from no other site.
+// readDocument reads the one document that a request's body is, of at most limit bytes and without keys that are not known.
+// The guard has seen to it that the request is JSON and comes from no other site.
 func readDocument(w http.ResponseWriter, r *http.Request, limit int64, document any) error {
 	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit))
 	body.DisallowUnknownFields()

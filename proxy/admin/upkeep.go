@@ -43,7 +43,8 @@ type PruneRequest struct {
 	DryRun bool   `json:"dry_run"`
 }
 
-// UpkeepEvent is a line of the answer to a request for upkeep: progress, or, as the last one, the report or why there is none.
+// UpkeepEvent is a line of the answer to a request for upkeep: progress, or, as the last one, the report or why there is
+// none.
 type UpkeepEvent struct {
 	Phase  string          `json:"phase,omitempty"`
 	Done   int64           `json:"done,omitempty"`
@@ -87,8 +88,10 @@ func (h *Handler) postPrune(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// upkeep reads a request and does the work, whose progress and end are sent a document per line. A client that leaves ends it.
-func (h *Handler) upkeep(w http.ResponseWriter, r *http.Request, request any, work func(context.Context, upkeep.Progress) (any, error)) {
+// upkeep reads a request and does the work, whose progress and end are sent a document per line. A client that leaves ends
+// it.
+func (h *Handler) upkeep(w http.ResponseWriter, r *http.Request, request any,
+	work func(context.Context, upkeep.Progress) (any, error)) {
 	if status, err := h.readUpkeep(w, r, request); err != nil {
 		writeError(w, status, err.Error())
 		return

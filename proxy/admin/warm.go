@@ -62,7 +62,8 @@ func (h *Handler) readWarm(w http.ResponseWriter, r *http.Request) (references [
 	var long *http.MaxBytesError
 	switch {
 	case errors.As(err, &long):
-		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is longer than the limit of %d bytes", maxWarmBody)
+		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is longer than the limit of %d bytes",
+			maxWarmBody)
 	case err != nil:
 		return nil, http.StatusBadRequest, fmt.Errorf(`the body is not {"references": ["…"]}: %w`, err)
 	}

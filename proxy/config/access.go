@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Access says who may pull what. Clients log in with a password or a token here, or with a certificate (TLS.ClientAuth). While
-// none of these is configured every client is anonymous, and let in.
+// Access says who may pull what. Clients log in with a password or a token here, or with a certificate (TLS.ClientAuth).
+// While none of these is configured every client is anonymous, and let in.
 type Access struct {
 	// Anonymous lets in clients that do not log in, where others can.
 	Anonymous bool `yaml:"anonymous"`
@@ -18,8 +18,8 @@ type Access struct {
 	Token Token `yaml:"token"`
 	// Groups are names for several users; rules write them with an @ before.
 	Groups map[string][]string `yaml:"groups"`
-	// Rules say who may pull from which repositories, first match wins. Without any, everybody who was let in may pull from all;
-	// with some, nobody may pull from a repository that none of them matches.
+	// Rules say who may pull from which repositories, first match wins. Without any, everybody who was let in may pull from
+	// all; with some, nobody may pull from a repository that none of them matches.
 	Rules []AccessRule `yaml:"rules"`
 }
 
@@ -31,8 +31,8 @@ type Token struct {
 	Service string `yaml:"service"`
 	// Issuer is the name of the server, the tokens' issuer.
 	Issuer string `yaml:"issuer"`
-	// RootCertFile is a PEM file of certificates and JWKSFile a JSON document of public keys that tokens may be signed with, or
-	// lead to. At least one is needed.
+	// RootCertFile is a PEM file of certificates and JWKSFile a JSON document of public keys that tokens may be signed with,
+	// or lead to. At least one is needed.
 	RootCertFile string `yaml:"root_cert_file"`
 	JWKSFile     string `yaml:"jwks_file"`
 }
@@ -40,8 +40,8 @@ type Token struct {
 // Enabled reports whether tokens are taken.
 func (t Token) Enabled() bool { return t.Realm != "" }
 
-// AccessRule says who may pull from the repositories it matches: whoever Allow names and Deny does not. A user is named as he logs
-// in; "@team" is a group, "anonymous" whoever did not log in, "*" everybody who was let in.
+// AccessRule says who may pull from the repositories it matches: whoever Allow names and Deny does not. A user is named as
+// he logs in; "@team" is a group, "anonymous" whoever did not log in, "*" everybody who was let in.
 type AccessRule struct {
 	// Match is a pattern as in Rule.
 	Match string `yaml:"match"`
@@ -61,8 +61,8 @@ func (c *Config) LogsIn() bool {
 	return c.Access.HtpasswdFile != "" || c.Access.Token.Enabled() || c.TLS.ClientAuth.Asks()
 }
 
-// Allows reports whether a user may pull from a repository, "host/path". An empty user is anonymous; groups are those that he is
-// in beside the configured ones.
+// Allows reports whether a user may pull from a repository, "host/path". An empty user is anonymous; groups are those that
+// he is in beside the configured ones.
 func (a Access) Allows(user string, groups []string, repository string) bool {
 	if len(a.Rules) == 0 {
 		return true

@@ -1,7 +1,7 @@
 package config
 
-// Admin is the listener for operators: metrics, health, API and dashboard. On an address that other machines reach it needs a way
-// to log in.
+// Admin is the listener for operators: metrics, health, API and dashboard. On an address that other machines reach it needs
+// a way to log in.
 type Admin struct {
 	// Listen is its address, "host:port".
 	Listen string `yaml:"listen"`
@@ -14,8 +14,9 @@ type Admin struct {
 	HtpasswdFile string `yaml:"htpasswd_file"`
 	// Insecure lets everybody in who reaches the listener.
 	Insecure bool `yaml:"insecure"`
-	// Hosts are the names that operators call the listener by. Addresses, names without a dot and those of its certificate need not be
-	// listed. A request under any other name is refused, since a site can give its own name the listener's address.
+	// Hosts are the names that operators call the listener by. Addresses, names without a dot and those of its certificate
+	// need not be listed. A request under any other name is refused, since a site can give its own name the listener's
+	// address.
 	Hosts HostList `yaml:"hosts"`
 }
 

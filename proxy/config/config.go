@@ -16,9 +16,9 @@
 // for a host that the configuration already names: as a key of upstreams, as default_upstream or as the first element of a
 // rule's match. When two of these hosts give the same name, using it is an error. Rules have no variables, being a list.
 //
-// A variable set to the empty string counts as not set. STRATA_CONFIG, which names the file, and STRATA_ADMIN_URL, which names
-// a proxy to ask, are left to the commands, with STRATA_ADMIN_USERNAME and others by which they log in there, and so are the
-// variables that Kubernetes sets for a Service called "strata". Any other STRATA_… variable is an error.
+// A variable set to the empty string counts as not set. STRATA_CONFIG, which names the file, and STRATA_ADMIN_URL, which
+// names a proxy to ask, are left to the commands, with STRATA_ADMIN_USERNAME and others by which they log in there, and so
+// are the variables that Kubernetes sets for a Service called "strata". Any other STRATA_… variable is an error.
 package config
 
 import (
@@ -28,8 +28,8 @@ import (
 	"path/filepath"
 )
 
-// Config is a whole configuration. Load gives one that is complete and consistent. It is not changed after that, so it may be
-// shared between goroutines.
+// Config is a whole configuration. Load gives one that is complete and consistent. It is not changed after that, so it may
+// be shared between goroutines.
 type Config struct {
 	// Listen is the address that clients pull from, "host:port".
 	Listen string `yaml:"listen"`
@@ -54,7 +54,8 @@ type Config struct {
 	CacheBytes ByteSize `yaml:"cache_bytes"`
 	// Quota bounds the content in the store, in bytes. 0 means no bound.
 	Quota ByteSize `yaml:"quota"`
-	// MinFree is what is left free of a filesystem store's filesystem, in bytes, or a twentieth of a smaller one. 0 leaves nothing.
+	// MinFree is what is left free of a filesystem store's filesystem, in bytes, or a twentieth of a smaller one. 0 leaves
+	// nothing.
 	MinFree ByteSize `yaml:"min_free"`
 	// WorkBytes bounds the downloads on their way in the directory for temporary files, in bytes. 0 means no bound.
 	WorkBytes ByteSize `yaml:"work_bytes"`

@@ -21,8 +21,8 @@ const (
 	maxNested = 32      // nesting of mappings, lists and aliases
 )
 
-// decoder fills a Config from a YAML syntax tree. The YAML library's own strict decoding stops at the first unknown key, speaks
-// of Go types and quotes the lines around an error, passwords and all; so only its parser is used.
+// decoder fills a Config from a YAML syntax tree. The YAML library's own strict decoding stops at the first unknown key,
+// speaks of Go types and quotes the lines around an error, passwords and all; so only its parser is used.
 type decoder struct {
 	file     string
 	anchors  map[string]ast.Node
@@ -65,7 +65,8 @@ func decode(file string, data []byte, c *Config) (origins map[string]string, pro
 	return d.origins, d.problems
 }
 
-// checkNesting refuses brackets, and lists on one line, nested so deeply that a recursive parser would run out of stack or time.
+// checkNesting refuses brackets, and lists on one line, nested so deeply that a recursive parser would run out of stack or
+// time.
 func checkNesting(data []byte) error {
 	const most = 1000
 	depth, dashes, start := 0, 0, true

@@ -47,8 +47,9 @@ func applyEnv(c *Config, environ []string, origins map[string]string) (problems 
 		target := table[name]
 		where := "environment variable " + name
 		if len(target.hosts) > 1 {
-			problems = append(problems, Problem{where, "upstreams", fmt.Sprintf("could mean any of the hosts %s: set it in the file",
-				strings.Join(target.hosts, ", "))})
+			problems = append(problems,
+				Problem{where, "upstreams", fmt.Sprintf("could mean any of the hosts %s: set it in the file",
+					strings.Join(target.hosts, ", "))})
 			return
 		}
 		if err := target.set(variables[name]); err != nil {
@@ -90,7 +91,8 @@ func strataVariables(environ []string) map[string]string {
 	variables := map[string]string{}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, envPrefix) || value == "" || name == configVariable || name == adminVariable || clientVariable(name) ||
+		if !strings.HasPrefix(name, envPrefix) || value == "" || name == configVariable || name == adminVariable ||
+			clientVariable(name) ||
 			kubernetesVariable.MatchString(name) {
 			continue
 		}
@@ -143,8 +145,8 @@ func addUpstreams(table map[string]override, c *Config) {
 	}
 }
 
-// Hosts returns the registry hosts that the configuration names, sorted: the keys of upstreams, default_upstream and the first
-// elements of rules.
+// Hosts returns the registry hosts that the configuration names, sorted: the keys of upstreams, default_upstream and the
+// first elements of rules.
 func (c *Config) Hosts() []string {
 	hosts := slices.Collect(maps.Keys(c.Upstreams))
 	hosts = append(hosts, c.DefaultUpstream)

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// absolute makes the paths of files and directories absolute, so that a path means one place whoever reads it: a library that builds a
-// URI of it, or code that runs after a change of the working directory. A path is what a key names that ends in _file or _dir, and the
-// directory of a filesystem store. It returns what could not be resolved.
+// absolute makes the paths of files and directories absolute, so that a path means one place whoever reads it: a library
+// that builds a URI of it, or code that runs after a change of the working directory. A path is what a key names that ends
+// in _file or _dir, and the directory of a filesystem store. It returns what could not be resolved.
 func (c *Config) absolute() []Problem {
 	r := &resolver{}
 	r.fields(reflect.ValueOf(c).Elem(), "")
@@ -49,7 +49,8 @@ func isPathKey(name string) bool {
 func (r *resolver) path(path, key string) string {
 	abs, err := filepath.Abs(path)
 	if err != nil {
-		r.problems = append(r.problems, Problem{"working directory", key, fmt.Sprintf("%s cannot be made absolute: %s", quote(path), err)})
+		r.problems = append(r.problems,
+			Problem{"working directory", key, fmt.Sprintf("%s cannot be made absolute: %s", quote(path), err)})
 		return path
 	}
 	return abs

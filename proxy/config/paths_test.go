@@ -27,7 +27,8 @@ func absoluteDefault(t *testing.T) *Config {
 	return c
 }
 
-// Every path in a configuration is absolute, wherever it stands and however it got there: no key that names one may be forgotten.
+// Every path in a configuration is absolute, wherever it stands and however it got there: no key that names one may be
+// forgotten.
 func TestPathsAreAbsolute(t *testing.T) {
 	t.Parallel()
 	text := string(uncomment(readExample(t)))

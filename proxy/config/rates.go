@@ -33,7 +33,8 @@ func (r *Rate) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s is no rate: write a number of requests and a unit of time, such as 10/s, 300/m or 5000/h", quote(string(text)))
+	return fmt.Errorf("%s is no rate: write a number of requests and a unit of time, such as 10/s, 300/m or 5000/h",
+		quote(string(text)))
 }
 
 // String returns the rate as UnmarshalText reads it, with the shortest unit that gives a whole number.

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// Redis is where several replicas on one store agree on who does what. Without Address there is none, and this process takes itself
-// for the only one.
+// Redis is where several replicas on one store agree on who does what. Without Address there is none, and this process takes
+// itself for the only one.
 type Redis struct {
 	// Address is "host:port", or "unix://" and the path of a socket.
 	Address string `yaml:"address"`

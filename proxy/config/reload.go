@@ -41,7 +41,8 @@ func changed(keys *[]string, a, b reflect.Value, prefix string) {
 			reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
 			continue
 		}
-		if _, own := a.Field(i).Addr().Interface().(nodeDecoder); a.Field(i).Kind() == reflect.Struct && !own && keyed(a.Field(i).Type()) {
+		if _, own := a.Field(i).Addr().Interface().(nodeDecoder); a.Field(i).Kind() == reflect.Struct && !own &&
+			keyed(a.Field(i).Type()) {
 			changed(keys, a.Field(i), b.Field(i), key)
 			continue
 		}

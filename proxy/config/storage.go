@@ -43,7 +43,8 @@ func (s *Storage) decodeNode(d *decoder, n ast.Node, key string) {
 		for i, p := range pairs {
 			names[i] = p.name
 		}
-		d.problem(n, key, "needs exactly one storage driver but has %d (%s): keep one", len(pairs), strings.Join(names, ", "))
+		d.problem(n, key, "needs exactly one storage driver but has %d (%s): keep one", len(pairs),
+			strings.Join(names, ", "))
 		return
 	}
 	driver := pairs[0]

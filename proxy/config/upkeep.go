@@ -6,8 +6,8 @@ import "time"
 type GC struct {
 	// Interval is the time between two runs. 0 means that none starts by itself.
 	Interval Duration `yaml:"interval"`
-	// Grace is how long content that no record leads to stays in a store that other processes may be using. It is longer than
-	// the longest job.
+	// Grace is how long content that no record leads to stays in a store that other processes may be using. It is longer
+	// than the longest job.
 	Grace Duration `yaml:"grace"`
 	// KeepPulled is how long an image that was pulled stays, though no tag and no lineage needs it.
 	KeepPulled Duration `yaml:"keep_pulled"`
@@ -43,7 +43,8 @@ func (v *validator) upkeep(c *Config) {
 	v.duration("gc.interval", c.GC.Interval, true)
 	v.duration("gc.grace", c.GC.Grace, false)
 	if time.Duration(c.GC.Grace) < leastGrace && c.GC.Grace > 0 {
-		v.problem("gc.grace", "%s is too short for the jobs of other processes on the same store: write at least %s", c.GC.Grace, leastGrace)
+		v.problem("gc.grace", "%s is too short for the jobs of other processes on the same store: write at least %s",
+			c.GC.Grace, leastGrace)
 	}
 	v.duration("gc.keep_pulled", c.GC.KeepPulled, true)
 	v.duration("scrub.interval", c.Scrub.Interval, true)

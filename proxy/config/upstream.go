@@ -32,8 +32,8 @@ type Upstream struct {
 	// SkipVerify accepts any certificate.
 	SkipVerify bool `yaml:"skip_verify"`
 
-	// RedirectHosts are the only hosts that the upstream may lead to, wherever they are: "cdn.example.com", "*.example.com". Empty
-	// means any public host, and hosts at addresses of the kind that the upstream itself has.
+	// RedirectHosts are the only hosts that the upstream may lead to, wherever they are: "cdn.example.com", "*.example.com".
+	// Empty means any public host, and hosts at addresses of the kind that the upstream itself has.
 	RedirectHosts HostList `yaml:"redirect_hosts"`
 	// MaxConnections is how many requests run at once, MaxDownloads how many of them fetch blobs; both at least 1.
 	MaxConnections int `yaml:"max_connections"`
@@ -73,8 +73,8 @@ func (c *Config) Upstream(host string) Upstream {
 	return up
 }
 
-// AnyUpstream reports whether registries that the configuration does not name may be pulled from, by HTTPS and without an account.
-// It is so until upstreams lists some: whoever lists them wants these and no others.
+// AnyUpstream reports whether registries that the configuration does not name may be pulled from, by HTTPS and without an
+// account. It is so until upstreams lists some: whoever lists them wants these and no others.
 func (c *Config) AnyUpstream() bool { return len(c.Upstreams) == 0 }
 
 // maxPasswordFile bounds a password file in bytes. Registry tokens are some kilobytes at most.
@@ -96,7 +96,8 @@ func (u Upstream) Credentials() (username string, password Secret, err error) {
 	case err != nil:
 		return "", Secret{}, fmt.Errorf("password file: %w", err)
 	case len(text) > maxPasswordFile:
-		return "", Secret{}, fmt.Errorf("password file %s is longer than the limit of %d bytes", u.PasswordFile, maxPasswordFile)
+		return "", Secret{}, fmt.Errorf("password file %s is longer than the limit of %d bytes", u.PasswordFile,
+			maxPasswordFile)
 	}
 	return u.Username, NewSecret(strings.TrimRight(string(text), "\r\n")), nil
 }

@@ -87,7 +87,8 @@ func (v *validator) config(c *Config) {
 		v.problem("redirect", "needs a storage backend that clients can reach, such as s3: remove it")
 	}
 	if !isHost(c.DefaultUpstream) {
-		v.problem("default_upstream", "%s is no registry host: write a host name with a dot, such as ghcr.io, without scheme or path",
+		v.problem("default_upstream",
+			"%s is no registry host: write a host name with a dot, such as ghcr.io, without scheme or path",
 			quote(c.DefaultUpstream))
 	}
 	for _, host := range slices.Sorted(maps.Keys(c.Upstreams)) {

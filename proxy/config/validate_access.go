@@ -26,7 +26,8 @@ func (v *validator) tls(key string, t TLS) {
 	case t.ClientAuth.Asks() && t.ClientCAFile == "":
 		v.problem(key+".client_auth", "%s needs client_ca_file: who signs clients' certificates", t.ClientAuth)
 	case !t.ClientAuth.Asks() && t.ClientCAFile != "":
-		v.problem(key+".client_ca_file", "is set but clients are not asked for certificates: add client_auth: request or require")
+		v.problem(key+".client_ca_file",
+			"is set but clients are not asked for certificates: add client_auth: request or require")
 	}
 }
 
@@ -36,11 +37,13 @@ func (v *validator) admin(a Admin, loopback bool) {
 		v.problem("admin.token_file", "is set together with token: keep one")
 	}
 	if !a.Token.IsZero() && len(a.Token.Reveal()) < shortestToken {
-		v.problem("admin.token", "is shorter than %d characters, so it can be guessed: `openssl rand -hex 32` makes one", shortestToken)
+		v.problem("admin.token", "is shorter than %d characters, so it can be guessed: `openssl rand -hex 32` makes one",
+			shortestToken)
 	}
 	for i, host := range a.Hosts {
 		if host == "" || host != strings.ToLower(host) || strings.ContainsAny(host, "*/:@[] ") {
-			v.problem("admin.hosts["+strconv.Itoa(i)+"]", "%s is no host name: write one in lower case such as strata.example, without a port",
+			v.problem("admin.hosts["+strconv.Itoa(i)+"]",
+				"%s is no host name: write one in lower case such as strata.example, without a port",
 				quote(host))
 		}
 	}
@@ -55,7 +58,8 @@ func (v *validator) admin(a Admin, loopback bool) {
 			"admin.htpasswd_file or admin.tls.client_ca_file, or admin.insecure: true if the network lets only operators through",
 			quote(a.Listen))
 	case !a.TLS.Enabled() && a.HtpasswdFile != "": // people's own passwords, where a token is the listener's
-		v.warning("admin.listen", "operators' passwords come in over plain HTTP: set admin.tls, or put a proxy with TLS in front")
+		v.warning("admin.listen",
+			"operators' passwords come in over plain HTTP: set admin.tls, or put a proxy with TLS in front")
 	}
 }
 
@@ -64,16 +68,19 @@ const shortestToken = 16
 
 func (v *validator) access(c *Config) {
 	a := c.Access
-	if a.Realm == "" || len(a.Realm) > longestName || strings.ContainsFunc(a.Realm, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+	unquotable := func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }
+	if a.Realm == "" || len(a.Realm) > longestName || strings.ContainsFunc(a.Realm, unquotable) {
 		v.problem("access.realm", "needs 1 to %d printable ASCII characters, none of them a quote or backslash", longestName)
 	}
 	v.token(a.Token)
 	switch {
 	case a.HtpasswdFile != "" && a.Token.Enabled():
-		v.problem("access.htpasswd_file", "is set together with token, and clients can't tell which is meant for them: keep one")
+		v.problem("access.htpasswd_file",
+			"is set together with token, and clients can't tell which is meant for them: keep one")
 	case a.Anonymous && !c.LogsIn():
-		v.problem("access.anonymous", "is set but there is no way to log in, so everybody is anonymous: remove it, or set htpasswd_file, "+
-			"token or tls.client_ca_file")
+		v.problem("access.anonymous",
+			"is set but there is no way to log in, so everybody is anonymous: remove it, or set htpasswd_file, "+
+				"token or tls.client_ca_file")
 	}
 	for _, group := range slices.Sorted(maps.Keys(a.Groups)) {
 		key := "access.groups." + group
@@ -94,7 +101,8 @@ func (v *validator) access(c *Config) {
 		v.accessRule("access.rules["+strconv.Itoa(i)+"]", c, rule)
 	}
 	if families := c.families(); len(a.Rules) > 0 && len(families) > 0 {
-		v.warning("access.rules", "repositories of the family %s share layers: who may pull from one of them may get what the others hold",
+		v.warning("access.rules",
+			"repositories of the family %s share layers: who may pull from one of them may get what the others hold",
 			strings.Join(families, ", "))
 	}
 }

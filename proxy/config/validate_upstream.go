@@ -8,7 +8,8 @@ import (
 
 func (v *validator) upstream(key, host string, u Upstream) {
 	if !isHost(host) {
-		v.problem(key, "%s is no registry host: write it as it stands in image names, such as ghcr.io or localhost:5000", quote(host))
+		v.problem(key, "%s is no registry host: write it as it stands in image names, such as ghcr.io or localhost:5000",
+			quote(host))
 	}
 	v.upstreamURL(key+".url", u)
 	v.account(key, u)
@@ -26,7 +27,8 @@ func (v *validator) upstream(key, host string, u Upstream) {
 
 func (v *validator) upstreamLimits(key string, u Upstream) {
 	for i, host := range u.RedirectHosts {
-		if rest := strings.TrimPrefix(host, "*."); rest == "" || strings.ContainsAny(rest, "*/:@ ") || rest != strings.ToLower(rest) {
+		if rest := strings.TrimPrefix(host, "*."); rest == "" || strings.ContainsAny(rest, "*/:@ ") ||
+			rest != strings.ToLower(rest) {
 			v.problem(key+".redirect_hosts["+strconv.Itoa(i)+"]",
 				"%s is no host name: write one in lower case such as cdn.example.com, or *.example.com for all below, without a port", quote(host))
 		}
@@ -34,10 +36,12 @@ func (v *validator) upstreamLimits(key string, u Upstream) {
 	v.between(key+".max_connections", u.MaxConnections, 1, mostConnections)
 	v.between(key+".max_downloads", u.MaxDownloads, 1, mostConnections)
 	if u.MaxDownloads > u.MaxConnections && u.MaxConnections > 0 {
-		v.problem(key+".max_downloads", "%d is more than max_connections, %d, which counts them too", u.MaxDownloads, u.MaxConnections)
+		v.problem(key+".max_downloads", "%d is more than max_connections, %d, which counts them too", u.MaxDownloads,
+			u.MaxConnections)
 	}
 	if u.Bandwidth < 0 || u.Bandwidth > 0 && u.Bandwidth < leastBandwidth {
-		v.problem(key+".bandwidth", "%s is out of range: write at least %s, or 0 for no bound", u.Bandwidth, Bandwidth(leastBandwidth))
+		v.problem(key+".bandwidth", "%s is out of range: write at least %s, or 0 for no bound", u.Bandwidth,
+			Bandwidth(leastBandwidth))
 	}
 }
 

@@ -70,7 +70,8 @@ func (v *validator) watch(key string, w Watch) {
 		v.problem(key+".tags", "has %d tags and patterns, more than the limit of %d", len(w.Tags), mostTags)
 	}
 	for i, tag := range w.Tags {
-		if _, err := path.Match(tag, ""); err != nil || tag == "" || len(tag) > longestName || strings.ContainsAny(tag, "/:@ ") {
+		if _, err := path.Match(tag, ""); err != nil || tag == "" || len(tag) > longestName ||
+			strings.ContainsAny(tag, "/:@ ") {
 			v.problem(key+".tags["+strconv.Itoa(i)+"]", "%s is neither a tag nor a pattern of tags", quote(tag))
 		}
 	}

@@ -1,6 +1,6 @@
-// Package limits counts what clients take by the addresses they come from, so that one of them can't take what is there for all: open
-// connections, requests under way, questions about what does not exist. Addresses of an IPv6 network, which one host has by the billion,
-// count as one. Many hosts may share an address, so bounds are for what no fleet behind one needs.
+// Package limits counts what clients take by the addresses they come from, so that one of them can't take what is there for
+// all: open connections, requests under way, questions about what does not exist. Addresses of an IPv6 network, which one
+// host has by the billion, count as one. Many hosts may share an address, so bounds are for what no fleet behind one needs.
 package limits
 
 import (
@@ -11,8 +11,8 @@ import (
 // network is how many bits of an IPv6 address tell clients apart.
 const network = 64
 
-// Address is who counts as the client of a connection whose other end is remote, "host:port". What is no address, such as the name of
-// a socket, is one client.
+// Address is who counts as the client of a connection whose other end is remote, "host:port". What is no address, such as
+// the name of a socket, is one client.
 func Address(remote string) netip.Addr {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {

@@ -17,21 +17,23 @@ const (
 	maxAnswers = 1 << 16
 	// missLasts is how long the same question costs nothing again.
 	missLasts = time.Minute
-	// blobShare is the part of a question about a name that one about a blob costs while it is under way: a pull asks for many blobs at
-	// once, which its manifest lists.
+	// blobShare is the part of a question about a name that one about a blob costs while it is under way: a pull asks for
+	// many blobs at once, which its manifest lists.
 	blobShare = 0.1
 )
 
-// Misses are budgets for questions that lead nowhere: a client that asks for names at random has the proxy ask its upstreams, which
-// count that. Each address has one, which fills at a rate and holds what comes in a minute, and another for each repository that gave it
-// something: names at random use up nobody's pulls of what is there. What a client was given before costs nothing, nor does what it
-// has been told lately not to be there, so that all hosts behind an address that look for the same missing thing pay once. It is safe for concurrent use.
+// Misses are budgets for questions that lead nowhere: a client that asks for names at random has the proxy ask its
+// upstreams, which count that. Each address has one, which fills at a rate and holds what comes in a minute, and another for
+// each repository that gave it something: names at random use up nobody's pulls of what is there. What a client was given
+// before costs nothing, nor does what it has been told lately not to be there, so that all hosts behind an address that look
+// for the same missing thing pay once. It is safe for concurrent use.
 type Misses struct {
 	seed maphash.Seed
 
 	mu      sync.Mutex
 	budgets *simplelru.LRU[uint64, *budget] // by repository that is known to a client, else by address
-	// answers are the questions of the latest answers, by client; a time until which a miss counts as known, zero: it was no miss.
+	// answers are the questions of the latest answers, by client; a time until which a miss counts as known, zero: it was no
+	// miss.
 	answers *simplelru.LRU[uint64, time.Time]
 	// asked are the questions under way, with how many ask.
 	asked map[uint64]int
@@ -49,9 +51,10 @@ func NewMisses() *Misses {
 	return &Misses{seed: maphash.MakeSeed(), budgets: budgets, answers: answers, asked: map[uint64]int{}}
 }
 
-// Hold keeps clients to their budgets, which fill at rate, in questions per second; 0 is no bound. refuse answers who has used it up,
-// with the time after which there is some again.
-func (m *Misses) Hold(next http.Handler, rate func() float64, refuse func(http.ResponseWriter, *http.Request, time.Duration)) http.Handler {
+// Hold keeps clients to their budgets, which fill at rate, in questions per second; 0 is no bound. refuse answers who has
+// used it up, with the time after which there is some again.
+func (m *Misses) Hold(next http.Handler, rate func() float64,
+	refuse func(http.ResponseWriter, *http.Request, time.Duration)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		perSecond, cost := rate(), cost(r.URL.Path)
 		if perSecond <= 0 || cost == 0 {
@@ -84,8 +87,8 @@ func cost(path string) float64 {
 	return 0
 }
 
-// question stands for what is asked. But for the address, it stands for who asks, too: that somebody else was given something must not
-// show.
+// question stands for what is asked. But for the address, it stands for who asks, too: that somebody else was given
+// something must not show.
 type question struct{ itself, repository, address uint64 }
 
 func (m *Misses) question(r *http.Request) question {

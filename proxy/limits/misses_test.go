@@ -99,8 +99,8 @@ func TestMisses(t *testing.T) {
 	})
 }
 
-// Questions that come at once are not more than those that come one after the other; hosts that wait for the same thing, or for the many
-// blobs of an image, are no flood.
+// Questions that come at once are not more than those that come one after the other; hosts that wait for the same thing, or
+// for the many blobs of an image, are no flood.
 func TestMissesAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

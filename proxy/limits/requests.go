@@ -2,8 +2,8 @@ package limits
 
 import "net/http"
 
-// Requests holds the requests that clients have under way at once to what bounds returns: in all and from one address. refuse answers
-// further ones.
+// Requests holds the requests that clients have under way at once to what bounds returns: in all and from one address.
+// refuse answers further ones.
 func Requests(next http.Handler, bounds func() (all, each int), refuse http.HandlerFunc) http.Handler {
 	var running Counter
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

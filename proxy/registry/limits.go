@@ -13,8 +13,9 @@ const (
 	maxQuery   = 4096
 	maxHeaders = 256 // lines; real clients send up to about 20
 	maxRanges  = 1024
-	// rangeStep is what a backend that is no file may fetch for a range, however short, and maxRangeSteps how many of these, beside the
-	// bytes that are asked for, the ranges of a request may cost. Clients of zstd:chunked don't ask for fewer ranges than that.
+	// rangeStep is what a backend that is no file may fetch for a range, however short, and maxRangeSteps how many of these,
+	// beside the bytes that are asked for, the ranges of a request may cost. Clients of zstd:chunked don't ask for fewer
+	// ranges than that.
 	rangeStep     = 1 << 20
 	maxRangeSteps = 64
 	maxRangeBytes = 64 << 10
@@ -56,8 +57,8 @@ func checkRanges(r *http.Request) *Error {
 	return nil
 }
 
-// checkScattered refuses ranges that are few bytes in many places of content that is no file: a thousand bytes would have a thousand
-// mebibytes fetched.
+// checkScattered refuses ranges that are few bytes in many places of content that is no file: a thousand bytes would have a
+// thousand mebibytes fetched.
 func checkScattered(r *http.Request, size int64) *Error {
 	specs, ok := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
 	if !ok || rangeIgnored(r) {

@@ -169,7 +169,8 @@ func TestBodiesThatDoNotCome(t *testing.T) {
 	}
 }
 
-// Requests that are taken back at once do not pile up: the connection that sends them is ended, and others are served meanwhile.
+// Requests that are taken back at once do not pile up: the connection that sends them is ended, and others are served
+// meanwhile.
 func TestRapidReset(t *testing.T) {
 	t.Parallel()
 	a, dir := newAuthority(t), t.TempDir()

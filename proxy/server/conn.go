@@ -20,7 +20,8 @@ type connLimits struct {
 	stall             time.Duration
 }
 
-// boundedListener closes connections beyond the limits as they come, and cuts off those whose peer takes nothing for a while.
+// boundedListener closes connections beyond the limits as they come, and cuts off those whose peer takes nothing for a
+// while.
 type boundedListener struct {
 	*net.TCPListener
 	limits  *atomic.Pointer[connLimits]
@@ -48,12 +49,13 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 			_ = c.Close()
 			continue
 		}
-		return &boundedConn{TCPConn: c, limits: l.limits, senders: l.senders, leave: sync.OnceFunc(func() { l.open.Leave(who) })}, nil
+		return &boundedConn{TCPConn: c, limits: l.limits, senders: l.senders,
+			leave: sync.OnceFunc(func() { l.open.Leave(who) })}, nil
 	}
 }
 
-// boundedConn is a connection whose writes fail when nothing of them was taken for the stall time: however slow a peer is, it gets
-// all as long as it takes something. It keeps io.ReaderFrom, by which the kernel sends files itself.
+// boundedConn is a connection whose writes fail when nothing of them was taken for the stall time: however slow a peer is,
+// it gets all as long as it takes something. It keeps io.ReaderFrom, by which the kernel sends files itself.
 type boundedConn struct {
 	*net.TCPConn
 	limits  *atomic.Pointer[connLimits]
@@ -114,8 +116,8 @@ func (c *boundedConn) Write(p []byte) (int, error) {
 	}
 }
 
-// ReadFrom implements io.ReaderFrom. What was read of src is what was written, as far as it is a file, or limited reading of one; of
-// anything else, what a timeout leaves unwritten is lost, so it is copied by Write.
+// ReadFrom implements io.ReaderFrom. What was read of src is what was written, as far as it is a file, or limited reading of
+// one; of anything else, what a timeout leaves unwritten is lost, so it is copied by Write.
 func (c *boundedConn) ReadFrom(src io.Reader) (int64, error) {
 	if limited, ok := src.(*io.LimitedReader); ok {
 		if f, ok := limited.R.(*os.File); ok {

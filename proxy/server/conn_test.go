@@ -34,8 +34,8 @@ func boundedServer(t *testing.T, h http.Handler, limits connLimits, refused func
 	return socket.Addr().String()
 }
 
-// A client that takes its time between the parts gets all of a file, though the whole takes many stall times; one that takes nothing
-// is cut off.
+// A client that takes its time between the parts gets all of a file, though the whole takes many stall times; one that takes
+// nothing is cut off.
 func TestSlowClient(t *testing.T) {
 	t.Parallel()
 	const size = 16 << 20

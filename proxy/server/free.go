@@ -13,8 +13,8 @@ const freeEvery = time.Second
 // smallShare is the most of a filesystem that is kept free: its part.
 const smallShare = 20
 
-// freeFloor keeps some of the store's filesystem free: what would fill it further is not kept, as if the quota was used up. Others need
-// that space too, the proxy's temporary files and the system's logs among them. It is safe for concurrent use.
+// freeFloor keeps some of the store's filesystem free: what would fill it further is not kept, as if the quota was used up.
+// Others need that space too, the proxy's temporary files and the system's logs among them. It is safe for concurrent use.
 type freeFloor struct {
 	chunkstore.Space
 	dir   string

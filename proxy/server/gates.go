@@ -20,8 +20,8 @@ func (g clientGate) Authorize(w http.ResponseWriter, r *http.Request, want regis
 	return g.Load().Authorize(w, r, want)
 }
 
-// operatorsName reports whether operators may call their listener by a name: the configuration lists it, or the certificate that the
-// listener shows is for it.
+// operatorsName reports whether operators may call their listener by a name: the configuration lists it, or the certificate
+// that the listener shows is for it.
 func (s *Server) operatorsName(host string) bool {
 	if slices.Contains(s.live.Load().Admin.Hosts, host) {
 		return true

@@ -24,7 +24,8 @@ var ErrInUse = errors.New("another process uses the store")
 
 // policy is what a configuration says of what stays.
 func policy(cfg *config.Config) upkeep.Policy {
-	return upkeep.Policy{Retention: retention(cfg), KeepPulled: time.Duration(cfg.GC.KeepPulled), Grace: time.Duration(cfg.GC.Grace)}
+	return upkeep.Policy{Retention: retention(cfg), KeepPulled: time.Duration(cfg.GC.KeepPulled),
+		Grace: time.Duration(cfg.GC.Grace)}
 }
 
 // retention finds the rule of a lineage, which has the name of a repository or of a family.
@@ -53,8 +54,8 @@ func (s *Server) keeper(chunks *chunkstore.Store, held *claim.Claim) *upkeep.Kee
 	return upkeep.New(o)
 }
 
-// upkeepLeases are the leases under which one replica looks after the store. Two that did would share what they remember of it, so while
-// Redis does not answer nobody does.
+// upkeepLeases are the leases under which one replica looks after the store. Two that did would share what they remember of
+// it, so while Redis does not answer nobody does.
 func upkeepLeases(redis *replicas.Conn, cfg *config.Config, log *slog.Logger) *lease.Leases {
 	return lease.New(lease.NewRedis(redis.Client(), cfg.Redis.Prefix), log)
 }
@@ -70,9 +71,10 @@ func schedule(cfg *config.Config) upkeep.Schedule {
 // schedule is what upkeep does by itself by the newest configuration.
 func (s *Server) schedule() upkeep.Schedule { return schedule(s.live.Load()) }
 
-// Maintain opens the store of a configuration without a proxy and lets work look after it. A directory is had by this process alone
-// meanwhile: ErrInUse says that another one uses it. Of other storage nobody can know, so there grace holds.
-func Maintain(ctx context.Context, cfg *config.Config, log *slog.Logger, work func(context.Context, *upkeep.Keeper) error) error {
+// Maintain opens the store of a configuration without a proxy and lets work look after it. A directory is had by this
+// process alone meanwhile: ErrInUse says that another one uses it. Of other storage nobody can know, so there grace holds.
+func Maintain(ctx context.Context, cfg *config.Config, log *slog.Logger,
+	work func(context.Context, *upkeep.Keeper) error) error {
 	driver, err := chunkstore.OpenDriver(ctx, cfg.Storage.Driver, cfg.Storage.Parameters)
 	if err != nil {
 		return storageError(cfg, err)

@@ -20,11 +20,13 @@ const (
 )
 
 func clientLimits(c *config.Config) *connLimits {
-	return &connLimits{total: c.Limits.Connections, perAddress: c.Limits.ConnectionsPerAddress, stall: time.Duration(c.Limits.StallTimeout)}
+	return &connLimits{total: c.Limits.Connections, perAddress: c.Limits.ConnectionsPerAddress,
+		stall: time.Duration(c.Limits.StallTimeout)}
 }
 
 func operatorLimits(c *config.Config) *connLimits {
-	return &connLimits{total: operatorConnections, perAddress: operatorsOfAddress, stall: time.Duration(c.Limits.StallTimeout)}
+	return &connLimits{total: operatorConnections, perAddress: operatorsOfAddress,
+		stall: time.Duration(c.Limits.StallTimeout)}
 }
 
 // sharedOut holds each client to its part of what there is for all: requests under way, and questions that lead nowhere.
@@ -35,7 +37,8 @@ func sharedOut(next http.Handler, live func() *config.Config) http.Handler {
 			e.Message = "too many questions for what is not there come from this address"
 			registry.WriteError(w, r, e)
 		})
-	return limits.Requests(misses, func() (all, each int) { return live().Limits.Requests, live().Limits.RequestsPerAddress },
+	return limits.Requests(misses,
+		func() (all, each int) { return live().Limits.Requests, live().Limits.RequestsPerAddress },
 		func(w http.ResponseWriter, r *http.Request) {
 			e := registry.TooManyRequests(requestRetry)
 			e.Message = "too many requests are under way"
@@ -64,7 +67,8 @@ func operated(next http.Handler, timeout time.Duration) http.Handler {
 		})
 }
 
-// timedBody is a body with a deadline, which ends with it: the answer may take longer. What nobody reads of it keeps the deadline.
+// timedBody is a body with a deadline, which ends with it: the answer may take longer. What nobody reads of it keeps the
+// deadline.
 type timedBody struct {
 	io.ReadCloser
 	control *http.ResponseController

@@ -56,7 +56,8 @@ func upstreamOptions(cfg *config.Config, version string, log *slog.Logger, m *me
 				Bandwidth: int64(u.Bandwidth), MaxConnections: u.MaxConnections, MaxDownloads: u.MaxDownloads,
 				Timeout: time.Duration(u.Timeout),
 			},
-			Login:    auth.Login{Username: u.Username, Password: u.Password.Reveal(), PasswordFile: u.PasswordFile, AuthFile: u.AuthFile},
+			Login: auth.Login{Username: u.Username, Password: u.Password.Reveal(), PasswordFile: u.PasswordFile,
+				AuthFile: u.AuthFile},
 			Attempts: u.Attempts,
 		}
 	}

@@ -27,8 +27,8 @@ type next struct {
 	warningMessages []string
 }
 
-// Reload reads the configuration again and takes it over: all of it or, when anything is wrong with it, nothing. Requests and jobs
-// under way go on as they began. It returns the configuration's warnings.
+// Reload reads the configuration again and takes it over: all of it or, when anything is wrong with it, nothing. Requests
+// and jobs under way go on as they began. It returns the configuration's warnings.
 func (s *Server) Reload(context.Context) (warnings []string, err error) {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()

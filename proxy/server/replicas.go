@@ -13,8 +13,8 @@ import (
 	"github.com/strata-oci/strata/proxy/replicas"
 )
 
-// openRedis connects to the Redis that the configuration names, and returns the leases in it; nothing where it names none. A Redis
-// that does not answer is no error: this replica goes on alone until it does.
+// openRedis connects to the Redis that the configuration names, and returns the leases in it; nothing where it names none. A
+// Redis that does not answer is no error: this replica goes on alone until it does.
 func openRedis(ctx context.Context, cfg *config.Config, log *slog.Logger) (*replicas.Conn, *lease.Leases, error) {
 	if !cfg.Redis.Enabled() {
 		return nil, nil, nil

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// senders leave one processor to requests that want little, as long as there are any. The kernel sends a file as long as a client keeps
-// up, and meanwhile neither its thread nor the processor does anything else. Go's scheduler looks for the network's events only where a
-// processor has nothing to run: beside downloads that keep all of them busy, a manifest would wait for its next look every ten
-// milliseconds. So files are sent from places, of which there is one less than processors. Where nobody wants anything but files,
-// all processors send them. It is safe for concurrent use.
+// senders leave one processor to requests that want little, as long as there are any. The kernel sends a file as long as a
+// client keeps up, and meanwhile neither its thread nor the processor does anything else. Go's scheduler looks for the
+// network's events only where a processor has nothing to run: beside downloads that keep all of them busy, a manifest would
+// wait for its next look every ten milliseconds. So files are sent from places, of which there is one less than processors.
+// Where nobody wants anything but files, all processors send them. It is safe for concurrent use.
 type senders struct {
 	places chan struct{}
 	began  time.Time

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileSender has the kernel send a file on one connection. A place among the senders is held for single calls that do not wait: a client
-// that takes its time costs nobody anything.
+// fileSender has the kernel send a file on one connection. A place among the senders is held for single calls that do not
+// wait: a client that takes its time costs nobody anything.
 type fileSender struct {
 	conn syscall.RawConn
 	file *os.File
@@ -36,8 +36,8 @@ func newFileSender(c *boundedConn, f *os.File) (*fileSender, error) {
 	return s, nil
 }
 
-// turn sends some bytes of what is limited, and waits until at least one can be sent. None, and no error, is the file's end. handled is
-// false when the kernel cannot send this file.
+// turn sends some bytes of what is limited, and waits until at least one can be sent. None, and no error, is the file's end.
+// handled is false when the kernel cannot send this file.
 func (s *fileSender) turn(src *io.LimitedReader) (n int64, handled bool, err error) {
 	s.count = int(min(src.N, sendTurn))
 	err = s.conn.Write(s.send)
@@ -52,8 +52,8 @@ func (s *fileSender) turn(src *io.LimitedReader) (n int64, handled bool, err err
 	return int64(s.sent), true, os.NewSyscallError("sendfile", s.err)
 }
 
-// queued is how many bytes the peer has not taken yet (SIOCOUTQ, tcp(7)). It takes a third of what a socket holds before the kernel wants
-// more: a slow peer may take something for long without being sent anything.
+// queued is how many bytes the peer has not taken yet (SIOCOUTQ, tcp(7)). It takes a third of what a socket holds before the
+// kernel wants more: a slow peer may take something for long without being sent anything.
 func (s *fileSender) queued() int {
 	s.left = 0
 	_ = s.conn.Control(s.look)

@@ -25,7 +25,8 @@ func (s *Server) Listen(ctx context.Context) error {
 		var lc net.ListenConfig
 		socket, err := lc.Listen(ctx, "tcp", l.address)
 		if err != nil {
-			return fmt.Errorf("listening for %s on %s: %w: %s", l.who, l.address, rootCause(err), advice(err, l.key, l.variable))
+			return fmt.Errorf("listening for %s on %s: %w: %s", l.who, l.address, rootCause(err),
+				advice(err, l.key, l.variable))
 		}
 		l.socket = newBoundedListener(socket.(*net.TCPListener), l.limits, s.senders, s.metrics.ConnectionRefused) // it was asked for "tcp"
 	}
@@ -111,6 +112,7 @@ func (s *Server) Close() error {
 // notify tells systemd, when it started the process with Type=notify.
 func (s *Server) notify(state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
-		s.log.LogAttrs(context.Background(), slog.LevelWarn, "systemd could not be told", slog.String("state", state), slog.Any("error", err))
+		s.log.LogAttrs(context.Background(), slog.LevelWarn, "systemd could not be told", slog.String("state", state),
+			slog.Any("error", err))
 	}
 }

@@ -78,7 +78,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg, log := o.Config, o.Logger
-	s := &Server{cfg: cfg, log: log, level: o.Level, version: o.Version, load: o.Load, usage: upkeep.NewUsage(int64(cfg.Quota)), senders: newSenders(spare())}
+	s := &Server{cfg: cfg, log: log, level: o.Level, version: o.Version, load: o.Load,
+		usage: upkeep.NewUsage(int64(cfg.Quota)), senders: newSenders(spare())}
 	s.live.Store(cfg)
 	m, err := s.gather(ctx)
 	if err != nil {
@@ -87,7 +88,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	s.rooms = s.newRooms(m)
 	s.upkeep = s.keeper(m.chunks, m.claim)
 	s.admin = s.newAdmin(m)
-	s.clients = newListener(registry.AccessLog(sharedOut(bounded(s.newRegistry(), s.live.Load), s.live.Load), log, s.observe), cfg, log)
+	s.clients = newListener(registry.AccessLog(sharedOut(bounded(s.newRegistry(), s.live.Load), s.live.Load), log,
+		s.observe), cfg, log)
 	s.clients.start(m.first.clientCerts, clientLimits(cfg))
 	s.operator = newListener(s.admin, cfg, log)
 	s.operator.start(m.first.operatorCerts, operatorLimits(cfg))
@@ -112,7 +114,8 @@ type makings struct {
 func (s *Server) gather(ctx context.Context) (*makings, error) {
 	m := &makings{gatherer: prometheus.NewRegistry(), first: &next{cfg: s.cfg}}
 	var err error
-	if m.chunks, m.claim, err = openStore(ctx, s.cfg, s.usage, func() int64 { return int64(s.live.Load().MinFree) }, s.log); err != nil {
+	if m.chunks, m.claim, err = openStore(ctx, s.cfg, s.usage, func() int64 { return int64(s.live.Load().MinFree) },
+		s.log); err != nil {
 		return nil, err
 	}
 	s.claims = append(s.claims, m.claim)

@@ -57,8 +57,8 @@ func openStore(
 	return chunks, held, nil
 }
 
-// recordAge is for how long a tag's record is remembered that another process on the same store may have changed: what this one changes
-// it sees at once. Each look is a file to read, or a request to another machine, on every pull.
+// recordAge is for how long a tag's record is remembered that another process on the same store may have changed: what this
+// one changes it sees at once. Each look is a file to read, or a request to another machine, on every pull.
 const recordAge = time.Second
 
 func sweepUploads(ctx context.Context, chunks *chunkstore.Store, age time.Duration, log *slog.Logger) {
@@ -77,7 +77,8 @@ func claimDirectory(dir string, log *slog.Logger, alone func() error) (*claim.Cl
 	}
 	c, err := claim.Directory(dir, alone)
 	if errors.Is(err, claim.ErrUnsupported) {
-		log.Info("the directory can't be locked; leftovers of killed processes stay for a while", "directory", dir, "error", err)
+		log.Info("the directory can't be locked; leftovers of killed processes stay for a while", "directory", dir, "error",
+			err)
 		return nil, nil
 	}
 	return c, err
@@ -96,7 +97,8 @@ func openWork(cfg *config.Config, log *slog.Logger) (string, *claim.Claim, error
 	return dir, held, nil
 }
 
-// sweepWork removes temporary files by the names that the engine and the downloads give them; work_dir may hold other things.
+// sweepWork removes temporary files by the names that the engine and the downloads give them; work_dir may hold other
+// things.
 func sweepWork(dir string) error {
 	var problems []error
 	for _, pattern := range []string{"spool-*", "strata-download-*", "rpmdb-*", "htpasswd-*"} {

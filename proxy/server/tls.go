@@ -12,8 +12,8 @@ import (
 	"github.com/strata-oci/strata/proxy/livefile"
 )
 
-// certificates are what a listener's handshakes use. Each handshake takes what the files hold then; a new configuration may name other
-// files. The zero value has none.
+// certificates are what a listener's handshakes use. Each handshake takes what the files hold then; a new configuration may
+// name other files. The zero value has none.
 type certificates struct {
 	file atomic.Pointer[livefile.File[*tls.Config]]
 }
@@ -41,7 +41,8 @@ func handshake(t config.TLS, contents [][]byte) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s with %s: %w", t.CertFile, t.KeyFile, err)
 	}
-	c := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	c := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"}}
 	if len(contents) > 2 {
 		c.ClientCAs = x509.NewCertPool()
 		if !c.ClientCAs.AppendCertsFromPEM(contents[2]) {

@@ -54,7 +54,8 @@ func (w watched) Targets(ctx context.Context) ([]watch.Target, error) {
 	var out []watch.Target
 	for _, name := range slices.Compact(names) {
 		if rule := w.live().Rule(name); rule.Watch.Enabled() {
-			out = append(out, watch.Target{Repository: name, Interval: time.Duration(rule.Watch.Interval), Tags: rule.Watch.Tags})
+			out = append(out,
+				watch.Target{Repository: name, Interval: time.Duration(rule.Watch.Interval), Tags: rule.Watch.Tags})
 		}
 	}
 	return out, nil
@@ -85,7 +86,8 @@ func (w watched) wanted(ctx context.Context, repository, tag string) bool {
 }
 
 // startWatch starts watching and returns the operators' handler with the one for notifications before it.
-func (s *Server) startWatch(cfg *config.Config, leases *lease.Leases, operators http.Handler, log *slog.Logger) (http.Handler, error) {
+func (s *Server) startWatch(cfg *config.Config, leases *lease.Leases, operators http.Handler,
+	log *slog.Logger) (http.Handler, error) {
 	images := watched{s.live.Load, s.rooms, s.names()}
 	secret := ""
 	if cfg.Notifications.Enabled() {

@@ -12,8 +12,8 @@ import (
 
 // Difference is one between what two images say about how they are run.
 type Difference struct {
-	// Field is the member of the config, "config.Env" or "architecture"; of labels, ports and volumes with the one that differs:
-	// "config.Labels.version".
+	// Field is the member of the config, "config.Env" or "architecture"; of labels, ports and volumes with the one that
+	// differs: "config.Labels.version".
 	Field string `json:"field"`
 	// A and B are the values as JSON, empty where there is none.
 	A string `json:"a,omitempty"`
@@ -39,9 +39,10 @@ func (d Difference) String() string {
 // whyDropped explains the labels that Build drops.
 const whyDropped = "only one has it, for Strata drops it from plain bootable images: it names the ostree commit of other layers"
 
-// DiffConfigs lists how the configs of two images differ in what a runtime goes by: the platform and all of the config's config (user,
-// environment, entry point, command, directory, labels, ports, volumes, signal, …), but for what names the machine of the build. Layers,
-// history, author and date are no part of it, nor is the difference between an empty value and none. The order is that of the fields.
+// DiffConfigs lists how the configs of two images differ in what a runtime goes by: the platform and all of the config's
+// config (user, environment, entry point, command, directory, labels, ports, volumes, signal, …), but for what names the
+// machine of the build. Layers, history, author and date are no part of it, nor is the difference between an empty value and
+// none. The order is that of the fields.
 func DiffConfigs(a, b *Source) ([]Difference, error) {
 	x, err := runtimeFields(a.RawConfig)
 	if err != nil {
