@@ -11,71 +11,78 @@ type group struct {
 	alone bool
 }
 
-// groups are those of the list that packages of Fedora CoreOS, a server or a GNOME desktop can belong to; the first that fits
-// counts. The list's groups for Bazzite's, KDE's and other packages would be empty here.
+// known are the groups of the list that packages of Fedora CoreOS, a server or a GNOME desktop can belong to: a name, a star where the
+// group is alone, and patterns; the first that fits counts. The list's groups for Bazzite's, KDE's and other packages would be empty here.
+const known = `
+initramfs *: initramfs
+kernel *: kernel* kmod* nct*
+mesa-va *: mesa-va-drivers* mesa-vdpau-drivers*
+mesa *: mesa*
+firmware *: linux-firmware* *-firmware*
+cups: cups*
+samba: samba* libwbclient libsmbclient libnetapi
+webkit *: webkit2gtk* webkitgtk* javascriptcoregtk*
+gnome-utils *: gnome-remote-desktop gnome-keyring gnome-keyring-pam gnome-user-docs gnome-tweaks
+gnome-shell *: nautilus nautilus-extensions xdg-desktop-portal-gnome gnome-software gnome-control-center gnome-control-center-filesystem gnome-shell*
+gtk3 *: gtk3 gtk-update-icon-cache
+gnome-session *: gsettings-desktop-schemas gnome-settings-daemon gnome-session gnome-session-wayland-session gnome-session-xsession gnome-system-monitor gnome-disk-utility gnome-backgrounds
+llvm-libs *: llvm-libs*
+llvm *: llvm* clang*
+glibc *: glibc* libsnl*
+libgcc *: libgcc* libstdc++ libgomp libobjc cpp libatomic libgfortran gcc
+qemu *: qemu*
+google-fonts *: google-noto-*
+ghostscript *: ghostscript*
+python3 *: python3 python3-libs python3-tkinter python-unversioned-command
+flatpak: flatpak flatpak-session-helper flatpak-selinux flatpak-libs
+perl: perl-libs perl-interpreter
+coreutils: coreutils*
+git *: git*
+containerd.io *: containerd.io
+vim: vim* xxd*
+intel-driver: libva* intel-media-driver*
+systemd: systemd*
+gstreamer: gstreamer1*
+sane: sane-backends*
+networkmanager: NetworkManager*
+pipewire: pipewire*
+ibus *: ibus*
+ostree: ostree*
+grub2: grub2*
+glib2: glib2*
+openssl: openssl*
+adwaita-theme: adwaita-cursor-theme adwaita-icon-theme
+nss: nss*
+libsemanage: libsepol libsemanage checkpolicy python3-libsemanage policycoreutils python3-policycoreutils
+file: file file-libs
+fwupd: fwupd*
+pulseaudio: pulseaudio*
+sss: sssd* libsss*
+gnutls: gnutls*
+alsa: alsa-*
+libx11: libX11*
+elfutils: elfutils*
+dbus: dbus*
+plymouth: plymouth*
+poppler: poppler*
+sqlite: sqlite*
+udisks2: udisks2* libudisks2
+avahi: avahi*
+gvfs: gvfs*
+shim: shim*
+lvm2: lvm2*
+libqmi: libqmi*
+`
+
+// groups reads the list of known groups.
 func groups() []group {
-	return []group{
-		{"initramfs", "initramfs", true},
-		{"kernel", "kernel* kmod* nct*", true},
-		{"mesa-va", "mesa-va-drivers* mesa-vdpau-drivers*", true},
-		{"mesa", "mesa*", true},
-		{"firmware", "linux-firmware* *-firmware*", true},
-		{"cups", "cups*", false},
-		{"samba", "samba* libwbclient libsmbclient libnetapi", false},
-		{"webkit", "webkit2gtk* webkitgtk* javascriptcoregtk*", true},
-		{"gnome-utils", "gnome-remote-desktop gnome-keyring gnome-keyring-pam gnome-user-docs gnome-tweaks", true},
-		{"gnome-shell", "nautilus nautilus-extensions xdg-desktop-portal-gnome gnome-software gnome-control-center " +
-			"gnome-control-center-filesystem gnome-shell*", true},
-		{"gtk3", "gtk3 gtk-update-icon-cache", true},
-		{"gnome-session", "gsettings-desktop-schemas gnome-settings-daemon gnome-session gnome-session-wayland-session " +
-			"gnome-session-xsession gnome-system-monitor gnome-disk-utility gnome-backgrounds", true},
-		{"llvm-libs", "llvm-libs*", true},
-		{"llvm", "llvm* clang*", true},
-		{"glibc", "glibc* libsnl*", true},
-		{"libgcc", "libgcc* libstdc++ libgomp libobjc cpp libatomic libgfortran gcc", true},
-		{"qemu", "qemu*", true},
-		{"google-fonts", "google-noto-*", true},
-		{"ghostscript", "ghostscript*", true},
-		{"python3", "python3 python3-libs python3-tkinter python-unversioned-command", true},
-		{"flatpak", "flatpak flatpak-session-helper flatpak-selinux flatpak-libs", false},
-		{"perl", "perl-libs perl-interpreter", false},
-		{"coreutils", "coreutils*", false},
-		{"git", "git*", true},
-		{"containerd.io", "containerd.io", true},
-		{"vim", "vim* xxd*", false},
-		{"intel-driver", "libva* intel-media-driver*", false},
-		{"systemd", "systemd*", false},
-		{"gstreamer", "gstreamer1*", false},
-		{"sane", "sane-backends*", false},
-		{"networkmanager", "NetworkManager*", false},
-		{"pipewire", "pipewire*", false},
-		{"ibus", "ibus*", true},
-		{"ostree", "ostree*", false},
-		{"grub2", "grub2*", false},
-		{"glib2", "glib2*", false},
-		{"openssl", "openssl*", false},
-		{"adwaita-theme", "adwaita-cursor-theme adwaita-icon-theme", false},
-		{"nss", "nss*", false},
-		{"libsemanage", "libsepol libsemanage checkpolicy python3-libsemanage policycoreutils python3-policycoreutils", false},
-		{"file", "file file-libs", false},
-		{"fwupd", "fwupd*", false},
-		{"pulseaudio", "pulseaudio*", false},
-		{"sss", "sssd* libsss*", false},
-		{"gnutls", "gnutls*", false},
-		{"alsa", "alsa-*", false},
-		{"libx11", "libX11*", false},
-		{"elfutils", "elfutils*", false},
-		{"dbus", "dbus*", false},
-		{"plymouth", "plymouth*", false},
-		{"poppler", "poppler*", false},
-		{"sqlite", "sqlite*", false},
-		{"udisks2", "udisks2* libudisks2", false},
-		{"avahi", "avahi*", false},
-		{"gvfs", "gvfs*", false},
-		{"shim", "shim*", false},
-		{"lvm2", "lvm2*", false},
-		{"libqmi", "libqmi*", false},
+	var out []group
+	for line := range strings.Lines(strings.TrimSpace(known)) {
+		name, patterns, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		name, alone := strings.CutSuffix(name, " *")
+		out = append(out, group{name, patterns, alone})
 	}
+	return out
 }
 
 // groupOf finds the group of a package, nil when it has none.

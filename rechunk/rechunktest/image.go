@@ -126,16 +126,17 @@ func (i *Image) Blob(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, 
 	if i.Wrap != nil {
 		r = i.Wrap(d.Digest, r)
 	}
-	return io.NopCloser(&contextReader{ctx, r}), nil
+	return io.NopCloser(&contextReader{ctx.Err, r}), nil
 }
 
+// contextReader fails once its context has ended.
 type contextReader struct {
-	ctx context.Context
-	r   io.Reader
+	ended func() error
+	r     io.Reader
 }
 
 func (c *contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
+	if err := c.ended(); err != nil {
 		return 0, err
 	}
 	return c.r.Read(p)

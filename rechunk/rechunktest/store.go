@@ -103,7 +103,7 @@ func (s *MemoryStore) Create(ctx context.Context) (rechunk.BlobWriter, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.writers++
-	return &writer{s: s, ctx: ctx}, nil
+	return &writer{s: s, fault: func(op Op, name string) error { return s.fault(ctx, op, name) }}, nil
 }
 
 // GetRecord implements rechunk.Records.
@@ -188,14 +188,14 @@ func (s *MemoryStore) OpenWriters() int {
 }
 
 type writer struct {
-	s    *MemoryStore
-	ctx  context.Context
-	buf  bytes.Buffer
-	done bool
+	s     *MemoryStore
+	fault func(op Op, name string) error // under the context that it was made with
+	buf   bytes.Buffer
+	done  bool
 }
 
 func (w *writer) Write(p []byte) (int, error) {
-	if err := w.s.fault(w.ctx, Write, ""); err != nil {
+	if err := w.fault(Write, ""); err != nil {
 		return 0, err
 	}
 	return w.buf.Write(p)
