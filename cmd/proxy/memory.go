@@ -1,7 +1,6 @@
 package main
 
 import (
-	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -21,11 +20,17 @@ func tuneCollector() {
 // garbage come together: a server that lives on a few megabytes would else be collected dozens of times a second under load.
 const ballast = 64 << 20
 
-// takeBallast holds the ballast until drop is called. Under a memory limit (GOMEMLIMIT) there is none, since it would count.
-func takeBallast() (drop func()) {
-	if debug.SetMemoryLimit(-1) != math.MaxInt64 {
+// softLimit is how much memory the proxy takes before the collector works harder, in bytes: what a hostile image may make it hold
+// (tree.Limits) and the garbage on top stay within what docs/security.md says.
+const softLimit = 640 << 20
+
+// tuneServer sets the soft limit and holds the ballast until drop is called. The environment's GOMEMLIMIT takes precedence; there is no
+// ballast then, since it would count.
+func tuneServer() (drop func()) {
+	if os.Getenv("GOMEMLIMIT") != "" {
 		return func() {}
 	}
+	debug.SetMemoryLimit(softLimit + ballast)
 	b := make([]byte, ballast)
 	return func() { runtime.KeepAlive(b) }
 }

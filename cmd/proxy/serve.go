@@ -61,7 +61,7 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 		return errors.Join(err, p.Close())
 	}
 	announce(log, cfg, p)
-	defer takeBallast()()
+	defer tuneServer()()
 	defer reloadOnHangup(ctx, p)()
 	return p.Serve(ctx)
 }
