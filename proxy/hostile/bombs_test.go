@@ -109,10 +109,10 @@ func bombs() []bomb {
 		}, true},
 		{"a sparse file", func(t *testing.T, _ int) []layer { return []layer{sparse(t, 1<<40)} }, false},
 		{"files of zeros", func(t *testing.T, scale int) []layer {
-			return []layer{zeros(t, 60/scale+1, 1<<30)}
+			return []layer{zeros(t, 40/(scale*scale)+2, 1<<30/int64(scale))}
 		}, true},
 		{"entries of one layer", func(t *testing.T, scale int) []layer {
-			return []layer{entries(t, "e", 8_000_000/scale)}
+			return []layer{entries(t, "e", 4_000_000+4_000_000/scale)}
 		}, false},
 		{"entries of many layers", func(t *testing.T, scale int) []layer {
 			var out []layer
