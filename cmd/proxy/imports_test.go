@@ -66,7 +66,7 @@ var rooms = []room{
 		"proxy/catalog", "proxy/name", "proxy/background", "proxy/flight", "proxy/lease", "proxy/registry", "proxy/state", "proxy/verify",
 		"proxy/upstream", "chunkstore", "rechunk",
 	}, registries[2:]},
-	{"proxy/pull/proof", []string{"proxy/pull/content", "proxy/catalog", "proxy/name", "proxy/registry", "proxy/upstream", "rechunk/image"}, registries[2:]},
+	{"proxy/pull/proof", []string{"proxy/catalog", "proxy/name"}, registries[2:]},
 	{"proxy/operate", []string{
 		"proxy/pull/jobs", "proxy/pull/tags", "proxy/catalog", "proxy/config", "proxy/history", "proxy/metrics", "proxy/name", "proxy/oci", "proxy/pulls", "proxy/registry",
 		"proxy/upkeep", "proxy/upstream", "chunkstore", "rechunk",

@@ -63,6 +63,7 @@ type harness struct {
 	chunks *chunkstore.Store
 	t      testing.TB
 	up     *fakeUpstream
+	evil   *fakeUpstream // at evil.test
 	clock  *clock
 	driver storagedriver.StorageDriver
 	rule   config.Rule // of every repository; Family is the repository where empty
@@ -102,7 +103,7 @@ func (h *harness) Bytes(string, int) {}
 
 func newHarness(t testing.TB, change ...func(*harness)) *harness {
 	t.Helper()
-	h := &harness{t: t, up: newUpstream(t), clock: &clock{at: epoch}, driver: inmemory.New(), rule: config.DefaultRule(), log: &bytes.Buffer{}}
+	h := &harness{t: t, up: newUpstream(t), evil: newUpstream(t), clock: &clock{at: epoch}, driver: inmemory.New(), rule: config.DefaultRule(), log: &bytes.Buffer{}}
 	h.rule.FirstPullTimeout = config.Duration(time.Minute)
 	for _, c := range change {
 		c(h)
@@ -129,7 +130,10 @@ func (h *harness) start() {
 func (h *harness) startOn(chunks *chunkstore.Store) {
 	h.t.Helper()
 	upstreams, err := client.New(client.Options{
-		Hosts:    map[string]client.Config{testRepo.Host(): {Config: transport.Config{URL: h.up.URL}, Attempts: 2}},
+		Hosts: map[string]client.Config{
+			testRepo.Host(): {Config: transport.Config{URL: h.up.URL}, Attempts: 2},
+			"evil.test":     {Config: transport.Config{URL: h.evil.URL}, Attempts: 2},
+		},
 		Keychain: anonymous{}, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
 		Observer: h,
 		Now:      h.clock.now,

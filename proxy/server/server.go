@@ -168,7 +168,7 @@ func (s *Server) newAdmin(m *makings) *admin.Handler {
 
 // newRegistry makes what clients talk to.
 func (s *Server) newRegistry() http.Handler {
-	images := s.rooms.Proven
+	images := s.rooms.Images
 	o := registry.Options{
 		Manifests: images, Blobs: images, Listings: s.rooms.Lists, Referrers: s.rooms.Lists, Names: s.names(), Logger: s.log, Access: s.gate,
 		Panicked: func() { s.metrics.Panicked("request") },

@@ -58,14 +58,15 @@ func (b *Blobs) Close(ctx context.Context) error { return b.flights.Close(ctx) }
 // Stat returns a blob's size in bytes. A blob that is not stored is asked for by HEAD, never downloaded; one that is on its way is not
 // asked for again.
 func (b *Blobs) Stat(ctx context.Context, repo name.Repository, d digest.Digest) (int64, error) {
-	n, err := b.Chunks.Stat(ctx, d)
-	if !errors.Is(err, chunkstore.ErrNotFound) {
-		return n, err
+	if b.Proofs.Has(ctx, repo, d) {
+		if n, err := b.Chunks.Stat(ctx, d); !errors.Is(err, chunkstore.ErrNotFound) {
+			return n, err
+		}
 	}
 	if n, ok := b.flights.Size(downloadKey(repo, d)); ok {
 		return n, nil
 	}
-	n, err = b.stats.Do(ctx, repo.String()+"@"+d.String(), func(ctx context.Context) (int64, error) {
+	n, err := b.stats.Do(ctx, repo.String()+"@"+d.String(), func(ctx context.Context) (int64, error) {
 		return b.Upstream.StatBlob(ctx, repo, d)
 	})
 	return n, b.missed(repo, err)
@@ -73,12 +74,14 @@ func (b *Blobs) Stat(ctx context.Context, repo name.Repository, d digest.Digest)
 
 // Open opens a blob: from the store, or by the one download that all who want it of the repository share. ctx lasts until its Close.
 func (b *Blobs) Open(ctx context.Context, repo name.Repository, d digest.Digest) (registry.Blob, error) {
-	c, err := b.Chunks.Open(ctx, d)
-	if err == nil {
-		return b.stored(ctx, repo, d, c), nil
-	}
-	if !errors.Is(err, chunkstore.ErrNotFound) {
-		return nil, err
+	if b.may(ctx, repo, d) {
+		c, err := b.Chunks.Open(ctx, d)
+		if err == nil {
+			return b.stored(ctx, repo, d, c), nil
+		}
+		if !errors.Is(err, chunkstore.ErrNotFound) {
+			return nil, err
+		}
 	}
 	blob, err := b.download(ctx, repo, d, -1)
 	return blob, b.missed(repo, err)
@@ -86,7 +89,7 @@ func (b *Blobs) Open(ctx context.Context, repo name.Repository, d digest.Digest)
 
 // Keep sees that a blob is stored. size is what a manifest says, -1 when unknown.
 func (b *Blobs) Keep(ctx context.Context, repo name.Repository, d digest.Digest, size int64) error {
-	if _, err := b.Chunks.Stat(ctx, d); err == nil {
+	if b.may(ctx, repo, d) && b.has(ctx, repo, d) {
 		return nil
 	}
 	return b.flights.Wait(ctx, downloadKey(repo, d), b.fetch(repo, d, size))
@@ -95,7 +98,7 @@ func (b *Blobs) Keep(ctx context.Context, repo name.Repository, d digest.Digest,
 // URL returns a signed URL of the storage backend, for a blob that is stored. When anything stands in the way, it is empty, and the
 // client gets the blob here.
 func (b *Blobs) URL(r *http.Request, repo name.Repository, d digest.Digest) (string, registry.Origin) {
-	if _, err := b.Chunks.Stat(r.Context(), d); err != nil {
+	if !b.may(r.Context(), repo, d) || !b.has(r.Context(), repo, d) {
 		return "", ""
 	}
 	url, err := b.Chunks.RedirectURL(r, d)
@@ -104,6 +107,30 @@ func (b *Blobs) URL(r *http.Request, repo name.Repository, d digest.Digest) (str
 		return "", ""
 	}
 	return url, b.made.origin(d)
+}
+
+// may reports whether a repository may serve a blob that is stored. Where bytes of it came from the same host, that is asked.
+func (b *Blobs) may(ctx context.Context, repo name.Repository, d digest.Digest) bool {
+	if b.Proofs.Has(ctx, repo, d) {
+		return true
+	}
+	if !b.Proofs.FromHost(repo, d) {
+		return false
+	}
+	if _, err := b.Upstream.StatBlob(ctx, repo, d); err != nil {
+		return false
+	}
+	b.Proofs.Came(ctx, repo, d)
+	return true
+}
+
+// has reports whether a blob is stored that the repository was proven to have.
+func (b *Blobs) has(ctx context.Context, repo name.Repository, d digest.Digest) bool {
+	if !b.Proofs.Has(ctx, repo, d) {
+		return false
+	}
+	_, err := b.Chunks.Stat(ctx, d)
+	return err == nil
 }
 
 // missed notes an answer of the upstream that it does not have a blob.
@@ -125,7 +152,7 @@ func (b *Blobs) download(ctx context.Context, repo name.Repository, d digest.Dig
 		return b.stored(ctx, repo, d, c), nil
 	}
 	pass := func(size int64) (*passedBlob, error) {
-		return passOn(d, size, func(size int64) (io.ReadCloser, int64, error) { return b.Upstream.Blob(ctx, repo, d, size) })
+		return passOn(d, size, func(size int64) (io.ReadCloser, int64, error) { return b.open(ctx, repo, d, size) })
 	}
 	if errors.Is(err, flight.ErrNoSpace) {
 		b.Logger.DebugContext(ctx, "blob is passed on without being kept", "digest", d.String(), "error", err)
@@ -149,29 +176,80 @@ func downloadKey(repo name.Repository, d digest.Digest) flight.Key {
 	return flight.Key{Scope: repo.String(), Digest: d}
 }
 
-// fetch gets a blob from the upstream.
+// fetch gets a blob from the upstream. A panic there costs this download alone.
 func (b *Blobs) fetch(repo name.Repository, d digest.Digest, size int64) flight.Fetch {
-	return func(ctx context.Context) (io.ReadCloser, int64, error) {
-		// Another download may have ended since the caller looked.
-		if _, err := b.Chunks.Stat(ctx, d); err == nil {
-			return nil, 0, flight.ErrStored
-		}
-		done, ok := b.Work.Begin()
-		if !ok {
-			return nil, 0, background.ErrClosed
-		}
-		release, finished := b.Leases.Turn(ctx, "blob "+downloadKey(repo, d).String(), leaseTTL, blobPatience, func(ctx context.Context) bool {
-			_, err := b.Chunks.Stat(ctx, d)
-			return err == nil
+	return func(ctx context.Context) (body io.ReadCloser, n int64, err error) {
+		catch := func(work func() error) error { return b.Work.Catch(ctx, "download", work) }
+		err = catch(func() (err error) {
+			body, n, err = b.begin(ctx, repo, d, size)
+			return err
 		})
-		// The lease ends when the download has, and the store has the blob.
-		context.AfterFunc(ctx, func() {
-			defer done()
-			release()
-		})
-		if finished {
-			return nil, 0, flight.ErrStored
+		if err != nil {
+			return nil, 0, err
 		}
-		return b.Upstream.Blob(ctx, repo, d, size)
+		return caughtBody{body, catch}, n, nil
 	}
+}
+
+// begin opens a download, unless another has brought the blob.
+func (b *Blobs) begin(ctx context.Context, repo name.Repository, d digest.Digest, size int64) (io.ReadCloser, int64, error) {
+	// Another download may have ended since the caller looked.
+	if b.has(ctx, repo, d) {
+		return nil, 0, flight.ErrStored
+	}
+	done, ok := b.Work.Begin()
+	if !ok {
+		return nil, 0, background.ErrClosed
+	}
+	release, finished := b.Leases.Turn(ctx, "blob "+downloadKey(repo, d).String(), leaseTTL, blobPatience, func(ctx context.Context) bool {
+		return b.has(ctx, repo, d)
+	})
+	// The lease ends when the download has, and the store has the blob.
+	context.AfterFunc(ctx, func() {
+		defer done()
+		release()
+	})
+	if finished {
+		return nil, 0, flight.ErrStored
+	}
+	return b.open(ctx, repo, d, size)
+}
+
+// open opens a blob at the upstream; its end is a proof.
+func (b *Blobs) open(ctx context.Context, repo name.Repository, d digest.Digest, size int64) (io.ReadCloser, int64, error) {
+	body, n, err := b.Upstream.Blob(ctx, repo, d, size)
+	if err != nil {
+		return nil, 0, err
+	}
+	return provingBody{body, func() { b.Proofs.Came(ctx, repo, d) }}, n, nil
+}
+
+// provingBody tells when a body that verifies itself was read to its end.
+type provingBody struct {
+	io.ReadCloser
+	came func()
+}
+
+// Read implements io.Reader.
+func (b provingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.came()
+	}
+	return n, err
+}
+
+// caughtBody makes an error of a panic while it is read.
+type caughtBody struct {
+	io.ReadCloser
+	catch func(func() error) error
+}
+
+// Read implements io.Reader.
+func (b caughtBody) Read(p []byte) (n int, err error) {
+	err = b.catch(func() (err error) {
+		n, err = b.ReadCloser.Read(p)
+		return err
+	})
+	return n, err
 }

@@ -34,6 +34,18 @@ type BlobSource interface {
 	BlobRange(ctx context.Context, repo name.Repository, d digest.Digest, offset, length int64) (io.ReadCloser, error)
 }
 
+// Proofs know what repositories may serve. Without rules of access they may serve all, and nothing is noted.
+type Proofs interface {
+	// Has reports whether a repository may serve content.
+	Has(ctx context.Context, repo name.Repository, d digest.Digest) bool
+	// FromHost reports whether bytes of a digest came from the repository's host; its word that it has them here suffices then.
+	FromHost(repo name.Repository, d digest.Digest) bool
+	// Came notes that verified bytes came through a repository.
+	Came(ctx context.Context, repo name.Repository, d digest.Digest)
+	// Image notes that all of an image did, or that it was made of one of which all did.
+	Image(ctx context.Context, repo name.Repository, manifest digest.Digest, made bool)
+}
+
 // Damage counts stored content that was found damaged.
 type Damage interface{ Damaged(outcome string) }
 
@@ -44,6 +56,7 @@ type Common struct {
 	// Leases let one of several replicas fetch a thing; nil says that there are no others.
 	Leases *lease.Leases
 	Losses *Losses
+	Proofs Proofs
 	Damage Damage
 	Logger *slog.Logger
 }
@@ -69,7 +82,7 @@ func (c *Common) quarantine(ctx context.Context, d digest.Digest, cause error) e
 	return err
 }
 
-// BlobsOf lists the config and then the layers of an image.
+// BlobsOf lists the config and then the layers of an image; nothing of an index.
 func BlobsOf(manifest []byte) []digest.Digest {
 	doc, err := image.ReadManifest(manifest)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
@@ -43,7 +44,7 @@ func NewManifests(o ManifestOptions) *Manifests {
 
 // Get returns exactly the named bytes: a served image that Strata made, or an original.
 func (m *Manifests) Get(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error) {
-	if found, err := m.Stored(ctx, d); found != nil || err != nil {
+	if found, err := m.Stored(ctx, repo, d); found != nil || err != nil {
 		return found, err
 	}
 	found, err := m.fetches.Do(ctx, repo.String()+"@"+d.String(), func(ctx context.Context) (*registry.Manifest, error) {
@@ -52,7 +53,7 @@ func (m *Manifests) Get(ctx context.Context, repo name.Repository, d digest.Dige
 	if err == nil || ctx.Err() != nil {
 		return found, err
 	}
-	if found := m.unrecorded(ctx, d); found != nil {
+	if found := m.unrecorded(ctx, repo, d); found != nil {
 		return found, nil
 	}
 	if notFound(err) {
@@ -61,13 +62,13 @@ func (m *Manifests) Get(ctx context.Context, repo name.Repository, d digest.Dige
 	return nil, err
 }
 
-// Stored returns a manifest that is stored with its record, or nil.
-func (m *Manifests) Stored(ctx context.Context, d digest.Digest) (*registry.Manifest, error) {
+// Stored returns a manifest that is stored with its record and that the repository may serve, or nil.
+func (m *Manifests) Stored(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error) {
 	rec, err := m.Records.GetWithin(ctx, d, m.RecordAge)
 	if err != nil || rec == nil {
 		return nil, err
 	}
-	b, err := m.Bytes(ctx, d)
+	b, err := m.Proven(ctx, repo, d)
 	if errors.Is(err, chunkstore.ErrNotFound) {
 		return nil, nil
 	}
@@ -86,13 +87,13 @@ func (m *Manifests) Stored(ctx context.Context, d digest.Digest) (*registry.Mani
 // fetch gets an original from the upstream and keeps it.
 func (m *Manifests) fetch(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error) {
 	// Another fetch may have ended since the caller looked.
-	if found, err := m.Stored(ctx, d); found != nil || err != nil {
+	if found, err := m.Stored(ctx, repo, d); found != nil || err != nil {
 		return found, err
 	}
 	var found *registry.Manifest
 	release, finished := m.Leases.Turn(ctx, "manifest "+d.String(), leaseTTL, manifestPatience, func(ctx context.Context) bool {
 		var err error
-		found, err = m.Stored(ctx, d)
+		found, err = m.Stored(ctx, repo, d)
 		return found != nil && err == nil
 	})
 	if finished {
@@ -103,7 +104,8 @@ func (m *Manifests) fetch(ctx context.Context, repo name.Repository, d digest.Di
 	if err != nil {
 		return nil, err
 	}
-	err = m.Store(ctx, d, got.Bytes, catalog.Manifest{MediaType: got.MediaType, Source: d, Served: catalog.Original})
+	m.Proofs.Came(ctx, repo, d)
+	err = m.keep(ctx, d, got)
 	if err == nil {
 		err = m.Enlist(ctx, repo)
 	}
@@ -117,8 +119,8 @@ func (m *Manifests) fetch(ctx context.Context, repo name.Repository, d digest.Di
 }
 
 // unrecorded finds a manifest whose record was lost and which the upstream does not give, or nil. What it is, it has to say itself.
-func (m *Manifests) unrecorded(ctx context.Context, d digest.Digest) *registry.Manifest {
-	b, err := m.Bytes(ctx, d)
+func (m *Manifests) unrecorded(ctx context.Context, repo name.Repository, d digest.Digest) *registry.Manifest {
+	b, err := m.Proven(ctx, repo, d)
 	if err != nil {
 		return nil
 	}
@@ -139,6 +141,25 @@ func (m *Manifests) unrecorded(ctx context.Context, d digest.Digest) *registry.M
 	return out
 }
 
+// keep stores an original. What is known of it already, through another repository, stays.
+func (m *Manifests) keep(ctx context.Context, d digest.Digest, got client.Manifest) error {
+	if err := m.put(ctx, d, got.Bytes); err != nil {
+		return err
+	}
+	if rec, err := m.Records.Get(ctx, d); rec != nil || err != nil {
+		return err
+	}
+	return m.Records.Put(ctx, d, &catalog.Manifest{MediaType: got.MediaType, Source: d, Served: catalog.Original})
+}
+
+// Proven returns a stored manifest that the repository may serve; to all others it is not found.
+func (m *Manifests) Proven(ctx context.Context, repo name.Repository, d digest.Digest) ([]byte, error) {
+	if !m.Proofs.Has(ctx, repo, d) {
+		return nil, fmt.Errorf("%s was not proven to have %s: %w", repo, d, chunkstore.ErrNotFound)
+	}
+	return m.Bytes(ctx, d)
+}
+
 // Bytes returns a stored manifest. One that is damaged is put aside and counts as not found, so that it is fetched or made again.
 func (m *Manifests) Bytes(ctx context.Context, d digest.Digest) ([]byte, error) {
 	b, err := m.Chunks.Get(ctx, d, image.MaxDocument)
@@ -154,11 +175,12 @@ func (m *Manifests) Bytes(ctx context.Context, d digest.Digest) ([]byte, error) 
 	return nil, chunkstore.ErrNotFound
 }
 
-// Store keeps a manifest with what is to be known of it.
-func (m *Manifests) Store(ctx context.Context, d digest.Digest, b []byte, rec catalog.Manifest) error {
+// Store keeps an index that was made for a repository, with what is to be known of it.
+func (m *Manifests) Store(ctx context.Context, repo name.Repository, d digest.Digest, b []byte, rec catalog.Manifest) error {
 	if err := m.put(ctx, d, b); err != nil {
 		return err
 	}
+	m.Proofs.Image(ctx, repo, d, true)
 	return m.Records.Put(ctx, d, &rec)
 }
 
@@ -187,11 +209,12 @@ func (m *Manifests) Enlist(ctx context.Context, repo name.Repository) error {
 }
 
 // Made returns the manifest of an image that the engine stored, and notes what it was made of, so that it can be asked for by digest.
-func (m *Manifests) Made(ctx context.Context, d digest.Digest, mediaType string, source digest.Digest) (*image.Document, error) {
+func (m *Manifests) Made(ctx context.Context, repo name.Repository, d digest.Digest, mediaType string, source digest.Digest) (*image.Document, error) {
 	b, err := m.Bytes(ctx, d)
 	if err != nil {
 		return nil, fmt.Errorf("reading the manifest of image %s: %w", d, err)
 	}
+	m.Proofs.Image(ctx, repo, d, true)
 	rec := &catalog.Manifest{MediaType: mediaType, Source: source, Served: catalog.Rechunked}
 	if err := m.Records.Put(ctx, d, rec); err != nil {
 		return nil, err

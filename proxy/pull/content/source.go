@@ -25,7 +25,10 @@ type source struct {
 
 // Blob implements rechunk.Source.
 func (s source) Blob(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
-	size, err := s.blobs.Chunks.Stat(ctx, d.Digest)
+	size, err := int64(0), error(chunkstore.ErrNotFound)
+	if s.blobs.may(ctx, s.repo, d.Digest) {
+		size, err = s.blobs.Chunks.Stat(ctx, d.Digest)
+	}
 	if err == nil && size != d.Size {
 		return nil, sizeError(d, size) // DropDamaged finds out whose fault it is
 	}

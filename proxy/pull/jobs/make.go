@@ -49,11 +49,15 @@ func (q *Queue) Make(ctx context.Context, r Request) (*Made, error) {
 // makeImage has one image rechunked and notes what it is, so that it can be asked for by digest.
 func (q *Queue) makeImage(ctx context.Context, r Request, platform string, m *registry.Manifest) (*image.Document, error) {
 	src := source{repo: r.Repository, ref: r.Reference, platform: platform, digest: m.Digest, rule: r.Rule}
+	// Who joins a job, or finds what it made, has to have what it was made of.
+	if err := q.Blobs.Prove(ctx, r.Repository, m, r.Rule.Rechunk == config.RechunkAlways); err != nil {
+		return nil, err
+	}
 	result, err := q.do(ctx, src, m.Bytes)
 	if err != nil {
 		return nil, err
 	}
-	return q.Manifests.Made(ctx, result.Digest, result.MediaType, m.Digest)
+	return q.Manifests.Made(ctx, r.Repository, result.Digest, result.MediaType, m.Digest)
 }
 
 // makeIndex rechunks the configured platforms of an index. When some of them can't be, the others are served rechunked all the
@@ -75,7 +79,7 @@ func (q *Queue) makeIndex(ctx context.Context, r Request) (*Made, error) {
 	doc, rerr := idx.Replace(replaced)
 	if rerr == nil {
 		rec := catalog.Manifest{MediaType: doc.MediaType, Source: r.Manifest.Digest, Served: catalog.Rechunked}
-		rerr = q.Manifests.Store(ctx, doc.Digest, doc.Bytes, rec)
+		rerr = q.Manifests.Store(ctx, r.Repository, doc.Digest, doc.Bytes, rec)
 	}
 	if rerr != nil {
 		return nil, errors.Join(rerr, err)

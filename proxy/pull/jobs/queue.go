@@ -34,14 +34,16 @@ type Engine interface {
 type Manifests interface {
 	Get(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
 	// Made returns the manifest of an image that the engine stored, and notes what it was made of.
-	Made(ctx context.Context, d digest.Digest, mediaType string, source digest.Digest) (*image.Document, error)
+	Made(ctx context.Context, repo name.Repository, d digest.Digest, mediaType string, source digest.Digest) (*image.Document, error)
 	// Store keeps an index with what is to be known of it.
-	Store(ctx context.Context, d digest.Digest, b []byte, rec catalog.Manifest) error
+	Store(ctx context.Context, repo name.Repository, d digest.Digest, b []byte, rec catalog.Manifest) error
 }
 
 // Blobs have the blobs of source images.
 type Blobs interface {
 	Source(repo name.Repository) rechunk.Source
+	// Prove sees that a repository has all blobs of an image that is to be rechunked, where that makes a difference.
+	Prove(ctx context.Context, repo name.Repository, m *registry.Manifest, always bool) error
 	// DropDamaged puts the stored blobs of an image aside that are damaged, and reports whether there were any.
 	DropDamaged(ctx context.Context, manifest []byte) bool
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/plan"
 )
@@ -39,6 +40,8 @@ func (noBlobs) DropDamaged(context.Context, []byte) bool { return false }
 func (noBlobs) Blob(context.Context, ocispec.Descriptor) (io.ReadCloser, error) {
 	return nil, errors.New("no blobs")
 }
+
+func (noBlobs) Prove(context.Context, name.Repository, *registry.Manifest, bool) error { return nil }
 
 type noDemand struct{}
 

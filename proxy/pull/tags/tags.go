@@ -31,10 +31,10 @@ type Upstream interface {
 // Manifests have the manifests that tags lead to.
 type Manifests interface {
 	Get(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
-	// Stored returns a manifest that is stored with its record, or nil.
-	Stored(ctx context.Context, d digest.Digest) (*registry.Manifest, error)
-	// Bytes returns a stored manifest.
-	Bytes(ctx context.Context, d digest.Digest) ([]byte, error)
+	// Stored returns a manifest that is stored with its record and that the repository may serve, or nil.
+	Stored(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
+	// Proven returns a stored manifest that the repository may serve.
+	Proven(ctx context.Context, repo name.Repository, d digest.Digest) ([]byte, error)
 	// Whole reports whether the store has all that was made for a manifest.
 	Whole(ctx context.Context, mediaType string, manifest []byte) bool
 }
@@ -153,7 +153,7 @@ func (t *Tags) fresh(repo name.Repository, rec *catalog.Tag, rule config.Rule) b
 // intact reports whether what a tag's record leads to is stored: its manifest, and, where clients missed something since the record
 // was written, all that a rechunked image refers to.
 func (t *Tags) intact(ctx context.Context, repo name.Repository, rec *catalog.Tag) bool {
-	b, err := t.Manifests.Bytes(ctx, rec.Digest)
+	b, err := t.Manifests.Proven(ctx, repo, rec.Digest)
 	if err != nil {
 		return false
 	}
@@ -170,7 +170,7 @@ func (t *Tags) stale(ctx context.Context, repo name.Repository, tag name.Referen
 	}
 	m, err := t.show(ctx, repo, rec, registry.Stale)
 	if err != nil {
-		if m, err = t.Manifests.Stored(ctx, rec.SourceDigest); m == nil || err != nil {
+		if m, err = t.Manifests.Stored(ctx, repo, rec.SourceDigest); m == nil || err != nil {
 			return nil, cause
 		}
 		m.Served = registry.Stale
@@ -190,7 +190,7 @@ func (t *Tags) show(ctx context.Context, repo name.Repository, rec *catalog.Tag,
 		shown.Served = as
 		return &shown, nil
 	}
-	b, err := t.Manifests.Bytes(ctx, rec.Digest)
+	b, err := t.Manifests.Proven(ctx, repo, rec.Digest)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/catalog"
@@ -25,6 +27,7 @@ import (
 	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 // Options are what the rooms are made of. Chunks, Upstream, Rule and WorkDir are needed.
@@ -71,7 +74,6 @@ const leaseTTL = 15 * time.Second
 // Rooms are the parts that listeners and upkeep use.
 type Rooms struct {
 	Images   *pull.Images
-	Proven   *proof.Members
 	Lists    *pull.Lists
 	Tags     *tags.Tags
 	Jobs     *jobs.Queue
@@ -121,7 +123,12 @@ func New(o Options) *Rooms {
 // pulling makes the rooms that a pull goes through, the last one first.
 func (r *Rooms) pulling(o Options) *content.Manifests {
 	losses := content.NewLosses(o.Now)
-	common := content.Common{Chunks: o.Chunks, Work: r.Work, Leases: o.Leases, Losses: losses, Damage: o.Metrics, Logger: o.Logger}
+	proofs := proof.New(proof.Options{
+		Ruled: o.Ruled, Images: r.Records.Proofs, Single: r.Records.BlobProofs, Blobs: imageBlobs(o.Chunks), Now: o.Now, Logger: o.Logger,
+	})
+	common := content.Common{
+		Chunks: o.Chunks, Work: r.Work, Leases: o.Leases, Losses: losses, Proofs: proofs, Damage: o.Metrics, Logger: o.Logger,
+	}
 	manifests := content.NewManifests(content.ManifestOptions{
 		Common: common, Records: r.Records.Manifests, Repositories: r.Records.Repositories, Upstream: o.Upstream,
 		RecordAge: manifestAges * o.RecordAge, Now: o.Now,
@@ -136,9 +143,6 @@ func (r *Rooms) pulling(o Options) *content.Manifests {
 		Leases: o.Leases, RecordAge: o.RecordAge, Logger: o.Logger, Now: o.Now,
 	})
 	r.Images = pull.NewImages(pull.Options{Tags: r.Tags, Manifests: manifests, Blobs: r.Blobs, Tally: r.Tally, Cache: o.Chunks})
-	r.Proven = proof.New(proof.Options{
-		Images: r.Images, Upstream: o.Upstream, Records: r.Records.Members, Losses: losses, On: o.Ruled, Explain: pull.ClientError, Logger: o.Logger,
-	})
 	r.Lists = pull.NewLists(pull.ListOptions{
 		Upstream: o.Upstream, Pulled: r.Records.Tags, Known: r.Records.Repositories, Rule: o.Rule, Work: r.Work, Logger: o.Logger, Now: o.Now,
 	})
@@ -168,4 +172,15 @@ func locker(leases *lease.Leases) rechunk.Locker {
 		return nil
 	}
 	return state.NewLocker(leases, leaseTTL)
+}
+
+// imageBlobs lists the blobs of a stored image. What cannot be read has none.
+func imageBlobs(chunks *chunkstore.Store) func(context.Context, digest.Digest) []digest.Digest {
+	return func(ctx context.Context, d digest.Digest) []digest.Digest {
+		b, err := chunks.Get(ctx, d, image.MaxDocument)
+		if err != nil {
+			return nil
+		}
+		return content.BlobsOf(b)
+	}
 }
