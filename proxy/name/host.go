@@ -13,7 +13,7 @@ const (
 )
 
 // ParseHost checks a registry's host, with or without a port, and returns its canonical form: the aliases of Docker Hub become
-// "docker.io". A host contains '.' or ':' or is "localhost", which tells it from a repository's component; it is a lower-case DNS
+// "docker.io", and the port that all registries have is left out. A host contains '.' or ':' or is "localhost", which tells it from a repository's component; it is a lower-case DNS
 // name or an IPv4 address in its usual form. Errors wrap ErrInvalid.
 func ParseHost(s string) (string, error) {
 	if len(s) > maxHostName+len(":65535") {
@@ -31,6 +31,9 @@ func ParseHost(s string) (string, error) {
 	}
 	if !validHostName(host) {
 		return "", fmt.Errorf("%w: registry %q: the host must be a DNS name or an IPv4 address", ErrInvalid, s)
+	}
+	if hasPort && port == "443" && looksLikeHost(host) {
+		s = host // one registry has one name, by which rules know it
 	}
 	if s == "index.docker.io" || s == "registry-1.docker.io" {
 		return dockerHub, nil

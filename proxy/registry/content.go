@@ -13,21 +13,30 @@ import (
 
 const (
 	cacheForever = "public, max-age=31536000, immutable"
+	cachePrivate = "private, max-age=31536000, immutable"
 	cacheChecked = "no-cache, must-revalidate"
 )
 
 func etag(d digest.Digest) string { return `"` + d.String() + `"` }
 
 // setContentHeaders sets what manifests and blobs have in common. A digest is answered with the same bytes for ever.
-func setContentHeaders(w http.ResponseWriter, mediaType string, d digest.Digest, byDigest bool) {
+func setContentHeaders(w *response, mediaType string, d digest.Digest, byDigest bool) {
 	h := w.Header()
 	h.Set("Content-Type", contentType(mediaType))
 	h.Set("Content-Disposition", "attachment")
 	h.Set(headerDigest, d.String())
 	h.Set("Etag", etag(d))
 	h.Set("Cache-Control", cacheChecked)
-	if byDigest {
+	switch {
+	case byDigest && w.private:
+		h.Set("Cache-Control", cachePrivate)
+	case byDigest:
 		h.Set("Cache-Control", cacheForever)
+	case w.private:
+		h.Set("Cache-Control", "private, "+cacheChecked)
+	}
+	if w.private {
+		h.Add("Vary", "Authorization")
 	}
 }
 

@@ -40,6 +40,8 @@ type Options struct {
 	Logger *slog.Logger
 	// MaxPage bounds how many names a list has, 10,000 when zero. A list that is cut links to the next one.
 	MaxPage int
+	// Ruled reports whether not everybody may pull everything: shared caches must not keep content then. Nil: everybody may.
+	Ruled func() bool
 	// Panicked is told of each panic that cost a request; nil: nobody.
 	Panicked func()
 }
@@ -57,6 +59,9 @@ func New(o Options) http.Handler {
 	if o.MaxPage <= 0 {
 		o.MaxPage = defaultMaxPage
 	}
+	if o.Ruled == nil {
+		o.Ruled = func() bool { return false }
+	}
 	if o.Panicked == nil {
 		o.Panicked = func() {}
 	}
@@ -66,7 +71,7 @@ func New(o Options) http.Handler {
 // ServeHTTP answers one request. It panics with http.ErrAbortHandler, which net/http takes for closing the connection, when a body
 // cannot be finished or the client has left.
 func (h *handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	w := &response{ResponseWriter: rw}
+	w := &response{ResponseWriter: rw, private: h.Ruled()}
 	w.Header().Set(headerVersion, "registry/2.0")
 	forBrowsers(w.Header())
 	defer h.recovered(w, r)

@@ -12,6 +12,8 @@ type response struct {
 	status int   // of the answer; 0 before its headers were sent
 	bytes  int64 // of the body
 	err    error // the first that a write met
+	// private content is not for everybody.
+	private bool
 }
 
 var _ io.ReaderFrom = (*response)(nil)

@@ -150,7 +150,7 @@ func (s *Server) newRooms(m *makings) *wiring.Rooms {
 	store.Used = s.usage.Used
 	return wiring.New(wiring.Options{
 		Chunks: m.chunks, Upstream: s.upstream, Rule: s.Rule, Metrics: s.metrics,
-		Ruled:   func() bool { return len(s.live.Load().Access.Rules) > 0 },
+		Ruled:   s.ruled,
 		WorkDir: s.work, WorkBytes: int64(s.cfg.WorkBytes), Jobs: s.cfg.Jobs, Version: s.version,
 		Names: s.names(), Store: store, Logger: s.log,
 		Leases: m.leases, Counters: counters, Redis: s.watchRedis(m.gatherer, s.metrics), RecordAge: recordAge,
@@ -171,13 +171,16 @@ func (s *Server) newRegistry() http.Handler {
 	images := s.rooms.Images
 	o := registry.Options{
 		Manifests: images, Blobs: images, Listings: s.rooms.Lists, Referrers: s.rooms.Lists, Names: s.names(), Logger: s.log, Access: s.gate,
-		Panicked: func() { s.metrics.Panicked("request") },
+		Ruled: s.ruled, Panicked: func() { s.metrics.Panicked("request") },
 	}
 	if s.cfg.Redirect {
 		o.Redirects = images
 	}
 	return registry.New(o)
 }
+
+// ruled reports whether not everybody may pull everything, by the newest configuration.
+func (s *Server) ruled() bool { return len(s.live.Load().Access.Rules) > 0 }
 
 func (s *Server) names() name.Parser { return name.Parser{DefaultUpstream: s.cfg.DefaultUpstream} }
 
