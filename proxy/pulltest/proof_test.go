@@ -214,24 +214,6 @@ func TestNamingProvesNothing(t *testing.T) {
 	h.same(h.pull("stable", registry.Rechunked), source)
 }
 
-// A repository of the same host gets what the host says that it has, without another download.
-func TestSameHost(t *testing.T) {
-	t.Parallel()
-	h, _, _, _, private := secret(t)
-	h.up.fail(nil) // the host has it in all repositories
-	before := h.up.count("GET blobs")
-	for _, d := range private[:3] {
-		b, err := h.Images.OpenBlob(t.Context(), otherRepo, d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.Close()
-	}
-	if n := h.up.count("GET blobs") - before; n != 0 {
-		t.Errorf("%d downloads", n)
-	}
-}
-
 // A proof is one record for an image, however many layers it has.
 func TestProofIsOneRecord(t *testing.T) {
 	t.Parallel()

@@ -74,7 +74,7 @@ func (b *Blobs) Stat(ctx context.Context, repo name.Repository, d digest.Digest)
 
 // Open opens a blob: from the store, or by the one download that all who want it of the repository share. ctx lasts until its Close.
 func (b *Blobs) Open(ctx context.Context, repo name.Repository, d digest.Digest) (registry.Blob, error) {
-	if b.may(ctx, repo, d) {
+	if b.Proofs.Has(ctx, repo, d) {
 		c, err := b.Chunks.Open(ctx, d)
 		if err == nil {
 			return b.stored(ctx, repo, d, c), nil
@@ -89,7 +89,7 @@ func (b *Blobs) Open(ctx context.Context, repo name.Repository, d digest.Digest)
 
 // Keep sees that a blob is stored. size is what a manifest says, -1 when unknown.
 func (b *Blobs) Keep(ctx context.Context, repo name.Repository, d digest.Digest, size int64) error {
-	if b.may(ctx, repo, d) && b.has(ctx, repo, d) {
+	if b.has(ctx, repo, d) {
 		return nil
 	}
 	return b.flights.Wait(ctx, downloadKey(repo, d), b.fetch(repo, d, size))
@@ -98,7 +98,7 @@ func (b *Blobs) Keep(ctx context.Context, repo name.Repository, d digest.Digest,
 // URL returns a signed URL of the storage backend, for a blob that is stored. When anything stands in the way, it is empty, and the
 // client gets the blob here.
 func (b *Blobs) URL(r *http.Request, repo name.Repository, d digest.Digest) (string, registry.Origin) {
-	if !b.may(r.Context(), repo, d) || !b.has(r.Context(), repo, d) {
+	if !b.has(r.Context(), repo, d) {
 		return "", ""
 	}
 	url, err := b.Chunks.RedirectURL(r, d)
@@ -107,21 +107,6 @@ func (b *Blobs) URL(r *http.Request, repo name.Repository, d digest.Digest) (str
 		return "", ""
 	}
 	return url, b.made.origin(d)
-}
-
-// may reports whether a repository may serve a blob that is stored. Where bytes of it came from the same host, that is asked.
-func (b *Blobs) may(ctx context.Context, repo name.Repository, d digest.Digest) bool {
-	if b.Proofs.Has(ctx, repo, d) {
-		return true
-	}
-	if !b.Proofs.FromHost(repo, d) {
-		return false
-	}
-	if _, err := b.Upstream.StatBlob(ctx, repo, d); err != nil {
-		return false
-	}
-	b.Proofs.Came(ctx, repo, d)
-	return true
 }
 
 // has reports whether a blob is stored that the repository was proven to have.

@@ -38,8 +38,6 @@ type BlobSource interface {
 type Proofs interface {
 	// Has reports whether a repository may serve content.
 	Has(ctx context.Context, repo name.Repository, d digest.Digest) bool
-	// FromHost reports whether bytes of a digest came from the repository's host; its word that it has them here suffices then.
-	FromHost(repo name.Repository, d digest.Digest) bool
 	// Came notes that verified bytes came through a repository.
 	Came(ctx context.Context, repo name.Repository, d digest.Digest)
 	// Image notes that all of an image did, or that it was made of one of which all did.

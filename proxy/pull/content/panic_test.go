@@ -92,6 +92,5 @@ func (undamaged) Damaged(string) {}
 type unruled struct{}
 
 func (unruled) Has(context.Context, name.Repository, digest.Digest) bool    { return true }
-func (unruled) FromHost(name.Repository, digest.Digest) bool                { return false }
 func (unruled) Came(context.Context, name.Repository, digest.Digest)        {}
 func (unruled) Image(context.Context, name.Repository, digest.Digest, bool) {}

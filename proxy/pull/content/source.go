@@ -26,7 +26,7 @@ type source struct {
 // Blob implements rechunk.Source.
 func (s source) Blob(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
 	size, err := int64(0), error(chunkstore.ErrNotFound)
-	if s.blobs.may(ctx, s.repo, d.Digest) {
+	if s.blobs.Proofs.Has(ctx, s.repo, d.Digest) {
 		size, err = s.blobs.Chunks.Stat(ctx, d.Digest)
 	}
 	if err == nil && size != d.Size {

@@ -43,7 +43,6 @@ type Options struct {
 type Proofs struct {
 	Options
 	known *lru.Cache[catalog.ContentKey, struct{}]
-	hosts *lru.Cache[catalog.ContentKey, struct{}] // by host, in place of the repository
 
 	mu     sync.Mutex
 	loaded *lru.Cache[string, *loaded]
@@ -59,9 +58,8 @@ type loaded struct {
 // New returns the proofs in some records.
 func New(o Options) *Proofs {
 	known, _ := lru.New[catalog.ContentKey, struct{}](maxProven) // fails for sizes below 1 only
-	hosts, _ := lru.New[catalog.ContentKey, struct{}](maxProven)
 	repositories, _ := lru.New[string, *loaded](maxLoaded)
-	return &Proofs{Options: o, known: known, hosts: hosts, loaded: repositories}
+	return &Proofs{Options: o, known: known, loaded: repositories}
 }
 
 func key(repo name.Repository, d digest.Digest) catalog.ContentKey {
@@ -124,20 +122,10 @@ func (p *Proofs) remember(repo name.Repository, content ...digest.Digest) {
 	}
 }
 
-// FromHost reports whether verified bytes of a digest are known to have come from the host of a repository, through any of its
-// repositories. The host's own word that it has them in this one, too, is a proof then; another host's never is.
-func (p *Proofs) FromHost(repo name.Repository, d digest.Digest) bool {
-	return p.hosts.Contains(catalog.ContentKey{Repository: repo.Host(), Digest: d})
-}
-
-// Came notes that verified bytes came through a repository, or that their host has them there, as FromHost explains. Who is served does
-// not depend on the record: what could not be written is remembered here, and the upstream has the bytes.
+// Came notes that verified bytes came through a repository. Who is served does not depend on the record: what could not be written is
+// remembered here, and the upstream has the bytes.
 func (p *Proofs) Came(ctx context.Context, repo name.Repository, d digest.Digest) {
-	if !p.On() {
-		return
-	}
-	p.hosts.Add(catalog.ContentKey{Repository: repo.Host(), Digest: d}, struct{}{})
-	if p.known.Contains(key(repo, d)) {
+	if !p.On() || p.known.Contains(key(repo, d)) {
 		return
 	}
 	p.remember(repo, d)
