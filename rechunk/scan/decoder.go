@@ -9,6 +9,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/strata-oci/strata/rechunk/tree"
+	"github.com/strata-oci/strata/rechunk/tree/origin"
 )
 
 // Decoder decompresses layers one after another with the same buffers, which take more memory than all else that a small layer
@@ -50,7 +51,7 @@ func (s *decompressed) Close() error {
 
 // open is Decompress. What it returns is to be closed before the next layer is opened.
 func (d *Decoder) open(r io.Reader, lim tree.Limits) (io.ReadCloser, error) {
-	src := &faultKeeper{r: r}
+	src := origin.New(r)
 	if d.br == nil {
 		d.br = bufio.NewReaderSize(src, compressedBuffer)
 	}
@@ -63,12 +64,12 @@ func (d *Decoder) open(r io.Reader, lim tree.Limits) (io.ReadCloser, error) {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		z, err := gzip.NewReader(d.br)
 		if err != nil {
-			return nil, src.blame("gzip", err)
+			return nil, blame(src, "gzip", err)
 		}
 		return &stream{r: z, close: func() { _ = z.Close() }, kind: "gzip", src: src}, nil
 	case isZstd(magic):
 		if err := d.unzstd(lim.Window); err != nil {
-			return nil, src.blame("zstd", err)
+			return nil, blame(src, "zstd", err)
 		}
 		return &stream{r: d.zstd, close: func() { _ = d.zstd.Reset(nil) }, kind: "zstd", src: src}, nil
 	case bytes.HasPrefix(magic, []byte("BZh")), bytes.HasPrefix(magic, []byte("\xfd7zXZ\x00")):

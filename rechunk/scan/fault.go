@@ -8,6 +8,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/strata-oci/strata/rechunk/tree"
+	"github.com/strata-oci/strata/rechunk/tree/origin"
 )
 
 // stream marks the errors of a decompressor as the layer's fault, unless it was the source that failed.
@@ -15,7 +16,7 @@ type stream struct {
 	r     io.Reader
 	close func()
 	kind  string
-	src   *faultKeeper
+	src   *origin.Reader
 }
 
 func (s *stream) Read(p []byte) (int, error) {
@@ -23,9 +24,9 @@ func (s *stream) Read(p []byte) (int, error) {
 	switch {
 	case err == io.EOF:
 		// A decoder may take any failure between two frames for the end.
-		err = s.src.fault(err)
+		err = fault(s.src, err)
 	case err != nil:
-		err = s.src.blame(s.kind, err)
+		err = blame(s.src, s.kind, err)
 	}
 	return n, err
 }
@@ -35,33 +36,18 @@ func (s *stream) Close() error {
 	return nil
 }
 
-// faultKeeper remembers the first error of a reader other than io.EOF, so that a damaged stream can be told from a source
-// that broke.
-type faultKeeper struct {
-	r   io.Reader
-	err error
-}
-
-func (k *faultKeeper) Read(p []byte) (int, error) {
-	n, err := k.r.Read(p)
-	if err != nil && err != io.EOF && k.err == nil {
-		k.err = err
-	}
-	return n, err
-}
-
 // fault returns the source's error, or err if the source is well.
-func (k *faultKeeper) fault(err error) error {
-	if k.err != nil {
-		return k.err
+func fault(src *origin.Reader, err error) error {
+	if src.Err() != nil {
+		return src.Err()
 	}
 	return err
 }
 
 // blame says whose fault a decoder's error is.
-func (k *faultKeeper) blame(kind string, err error) error {
-	if src := k.fault(nil); src != nil {
-		return src
+func blame(src *origin.Reader, kind string, err error) error {
+	if src.Err() != nil {
+		return src.Err()
 	}
 	if errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded) {
 		return fmt.Errorf("%w: %s: %w", tree.ErrLimit, kind, err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/strata-oci/strata/rechunk/rescue"
 	"github.com/strata-oci/strata/rechunk/tree"
+	"github.com/strata-oci/strata/rechunk/tree/origin"
 )
 
 // Options say what Layer does besides parsing.
@@ -68,7 +69,7 @@ func Layer(ctx context.Context, r io.Reader, opts Options) (*Result, error) {
 // scanAhead scans with a goroutine that reads r: who gives a source's bytes hashes them, and gunzip is as much as one core can do
 // beside.
 func scanAhead(ctx context.Context, r io.Reader, opts Options) (out *Result, err error) {
-	src := &faultKeeper{r: r}
+	src := origin.New(r)
 	blob := newReadAhead(ctx, src)
 	var decoder Decoder
 	defer decoder.Close()
@@ -76,7 +77,7 @@ func scanAhead(ctx context.Context, r io.Reader, opts Options) (out *Result, err
 		_ = blob.Close()
 		if err != nil {
 			// What r failed with, perhaps on bytes that nobody looked at any more, says more than what those before looked like.
-			err = src.fault(err)
+			err = fault(src, err)
 		}
 	}()
 	opts.Decoder = &decoder

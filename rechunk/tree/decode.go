@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/strata-oci/strata/rechunk/tree/origin"
 )
 
 // ReadIndex reads a stored index to the end of r. A damaged one is an error that wraps ErrInvalid, one beyond the limits an
@@ -18,10 +20,10 @@ func ReadIndex(r io.Reader, lim Limits) (*Index, error) { return NewBudget(lim).
 // ReadIndex is the function ReadIndex within the budget of an image. Inline contents for which there is no room are left out.
 func (b *Budget) ReadIndex(r io.Reader) (*Index, error) {
 	lim := b.lim
-	src := &faultKeeper{r: r}
+	src := origin.New(r)
 	magic := make([]byte, len(indexMagic))
-	if _, err := io.ReadFull(src, magic); src.err != nil {
-		return nil, src.err
+	if _, err := io.ReadFull(src, magic); src.Err() != nil {
+		return nil, src.Err()
 	} else if err != nil || string(magic) != indexMagic {
 		return nil, Invalidf("not a stored index of version 1")
 	}
@@ -42,8 +44,8 @@ func (b *Budget) ReadIndex(r io.Reader) (*Index, error) {
 		x.Inline = slices.DeleteFunc(x.Inline, func(in Inline) bool { return !b.TakeInline(int64(len(in.Content))) })
 	}
 	switch {
-	case src.err != nil:
-		return nil, src.err
+	case src.Err() != nil:
+		return nil, src.Err()
 	case d.err == nil:
 		return x, nil
 	case errors.Is(d.err, ErrLimit), errors.Is(d.err, ErrInvalid):
@@ -265,19 +267,4 @@ func (d *indexDecoder) grow(most int) {
 	have := len(d.buf)
 	d.buf = append(d.buf, make([]byte, n)...)
 	d.full(d.buf[have:])
-}
-
-// faultKeeper remembers the first error of a reader other than io.EOF, so that a damaged stream can be told from a source that
-// broke.
-type faultKeeper struct {
-	r   io.Reader
-	err error
-}
-
-func (k *faultKeeper) Read(p []byte) (int, error) {
-	n, err := k.r.Read(p)
-	if err != nil && err != io.EOF && k.err == nil {
-		k.err = err
-	}
-	return n, err
 }
