@@ -47,6 +47,7 @@ var rooms = []room{
 	{"proxy/flight", []string{"proxy/verify", "rechunk/rescue"}, nil},
 	{"proxy/catalog", []string{"chunkstore", "rechunk"}, []string{"net/http"}},
 	{"proxy/upkeep", []string{"proxy/catalog", "proxy/lease", "proxy/metrics", "proxy/oci", "proxy/state", "chunkstore", "rechunk"}, []string{"net/http"}},
+	{"proxy/workdir", []string{"proxy/flight", "proxy/upkeep", "chunkstore/claim", "rechunk/pkgdb/rpmdb", "rechunk/scan"}, registries},
 	{"proxy/background", []string{"rechunk/rescue"}, registries[2:]},
 	{"proxy/history", []string{"proxy/catalog", "proxy/pulls", "rechunk"}, registries},
 	// A pull goes down through these rooms, and nothing in them goes back up.

@@ -11,6 +11,9 @@ import (
 	"syscall"
 )
 
+// TempPattern is how the files of downloads are named, as os.CreateTemp takes it, until they lose their name.
+const TempPattern = "strata-tmp-download-*"
+
 // spool is where a flight's bytes are read from while they come: the very file that the Sink writes, where that keeps files, else a
 // temporary file. That one has no name, so that nothing remains of it when the process dies. One goroutine writes; any number may read
 // what was written.
@@ -50,11 +53,11 @@ func (s *spool) begin() error {
 
 // nameless makes a temporary file without a name.
 func nameless(dir string) (*os.File, error) {
-	f, err := os.CreateTemp(dir, "strata-download-")
+	f, err := os.CreateTemp(dir, TempPattern)
 	if errors.Is(err, fs.ErrNotExist) && dir != "" {
 		// Somebody has tidied up. The directory is ours to make.
 		if err = os.MkdirAll(dir, 0o700); err == nil {
-			f, err = os.CreateTemp(dir, "strata-download-")
+			f, err = os.CreateTemp(dir, TempPattern)
 		}
 	}
 	if err != nil {

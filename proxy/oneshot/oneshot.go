@@ -19,6 +19,7 @@ import (
 	"github.com/strata-oci/strata/chunkstore/private"
 	"github.com/strata-oci/strata/proxy/imageref"
 	"github.com/strata-oci/strata/proxy/state"
+	"github.com/strata-oci/strata/proxy/workdir"
 	"github.com/strata-oci/strata/rechunk"
 )
 
@@ -90,7 +91,7 @@ func (w *workplace) start(ctx context.Context, o Options) error {
 func (w *workplace) openStore(ctx context.Context, root string, driver storagedriver.StorageDriver, o chunkstore.Options) (*chunkstore.Store, error) {
 	var chunks *chunkstore.Store
 	var err error
-	w.claim, err = claim.Directory(root, func() error {
+	w.claim, err = workdir.Claim(root, func() error {
 		var err error
 		if chunks, err = chunkstore.NewContext(ctx, driver, o); err != nil {
 			return err

@@ -16,6 +16,7 @@ import (
 	"github.com/strata-oci/strata/proxy/replicas"
 	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/proxy/upkeep"
+	"github.com/strata-oci/strata/proxy/workdir"
 	"github.com/strata-oci/strata/rechunk"
 )
 
@@ -103,7 +104,7 @@ func Maintain(ctx context.Context, cfg *config.Config, log *slog.Logger,
 	if !ok || cfg.Storage.Driver != "filesystem" {
 		return run(false)
 	}
-	held, err := claim.Directory(root, func() error { return run(true) })
+	held, err := workdir.Claim(root, func() error { return run(true) })
 	switch {
 	case errors.Is(err, claim.ErrUnsupported):
 		return run(false)

@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/chunkstore/claim"
 	"github.com/strata-oci/strata/chunkstore/private"
 	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/workdir"
 )
 
 // staleUploads is the age at which what a killed process left half written is removed from a store that others may be using.
@@ -70,12 +69,12 @@ func sweepUploads(ctx context.Context, chunks *chunkstore.Store, age time.Durati
 	}
 }
 
-// claimDirectory makes a directory and claims it. Where the filesystem has no locks, nothing is claimed and nobody is alone.
+// claimDirectory makes a directory and claims it, as workdir.Claim does. Where the filesystem has no locks, nothing is claimed and nobody is alone.
 func claimDirectory(dir string, log *slog.Logger, alone func() error) (*claim.Claim, error) {
 	if err := private.Directory(dir); err != nil {
 		return nil, err
 	}
-	c, err := claim.Directory(dir, alone)
+	c, err := workdir.Claim(dir, alone)
 	if errors.Is(err, claim.ErrUnsupported) {
 		log.Info("the directory can't be locked; leftovers of killed processes stay for a while", "directory", dir, "error",
 			err)
@@ -87,7 +86,7 @@ func claimDirectory(dir string, log *slog.Logger, alone func() error) (*claim.Cl
 // openWork makes the directory for temporary files and, when no other process uses it, removes those of killed ones.
 func openWork(cfg *config.Config, log *slog.Logger) (string, *claim.Claim, error) {
 	dir := cfg.WorkDirectory()
-	held, err := claimDirectory(dir, log, func() error { return sweepWork(dir) })
+	held, err := claimDirectory(dir, log, nil)
 	if errors.Is(err, private.ErrExposed) {
 		return "", nil, fmt.Errorf("directory for temporary files, work_dir (STRATA_WORK_DIR): %w", err)
 	}
@@ -95,18 +94,4 @@ func openWork(cfg *config.Config, log *slog.Logger) (string, *claim.Claim, error
 		return "", nil, fmt.Errorf("directory for temporary files: %w: set work_dir (STRATA_WORK_DIR) to one that can be written", err)
 	}
 	return dir, held, nil
-}
-
-// sweepWork removes temporary files by the names that the engine and the downloads give them; work_dir may hold other
-// things.
-func sweepWork(dir string) error {
-	var problems []error
-	for _, pattern := range []string{"spool-*", "strata-download-*", "rpmdb-*", "htpasswd-*"} {
-		left, err := filepath.Glob(filepath.Join(dir, pattern))
-		problems = append(problems, err)
-		for _, path := range left {
-			problems = append(problems, os.RemoveAll(path))
-		}
-	}
-	return errors.Join(problems...)
 }

@@ -161,6 +161,13 @@ var errDamagedEntry = errors.New("an entry is damaged")
 // blockEntries is how many entries of a set are read at once.
 const blockEntries = 1024
 
+// TempPattern is how the files of sets are named, as os.CreateTemp takes it, until they lose their name; SortPattern is how those of
+// the sorter are, which has the process's number before the random one.
+const (
+	TempPattern = "strata-tmp-needed-*"
+	SortPattern = "extsort_*_*"
+)
+
 // contentSet is content by digest with what it is there for, in a sorted nameless file: memory holds the first hash of each block, and
 // one block. Looking up digests in ascending order reads each block once. It is for one goroutine.
 type contentSet struct {
@@ -173,7 +180,7 @@ type contentSet struct {
 // newContentSet makes a set of what a sorter was given, in a file in a directory, "" for the system's.
 func newContentSet(dir string, sorted *sorter[entry]) (*contentSet, error) {
 	defer sorted.abandon()
-	f, err := os.CreateTemp(dir, "needed-")
+	f, err := os.CreateTemp(dir, TempPattern)
 	if err != nil {
 		return nil, fmt.Errorf("noting what is needed: %w", err)
 	}

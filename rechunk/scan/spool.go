@@ -12,6 +12,10 @@ import (
 // ErrSpoolFull marks contents that need more disk than a spool may take. It wraps tree.ErrLimit.
 var ErrSpoolFull = fmt.Errorf("%w: the spool is full", tree.ErrLimit)
 
+// TempPattern is how the files of spools are named, as os.CreateTemp takes it, in the moment between their making and the loss of their
+// name. A process that is killed then leaves one behind.
+const TempPattern = "strata-tmp-spool-*"
+
 // Spool keeps the contents of regular files on local disk, each digest once, while an image is worked on. Long runs of zeros are
 // holes of its file, which has no name, so that nothing is left behind when the process dies. It is safe for concurrent use.
 type Spool struct {
@@ -34,7 +38,7 @@ var _ tree.Contents = (*Spool)(nil)
 // NewSpool makes an empty spool in a directory, which takes at most so many bytes of disk; 0 stands for no bound. What is beyond
 // it fails the scan that needs it, with ErrSpoolFull.
 func NewSpool(dir string, most int64) (*Spool, error) {
-	f, err := os.CreateTemp(dir, "spool-*")
+	f, err := os.CreateTemp(dir, TempPattern)
 	if err != nil {
 		return nil, fmt.Errorf("making a spool: %w", err)
 	}

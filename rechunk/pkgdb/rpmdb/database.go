@@ -10,6 +10,9 @@ import (
 	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
 )
 
+// TempPattern is how copies of databases are named, as os.CreateTemp takes it, until they lose their name.
+const TempPattern = "strata-tmp-rpmdb-*"
+
 // database is a database's file and, if there is one, its write-ahead log, to read at random.
 type database struct {
 	main, log     io.ReaderAt
@@ -33,7 +36,7 @@ func (r *reader) spool(ctx context.Context, p string) (io.ReaderAt, int64, error
 	}
 	defer in.Close()
 	r.left -= size
-	w, err := os.CreateTemp(r.work, "rpmdb-*")
+	w, err := os.CreateTemp(r.work, TempPattern)
 	if err != nil {
 		return nil, 0, fmt.Errorf("spool database: %w", err)
 	}
