@@ -99,6 +99,9 @@ func TestDownloadGoesOnWithoutItsClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := io.ReadFull(b, make([]byte, 1)); err != nil { // what has not begun ends
+		t.Fatal(err)
+	}
 	leave()
 	b.Close()
 	h.blob(d)

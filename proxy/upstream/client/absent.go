@@ -17,6 +17,8 @@ import (
 const (
 	// absentFor is how long it is believed that an upstream does not have something.
 	absentFor = 10 * time.Second
+	// absentTimes is how often in a row an upstream has to say so: a single refusal may be a fault that has passed.
+	absentTimes = 2
 	// maxAbsent bounds how many such things are remembered.
 	maxAbsent = 4096
 
@@ -38,8 +40,9 @@ type question struct {
 
 // absence is an upstream's word that something does not exist, or is not for us.
 type absence struct {
-	err *upstream.Error
-	at  time.Time
+	err   *upstream.Error
+	at    time.Time
+	times int // it was said in a row
 }
 
 // absences remember for a short time what upstreams do not have. They are safe for concurrent use.
@@ -67,6 +70,9 @@ func (a *absences) recall(q question, op string) error {
 		a.seen.Remove(q)
 		return nil
 	}
+	if gone.times < absentTimes {
+		return nil
+	}
 	again := *gone.err
 	again.Op = op
 	again.Err = fmt.Errorf("%w again: it said so %s ago", upstream.ErrHeld, ago.Round(time.Second))
@@ -88,7 +94,8 @@ func (a *absences) note(q question, err error) (missed bool) {
 	}
 	switch e.Kind {
 	case upstream.NotFound, upstream.Denied: // several registries deny what does not exist
-		a.seen.Add(q, absence{e, a.now()})
+		before, _ := a.seen.Get(q)
+		a.seen.Add(q, absence{e, a.now(), before.times + 1})
 		return true
 	case upstream.Unauthorized:
 		return true

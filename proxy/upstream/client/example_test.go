@@ -103,8 +103,8 @@ func ExampleClient_Refresh() {
 	}
 	fmt.Println(asked, errors.Is(err, upstream.ErrHeld))
 	// Output:
-	// 1 true
-	// 4 false
+	// 2 true
+	// 5 false
 }
 
 // connect returns a client of a registry that is known as registry.test, and the name of a repository there.
