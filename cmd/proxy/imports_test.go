@@ -39,7 +39,7 @@ var rooms = []room{
 	{"proxy/upstream/auth", []string{"proxy/name", "proxy/upstream"}, upstreamRooms("client")},
 	{"proxy/upstream/transport", []string{"proxy/upstream"}, upstreamRooms("client", "auth")},
 	{"proxy/upstream/header", nil, []string{"os", "io", "context"}},
-	{"proxy/config", []string{"proxy/name"}, nil},
+	{"proxy/config", []string{"proxy/name", "rechunk/layer"}, nil},
 	{"proxy/livefile", nil, nil},
 	{"proxy/limits", nil, nil},
 	{"proxy/access", []string{"proxy/name", "proxy/config", "proxy/registry", "proxy/livefile", "proxy/limits"}, nil},

@@ -3,6 +3,8 @@ package config
 import (
 	"log/slog"
 	"time"
+
+	"github.com/strata-oci/strata/rechunk/layer"
 )
 
 const (
@@ -58,7 +60,7 @@ func DefaultRule() Rule {
 		Platforms:        []string{"linux/amd64", "linux/arm64"},
 		MaxLayers:        120,
 		MaxStale:         0.10,
-		Compression:      CompressionZstd,
+		Compression:      Compression(layer.Zstd.Spec().Name),
 		FirstPull:        FirstPullWait,
 		FirstPullTimeout: Duration(10 * time.Minute),
 		Refresh:          Duration(60 * time.Second),

@@ -4,6 +4,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/strata-oci/strata/rechunk/layer"
 )
 
 // Rule holds the settings of the repositories it matches.
@@ -57,18 +59,16 @@ func (r *Rechunk) UnmarshalText(text []byte) error {
 	return oneOf(r, text, RechunkAuto, RechunkAlways, RechunkNever)
 }
 
-// Compression is the compression of new layers.
+// Compression is the compression of new layers: the name of one of layer.Formats.
 type Compression string
-
-// The compressions.
-const (
-	CompressionZstd Compression = "zstd"
-	CompressionGzip Compression = "gzip"
-)
 
 // UnmarshalText accepts the name of a compression.
 func (c *Compression) UnmarshalText(text []byte) error {
-	return oneOf(c, text, CompressionZstd, CompressionGzip)
+	var names []Compression
+	for _, f := range layer.Formats() {
+		names = append(names, Compression(f.Spec().Name))
+	}
+	return oneOf(c, text, names...)
 }
 
 // FirstPull says what a client gets while the first version of a tag is being made.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/rechunk/layer"
 )
 
 // serve puts the protocol in front of the service. What requests were is told in the order of their ends.
@@ -40,7 +41,7 @@ func (h *harness) serve(t *testing.T) (base string, seen func() []registry.Reque
 // go-containerregistry pulls a whole index and checks every digest, size and diff_id in it.
 func TestPullOverHTTP(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t, func(h *harness) { h.rule.Compression = config.CompressionGzip }) // the one that the validator knows
+	h := newHarness(t, func(h *harness) { h.rule.Compression = config.Compression(layer.Gzip.Spec().Name) }) // the one that the validator knows
 	amd, arm := bootable(t, "amd").push(t, h.up), bootable(t, "arm").with(arch("arm64")).push(t, h.up)
 	h.up.tag("stable", pushIndex(t, h.up, ocispec.MediaTypeImageIndex, []any{h.up.member(amd, "linux/amd64"), h.up.member(arm, "linux/arm64")}))
 	base, seen := h.serve(t)
