@@ -62,7 +62,7 @@ func readState(ctx context.Context, dir string, o Options) (*state.Store, error)
 	if err != nil {
 		return nil, fmt.Errorf("state directory %s: %w", root, err)
 	}
-	return state.New(chunks, o.Logger), nil
+	return state.New(chunks, o.Logger, nil), nil
 }
 
 // Verification is the outcome of Verify.

@@ -80,7 +80,7 @@ func TestCopier(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := &destination{has: map[digest.Digest]bool{}, fails: map[digest.Digest]bool{m.Layers[3].Digest: true, m.Layers[15].Digest: true}}
-	c := newCopier(&workplace{chunks: chunks, store: state.New(chunks, nil)}, out)
+	c := newCopier(&workplace{chunks: chunks, store: state.New(chunks, nil, nil)}, out)
 	for _, l := range m.Layers[:10] {
 		c.early(t.Context(), l)
 	}

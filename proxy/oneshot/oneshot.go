@@ -81,7 +81,7 @@ func (w *workplace) start(ctx context.Context, o Options) error {
 	if w.chunks, err = w.openStore(ctx, root, driver, chunkstore.Options{Logger: o.Logger}); err != nil {
 		return fmt.Errorf("state directory %s: %w", root, err)
 	}
-	w.store = state.New(w.chunks, o.Logger)
+	w.store = state.New(w.chunks, o.Logger, nil)
 	// Spools lie beside the store: the system's temporary directory may be too small for an image.
 	w.engine = rechunk.New(rechunk.Config{Store: w.store, Records: w.store, WorkDir: root, Logger: o.Logger})
 	return nil

@@ -87,7 +87,7 @@ func Maintain(ctx context.Context, cfg *config.Config, log *slog.Logger,
 		if err != nil {
 			return storageError(cfg, err)
 		}
-		st := state.New(chunks, log)
+		st := state.New(chunks, log, nil)
 		o := upkeep.Options{Chunks: chunks, Logger: log, Policy: func() upkeep.Policy { return policy(cfg) }}
 		o.LastPull = pulls.New(pulls.Options{Counters: pulls.NewRecorded(catalog.New(chunks, log).Pulls)}).LastPull
 		o.Lineages, o.Exclusive = rechunk.New(rechunk.Config{Store: st, Records: st, Logger: log}), exclusive

@@ -20,19 +20,27 @@ import (
 type Store struct {
 	chunks *chunkstore.Store
 	log    *slog.Logger
+	damage Damage
 }
+
+// Damage counts content that was found damaged, by what became of it. It is safe for concurrent use.
+type Damage interface{ Damaged(outcome string) }
+
+// Needed says of damaged content that whoever needs it next fetches it or makes it again.
+const Needed = "served"
 
 var (
 	_ rechunk.Store   = (*Store)(nil)
 	_ rechunk.Records = (*Store)(nil)
 )
 
-// New returns the engine's view of a chunkstore. The logger hears of damage that was found; nil discards that.
-func New(chunks *chunkstore.Store, log *slog.Logger) *Store {
+// New returns the engine's view of a chunkstore. The logger hears of damage that was found, and damage counts it;
+// nil discards either.
+func New(chunks *chunkstore.Store, log *slog.Logger, damage Damage) *Store {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Store{chunks, log}
+	return &Store{chunks, log, damage}
 }
 
 // Open implements rechunk.Store. A read that reaches io.EOF has verified the digest; content that proves to be damaged is put
@@ -46,14 +54,28 @@ func (s *Store) Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error
 }
 
 // Quarantine puts content aside that is not what its digest says, so that it counts as missing and is fetched or made again: the store
-// would take it for the real one for ever. That, and why it could not be done, is logged here.
+// would take it for the real one for ever. cause is how the damage showed. That, and why it could not be done, is logged and counted here.
 func (s *Store) Quarantine(ctx context.Context, d digest.Digest, cause error) error {
-	s.log.ErrorContext(ctx, "stored content is damaged and was put into quarantine", "digest", d.String(), "error", cause)
-	err := s.chunks.Quarantine(ctx, d)
-	if err != nil {
-		s.log.ErrorContext(ctx, "damaged content could not be put into quarantine", "digest", d.String(), "error", err)
+	return s.Replace(ctx, d, cause, func(context.Context) (string, error) { return Needed, nil })
+}
+
+// Replace is Quarantine for who brings the content back at once: bring says what became of it, and why it could not be had, which is
+// no error of Replace.
+func (s *Store) Replace(ctx context.Context, d digest.Digest, cause error, bring func(context.Context) (outcome string, err error)) error {
+	if err := s.chunks.Quarantine(ctx, d); err != nil {
+		s.log.ErrorContext(ctx, "stored content is damaged and could not be put into quarantine", "digest", d.String(), "damage", cause, "error", err)
+		return err
 	}
-	return err
+	outcome, err := bring(ctx)
+	said := []any{"digest", d.String(), "damage", cause, "outcome", outcome}
+	if err != nil {
+		said = append(said, "error", err)
+	}
+	s.log.ErrorContext(ctx, "stored content is damaged and was put into quarantine", said...)
+	if s.damage != nil {
+		s.damage.Damaged(outcome)
+	}
+	return nil
 }
 
 // Has implements rechunk.Store.

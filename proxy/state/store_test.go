@@ -27,7 +27,7 @@ func open(t *testing.T) (*state.Store, *chunkstore.Store, *inmemory.Driver, *byt
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	return state.New(chunks, slog.New(slog.NewTextHandler(&log, nil))), chunks, driver, &log
+	return state.New(chunks, slog.New(slog.NewTextHandler(&log, nil)), nil), chunks, driver, &log
 }
 
 func put(t *testing.T, s *state.Store, content string) digest.Digest {
@@ -109,7 +109,10 @@ func TestRecords(t *testing.T) {
 // Content that rotted is found at its end, removed, and can be stored again.
 func TestDamage(t *testing.T) {
 	t.Parallel()
-	s, _, driver, _ := open(t)
+	_, chunks, driver, _ := open(t)
+	var log bytes.Buffer
+	counted := counts{}
+	s := state.New(chunks, slog.New(slog.NewTextHandler(&log, nil)), counted)
 	d := put(t, s, "hello")
 	path := "/v1/blobs/sha256/" + d.Encoded()[:2] + "/" + d.Encoded()
 	if err := driver.PutContent(t.Context(), path, []byte("jello")); err != nil {
@@ -131,6 +134,32 @@ func TestDamage(t *testing.T) {
 	put(t, s, "hello")
 	if ok, _ := s.Has(t.Context(), d); !ok {
 		t.Error("it could not be stored again")
+	}
+	if n := strings.Count(log.String(), "put into quarantine"); n != 1 || counted[state.Needed] != 1 || len(counted) != 1 {
+		t.Errorf("counted %v, logged %d times: %s", counted, n, &log)
+	}
+}
+
+type counts map[string]int
+
+func (c counts) Damaged(outcome string) { c[outcome]++ }
+
+// Who brings content back at once says what became of it.
+func TestReplace(t *testing.T) {
+	t.Parallel()
+	_, chunks, _, _ := open(t)
+	var log bytes.Buffer
+	counted := counts{}
+	s := state.New(chunks, slog.New(slog.NewTextHandler(&log, nil)), counted)
+	d := put(t, s, "hello")
+	err := s.Replace(t.Context(), d, chunkstore.ErrCorrupt, func(ctx context.Context) (string, error) {
+		if has, err := s.Has(ctx, d); has || err != nil {
+			t.Errorf("it is to be brought back: %t, %v", has, err)
+		}
+		return "lost", errors.New("nobody has it")
+	})
+	if err != nil || counted["lost"] != 1 || len(counted) != 1 || !strings.Contains(log.String(), "outcome=lost") || !strings.Contains(log.String(), "nobody has it") {
+		t.Errorf("%v; counted %v; log %s", err, counted, &log)
 	}
 }
 

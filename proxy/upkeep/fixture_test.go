@@ -70,7 +70,7 @@ func (f *fixture) open(change func(*Options)) error {
 	if err != nil {
 		return err
 	}
-	st := state.New(chunks, nil)
+	st := state.New(chunks, nil, nil)
 	o := Options{
 		Chunks: chunks, Lineages: rechunk.New(rechunk.Config{Store: st, Records: st}), Now: f.clock.now,
 		Usage: f.usage, Alone: func() bool { return true }, Policy: policy(Retention{Versions: 2}),

@@ -204,16 +204,15 @@ func (s *scrub) content(ctx context.Context, i chunkstore.Info) error {
 		s.Logger.ErrorContext(ctx, "stored content can't be read", "digest", i.Digest.String(), "error", err)
 		return nil
 	}
-	if err := s.Chunks.Quarantine(ctx, i.Digest); err != nil {
-		return err
-	}
-	outcome, err := s.mend(ctx, i.Digest)
-	d := DamagedObject{Name: i.Digest.String(), Outcome: outcome}
-	if err != nil {
-		d.Error = err.Error()
-	}
-	s.found(ctx, d)
-	return nil
+	return s.store.Replace(ctx, i.Digest, err, func(ctx context.Context) (string, error) {
+		outcome, err := s.mend(ctx, i.Digest)
+		found := DamagedObject{Name: i.Digest.String(), Outcome: outcome}
+		if err != nil {
+			found.Error = err.Error()
+		}
+		s.list(found)
+		return outcome, err
+	})
 }
 
 // verify reads content at the pace and compares it with its digest.
@@ -233,9 +232,15 @@ func (s *scrub) verify(ctx context.Context, d digest.Digest) error {
 	return nil
 }
 
+// found tells of a damaged record.
 func (s *scrub) found(ctx context.Context, d DamagedObject) {
-	s.Logger.ErrorContext(ctx, "stored object is damaged and was put into quarantine", "name", d.Name, "outcome", d.Outcome, "error", d.Error)
+	s.Logger.ErrorContext(ctx, "stored record is damaged and was put into quarantine", "record", d.Name, "outcome", d.Outcome)
 	s.Metrics.Damaged(d.Outcome)
+	s.list(d)
+}
+
+// list adds to the report.
+func (s *scrub) list(d DamagedObject) {
 	if len(s.at.Damaged) < maxDamaged {
 		s.at.Damaged = append(s.at.Damaged, d)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/metrics"
+	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/rechunk"
 )
 
@@ -93,6 +94,7 @@ type Options struct {
 type Keeper struct {
 	Options
 	records *catalog.Records
+	store   *state.Store
 	running sync.Map // the names of the work under way
 }
 
@@ -119,7 +121,7 @@ func New(o Options) *Keeper {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Keeper{Options: o, records: catalog.New(o.Chunks, o.Logger)}
+	return &Keeper{Options: o, records: catalog.New(o.Chunks, o.Logger), store: state.New(o.Chunks, o.Logger, o.Metrics)}
 }
 
 // leaseTTL is for how long nobody looks after the store when a process dies at it.

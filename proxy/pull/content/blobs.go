@@ -31,7 +31,6 @@ type BlobOptions struct {
 // Blobs are layers and configs by digest. They are safe for concurrent use.
 type Blobs struct {
 	BlobOptions
-	trusted *state.Store
 	flights *flight.Group
 	stats   *background.Shared[int64]
 	ranges  *ranges
@@ -43,7 +42,6 @@ type Blobs struct {
 func NewBlobs(o BlobOptions) *Blobs {
 	return &Blobs{
 		BlobOptions: o,
-		trusted:     state.New(o.Chunks, o.Logger),
 		flights: flight.New(flight.Options{
 			WorkDir: o.WorkDir, Sink: state.NewSink(o.Chunks), MaxBytes: maxBlob, SpoolBytes: o.WorkBytes, Logger: o.Logger,
 		}),

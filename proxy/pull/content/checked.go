@@ -64,7 +64,7 @@ func (b *Blobs) stored(ctx context.Context, repo name.Repository, d digest.Diges
 	return &checkedBlob{
 		storedBlob: blob, content: verify.NewReadSeeker(c, d, c.Size()), right: func() { b.checked.add(d, c) },
 		wrong: func(err error) {
-			_ = b.quarantine(context.WithoutCancel(ctx), d, err) // logged; the client hears of the damage
+			_ = b.State.Quarantine(context.WithoutCancel(ctx), d, err) // logged; the client hears of the damage
 			b.Losses.Note(repo)
 		},
 	}

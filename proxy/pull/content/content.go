@@ -14,6 +14,7 @@ import (
 	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/rechunk/image"
 )
@@ -44,18 +45,16 @@ type Proofs interface {
 	Image(ctx context.Context, repo name.Repository, manifest digest.Digest, made bool)
 }
 
-// Damage counts stored content that was found damaged.
-type Damage interface{ Damaged(outcome string) }
-
 // Common is what both Manifests and Blobs are made of.
 type Common struct {
 	Chunks *chunkstore.Store
-	Work   *background.Group
+	// State is Chunks for those who verify what they read, and knows what is done about damage.
+	State *state.Store
+	Work  *background.Group
 	// Leases let one of several replicas fetch a thing; nil says that there are no others.
 	Leases *lease.Leases
 	Losses *Losses
 	Proofs Proofs
-	Damage Damage
 	Logger *slog.Logger
 }
 
@@ -68,17 +67,6 @@ const (
 	// manifestPatience is the same for a manifest.
 	manifestPatience = 5 * time.Second
 )
-
-// quarantine puts damaged content aside, so that it is fetched or made again.
-func (c *Common) quarantine(ctx context.Context, d digest.Digest, cause error) error {
-	c.Logger.ErrorContext(ctx, "stored content is damaged and was put into quarantine", "digest", d.String(), "error", cause)
-	c.Damage.Damaged("served")
-	err := c.Chunks.Quarantine(ctx, d)
-	if err != nil {
-		c.Logger.ErrorContext(ctx, "damaged content could not be put into quarantine", "digest", d.String(), "error", err)
-	}
-	return err
-}
 
 // BlobsOf lists the config and then the layers of an image; nothing of an index.
 func BlobsOf(manifest []byte) []digest.Digest {

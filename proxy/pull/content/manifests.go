@@ -169,7 +169,7 @@ func (m *Manifests) Bytes(ctx context.Context, d digest.Digest) ([]byte, error) 
 	if !errors.Is(err, chunkstore.ErrCorrupt) {
 		return b, err
 	}
-	if err := m.quarantine(ctx, d, err); err != nil {
+	if err := m.State.Quarantine(ctx, d, err); err != nil {
 		return nil, err
 	}
 	return nil, chunkstore.ErrNotFound

@@ -17,6 +17,7 @@ import (
 	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/name/nametest"
+	"github.com/strata-oci/strata/proxy/state"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -54,7 +55,7 @@ func TestPanicCostsOneDownload(t *testing.T) {
 		work := background.New(background.Options{Panicked: func(string) { panics.Add(1) }})
 		b := NewBlobs(BlobOptions{
 			Common: Common{
-				Chunks: chunks, Work: work, Losses: NewLosses(time.Now), Proofs: unruled{}, Damage: undamaged{}, Logger: slog.New(slog.DiscardHandler),
+				Chunks: chunks, Work: work, Losses: NewLosses(time.Now), Proofs: unruled{}, State: state.New(chunks, nil, nil), Logger: slog.New(slog.DiscardHandler),
 			},
 			Upstream: panicking{late}, WorkDir: t.TempDir(),
 		})
@@ -82,11 +83,6 @@ func TestPanicCostsOneDownload(t *testing.T) {
 		}
 	}
 }
-
-// undamaged counts no damage.
-type undamaged struct{}
-
-func (undamaged) Damaged(string) {}
 
 // unruled has no rules of access.
 type unruled struct{}

@@ -34,7 +34,7 @@ func (s source) Blob(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, 
 	}
 	if err == nil {
 		var rc io.ReadCloser
-		if rc, err = s.blobs.trusted.Open(ctx, d.Digest); err == nil {
+		if rc, err = s.blobs.State.Open(ctx, d.Digest); err == nil {
 			return rc, nil
 		}
 	}
@@ -69,5 +69,5 @@ func (b *Blobs) DropDamaged(ctx context.Context, manifest []byte) bool {
 
 func (b *Blobs) dropIfDamaged(ctx context.Context, d digest.Digest) bool {
 	err := b.Chunks.Verify(ctx, d)
-	return errors.Is(err, chunkstore.ErrCorrupt) && b.quarantine(ctx, d, err) == nil
+	return errors.Is(err, chunkstore.ErrCorrupt) && b.State.Quarantine(ctx, d, err) == nil
 }

@@ -104,7 +104,7 @@ func New(o Options) *Rooms {
 	if o.Ruled == nil {
 		o.Ruled = func() bool { return false }
 	}
-	engineStore := state.New(o.Chunks, o.Logger)
+	engineStore := state.New(o.Chunks, o.Logger, o.Metrics)
 	r := &Rooms{
 		Work:    background.New(background.Options{Logger: o.Logger, Panicked: o.Metrics.Panicked, Now: o.Now}),
 		Records: catalog.New(o.Chunks, o.Logger),
@@ -114,20 +114,20 @@ func New(o Options) *Rooms {
 			Deadline: rechunk.DefaultDeadline(), Logger: o.Logger,
 		}),
 	}
-	manifests := r.pulling(o)
+	manifests := r.pulling(o, engineStore)
 	r.operating(o, manifests)
 	r.Work.Go("pull counts", r.Tally.Run)
 	return r
 }
 
 // pulling makes the rooms that a pull goes through, the last one first.
-func (r *Rooms) pulling(o Options) *content.Manifests {
+func (r *Rooms) pulling(o Options, store *state.Store) *content.Manifests {
 	losses := content.NewLosses(o.Now)
 	proofs := proof.New(proof.Options{
 		Ruled: o.Ruled, Images: r.Records.Proofs, Single: r.Records.BlobProofs, Blobs: imageBlobs(o.Chunks), Now: o.Now, Logger: o.Logger,
 	})
 	common := content.Common{
-		Chunks: o.Chunks, Work: r.Work, Leases: o.Leases, Losses: losses, Proofs: proofs, Damage: o.Metrics, Logger: o.Logger,
+		Chunks: o.Chunks, Work: r.Work, Leases: o.Leases, Losses: losses, Proofs: proofs, State: store, Logger: o.Logger,
 	}
 	manifests := content.NewManifests(content.ManifestOptions{
 		Common: common, Records: r.Records.Manifests, Repositories: r.Records.Repositories, Upstream: o.Upstream,
