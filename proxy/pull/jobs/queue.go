@@ -3,6 +3,7 @@ package jobs
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -67,6 +68,8 @@ type Options struct {
 	Demand    Demand
 	Metrics   Metrics
 	Work      *background.Group
+	// Attempts are jobs that began and have not ended.
+	Attempts *catalog.Table[string, catalog.Attempt]
 	// Leases keep other replicas from the same job; nil says that there are none.
 	Leases *lease.Leases
 	// AtOnce is how many images are rechunked at once, at least one.
@@ -80,7 +83,9 @@ type Options struct {
 // Queue runs jobs. It is safe for concurrent use.
 type Queue struct {
 	Options
-	slots chan struct{}
+	slots   chan struct{}
+	replica string // a name that no other process has
+	started time.Time
 
 	mu      sync.Mutex
 	running map[string]*job
@@ -104,7 +109,9 @@ var errBusy = fmt.Errorf("more than %d images wait for being rechunked, which is
 
 // New makes a queue.
 func New(o Options) *Queue {
-	return &Queue{Options: o, slots: make(chan struct{}, max(o.AtOnce, 1)), running: map[string]*job{}}
+	return &Queue{
+		Options: o, slots: make(chan struct{}, max(o.AtOnce, 1)), replica: rand.Text(), started: o.Now(), running: map[string]*job{},
+	}
 }
 
 // source names the image of a job.
@@ -216,10 +223,14 @@ func (q *Queue) inSlot(ctx context.Context, j *job, manifest []byte) (*rechunk.R
 	}
 	j.begin(q.Now())
 	ended := q.Metrics.JobStarted()
-	result, err := q.attempt(ctx, j, manifest)
-	if outcome(err) == Failed && ctx.Err() == nil && q.foundDamage(ctx, err, manifest) {
+	var result *rechunk.Result
+	err := q.noted(ctx, j, func() (err error) {
 		result, err = q.attempt(ctx, j, manifest)
-	}
+		if outcome(err) == Failed && ctx.Err() == nil && q.foundDamage(ctx, err, manifest) {
+			result, err = q.attempt(ctx, j, manifest)
+		}
+		return err
+	})
 	err = q.Work.Explain(err)
 	ended(metrics.JobResult(outcome(err)))
 	return result, err
