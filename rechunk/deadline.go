@@ -20,8 +20,8 @@ type Deadline struct {
 // DefaultDeadline is generous: a small machine reads, plans and writes several MiB per second. 4 GiB have nearly five hours.
 func DefaultDeadline() Deadline { return Deadline{Base: 15 * time.Minute, BytesPerSecond: 256 << 10} }
 
-// of is the time for an image whose layers have so many bytes; 0 for no bound.
-func (d Deadline) of(bytes int64) time.Duration {
+// For is the time for an image whose layers have so many bytes; 0 for no bound.
+func (d Deadline) For(bytes int64) time.Duration {
 	if d.Base <= 0 || d.BytesPerSecond <= 0 {
 		return d.Base
 	}
@@ -35,7 +35,7 @@ func (r *run) startClock(context.Context) error {
 	for _, l := range r.src.Manifest.Layers {
 		bytes += min(l.Size, maxLayerSize)
 	}
-	limit := r.cfg.Deadline.of(bytes)
+	limit := r.cfg.Deadline.For(bytes)
 	if limit <= 0 {
 		return nil
 	}

@@ -21,11 +21,11 @@ func TestDeadlineGrows(t *testing.T) {
 	t.Parallel()
 	d := Deadline{Base: time.Minute, BytesPerSecond: 1000}
 	for bytes, want := range map[int64]time.Duration{0: time.Minute, 999: time.Minute, 60_000: 2 * time.Minute, 1 << 62: time.Minute + 7*24*time.Hour} {
-		if got := d.of(bytes); got != want {
+		if got := d.For(bytes); got != want {
 			t.Errorf("%d bytes: %s, want %s", bytes, got, want)
 		}
 	}
-	if (Deadline{}).of(1<<40) != 0 || DefaultDeadline().of(4<<30) < time.Hour {
+	if (Deadline{}).For(1<<40) != 0 || DefaultDeadline().For(4<<30) < time.Hour {
 		t.Error("no bound is a bound, or the default is short")
 	}
 }

@@ -55,8 +55,6 @@ type Attempt struct {
 	Process int    `json:"process"`
 	// Tries are those that did not end well in a row, this one included.
 	Tries int `json:"tries"`
-	// Error is why the last one failed; empty while one runs, and when the process died of it.
-	Error string `json:"error,omitempty"`
 }
 
 func attemptKind() kind[string, Attempt] {

@@ -205,3 +205,26 @@ func (w *heldWriter) Write(b []byte) (int, error) {
 	m, err := w.ResponseWriter.Write(b[n:])
 	return n + m, err
 }
+
+// TestKilledTwiceDuringAJob kills the proxy twice at the same image, as an image that takes all memory would: then it is left alone.
+func TestKilledTwiceDuringAJob(t *testing.T) {
+	t.Parallel()
+	u := newSeries(t)
+	p := newProxy(t, u, proxyOptions{})
+	for range 2 {
+		h := u.holdBlobs(200_000)
+		left := p.pullInBackground(t.Context(), "v1")
+		<-h.reached
+		p.Kill()
+		<-left
+		h.release()
+		p.start()
+	}
+	served, original := digests(t, p, "v1")[0], digest.FromBytes(rawManifest(t, u.host()+"/os/image:v1"))
+	if served != original {
+		t.Errorf("%s is served, the original is %s", served, original)
+	}
+	p.Log.Await(t, func(l programtest.Line) bool {
+		return strings.Contains(fmt.Sprint(l["error"]), "the process ended while it was at this image")
+	})
+}

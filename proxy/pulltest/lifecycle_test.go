@@ -1,10 +1,12 @@
 package pulltest
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/rechunk"
@@ -51,7 +53,7 @@ func TestStopDuringFirstPull(t *testing.T) {
 	if c := h.Jobs.Counts(); c.Cancelled != 1 || c.Failed != 0 {
 		t.Errorf("jobs %+v", c)
 	}
-	for _, kind := range []string{"tag", rechunk.KindServed, rechunk.KindLineage, rechunk.KindPlan} {
+	for _, kind := range []string{"tag", "attempt", rechunk.KindServed, rechunk.KindLineage, rechunk.KindPlan} {
 		_ = h.chunks.WalkRecords(t.Context(), kind, func(key string, _ time.Time) error {
 			t.Errorf("record %s %q was left", kind, key)
 			return nil
@@ -177,4 +179,53 @@ func TestActivity(t *testing.T) {
 	if oldest, _ := h.Work.Activity(); !oldest.IsZero() {
 		t.Errorf("at work since %v, after the end", oldest)
 	}
+}
+
+// An image at which processes died is served as it is, and tried again after a while.
+func TestImageThatKilledTheProxy(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	src := bootable(t, "one").push(t, h.up)
+	h.up.tag("stable", src)
+	h.up.hold(t)
+	waiting := h.pullAsync("stable")
+	h.awaitCount("GET blobs", 1)
+	left := map[string]catalog.Attempt{}
+	err := h.Records.Attempts.Each(t.Context(), catalog.PrefixOf(""), func(key string, a *catalog.Attempt) error {
+		left[key] = *a
+		return nil
+	})
+	if err != nil || len(left) != 1 {
+		t.Fatalf("recorded: %+v, %v", left, err)
+	}
+	h.up.fail(nil)
+	if err := h.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-waiting
+	died := func(times int) {
+		for key, a := range left {
+			a.Tries, a.StartedAt = times, h.clock.now()
+			if err := h.Records.Attempts.Put(t.Context(), key, &a); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	const reason = "the process ended while it was at this image"
+	died(2)
+	h.start()
+	if m := h.pull("stable", registry.Original); m.Digest != src || !strings.Contains(h.log.String(), reason) {
+		t.Errorf("%s is served, the original is %s", m.Digest, src)
+	}
+	h.refresh()
+	h.pull("stable", registry.Original)
+	h.awaitJobs()
+	if c := h.Jobs.Counts(); c.Failed != 1 {
+		t.Errorf("jobs %+v", c)
+	}
+	h.clock.advance(6 * time.Hour)
+	h.refresh()
+	<-h.pullAsync("stable") // it is tried again
+	h.awaitJobs()
+	h.pull("stable", registry.Rechunked)
 }

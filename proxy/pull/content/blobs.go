@@ -87,7 +87,7 @@ func (b *Blobs) Open(ctx context.Context, repo name.Repository, d digest.Digest)
 
 // Keep sees that a blob is stored. size is what a manifest says, -1 when unknown.
 func (b *Blobs) Keep(ctx context.Context, repo name.Repository, d digest.Digest, size int64) error {
-	if b.has(ctx, repo, d) {
+	if b.Stored(ctx, repo, d) {
 		return nil
 	}
 	return b.flights.Wait(ctx, downloadKey(repo, d), b.fetch(repo, d, size))
@@ -96,7 +96,7 @@ func (b *Blobs) Keep(ctx context.Context, repo name.Repository, d digest.Digest,
 // URL returns a signed URL of the storage backend, for a blob that is stored. When anything stands in the way, it is empty, and the
 // client gets the blob here.
 func (b *Blobs) URL(r *http.Request, repo name.Repository, d digest.Digest) (string, registry.Origin) {
-	if !b.has(r.Context(), repo, d) {
+	if !b.Stored(r.Context(), repo, d) {
 		return "", ""
 	}
 	url, err := b.Chunks.RedirectURL(r, d)
@@ -107,8 +107,8 @@ func (b *Blobs) URL(r *http.Request, repo name.Repository, d digest.Digest) (str
 	return url, b.made.origin(d)
 }
 
-// has reports whether a blob is stored that the repository was proven to have.
-func (b *Blobs) has(ctx context.Context, repo name.Repository, d digest.Digest) bool {
+// Stored reports whether a blob is stored that the repository was proven to have.
+func (b *Blobs) Stored(ctx context.Context, repo name.Repository, d digest.Digest) bool {
 	if !b.Proofs.Has(ctx, repo, d) {
 		return false
 	}
@@ -177,7 +177,7 @@ func (b *Blobs) fetch(repo name.Repository, d digest.Digest, size int64) flight.
 // begin opens a download, unless another has brought the blob.
 func (b *Blobs) begin(ctx context.Context, repo name.Repository, d digest.Digest, size int64) (io.ReadCloser, int64, error) {
 	// Another download may have ended since the caller looked.
-	if b.has(ctx, repo, d) {
+	if b.Stored(ctx, repo, d) {
 		return nil, 0, flight.ErrStored
 	}
 	done, ok := b.Work.Begin()
@@ -185,7 +185,7 @@ func (b *Blobs) begin(ctx context.Context, repo name.Repository, d digest.Digest
 		return nil, 0, background.ErrClosed
 	}
 	release, finished := b.Leases.Turn(ctx, "blob "+downloadKey(repo, d).String(), leaseTTL, blobPatience, func(ctx context.Context) bool {
-		return b.has(ctx, repo, d)
+		return b.Stored(ctx, repo, d)
 	})
 	// The lease ends when the download has, and the store has the blob.
 	context.AfterFunc(ctx, func() {

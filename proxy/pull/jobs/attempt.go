@@ -25,15 +25,15 @@ func options(r config.Rule) rechunk.Options {
 }
 
 // attempt asks the engine. A panic on one image must not take the proxy away from all others.
-func (q *Queue) attempt(ctx context.Context, j *job, manifest []byte) (result *rechunk.Result, err error) {
+func (q *Queue) attempt(ctx context.Context, j *job, manifest []byte, src rechunk.Source) (result *rechunk.Result, err error) {
 	err = q.Work.Catch(ctx, "job", func() (err error) {
-		result, err = q.rechunk(ctx, j, manifest)
+		result, err = q.rechunk(ctx, j, manifest, src)
 		return err
 	})
 	return result, err
 }
 
-func (q *Queue) rechunk(ctx context.Context, j *job, manifest []byte) (*rechunk.Result, error) {
+func (q *Queue) rechunk(ctx context.Context, j *job, manifest []byte, src rechunk.Source) (*rechunk.Result, error) {
 	demand, err := q.Demand.Demand(ctx, j.rule.Family)
 	if err != nil {
 		q.Logger.WarnContext(ctx, "what clients pulled is not known, the default mix is planned for", "job", j.id, "error", err)
@@ -44,7 +44,7 @@ func (q *Queue) rechunk(ctx context.Context, j *job, manifest []byte) (*rechunk.
 	}
 	req := rechunk.Request{
 		Lineage: j.rule.Family, Reference: j.reference(), Demand: demand, Digest: j.digest, Manifest: manifest,
-		Source: q.Blobs.Source(j.repo), Options: options(j.rule), Progress: j.note,
+		Source: src, Options: options(j.rule), Progress: j.note,
 	}
 	if err := q.adopt(ctx, j, req); err != nil {
 		return nil, err

@@ -11,7 +11,6 @@ import (
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/name"
-	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/image"
 )
@@ -21,8 +20,9 @@ type Request struct {
 	Repository name.Repository
 	Reference  name.Reference
 	Rule       config.Rule
-	// Manifest is the original, of an image or an index.
-	Manifest *registry.Manifest
+	// Digest and MediaType are those of the original, an image or an index.
+	Digest    digest.Digest
+	MediaType string
 	// Whole says that an index is of no use while some of its platforms fail for a passing reason.
 	Whole bool
 }
@@ -36,10 +36,10 @@ type Made struct {
 // Make has an image rechunked, or the configured platforms of an index, and waits for it. Of an index it may return a result and the
 // error that kept some of the platforms from being rechunked. Images that are not to be rechunked are rechunk.ErrPassThrough.
 func (q *Queue) Make(ctx context.Context, r Request) (*Made, error) {
-	if image.IsIndex(r.Manifest.MediaType) {
+	if image.IsIndex(r.MediaType) {
 		return q.makeIndex(ctx, r)
 	}
-	doc, err := q.makeImage(ctx, r, "", r.Manifest)
+	doc, err := q.makeImage(ctx, r, "", r.Digest)
 	if err != nil {
 		return nil, err
 	}
@@ -47,27 +47,31 @@ func (q *Queue) Make(ctx context.Context, r Request) (*Made, error) {
 }
 
 // makeImage has one image rechunked and notes what it is, so that it can be asked for by digest.
-func (q *Queue) makeImage(ctx context.Context, r Request, platform string, m *registry.Manifest) (*image.Document, error) {
-	src := source{repo: r.Repository, ref: r.Reference, platform: platform, digest: m.Digest, rule: r.Rule}
+func (q *Queue) makeImage(ctx context.Context, r Request, platform string, d digest.Digest) (*image.Document, error) {
+	src := source{repo: r.Repository, ref: r.Reference, platform: platform, digest: d, rule: r.Rule}
 	// Who joins a job, or finds what it made, has to have what it was made of.
-	if err := q.Blobs.Prove(ctx, r.Repository, m, r.Rule.Rechunk == config.RechunkAlways); err != nil {
-		return nil, err
+	m, err := q.Manifests.Get(ctx, r.Repository, d)
+	if err == nil {
+		err = q.Blobs.Prove(ctx, r.Repository, m, r.Rule.Rechunk == config.RechunkAlways)
 	}
-	result, err := q.do(ctx, src, m.Bytes)
 	if err != nil {
 		return nil, err
 	}
-	return q.Manifests.Made(ctx, r.Repository, result.Digest, result.MediaType, m.Digest)
+	result, err := q.do(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	return q.Manifests.Made(ctx, r.Repository, result.Digest, result.MediaType, d)
 }
 
 // makeIndex rechunks the configured platforms of an index. When some of them can't be, the others are served rechunked all the
 // same, unless they are out of reach: then a version before is better, if there is one.
 func (q *Queue) makeIndex(ctx context.Context, r Request) (*Made, error) {
-	idx, err := image.ParseIndex(r.Manifest.Bytes)
+	children, err := q.children(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	replaced, err := q.makeChildren(ctx, r, idx.Images(r.Rule.Platforms))
+	replaced, err := q.makeChildren(ctx, r, children)
 	switch {
 	case ctx.Err() != nil, err != nil && r.Whole && Passing(err):
 		return nil, err
@@ -76,15 +80,45 @@ func (q *Queue) makeIndex(ctx context.Context, r Request) (*Made, error) {
 	case len(replaced) == 0:
 		return nil, err
 	}
-	doc, rerr := idx.Replace(replaced)
-	if rerr == nil {
-		rec := catalog.Manifest{MediaType: doc.MediaType, Source: r.Manifest.Digest, Served: catalog.Rechunked}
-		rerr = q.Manifests.Store(ctx, r.Repository, doc.Digest, doc.Bytes, rec)
-	}
+	made, rerr := q.replace(ctx, r, replaced)
 	if rerr != nil {
 		return nil, errors.Join(rerr, err)
 	}
-	return &Made{doc.Digest, doc.MediaType}, err
+	return made, err
+}
+
+// children lists the images of an index that are to be rechunked. The index itself is not held while they are.
+func (q *Queue) children(ctx context.Context, r Request) ([]image.Child, error) {
+	m, err := q.Manifests.Get(ctx, r.Repository, r.Digest)
+	if err != nil {
+		return nil, err
+	}
+	idx, err := image.ParseIndex(m.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	return idx.Images(r.Rule.Platforms), nil
+}
+
+// replace keeps an index in which images are replaced by what was made of them.
+func (q *Queue) replace(ctx context.Context, r Request, replaced map[digest.Digest]image.Document) (*Made, error) {
+	m, err := q.Manifests.Get(ctx, r.Repository, r.Digest)
+	if err != nil {
+		return nil, err
+	}
+	idx, err := image.ParseIndex(m.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := idx.Replace(replaced)
+	if err != nil {
+		return nil, err
+	}
+	rec := catalog.Manifest{MediaType: doc.MediaType, Source: r.Digest, Served: catalog.Rechunked}
+	if err := q.Manifests.Store(ctx, r.Repository, doc.Digest, doc.Bytes, rec); err != nil {
+		return nil, err
+	}
+	return &Made{doc.Digest, doc.MediaType}, nil
 }
 
 // makeChildren rechunks the images of an index: those of one platform, which share a lineage, in their order, different platforms
@@ -124,11 +158,7 @@ func (q *Queue) makeChildren(ctx context.Context, r Request, children []image.Ch
 
 func (q *Queue) makeChild(ctx context.Context, r Request, c image.Child) (doc *image.Document, err error) {
 	err = q.Work.Catch(ctx, "index", func() error {
-		m, err := q.Manifests.Get(ctx, r.Repository, c.Digest)
-		if err != nil {
-			return err
-		}
-		doc, err = q.makeImage(ctx, r, c.Platform, m)
+		doc, err = q.makeImage(ctx, r, c.Platform, c.Digest)
 		return err
 	})
 	return doc, err

@@ -3,7 +3,6 @@ package jobs
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -45,8 +44,17 @@ type Blobs interface {
 	Source(repo name.Repository) rechunk.Source
 	// Prove sees that a repository has all blobs of an image that is to be rechunked, where that makes a difference.
 	Prove(ctx context.Context, repo name.Repository, m *registry.Manifest, always bool) error
+	// Stored reports whether a repository's blob is in the store.
+	Stored(ctx context.Context, repo name.Repository, d digest.Digest) bool
+	// Keep sees that a blob is stored. size is what a manifest says.
+	Keep(ctx context.Context, repo name.Repository, d digest.Digest, size int64) error
 	// DropDamaged puts the stored blobs of an image aside that are damaged, and reports whether there were any.
 	DropDamaged(ctx context.Context, manifest []byte) bool
+}
+
+// Indexes are those of source layers: one that has an index is not read to plan an image.
+type Indexes interface {
+	Get(ctx context.Context, layer digest.Digest) (*rechunk.IndexRecord, error)
 }
 
 // Demand tells what the clients of a family ask for.
@@ -65,15 +73,17 @@ type Options struct {
 	Engine    Engine
 	Manifests Manifests
 	Blobs     Blobs
+	Indexes   Indexes
+	Attempts  Attempts
 	Demand    Demand
 	Metrics   Metrics
 	Work      *background.Group
-	// Attempts are jobs that began and have not ended.
-	Attempts *catalog.Table[string, catalog.Attempt]
 	// Leases keep other replicas from the same job; nil says that there are none.
 	Leases *lease.Leases
 	// AtOnce is how many images are rechunked at once, at least one.
 	AtOnce int
+	// Deadline bounds how long an image's blobs may be on their way while its job has no place.
+	Deadline rechunk.Deadline
 	// WorkDir is the engine's; it is made again when somebody removed it.
 	WorkDir string
 	Logger  *slog.Logger
@@ -83,9 +93,9 @@ type Options struct {
 // Queue runs jobs. It is safe for concurrent use.
 type Queue struct {
 	Options
-	slots   chan struct{}
-	replica string // a name that no other process has
-	started time.Time
+	replica string // this process, in the records of attempts
+	slots   *line  // for the engine's work
+	fetches *line  // for images that are fetched by jobs that gave their slot to others
 
 	mu      sync.Mutex
 	running map[string]*job
@@ -97,20 +107,26 @@ type Queue struct {
 const (
 	// recentJobs is the number of ended jobs that status shows.
 	recentJobs = 50
-	// maxJobs bounds the jobs that run or wait.
-	maxJobs = 1000
+	// maxJobs bounds the jobs that run or wait: all, those of one upstream, and those of one of its repositories.
+	maxJobs           = 1000
+	maxHostJobs       = 500
+	maxRepositoryJobs = 200
+	// maxFetches bounds the images that are fetched by jobs without a slot: all, and those of one upstream.
+	maxFetches     = 16
+	maxHostFetches = 2
 	// leaseTTL is how long the others wait when a replica dies at a job.
 	leaseTTL = 15 * time.Second
 	// tries bounds how often a job is begun again because its lease was lost.
 	tries = 3
 )
 
-var errBusy = fmt.Errorf("more than %d images wait for being rechunked, which is the limit", maxJobs)
+var errBusy = errors.New("too many images wait for being rechunked")
 
 // New makes a queue.
 func New(o Options) *Queue {
 	return &Queue{
-		Options: o, slots: make(chan struct{}, max(o.AtOnce, 1)), replica: rand.Text(), started: o.Now(), running: map[string]*job{},
+		Options: o, replica: newReplica(), slots: newLine(max(o.AtOnce, 1), 0), fetches: newLine(maxFetches, maxHostFetches),
+		running: map[string]*job{},
 	}
 }
 
@@ -136,9 +152,9 @@ func (s source) key() string {
 }
 
 // do has an image rechunked, or joins the job that is at it, and waits for the end of the job or of ctx. The job goes on when ctx
-// ends.
-func (q *Queue) do(ctx context.Context, src source, manifest []byte) (*rechunk.Result, error) {
-	j, err := q.start(src, manifest)
+// ends. Neither who waits nor a job that has not begun holds the image's manifest.
+func (q *Queue) do(ctx context.Context, src source) (*rechunk.Result, error) {
+	j, err := q.start(src)
 	if err != nil {
 		return nil, err
 	}
@@ -150,30 +166,52 @@ func (q *Queue) do(ctx context.Context, src source, manifest []byte) (*rechunk.R
 	}
 }
 
-func (q *Queue) start(src source, manifest []byte) (*job, error) {
+func (q *Queue) start(src source) (*job, error) {
 	key := src.key()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if j := q.running[key]; j != nil {
 		return j, nil
 	}
-	if len(q.running) >= maxJobs {
-		return nil, errBusy
+	if err := q.admit(src.repo); err != nil {
+		return nil, err
 	}
 	q.lastID++
 	j := &job{id: q.lastID, key: key, source: src, done: make(chan struct{}), state: Queued, started: q.Now()}
-	if !q.Work.GoRelying("job", func(ctx context.Context) { q.run(ctx, j, manifest) }) {
+	if !q.Work.GoRelying("job", func(ctx context.Context) { q.run(ctx, j) }) {
 		return nil, background.ErrClosed
 	}
 	q.running[key] = j
 	return j, nil
 }
 
+// admit refuses a job of a repository where there are enough. The caller holds q.mu.
+func (q *Queue) admit(repo name.Repository) error {
+	host, same := 0, 0
+	for _, j := range q.running {
+		if j.repo.Host() == repo.Host() {
+			host++
+		}
+		if j.repo == repo {
+			same++
+		}
+	}
+	switch {
+	case len(q.running) >= maxJobs:
+		return fmt.Errorf("%w: %d, which is the limit", errBusy, maxJobs)
+	case host >= maxHostJobs:
+		return fmt.Errorf("%w: %d of %s, which is the limit for an upstream", errBusy, maxHostJobs, repo.Host())
+	case same >= maxRepositoryJobs:
+		return fmt.Errorf("%w: %d of %s, which is the limit for a repository", errBusy, maxRepositoryJobs, repo)
+	}
+	return nil
+}
+
 // run sees a job to its end, whatever that is.
-func (q *Queue) run(ctx context.Context, j *job, manifest []byte) {
+func (q *Queue) run(ctx context.Context, j *job) {
 	var result *rechunk.Result
 	err := q.Work.Catch(ctx, "job", func() (err error) {
-		result, err = q.underLease(ctx, j, manifest)
+		result, err = q.underLease(ctx, j)
 		return err
 	})
 	j.end(result, err, q.Now())
@@ -192,9 +230,9 @@ func (q *Queue) run(ctx context.Context, j *job, manifest []byte) {
 
 // underLease waits until no other replica is at the same job. The engine then finds what the other made; when the other died, this one
 // takes over. A job whose lease was lost begins again.
-func (q *Queue) underLease(ctx context.Context, j *job, manifest []byte) (*rechunk.Result, error) {
+func (q *Queue) underLease(ctx context.Context, j *job) (*rechunk.Result, error) {
 	if q.Leases == nil {
-		return q.inSlot(ctx, j, manifest)
+		return q.work(ctx, j)
 	}
 	for try := 1; ; try++ {
 		l, err := q.Leases.Acquire(ctx, "job "+j.key, leaseTTL)
@@ -202,7 +240,7 @@ func (q *Queue) underLease(ctx context.Context, j *job, manifest []byte) (*rechu
 			return nil, q.Work.Explain(err)
 		}
 		bound, stop := l.Bind(ctx)
-		result, err := q.inSlot(bound, j, manifest)
+		result, err := q.work(bound, j)
 		lost := err != nil && (errors.Is(context.Cause(bound), lease.ErrLost) || errors.Is(err, lease.ErrLost) || errors.Is(err, rechunk.ErrFenced))
 		stop()
 		l.Release()
@@ -211,27 +249,4 @@ func (q *Queue) underLease(ctx context.Context, j *job, manifest []byte) (*rechu
 		}
 		q.Logger.WarnContext(ctx, "job begins again, since another replica took over", "job", j.id, "error", err)
 	}
-}
-
-// inSlot waits for one of the bounded number of places.
-func (q *Queue) inSlot(ctx context.Context, j *job, manifest []byte) (*rechunk.Result, error) {
-	select {
-	case q.slots <- struct{}{}:
-		defer func() { <-q.slots }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	j.begin(q.Now())
-	ended := q.Metrics.JobStarted()
-	var result *rechunk.Result
-	err := q.noted(ctx, j, func() (err error) {
-		result, err = q.attempt(ctx, j, manifest)
-		if outcome(err) == Failed && ctx.Err() == nil && q.foundDamage(ctx, err, manifest) {
-			result, err = q.attempt(ctx, j, manifest)
-		}
-		return err
-	})
-	err = q.Work.Explain(err)
-	ended(metrics.JobResult(outcome(err)))
-	return result, err
 }

@@ -2,16 +2,20 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
-	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
-	"github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
 	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.uber.org/goleak"
 
@@ -20,6 +24,7 @@ import (
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/name/nametest"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/plan"
@@ -36,46 +41,135 @@ func (e engine) Rechunk(ctx context.Context, req rechunk.Request) (*rechunk.Resu
 
 func (e engine) Adopt(context.Context, rechunk.Request) (bool, error) { return false, nil }
 
-// noBlobs are not there, and none is damaged.
-type noBlobs struct{}
-
-func (noBlobs) Source(name.Repository) rechunk.Source    { return noBlobs{} }
-func (noBlobs) DropDamaged(context.Context, []byte) bool { return false }
-func (noBlobs) Blob(context.Context, ocispec.Descriptor) (io.ReadCloser, error) {
-	return nil, errors.New("no blobs")
+// blobs are stored when they were kept, which takes until they come.
+type blobs struct {
+	comes chan struct{}
+	mu    sync.Mutex
+	kept  map[digest.Digest]bool
+	full  bool // nothing can be kept
 }
 
-func (noBlobs) Prove(context.Context, name.Repository, *registry.Manifest, bool) error { return nil }
+func (b *blobs) Source(name.Repository) rechunk.Source    { return b }
+func (b *blobs) DropDamaged(context.Context, []byte) bool { return false }
+func (b *blobs) Stored(_ context.Context, _ name.Repository, d digest.Digest) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.kept[d]
+}
+
+func (b *blobs) Keep(ctx context.Context, _ name.Repository, d digest.Digest, _ int64) error {
+	if b.full {
+		return chunkstore.ErrNoSpace
+	}
+	select {
+	case <-b.comes:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.kept[d] = true
+	return nil
+}
+
+// Blob waits for what is not stored.
+func (b *blobs) Blob(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
+	if !b.Stored(ctx, name.Repository{}, d.Digest) {
+		select {
+		case <-b.comes:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	return io.NopCloser(strings.NewReader("a layer")), nil
+}
+
+var someLayer = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: digest.FromString("layer"), Size: 7}
+
+// manifests are all the same, of an image with one layer.
+type manifests struct {
+	Manifests
+	asked atomic.Int32
+}
+
+func (m *manifests) Get(context.Context, name.Repository, digest.Digest) (*registry.Manifest, error) {
+	m.asked.Add(1)
+	b, err := json.Marshal(ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		Config: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: digest.FromString("config"), Size: 1},
+		Layers: []ocispec.Descriptor{someLayer},
+	})
+	return &registry.Manifest{MediaType: ocispec.MediaTypeImageManifest, Bytes: b}, err
+}
+
+// noIndexes are those of layers that nobody has read.
+type noIndexes struct{}
+
+func (noIndexes) Get(context.Context, digest.Digest) (*rechunk.IndexRecord, error) { return nil, nil }
+
+// attempts are records in memory.
+type attempts struct {
+	mu   sync.Mutex
+	recs map[string]catalog.Attempt
+}
+
+func (a *attempts) Get(_ context.Context, key string) (*catalog.Attempt, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if rec, ok := a.recs[key]; ok {
+		return &rec, nil
+	}
+	return nil, nil
+}
+
+func (a *attempts) Put(ctx context.Context, key string, rec *catalog.Attempt) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.recs[key] = *rec
+	return context.Cause(ctx)
+}
+
+func (a *attempts) Delete(ctx context.Context, key string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.recs, key)
+	return context.Cause(ctx)
+}
+
+func (*blobs) Prove(context.Context, name.Repository, *registry.Manifest, bool) error { return nil }
 
 type noDemand struct{}
 
 func (noDemand) Demand(context.Context, string) (plan.Demand, error) { return plan.Demand{}, nil }
 
-func newQueue(t *testing.T, e engine) (*Queue, *background.Group) {
+func newQueue(t *testing.T, e engine, change ...func(*Options)) (*Queue, *background.Group) {
 	t.Helper()
-	return newQueueOn(t, e, inmemory.New(), time.Now)
-}
-
-// newQueueOn makes the queue of a process on a store, by a clock.
-func newQueueOn(t *testing.T, e engine, driver storagedriver.StorageDriver, now func() time.Time) (*Queue, *background.Group) {
-	t.Helper()
-	chunks, err := chunkstore.New(driver, chunkstore.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := t.TempDir() // removed when the work has ended
 	work := background.New(background.Options{})
 	t.Cleanup(func() {
 		if err := work.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
-	return New(Options{
-		Engine: e, Blobs: noBlobs{}, Demand: noDemand{}, Metrics: (*metrics.Metrics)(nil), Work: work, AtOnce: 1, WorkDir: t.TempDir(),
-		Attempts: catalog.New(chunks, nil).Attempts, Logger: slog.New(slog.DiscardHandler), Now: now,
-	}), work
+	o := Options{
+		Engine: e, Manifests: &manifests{}, Blobs: &blobs{kept: map[digest.Digest]bool{}, comes: make(chan struct{})}, Indexes: noIndexes{},
+		Attempts: &attempts{recs: map[string]catalog.Attempt{}}, Demand: noDemand{}, Metrics: (*metrics.Metrics)(nil), Work: work, AtOnce: 1,
+		WorkDir: dir, Logger: slog.New(slog.DiscardHandler), Now: time.Now,
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	return New(o), work
 }
 
-func numbered(i int) source { return source{digest: digest.FromString(strconv.Itoa(i))} }
+func numbered(i int) source {
+	return source{repo: nametest.Repository("registry.test/os/image"), digest: digest.FromString(strconv.Itoa(i))}
+}
+
+// of is another image of another repository.
+func of(repository string, i int) source {
+	return source{repo: nametest.Repository(repository), digest: digest.FromString(repository + strconv.Itoa(i))}
+}
 
 func untilStopped(ctx context.Context, _ rechunk.Request) (*rechunk.Result, error) {
 	<-ctx.Done()
@@ -84,17 +178,32 @@ func untilStopped(ctx context.Context, _ rechunk.Request) (*rechunk.Result, erro
 
 func TestJobsAreBounded(t *testing.T) {
 	t.Parallel()
-	q, _ := newQueue(t, untilStopped)
-	for i := range maxJobs {
-		if _, err := q.start(numbered(i), nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := q.start(numbered(maxJobs), nil); !errors.Is(err, errBusy) {
-		t.Errorf("got %v", err)
-	}
-	if _, err := q.start(numbered(7), nil); err != nil {
-		t.Errorf("a job that is there: %v", err)
+	for what, c := range map[string]struct {
+		most       int
+		repository func(i int) string
+	}{
+		"all":             {maxJobs, func(i int) string { return fmt.Sprintf("host%d.test/os/image", i) }},
+		"of a host":       {maxHostJobs, func(i int) string { return fmt.Sprintf("a.test/os/image%d", i) }},
+		"of a repository": {maxRepositoryJobs, func(int) string { return "a.test/os/image" }},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			q, _ := newQueue(t, untilStopped)
+			for i := range c.most {
+				if _, err := q.start(of(c.repository(i), i)); err != nil {
+					t.Fatal(i, err)
+				}
+			}
+			if _, err := q.start(of(c.repository(c.most), c.most)); !errors.Is(err, errBusy) {
+				t.Errorf("got %v", err)
+			}
+			if _, err := q.start(of(c.repository(7), 7)); err != nil {
+				t.Errorf("a job that is there: %v", err)
+			}
+			if _, err := q.start(of("another.test/os/image", 1)); (err == nil) != (c.most < maxJobs) {
+				t.Errorf("a job of another host: %v", err)
+			}
+		})
 	}
 }
 
@@ -102,7 +211,7 @@ func TestNoJobAfterStop(t *testing.T) {
 	t.Parallel()
 	q, work := newQueue(t, untilStopped)
 	work.Stop()
-	if _, err := q.start(numbered(1), nil); !errors.Is(err, background.ErrClosed) {
+	if _, err := q.start(numbered(1)); !errors.Is(err, background.ErrClosed) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -118,65 +227,13 @@ func TestPanicCostsOneJob(t *testing.T) {
 		return &rechunk.Result{}, nil
 	})
 	var panicked *background.PanicError
-	if _, err := q.do(t.Context(), numbered(1), nil); !errors.As(err, &panicked) {
+	if _, err := q.do(t.Context(), numbered(1)); !errors.As(err, &panicked) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := q.do(t.Context(), numbered(2), nil); err != nil {
+	if _, err := q.do(t.Context(), numbered(2)); err != nil {
 		t.Errorf("the next: %v", err)
 	}
 	if c := q.Counts(); c.Failed != 1 || c.Done != 1 || c.Running+c.Queued != 0 {
 		t.Errorf("%+v", c)
-	}
-}
-
-// A process that died of an image does not die of it again at the next pull; it is tried again later, and what ends well leaves nothing.
-func TestDeathCountsAsFailure(t *testing.T) {
-	t.Parallel()
-	driver, clock := inmemory.New(), time.Unix(1_700_000_000, 0)
-	now := func() time.Time { return clock }
-	tried := 0
-	works := func(context.Context, rechunk.Request) (*rechunk.Result, error) {
-		tried++
-		return &rechunk.Result{}, nil
-	}
-	die := func() { // what a killed process leaves
-		q, _ := newQueueOn(t, works, driver, now)
-		j := &job{source: numbered(1), key: numbered(1).key()}
-		clock = clock.Add(time.Second)
-		before, err := q.Attempts.Get(t.Context(), attemptKey(j))
-		if err != nil {
-			t.Fatal(err)
-		}
-		tries := 1
-		if before != nil {
-			tries += before.Tries
-		}
-		if err := q.Attempts.Put(t.Context(), attemptKey(j), &catalog.Attempt{Source: j.digest, StartedAt: clock, Replica: q.replica, Tries: tries}); err != nil {
-			t.Fatal(err)
-		}
-		clock = clock.Add(time.Second)
-	}
-	for i := range 2 {
-		die()
-		q, _ := newQueueOn(t, works, driver, now)
-		if _, err := q.do(t.Context(), numbered(1), nil); !errors.Is(err, ErrDied) || tried != 0 {
-			t.Errorf("death %d: %v, tried %d times", i+1, err, tried)
-		}
-		if _, err := q.do(t.Context(), numbered(2+i), nil); err != nil {
-			t.Errorf("another image: %v", err)
-		}
-		tried = 0
-		clock = clock.Add(firstRetry << i)
-		if i == 0 {
-			continue
-		}
-		for range 2 {
-			if _, err := q.do(t.Context(), numbered(1), nil); err != nil {
-				t.Errorf("later: %v", err)
-			}
-		}
-		if rec, err := q.Attempts.Get(t.Context(), attemptKey(&job{key: numbered(1).key()})); rec != nil || err != nil {
-			t.Errorf("what ended well left %+v, %v", rec, err)
-		}
 	}
 }

@@ -1,6 +1,7 @@
 package tags
 
 import (
+	"errors"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -31,7 +32,7 @@ func newFailure(source digest.Digest, before *catalog.Tag, now time.Time, err er
 	switch {
 	case jobs.NoSpace(err):
 		wait = min(wait, spaceRetry)
-	case rechunk.OverBudget(err):
+	case rechunk.OverBudget(err), errors.Is(err, jobs.ErrDied):
 		wait = lastRetry
 	}
 	f.RetryAt = now.Add(wait).UTC()

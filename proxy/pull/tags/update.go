@@ -132,7 +132,8 @@ func (t *Tags) runUpdate(ctx context.Context, u *update) (*catalog.Tag, error) {
 		return rec, nil
 	}
 	made, err := t.Maker.Make(ctx, jobs.Request{
-		Repository: u.repo, Reference: u.tag, Rule: u.rule, Manifest: m, Whole: u.replaces(m.Digest),
+		Repository: u.repo, Reference: u.tag, Rule: u.rule, Digest: rec.SourceDigest, MediaType: rec.SourceType,
+		Whole: u.replaces(rec.SourceDigest),
 	})
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -143,15 +144,15 @@ func (t *Tags) runUpdate(ctx context.Context, u *update) (*catalog.Tag, error) {
 	if err == nil || errors.Is(err, rechunk.ErrPassThrough) {
 		return rec, nil
 	}
-	if u.replaces(m.Digest) && jobs.Passing(err) {
+	if u.replaces(u.target.Digest) && jobs.Passing(err) {
 		// What can't be fetched can't be served either, and what can't be kept is a whole download: the version before stays.
 		stays := *u.before
 		stays.Rule = string(u.rule.Rechunk)
 		rec = &stays
 	}
-	rec.Failure = newFailure(m.Digest, u.before, t.Now(), err)
+	rec.Failure = newFailure(u.target.Digest, u.before, t.Now(), err)
 	t.Logger.WarnContext(ctx, "image could not be rechunked and will be tried again", "repository", u.repo.String(), "tag", string(u.tag),
-		"source", m.Digest.String(), "served", string(served(rec)), "retry_at", rec.Failure.RetryAt, "error", err)
+		"source", u.target.Digest.String(), "served", string(served(rec)), "retry_at", rec.Failure.RetryAt, "error", err)
 	return rec, nil
 }
 

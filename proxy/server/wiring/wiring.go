@@ -135,8 +135,9 @@ func (r *Rooms) pulling(o Options, store *state.Store) *content.Manifests {
 	})
 	r.Blobs = content.NewBlobs(content.BlobOptions{Common: common, Upstream: o.Upstream, WorkDir: o.WorkDir, WorkBytes: o.WorkBytes})
 	r.Jobs = jobs.New(jobs.Options{
-		Engine: r.Engine, Manifests: manifests, Blobs: r.Blobs, Demand: history.New(r.Records.Lineages, r.Tally), Metrics: o.Metrics, Work: r.Work,
-		Attempts: r.Records.Attempts, Leases: o.Leases, AtOnce: o.Jobs, WorkDir: o.WorkDir, Logger: o.Logger, Now: o.Now,
+		Engine: r.Engine, Manifests: manifests, Blobs: r.Blobs, Indexes: r.Records.Indexes, Attempts: r.Records.Attempts,
+		Demand: history.New(r.Records.Lineages, r.Tally), Metrics: o.Metrics, Work: r.Work, Leases: o.Leases, AtOnce: o.Jobs,
+		Deadline: rechunk.DefaultDeadline(), WorkDir: o.WorkDir, Logger: o.Logger, Now: o.Now,
 	})
 	r.Tags = tags.New(tags.Options{
 		Upstream: o.Upstream, Manifests: manifests, Maker: r.Jobs, Losses: losses, Records: r.Records.Tags, Repositories: manifests, Rule: o.Rule, Work: r.Work,
