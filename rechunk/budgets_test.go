@@ -10,6 +10,7 @@ import (
 	"github.com/strata-oci/strata/rechunk/layer"
 	"github.com/strata-oci/strata/rechunk/rechunktest"
 	"github.com/strata-oci/strata/rechunk/tree"
+	"github.com/strata-oci/strata/rechunk/workspace"
 )
 
 func TestOverBudget(t *testing.T) {
@@ -34,7 +35,7 @@ func TestOverBudget(t *testing.T) {
 func TestWorkBytes(t *testing.T) {
 	t.Parallel()
 	s := &rechunktest.MemoryStore{}
-	e := rechunk.New(rechunk.Config{Store: s, Records: s, WorkDir: t.TempDir(), WorkBytes: 1000})
+	e := rechunk.New(rechunk.Config{Store: s, Records: s, WorkDir: t.TempDir(), Space: workspace.New(1000)})
 	first, _ := pair(t)
 	if _, err := e.Rechunk(t.Context(), first.Request("test", rules)); !rechunk.OverBudget(err) {
 		t.Errorf("%v", err)

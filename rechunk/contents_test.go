@@ -19,7 +19,7 @@ import (
 // coldImage is a run whose contents are in two layers that have not been read: "slow", which opens when gate says so, and "fast".
 func coldImage(t *testing.T, gate func(context.Context) error) (c *contents, slow, fast tree.Digest) {
 	t.Helper()
-	spool, err := scan.NewSpool(t.TempDir(), 0)
+	spool, err := scan.NewSpool(t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

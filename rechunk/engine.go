@@ -19,6 +19,7 @@ import (
 
 	"github.com/strata-oci/strata/rechunk/image"
 	"github.com/strata-oci/strata/rechunk/plan"
+	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -75,8 +76,8 @@ type Config struct {
 	Locker Locker
 	// WorkDir holds temporary files, as large as the uncompressed image.
 	WorkDir string
-	// WorkBytes bounds the contents of one image there, in bytes; 0 is no bound.
-	WorkBytes int64
+	// Space bounds the contents of images there; nil is no bound.
+	Space scan.Space
 	// Parallel bounds the layers that are read or written at once; default GOMAXPROCS.
 	Parallel int
 	// Limits bound source images.

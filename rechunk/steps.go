@@ -131,6 +131,6 @@ func (r *run) reuse(context.Context) error {
 
 // openSpool makes the place for contents.
 func (r *run) openSpool(context.Context) (err error) {
-	r.spool, err = scan.NewSpool(r.cfg.WorkDir, r.cfg.WorkBytes)
+	r.spool, err = scan.NewSpool(r.cfg.WorkDir, r.cfg.Space)
 	return err
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/rechunk/workspace"
 )
 
 // Requests that are given up before the first byte leave nothing: no download, no file.
@@ -167,7 +169,8 @@ func (w *fileSinkWriter) Cancel(context.Context) error {
 func TestReadersFollowTheSinksFile(t *testing.T) {
 	t.Parallel()
 	sink := &fileSink{dir: t.TempDir()}
-	g := New(Options{WorkDir: t.TempDir(), Sink: sink, SpoolBytes: 1 << 20})
+	space := workspace.New(1 << 20)
+	g := New(Options{WorkDir: t.TempDir(), Sink: sink, Space: space})
 	data, key := content(300_000)
 	src := newSource(data)
 	src.gate = make(chan int)
@@ -179,7 +182,7 @@ func TestReadersFollowTheSinksFile(t *testing.T) {
 	if f := r.flight.spool.file.Load(); filepath.Dir(f.Name()) != sink.dir {
 		t.Errorf("reads %s", f.Name())
 	}
-	if n := g.budget.used; n != 100_000 {
+	if n := space.Used(); n != 100_000 {
 		t.Errorf("%d bytes are booked", n)
 	}
 	close(src.gate)
@@ -187,7 +190,7 @@ func TestReadersFollowTheSinksFile(t *testing.T) {
 	if err := g.Wait(t.Context(), key, src.fetch); err != nil {
 		t.Fatal(err)
 	}
-	if n := g.budget.used; n != 0 {
+	if n := space.Used(); n != 0 {
 		t.Errorf("%d bytes are booked for a stored blob", n)
 	}
 	if got, err := os.ReadFile(sink.finished[0]); err != nil || !bytes.Equal(got, data) {

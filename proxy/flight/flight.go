@@ -49,7 +49,7 @@ type flight struct {
 }
 
 func newFlight(g *Group, key Key) *flight {
-	s := &spool{dir: g.opts.WorkDir, budget: g.budget}
+	s := &spool{dir: g.opts.WorkDir, space: g.opts.Space}
 	return &flight{group: g, key: key, spool: s, storing: make(chan struct{}, 1), size: -1}
 }
 

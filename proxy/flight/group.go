@@ -31,7 +31,7 @@ import (
 var (
 	// ErrClosed says that the Group was closed.
 	ErrClosed = errors.New("downloads are shut down")
-	// ErrNoSpace says that the file system of Options.WorkDir is full, or that Options.SpoolBytes are used.
+	// ErrNoSpace says that the file system of Options.WorkDir is full, or that Options.Space is used up.
 	ErrNoSpace = errors.New("no space left in the work directory")
 	// ErrTooLarge says that a blob is larger than Options.MaxBytes.
 	ErrTooLarge = errors.New("blob exceeds the size limit")
@@ -73,6 +73,15 @@ type Writer interface {
 	Cancel(ctx context.Context) error
 }
 
+// Space bounds what downloads and others take of the disk. It is safe for concurrent use.
+type Space interface {
+	// TakeWhole books n bytes more for a download that has own, or returns an error. One that has all that is used may have as much as
+	// it wants: else a blob larger than the bound could never be had.
+	TakeWhole(own, n int64) error
+	// Give returns n booked bytes.
+	Give(n int64)
+}
+
 // Options configure a Group.
 type Options struct {
 	// WorkDir holds the temporary files, as large as the blobs on their way. Empty means os.TempDir().
@@ -81,9 +90,9 @@ type Options struct {
 	Sink Sink
 	// MaxBytes bounds one blob; 0 means no bound.
 	MaxBytes int64
-	// SpoolBytes bounds the bytes of all downloads on their way together, as they come and whatever size is announced; 0 means no
-	// bound. A download that would exceed it fails with ErrNoSpace, unless it is the only one.
-	SpoolBytes int64
+	// Space bounds the bytes of all downloads on their way together, as they come and whatever size is announced; nil means no
+	// bound. A download for which there is no room fails with ErrNoSpace.
+	Space Space
 	// Logger hears of failures that no caller is told of. Nil drops them.
 	Logger *slog.Logger
 }
@@ -96,7 +105,6 @@ type Group struct {
 	stop context.CancelCauseFunc
 	wg   sync.WaitGroup
 
-	budget *budget
 	// sinkFails is set while the Sink takes nothing, so that this is said once.
 	sinkFails atomic.Bool
 
@@ -113,7 +121,7 @@ func New(opts Options) *Group {
 	}
 	ctx, stop := context.WithCancelCause(context.Background())
 	return &Group{
-		opts: opts, log: log, ctx: ctx, stop: stop, budget: &budget{limit: opts.SpoolBytes}, flights: make(map[Key]*flight),
+		opts: opts, log: log, ctx: ctx, stop: stop, flights: make(map[Key]*flight),
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/rechunk/workspace"
 )
 
 func TestManyReadersOneFetch(t *testing.T) {
@@ -284,7 +286,7 @@ func TestMissingWorkDirectory(t *testing.T) {
 func TestSpoolBytes(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, newMemorySink(), 0)
-	g.budget.limit = 1500
+	g.opts.Space = workspace.New(1500)
 	held, first := content(1000)
 	src := newSource(held)
 	src.gate = make(chan int)

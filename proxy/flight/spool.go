@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"sync"
 	"sync/atomic"
 	"syscall"
 )
@@ -19,11 +18,11 @@ const TempPattern = "strata-tmp-download-*"
 // what was written.
 type spool struct {
 	dir    string
-	budget *budget
+	space  Space
 	file   atomic.Pointer[os.File] // nil before the first byte
 	sinks  *os.File                // the Sink's, whether it is still read from or not
 	end    int64                   // the writer's own
-	booked int64                   // bytes taken from the budget
+	booked int64                   // bytes booked in space
 }
 
 // follow reads from the file that the Sink writes.
@@ -70,10 +69,13 @@ func nameless(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// book takes n bytes of the budget for what comes next, or says that there are none left.
+// book takes n bytes for what comes next, or says that there are none left.
 func (s *spool) book(n int64) error {
-	if !s.budget.take(n, s.booked) {
-		return fmt.Errorf("%w: downloads on their way may take %d bytes together", ErrNoSpace, s.budget.limit)
+	if s.space == nil {
+		return nil
+	}
+	if err := s.space.TakeWhole(s.booked, n); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoSpace, err)
 	}
 	s.booked += n
 	return nil
@@ -81,7 +83,9 @@ func (s *spool) book(n int64) error {
 
 // unbook gives the bytes back: they are stored now, or gone.
 func (s *spool) unbook() {
-	s.budget.give(s.booked)
+	if s.space != nil {
+		s.space.Give(s.booked)
+	}
 	s.booked = 0
 }
 
@@ -115,32 +119,6 @@ func (s *spool) close() {
 		_ = s.sinks.Close()
 	}
 	s.unbook()
-}
-
-// budget bounds what all downloads on their way take together. It is safe for concurrent use.
-type budget struct {
-	limit int64 // bytes; 0 for none
-
-	mu   sync.Mutex
-	used int64
-}
-
-// take reports whether somebody who has own bytes may have n more. A download that is alone may have as much as it wants: else a blob
-// larger than the limit could never be had.
-func (b *budget) take(n, own int64) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.limit > 0 && b.used > own && b.used+n > b.limit {
-		return false
-	}
-	b.used += n
-	return true
-}
-
-func (b *budget) give(n int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.used -= n
 }
 
 // spoolError says what failed, and ErrNoSpace when the disk or the quota is full.

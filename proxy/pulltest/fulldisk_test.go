@@ -9,8 +9,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -121,29 +123,73 @@ func (h *harness) part(d digest.Digest, from int) []byte {
 	return got
 }
 
+// hold begins a download that has all bytes but one. The function that it returns lets it end, and waits for that.
+func (h *harness) hold(content []byte) (release func()) {
+	h.t.Helper()
+	d := h.up.putBlob(content)
+	gate, almost := make(chan struct{}), len(content)-1
+	h.up.fail(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, d.String()) {
+			return false
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+		_, _ = w.Write(content[:almost])
+		_ = http.NewResponseController(w).Flush()
+		<-gate
+		_, _ = w.Write(content[almost:])
+		return true
+	})
+	b, err := h.Images.OpenBlob(h.t.Context(), testRepo, d)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if _, err := io.ReadFull(b, make([]byte, almost)); err != nil {
+		h.t.Fatal(err)
+	}
+	return func() {
+		close(gate)
+		if _, err := io.ReadAll(b); err != nil {
+			h.t.Error(err)
+		}
+		if err := errors.Join(b.Close(), h.Blobs.Keep(h.t.Context(), testRepo, d, -1)); err != nil {
+			h.t.Error(err)
+		}
+	}
+}
+
+// What downloads take of work_bytes images have not: one that finds no room is served as it is, and made soon when there is room again.
+// One that is too large for all of it is not.
+func TestImagesShareWithDownloads(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		workBytes int64
+		want      registry.Served
+	}{
+		"no room now": {1 << 20, registry.Rechunked},
+		"too large":   {1000, registry.Original},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, func(h *harness) { h.workBytes = tc.workBytes })
+			release := h.hold(bytes.Repeat([]byte("x"), int(tc.workBytes)))
+			h.up.tag("stable", bootable(t, "one").push(t, h.up))
+			h.pull("stable", registry.Original)
+			h.awaitJobs()
+			if !strings.Contains(h.log.String(), "work_bytes") {
+				t.Error("the log does not name work_bytes")
+			}
+			release()
+			h.clock.advance(2 * time.Minute)
+			h.pull("stable", tc.want)
+		})
+	}
+}
+
 // A download that finds no space is passed on; wrong bytes do not come to their end.
 func TestPassedOn(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, func(h *harness) { h.workBytes = 1 })
-	other := h.up.putBlob([]byte("a download that takes the space"))
-	gate := make(chan struct{})
-	h.up.fail(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, other.String()) {
-			return false
-		}
-		w.Header().Set("Content-Length", "31")
-		_, _ = w.Write([]byte("a "))
-		_ = http.NewResponseController(w).Flush()
-		<-gate
-		_, _ = w.Write([]byte("download that takes the space"))
-		return true
-	})
-	first, err := h.Images.OpenBlob(t.Context(), testRepo, other)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer first.Close()
-	defer close(gate)
+	defer h.hold([]byte("a download that takes the space"))()
 	big := h.up.putBlob(bigBlob())
 	h.blob(big)
 	if _, err := h.chunks.Stat(t.Context(), big); !errors.Is(err, chunkstore.ErrNotFound) {

@@ -29,7 +29,7 @@ func blob() []byte {
 
 // A layer is read once: its index says what it holds, its contents go into a spool.
 func ExampleLayer() {
-	spool, err := scan.NewSpool(os.TempDir(), 1<<30)
+	spool, err := scan.NewSpool(os.TempDir(), nil)
 	if err != nil {
 		fmt.Println(err)
 		return

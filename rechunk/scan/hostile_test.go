@@ -16,6 +16,7 @@ import (
 	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
 	. "github.com/strata-oci/strata/rechunk/tree/treetest"
+	"github.com/strata-oci/strata/rechunk/workspace"
 )
 
 func scanned(t testing.TB, r io.Reader, lim tree.Limits) (*scan.Result, error) {
@@ -176,7 +177,7 @@ func TestScanSparseBomb(t *testing.T) {
 	if n := spool.Size(); n > 1<<20 {
 		t.Errorf("%d bytes spooled of a layer of %d", n, len(blob))
 	}
-	small, err := scan.NewSpool(t.TempDir(), 1<<20)
+	small, err := scan.NewSpool(t.TempDir(), workspace.New(1<<20))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,8 +10,17 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// ErrSpoolFull marks contents that need more disk than a spool may take. It wraps tree.ErrLimit.
-var ErrSpoolFull = fmt.Errorf("%w: the spool is full", tree.ErrLimit)
+// ErrSpoolFull marks contents for which there is no room: the error of Space is wrapped beside it.
+var ErrSpoolFull = errors.New("the spool is full")
+
+// Space bounds what spools and others take of the disk. It is safe for concurrent use.
+type Space interface {
+	// Take books n bytes more for a spool that has own. An error that wraps tree.ErrLimit says that the spool takes too much, any
+	// other that there is no room at the moment.
+	Take(own, n int64) error
+	// Give returns n booked bytes.
+	Give(n int64)
+}
 
 // TempPattern is how the files of spools are named, as os.CreateTemp takes it, in the moment between their making and the loss of their
 // name. A process that is killed then leaves one behind.
@@ -19,8 +29,8 @@ const TempPattern = "strata-tmp-spool-*"
 // Spool keeps the contents of regular files on local disk, each digest once, while an image is worked on. Long runs of zeros are
 // holes of its file, which has no name, so that nothing is left behind when the process dies. It is safe for concurrent use.
 type Spool struct {
-	file *os.File
-	most int64
+	file  *os.File
+	space Space // nil for no bound
 
 	mu    sync.RWMutex
 	end   int64 // offsets handed out so far
@@ -35,9 +45,9 @@ type extent struct{ off, size int64 }
 
 var _ tree.Contents = (*Spool)(nil)
 
-// NewSpool makes an empty spool in a directory, which takes at most so many bytes of disk; 0 stands for no bound. What is beyond
-// it fails the scan that needs it, with ErrSpoolFull.
-func NewSpool(dir string, most int64) (*Spool, error) {
+// NewSpool makes an empty spool in a directory, which takes the bytes that it writes from space; nil stands for no bound. Where there
+// are none left, the scan that needs them fails with ErrSpoolFull.
+func NewSpool(dir string, space Space) (*Spool, error) {
 	f, err := os.CreateTemp(dir, TempPattern)
 	if err != nil {
 		return nil, fmt.Errorf("making a spool: %w", err)
@@ -46,7 +56,7 @@ func NewSpool(dir string, most int64) (*Spool, error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("making a spool: %w", err)
 	}
-	return &Spool{file: f, most: most, where: map[tree.Digest]extent{}}, nil
+	return &Spool{file: f, space: space, where: map[tree.Digest]extent{}}, nil
 }
 
 // Close frees the disk space, and the memory. No content can be opened afterwards.
@@ -54,6 +64,10 @@ func (s *Spool) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.where = nil
+	if s.space != nil {
+		s.space.Give(s.taken)
+	}
+	s.taken = 0
 	return s.file.Close()
 }
 
@@ -124,8 +138,10 @@ func (s *Spool) giveBack(pos, left, paid, high int64) {
 func (s *Spool) take(n int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.most > 0 && n > s.most-s.taken {
-		return fmt.Errorf("%w: contents take more than %d bytes of disk", ErrSpoolFull, s.most)
+	if s.space != nil {
+		if err := s.space.Take(s.taken, n); err != nil {
+			return fmt.Errorf("%w: %w", ErrSpoolFull, err)
+		}
 	}
 	s.taken += n
 	return nil

@@ -19,7 +19,7 @@ import (
 
 func newSpool(t testing.TB) *scan.Spool {
 	t.Helper()
-	s, err := scan.NewSpool(t.TempDir(), 0)
+	s, err := scan.NewSpool(t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,10 +138,10 @@ func TestSpoolKeepsOnce(t *testing.T) {
 
 func TestSpoolFails(t *testing.T) {
 	t.Parallel()
-	if _, err := scan.NewSpool(t.TempDir()+"/nothing", 0); !errors.Is(err, os.ErrNotExist) {
+	if _, err := scan.NewSpool(t.TempDir()+"/nothing", nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no directory: %v", err)
 	}
-	spool, err := scan.NewSpool(t.TempDir(), 0)
+	spool, err := scan.NewSpool(t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/strata-oci/strata/rechunk/tree"
+	"github.com/strata-oci/strata/rechunk/workspace"
 )
 
 // onDisk is what a spool's file takes.
@@ -47,7 +48,7 @@ func TestSpoolHoles(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(6) {
 		rng := rand.New(rand.NewPCG(seed, 7))
-		spool, err := NewSpool(t.TempDir(), 0)
+		spool, err := NewSpool(t.TempDir(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +117,7 @@ func noise(b []byte, rng *rand.Rand) {
 // What is written and given up again counts for as long as it is on disk.
 func TestSpoolCountsWhatIsGivenUp(t *testing.T) {
 	t.Parallel()
-	spool, err := NewSpool(t.TempDir(), 40<<20)
+	spool, err := NewSpool(t.TempDir(), workspace.New(40<<20))
 	if err != nil {
 		t.Fatal(err)
 	}

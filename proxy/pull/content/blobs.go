@@ -19,13 +19,13 @@ import (
 // maxBlob bounds one blob, in bytes.
 const maxBlob = 64 << 30
 
-// BlobOptions are what Blobs are made of; all are needed but for WorkBytes.
+// BlobOptions are what Blobs are made of; all are needed but for Space.
 type BlobOptions struct {
 	Common
 	Upstream BlobSource
-	// WorkDir holds the downloads on their way, and WorkBytes bounds them, in bytes; 0 means no bound.
-	WorkDir   string
-	WorkBytes int64
+	// WorkDir holds the downloads on their way, and Space bounds them; nil means no bound.
+	WorkDir string
+	Space   flight.Space
 }
 
 // Blobs are layers and configs by digest. They are safe for concurrent use.
@@ -43,7 +43,7 @@ func NewBlobs(o BlobOptions) *Blobs {
 	return &Blobs{
 		BlobOptions: o,
 		flights: flight.New(flight.Options{
-			WorkDir: o.WorkDir, Sink: state.NewSink(o.Chunks), MaxBytes: maxBlob, SpoolBytes: o.WorkBytes, Logger: o.Logger,
+			WorkDir: o.WorkDir, Sink: state.NewSink(o.Chunks), MaxBytes: maxBlob, Space: o.Space, Logger: o.Logger,
 		}),
 		stats: background.NewShared[int64](o.Work, "blob size"), ranges: newRanges(o.Work, o.Upstream),
 		checked: newChecked(), made: newMadeBlobs(),

@@ -28,6 +28,7 @@ import (
 	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/image"
+	"github.com/strata-oci/strata/rechunk/workspace"
 )
 
 // Options are what the rooms are made of. Chunks, Upstream, Rule and WorkDir are needed.
@@ -53,7 +54,7 @@ type Options struct {
 	// RecordAge is how old a tag's record may be, as another process may have changed it, when a client is answered by it; that of a
 	// manifest may be 60 times as old. 0 asks the store.
 	RecordAge time.Duration
-	// WorkDir holds temporary files, and WorkBytes bounds the downloads in it, in bytes; 0 means no bound.
+	// WorkDir holds temporary files, and WorkBytes bounds what they take together, in bytes; 0 means no bound.
 	WorkDir   string
 	WorkBytes int64
 	// Jobs is the number of images that are rechunked at once.
@@ -104,24 +105,26 @@ func New(o Options) *Rooms {
 	if o.Ruled == nil {
 		o.Ruled = func() bool { return false }
 	}
+	// Downloads and images share what temporary files may take.
+	space := workspace.New(o.WorkBytes)
 	engineStore := state.New(o.Chunks, o.Logger, o.Metrics)
 	r := &Rooms{
 		Work:    background.New(background.Options{Logger: o.Logger, Panicked: o.Metrics.Panicked, Now: o.Now}),
 		Records: catalog.New(o.Chunks, o.Logger),
 		Tally:   pulls.New(pulls.Options{Counters: o.Counters, Now: o.Now, Logger: o.Logger}),
 		Engine: rechunk.New(rechunk.Config{
-			Store: engineStore, Records: engineStore, Locker: locker(o.Leases), WorkDir: o.WorkDir, WorkBytes: o.WorkBytes,
+			Store: engineStore, Records: engineStore, Locker: locker(o.Leases), WorkDir: o.WorkDir, Space: space,
 			Deadline: rechunk.DefaultDeadline(), Logger: o.Logger,
 		}),
 	}
-	manifests := r.pulling(o, engineStore)
+	manifests := r.pulling(o, engineStore, space)
 	r.operating(o, manifests)
 	r.Work.Go("pull counts", r.Tally.Run)
 	return r
 }
 
 // pulling makes the rooms that a pull goes through, the last one first.
-func (r *Rooms) pulling(o Options, store *state.Store) *content.Manifests {
+func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) *content.Manifests {
 	losses := content.NewLosses(o.Now)
 	proofs := proof.New(proof.Options{
 		Ruled: o.Ruled, Images: r.Records.Proofs, Single: r.Records.BlobProofs, Blobs: imageBlobs(o.Chunks), Now: o.Now, Logger: o.Logger,
@@ -133,7 +136,7 @@ func (r *Rooms) pulling(o Options, store *state.Store) *content.Manifests {
 		Common: common, Records: r.Records.Manifests, Repositories: r.Records.Repositories, Upstream: o.Upstream,
 		RecordAge: manifestAges * o.RecordAge, Now: o.Now,
 	})
-	r.Blobs = content.NewBlobs(content.BlobOptions{Common: common, Upstream: o.Upstream, WorkDir: o.WorkDir, WorkBytes: o.WorkBytes})
+	r.Blobs = content.NewBlobs(content.BlobOptions{Common: common, Upstream: o.Upstream, WorkDir: o.WorkDir, Space: space})
 	r.Jobs = jobs.New(jobs.Options{
 		Engine: r.Engine, Manifests: manifests, Blobs: r.Blobs, Indexes: r.Records.Indexes, Attempts: r.Records.Attempts,
 		Demand: history.New(r.Records.Lineages, r.Tally), Metrics: o.Metrics, Work: r.Work, Leases: o.Leases, AtOnce: o.Jobs,
