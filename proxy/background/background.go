@@ -1,5 +1,5 @@
-// Package background runs work that belongs to no client: what several wait for, and what goes on when all of them have left. A panic
-// in it costs that work and nothing else.
+// Package background runs work that belongs to no client: what several wait for, and what goes on when all of them have
+// left. A panic in it costs that work and nothing else.
 package background
 
 import (
@@ -140,7 +140,8 @@ func (g *Group) rely() (ended func()) {
 	}
 }
 
-// Activity returns when the oldest work began that relies on stored content, the zero time for none, and how much was begun so far.
+// Activity returns when the oldest work began that relies on stored content, the zero time for none, and how much was
+// begun so far.
 func (g *Group) Activity() (oldest time.Time, begun int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -182,8 +183,8 @@ type PanicError struct {
 // Error implements error.
 func (e *PanicError) Error() string { return fmt.Sprintf("%s panicked: %v", e.Where, e.Value) }
 
-// Catch runs work in this goroutine. A panic becomes a *PanicError; it is logged with its stack and counted, and so is one that was
-// caught in a goroutine of the work and is in its error.
+// Catch runs work in this goroutine. A panic becomes a *PanicError; it is logged with its stack and counted, and so is
+// one that was caught in a goroutine of the work and is in its error.
 func (g *Group) Catch(ctx context.Context, where string, work func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

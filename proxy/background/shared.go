@@ -16,8 +16,8 @@ type Shared[T any] struct {
 // NewShared returns things that the group does; where names them when one panics.
 func NewShared[T any](g *Group, where string) *Shared[T] { return &Shared[T]{group: g, where: where} }
 
-// Do joins the work under way for a key, or begins it with a context of the group's, so that it goes on when those who wait leave.
-// It returns when the work or ctx ends.
+// Do joins the work under way for a key, or begins it with a context of the group's, so that it goes on when those who
+// wait leave. It returns when the work or ctx ends.
 func (s *Shared[T]) Do(ctx context.Context, key string, work func(context.Context) (T, error)) (T, error) {
 	result := s.running.DoChan(key, func() (any, error) {
 		var v T

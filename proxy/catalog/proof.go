@@ -38,7 +38,7 @@ func blobProofKind() kind[ContentKey, Proof] {
 // Members were written for whatever a manifest names.
 func memberKind() kind[ContentKey, struct{}] {
 	return kind[ContentKey, struct{}]{
-		name: "member", encode: ContentKey.String, decode: parseContentKey,
+		name: "member", retired: true, encode: ContentKey.String, decode: parseContentKey,
 		leads: func(k ContentKey, _ *struct{}) Leads { return Leads{Owner: Owner{Content: k.Digest}} },
 	}
 }

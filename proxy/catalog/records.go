@@ -17,7 +17,6 @@ type Records struct {
 	Repositories *Table[string, Repository]
 	Proofs       *Table[ContentKey, Proof]
 	BlobProofs   *Table[ContentKey, Proof]
-	Members      *Table[ContentKey, struct{}]
 	Attempts     *Table[string, Attempt]
 	Pulls        *Table[digest.Digest, Pulls]
 
@@ -37,7 +36,7 @@ func New(store *chunkstore.Store, log *slog.Logger) *Records {
 	s := source{store, log}
 	return &Records{
 		Tags: newHot(s, tagKind()), Manifests: newHot(s, manifestKind()), Repositories: newTable(s, repositoryKind()),
-		Proofs: newTable(s, proofKind()), BlobProofs: newTable(s, blobProofKind()), Members: newTable(s, memberKind()), Attempts: newTable(s, attemptKind()),
+		Proofs: newTable(s, proofKind()), BlobProofs: newTable(s, blobProofKind()), Attempts: newTable(s, attemptKind()),
 		Pulls: newTable(s, pullsKind()), Served: newTable(s, servedKind()), Lineages: newTable(s, lineageKind()),
 		Histories: newTable(s, historyKind()), Plans: newTable(s, planKind()), Indexes: newTable(s, indexKind()),
 	}

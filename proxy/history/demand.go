@@ -16,8 +16,8 @@ const (
 	leastPulls = 16
 )
 
-// Demand is what the clients of a family ask for, as far as their pulls tell; the zero value when they are too few. It only steers
-// what is written again and when: without it, images are the same filesystems in other layers.
+// Demand is what the clients of a family ask for, as far as their pulls tell; the zero value when they are too few. It
+// only steers what is written again and when: without it, images are the same filesystems in other layers.
 func (h *History) Demand(ctx context.Context, family string) (plan.Demand, error) {
 	var all pulls.Lags
 	err := h.Walk(ctx, family, func(_ string, versions []rechunk.Version) error {

@@ -28,8 +28,8 @@ func New(lineages *catalog.Table[catalog.LineageKey, rechunk.Lineage], counts Co
 	return &History{lineages, counts}
 }
 
-// Walk calls fn with the versions of each lineage and platform, newest first; of one family, or of all where that is empty. An error of
-// fn ends it.
+// Walk calls fn with the versions of each lineage and platform, newest first; of one family, or of all where that is
+// empty. An error of fn ends it.
 func (h *History) Walk(ctx context.Context, family string, fn func(family string, versions []rechunk.Version) error) error {
 	var of catalog.Prefix[catalog.LineageKey]
 	if family != "" {

@@ -17,8 +17,8 @@ import (
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
-// Repository returns one repository, or ErrNotFound. The name may be a repository's, host/path, one with a tag, host/path:tag, or that of a lineage,
-// a family.
+// Repository returns one repository, or ErrNotFound. The name may be a repository's, host/path, one with a tag,
+// host/path:tag, or that of a lineage, a family.
 func (v *View) Repository(ctx context.Context, what string) (*RepositoryDetail, error) {
 
 	for _, find := range []func(context.Context, string) (*RepositoryDetail, error){v.repositoryDetail, v.tagDetail, v.lineageDetail} {
@@ -52,7 +52,8 @@ func (v *View) repositoryDetail(ctx context.Context, what string) (*RepositoryDe
 	return v.detail(ctx, repo.String(), v.Rule(repo.String()).Family, tags[repo.String()], func(rechunk.Version) bool { return true })
 }
 
-// tagDetail tells of a tag, with the versions that were made for it and those that it leads to; nil when there is none of the name.
+// tagDetail tells of a tag, with the versions that were made for it and those that it leads to; nil when there is none
+// of the name.
 func (v *View) tagDetail(ctx context.Context, what string) (*RepositoryDetail, error) {
 	k, _ := catalog.ParseTagKey(what)
 	repo, known, err := v.known(ctx, k.Repository)

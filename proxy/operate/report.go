@@ -44,8 +44,8 @@ type RedisReport struct {
 // UpstreamReport tells how an upstream fares.
 type UpstreamReport struct {
 	Host string `json:"host"`
-	// Breaker is closed while the upstream is asked, open while it is left alone after failures, half-open when one request tries
-	// whether it is back.
+	// Breaker is closed while the upstream is asked, open while it is left alone after failures, half-open when one
+	// request tries whether it is back.
 	Breaker string `json:"breaker"`
 	// PausedUntil is when the upstream, after it limited the rate, may be asked again.
 	PausedUntil time.Time `json:"paused_until,omitzero"`
@@ -116,7 +116,8 @@ type VersionReport struct {
 	Pulls        PullCount `json:"pulls"`
 }
 
-// PullCount counts the clients that pulled an image, by how far behind they were: estimates, as no client is told from another.
+// PullCount counts the clients that pulled an image, by how far behind they were: estimates, as no client is told from
+// another.
 type PullCount struct {
 	// Fresh had none of its layers, or only such that are older than what is remembered.
 	Fresh float64 `json:"fresh"`
@@ -134,8 +135,8 @@ type LayerReport struct {
 	// Since is the sequence of the version that brought the layer, and MadeAt when that was made, if it is still remembered.
 	Since  int       `json:"since"`
 	MadeAt time.Time `json:"made_at,omitzero"`
-	// StaleBytes estimate what of the layer is hidden by higher ones, StaleShare is their part of it. Heat is the expected share of
-	// its live bytes that the next version changes. All are 0 where the plan's record is lost.
+	// StaleBytes estimate what of the layer is hidden by higher ones, StaleShare is their part of it. Heat is the
+	// expected share of its live bytes that the next version changes. All are 0 where the plan's record is lost.
 	StaleBytes int64   `json:"stale_bytes"`
 	StaleShare float64 `json:"stale_share"`
 	Heat       float64 `json:"heat"`

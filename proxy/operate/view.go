@@ -1,5 +1,5 @@
-// Package operate is the proxy as its operators see it: what it has and does, what they have it fetch ahead, and what they restore. Its
-// reports are the documents of the operators' API.
+// Package operate is the proxy as its operators see it: what it has and does, what they have it fetch ahead, and what
+// they restore. Its reports are the documents of the operators' API.
 package operate
 
 import (

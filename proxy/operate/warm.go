@@ -51,9 +51,9 @@ type Warmer struct {
 	Rule func(repository string) config.Rule
 }
 
-// Warm makes the proxy ready to serve a reference, "host/path:tag" or "host/path@digest": it asks the upstream now, whatever refresh
-// says, waits until the new version is made, and sees that all of what a client will ask for is in the store. It calls progress from
-// another goroutine until it returns.
+// Warm makes the proxy ready to serve a reference, "host/path:tag" or "host/path@digest": it asks the upstream now,
+// whatever refresh says, waits until the new version is made, and sees that all of what a client will ask for is in the
+// store. It calls progress from another goroutine until it returns.
 func (w *Warmer) Warm(ctx context.Context, ref string, progress func(WarmEvent)) error {
 	repo, reference, err := w.Names.ParseReference(ref)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 // maxAnswers bounds the memory of answers to a few megabytes.
 const maxAnswers = 10_000
 
-// answers remembers what clients were answered, without the bytes, which the store has in its cache. It is for answers while the
-// store cannot be reached, and for nothing else. It is safe for concurrent use.
+// answers remembers what clients were answered, without the bytes, which the store has in its cache. It is for answers
+// while the store cannot be reached, and for nothing else. It is safe for concurrent use.
 type answers struct {
 	seen *lru.Cache[string, registry.Manifest]
 }

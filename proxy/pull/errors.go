@@ -42,8 +42,8 @@ func ClientError(err error, notFound func(string) *registry.Error) error {
 	return registry.Unavailable("the proxy's storage failed", 0).WithCause(err)
 }
 
-// upstreamError tells what went wrong at the upstream in the words of the distribution specification. A 401 of the upstream is
-// no challenge for the client: its credentials are the proxy's business.
+// upstreamError tells what went wrong at the upstream in the words of the distribution specification. A 401 of the
+// upstream is no challenge for the client: its credentials are the proxy's business.
 func upstreamError(up *upstream.Error, notFound func(string) *registry.Error) error {
 	var e *registry.Error
 	switch up.Kind {
@@ -67,7 +67,8 @@ func upstreamError(up *upstream.Error, notFound func(string) *registry.Error) er
 	return e.WithCause(up)
 }
 
-// gone reports whether the upstream says that something does not exist or may not be seen, in contrast to being out of reach.
+// gone reports whether the upstream says that something does not exist or may not be seen, in contrast to being out of
+// reach.
 func gone(err error) bool {
 	var up *upstream.Error
 	if !errors.As(err, &up) {

@@ -1,5 +1,6 @@
-// Package pull is the door between the registry and the rooms in which a pull is answered: tags, jobs and content. It gives clients' errors
-// the registry's words, counts what is pulled, and answers from memory while the store cannot be reached.
+// Package pull is the door between the registry and the rooms in which a pull is answered: tags, jobs and content. It
+// gives clients' errors the registry's words, counts what is pulled, and answers from memory while the store cannot be
+// reached.
 package pull
 
 import (

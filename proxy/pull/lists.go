@@ -133,8 +133,8 @@ func cut(all []string, p registry.Page) ([]string, bool) {
 	return slices.Clone(all[:p.N]), true
 }
 
-// Referrers implements registry.Referrers: what the upstream says, about its own manifests. Nothing refers to a rechunked image: a
-// signature of the source image would not fit it.
+// Referrers implements registry.Referrers: what the upstream says, about its own manifests. Nothing refers to a
+// rechunked image: a signature of the source image would not fit it.
 func (l *Lists) Referrers(ctx context.Context, repo name.Repository, d digest.Digest, artifactType string) ([]byte, bool, error) {
 	b, filtered, err := l.Upstream.Referrers(ctx, repo, d, artifactType)
 	return b, filtered, ClientError(err, registry.NameUnknown)

@@ -11,7 +11,8 @@ import (
 	"github.com/strata-oci/strata/proxy/registry"
 )
 
-// A stored blob that rotted does not reach its end, and is not served a second time; one that is right is read here once only.
+// A stored blob that rotted does not reach its end, and is not served a second time; one that is right is read here
+// once only.
 func TestRotIsNotServed(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

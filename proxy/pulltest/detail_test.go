@@ -12,7 +12,8 @@ import (
 	"github.com/strata-oci/strata/proxy/registry"
 )
 
-// A tag's report has its own versions only, the lineage's has those of all tags; both have what clients pulled and the plan said.
+// A tag's report has its own versions only, the lineage's has those of all tags; both have what clients pulled and the
+// plan said.
 func TestDetails(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, func(h *harness) { h.rule.Family = "fleet" })

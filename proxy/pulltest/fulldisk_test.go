@@ -157,8 +157,8 @@ func (h *harness) hold(content []byte) (release func()) {
 	}
 }
 
-// What downloads take of work_bytes images have not: one that finds no room is served as it is, and made soon when there is room again.
-// One that is too large for all of it is not.
+// What downloads take of work_bytes images have not: one that finds no room is served as it is, and made soon when
+// there is room again. One that is too large for all of it is not.
 func TestImagesShareWithDownloads(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -25,7 +25,8 @@ func onBackend(backend **storetest.Outage) func(*harness) {
 	}
 }
 
-// Without its storage a replica serves the manifests that it served before, by tag and digest. All else is told to come back.
+// Without its storage a replica serves the manifests that it served before, by tag and digest. All else is told to come
+// back.
 func TestStorageGone(t *testing.T) {
 	t.Parallel()
 	for state, gone := range map[string]storetest.Backend{"refuses": storetest.Refuses, "hangs": storetest.Hangs} {

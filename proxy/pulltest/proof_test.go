@@ -24,7 +24,8 @@ import (
 // otherRepo is at the same upstream, which has nothing there.
 var otherRepo = nametest.Repository(testRepo.Host() + "/other/os")
 
-// Who may pull from one repository does not get another's content by its digest, whether it comes from the upstream or was made here.
+// Who may pull from one repository does not get another's content by its digest, whether it comes from the upstream or
+// was made here.
 func TestProof(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
@@ -180,7 +181,8 @@ func TestClaimsProveNothing(t *testing.T) {
 	}
 }
 
-// Whoever has a manifest's bytes and serves them has not got what it names, be it pulled as it is, by an index, or rechunked.
+// Whoever has a manifest's bytes and serves them has not got what it names, be it pulled as it is, by an index, or
+// rechunked.
 func TestNamingProvesNothing(t *testing.T) {
 	t.Parallel()
 	h, image, source, served, private := secret(t)

@@ -8,8 +8,8 @@ import (
 	"github.com/strata-oci/strata/proxy/registry"
 )
 
-// arrivingBlob is a blob that is still on its way. Where its reader is far ahead of the download, it gets ranges of the blob by requests
-// of their own, until the download has caught up.
+// arrivingBlob is a blob that is still on its way. Where its reader is far ahead of the download, it gets ranges of the
+// blob by requests of their own, until the download has caught up.
 type arrivingBlob struct {
 	*flight.Reader
 	size int64

@@ -53,8 +53,8 @@ func NewBlobs(o BlobOptions) *Blobs {
 // Close cancels the downloads and waits for their end, or that of ctx.
 func (b *Blobs) Close(ctx context.Context) error { return b.flights.Close(ctx) }
 
-// Stat returns a blob's size in bytes. A blob that is not stored is asked for by HEAD, never downloaded; one that is on its way is not
-// asked for again.
+// Stat returns a blob's size in bytes. A blob that is not stored is asked for by HEAD, never downloaded; one that is on
+// its way is not asked for again.
 func (b *Blobs) Stat(ctx context.Context, repo name.Repository, d digest.Digest) (int64, error) {
 	if b.Proofs.Has(ctx, repo, d) {
 		if n, err := b.Chunks.Stat(ctx, d); !errors.Is(err, chunkstore.ErrNotFound) {
@@ -70,7 +70,8 @@ func (b *Blobs) Stat(ctx context.Context, repo name.Repository, d digest.Digest)
 	return n, b.missed(repo, err)
 }
 
-// Open opens a blob: from the store, or by the one download that all who want it of the repository share. ctx lasts until its Close.
+// Open opens a blob: from the store, or by the one download that all who want it of the repository share. ctx lasts
+// until its Close.
 func (b *Blobs) Open(ctx context.Context, repo name.Repository, d digest.Digest) (registry.Blob, error) {
 	if b.Proofs.Has(ctx, repo, d) {
 		c, err := b.Chunks.Open(ctx, d)
@@ -93,8 +94,8 @@ func (b *Blobs) Keep(ctx context.Context, repo name.Repository, d digest.Digest,
 	return b.flights.Wait(ctx, downloadKey(repo, d), b.fetch(repo, d, size))
 }
 
-// URL returns a signed URL of the storage backend, for a blob that is stored. When anything stands in the way, it is empty, and the
-// client gets the blob here.
+// URL returns a signed URL of the storage backend, for a blob that is stored. When anything stands in the way, it is
+// empty, and the client gets the blob here.
 func (b *Blobs) URL(r *http.Request, repo name.Repository, d digest.Digest) (string, registry.Origin) {
 	if !b.Stored(r.Context(), repo, d) {
 		return "", ""

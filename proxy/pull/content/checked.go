@@ -29,8 +29,8 @@ func (b storedBlob) Origin() registry.Origin { return b.origin }
 // maxChecked bounds the memory of checked to some megabytes.
 const maxChecked = 1 << 16
 
-// checked remembers which stored blobs this process has read through, and what they looked like. What has been read once is sent by the
-// kernel from then on; an object that was replaced, cut or grown since is read again.
+// checked remembers which stored blobs this process has read through, and what they looked like. What has been read
+// once is sent by the kernel from then on; an object that was replaced, cut or grown since is read again.
 type checked struct {
 	seen *lru.Cache[digest.Digest, look]
 }
@@ -70,8 +70,9 @@ func (b *Blobs) stored(ctx context.Context, repo name.Repository, d digest.Diges
 	}
 }
 
-// checkedBlob is a stored blob that this process has not read before: its bytes are hashed on their way to the client, and the last one is
-// held back until they are right. Ranges of a blob are not: only the whole has a digest, which the client checks.
+// checkedBlob is a stored blob that this process has not read before: its bytes are hashed on their way to the client,
+// and the last one is held back until they are right. Ranges of a blob are not: only the whole has a digest, which the
+// client checks.
 type checkedBlob struct {
 	storedBlob
 	content *verify.ReadSeeker

@@ -1,5 +1,5 @@
-// Package content has manifests and blobs by digest: from the store, or from the upstream by the one download that all who want them
-// share. What the store has damaged is put into quarantine, and fetched or made again.
+// Package content has manifests and blobs by digest: from the store, or from the upstream by the one download that all
+// who want them share. What the store has damaged is put into quarantine, and fetched or made again.
 package content
 
 import (
@@ -61,8 +61,9 @@ type Common struct {
 const (
 	// leaseTTL is how long the others wait when a replica dies while it fetches something.
 	leaseTTL = 15 * time.Second
-	// blobPatience is how long a client's first byte is held back while another replica fetches the blob: less than what stands in
-	// front of a proxy commonly waits. A blob that takes longer is fetched by each replica that is asked for it.
+	// blobPatience is how long a client's first byte is held back while another replica fetches the blob: less than
+	// what stands in front of a proxy commonly waits. A blob that takes longer is fetched by each replica that is asked
+	// for it.
 	blobPatience = 20 * time.Second
 	// manifestPatience is the same for a manifest.
 	manifestPatience = 5 * time.Second

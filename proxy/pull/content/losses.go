@@ -17,8 +17,8 @@ const (
 	maxLosses = 10_000
 )
 
-// Losses remember the repositories of which clients asked for something by digest that neither the store nor the upstream has: a
-// layer that was made here may have been lost. They are safe for concurrent use.
+// Losses remember the repositories of which clients asked for something by digest that neither the store nor the
+// upstream has: a layer that was made here may have been lost. They are safe for concurrent use.
 type Losses struct {
 	now  func() time.Time
 	mu   sync.Mutex

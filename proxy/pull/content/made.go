@@ -11,8 +11,8 @@ import (
 // maxMadeBlobs bounds the memory of madeBlobs to some megabytes.
 const maxMadeBlobs = 1 << 16
 
-// madeBlobs remember which blobs belong to rechunked images. Clients ask for blobs after the manifest that names them, so those of
-// the manifests that were served lately are the ones that count. It is for metrics and logs only.
+// madeBlobs remember which blobs belong to rechunked images. Clients ask for blobs after the manifest that names them,
+// so those of the manifests that were served lately are the ones that count. It is for metrics and logs only.
 type madeBlobs struct {
 	seen *lru.Cache[digest.Digest, struct{}]
 }

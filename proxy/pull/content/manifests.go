@@ -31,7 +31,8 @@ type ManifestOptions struct {
 	Now       func() time.Time
 }
 
-// Manifests are manifests and indexes by digest, of images that were made here and of originals. They are safe for concurrent use.
+// Manifests are manifests and indexes by digest, of images that were made here and of originals. They are safe for
+// concurrent use.
 type Manifests struct {
 	ManifestOptions
 	fetches *background.Shared[*registry.Manifest]
@@ -118,7 +119,8 @@ func (m *Manifests) fetch(ctx context.Context, repo name.Repository, d digest.Di
 	}, nil
 }
 
-// unrecorded finds a manifest whose record was lost and which the upstream does not give, or nil. What it is, it has to say itself.
+// unrecorded finds a manifest whose record was lost and which the upstream does not give, or nil. What it is, it has to
+// say itself.
 func (m *Manifests) unrecorded(ctx context.Context, repo name.Repository, d digest.Digest) *registry.Manifest {
 	b, err := m.Proven(ctx, repo, d)
 	if err != nil {
@@ -160,7 +162,8 @@ func (m *Manifests) Proven(ctx context.Context, repo name.Repository, d digest.D
 	return m.Bytes(ctx, d)
 }
 
-// Bytes returns a stored manifest. One that is damaged is put aside and counts as not found, so that it is fetched or made again.
+// Bytes returns a stored manifest. One that is damaged is put aside and counts as not found, so that it is fetched or
+// made again.
 func (m *Manifests) Bytes(ctx context.Context, d digest.Digest) ([]byte, error) {
 	b, err := m.Chunks.Get(ctx, d, image.MaxDocument)
 	if errors.Is(err, chunkstore.ErrTooLarge) {
@@ -208,7 +211,8 @@ func (m *Manifests) Enlist(ctx context.Context, repo name.Repository) error {
 	return m.Repositories.Put(ctx, repo.String(), &catalog.Repository{Since: m.Now().UTC()})
 }
 
-// Made returns the manifest of an image that the engine stored, and notes what it was made of, so that it can be asked for by digest.
+// Made returns the manifest of an image that the engine stored, and notes what it was made of, so that it can be asked
+// for by digest.
 func (m *Manifests) Made(ctx context.Context, repo name.Repository, d digest.Digest, mediaType string, source digest.Digest) (*image.Document, error) {
 	b, err := m.Bytes(ctx, d)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"github.com/strata-oci/strata/proxy/verify"
 )
 
-// passedBlob passes a blob on from the upstream to one client, and keeps nothing: for when there is no space to keep it in. It
-// reads the blob from its start whatever the client asks for, so that all of it is verified: the upstream's reader
-// holds the last byte back until it is.
+// passedBlob passes a blob on from the upstream to one client, and keeps nothing: for when there is no space to keep it
+// in. It reads the blob from its start whatever the client asks for, so that all of it is verified: the upstream's
+// reader holds the last byte back until it is.
 type passedBlob struct {
 	open func(size int64) (io.ReadCloser, int64, error)
 	size int64

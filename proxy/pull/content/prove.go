@@ -15,8 +15,9 @@ import (
 // provenAtOnce is how many blobs of an image are fetched at once to prove them.
 const provenAtOnce = 3
 
-// Prove sees that a repository was proven to have all of an image before anything is made of it: the engine knows layers by their digests,
-// whoever they came from. Images that are not rechunked are left; always says that those are, too, that are not bootable.
+// Prove sees that a repository was proven to have all of an image before anything is made of it: the engine knows
+// layers by their digests, whoever they came from. Images that are not rechunked are left; always says that those are,
+// too, that are not bootable.
 func (b *Blobs) Prove(ctx context.Context, repo name.Repository, m *registry.Manifest, always bool) error {
 	if b.Proofs.Has(ctx, repo, "") { // without rules
 		return nil

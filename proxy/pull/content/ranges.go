@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// farAhead is how far behind a download may be, in bytes, for a reader to wait until it arrives. Whoever is farther ahead gets
-	// ranges of the blob by requests of their own.
+	// farAhead is how far behind a download may be, in bytes, for a reader to wait until it arrives. Whoever is farther
+	// ahead gets ranges of the blob by requests of their own.
 	farAhead = 8 << 20
 	// rangeSize is the size of such a range, maxRanges the number kept in memory.
 	rangeSize = 1 << 20
@@ -30,10 +30,10 @@ const (
 // errUnranged says that the upstream gives no ranges of a blob.
 var errUnranged = errors.New("the upstream gives no ranges of this blob")
 
-// ranges are pieces of blobs that are far ahead of the downloads under way: what clients ask for that read a blob's end first. Each is
-// fetched once however many want it from a repository, all of it before anybody reads, so that no client's pace holds an upstream's
-// connection. They are not verified, so none is kept for another repository, and nothing of them is stored. They are safe for concurrent
-// use.
+// ranges are pieces of blobs that are far ahead of the downloads under way: what clients ask for that read a blob's end
+// first. Each is fetched once however many want it from a repository, all of it before anybody reads, so that no
+// client's pace holds an upstream's connection. They are not verified, so none is kept for another repository, and
+// nothing of them is stored. They are safe for concurrent use.
 type ranges struct {
 	source   BlobSource
 	running  *background.Shared[[]byte]

@@ -14,8 +14,8 @@ import (
 	"github.com/strata-oci/strata/rechunk"
 )
 
-// Source returns a repository's blobs as the engine reads them, each through the shared download, so that they are in the store as they
-// are.
+// Source returns a repository's blobs as the engine reads them, each through the shared download, so that they are in
+// the store as they are.
 func (b *Blobs) Source(repo name.Repository) rechunk.Source { return source{b, repo} }
 
 type source struct {
@@ -55,8 +55,8 @@ func sizeError(d ocispec.Descriptor, size int64) error {
 	return fmt.Errorf("blob %s has %d bytes, its manifest says %d", d.Digest, size, d.Size)
 }
 
-// DropDamaged puts the stored blobs of an image aside that are not what their digests say, so that they are fetched again, and reports
-// whether there were any. It reads all of them.
+// DropDamaged puts the stored blobs of an image aside that are not what their digests say, so that they are fetched
+// again, and reports whether there were any. It reads all of them.
 func (b *Blobs) DropDamaged(ctx context.Context, manifest []byte) bool {
 	found := false
 	for _, d := range BlobsOf(manifest) {

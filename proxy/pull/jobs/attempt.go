@@ -52,14 +52,16 @@ func (q *Queue) rechunk(ctx context.Context, j *job, manifest []byte, src rechun
 	return q.Engine.Rechunk(ctx, req)
 }
 
-// foundDamage reports whether a job failed on a stored blob of its image that is gone now, as it was not what its digest says: either the
-// job came upon it, and it was put aside where it was read, or it is found here. No others are left in either case.
+// foundDamage reports whether a job failed on a stored blob of its image that is gone now, as it was not what its
+// digest says: either the job came upon it, and it was put aside where it was read, or it is found here. No others are
+// left in either case.
 func (q *Queue) foundDamage(ctx context.Context, err error, manifest []byte) bool {
 	return q.Blobs.DropDamaged(ctx, manifest) || errors.Is(err, chunkstore.ErrCorrupt)
 }
 
-// adopt lets the lineage of an image begin with the image itself, where it was made by Strata already, in a build pipeline: hosts that
-// pulled it from its registry have those layers. Images that carry no such annotation, and lineages that have versions, are left.
+// adopt lets the lineage of an image begin with the image itself, where it was made by Strata already, in a build
+// pipeline: hosts that pulled it from its registry have those layers. Images that carry no such annotation, and
+// lineages that have versions, are left.
 func (q *Queue) adopt(ctx context.Context, j *job, req rechunk.Request) error {
 	m, err := image.ReadManifest(req.Manifest)
 	if err != nil || digest.Digest(m.Annotations[image.AnnotationSource]).Validate() != nil {

@@ -6,8 +6,9 @@ import (
 	"sync"
 )
 
-// line hands out a bounded number of places: to the hosts that wait in turn, and to those who wait for one host in their order. So the
-// many images of one upstream do not keep the image of another from the next place. It is safe for concurrent use.
+// line hands out a bounded number of places: to the hosts that wait in turn, and to those who wait for one host in
+// their order. So the many images of one upstream do not keep the image of another from the next place. It is safe for
+// concurrent use.
 type line struct {
 	places  int // in all
 	perHost int // of one host; 0 for as many as there are

@@ -33,8 +33,9 @@ type Made struct {
 	MediaType string
 }
 
-// Make has an image rechunked, or the configured platforms of an index, and waits for it. Of an index it may return a result and the
-// error that kept some of the platforms from being rechunked. Images that are not to be rechunked are rechunk.ErrPassThrough.
+// Make has an image rechunked, or the configured platforms of an index, and waits for it. Of an index it may return a
+// result and the error that kept some of the platforms from being rechunked. Images that are not to be rechunked are
+// rechunk.ErrPassThrough.
 func (q *Queue) Make(ctx context.Context, r Request) (*Made, error) {
 	if image.IsIndex(r.MediaType) {
 		return q.makeIndex(ctx, r)
@@ -64,8 +65,8 @@ func (q *Queue) makeImage(ctx context.Context, r Request, platform string, d dig
 	return q.Manifests.Made(ctx, r.Repository, result.Digest, result.MediaType, d)
 }
 
-// makeIndex rechunks the configured platforms of an index. When some of them can't be, the others are served rechunked all the
-// same, unless they are out of reach: then a version before is better, if there is one.
+// makeIndex rechunks the configured platforms of an index. When some of them can't be, the others are served rechunked
+// all the same, unless they are out of reach: then a version before is better, if there is one.
 func (q *Queue) makeIndex(ctx context.Context, r Request) (*Made, error) {
 	children, err := q.children(ctx, r)
 	if err != nil {
@@ -121,8 +122,9 @@ func (q *Queue) replace(ctx context.Context, r Request, replaced map[digest.Dige
 	return &Made{doc.Digest, doc.MediaType}, nil
 }
 
-// makeChildren rechunks the images of an index: those of one platform, which share a lineage, in their order, different platforms
-// at the same time. It returns what was made, by source digest, and why the rest failed; passing through is no failure.
+// makeChildren rechunks the images of an index: those of one platform, which share a lineage, in their order, different
+// platforms at the same time. It returns what was made, by source digest, and why the rest failed; passing through is
+// no failure.
 func (q *Queue) makeChildren(ctx context.Context, r Request, children []image.Child) (map[digest.Digest]image.Document, error) {
 	platforms := map[string][]image.Child{}
 	for _, c := range children {

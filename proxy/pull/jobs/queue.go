@@ -1,4 +1,5 @@
-// Package jobs has images rechunked: each source image once however many ask, a bounded number at a time. A job belongs to no client.
+// Package jobs has images rechunked: each source image once however many ask, a bounded number at a time. A job belongs
+// to no client.
 package jobs
 
 import (
@@ -151,8 +152,8 @@ func (s source) key() string {
 	return fmt.Sprintf("%s %s %s", s.rule.Family, s.digest, options(s.rule).Fingerprint())
 }
 
-// do has an image rechunked, or joins the job that is at it, and waits for the end of the job or of ctx. The job goes on when ctx
-// ends. Neither who waits nor a job that has not begun holds the image's manifest.
+// do has an image rechunked, or joins the job that is at it, and waits for the end of the job or of ctx. The job goes
+// on when ctx ends. Neither who waits nor a job that has not begun holds the image's manifest.
 func (q *Queue) do(ctx context.Context, src source) (*rechunk.Result, error) {
 	j, err := q.start(src)
 	if err != nil {
@@ -228,8 +229,8 @@ func (q *Queue) run(ctx context.Context, j *job) {
 	close(j.done)
 }
 
-// underLease waits until no other replica is at the same job. The engine then finds what the other made; when the other died, this one
-// takes over. A job whose lease was lost begins again.
+// underLease waits until no other replica is at the same job. The engine then finds what the other made; when the other
+// died, this one takes over. A job whose lease was lost begins again.
 func (q *Queue) underLease(ctx context.Context, j *job) (*rechunk.Result, error) {
 	if q.Leases == nil {
 		return q.work(ctx, j)

@@ -13,7 +13,8 @@ import (
 	"github.com/strata-oci/strata/proxy/catalog"
 )
 
-// ErrDied marks an image of which processes died: it took more of the machine than there is, perhaps. It is not tried again soon.
+// ErrDied marks an image of which processes died: it took more of the machine than there is, perhaps. It is not tried
+// again soon.
 var ErrDied = errors.New("the process ended while it was at this image")
 
 const (
@@ -21,7 +22,8 @@ const (
 	maxDeaths = 2
 	// deathPause is how long an image counts as failed then. One try more follows.
 	deathPause = 6 * time.Hour
-	// recordTimeout bounds how long the end of an attempt takes that is not recorded: a process that is to end does not wait for more.
+	// recordTimeout bounds how long the end of an attempt takes that is not recorded: a process that is to end does not
+	// wait for more.
 	recordTimeout = 5 * time.Second
 )
 
@@ -35,8 +37,8 @@ type Attempts interface {
 // newReplica names a process: no other has the name.
 func newReplica() string { return rand.Text() }
 
-// recorded does something that an image may kill the process with. That it begins is stored before, and removed when it has ended,
-// however it has: a record that is found is of a process that died, since the caller has the job's lease.
+// recorded does something that an image may kill the process with. That it begins is stored before, and removed when it
+// has ended, however it has: a record that is found is of a process that died, since the caller has the job's lease.
 func (q *Queue) recorded(ctx context.Context, j *job, do func() error) error {
 	key := digest.FromString(j.key).Encoded()
 	before, err := q.Attempts.Get(ctx, key)

@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// grace is how long a job that others wait for keeps its slot while bytes of its image are on their way, and look is how often
-	// that is looked at from then on.
+	// grace is how long a job that others wait for keeps its slot while bytes of its image are on their way, and look
+	// is how often that is looked at from then on.
 	grace = time.Second
 	look  = 250 * time.Millisecond
 	// maxGivenWay bounds how often a job gives its slot to others: each time the engine begins again.
@@ -38,8 +38,9 @@ type gaveWayError struct {
 // Error implements error.
 func (*gaveWayError) Error() string { return "the job gives its place to others" }
 
-// work sees a job through its turns. The engine reads layers while they are on their way, as that is fastest; but when others wait, the
-// slot goes to one of them, and the job has its turn again when its image is in the store. What cannot be stored is read on its way.
+// work sees a job through its turns. The engine reads layers while they are on their way, as that is fastest; but when
+// others wait, the slot goes to one of them, and the job has its turn again when its image is in the store. What cannot
+// be stored is read on its way.
 func (q *Queue) work(ctx context.Context, j *job) (result *rechunk.Result, err error) {
 	var ended func(metrics.JobResult)
 	for turn := 0; ; turn++ {

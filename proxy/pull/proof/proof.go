@@ -1,8 +1,9 @@
-// Package proof knows which content a repository may serve. The store keeps content by digest, so that repositories share it; where not
-// everybody may pull from each of them, who knows a digest must not get it under another name.
+// Package proof knows which content a repository may serve. The store keeps content by digest, so that repositories
+// share it; where not everybody may pull from each of them, who knows a digest must not get it under another name.
 //
-// A repository serves a digest when verified bytes of it came through that repository, or when it is an image that was made here of
-// sources that the repository was proven to have. To be named by a manifest, an index or an upstream proves nothing.
+// A repository serves a digest when verified bytes of it came through that repository, or when it is an image that was
+// made here of sources that the repository was proven to have. To be named by a manifest, an index or an upstream
+// proves nothing.
 package proof
 
 import (
@@ -29,7 +30,8 @@ const (
 
 // Options are what Proofs are made of; all are needed.
 type Options struct {
-	// Ruled reports whether there are rules of access. While it returns false all content is everybody's, and nothing is noted.
+	// Ruled reports whether there are rules of access. While it returns false all content is everybody's, and nothing
+	// is noted.
 	Ruled func() bool
 	// Images are proofs of images with their configs and layers, Single those of one digest.
 	Images, Single *catalog.Table[catalog.ContentKey, catalog.Proof]
@@ -122,8 +124,8 @@ func (p *Proofs) remember(repo name.Repository, content ...digest.Digest) {
 	}
 }
 
-// Came notes that verified bytes came through a repository. Who is served does not depend on the record: what could not be written is
-// remembered here, and the upstream has the bytes.
+// Came notes that verified bytes came through a repository. Who is served does not depend on the record: what could not
+// be written is remembered here, and the upstream has the bytes.
 func (p *Proofs) Came(ctx context.Context, repo name.Repository, d digest.Digest) {
 	if !p.On() || p.known.Contains(key(repo, d)) {
 		return
@@ -132,7 +134,8 @@ func (p *Proofs) Came(ctx context.Context, repo name.Repository, d digest.Digest
 	p.write(ctx, p.Single, repo, d, catalog.Proof{})
 }
 
-// Image notes that a repository was proven to have an image with all its blobs, in one record. made says that it was made here of such.
+// Image notes that a repository was proven to have an image with all its blobs, in one record. made says that it was
+// made here of such.
 func (p *Proofs) Image(ctx context.Context, repo name.Repository, manifest digest.Digest, made bool) {
 	if !p.On() {
 		return

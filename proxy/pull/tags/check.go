@@ -23,8 +23,8 @@ const (
 	replicaPatience = time.Second
 )
 
-// checked is the outcome of asking the upstream: the tag's record as it stands, nil for a new tag, and the update that is on its way
-// if the record does not show what the upstream has.
+// checked is the outcome of asking the upstream: the tag's record as it stands, nil for a new tag, and the update that
+// is on its way if the record does not show what the upstream has.
 type checked struct {
 	rec    *catalog.Tag
 	update *update
@@ -109,7 +109,8 @@ func (t *Tags) ask(ctx context.Context, repo name.Repository, tag name.Reference
 	return &checked{rec: rec}, nil
 }
 
-// head asks for a tag's digest. With answerable, when there is something to show without the upstream, it does not wait for long.
+// head asks for a tag's digest. With answerable, when there is something to show without the upstream, it does not wait
+// for long.
 func (t *Tags) head(ctx context.Context, repo name.Repository, tag name.Reference, answerable bool) (client.Descriptor, error) {
 	if !answerable {
 		return t.Upstream.Head(ctx, repo, tag)
@@ -131,9 +132,9 @@ func askedLevel(err error) slog.Level {
 	return slog.LevelWarn
 }
 
-// settled reports whether a tag's record is the answer to what the upstream has, at least until rechunking is to be tried again. A
-// changed rechunk rule counts at once. Other settings count for the next version: to make this one anew would give hosts that have it
-// the same content under another digest.
+// settled reports whether a tag's record is the answer to what the upstream has, at least until rechunking is to be
+// tried again. A changed rechunk rule counts at once. Other settings count for the next version: to make this one anew
+// would give hosts that have it the same content under another digest.
 func (t *Tags) settled(rec *catalog.Tag, source digest.Digest, rule config.Rule) bool {
 	if rec.Rule != string(rule.Rechunk) {
 		return false

@@ -16,8 +16,8 @@ const (
 	clockSkew = time.Minute
 )
 
-// lock keeps a tag's record from others who would change it: surely those of this process, and, as far as leases reach, those of
-// other replicas.
+// lock keeps a tag's record from others who would change it: surely those of this process, and, as far as leases reach,
+// those of other replicas.
 func (t *Tags) lock(ctx context.Context, key catalog.TagKey) (unlock func()) {
 	here := t.locks.Lock(key.String())
 	if t.Leases == nil {
@@ -36,8 +36,9 @@ func (t *Tags) lock(ctx context.Context, key catalog.TagKey) (unlock func()) {
 	}
 }
 
-// overtaken returns the tag's record when another replica has asked the upstream after the given time: what it was told stands. The
-// time is the record's fence. One from far in the future was written by a clock that was wrong, and stops nobody.
+// overtaken returns the tag's record when another replica has asked the upstream after the given time: what it was told
+// stands. The time is the record's fence. One from far in the future was written by a clock that was wrong, and stops
+// nobody.
 func (t *Tags) overtaken(ctx context.Context, u *update, asked time.Time) *catalog.Tag {
 	if t.Leases == nil {
 		return nil

@@ -19,8 +19,8 @@ const (
 	maxOutages = 10_000
 )
 
-// outages remember which questions upstreams failed to answer a moment ago, so that an upstream that is down is not waited for on
-// every pull. They are safe for concurrent use.
+// outages remember which questions upstreams failed to answer a moment ago, so that an upstream that is down is not
+// waited for on every pull. They are safe for concurrent use.
 type outages struct {
 	seen *lru.Cache[string, outage] // by host, or by tag where the host did answer
 }
@@ -52,8 +52,8 @@ func (o *outages) note(now time.Time, host, tag string, err error) {
 	o.seen.Add(key, outage{now.Add(wait), err})
 }
 
-// recall returns the error of a question that need not be asked again now. Where there is nothing else to answer with, only rate
-// limits count.
+// recall returns the error of a question that need not be asked again now. Where there is nothing else to answer with,
+// only rate limits count.
 func (o *outages) recall(now time.Time, host, tag string, answerable bool) error {
 	for _, key := range []string{host, tag} {
 		out, ok := o.seen.Get(key)

@@ -10,8 +10,8 @@ import (
 	"github.com/strata-oci/strata/proxy/registry"
 )
 
-// Refresh asks the upstream now, whatever the rule says, and waits until a new version is made. An image that could not be rechunked is an
-// error.
+// Refresh asks the upstream now, whatever the rule says, and waits until a new version is made. An image that could not
+// be rechunked is an error.
 func (t *Tags) Refresh(ctx context.Context, repo name.Repository, tag name.Reference) (*registry.Manifest, error) {
 	got, err := t.checkNow(ctx, repo, tag, t.Rule(repo.String()))
 	if err != nil {

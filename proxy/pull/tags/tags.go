@@ -1,4 +1,5 @@
-// Package tags decides what a tag stands for: it asks upstreams, has new versions made, and knows what to show when either fails.
+// Package tags decides what a tag stands for: it asks upstreams, has new versions made, and knows what to show when
+// either fails.
 package tags
 
 import (
@@ -96,8 +97,8 @@ func recordKey(repo name.Repository, tag name.Reference) catalog.TagKey {
 	return catalog.TagKey{Repository: repo.String(), Tag: string(tag)}
 }
 
-// updatePatience is how long a pull that can be answered waits for a new version before it gets the one before: enough to find
-// one that another tag has brought already.
+// updatePatience is how long a pull that can be answered waits for a new version before it gets the one before: enough
+// to find one that another tag has brought already.
 const updatePatience = 500 * time.Millisecond
 
 // Resolve returns what a tag stands for now.
@@ -150,8 +151,8 @@ func (t *Tags) fresh(repo name.Repository, rec *catalog.Tag, rule config.Rule) b
 	return age >= 0 && age < time.Duration(rule.Refresh) && rec.Rule == string(rule.Rechunk) && !t.Losses.Since(repo, rec.CheckedAt)
 }
 
-// intact reports whether what a tag's record leads to is stored: its manifest, and, where clients missed something since the record
-// was written, all that a rechunked image refers to.
+// intact reports whether what a tag's record leads to is stored: its manifest, and, where clients missed something
+// since the record was written, all that a rechunked image refers to.
 func (t *Tags) intact(ctx context.Context, repo name.Repository, rec *catalog.Tag) bool {
 	b, err := t.Manifests.Proven(ctx, repo, rec.Digest)
 	if err != nil {
@@ -163,7 +164,8 @@ func (t *Tags) intact(ctx context.Context, repo name.Repository, rec *catalog.Ta
 	return t.Manifests.Whole(ctx, rec.MediaType, b)
 }
 
-// stale answers with what was last known of a tag, when there is anything: an image that the upstream has lost is served on, too.
+// stale answers with what was last known of a tag, when there is anything: an image that the upstream has lost is
+// served on, too.
 func (t *Tags) stale(ctx context.Context, repo name.Repository, tag name.Reference, rec *catalog.Tag, cause error) (*registry.Manifest, error) {
 	if rec == nil || ctx.Err() != nil {
 		return nil, cause
@@ -199,8 +201,8 @@ func (t *Tags) show(ctx context.Context, repo name.Repository, rec *catalog.Tag,
 	}, nil
 }
 
-// awaitUpdate answers while a new version is being made: with the one before if there is one, else as first_pull says. Whoever
-// can't wait longer gets the original.
+// awaitUpdate answers while a new version is being made: with the one before if there is one, else as first_pull says.
+// Whoever can't wait longer gets the original.
 func (t *Tags) awaitUpdate(ctx context.Context, repo name.Repository, rule config.Rule, got *checked) (*registry.Manifest, error) {
 	u, rec := got.update, got.rec
 	previous := rec != nil && t.stopgap(ctx, repo, rule, rec, u)
@@ -233,8 +235,8 @@ func (t *Tags) awaitUpdate(ctx context.Context, repo name.Repository, rule confi
 	return t.Manifests.Get(ctx, repo, u.target.Digest)
 }
 
-// stopgap reports whether a tag's record is good enough to be shown while an update runs: a version before that was rechunked, or
-// the original of which rechunking is tried once more.
+// stopgap reports whether a tag's record is good enough to be shown while an update runs: a version before that was
+// rechunked, or the original of which rechunking is tried once more.
 func (t *Tags) stopgap(ctx context.Context, repo name.Repository, rule config.Rule, rec *catalog.Tag, u *update) bool {
 	good := rec.SourceDigest == u.target.Digest
 	if rec.Served == catalog.Rechunked {

@@ -18,8 +18,8 @@ import (
 	"github.com/strata-oci/strata/rechunk"
 )
 
-// update brings a tag to a new source image: it fetches the manifest, has what the rule says rechunked and moves the tag. It runs
-// once however many clients ask, and goes on when they leave.
+// update brings a tag to a new source image: it fetches the manifest, has what the rule says rechunked and moves the
+// tag. It runs once however many clients ask, and goes on when they leave.
 type update struct {
 	repo   name.Repository
 	tag    name.Reference
@@ -38,8 +38,8 @@ type update struct {
 	err    error
 }
 
-// startUpdate starts an update, or joins the one that is under way to the same source image. It becomes the one that may move the
-// tag. The caller holds the tag's lock.
+// startUpdate starts an update, or joins the one that is under way to the same source image. It becomes the one that
+// may move the tag. The caller holds the tag's lock.
 func (t *Tags) startUpdate(repo name.Repository, tag name.Reference, rule config.Rule, target client.Descriptor, before *catalog.Tag) (*update, error) {
 	key, now := recordKey(repo, tag), t.Now()
 	t.mu.Lock()
@@ -145,7 +145,8 @@ func (t *Tags) runUpdate(ctx context.Context, u *update) (*catalog.Tag, error) {
 		return rec, nil
 	}
 	if u.replaces(u.target.Digest) && jobs.Passing(err) {
-		// What can't be fetched can't be served either, and what can't be kept is a whole download: the version before stays.
+		// What can't be fetched can't be served either, and what can't be kept is a whole download: the version before
+		// stays.
 		stays := *u.before
 		stays.Rule = string(u.rule.Rechunk)
 		rec = &stays
