@@ -64,7 +64,7 @@ var rooms = []room{
 		"proxy/upstream", "chunkstore", "rechunk",
 	}, registries},
 	{"proxy/pull/content", []string{
-		"proxy/catalog", "proxy/name", "proxy/background", "proxy/flight", "proxy/lease", "proxy/registry", "proxy/state", "proxy/verify",
+		"proxy/catalog", "proxy/name", "proxy/oci", "proxy/background", "proxy/flight", "proxy/lease", "proxy/registry", "proxy/state", "proxy/verify",
 		"proxy/upstream", "chunkstore", "rechunk",
 	}, registries[2:]},
 	{"proxy/pull/proof", []string{"proxy/catalog", "proxy/name"}, registries[2:]},

@@ -7,6 +7,8 @@ import (
 
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 func emptyIndex() ocispec.Index {
@@ -17,30 +19,32 @@ func emptyIndex() ocispec.Index {
 	}
 }
 
+// parseIndexFile reads index.json.
+func parseIndexFile(raw []byte) (*image.Index, error) {
+	x, err := image.ParseLayout(raw)
+	var syntax *json.SyntaxError
+	var shape *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax), errors.As(err, &shape):
+		return nil, fmt.Errorf("%s is not valid JSON: %w", ocispec.ImageIndexFile, err)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", ocispec.ImageIndexFile, err)
+	}
+	return x, nil
+}
+
 // replaceTag returns index.json with the entries of a tag, or those without any when it is empty, replaced by desc. The rest
 // stays as it was, unknown fields included, because other tools keep theirs there.
-func replaceTag(index []byte, tag string, desc ocispec.Descriptor) (map[string]json.RawMessage, error) {
-	var top map[string]json.RawMessage
-	if err := json.Unmarshal(index, &top); err != nil {
-		return nil, fmt.Errorf("not valid JSON: %w", err)
+func replaceTag(index []byte, tag string, desc ocispec.Descriptor) (json.RawMessage, error) {
+	x, err := parseIndexFile(index)
+	if err != nil {
+		return nil, err
 	}
-	if top == nil {
-		return nil, errors.New("holds no index")
-	}
-	var old []json.RawMessage
-	if raw, ok := top["manifests"]; ok {
-		if err := json.Unmarshal(raw, &old); err != nil {
-			return nil, fmt.Errorf("not valid: %w", err)
-		}
-	}
-	kept := make([]json.RawMessage, 0, len(old)+1)
-	for _, raw := range old {
-		var d ocispec.Descriptor
-		if err := json.Unmarshal(raw, &d); err != nil {
-			return nil, fmt.Errorf("an entry is not valid: %w", err)
-		}
+	entries := x.Entries()
+	kept := make([]json.RawMessage, 0, len(entries)+1)
+	for i, d := range x.Manifests() {
 		if d.Annotations[ocispec.AnnotationRefName] != tag {
-			kept = append(kept, raw)
+			kept = append(kept, entries[i])
 		}
 	}
 	if tag != "" {
@@ -50,11 +54,5 @@ func replaceTag(index []byte, tag string, desc ocispec.Descriptor) (map[string]j
 	if err != nil {
 		return nil, err
 	}
-	if top["manifests"], err = json.Marshal(append(kept, raw)); err != nil {
-		return nil, err
-	}
-	if _, ok := top["schemaVersion"]; !ok {
-		top["schemaVersion"] = json.RawMessage("2")
-	}
-	return top, nil
+	return x.WithEntries(append(kept, raw))
 }

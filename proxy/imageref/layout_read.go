@@ -112,15 +112,13 @@ func readLayoutFile(files layoutFiles, name string, limit int64) ([]byte, error)
 // selectTag returns the entries of index.json that a tag stands for; more than one is an image of several platforms. No tag
 // stands for the only image there is, which may be spread over entries that have a platform each and no tag.
 func selectTag(index []byte, tag string) ([]ocispec.Descriptor, error) {
-	var doc struct {
-		Manifests []ocispec.Descriptor `json:"manifests"`
-	}
-	if err := json.Unmarshal(index, &doc); err != nil {
-		return nil, fmt.Errorf("%s is not valid JSON: %w", ocispec.ImageIndexFile, err)
+	x, err := parseIndexFile(index)
+	if err != nil {
+		return nil, err
 	}
 	var tags []string
 	var found []ocispec.Descriptor
-	for _, d := range doc.Manifests {
+	for _, d := range x.Manifests() {
 		name := d.Annotations[ocispec.AnnotationRefName]
 		if name != "" {
 			tags = append(tags, name)

@@ -80,7 +80,7 @@ func copyImage(t testing.TB, from, to string, opts Options) {
 		t.Fatal(err)
 	}
 	img := testImage{mediaType: mediaType, manifest: raw, blobs: make(map[digest.Digest][]byte)}
-	for _, d := range append(doc.Layers, *doc.Config) {
+	for _, d := range append(doc.Manifest.Layers, doc.Manifest.Config) {
 		if img.blobs[d.Digest], err = readBlob(t.Context(), src, d.Digest, d.Size); err != nil {
 			t.Fatal(err)
 		}
@@ -167,6 +167,7 @@ func TestLayoutDamage(t *testing.T) {
 		"large layout file": {write("oci-layout", strings.Repeat(" ", maxLayoutFile+1)), "more than 4096 bytes"},
 		"no index":          {func(dir string) error { return os.Remove(filepath.Join(dir, "index.json")) }, "index.json not found"},
 		"bad index":         {write("index.json", `{"manifests":3}`), "not valid JSON"},
+		"ambiguous index":   {write("index.json", `{"manifests":[],"Manifests":[]}`), "index.json: invalid image: index names"},
 		"fifo": {func(dir string) error {
 			name := filepath.Join(dir, "index.json")
 			return errors.Join(os.Remove(name), syscall.Mkfifo(name, 0o600))
@@ -261,17 +262,18 @@ func TestLayoutRepairsDamagedBlob(t *testing.T) {
 
 func TestReplaceTagKeepsTheRest(t *testing.T) {
 	t.Parallel()
+	a, b, c, d := digest.FromString("a"), digest.FromString("b"), digest.FromString("c"), digest.FromString("d")
 	old := `{"schemaVersion":2,"vendor":{"x":1.50},"manifests":[` +
-		`{"digest":"sha256:a","annotations":{"org.opencontainers.image.ref.name":"v1"}},` +
-		`{"digest":"sha256:b","extra":[1],"annotations":{"org.opencontainers.image.ref.name":"v2"}},{"digest":"sha256:c"}]}`
-	desc := ocispec.Descriptor{MediaType: "m", Digest: "sha256:d", Size: 7}
+		`{"digest":"` + string(a) + `","annotations":{"org.opencontainers.image.ref.name":"v1"}},` +
+		`{"digest":"` + string(b) + `","extra":[1],"annotations":{"org.opencontainers.image.ref.name":"v2"}},{"digest":"` + string(c) + `"}]}`
+	desc := ocispec.Descriptor{MediaType: "m", Digest: d, Size: 7}
 	top, err := replaceTag([]byte(old), "v1", desc)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := `{"manifests":[` +
-		`{"digest":"sha256:b","extra":[1],"annotations":{"org.opencontainers.image.ref.name":"v2"}},{"digest":"sha256:c"},` +
-		`{"mediaType":"m","digest":"sha256:d","size":7,"annotations":{"org.opencontainers.image.ref.name":"v1"}}` +
+		`{"digest":"` + string(b) + `","extra":[1],"annotations":{"org.opencontainers.image.ref.name":"v2"}},{"digest":"` + string(c) + `"},` +
+		`{"mediaType":"m","digest":"` + string(d) + `","size":7,"annotations":{"org.opencontainers.image.ref.name":"v1"}}` +
 		`],"schemaVersion":2,"vendor":{"x":1.50}}`
 	if diff := cmp.Diff(want, string(mustJSON(t, top))); diff != "" {
 		t.Error(diff)

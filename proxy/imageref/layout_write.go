@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/strata-oci/strata/proxy/oci"
 	"github.com/strata-oci/strata/proxy/verify"
 )
 
@@ -127,10 +128,13 @@ func (l *layoutDestination) PutManifest(ctx context.Context, mediaType string, r
 }
 
 // checkParts makes sure that what a manifest names is there, in its size.
-func (l *layoutDestination) checkParts(doc document) error {
-	parts := append(append([]ocispec.Descriptor(nil), doc.Layers...), doc.Manifests...)
-	if doc.Config != nil {
-		parts = append(parts, *doc.Config)
+func (l *layoutDestination) checkParts(doc *oci.Document) error {
+	var parts []ocispec.Descriptor
+	if doc.Index != nil {
+		parts = doc.Index.Manifests()
+	} else {
+		parts = append(parts, doc.Manifest.Layers...)
+		parts = append(parts, doc.Manifest.Config)
 	}
 	for _, d := range parts {
 		if err := checkDigest(d.Digest); err != nil {
@@ -164,7 +168,7 @@ func (l *layoutDestination) setTag(desc ocispec.Descriptor) error {
 	}
 	index, err := replaceTag(old, l.tag, desc)
 	if err != nil {
-		return fmt.Errorf("%s: %w", ocispec.ImageIndexFile, err)
+		return err
 	}
 	return l.writeJSON(ocispec.ImageIndexFile, index)
 }

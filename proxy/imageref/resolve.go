@@ -8,10 +8,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/strata-oci/strata/proxy/oci"
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
@@ -33,53 +33,44 @@ type manifest struct {
 // Manifest implements Source.
 func (m manifest) Manifest() (string, []byte, digest.Digest) { return m.mediaType, m.raw, m.digest }
 
-// document holds the fields that tell what a manifest is.
-type document struct {
-	SchemaVersion int                  `json:"schemaVersion"`
-	MediaType     string               `json:"mediaType"`
-	Config        *ocispec.Descriptor  `json:"config"`
-	Layers        []ocispec.Descriptor `json:"layers"`
-	Manifests     []ocispec.Descriptor `json:"manifests"`
-}
-
-func isImage(mediaType string) bool {
-	return mediaType == ocispec.MediaTypeImageManifest || mediaType == string(types.DockerManifestSchema2)
-}
-
-func isIndex(mediaType string) bool {
-	return mediaType == ocispec.MediaTypeImageIndex || mediaType == string(types.DockerManifestList)
-}
-
-// identify says what raw is, given what it was declared as by a descriptor or a Content-Type. A document that can be taken for
-// both an image and an index is refused (CVE-2021-41190).
-func identify(declared string, raw []byte) (manifest, document, error) {
-	var doc document
+// identify says what raw is, given what it was declared as by a descriptor or a Content-Type.
+func identify(declared string, raw []byte) (manifest, *oci.Document, error) {
 	if len(raw) > maxManifest {
-		return manifest{}, doc, fmt.Errorf("manifest: %w: more than %d bytes", ErrTooLarge, maxManifest)
+		return manifest{}, nil, fmt.Errorf("manifest: %w: more than %d bytes", ErrTooLarge, maxManifest)
 	}
-	if err := json.Unmarshal(raw, &doc); err != nil {
-		return manifest{}, doc, fmt.Errorf("manifest is not valid JSON: %w", err)
+	if err := json.Unmarshal(raw, new(json.RawMessage)); err != nil {
+		return manifest{}, nil, fmt.Errorf("manifest is not valid JSON: %w", err)
 	}
+	says, shape := oci.Shape(raw)
 	mediaType, _, err := mime.ParseMediaType(declared)
-	if err != nil || !isImage(mediaType) && !isIndex(mediaType) {
-		if doc.MediaType == "" {
-			return manifest{}, doc, fmt.Errorf("media type %q is neither an image nor an index", shorten(declared, 100))
+	if err != nil || !known(mediaType) {
+		if mediaType = says; says == "" {
+			mediaType = declared
 		}
-		mediaType = doc.MediaType
 	}
+	if !known(mediaType) {
+		return manifest{}, nil, fmt.Errorf("media type %q is neither an image nor an index", shorten(mediaType, 100))
+	}
+	doc, err := oci.Parse(mediaType, raw)
 	switch {
-	case !isImage(mediaType) && !isIndex(mediaType):
-		return manifest{}, doc, fmt.Errorf("media type %q is neither an image nor an index", shorten(mediaType, 100))
-	case doc.MediaType != "" && doc.MediaType != mediaType:
-		return manifest{}, doc, fmt.Errorf("manifest declared as %s calls itself %q", mediaType, shorten(doc.MediaType, 100))
-	case doc.SchemaVersion != 2:
-		return manifest{}, doc, fmt.Errorf("manifest has schema version %d, not 2", doc.SchemaVersion)
-	case isImage(mediaType) && (doc.Config == nil || doc.Manifests != nil):
-		return manifest{}, doc, fmt.Errorf("%s lacks a config or lists manifests", mediaType)
-	case isIndex(mediaType) && (doc.Config != nil || doc.Layers != nil):
-		return manifest{}, doc, fmt.Errorf("%s has a config or layers", mediaType)
+	case image.IsManifest(mediaType) && (says == "" || says == mediaType) && shape != ocispec.MediaTypeImageManifest:
+		return manifest{}, nil, fmt.Errorf("%s lacks a config or lists manifests", mediaType)
+	case err != nil:
+		return manifest{}, nil, fmt.Errorf("manifest: %w", err)
+	}
+	if v := schemaVersion(doc); v != 2 {
+		return manifest{}, nil, fmt.Errorf("manifest has schema version %d, not 2", v)
 	}
 	return manifest{mediaType: mediaType, raw: raw, digest: digest.FromBytes(raw)}, doc, nil
+}
+
+func known(mediaType string) bool { return image.IsManifest(mediaType) || image.IsIndex(mediaType) }
+
+func schemaVersion(doc *oci.Document) int {
+	if doc.Index != nil {
+		return doc.Index.SchemaVersion()
+	}
+	return doc.Manifest.SchemaVersion
 }
 
 // resolver finds the image of a platform.
@@ -122,13 +113,13 @@ func (r *resolver) search(ctx context.Context, declared string, raw []byte, dept
 	if err != nil {
 		return manifest{}, false, err
 	}
-	if isImage(m.mediaType) {
+	if doc.Manifest != nil {
 		return m, true, nil
 	}
 	if depth >= maxIndexDepth {
 		return manifest{}, false, fmt.Errorf("%w: indexes nest more than %d deep", ErrTooLarge, maxIndexDepth)
 	}
-	return r.choose(ctx, doc.Manifests, depth)
+	return r.choose(ctx, doc.Index.Manifests(), depth)
 }
 
 // choose looks for the platform among an index's entries, then in the indexes that it nests.
@@ -141,7 +132,7 @@ func (r *resolver) choose(ctx context.Context, descs []ocispec.Descriptor, depth
 		switch {
 		case ok:
 			r.have = append(r.have, p.String())
-		case isIndex(d.MediaType):
+		case image.IsIndex(d.MediaType):
 			if m, found, err := r.descend(ctx, d, depth+1); found || err != nil {
 				return m, found, err
 			}

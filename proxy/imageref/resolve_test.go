@@ -10,6 +10,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 func TestParsePlatform(t *testing.T) {
@@ -136,7 +138,7 @@ func TestIdentify(t *testing.T) {
 		{"application/json", `{"schemaVersion":2,"mediaType":"` + oci + `","config":{}}`, ""},
 		{"", `{"schemaVersion":2,"mediaType":"` + index + `","manifests":[]}`, ""},
 		{"application/vnd.docker.distribution.manifest.v2+json", image, ""},
-		{index, `{"schemaVersion":2}`, ""},
+		{index, `{"schemaVersion":2}`, "without manifests"},
 		{"text/plain", image, "neither an image nor an index"},
 		{"", `{"schemaVersion":2,"mediaType":"x/y"}`, "neither an image nor an index"},
 		{index, `{"schemaVersion":2,"mediaType":"` + oci + `"}`, "calls itself"},
@@ -144,6 +146,10 @@ func TestIdentify(t *testing.T) {
 		{oci, `{"schemaVersion":2}`, "lacks a config"},
 		{index, `{"schemaVersion":2,"manifests":[],"layers":[]}`, "has a config or layers"},
 		{oci, `{"schemaVersion":1,"config":{}}`, "schema version 1"},
+		{oci, `{"schemaVersion":2,"config":{},"layers":[],"Layers":[]}`, `names "Layers" twice`},
+		{oci, `{"schemaVersion":2,"config":{},"layers":[{"digest":"sha256:x"}]}`, "layer digest"},
+		{index, `{"schemaVersion":2,"manifests":[],"Manifests":[]}`, `names "Manifests" twice`},
+		{index, `{"schemaVersion":1,"manifests":[]}`, "schema version 1"},
 		{oci, `{`, "not valid JSON"},
 		{oci, strings.Repeat(" ", maxManifest+1), "more than 4194304 bytes"},
 	}
@@ -166,7 +172,7 @@ func FuzzIdentify(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if isImage(m.mediaType) == isIndex(m.mediaType) || isImage(m.mediaType) != (doc.Config != nil) {
+		if image.IsManifest(m.mediaType) == image.IsIndex(m.mediaType) || image.IsManifest(m.mediaType) != (doc.Manifest != nil) {
 			t.Errorf("ambiguous: %s %q", m.mediaType, raw)
 		}
 	})

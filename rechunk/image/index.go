@@ -21,7 +21,8 @@ type Index struct {
 // ErrInvalid.
 func ParseIndex(raw []byte) (*Index, error) { return parseIndex(raw, MaxDocument, MaxChildren) }
 
-// ParseLayout is ParseIndex for the index.json of an OCI image layout, which may hold the images of many years.
+// ParseLayout is ParseIndex for what lists any number of images: the index.json of an OCI image layout, which may hold those of many
+// years, and a registry's referrers.
 func ParseLayout(raw []byte) (*Index, error) { return parseIndex(raw, MaxLayoutIndex, MaxLayoutIndex) }
 
 func parseIndex(raw []byte, maxBytes, maxChildren int) (*Index, error) {
@@ -33,11 +34,14 @@ func parseIndex(raw []byte, maxBytes, maxChildren int) (*Index, error) {
 		return nil, err
 	}
 	if doc.has("config") || doc.has("layers") {
-		return nil, fmt.Errorf("%w: an index with the fields of a manifest", ErrInvalid)
+		return nil, fmt.Errorf("%w: an index that has a config or layers", ErrInvalid)
 	}
 	var says string
 	if err := json.Unmarshal(orNull(doc.get("mediaType")), &says); err != nil || says != "" && !IsIndex(says) {
 		return nil, fmt.Errorf("%w: an index that calls itself %q", ErrInvalid, says)
+	}
+	if doc.get("manifests") == nil {
+		return nil, fmt.Errorf("%w: an index without manifests", ErrInvalid)
 	}
 	x := &Index{doc: doc}
 	if err := json.Unmarshal(doc.get("manifests"), &x.children); err != nil {
@@ -108,6 +112,34 @@ func referTo(child fields, d digest.Digest) error {
 
 // Manifests lists all that the index names, in its order: images, attestations, nested indexes.
 func (x *Index) Manifests() []ocispec.Descriptor { return slices.Clone(x.parsed) }
+
+// Entries are the descriptors of Manifests as they were written, fields included that this program does not know.
+func (x *Index) Entries() []json.RawMessage { return slices.Clone(x.children) }
+
+// WithEntries returns the index with other descriptors in the place of its own. All other fields stay; one without a schema version
+// gets it.
+func (x *Index) WithEntries(entries []json.RawMessage) (json.RawMessage, error) {
+	doc := maps.Clone(x.doc)
+	if err := doc.set("manifests", entries); err != nil {
+		return nil, err
+	}
+	if !doc.has("schemaVersion") {
+		if err := doc.set("schemaVersion", 2); err != nil {
+			return nil, err
+		}
+	}
+	b, err := json.Marshal(doc)
+	if err != nil {
+		return nil, fmt.Errorf("writing an index: %w", err)
+	}
+	return b, nil
+}
+
+// SchemaVersion is what the index gives as its version: 2 in all that follow the specification, 0 where there is none.
+func (x *Index) SchemaVersion() (version int) {
+	_ = json.Unmarshal(orNull(x.doc.get("schemaVersion")), &version) // what is no number is no version
+	return version
+}
 
 // Child is a platform image of an index.
 type Child struct {

@@ -198,3 +198,28 @@ func TestAttestationsFollow(t *testing.T) {
 		}
 	}
 }
+
+// A layout's index may hold more than any image's, and keeps all that is not replaced as it was.
+func TestLayoutEntries(t *testing.T) {
+	t.Parallel()
+	entry := descriptor(ociType, digestA, `,"x":1.50`)
+	many := `{"y":[2.0],"manifests":[` + strings.Repeat(entry+",", MaxChildren) + entry + `]}`
+	x, err := ParseLayout([]byte(many))
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := x.Entries()
+	if len(entries) != MaxChildren+1 || len(x.Manifests()) != len(entries) || string(entries[0]) != entry || x.SchemaVersion() != 0 {
+		t.Errorf("%d entries, the first %s; version %d", len(entries), entries[0], x.SchemaVersion())
+	}
+	got, err := x.WithEntries(entries[:1])
+	if want := `{"manifests":[` + entry + `],"schemaVersion":2,"y":[2.0]}`; err != nil || string(got) != want {
+		t.Errorf("got %s, %v; want %s", got, err, want)
+	}
+	if got := x.Entries(); len(got) != MaxChildren+1 {
+		t.Errorf("the index itself has %d entries now", len(got))
+	}
+	if _, err := ParseLayout([]byte(`{"manifests":[],"x":"` + strings.Repeat("x", MaxLayoutIndex) + `"}`)); !errors.Is(err, ErrInvalid) {
+		t.Errorf("large: %v", err)
+	}
+}

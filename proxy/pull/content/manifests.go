@@ -2,18 +2,17 @@ package content
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/oci"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/rechunk/image"
@@ -126,18 +125,16 @@ func (m *Manifests) unrecorded(ctx context.Context, repo name.Repository, d dige
 	if err != nil {
 		return nil
 	}
-	var says struct {
-		MediaType   string            `json:"mediaType"`
-		Annotations map[string]string `json:"annotations"`
-	}
-	if json.Unmarshal(b, &says) != nil {
+	says, _ := oci.Shape(b)
+	doc, err := oci.Parse(says, b)
+	if err != nil || !image.IsManifest(says) && !image.IsIndex(says) {
 		return nil
 	}
-	if t := says.MediaType; t != ocispec.MediaTypeImageManifest && t != image.DockerManifest && !image.IsIndex(t) {
-		return nil
+	out := &registry.Manifest{MediaType: says, Digest: d, Bytes: b, Origin: registry.FromStore}
+	if doc.Manifest == nil {
+		return out
 	}
-	out := &registry.Manifest{MediaType: says.MediaType, Digest: d, Bytes: b, Origin: registry.FromStore}
-	if source := digest.Digest(says.Annotations[image.AnnotationSource]); source.Validate() == nil {
+	if source := digest.Digest(doc.Manifest.Annotations[image.AnnotationSource]); source.Validate() == nil {
 		out.Source, out.Served, out.Origin = source, registry.Rechunked, registry.MadeHere
 	}
 	return out

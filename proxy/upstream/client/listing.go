@@ -10,12 +10,13 @@ import (
 
 	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/proxy/upstream/transport"
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 // What a listing may cost, over all its pages.
 const (
 	maxPages    = 1000
-	maxPage     = 4 << 20
+	maxPage     = image.MaxDocument // that of referrers is an index
 	maxListing  = 16 << 20
 	listingTime = 2 * time.Minute
 )

@@ -101,7 +101,7 @@ func TestTagsThatAreNoJSON(t *testing.T) {
 const emptyIndex = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`
 
 func oneReferrer(digit string) string {
-	return `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"digest":"` + digit + `"}]}`
+	return `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"digest":"` + digest.FromString(digit).String() + `"}]}`
 }
 
 // distribution has no referrers at all.
@@ -183,7 +183,7 @@ func TestReferrersJoinsPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	var joined struct{ Manifests []struct{ Digest string } }
-	if err := json.Unmarshal(got, &joined); err != nil || len(joined.Manifests) != 2 || joined.Manifests[1].Digest != "2" {
+	if err := json.Unmarshal(got, &joined); err != nil || len(joined.Manifests) != 2 || joined.Manifests[1].Digest != digest.FromString("2").String() {
 		t.Errorf("got %s, %v", got, err)
 	}
 }
@@ -194,4 +194,26 @@ func TestReferrersOutageIsNoAbsence(t *testing.T) {
 	c, _ := client(t, srv.URL)
 	_, _, err := c.Referrers(t.Context(), testRepo, digest.FromString("subject"), "")
 	wantKind(t, err, upstream.Unavailable)
+}
+
+// A listing that readers could take for different ones is neither passed on nor taken for a registry without referrers.
+func TestReferrersAmbiguous(t *testing.T) {
+	t.Parallel()
+	d := digest.FromString("1").String()
+	for _, body := range []string{
+		`{"manifests":[],"Manifests":[{"digest":"` + d + `"}]}`, `{"manifests":[{"digest":"` + d + `","Digest":"sha256:x"}]}`,
+		`{"manifests":[{"digest":"sha256:x"}]}`, `{"manifests":[{}]}`, `{"manifests":{}}`,
+	} {
+		srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if !strings.Contains(r.URL.Path, "/referrers/") {
+				t.Errorf("%s: asked for %s", body, r.URL)
+			}
+			index(body, "")(w, r)
+		})
+		c, _ := client(t, srv.URL)
+		got, _, err := c.Referrers(t.Context(), testRepo, digest.FromString("subject"), "")
+		if wantKind(t, err, upstream.Protocol); got != nil {
+			t.Errorf("%s: %s", body, got)
+		}
+	}
 }

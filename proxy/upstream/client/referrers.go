@@ -13,9 +13,11 @@ import (
 	imagespec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/oci"
 	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/proxy/upstream/header"
 	"github.com/strata-oci/strata/proxy/upstream/transport"
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 const (
@@ -74,24 +76,21 @@ func (l *referrerList) add(page *document, limit int) (entries int, err error) {
 			Err: fmt.Errorf("%w: its type is %q", errNoIndex, upstream.Clean(t)),
 		}
 	}
-	array, err := indexEntries(page.body)
+	manifests, err := indexEntries(page.body)
 	if err != nil {
 		return 0, &upstream.Error{Kind: upstream.Protocol, Status: http.StatusOK, Err: err}
 	}
-	entries, err = each(array, limit, func(m json.RawMessage) error {
-		l.manifests = append(l.manifests, m)
-		return nil
-	})
-	if err != nil {
-		return 0, err
+	if len(manifests) > limit {
+		return 0, tooLarge(int64(limit), "more entries")
 	}
+	l.manifests = append(l.manifests, manifests...)
 	applied := filtersByType(page.header)
 	if l.pages == 0 {
 		l.first, l.filtered = page.body, applied
 	}
 	l.pages++
 	l.filtered = l.filtered && applied
-	return entries, nil
+	return len(manifests), nil
 }
 
 // index returns the joined listing; a single page is passed on as it came.
@@ -139,20 +138,17 @@ func noReferrersAPI(err error) bool {
 	}
 }
 
-// indexEntries returns the list of descriptors of an image index.
-func indexEntries(index []byte) (json.RawMessage, error) {
-	var doc struct {
-		MediaType string          `json:"mediaType"`
-		Manifests json.RawMessage `json:"manifests"`
-	}
-	if err := json.Unmarshal(index, &doc); err != nil {
-		return nil, fmt.Errorf("%w: no JSON", errNoIndex)
-	}
-	isIndex := doc.MediaType == "" || doc.MediaType == imagespec.MediaTypeImageIndex
-	if !isIndex || len(doc.Manifests) == 0 || doc.Manifests[0] != '[' {
+// indexEntries returns the descriptors of an image index as they were written. An error that is errNoIndex says that it is none at all.
+func indexEntries(index []byte) ([]json.RawMessage, error) {
+	says, shape := oci.Shape(index)
+	if shape != imagespec.MediaTypeImageIndex || says != "" && says != shape {
 		return nil, errNoIndex
 	}
-	return doc.Manifests, nil
+	x, err := image.ParseLayout(index)
+	if err != nil {
+		return nil, err
+	}
+	return x.Entries(), nil
 }
 
 func encodeIndex(manifests []json.RawMessage) ([]byte, error) {

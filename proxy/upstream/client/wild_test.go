@@ -487,7 +487,7 @@ func TestEntriesAreCountedAcrossPages(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		page++
 		w.Header().Set("Link", fmt.Sprintf(`<%s?page=%d>; rel="next"`, r.URL.Path, page))
-		fmt.Fprintf(w, `{"manifests":[%s]}`, strings.TrimSuffix(strings.Repeat("{},", 4000), ","))
+		fmt.Fprintf(w, `{"manifests":[%s]}`, strings.TrimSuffix(strings.Repeat(`{"digest":"`+someDigest.String()+`"},`, 4000), ","))
 	})
 	c, _ := client(t, srv.URL)
 	_, _, err := c.Referrers(t.Context(), testRepo, someDigest, "")
