@@ -99,7 +99,7 @@ func unpack(ctx context.Context, packed io.Reader, tempDir string, limit int64) 
 	if err := os.Remove(out.Name()); err != nil {
 		return nil, err
 	}
-	n, err := io.Copy(out, io.LimitReader(contextReader{ctx, zr}, limit+1))
+	n, err := io.Copy(out, io.LimitReader(untilEnd(ctx, zr), limit+1))
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 // archiveDestination gathers a layout in a temporary directory and makes a tar file of it in the end.
 type archiveDestination struct {
 	*layoutDestination
-	ctx      context.Context // of Create; bounds Close
+	write    func(out io.Writer, dir string) error // bounded by the context of Create
 	path     string
 	out      *os.File // beside path
 	complete atomic.Bool
@@ -43,7 +43,8 @@ func createArchive(ctx context.Context, path, tag string, opts Options) (*archiv
 	if err != nil {
 		return nil, join(err, out.Close(), os.Remove(out.Name()), os.RemoveAll(staging))
 	}
-	return &archiveDestination{layoutDestination: l, ctx: ctx, path: path, out: out}, nil
+	write := func(out io.Writer, dir string) error { return writeTar(ctx, out, dir) }
+	return &archiveDestination{layoutDestination: l, write: write, path: path, out: out}, nil
 }
 
 // PutManifest implements Destination.
@@ -78,7 +79,7 @@ func (a *archiveDestination) finish() (err error) {
 			err = join(err, os.Remove(a.out.Name()))
 		}
 	}()
-	if err := writeTar(a.ctx, a.out, a.dir); err != nil {
+	if err := a.write(a.out, a.dir); err != nil {
 		return err
 	}
 	if err := join(a.out.Sync(), a.out.Close()); err != nil {
@@ -121,6 +122,6 @@ func writeTarFile(ctx context.Context, tw *tar.Writer, dir, name string) error {
 	if err := tw.WriteHeader(hdr); err != nil {
 		return err
 	}
-	_, err = io.Copy(tw, contextReader{ctx, f})
+	_, err = io.Copy(tw, untilEnd(ctx, f))
 	return err
 }

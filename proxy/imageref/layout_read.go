@@ -181,7 +181,7 @@ func (s *layoutSource) Blob(ctx context.Context, d digest.Digest, size int64) (i
 		err := fmt.Errorf("blob %s has %d bytes, not %d: %w", d, have, size, verify.ErrMismatch)
 		return nil, join(err, f.Close())
 	}
-	return verified(contextReader{ctx, f}, d, size), nil
+	return verified(untilEnd(ctx, f), d, size), nil
 }
 
 // Close implements Source.

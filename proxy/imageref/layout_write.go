@@ -83,7 +83,7 @@ func (l *layoutDestination) Has(ctx context.Context, d digest.Digest) (bool, err
 	if err != nil {
 		return false, fmt.Errorf("blob %s: %w", d, err)
 	}
-	_, err = io.Copy(io.Discard, verified(contextReader{ctx, f}, d, size))
+	_, err = io.Copy(io.Discard, verified(untilEnd(ctx, f), d, size))
 	switch err = join(err, f.Close()); {
 	case errors.Is(err, verify.ErrMismatch): // damaged: to be written anew
 		return false, nil
@@ -100,7 +100,7 @@ func (l *layoutDestination) PutBlob(ctx context.Context, desc ocispec.Descriptor
 	if has || err != nil {
 		return err
 	}
-	content := verified(contextReader{ctx, r}, desc.Digest, desc.Size)
+	content := verified(untilEnd(ctx, r), desc.Digest, desc.Size)
 	if err := l.writeFile(blobName(desc.Digest), content); err != nil {
 		return fmt.Errorf("write blob %s: %w", desc.Digest, err)
 	}

@@ -20,13 +20,22 @@ func verified(r io.Reader, d digest.Digest, size int64) *verify.Reader {
 
 // contextReader stops reading when its context ends.
 type contextReader struct {
-	ctx context.Context
-	r   io.Reader
+	ended func() error // why the context ended, or nil
+	r     io.Reader
+}
+
+func untilEnd(ctx context.Context, r io.Reader) contextReader {
+	return contextReader{func() error {
+		if ctx.Err() == nil {
+			return nil
+		}
+		return context.Cause(ctx)
+	}, r}
 }
 
 func (c contextReader) Read(p []byte) (int, error) {
-	if c.ctx.Err() != nil {
-		return 0, context.Cause(c.ctx)
+	if err := c.ended(); err != nil {
+		return 0, err
 	}
 	return c.r.Read(p)
 }

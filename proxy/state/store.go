@@ -50,7 +50,10 @@ func (s *Store) Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error
 	if err != nil {
 		return nil, missing(err)
 	}
-	return &verified{Reader: verify.NewReader(c, d, c.Size()), ctx: ctx, store: s, want: d}, nil
+	damaged := func(cause error) {
+		_ = s.Quarantine(context.WithoutCancel(ctx), d, cause) // it is logged, and the reader's error says more
+	}
+	return &verified{Reader: verify.NewReader(c, d, c.Size()), damaged: damaged}, nil
 }
 
 // Quarantine puts content aside that is not what its digest says, so that it counts as missing and is fetched or made again: the store

@@ -1,11 +1,8 @@
 package state
 
 import (
-	"context"
 	"errors"
 	"fmt"
-
-	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/verify"
@@ -16,10 +13,8 @@ import (
 // chunkstore.ErrCorrupt, and rechunk.ErrNotFound because the content is gone then.
 type verified struct {
 	*verify.Reader
-	ctx   context.Context //nolint:containedctx // of Open, which the reader lives in
-	store *Store
-	want  digest.Digest
-	err   error // what became of a mismatch
+	damaged func(cause error) // puts the content aside
+	err     error             // what became of a mismatch
 }
 
 // Read implements io.Reader.
@@ -31,7 +26,7 @@ func (v *verified) Read(p []byte) (int, error) {
 	if errors.Is(err, verify.ErrMismatch) {
 		err = fmt.Errorf("stored content: %w: %w: %w", err, chunkstore.ErrCorrupt, rechunk.ErrNotFound)
 		v.err = err
-		_ = v.store.Quarantine(context.WithoutCancel(v.ctx), v.want, err) // it is logged, and the reader's error says more
+		v.damaged(err)
 	}
 	return n, err
 }

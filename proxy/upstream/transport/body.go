@@ -15,7 +15,8 @@ import (
 // or only trickles. Closing it gives back what the exchange holds.
 type body struct {
 	io.ReadCloser
-	ctx     context.Context //nolint:containedctx // the exchange's own, which the body lives in
+	cause   func() error      // why the exchange ended, or nil
+	take    func(n int) error // waits for the host's bandwidth
 	cancel  context.CancelCauseFunc
 	silence *time.Timer
 	pace    pace
@@ -28,7 +29,9 @@ func newBody(ctx context.Context, cancel context.CancelCauseFunc, resp *http.Res
 	silence := time.AfterFunc(h.timeout, func() { cancel(upstream.ErrStalled) })
 	silence.Stop()
 	return &body{
-		ReadCloser: resp.Body, ctx: ctx, cancel: cancel, release: release,
+		ReadCloser: resp.Body, cancel: cancel, release: release,
+		cause:   func() error { return context.Cause(ctx) },
+		take:    func(n int) error { return h.limits.take(ctx, n) },
 		silence: silence, pace: pace{least: h.minRate}, host: h,
 	}
 }
@@ -42,13 +45,13 @@ func (b *body) Read(p []byte) (int, error) {
 	if n > 0 {
 		b.host.options.Observer.Bytes(b.host.name, n)
 	}
-	if err != nil && err != io.EOF && errors.Is(context.Cause(b.ctx), upstream.ErrStalled) {
+	if err != nil && err != io.EOF && errors.Is(b.cause(), upstream.ErrStalled) {
 		err = fmt.Errorf("%w: nothing came for %s", upstream.ErrStalled, b.host.timeout)
 	}
 	if slow := b.pace.add(n, b.host.options.Now().Sub(began)); err == nil {
 		err = slow
 	}
-	if waitErr := b.host.limits.take(b.ctx, n); err == nil {
+	if waitErr := b.take(n); err == nil {
 		err = waitErr
 	}
 	return n, err
