@@ -162,6 +162,31 @@ func TestRechunkKeepsLayers(t *testing.T) {
 	}
 }
 
+// What a killed process left in a state directory goes with the next run, and what is not Strata's stays.
+func TestRechunkSweepsState(t *testing.T) {
+	cleanTemp(t)
+	dir := t.TempDir()
+	o := oneshot.Options{State: filepath.Join(dir, "state")}
+	if err := os.Mkdir(o.State, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	left := map[string]bool{"rpmdb-1": false, "strata-tmp-rpmdb-2": false, "strata-tmp-spool-3": false, "rpmdb-backup": true, "notes": true}
+	for name := range left {
+		if err := os.WriteFile(filepath.Join(o.State, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	version(nil).Write(t, "oci:"+dir+"/source:1")
+	if _, err := oneshot.Rechunk(t.Context(), "oci:"+dir+"/source:1", "oci:"+dir+"/out:1", "os", rules(), o); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range left {
+		if _, err := os.Lstat(filepath.Join(o.State, name)); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // Names in one state directory are lineages of their own, and a state directory remembers what it did.
 func TestRechunkLineages(t *testing.T) {
 	cleanTemp(t)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -18,6 +20,7 @@ import (
 	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/server"
+	"github.com/strata-oci/strata/proxy/upkeep"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -110,6 +113,46 @@ func TestListenTaken(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// What killed processes left goes when the proxy starts, and when upkeep has the store for itself.
+func TestLeftoversAreSwept(t *testing.T) {
+	t.Parallel()
+	for name, use := range map[string]func(*testing.T, *config.Config){
+		"serve": func(t *testing.T, c *config.Config) { serve(t, c) },
+		"maintain": func(t *testing.T, c *config.Config) {
+			if err := server.Maintain(t.Context(), c, slog.New(slog.DiscardHandler), func(context.Context, *upkeep.Keeper) error { return nil }); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := configuration(t)
+			dirs := []string{c.Storage.Parameters["rootdirectory"].(string), c.WorkDirectory()}
+			if name == "maintain" { // which uses the store alone
+				dirs = dirs[:1]
+			}
+			var left []string
+			for _, dir := range dirs {
+				if err := os.MkdirAll(dir, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				left = append(left, filepath.Join(dir, "rpmdb-1"), filepath.Join(dir, "strata-tmp-download-2"))
+			}
+			for _, path := range left {
+				if err := os.WriteFile(path, nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			use(t, c)
+			for _, path := range left {
+				if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("%s: %v", path, err)
+				}
+			}
+		})
 	}
 }
 
