@@ -15,7 +15,8 @@ import (
 )
 
 // Read assigns every entry of t to a component; equal trees give equal results. contents gives the bytes of the databases
-// and changelogs, work is an existing directory for temporary files, which are gone when Read returns.
+// and changelogs, work is an existing directory for copies of databases whose contents are no io.ReaderAt; they
+// are gone when Read returns.
 //
 // The error is that of ctx, of contents or of work. A damaged database is no error: it becomes a warning, and what it said
 // before the damage counts. So does what was found before a budget was spent (MaxFiles and its like): the rest of the files

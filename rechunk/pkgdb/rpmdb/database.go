@@ -28,23 +28,32 @@ func (db *database) close() {
 	}
 }
 
-// spool copies a file of the tree to a nameless file of this machine. Zeros become a hole.
-func (r *reader) spool(ctx context.Context, p string) (io.ReaderAt, int64, error) {
+// open opens a file of the tree to read at random: itself where its contents can be, else a copy.
+func (r *reader) open(ctx context.Context, p string) (io.ReaderAt, int64, error) {
 	in, size, err := r.view.Open(p, r.left)
 	if err != nil {
 		return nil, 0, err
 	}
-	defer in.Close()
 	r.left -= size
+	if at, ok := in.(io.ReaderAt); ok {
+		return at, size, nil
+	}
+	defer in.Close()
+	w, err := r.spool(ctx, in, size)
+	return w, size, err
+}
+
+// spool copies a file to a nameless one of this machine. Zeros become a hole.
+func (r *reader) spool(ctx context.Context, in io.Reader, size int64) (io.ReaderAt, error) {
 	w, err := os.CreateTemp(r.work, TempPattern)
 	if err != nil {
-		return nil, 0, fmt.Errorf("spool database: %w", err)
+		return nil, fmt.Errorf("spool database: %w", err)
 	}
 	if err := errors.Join(os.Remove(w.Name()), copySparse(ctx, w, in, size)); err != nil {
 		w.Close()
-		return nil, 0, fmt.Errorf("spool database: %w", err)
+		return nil, fmt.Errorf("spool database: %w", err)
 	}
-	return w, size, nil
+	return w, nil
 }
 
 // copySparse copies size bytes, or those that there are, and leaves out blocks of zeros.

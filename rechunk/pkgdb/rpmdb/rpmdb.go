@@ -46,7 +46,7 @@ func formats() []format {
 }
 
 // Read hands the packages of the first readable rpm database in v to s; without a database it does nothing. work is a
-// directory for temporary files. Errors that wrap installed.ErrDamaged mean that every database found is damaged at least in
+// directory for copies of databases whose contents are no io.ReaderAt. Errors that wrap installed.ErrDamaged mean that every database found is damaged at least in
 // part; packages before the damage have been handed over.
 func Read(ctx context.Context, v *rootfs.View, work string, s installed.Sink) error {
 	var damage []error
@@ -87,12 +87,12 @@ func (r *reader) readDatabase(ctx context.Context, p string, f format) (int, err
 	db := &database{}
 	defer db.close()
 	var err error
-	if db.main, db.size, err = r.spool(ctx, p); err != nil {
+	if db.main, db.size, err = r.open(ctx, p); err != nil {
 		return 0, err
 	}
 	if f.name == sqliteName {
 		// Transactions that sqlite has not moved into the database yet lie beside it.
-		if db.log, db.logSize, err = r.spool(ctx, p+logSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if db.log, db.logSize, err = r.open(ctx, p+logSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return 0, err
 		}
 	}

@@ -1,11 +1,14 @@
 package rpmdb_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -76,6 +79,39 @@ func TestReadInAnyWorkDirectory(t *testing.T) {
 			if left, err := os.ReadDir(work); err != nil || work != "." && len(left) > 0 {
 				t.Errorf("left in %q: %v, %v", work, left, err)
 			}
+		}
+	}
+}
+
+// atRandom are contents that can be read at random, as those of a spool.
+type atRandom struct{ tree.Contents }
+
+type section struct{ *bytes.Reader }
+
+func (section) Close() error { return nil }
+
+func (c atRandom) Open(d tree.Digest) (io.ReadCloser, error) {
+	r, err := c.Contents.Open(d)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(r)
+	return section{bytes.NewReader(b)}, errors.Join(err, r.Close())
+}
+
+// What can be read at random is not copied.
+func TestReadWithoutCopy(t *testing.T) {
+	t.Parallel()
+	for format, from := range map[string]string{
+		"rpmdb.sqlite": "fedora35/rpmdb.sqlite", "Packages.db": "sle15-bci/Packages.db", "Packages": "libuuid/Packages",
+	} {
+		tr, c := treetest.New(treetest.Files{"var/lib/rpm/" + format: realDatabase(t, from)})
+		copied, direct := &treetest.Sink{}, &treetest.Sink{}
+		if err := rpmdb.Read(t.Context(), rootfs.New(tr, c), t.TempDir(), copied); err != nil || len(copied.Packages) == 0 {
+			t.Errorf("%s: %v", format, err)
+		}
+		if err := rpmdb.Read(t.Context(), rootfs.New(tr, atRandom{c}), "/nonexistent", direct); err != nil || !reflect.DeepEqual(direct, copied) {
+			t.Errorf("%s without a copy: %v", format, err)
 		}
 	}
 }
