@@ -125,14 +125,18 @@ func (a *attempts) Get(_ context.Context, key string) (*catalog.Attempt, error) 
 func (a *attempts) Put(ctx context.Context, key string, rec *catalog.Attempt) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.recs[key] = *rec
+	if ctx.Err() == nil {
+		a.recs[key] = *rec
+	}
 	return context.Cause(ctx)
 }
 
 func (a *attempts) Delete(ctx context.Context, key string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.recs, key)
+	if ctx.Err() == nil {
+		delete(a.recs, key)
+	}
 	return context.Cause(ctx)
 }
 

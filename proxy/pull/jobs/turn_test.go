@@ -119,10 +119,28 @@ func TestSlotIsNotHeldForBytes(t *testing.T) {
 				if runs != 1 {
 					t.Errorf("%d runs while nobody waits", runs)
 				}
-				if _, err := q.do(t.Context(), good); err != nil {
+				patience, stop := context.WithTimeout(t.Context(), time.Hour)
+				defer stop()
+				if _, err := q.do(patience, good); err != nil {
 					t.Error(err)
 				}
+				synctest.Wait()
+				// What cannot be stored has to be read on its way, now or never: its place is its own then.
+				next, err := q.start(of("good.test/os/image", 2))
+				if err != nil {
+					t.Fatal(err)
+				}
 				time.Sleep(10 * grace)
+				select {
+				case <-next.done:
+					if full {
+						t.Error("the slot is free")
+					}
+				default:
+					if !full {
+						t.Error("the slot is held")
+					}
+				}
 				select {
 				case <-j.done:
 					t.Errorf("the slow one ended: %v", j.err)
