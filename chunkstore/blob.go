@@ -103,8 +103,8 @@ func (s *Store) Verify(ctx context.Context, d digest.Digest) error {
 	return nil
 }
 
-// Delete removes content. Deleting what is not there is a success. Who has the content open may go on reading it on a filesystem, and
-// gets an error elsewhere; another replica may answer Get from its cache for a while.
+// Delete removes content. Deleting what is not there is a success. Who has the content open may go on reading it on a
+// filesystem, and gets an error elsewhere; another replica may answer Get from its cache for a while.
 func (s *Store) Delete(ctx context.Context, d digest.Digest) error {
 	if err := checkDigest(d); err != nil {
 		return err

@@ -12,8 +12,8 @@ import (
 const (
 	// entryOverhead is what an entry costs beside its bytes: key, list and map.
 	entryOverhead = 256
-	// largestShare is the part of the budget that one entry may take at most, so that a few large documents do not push out all
-	// others.
+	// largestShare is the part of the budget that one entry may take at most, so that a few large documents do not push out
+	// all others.
 	largestShare = 8
 	epochStripes = 256
 )
@@ -26,7 +26,8 @@ type cacheEntry struct {
 	read  time.Time // from the backend; zero for what does not grow old
 }
 
-// hotCache is a cache bounded by bytes, least recently used out first. A nil hotCache holds nothing. It is safe for concurrent use.
+// hotCache is a cache bounded by bytes, least recently used out first. A nil hotCache holds nothing. It is safe for
+// concurrent use.
 type hotCache struct {
 	budget int64
 	seed   maphash.Seed

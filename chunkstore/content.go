@@ -12,8 +12,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Content is open stored content, positioned at its first byte. It is for one goroutine; the caller closes it. Its bytes were
-// verified when they were stored, and are not again.
+// Content is open stored content, positioned at its first byte. It is for one goroutine; the caller closes it. Its bytes
+// were verified when they were stored, and are not again.
 type Content struct {
 	src  io.ReadSeekCloser
 	file *os.File // src, when the content is a file
@@ -25,8 +25,9 @@ type Content struct {
 
 var _ io.ReadSeekCloser = (*Content)(nil)
 
-// Open opens content, or returns ErrNotFound. Seeking costs nothing; a Read after it asks the backend for the bytes from there.
-// ctx must last as long as the content is read. A Read that failed may be repeated: it goes on where the last one ended.
+// Open opens content, or returns ErrNotFound. Seeking costs nothing; a Read after it asks the backend for the bytes from
+// there. ctx must last as long as the content is read. A Read that failed may be repeated: it goes on where the last one
+// ended.
 func (s *Store) Open(ctx context.Context, d digest.Digest) (*Content, error) {
 	if err := checkDigest(d); err != nil {
 		return nil, err
@@ -48,7 +49,8 @@ func (s *Store) Open(ctx context.Context, d digest.Digest) (*Content, error) {
 		return nil, failed(op, err)
 	}
 	open := func(off int64) (io.ReadCloser, error) { return s.driver.Reader(ctx, path, off) }
-	return &Content{src: &ranged{name: string(d), open: open, size: fi.Size()}, size: fi.Size(), time: fi.ModTime(), leave: sync.OnceFunc(leave)}, nil
+	return &Content{src: &ranged{name: string(d), open: open, size: fi.Size()}, size: fi.Size(), time: fi.ModTime(),
+		leave: sync.OnceFunc(leave)}, nil
 }
 
 // openFile opens content on a driver that keeps files; it returns nil when this one hands out something else.

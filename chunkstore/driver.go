@@ -18,13 +18,13 @@ import (
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/s3-aws"
 )
 
-// OpenDriver makes a storage driver by its name and parameters, as in distribution's configuration: "filesystem" (rootdirectory,
-// maxthreads), "inmemory", or "s3" (bucket, region, regionendpoint, accesskey, …). Other names work when the program imports a driver
-// that registers itself under them.
+// OpenDriver makes a storage driver by its name and parameters, as in distribution's configuration: "filesystem"
+// (rootdirectory, maxthreads), "inmemory", or "s3" (bucket, region, regionendpoint, accesskey, …). Other names work when the
+// program imports a driver that registers itself under them.
 //
 // Unlike the drivers, it refuses parameters that the driver would ignore and a filesystem without a rootdirectory. Making a
-// driver touches no backend; New does. With AWS_CA_BUNDLE in the environment, AWS's library changes http.DefaultClient when an "s3"
-// driver is made: make it before that client is in use.
+// driver touches no backend; New does. With AWS_CA_BUNDLE in the environment, AWS's library changes http.DefaultClient when
+// an "s3" driver is made: make it before that client is in use.
 func OpenDriver(ctx context.Context, name string, params map[string]any) (storagedriver.StorageDriver, error) {
 	op := fmt.Sprintf("storage driver %q", clip(name))
 	if err := checkParams(name, params); err != nil {
@@ -69,7 +69,8 @@ func checkParams(name string, params map[string]any) error {
 func driverParams() map[string][]string {
 	s3 := []string{
 		"accelerate", "accesskey", "bucket", "chunksize", "encrypt", "forcepathstyle", "keyid", "loglevel",
-		"multipartcopychunksize", "multipartcopymaxconcurrency", "multipartcopythresholdsize", "objectacl", "redirectendpoint",
+		"multipartcopychunksize", "multipartcopymaxconcurrency", "multipartcopythresholdsize", "objectacl",
+		"redirectendpoint",
 		"region", "regionendpoint", "rootdirectory", "secretkey", "secure", "skipverify", "storageclass", "usedualstack",
 		"usefipsendpoint", "useragent", "v4auth",
 	}

@@ -65,7 +65,8 @@ func TestNewOnUnusableDirectory(t *testing.T) {
 		t.Error("no driver: no error")
 	}
 	missing := filepath.Join(t.TempDir(), "not", "there", "yet")
-	if _, err := chunkstore.New(openDriver(t, "filesystem", map[string]any{"rootdirectory": missing}), chunkstore.Options{}); err != nil {
+	if _, err := chunkstore.New(openDriver(t, "filesystem", map[string]any{"rootdirectory": missing}),
+		chunkstore.Options{}); err != nil {
 		t.Errorf("in a directory to be made: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(missing, "v1", "format")); errors.Is(err, fs.ErrNotExist) {

@@ -16,12 +16,13 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrVerify means that written content is not what its writer announced. Nothing of it is visible.
 	ErrVerify = errors.New("content does not match what was announced")
-	// ErrCorrupt means that the backend returned something else than was stored. Content that is corrupt stays so until it is
-	// deleted and written again.
+	// ErrCorrupt means that the backend returned something else than was stored. Content that is corrupt stays so until it
+	// is deleted and written again.
 	ErrCorrupt = errors.New("stored data is corrupt")
 	// ErrNoSpace means that the backend is full or a quota is used up.
 	ErrNoSpace = errors.New("no space left in the store")
-	// ErrUnreachable means that the backend does not answer, or not in time. It may pass; nothing is known about what was asked.
+	// ErrUnreachable means that the backend does not answer, or not in time. It may pass; nothing is known about what was
+	// asked.
 	ErrUnreachable = errors.New("the storage cannot be reached")
 	// ErrTooLarge means that a document exceeds the limit that the error names.
 	ErrTooLarge = errors.New("too large")
@@ -112,7 +113,8 @@ func shown(all []error) []error {
 	return all
 }
 
-// causes lists err and all errors it was made of, outermost first. Distribution's and AWS's errors hide theirs from errors.Unwrap.
+// causes lists err and all errors it was made of, outermost first. Distribution's and AWS's errors hide theirs from
+// errors.Unwrap.
 func causes(err error) []error {
 	var all []error
 	queue := []error{err}

@@ -42,7 +42,8 @@ func TestFilesArePrivate(t *testing.T) {
 	if _, err := w.Write([]byte("content")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Commit(t.Context(), chunkstore.Expected{Digest: digest.FromString("content"), Size: chunkstore.AnySize}); err != nil {
+	if _, err := w.Commit(t.Context(), chunkstore.Expected{Digest: digest.FromString("content"),
+		Size: chunkstore.AnySize}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.PutRecord(t.Context(), "kind", "key", []byte("{}")); err != nil {
@@ -60,7 +61,8 @@ func TestFilesArePrivate(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if want := map[bool]fs.FileMode{true: private.DirMode, false: private.FileMode}[d.IsDir()]; info.Mode().Perm() != want {
+		if want := map[bool]fs.FileMode{true: private.DirMode,
+			false: private.FileMode}[d.IsDir()]; info.Mode().Perm() != want {
 			t.Errorf("%s: %v", strings.TrimPrefix(path, root), info.Mode())
 		}
 		if !d.IsDir() {
@@ -90,7 +92,8 @@ func TestStoreOfBefore(t *testing.T) {
 	if info, err := os.Stat(v1); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	if err := errors.Join(os.RemoveAll(filepath.Join(v1, "uploads")), os.Symlink(t.TempDir(), filepath.Join(v1, "uploads"))); err != nil {
+	if err := errors.Join(os.RemoveAll(filepath.Join(v1, "uploads")),
+		os.Symlink(t.TempDir(), filepath.Join(v1, "uploads"))); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := openStore(t, root); !errors.Is(err, private.ErrExposed) {

@@ -28,8 +28,8 @@ const (
 // errLate is the cause with which a call ends that took too long.
 var errLate = errors.New("no answer in time")
 
-// guarded is a driver whose calls end in time, as long as the driver heeds its context, and fail at once while the backend is known
-// not to answer.
+// guarded is a driver whose calls end in time, as long as the driver heeds its context, and fail at once while the backend
+// is known not to answer.
 type guarded struct {
 	storagedriver.StorageDriver
 	limit time.Duration
@@ -61,7 +61,11 @@ func (g *guarded) call(ctx context.Context, limit time.Duration, do func(context
 
 // GetContent is of little use to a Store, which reads through Reader.
 func (g *guarded) GetContent(ctx context.Context, path string) (b []byte, err error) {
-	err = g.call(ctx, g.limit, func(ctx context.Context) error { b, err = g.StorageDriver.GetContent(ctx, path); return err })
+	err = g.call(ctx, g.limit, func(ctx context.Context) error {
+		b,
+			err = g.StorageDriver.GetContent(ctx, path)
+		return err
+	})
 	return b, err
 }
 
@@ -97,7 +101,8 @@ func (g *guarded) Delete(ctx context.Context, path string) error {
 }
 
 // Walk may take long, but not between two objects; the time that fn takes does not count.
-func (g *guarded) Walk(ctx context.Context, path string, fn storagedriver.WalkFn, options ...func(*storagedriver.WalkOptions)) error {
+func (g *guarded) Walk(ctx context.Context, path string, fn storagedriver.WalkFn,
+	options ...func(*storagedriver.WalkOptions)) error {
 	if err := g.reach.admit(); err != nil {
 		return err
 	}
@@ -215,7 +220,7 @@ func (f *guardedWriter) Close() error {
 // watched is a context that ends when a call under it takes too long. It is for one goroutine.
 type watched struct {
 	g      *guarded
-	ctx    context.Context //nolint:containedctx // the driver goes on under it from call to call: this type is a context with a watch
+	ctx    context.Context //nolint:containedctx // the driver goes on under it: a context with a watch
 	gaveUp func() error    // not nil when the caller's own context has ended
 	cancel context.CancelCauseFunc
 	timer  *time.Timer

@@ -22,7 +22,8 @@ import (
 func onOutage(t *testing.T) (*chunkstore.Store, *storetest.Outage, *bytes.Buffer) {
 	t.Helper()
 	driver, log := storetest.NewOutage(inmemory.New()), &bytes.Buffer{}
-	s, err := chunkstore.New(driver, chunkstore.Options{CallLimit: time.Second, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	s, err := chunkstore.New(driver, chunkstore.Options{CallLimit: time.Second,
+		Logger: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,8 +31,8 @@ func onOutage(t *testing.T) (*chunkstore.Store, *storetest.Outage, *bytes.Buffer
 	return s, driver, log
 }
 
-// A backend that hangs costs each of the first calls the limit, and later ones nothing; it is tried now and then, and one line tells of
-// its end, one of its return.
+// A backend that hangs costs each of the first calls the limit, and later ones nothing; it is tried now and then, and one
+// line tells of its end, one of its return.
 func TestBackendHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -201,7 +202,8 @@ func TestOthersStall(t *testing.T) {
 		}
 		_ = w.Cancel(t.Context())
 		time.Sleep(time.Minute)
-		if err := s.Walk(t.Context(), func(chunkstore.Info) error { return nil }); !errors.Is(err, chunkstore.ErrUnreachable) {
+		if err := s.Walk(t.Context(), func(chunkstore.Info) error { return nil }); !errors.Is(err,
+			chunkstore.ErrUnreachable) {
 			t.Errorf("walk: %v", err)
 		}
 	})

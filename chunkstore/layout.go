@@ -38,7 +38,8 @@ func checkDigest(d digest.Digest) error {
 	case n == 0:
 		return reject(fmt.Sprintf("digest %q", clip(string(d))), ErrInvalid, "only sha256 and sha512 are kept")
 	case len(hex) != n || !isHex(hex):
-		return reject(fmt.Sprintf("digest %q", clip(string(d))), ErrInvalid, fmt.Sprintf("want %d lower-case hex digits after %q", n, alg+":"))
+		return reject(fmt.Sprintf("digest %q", clip(string(d))), ErrInvalid,
+			fmt.Sprintf("want %d lower-case hex digits after %q", n, alg+":"))
 	}
 	return nil
 }

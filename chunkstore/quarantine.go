@@ -15,8 +15,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Quarantine takes damaged content out of sight: it is moved to /v1/quarantine, where an operator may look at it, and counts as
-// missing from then on. It is no error when there is none. Who has it open may go on reading on a filesystem.
+// Quarantine takes damaged content out of sight: it is moved to /v1/quarantine, where an operator may look at it, and counts
+// as missing from then on. It is no error when there is none. Who has it open may go on reading on a filesystem.
 func (s *Store) Quarantine(ctx context.Context, d digest.Digest) error {
 	if err := checkDigest(d); err != nil {
 		return err
@@ -36,8 +36,8 @@ func (s *Store) QuarantineRecord(ctx context.Context, kind, key string) error {
 	return s.setAside(ctx, recordOp("quarantine", kind, key), file.path, "record-"+kind+"-"+hex.EncodeToString(sum[:]))
 }
 
-// QuarantineNameless moves those records of a kind to quarantine that should begin with their keys and do not, so that nobody can say
-// whose they are; WalkRecords fails where there are such. It returns how many there were.
+// QuarantineNameless moves those records of a kind to quarantine that should begin with their keys and do not, so that
+// nobody can say whose they are; WalkRecords fails where there are such. It returns how many there were.
 func (s *Store) QuarantineNameless(ctx context.Context, kind string) (n int, err error) {
 	if err := checkKind(kind); err != nil {
 		return 0, err

@@ -26,15 +26,16 @@ func (u *unreachable) Error() string { return u.cause.Error() }
 // Unwrap makes the kind visible to errors.Is.
 func (u *unreachable) Unwrap() []error { return []error{ErrUnreachable, u.cause} }
 
-// isUnreachable matches errors that say that there is no backend, or none that can do anything. A backend that slows callers down
-// counts, too: to leave it alone for a moment is what it asks for.
+// isUnreachable matches errors that say that there is no backend, or none that can do anything. A backend that slows callers
+// down counts, too: to leave it alone for a moment is what it asks for.
 func isUnreachable(err error) bool {
 	if err == ErrUnreachable {
 		return true
 	}
 	if no, ok := err.(syscall.Errno); ok {
 		gone := []syscall.Errno{
-			syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ENETDOWN,
+			syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH,
+			syscall.ENETDOWN,
 		}
 		return slices.Contains(gone, no)
 	}
@@ -48,8 +49,8 @@ func isUnreachable(err error) bool {
 	return ok && e.Code() == "RequestError" // AWS's library could not send it
 }
 
-// reach knows whether the backend answers. While it does not, calls fail at once, so that nobody waits and nothing piles up, but for
-// one now and then that finds out. It is safe for concurrent use.
+// reach knows whether the backend answers. While it does not, calls fail at once, so that nobody waits and nothing piles up,
+// but for one now and then that finds out. It is safe for concurrent use.
 type reach struct {
 	log *slog.Logger
 

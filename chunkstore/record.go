@@ -22,8 +22,8 @@ func (s *Store) GetRecord(ctx context.Context, kind, key string) ([]byte, error)
 	return s.GetRecordWithin(ctx, kind, key, s.recordTTL)
 }
 
-// GetRecordWithin is GetRecord for those who may be answered from memory with what was read from the backend no longer than age ago, in
-// place of Options.RecordTTL. 0 asks the backend.
+// GetRecordWithin is GetRecord for those who may be answered from memory with what was read from the backend no longer than
+// age ago, in place of Options.RecordTTL. 0 asks the backend.
 func (s *Store) GetRecordWithin(ctx context.Context, kind, key string, age time.Duration) ([]byte, error) {
 	at, now := cacheKey{kind: kind, name: key}, s.now()
 	if age > 0 {
@@ -53,8 +53,8 @@ func (s *Store) GetRecordWithin(ctx context.Context, kind, key string, age time.
 // PutRecord stores a record of at most MaxRecordBytes, in place of the one under the same key. A reader sees the old one or
 // the new one; when PutRecord returns nil, the new one is durable. After an error it may be either.
 //
-// A kind is a lower-case letter followed by letters, digits and '-', 32 bytes at most. A key is any string of 1 to MaxKeyBytes
-// bytes.
+// A kind is a lower-case letter followed by letters, digits and '-', 32 bytes at most. A key is any string of 1 to
+// MaxKeyBytes bytes.
 func (s *Store) PutRecord(ctx context.Context, kind, key string, b []byte) error {
 	file, err := fileOf(kind, key)
 	if err != nil {
@@ -88,16 +88,18 @@ func (s *Store) DeleteRecord(ctx context.Context, kind, key string) error {
 	return failedWrite(op, s.dirs.placed(file.path))
 }
 
-// WalkRecords calls fn for each record of a kind, in ascending byte order of the keys, with the time of its last change by the
-// backend's clock. The list is complete before fn is first called, so that fn may change records; what others change meanwhile may
-// or may not be seen. fn's error ends the walk and is returned as it is.
+// WalkRecords calls fn for each record of a kind, in ascending byte order of the keys, with the time of its last change by
+// the backend's clock. The list is complete before fn is first called, so that fn may change records; what others change
+// meanwhile may or may not be seen. fn's error ends the walk and is returned as it is.
 func (s *Store) WalkRecords(ctx context.Context, kind string, fn func(key string, modified time.Time) error) error {
 	return s.WalkRecordsPrefix(ctx, kind, "", fn)
 }
 
-// WalkRecordsPrefix is WalkRecords for the records whose keys begin with prefix. The backend is asked about no others: on S3 the
-// listing begins and ends with them; a filesystem is asked for the names in one directory, and for the properties of these alone.
-func (s *Store) WalkRecordsPrefix(ctx context.Context, kind, prefix string, fn func(key string, modified time.Time) error) error {
+// WalkRecordsPrefix is WalkRecords for the records whose keys begin with prefix. The backend is asked about no others: on S3
+// the listing begins and ends with them; a filesystem is asked for the names in one directory, and for the properties of
+// these alone.
+func (s *Store) WalkRecordsPrefix(ctx context.Context, kind, prefix string,
+	fn func(key string, modified time.Time) error) error {
 	if err := checkKind(kind); err != nil {
 		return err
 	}

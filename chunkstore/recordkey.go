@@ -103,8 +103,8 @@ func headOf(escaped string) string {
 	return head
 }
 
-// namesBegin returns what the names of all records have in common at their beginning whose keys begin with prefix. Of a prefix that
-// is longer than the beginning of a long name tells, this is less than the prefix says.
+// namesBegin returns what the names of all records have in common at their beginning whose keys begin with prefix. Of a
+// prefix that is longer than the beginning of a long name tells, this is less than the prefix says.
 func namesBegin(prefix string) string {
 	escaped := escapeKey(prefix)
 	if len(escaped) <= maxHead {

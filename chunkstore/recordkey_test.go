@@ -18,7 +18,8 @@ func TestRecordNames(t *testing.T) {
 		{"A_b", "_41_5fb__key"},
 		{"..", "..__key"},
 		{strings.Repeat("x", 135), strings.Repeat("x", 135) + "__key"},
-		{strings.Repeat("x", 136), strings.Repeat("x", 70) + "__adece145ca1f874fb0b400cedffbde21b3aa2e061a3cc60313fb4139b3649026"},
+		{strings.Repeat("x", 136), strings.Repeat("x", 70) +
+			"__adece145ca1f874fb0b400cedffbde21b3aa2e061a3cc60313fb4139b3649026"},
 	} {
 		file, err := fileOf("tag", c.key)
 		if err != nil {
@@ -68,7 +69,8 @@ func TestRecordKeyProperties(t *testing.T) {
 	}
 	// No name is another's beginning, whatever the case; keys that differ little are likeliest to clash.
 	near := func(a string, b byte, n uint8) bool {
-		keys := []string{a + "x", a + string([]byte{b}), a + string([]byte{b ^ 32}), a + "x" + string([]byte{b}), strings.Repeat(a+"x", int(n%8)+2)}
+		keys := []string{a + "x", a + string([]byte{b}), a + string([]byte{b ^ 32}), a + "x" + string([]byte{b}),
+			strings.Repeat(a+"x", int(n%8)+2)}
 		slices.Sort(keys)
 		return namesApart(t, slices.Compact(keys))
 	}
@@ -95,7 +97,8 @@ func namesApart(t *testing.T, keys []string) bool {
 }
 
 func FuzzRecordKey(f *testing.F) {
-	for _, key := range []string{"", "a", "A/b:c", "_5f", "__key", "..", "\xff", strings.Repeat("_", 46), strings.Repeat("/", 5000)} {
+	for _, key := range []string{"", "a", "A/b:c", "_5f", "__key", "..", "\xff", strings.Repeat("_", 46),
+		strings.Repeat("/", 5000)} {
 		f.Add(key, "a")
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
@@ -109,7 +112,8 @@ func FuzzRecordKey(f *testing.F) {
 // FuzzParseName feeds names that others put into the store.
 func FuzzParseName(f *testing.F) {
 	for _, name := range []string{
-		"a__key", "__key", "_61__key", "_4__key", "A__key", "_2F__key", "_2f", "lost+found", ".", "a__" + strings.Repeat("0", 64),
+		"a__key", "__key", "_61__key", "_4__key", "A__key", "_2F__key", "_2f", "lost+found", ".", "a__" +
+			strings.Repeat("0", 64),
 		"__" + strings.Repeat("f", 64), "_2__" + strings.Repeat("0", 64), strings.Repeat("a", 300) + "__key",
 	} {
 		f.Add(name)
@@ -129,7 +133,8 @@ func FuzzParseName(f *testing.F) {
 func FuzzDigestPath(f *testing.F) {
 	for _, p := range []string{
 		"/v1/blobs/sha256/ab/" + strings.Repeat("ab", 32), "/v1/blobs/sha512/ab/" + strings.Repeat("ab", 64),
-		"/v1/blobs/sha256/aa/" + strings.Repeat("ab", 32), "/v1/blobs/md5/aa/x", "/v1/blobs", "/v1/blobs/sha256/ab/cd/../x", "",
+		"/v1/blobs/sha256/aa/" + strings.Repeat("ab", 32), "/v1/blobs/md5/aa/x", "/v1/blobs", "/v1/blobs/sha256/ab/cd/../x",
+		"",
 	} {
 		f.Add(p)
 	}

@@ -9,14 +9,14 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// FreshFor is how young stored content has to be for a writer of the same content to leave it alone; older content is written
-// again, which gives it a new time. Whoever removes content by its age can hence rely on it: what anybody stored or found stored
-// through a Writer or with Put after a time t has a ModTime of at least t - FreshFor.
+// FreshFor is how young stored content has to be for a writer of the same content to leave it alone; older content is
+// written again, which gives it a new time. Whoever removes content by its age can hence rely on it: what anybody stored or
+// found stored through a Writer or with Put after a time t has a ModTime of at least t - FreshFor.
 const FreshFor = 2 * time.Minute
 
-// DeleteUnused removes content unless it was stored at or after limit, by the backend's clock, or this process has it open and
-// would not be able to read on. No write of this process can come between the look and the removal. It reports whether the content
-// is gone.
+// DeleteUnused removes content unless it was stored at or after limit, by the backend's clock, or this process has it open
+// and would not be able to read on. No write of this process can come between the look and the removal. It reports whether
+// the content is gone.
 func (s *Store) DeleteUnused(ctx context.Context, d digest.Digest, limit time.Time) (bool, error) {
 	if err := checkDigest(d); err != nil {
 		return false, err
@@ -38,8 +38,8 @@ func (s *Store) DeleteUnused(ctx context.Context, d digest.Digest, limit time.Ti
 	return true, nil
 }
 
-// DeleteRecordUnused removes a record unless it was written at or after limit, by the backend's clock. It reports whether the record
-// is gone. No write of this process can come between the look and the removal.
+// DeleteRecordUnused removes a record unless it was written at or after limit, by the backend's clock. It reports whether
+// the record is gone. No write of this process can come between the look and the removal.
 func (s *Store) DeleteRecordUnused(ctx context.Context, kind, key string, limit time.Time) (bool, error) {
 	file, err := fileOf(kind, key)
 	if err != nil {
@@ -59,7 +59,8 @@ func (s *Store) DeleteRecordUnused(ctx context.Context, kind, key string, limit 
 }
 
 // older looks at the object at a path: its properties when it was written before limit; else nil, and whether there is none.
-func (s *Store) older(ctx context.Context, op, at string, limit time.Time) (fi storagedriver.FileInfo, gone bool, err error) {
+func (s *Store) older(ctx context.Context, op, at string, limit time.Time) (fi storagedriver.FileInfo, gone bool,
+	err error) {
 	fi, err = s.stat(ctx, at)
 	switch {
 	case err != nil && anyCause(causes(err), isNotFound):

@@ -10,14 +10,15 @@ type Space interface {
 	Grew(n int64)
 }
 
-// admit refuses n more bytes of content when there is no room for them. Records are always taken: they are small, and without them
-// nothing could be removed in good order.
+// admit refuses n more bytes of content when there is no room for them. Records are always taken: they are small, and
+// without them nothing could be removed in good order.
 func (s *Store) admit(op string, n int) error {
 	if s.space == nil {
 		return nil
 	}
 	if room := s.space.Room(); int64(n) > room {
-		return reject(op, ErrNoSpace, fmt.Sprintf("%d bytes more are wanted, quota and free space leave room for %d", n, max(room, 0)))
+		return reject(op, ErrNoSpace, fmt.Sprintf("%d bytes more are wanted, quota and free space leave room for %d", n,
+			max(room, 0)))
 	}
 	return nil
 }

@@ -30,9 +30,9 @@ type Options struct {
 	// several replicas on one backend, another one's change is seen after this time at the latest. 0 means that records are
 	// never cached, which is right for whatever must not be stale.
 	RecordTTL time.Duration
-	// CallLimit is how long a look-up in the backend may take before it fails with ErrUnreachable; reading may take four times as
-	// long without a byte, each part of an upload eight times, moving an object 60 times. 0 means DefaultCallLimit for an "s3" driver
-	// and no limit for others, which heed no context; a negative value means none.
+	// CallLimit is how long a look-up in the backend may take before it fails with ErrUnreachable; reading may take four
+	// times as long without a byte, each part of an upload eight times, moving an object 60 times. 0 means DefaultCallLimit
+	// for an "s3" driver and no limit for others, which heed no context; a negative value means none.
 	CallLimit time.Duration
 	// Space, when not nil, is told of all content that comes and goes, and bounds it.
 	Space Space
@@ -61,8 +61,8 @@ type Store struct {
 	readers  readerSet
 }
 
-// New opens the store on a driver, and begins one where the backend is empty. It gives up with ErrFormat on a backend that holds
-// something else, and with private.ErrExposed on a directory that other users can change.
+// New opens the store on a driver, and begins one where the backend is empty. It gives up with ErrFormat on a backend that
+// holds something else, and with private.ErrExposed on a directory that other users can change.
 func New(driver storagedriver.StorageDriver, opts Options) (*Store, error) {
 	return NewContext(context.Background(), driver, opts)
 }
@@ -156,8 +156,8 @@ func (s *Store) walk(ctx context.Context, op, dir string, fn func(storagedriver.
 	return s.walkFrom(ctx, op, dir, dir+"/", fn)
 }
 
-// walkFrom is walk for the objects whose paths begin with begin, which lies in dir, and what comes after them, in ascending order.
-// Others may be seen before.
+// walkFrom is walk for the objects whose paths begin with begin, which lies in dir, and what comes after them, in ascending
+// order. Others may be seen before.
 func (s *Store) walkFrom(ctx context.Context, op, dir, begin string, fn func(storagedriver.FileInfo) error) error {
 	var options []func(*storagedriver.WalkOptions)
 	// The drivers take a name that begins with two dots for one outside of dir.

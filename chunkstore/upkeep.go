@@ -10,9 +10,9 @@ import (
 )
 
 // SweepUploads removes what killed processes left half written: uploads that have not been written to for olderThan, by the
-// backend's clock. Uploads of this process stay, however old. Another replica's writer that stalls for longer loses its upload: its
-// Commit fails, and nothing else happens. So olderThan should be hours. It returns how many uploads were removed, also with an
-// error.
+// backend's clock. Uploads of this process stay, however old. Another replica's writer that stalls for longer loses its
+// upload: its Commit fails, and nothing else happens. So olderThan should be hours. It returns how many uploads were
+// removed, also with an error.
 func (s *Store) SweepUploads(ctx context.Context, olderThan time.Duration) (removed int, err error) {
 	const op = "sweep uploads"
 	limit := s.now().Add(-olderThan)

@@ -53,8 +53,8 @@ func (s *Store) Create(ctx context.Context) (*Writer, error) {
 	return &Writer{ended: ctx.Err, to: to, hash: sha256.New()}, nil
 }
 
-// CreateVerified is Create for content whose bytes the caller verifies, on their way to Write, against the digest that it commits: they
-// are hashed once, and not here again.
+// CreateVerified is Create for content whose bytes the caller verifies, on their way to Write, against the digest that it
+// commits: they are hashed once, and not here again.
 func (s *Store) CreateVerified(ctx context.Context) (*Writer, error) {
 	w, err := s.Create(ctx)
 	if err == nil {
@@ -63,8 +63,8 @@ func (s *Store) CreateVerified(ctx context.Context) (*Writer, error) {
 	return w, err
 }
 
-// Open, before the first Write, opens the very file that becomes the content for reading: every byte is there when Write has returned,
-// and also after Commit or Cancel. It returns nil for a driver that keeps no files. The caller closes it.
+// Open, before the first Write, opens the very file that becomes the content for reading: every byte is there when Write has
+// returned, and also after Commit or Cancel. It returns nil for a driver that keeps no files. The caller closes it.
 func (w *Writer) Open() (*os.File, error) {
 	f, ok := w.to.out.(*fileWriter)
 	if !ok {
@@ -103,8 +103,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 // Size is how many bytes were written so far.
 func (w *Writer) Size() int64 { return w.to.size }
 
-// Cancel throws away what was written. It is idempotent, does nothing after Commit, and works when ctx has ended. After an error,
-// SweepUploads removes what is left.
+// Cancel throws away what was written. It is idempotent, does nothing after Commit, and works when ctx has ended. After an
+// error, SweepUploads removes what is left.
 func (w *Writer) Cancel(ctx context.Context) error {
 	w.done = true
 	w.grew(-w.counted)
@@ -117,12 +117,12 @@ func (w *Writer) grew(n int64) {
 	w.to.store.grew(n)
 }
 
-// Commit makes the content visible under its digest once it has proven to be what is wanted and is durable; otherwise nothing of
-// it is visible, and the error is ErrVerify when the content differs. Content that is stored already is a success. When several
-// writers commit the same content, all succeed.
+// Commit makes the content visible under its digest once it has proven to be what is wanted and is durable; otherwise
+// nothing of it is visible, and the error is ErrVerify when the content differs. Content that is stored already is a
+// success. When several writers commit the same content, all succeed.
 //
-// The digest returned is the wanted one, or SHA-256 when none was wanted. A wanted sha512 digest makes the content be read back, since
-// writing hashes with SHA-256. Whatever Commit returns, the writer is finished.
+// The digest returned is the wanted one, or SHA-256 when none was wanted. A wanted sha512 digest makes the content be read
+// back, since writing hashes with SHA-256. Whatever Commit returns, the writer is finished.
 func (w *Writer) Commit(ctx context.Context, want Expected) (Descriptor, error) {
 	if w.done {
 		return Descriptor{}, errFinished
@@ -204,8 +204,8 @@ func (w *Writer) publish(ctx context.Context, got Descriptor) error {
 	return err
 }
 
-// lookup returns the size of what lies at a path, 0 when that is nothing, and whether it need not be written again: it has the
-// right size and was stored lately. A backend that fails to answer counts as no: writing again does no harm.
+// lookup returns the size of what lies at a path, 0 when that is nothing, and whether it need not be written again: it has
+// the right size and was stored lately. A backend that fails to answer counts as no: writing again does no harm.
 func (s *Store) lookup(ctx context.Context, path string, size int64) (there int64, fresh bool) {
 	fi, err := s.stat(ctx, path)
 	if err != nil {

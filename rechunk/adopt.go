@@ -17,9 +17,9 @@ import (
 // ErrNotAdopted marks an image that cannot be taken for one that was served before.
 var ErrNotAdopted = errors.New("image cannot be taken as the lineage's")
 
-// Adopt takes an image that was published before as the first version of a lineage that has none: the state was lost, or the image
-// was rechunked elsewhere, and clients have its layers. They are read from the request's source, verified and stored. It reports
-// whether the image was taken; a lineage that has versions stays as it is.
+// Adopt takes an image that was published before as the first version of a lineage that has none: the state was lost, or the
+// image was rechunked elsewhere, and clients have its layers. They are read from the request's source, verified and stored.
+// It reports whether the image was taken; a lineage that has versions stays as it is.
 func (e *Engine) Adopt(ctx context.Context, req Request) (adopted bool, err error) {
 	req.Options.Always, req.Options.Platforms = true, nil
 	r := e.newRun(req)
@@ -49,7 +49,8 @@ func (r *run) storePublished(ctx context.Context) (*Version, error) {
 	want := r.req.Options.Format.Spec().MediaType
 	for _, l := range m.Layers {
 		if l.MediaType != want {
-			return nil, fmt.Errorf("%w: its layer %s is of type %s, and new ones would be of %s", ErrNotAdopted, l.Digest, l.MediaType, want)
+			return nil, fmt.Errorf("%w: its layer %s is of type %s, and new ones would be of %s", ErrNotAdopted, l.Digest,
+				l.MediaType, want)
 		}
 	}
 	layers := make([]VersionLayer, len(m.Layers))
@@ -68,7 +69,8 @@ func (r *run) storePublished(ctx context.Context) (*Version, error) {
 	}
 	v := &Version{
 		Result: Result{
-			SourceDigest: r.req.Digest, Digest: r.req.Digest, MediaType: ocispec.MediaTypeImageManifest, Size: int64(len(r.req.Manifest)),
+			SourceDigest: r.req.Digest, Digest: r.req.Digest, MediaType: ocispec.MediaTypeImageManifest,
+			Size:     int64(len(r.req.Manifest)),
 			Platform: r.platform(), LayersTotal: len(layers), LayersNew: len(layers), Sequence: 1,
 		},
 		Config: m.Config.Digest, Reference: r.req.Reference, Layers: layers, Created: time.Now().UTC(),
@@ -83,8 +85,10 @@ func (r *run) storePublished(ctx context.Context) (*Version, error) {
 	return v, nil
 }
 
-// adoptLayer reads one layer into the store and records what it holds. Its diff_id is checked: it will be in configs to come.
-func (r *run) adoptLayer(ctx context.Context, d ocispec.Descriptor, diffID digest.Digest, name string) (VersionLayer, error) {
+// adoptLayer reads one layer into the store and records what it holds. Its diff_id is checked: it will be in configs to
+// come.
+func (r *run) adoptLayer(ctx context.Context, d ocispec.Descriptor, diffID digest.Digest, name string) (VersionLayer,
+	error) {
 	out := VersionLayer{Digest: d.Digest, DiffID: diffID, Size: d.Size, Type: d.MediaType, Name: name, Since: 1}
 	rc, err := r.req.Source.Blob(ctx, d)
 	if err != nil {

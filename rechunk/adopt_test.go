@@ -25,8 +25,8 @@ func published(t *testing.T, b *bench, v rechunk.Version) rechunk.Request {
 	return rechunk.Request{Lineage: "test", Digest: v.Digest, Manifest: raw, Source: storeSource{b.store}, Options: rules}
 }
 
-// A state that was lost goes on from what was published of it: the same layers are kept, and the image is the one that it would have
-// been.
+// A state that was lost goes on from what was published of it: the same layers are kept, and the image is the one that it
+// would have been.
 func TestAdopt(t *testing.T) {
 	t.Parallel()
 	before := newBench(t, &rechunktest.MemoryStore{}, 2)
@@ -46,7 +46,8 @@ func TestAdopt(t *testing.T) {
 		t.Errorf("%s, want %s; %d layers kept, sequence %d", v.Digest, want.Digest, v.LayersKept, v.Sequence)
 	}
 	versions, err := b.LineageOf(t.Context(), "test", v.Platform)
-	if err != nil || len(versions) != 2 || versions[1].SourceDigest != first.SourceDigest || versions[1].TotalBytes != first.TotalBytes {
+	if err != nil || len(versions) != 2 || versions[1].SourceDigest != first.SourceDigest ||
+		versions[1].TotalBytes != first.TotalBytes {
 		t.Errorf("%+v, %v", versions, err)
 	}
 }
@@ -100,7 +101,8 @@ func (s storeSource) Blob(ctx context.Context, d ocispec.Descriptor) (io.ReadClo
 	return s.Open(ctx, d.Digest)
 }
 
-// Adopting writes a lineage as rechunking does: not without the lock, not over what a later holder wrote, and with its fence.
+// Adopting writes a lineage as rechunking does: not without the lock, not over what a later holder wrote, and with its
+// fence.
 func TestAdoptIsFenced(t *testing.T) {
 	t.Parallel()
 	before := newBench(t, &rechunktest.MemoryStore{}, 2)
@@ -127,7 +129,8 @@ func TestAdoptIsFenced(t *testing.T) {
 		}
 		return nil
 	}
-	if got, err := lockedEngine(t, store, l).Adopt(t.Context(), req); got || !errors.Is(err, rechunk.ErrFenced) || !overtaken {
+	if got, err := lockedEngine(t, store, l).Adopt(t.Context(), req); got || !errors.Is(err, rechunk.ErrFenced) ||
+		!overtaken {
 		t.Errorf("overtaken %t: adopted %t, %v", overtaken, got, err)
 	}
 	versions, err := other.LineageOf(t.Context(), "test", first.Platform)

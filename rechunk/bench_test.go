@@ -16,7 +16,8 @@ func syntheticSystem(n int) []Item {
 			items = append(items, Dir(fmt.Sprintf("usr/d%d", i/100)))
 		}
 		body := fmt.Sprintf("file %d: %064d %0*d\n", i, i*7919, 1+i%3000, i)
-		items = append(items, File(fmt.Sprintf("usr/d%d/f%d", i/100, i), body).WithXattr("user.component", fmt.Sprint("c", i/100%500)))
+		items = append(items, File(fmt.Sprintf("usr/d%d/f%d", i/100, i), body).WithXattr("user.component",
+			fmt.Sprint("c", i/100%500)))
 	}
 	return items
 }
@@ -26,7 +27,8 @@ func BenchmarkRechunk(b *testing.B) {
 	base := syntheticSystem(files)
 	update := []Item{Dir("."), Dir("usr")}
 	for i := 0; i < files; i += 500 {
-		update = append(update, File(fmt.Sprintf("usr/d%d/f%d", i/100, i), "new").WithXattr("user.component", fmt.Sprint("c", i/100%500)))
+		update = append(update, File(fmt.Sprintf("usr/d%d/f%d", i/100, i), "new").WithXattr("user.component",
+			fmt.Sprint("c", i/100%500)))
 	}
 	first, second := source(b, base), source(b, base, update)
 	var bytes int64

@@ -15,9 +15,9 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// contents gives file contents from the spool, and small ones from the layers' indexes. Layers that were known by their index
-// have not been read; when one of their contents is wanted after all, the layer that holds it is read into the spool then. It is
-// safe for concurrent use: who wants something waits for a layer that another reads only if that layer has it.
+// contents gives file contents from the spool, and small ones from the layers' indexes. Layers that were known by their
+// index have not been read; when one of their contents is wanted after all, the layer that holds it is read into the spool
+// then. It is safe for concurrent use: who wants something waits for a layer that another reads only if that layer has it.
 type contents struct {
 	run   *run
 	small map[tree.Digest][]byte
@@ -153,8 +153,8 @@ func (c *contents) need(ctx context.Context, want []tree.Digest) error {
 	}
 }
 
-// claim picks the layer to read for missing contents and marks it as being read; or, if another reads one that has any of them, says
-// what to wait for.
+// claim picks the layer to read for missing contents and marks it as being read; or, if another reads one that has any of
+// them, says what to wait for.
 func (c *contents) claim(missing map[tree.Digest]bool) (l *coldLayer, wait <-chan struct{}, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -222,8 +222,8 @@ func (c *contents) choose(missing map[tree.Digest]bool) int {
 	return best
 }
 
-// load reads a layer that claim has marked into the spool. A stored one that is lost or damaged is done with: others may have the
-// same contents. One whose reader gave up is left to others.
+// load reads a layer that claim has marked into the spool. A stored one that is lost or damaged is done with: others may
+// have the same contents. One whose reader gave up is left to others.
 func (c *contents) load(ctx context.Context, l *coldLayer) (err error) {
 	done := false
 	defer func() { // also after a panic
@@ -261,7 +261,8 @@ func (c *contents) read(ctx context.Context, l *coldLayer) error {
 
 // isDamage tells what is wrong with a stored layer for good from a storage that fails, or has no room.
 func isDamage(err error) bool {
-	return !errors.Is(err, scan.ErrSpoolFull) && (errors.Is(err, ErrNotFound) || errors.Is(err, tree.ErrInvalid) || errors.Is(err, tree.ErrLimit))
+	return !errors.Is(err, scan.ErrSpoolFull) &&
+		(errors.Is(err, ErrNotFound) || errors.Is(err, tree.ErrInvalid) || errors.Is(err, tree.ErrLimit))
 }
 
 // readStored opens a served layer for reading into the spool.

@@ -16,7 +16,8 @@ import (
 	. "github.com/strata-oci/strata/rechunk/tree/treetest"
 )
 
-// coldImage is a run whose contents are in two layers that have not been read: "slow", which opens when gate says so, and "fast".
+// coldImage is a run whose contents are in two layers that have not been read: "slow", which opens when gate says so, and
+// "fast".
 func coldImage(t *testing.T, gate func(context.Context) error) (c *contents, slow, fast tree.Digest) {
 	t.Helper()
 	spool, err := scan.NewSpool(t.TempDir(), nil)
@@ -31,9 +32,10 @@ func coldImage(t *testing.T, gate func(context.Context) error) (c *contents, slo
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.addCold(coldLayer{digest: digest.FromBytes(blob), index: s.Index, open: func(ctx context.Context) (io.ReadCloser, error) {
-			return io.NopCloser(bytes.NewReader(blob)), gate(ctx)
-		}})
+		c.addCold(coldLayer{digest: digest.FromBytes(blob), index: s.Index,
+			open: func(ctx context.Context) (io.ReadCloser, error) {
+				return io.NopCloser(bytes.NewReader(blob)), gate(ctx)
+			}})
 		return s.Index.Entries[0].Digest
 	}
 	slow = add("slow", gate)

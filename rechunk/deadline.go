@@ -10,8 +10,8 @@ import (
 // ErrDeadline marks an image that took longer than Config.Deadline grants it.
 var ErrDeadline = errors.New("image took too long")
 
-// Deadline is how long one image may take: Base, and for every BytesPerSecond of its source's compressed layers a second more. The
-// time in which it waits for other images of its lineage does not count. The zero value sets no bound.
+// Deadline is how long one image may take: Base, and for every BytesPerSecond of its source's compressed layers a second
+// more. The time in which it waits for other images of its lineage does not count. The zero value sets no bound.
 type Deadline struct {
 	Base           time.Duration
 	BytesPerSecond int64

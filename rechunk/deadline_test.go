@@ -20,7 +20,8 @@ import (
 func TestDeadlineGrows(t *testing.T) {
 	t.Parallel()
 	d := Deadline{Base: time.Minute, BytesPerSecond: 1000}
-	for bytes, want := range map[int64]time.Duration{0: time.Minute, 999: time.Minute, 60_000: 2 * time.Minute, 1 << 62: time.Minute + 7*24*time.Hour} {
+	for bytes, want := range map[int64]time.Duration{0: time.Minute, 999: time.Minute, 60_000: 2 * time.Minute,
+		1 << 62: time.Minute + 7*24*time.Hour} {
 		if got := d.For(bytes); got != want {
 			t.Errorf("%d bytes: %s, want %s", bytes, got, want)
 		}
@@ -51,11 +52,14 @@ func (noRecords) PutRecord(context.Context, string, string, []byte) error   { re
 func TestDeadline(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		config := []byte(`{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":["` + digest.FromString("x").String() + `"]}}`)
+		config := []byte(`{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":["` +
+			digest.FromString("x").String() + `"]}}`)
 		manifest, err := json.Marshal(ocispec.Manifest{
 			Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
-			Config: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: digest.FromBytes(config), Size: int64(len(config))},
-			Layers: []ocispec.Descriptor{{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: digest.FromString("layer"), Size: 60_000}},
+			Config: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: digest.FromBytes(config),
+				Size: int64(len(config))},
+			Layers: []ocispec.Descriptor{{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: digest.FromString("layer"),
+				Size: 60_000}},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -25,8 +25,8 @@ type Decision struct {
 	Versions []Version
 }
 
-// Plan decides the layers of an image as Rechunk does and stops there. The indexes of source layers that are not known yet are stored
-// on the way, and nothing else.
+// Plan decides the layers of an image as Rechunk does and stops there. The indexes of source layers that are not known yet
+// are stored on the way, and nothing else.
 func (e *Engine) Plan(ctx context.Context, req Request) (*Decision, error) {
 	r := e.newRun(req)
 	defer r.close()
@@ -43,8 +43,9 @@ func (e *Engine) Plan(ctx context.Context, req Request) (*Decision, error) {
 // decision is what the run has decided.
 func (r *run) decision() *Decision {
 	return &Decision{
-		SourceDigest: r.req.Digest, Platform: r.platform(), Options: r.req.Options, Demand: r.req.Demand, Reference: r.req.Reference,
-		Layout: r.layout, Images: r.images, Versions: r.lineage.Versions,
+		SourceDigest: r.req.Digest, Platform: r.platform(), Options: r.req.Options, Demand: r.req.Demand,
+		Reference: r.req.Reference,
+		Layout:    r.layout, Images: r.images, Versions: r.lineage.Versions,
 	}
 }
 

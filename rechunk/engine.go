@@ -32,8 +32,9 @@ type Source interface {
 
 // Store keeps blobs by digest. It is safe for concurrent use.
 type Store interface {
-	// Open opens a stored blob; one that is missing is an error that wraps ErrNotFound. A read that reaches io.EOF has verified
-	// the digest; wrong bytes are an error instead, which wraps ErrNotFound, too: what is damaged can be made again.
+	// Open opens a stored blob; one that is missing is an error that wraps ErrNotFound. A read that reaches io.EOF has
+	// verified the digest; wrong bytes are an error instead, which wraps ErrNotFound, too: what is damaged can be made
+	// again.
 	Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error)
 	// Has reports whether a blob is stored.
 	Has(ctx context.Context, d digest.Digest) (bool, error)
@@ -44,8 +45,8 @@ type Store interface {
 // BlobWriter writes one blob.
 type BlobWriter interface {
 	io.Writer
-	// Commit publishes what was written, atomically, and returns its SHA-256 digest. To commit a blob that is stored already is
-	// no error.
+	// Commit publishes what was written, atomically, and returns its SHA-256 digest. To commit a blob that is stored already
+	// is no error.
 	Commit(ctx context.Context) (digest.Digest, error)
 	// Cancel drops what was written; after Commit it does nothing.
 	Cancel(ctx context.Context) error
@@ -110,8 +111,8 @@ func New(cfg Config) *Engine {
 type Request struct {
 	// Lineage names the images that this one is planned against: a repository or a family of them.
 	Lineage string
-	// Reference names the series that the image is the newest of, such as a repository's tag; it may be empty. Of a lineage that
-	// several series share, none is forgotten for the others.
+	// Reference names the series that the image is the newest of, such as a repository's tag; it may be empty. Of a lineage
+	// that several series share, none is forgotten for the others.
 	Reference string
 	// Digest and Manifest are the source's platform manifest. The caller has verified them.
 	Digest   digest.Digest
@@ -122,8 +123,8 @@ type Request struct {
 	Demand plan.Demand
 	// Progress is told how the work goes on; may be nil. It is called from several goroutines.
 	Progress func(Progress)
-	// Ready is told of each layer of the image in the making: of kept ones when it is planned, of new ones once they are stored and
-	// were read back. The image may still come to nothing. It may be nil, and is called from several goroutines.
+	// Ready is told of each layer of the image in the making: of kept ones when it is planned, of new ones once they are
+	// stored and were read back. The image may still come to nothing. It may be nil, and is called from several goroutines.
 	Ready func(ocispec.Descriptor)
 }
 

@@ -22,7 +22,8 @@ import (
 
 var errFault = errors.New("injected fault")
 
-// pair are two versions of an image; the second has a layer that is known after the first, and whose contents are wanted again.
+// pair are two versions of an image; the second has a layer that is known after the first, and whose contents are wanted
+// again.
 func pair(tb testing.TB) (first, second *rechunktest.Image) {
 	tb.Helper()
 	base := []Item{Dir("."), Dir("usr"), File("usr/a", strings.Repeat("a", 5000)), File("usr/b", "b")}
@@ -56,7 +57,8 @@ func nothingPublished(t *testing.T, b *bench, before int, want digest.Digest) {
 	if v.Digest != want {
 		t.Errorf("the next run gives %s, want %s", v.Digest, want)
 	}
-	same(t, reference(t, []Item{Dir("."), Dir("usr").WithMode(0o700), File("usr/a", strings.Repeat("a", 5000)), File("usr/b", "b"),
+	same(t, reference(t, []Item{Dir("."), Dir("usr").WithMode(0o700), File("usr/a", strings.Repeat("a", 5000)),
+		File("usr/b", "b"),
 		File("usr/c", "c")}), s.Tree, true)
 }
 
@@ -175,8 +177,8 @@ func TestSourceFaults(t *testing.T) {
 	}
 }
 
-// What a store gives back is compared with what was to be served: whether the store finds the damage, or breaks its promise and does
-// not.
+// What a store gives back is compared with what was to be served: whether the store finds the damage, or breaks its promise
+// and does not.
 func TestReadBack(t *testing.T) {
 	t.Parallel()
 	for _, lie := range []bool{false, true} {
@@ -218,7 +220,8 @@ func testReadBack(t *testing.T, lie bool) {
 				b.store.Damage, b.store.Lie = nil, harm
 			}
 			_, err := b.Rechunk(t.Context(), second.Request("test", rules))
-			if lie && !errors.Is(err, layer.ErrMismatch) || !lie && !errors.Is(err, layer.ErrMismatch) && !errors.Is(err, rechunk.ErrNotFound) {
+			if lie && !errors.Is(err, layer.ErrMismatch) || !lie && !errors.Is(err, layer.ErrMismatch) &&
+				!errors.Is(err, rechunk.ErrNotFound) {
 				t.Errorf("%v", err)
 			}
 			b.store.Lie = nil

@@ -19,7 +19,8 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// fetch gets the index of every source layer: from the records, or by reading the layer, whose contents then are in the spool.
+// fetch gets the index of every source layer: from the records, or by reading the layer, whose contents then are in the
+// spool.
 func (r *run) fetch(ctx context.Context) error {
 	layers := r.src.Manifest.Layers
 	r.indexes = make([]*tree.Index, len(layers))
@@ -109,7 +110,8 @@ func (r *run) scanSource(ctx context.Context, l ocispec.Descriptor, read func(in
 }
 
 // scan reads a layer, into the spool if there is one, within a budget.
-func (e *Engine) scan(ctx context.Context, rc io.Reader, spool *scan.Spool, b *tree.Budget, read func(int)) (*tree.Index, error) {
+func (e *Engine) scan(ctx context.Context, rc io.Reader, spool *scan.Spool, b *tree.Budget, read func(int)) (*tree.Index,
+	error) {
 	s, err := scan.Layer(ctx, &progressReader{rc, read}, scan.Options{Spool: spool, Inline: inlined, Budget: b})
 	if err != nil {
 		return nil, err

@@ -36,8 +36,8 @@ func (w notedWriter) Write(ctx context.Context, dst io.Writer, l *layer.List) (l
 	return b, err
 }
 
-// Bytes, media type, annotations and encoder of a layer come from one format, and a layer that is kept keeps them when new layers are
-// written in another.
+// Bytes, media type, annotations and encoder of a layer come from one format, and a layer that is kept keeps them when new
+// layers are written in another.
 func TestFormatsNeverMix(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, &rechunktest.MemoryStore{}, 2)
@@ -61,7 +61,8 @@ func TestFormatsNeverMix(t *testing.T) {
 		}
 		kinds[l.Kept]++
 		if got := s.Manifest.Layers[i].Annotations[tarSizeNote]; got != want || l.Annotations[tarSizeNote] != want {
-			t.Errorf("layer %d, kept %t: annotation %q, recorded %q, want %q", i, l.Kept, got, l.Annotations[tarSizeNote], want)
+			t.Errorf("layer %d, kept %t: annotation %q, recorded %q, want %q", i, l.Kept, got, l.Annotations[tarSizeNote],
+				want)
 		}
 		if l.Encoder != format.Spec().Encoder.String() {
 			t.Errorf("layer %d, kept %t: encoder %q", i, l.Kept, l.Encoder)

@@ -25,7 +25,8 @@ func large(seed uint64) string {
 	return string(b)
 }
 
-// database is an image whose package database exists twice, as /usr/lib/one/db and /usr/share/two/db, and a kernel in two places.
+// database is an image whose package database exists twice, as /usr/lib/one/db and /usr/share/two/db, and a kernel in two
+// places.
 func database(one, two uint64, more ...Item) []Item {
 	items := []Item{Dir("."), Dir("usr"), Dir("usr/lib"), Dir("usr/lib/one"), Dir("usr/share"), Dir("usr/share/two"),
 		File("usr/lib/one/db", large(one)).WithXattr("user.component", "one"),
@@ -53,7 +54,8 @@ const (
 	content      = 200 << 10
 )
 
-// From version to version, identical files come and go. What is linked is sent once, and no change of links sends what did not change.
+// From version to version, identical files come and go. What is linked is sent once, and no change of links sends what did
+// not change.
 func TestSharedFiles(t *testing.T) {
 	t.Parallel()
 	third := File("usr/lib/third", large(1)).WithXattr("user.component", "one")
@@ -106,7 +108,8 @@ func TestSharedLabels(t *testing.T) {
 	t.Parallel()
 	policy := func(rules string) []Item {
 		return []Item{Dir("etc"), Dir("etc/selinux"), File("etc/selinux/config", "SELINUXTYPE=x\n"), Dir("etc/selinux/x"),
-			Dir("etc/selinux/x/contexts"), Dir("etc/selinux/x/contexts/files"), File("etc/selinux/x/contexts/files/file_contexts", rules)}
+			Dir("etc/selinux/x/contexts"), Dir("etc/selinux/x/contexts/files"),
+			File("etc/selinux/x/contexts/files/file_contexts", rules)}
 	}
 	for name, c := range map[string]struct {
 		rules, links string
@@ -153,7 +156,8 @@ func TestSharedTimesAndKinds(t *testing.T) {
 		o     rechunk.Options
 		links string
 	}{
-		"keep": {source(t, items), rules, kernelLinked}, "same times": {source(t, database(1, 1)), rules, bothLinked}, "exact times": {source(t, items), exact, kernelLinked}, "not bootable": {ordinary, always, ""},
+		"keep": {source(t, items), rules, kernelLinked}, "same times": {source(t, database(1, 1)), rules, bothLinked},
+		"exact times": {source(t, items), exact, kernelLinked}, "not bootable": {ordinary, always, ""},
 	} {
 		b := newBench(t, &rechunktest.MemoryStore{}, 2)
 		_, s := b.serve(t, c.img, c.o)

@@ -31,8 +31,8 @@ func (e *Engine) Inspect(ctx context.Context, req Request) (*Inspection, error) 
 	return &Inspection{Image: r.src, Layers: r.indexes, Tree: r.tree, Owners: r.owners, run: r}, nil
 }
 
-// Contents gives the bytes of the image's files. Layers that have not been read yet are read when their contents are first wanted,
-// with ctx.
+// Contents gives the bytes of the image's files. Layers that have not been read yet are read when their contents are first
+// wanted, with ctx.
 func (i *Inspection) Contents(ctx context.Context) tree.Contents { return i.run.contents.within(ctx) }
 
 // Close frees the disk space of an inspection.

@@ -28,7 +28,8 @@ func inspect(tb testing.TB, b *bench, img *rechunktest.Image) *rechunk.Inspectio
 func TestInspect(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, &rechunktest.MemoryStore{}, 2)
-	layers := [][]Item{{Dir("."), Dir("sysroot"), File("sysroot/x", "x"), File("a", "old"), File("b", "b")}, {File("a", "new"), Whiteout("b")}}
+	layers := [][]Item{{Dir("."), Dir("sysroot"), File("sysroot/x", "x"), File("a", "old"), File("b", "b")},
+		{File("a", "new"), Whiteout("b")}}
 	for range 2 { // from the layers, then from their indexes
 		i := inspect(t, b, source(t, layers...))
 		same(t, reference(t, []Item{Dir("."), Dir("sysroot"), File("a", "new")}), i.Tree, true)

@@ -2,8 +2,8 @@ package rechunk
 
 import "github.com/strata-oci/strata/rechunk/tree"
 
-// layerContent is what a layer holds. A new layer that was read back holds entries of the tree, to the last detail, and is remembered by
-// their positions: all indexes together would take the memory of the tree once more.
+// layerContent is what a layer holds. A new layer that was read back holds entries of the tree, to the last detail, and is
+// remembered by their positions: all indexes together would take the memory of the tree once more.
 type layerContent struct {
 	index     *tree.Index // nil when the positions say it
 	positions []int32

@@ -11,16 +11,16 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// IndexRecord is the record of kind KindIndex. It leads from a layer's digest to its stored index, which is content like any other: too
-// large for a record.
+// IndexRecord is the record of kind KindIndex. It leads from a layer's digest to its stored index, which is content like any
+// other: too large for a record.
 type IndexRecord struct {
 	// Digest and Size, in bytes, are the index's.
 	Digest digest.Digest `json:"digest"`
 	Size   int64         `json:"size"`
 }
 
-// loadIndex returns the stored index of a layer, or nil when there is none or when it is damaged: it can be made again. One for which
-// the budget has no room is an error that wraps tree.ErrLimit.
+// loadIndex returns the stored index of a layer, or nil when there is none or when it is damaged: it can be made again. One
+// for which the budget has no room is an error that wraps tree.ErrLimit.
 func (e *Engine) loadIndex(ctx context.Context, layer digest.Digest, b *tree.Budget) (*tree.Index, error) {
 	var rec IndexRecord
 	if ok, err := e.getJSON(ctx, KindIndex, layer.String(), &rec); !ok || err != nil {

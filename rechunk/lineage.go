@@ -15,8 +15,8 @@ import (
 // maxPlanned is the number of earlier images that a plan looks at.
 const maxPlanned = 8
 
-// loadLineage reads the earlier images of the lineage with the indexes of their layers. Of one that is no longer complete, the layers
-// that are left can still be kept: the fleet has them.
+// loadLineage reads the earlier images of the lineage with the indexes of their layers. Of one that is no longer complete,
+// the layers that are left can still be kept: the fleet has them.
 func (r *run) loadLineage(ctx context.Context) error {
 	key := lineageKey(r.req.Lineage, r.platform())
 	if _, err := r.getJSON(ctx, KindLineage, key, &r.lineage); err != nil {
@@ -25,7 +25,8 @@ func (r *run) loadLineage(ctx context.Context) error {
 	r.lineage.Versions = slices.DeleteFunc(r.lineage.Versions, func(v Version) bool {
 		_, ok := v.blobs()
 		if !ok {
-			r.cfg.Logger.WarnContext(ctx, "version in a record is damaged and left out", "kind", KindLineage, "key", key, "image", v.Digest)
+			r.cfg.Logger.WarnContext(ctx, "version in a record is damaged and left out", "kind", KindLineage, "key", key,
+				"image", v.Digest)
 		}
 		return !ok
 	})
@@ -37,7 +38,8 @@ func (r *run) loadLineage(ctx context.Context) error {
 	for _, v := range versions {
 		img, why := r.planImage(v, indexes)
 		if why != "" {
-			r.cfg.Logger.InfoContext(ctx, "earlier image is not planned against", "lineage", r.req.Lineage, "image", v.Digest, "reason", why)
+			r.cfg.Logger.InfoContext(ctx, "earlier image is not planned against", "lineage", r.req.Lineage, "image",
+				v.Digest, "reason", why)
 			continue
 		}
 		r.images = append(r.images, img)
@@ -50,8 +52,8 @@ func (r *run) loadLineage(ctx context.Context) error {
 	return nil
 }
 
-// planImage makes what the plan is to know of a version, or says why it can't be built on. Contents may be read from its layers
-// either way.
+// planImage makes what the plan is to know of a version, or says why it can't be built on. Contents may be read from its
+// layers either way.
 func (r *run) planImage(v Version, indexes map[digest.Digest]*tree.Index) (img plan.Image, why string) {
 	img.Digest, img.Series = v.Digest, v.Reference
 	for _, l := range v.Layers {
@@ -84,8 +86,8 @@ func (r *run) leaveDamaged() bool {
 	return found
 }
 
-// layerIndexes loads the index of every layer of the versions, nil for a layer that is no longer stored, or for which there is no
-// room: all together they have a budget of their own.
+// layerIndexes loads the index of every layer of the versions, nil for a layer that is no longer stored, or for which there
+// is no room: all together they have a budget of their own.
 func (r *run) layerIndexes(ctx context.Context, versions []Version) (map[digest.Digest]*tree.Index, error) {
 	var order []VersionLayer
 	out := map[digest.Digest]*tree.Index{}
@@ -101,7 +103,8 @@ func (r *run) layerIndexes(ctx context.Context, versions []Version) (map[digest.
 	err := r.each(ctx, positions(len(order)), func(ctx context.Context, i int) (err error) {
 		loaded[i], err = r.storedIndex(ctx, order[i], budget)
 		if errors.Is(err, tree.ErrLimit) {
-			r.cfg.Logger.WarnContext(ctx, "layer of an earlier image is not built on", "layer", order[i].Digest, "error", err)
+			r.cfg.Logger.WarnContext(ctx, "layer of an earlier image is not built on", "layer", order[i].Digest, "error",
+				err)
 			return nil
 		}
 		return err
@@ -119,7 +122,8 @@ func (r *run) layerIndexes(ctx context.Context, versions []Version) (map[digest.
 func (r *run) storedIndex(ctx context.Context, l VersionLayer, b *tree.Budget) (*tree.Index, error) {
 	if ok, err := r.cfg.Store.Has(ctx, l.Digest); !ok || err != nil {
 		if err == nil {
-			r.cfg.Logger.WarnContext(ctx, "layer of an earlier image is lost and not built on", "lineage", r.req.Lineage, "layer", l.Digest)
+			r.cfg.Logger.WarnContext(ctx, "layer of an earlier image is lost and not built on", "lineage", r.req.Lineage,
+				"layer", l.Digest)
 		}
 		return nil, err
 	}
@@ -149,8 +153,8 @@ func (r *run) scanStored(ctx context.Context, l VersionLayer, b *tree.Budget) (*
 }
 
 // keepTimes gives every entry that was served before the modification time that it had then: the newest image that has it
-// says which. Builds stamp unchanged files anew, which must not make them changed ones. It returns another tree, or t if no image has
-// anything to say.
+// says which. Builds stamp unchanged files anew, which must not make them changed ones. It returns another tree, or t if no
+// image has anything to say.
 func keepTimes(t *tree.Tree, images []plan.Image) *tree.Tree {
 	if len(images) == 0 {
 		return t

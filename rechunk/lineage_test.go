@@ -26,19 +26,29 @@ func TestLostState(t *testing.T) {
 		log  string
 		kept bool // layers are kept all the same
 	}{
-		"index records lost":    {func(_ *testing.T, b *bench, _ rechunk.Version) { b.store.DeleteRecords(rechunk.KindIndex) }, "", true},
+		"index records lost": {func(_ *testing.T, b *bench,
+			_ rechunk.Version) {
+			b.store.DeleteRecords(rechunk.KindIndex)
+		}, "", true},
 		"index records damaged": {harmRecords(rechunk.KindIndex, `{"digest":`), "record is damaged", true},
 		"index records empty":   {harmRecords(rechunk.KindIndex, `{}`), "record is damaged", true},
 		"index records null":    {harmRecords(rechunk.KindIndex, `null`), "record is damaged", true},
 		"indexes lost":          {harmIndexes(func([]byte) []byte { return nil }), "index is lost", true},
 		"indexes damaged":       {harmIndexes(flipped), "index is damaged", true},
 		"indexes cut":           {harmIndexes(func(b []byte) []byte { return b[:len(b)/2] }), "index is damaged", true},
-		"lineage lost":          {func(_ *testing.T, b *bench, _ rechunk.Version) { b.store.DeleteRecords(rechunk.KindLineage) }, "", false},
-		"lineage damaged":       {harmRecords(rechunk.KindLineage, `[]`), "record is damaged", false},
-		"lineage empty":         {harmRecords(rechunk.KindLineage, `{"versions":[{}]}`), "version in a record is damaged", false},
-		"history lost":          {func(_ *testing.T, b *bench, _ rechunk.Version) { b.store.DeleteRecords(rechunk.KindHistory) }, "", true},
-		"history damaged":       {harmRecords(rechunk.KindHistory, `{"format":1,"files":"?"}`), "record is damaged", true},
-		"lineage null":          {harmRecords(rechunk.KindLineage, `{"versions":null}`), "", false},
+		"lineage lost": {func(_ *testing.T, b *bench,
+			_ rechunk.Version) {
+			b.store.DeleteRecords(rechunk.KindLineage)
+		}, "", false},
+		"lineage damaged": {harmRecords(rechunk.KindLineage, `[]`), "record is damaged", false},
+		"lineage empty": {harmRecords(rechunk.KindLineage, `{"versions":[{}]}`), "version in a record is damaged",
+			false},
+		"history lost": {func(_ *testing.T, b *bench,
+			_ rechunk.Version) {
+			b.store.DeleteRecords(rechunk.KindHistory)
+		}, "", true},
+		"history damaged": {harmRecords(rechunk.KindHistory, `{"format":1,"files":"?"}`), "record is damaged", true},
+		"lineage null":    {harmRecords(rechunk.KindLineage, `{"versions":null}`), "", false},
 		"layer lost": {func(_ *testing.T, b *bench, v rechunk.Version) {
 			b.store.DeleteBlob(v.Layers[0].Digest)
 		}, "not planned against", false},
@@ -148,7 +158,8 @@ func flipped(b []byte) []byte {
 	return b
 }
 
-// A stored layer that turns out to be damaged when its contents are wanted is not built on; the contents come from elsewhere.
+// A stored layer that turns out to be damaged when its contents are wanted is not built on; the contents come from
+// elsewhere.
 func TestDamagedLayerIsNotBuiltOn(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, &rechunktest.MemoryStore{}, 2)
@@ -261,7 +272,8 @@ func TestWaitingEnds(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if _, err := b.Rechunk(ctx, source(t, system("2", stamp)).Request("test", rules)); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := b.Rechunk(ctx, source(t, system("2", stamp)).Request("test", rules)); !errors.Is(err,
+			context.DeadlineExceeded) {
 			t.Errorf("%v", err)
 		}
 		close(g.open)

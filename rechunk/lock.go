@@ -36,8 +36,8 @@ func (alone) Bind(ctx context.Context) (context.Context, context.CancelFunc) { r
 func (alone) Confirm(context.Context) error                                  { return nil }
 func (alone) Unlock()                                                        {}
 
-// lock waits for a lineage: first among the images of this engine, then among engines. The context ends when the lineage is lost to
-// another.
+// lock waits for a lineage: first among the images of this engine, then among engines. The context ends when the lineage is
+// lost to another.
 func (e *Engine) lock(ctx context.Context, key string) (_ context.Context, held Lock, unlock func(), err error) {
 	leave, err := e.lockHere(ctx, key)
 	if err != nil {
@@ -54,10 +54,10 @@ func (e *Engine) lock(ctx context.Context, key string) (_ context.Context, held 
 	return bound, held, func() { stop(); held.Unlock(); leave() }, nil
 }
 
-// putLineage writes the record of a lineage, whose lock is held; with history, its history before. It is the only way to write
-// one: right before, it makes sure that the lock is still held and that no later holder has written. A store can't compare and
-// write in one step: a process that stops for longer than the lock lives exactly between this and the write may still overwrite a
-// later version's entry. Both images stay complete and valid then; the next plan builds on one of the two.
+// putLineage writes the record of a lineage, whose lock is held; with history, its history before. It is the only way to
+// write one: right before, it makes sure that the lock is still held and that no later holder has written. A store can't
+// compare and write in one step: a process that stops for longer than the lock lives exactly between this and the write may
+// still overwrite a later version's entry. Both images stay complete and valid then; the next plan builds on one of the two.
 func (e *Engine) putLineage(ctx context.Context, key string, held Lock, versions []Version, history *plan.History) error {
 	if err := held.Confirm(ctx); err != nil {
 		return fmt.Errorf("lineage %q: %w", key, err)

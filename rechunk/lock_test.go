@@ -36,7 +36,8 @@ func lockedEngine(t *testing.T, store *rechunktest.MemoryStore, l rechunk.Locker
 	return rechunk.New(rechunk.Config{Store: store, Records: store, Locker: l, WorkDir: t.TempDir()})
 }
 
-// An engine that was paused while another made the next version publishes nothing, and finds the other's lineage when it tries again.
+// An engine that was paused while another made the next version publishes nothing, and finds the other's lineage when it
+// tries again.
 func TestFencedLineage(t *testing.T) {
 	t.Parallel()
 	store, l := &rechunktest.MemoryStore{}, &locker{}
@@ -66,7 +67,8 @@ func TestFencedLineage(t *testing.T) {
 		t.Errorf("%d versions, sequence %d, %v", len(versions), got.Sequence, err)
 	}
 	// Without a locker, as after a return to one process, fences are no obstacle.
-	if _, err := lockedEngine(t, store, nil).Rechunk(t.Context(), source(t, system("3", stamp)).Request("fleet", rules)); err != nil {
+	if _, err := lockedEngine(t, store, nil).Rechunk(t.Context(),
+		source(t, system("3", stamp)).Request("fleet", rules)); err != nil {
 		t.Errorf("without a locker: %v", err)
 	}
 	if l.held.Load() != 0 {

@@ -42,7 +42,8 @@ func newLargeImage(tb testing.TB, size int64) (*largeImage, rechunk.Request) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	l.layer = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: digest.NewDigest(digest.SHA256, sum), Size: n}
+	l.layer = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: digest.NewDigest(digest.SHA256, sum),
+		Size: n}
 	var c ocispec.Image
 	c.OS, c.Architecture, c.Config.Labels = "linux", "amd64", map[string]string{"containers.bootc": "1"}
 	c.RootFS = ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{l.layer.Digest}}
@@ -51,7 +52,8 @@ func newLargeImage(tb testing.TB, size int64) (*largeImage, rechunk.Request) {
 	if l.config, err = json.Marshal(c); err != nil {
 		tb.Fatal(err)
 	}
-	m.Config = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: digest.FromBytes(l.config), Size: int64(len(l.config))}
+	m.Config = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: digest.FromBytes(l.config),
+		Size: int64(len(l.config))}
 	raw, err := json.Marshal(m)
 	if err != nil {
 		tb.Fatal(err)
@@ -123,8 +125,8 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// Many small files take memory for the tree and for where their contents are, and neither for what the source's layers hold nor for
-// what was read back. The test is not parallel: it looks at the heap of the whole process.
+// Many small files take memory for the tree and for where their contents are, and neither for what the source's layers hold
+// nor for what was read back. The test is not parallel: it looks at the heap of the whole process.
 func TestMemoryOfManyFiles(t *testing.T) {
 	if testing.Short() {
 		t.Skip("collects garbage in the middle of a run")

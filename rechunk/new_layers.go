@@ -12,16 +12,17 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// layerMaker writes layers to the store and reads them back. Writers and readers have megabytes of buffers and are used again;
-// there are as many of each as layers are to be written at once. While a layer is synced to disk or read back, the next one has
-// its writer.
+// layerMaker writes layers to the store and reads them back. Writers and readers have megabytes of buffers and are used
+// again; there are as many of each as layers are to be written at once. While a layer is synced to disk or read back, the
+// next one has its writer.
 type layerMaker struct {
 	*run
 	writers *pool[layer.Writer]
 	readers *pool[layer.Reader]
 }
 
-// makeLayers makes the layers with the given numbers in that order, several at once, and tells done of each. The first error ends it.
+// makeLayers makes the layers with the given numbers in that order, several at once, and tells done of each. The first error
+// ends it.
 func (r *run) makeLayers(ctx context.Context, numbers []int, done func(made madeLayer, i int)) error {
 	f := r.req.Options.Format
 	m := &layerMaker{
@@ -58,8 +59,9 @@ func (m *layerMaker) make(ctx context.Context, l *plan.Layer) (madeLayer, error)
 	}
 	spec := m.req.Options.Format.Spec()
 	return madeLayer{VersionLayer{
-		Digest: d, DiffID: diffID, Size: blob.Size, TarSize: blob.TarSize, Type: spec.MediaType, Annotations: blob.Annotations,
-		Encoder: spec.Encoder.String(), Name: l.Name, Since: m.sequence(),
+		Digest: d, DiffID: diffID, Size: blob.Size, TarSize: blob.TarSize, Type: spec.MediaType,
+		Annotations: blob.Annotations,
+		Encoder:     spec.Encoder.String(), Name: l.Name, Since: m.sequence(),
 	}, contentOf(m.tree, x)}, nil
 }
 
@@ -79,7 +81,8 @@ func (m *layerMaker) store(ctx context.Context, l *plan.Layer) (d digest.Digest,
 }
 
 // readBack reads a layer that was stored, and has its digest verified by the store.
-func (m *layerMaker) readBack(ctx context.Context, z layer.Reader, d digest.Digest, blob layer.Blob) (*tree.Index, digest.Digest, error) {
+func (m *layerMaker) readBack(ctx context.Context, z layer.Reader, d digest.Digest, blob layer.Blob) (*tree.Index,
+	digest.Digest, error) {
 	rc, err := m.cfg.Store.Open(ctx, d)
 	if err != nil {
 		return nil, "", err

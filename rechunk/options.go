@@ -36,15 +36,16 @@ func (o Options) Fingerprint() string {
 	return shortHash(slices.Concat(decisive, others))
 }
 
-// resultFingerprint is the fingerprint of the options that decide the bytes of the result. The keys of served records end in it.
+// resultFingerprint is the fingerprint of the options that decide the bytes of the result. The keys of served records end in
+// it.
 func (o Options) resultFingerprint() string {
 	decisive, _ := o.values()
 	return shortHash(decisive)
 }
 
-// values lists every option as text: those that decide the bytes of the result, and the others, which decide whether there is one
-// and how long it is remembered. A new option that decides the bytes comes last, and is left out while it has the value that
-// stands for what was done before, so that records keep their keys.
+// values lists every option as text: those that decide the bytes of the result, and the others, which decide whether there
+// is one and how long it is remembered. A new option that decides the bytes comes last, and is left out while it has the
+// value that stands for what was done before, so that records keep their keys.
 func (o Options) values() (decisive, others []string) {
 	encoder := ""
 	if o.Format != nil {

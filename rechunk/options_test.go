@@ -9,8 +9,8 @@ import (
 	"github.com/strata-oci/strata/rechunk/layer"
 )
 
-// Records and jobs are found by their options: no field can be left out of the fingerprint, and only those named here do not decide
-// the bytes of the result.
+// Records and jobs are found by their options: no field can be left out of the fingerprint, and only those named here do not
+// decide the bytes of the result.
 func TestFingerprintKnowsEveryField(t *testing.T) {
 	t.Parallel()
 	bookkeeping := map[string]bool{"Platforms": true, "Versions": true}
@@ -66,11 +66,14 @@ func TestServedKeysStay(t *testing.T) {
 	t.Parallel()
 	d := digest.FromString("x")
 	for key, o := range map[string]Options{
-		"0f20c315b5093038": {MaxLayers: 64, MaxStale: 0.2, Format: layer.Zstd, Versions: 10, Platforms: []string{"linux/amd64"}},
-		"a9bfe8254537401e": {Always: true, MaxLayers: 120, MaxStale: 0.05, Format: layer.Gzip, ExactTime: true, OwnLinks: true},
+		"0f20c315b5093038": {MaxLayers: 64, MaxStale: 0.2, Format: layer.Zstd, Versions: 10,
+			Platforms: []string{"linux/amd64"}},
+		"a9bfe8254537401e": {Always: true, MaxLayers: 120, MaxStale: 0.05, Format: layer.Gzip, ExactTime: true,
+			OwnLinks: true},
 		"11920285edb1a8dc": {OwnLinks: true, Format: layer.Zstd},
 	} {
-		if got, want := servedKey(Request{Lineage: "host/a", Digest: d, Options: o}), "host/a "+d.String()+" "+key; got != want {
+		if got, want := servedKey(Request{Lineage: "host/a", Digest: d, Options: o}),
+			"host/a "+d.String()+" "+key; got != want {
 			t.Errorf("%+v: %q, want %q", o, got, want)
 		}
 	}

@@ -16,8 +16,8 @@ const objects = "sysroot/ostree/repo/objects/"
 // attributes is a GVariant a(ayay) of security.selinux=label and user.one=1.
 const attributes = "security.selinux\x00label\x11" + "user.one\x001\x09" + "\x17\x22"
 
-// An ostree-encapsulated image is served as a plain one: no object store, no labels that announce it, and the attributes that ostree
-// keeps in objects of their own are back on the files.
+// An ostree-encapsulated image is served as a plain one: no object store, no labels that announce it, and the attributes
+// that ostree keeps in objects of their own are back on the files.
 func TestEncapsulated(t *testing.T) {
 	t.Parallel()
 	objectLayer := []Item{
@@ -31,9 +31,11 @@ func TestEncapsulated(t *testing.T) {
 	}
 	img := rechunktest.NewImage(t, rechunktest.ImageOptions{
 		Labels: map[string]string{
-			"containers.bootc": "1", "ostree.bootable": "true", "ostree.commit": "0", "ostree.final-diffid": "sha256:1", "version": "43.1",
+			"containers.bootc": "1", "ostree.bootable": "true", "ostree.commit": "0", "ostree.final-diffid": "sha256:1",
+			"version": "43.1",
 		},
-		Annotations: map[string]string{"ostree.commit": "0", "ostree.final-diffid": "sha256:1", "org.opencontainers.image.title": "os"},
+		Annotations: map[string]string{"ostree.commit": "0", "ostree.final-diffid": "sha256:1",
+			"org.opencontainers.image.title": "os"},
 	}, objectLayer, chunk)
 	b := newBench(t, &rechunktest.MemoryStore{}, 2)
 	for range 2 { // the second time from the index of a known layer
@@ -43,13 +45,15 @@ func TestEncapsulated(t *testing.T) {
 			File("usr/bin/a", "program").WithMode(0o755).WithXattr("user.one", "1"), Hardlink("usr/bin/b", "usr/bin/a"),
 		}), s.Tree, false)
 		for name, want := range map[string]bool{
-			"containers.bootc": true, "ostree.bootable": true, "version": true, "ostree.commit": false, "ostree.final-diffid": false,
+			"containers.bootc": true, "ostree.bootable": true, "version": true, "ostree.commit": false,
+			"ostree.final-diffid": false,
 		} {
 			if _, ok := s.Config.Config.Labels[name]; ok != want {
 				t.Errorf("label %s: %t", name, ok)
 			}
 		}
-		if _, ok := s.Manifest.Annotations["ostree.commit"]; ok || s.Manifest.Annotations["org.opencontainers.image.title"] != "os" {
+		if _, ok := s.Manifest.Annotations["ostree.commit"]; ok ||
+			s.Manifest.Annotations["org.opencontainers.image.title"] != "os" {
 			t.Errorf("annotations: %v", s.Manifest.Annotations)
 		}
 		b.store.DeleteRecords(rechunk.KindServed)
@@ -60,7 +64,8 @@ func TestEncapsulated(t *testing.T) {
 func TestPassThrough(t *testing.T) {
 	t.Parallel()
 	files := system("1", stamp)
-	sealed := append(system("1", stamp), Dir("boot"), Dir("boot/EFI"), Dir("boot/EFI/Linux"), File("boot/EFI/Linux/6.1.EFI", "MZ"))
+	sealed := append(system("1", stamp), Dir("boot"), Dir("boot/EFI"), Dir("boot/EFI/Linux"),
+		File("boot/EFI/Linux/6.1.EFI", "MZ"))
 	always := rules
 	always.Always = true
 	elsewhere := rules
@@ -77,7 +82,8 @@ func TestPassThrough(t *testing.T) {
 		"sealed":                     {rechunktest.ImageOptions{}, sealed, rules, true},
 		"sealed and always":          {rechunktest.ImageOptions{}, sealed, always, true},
 		"platform is not configured": {rechunktest.ImageOptions{}, files, elsewhere, true},
-		"platform is configured": {rechunktest.ImageOptions{Platform: ocispec.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}},
+		"platform is configured": {rechunktest.ImageOptions{Platform: ocispec.Platform{OS: "linux", Architecture: "arm64",
+			Variant: "v8"}},
 			files, elsewhere, false},
 		"artifact": {rechunktest.ImageOptions{MediaType: "text/plain", Compress: Gzip}, files, always, true},
 		"foreign": {rechunktest.ImageOptions{
@@ -105,7 +111,8 @@ func TestSysrootStaysInOtherImages(t *testing.T) {
 	o := rules
 	o.Always = true
 	b := newBench(t, &rechunktest.MemoryStore{}, 1)
-	_, s := b.serve(t, rechunktest.NewImage(t, rechunktest.ImageOptions{Labels: map[string]string{"ostree.commit": "1"}}, items), o)
+	_, s := b.serve(t, rechunktest.NewImage(t, rechunktest.ImageOptions{Labels: map[string]string{"ostree.commit": "1"}},
+		items), o)
 	same(t, reference(t, items), s.Tree, true)
 	if s.Config.Config.Labels["ostree.commit"] != "1" {
 		t.Error("the label went")

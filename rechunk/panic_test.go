@@ -24,8 +24,8 @@ func panicked(t *testing.T, err error, where string) {
 	}
 }
 
-// Whichever call of store or source panics, in whatever goroutine, costs that image alone: the panic comes back as an error, nothing
-// is left open or locked, and the next run gives what it would have.
+// Whichever call of store or source panics, in whatever goroutine, costs that image alone: the panic comes back as an error,
+// nothing is left open or locked, and the next run gives what it would have.
 func TestPanics(t *testing.T) {
 	t.Parallel()
 	want := wantSecond(t)
@@ -68,7 +68,8 @@ func TestReaderPanics(t *testing.T) {
 		b := newBench(t, &rechunktest.MemoryStore{}, 2)
 		b.rechunk(t, first, "test", rules)
 		second.Wrap = func(d digest.Digest, r io.Reader) io.Reader {
-			return io.MultiReader(io.LimitReader(r, after), readFunc(func([]byte) (int, error) { panic("reading " + d.String()) }))
+			return io.MultiReader(io.LimitReader(r, after),
+				readFunc(func([]byte) (int, error) { panic("reading " + d.String()) }))
 		}
 		_, err := b.Rechunk(t.Context(), second.Request("test", rules))
 		panicked(t, err, fmt.Sprintf("after %d bytes", after))

@@ -23,8 +23,8 @@ type series struct {
 	trees  []*tree.Tree
 }
 
-// newSeries makes versions from a seed. Now and then an image is built anew; otherwise it has the layers of the one before and one
-// more.
+// newSeries makes versions from a seed. Now and then an image is built anew; otherwise it has the layers of the one before
+// and one more.
 func newSeries(tb testing.TB, seed uint64, versions int) series {
 	tb.Helper()
 	var s series
@@ -81,8 +81,8 @@ func randomRules(seed uint64) rechunk.Options {
 	return o
 }
 
-// Every served image of a random series is its source's filesystem, flattened by other code than the engine's, and keeps bootc's
-// contract on the bytes of its layers.
+// Every served image of a random series is its source's filesystem, flattened by other code than the engine's, and keeps
+// bootc's contract on the bytes of its layers.
 func TestSeries(t *testing.T) {
 	t.Parallel()
 	seeds, versions := 24, 20
@@ -115,8 +115,8 @@ func TestSeries(t *testing.T) {
 	}
 }
 
-// keptTimes checks that a file has the time that it was first served with, or its own if it is new. Directories are in many layers, and
-// hardlinks must agree with each other.
+// keptTimes checks that a file has the time that it was first served with, or its own if it is new. Directories are in many
+// layers, and hardlinks must agree with each other.
 func keptTimes(t *testing.T, before, served *tree.Tree) {
 	t.Helper()
 	for i := range served.Entries {

@@ -41,8 +41,8 @@ type PlanLayer struct {
 	Reason    string        `json:"reason,omitempty"`
 	Entries   int           `json:"entries"`
 	Whiteouts int           `json:"whiteouts"`
-	// Size is the blob's, StaleBytes the estimate of what of it is hidden, MovedBytes of what was written again though clients of the
-	// base had it; Heat is the expected share of its live bytes that the next version changes.
+	// Size is the blob's, StaleBytes the estimate of what of it is hidden, MovedBytes of what was written again though
+	// clients of the base had it; Heat is the expected share of its live bytes that the next version changes.
 	Size       int64   `json:"size"`
 	StaleBytes int64   `json:"stale_bytes,omitempty"`
 	MovedBytes int64   `json:"moved_bytes,omitempty"`
@@ -65,7 +65,8 @@ func (r *run) publish(ctx context.Context) error {
 	layers := r.layers
 	in := make([]image.Layer, len(layers))
 	for i, l := range layers {
-		in[i] = image.Layer{MediaType: l.Type, Digest: l.Digest, Size: l.Size, DiffID: l.DiffID, Name: l.Name, Annotations: l.Annotations}
+		in[i] = image.Layer{MediaType: l.Type, Digest: l.Digest, Size: l.Size, DiffID: l.DiffID, Name: l.Name,
+			Annotations: l.Annotations}
 	}
 	config, manifest, err := image.Build(r.src, in, r.plain)
 	if err != nil {
@@ -131,8 +132,9 @@ func (r *run) version(layers []madeLayer, config, manifest image.Document) Versi
 func (r *run) planRecord(layers []madeLayer, d digest.Digest) PlanRecord {
 	decided := r.decision()
 	p := PlanRecord{
-		SourceDigest: r.req.Digest, Digest: d, Encoder: r.req.Options.Format.Spec().Encoder.String(), MaxLayers: r.req.Options.MaxLayers,
-		MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime, Linked: r.linked, Notes: r.layout.Notes,
+		SourceDigest: r.req.Digest, Digest: d, Encoder: r.req.Options.Format.Spec().Encoder.String(),
+		MaxLayers: r.req.Options.MaxLayers,
+		MaxStale:  r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime, Linked: r.linked, Notes: r.layout.Notes,
 		Demand: r.req.Demand.Rounded(), Base: decided.Base(), Dropped: decided.Dropped(),
 	}
 	for i, l := range layers {

@@ -11,12 +11,13 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// Some contents quote the modification time of another file, and lose their use when it is another one: Python takes the code that it
-// compiled before only if the header of the .pyc names the time of its source (Lib/importlib/_bootstrap_external.py, PEP 3147 and
-// PEP 552). A time that was kept from an earlier image must not make such a quotation wrong.
+// Some contents quote the modification time of another file, and lose their use when it is another one: Python takes the
+// code that it compiled before only if the header of the .pyc names the time of its source
+// (Lib/importlib/_bootstrap_external.py, PEP 3147 and PEP 552). A time that was kept from an earlier image must not make
+// such a quotation wrong.
 
-// keepQuotedTimes gives files that are quoted back the time that they have in the source, where the one that was kept is not the
-// one quoted. exact is the tree as the source has it; the run's tree differs from it in times alone.
+// keepQuotedTimes gives files that are quoted back the time that they have in the source, where the one that was kept is not
+// the one quoted. exact is the tree as the source has it; the run's tree differs from it in times alone.
 func (r *run) keepQuotedTimes(ctx context.Context, exact *tree.Tree) error {
 	quotes := r.changedQuotes(exact)
 	var want []tree.Digest
@@ -59,7 +60,8 @@ func (r *run) changedQuotes(exact *tree.Tree) []quote {
 		if !ok {
 			continue
 		}
-		if k, ok := exact.Find(source); ok && exact.Entries[k].Kind == tree.Regular && exact.Entries[k].Sec != r.tree.Entries[k].Sec {
+		if k, ok := exact.Find(source); ok && exact.Entries[k].Kind == tree.Regular &&
+			exact.Entries[k].Sec != r.tree.Entries[k].Sec {
 			out = append(out, quote{i, k})
 		}
 	}
@@ -93,8 +95,8 @@ func (r *run) restoreTime(exact *tree.Tree, k int) {
 	}
 }
 
-// pycSource is the path of the file that a compiled one is made of: dir/__pycache__/NAME.TAG[.opt-N].pyc of dir/NAME.py, and beside
-// its source, as Python 2 and compileall -b have it, NAME.pyc or NAME.pyo of NAME.py.
+// pycSource is the path of the file that a compiled one is made of: dir/__pycache__/NAME.TAG[.opt-N].pyc of dir/NAME.py, and
+// beside its source, as Python 2 and compileall -b have it, NAME.pyc or NAME.pyo of NAME.py.
 func pycSource(p string) (source string, ok bool) {
 	ext := path.Ext(p)
 	if ext != ".pyc" && ext != ".pyo" {
@@ -132,8 +134,8 @@ func (r *run) quotedTime(ctx context.Context, e *tree.Entry) (stamp uint32, ok b
 	return stamp, ok, nil
 }
 
-// pycTime reads the header of a compiled file. The magic number, two bytes and "\r\n", tells the version of Python: since 3.7 (3394)
-// flags stand before the time, and the lowest says that the content quotes a hash of its source and no time.
+// pycTime reads the header of a compiled file. The magic number, two bytes and "\r\n", tells the version of Python: since
+// 3.7 (3394) flags stand before the time, and the lowest says that the content quotes a hash of its source and no time.
 func pycTime(header []byte) (stamp uint32, ok bool) {
 	const first3, first37, first2 = 3000, 3390, 20000
 	if len(header) < 8 || header[2] != '\r' || header[3] != '\n' {

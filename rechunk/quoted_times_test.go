@@ -24,7 +24,8 @@ func python2(at time.Time) string {
 	return string(binary.LittleEndian.AppendUint32([]byte{0x03, 0xf3, '\r', '\n'}, uint32(at.Unix()))) + "code"
 }
 
-// What a compiled file quotes of its source stays true when builds stamp the source anew; nothing else gets another time for it.
+// What a compiled file quotes of its source stays true when builds stamp the source anew; nothing else gets another time for
+// it.
 func TestQuotedTimesStayTrue(t *testing.T) {
 	t.Parallel()
 	image := func(n int) []Item {

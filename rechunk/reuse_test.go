@@ -23,7 +23,8 @@ func system(version string, stamp time.Time) []Item {
 			if c == 1 && f == 0 {
 				body += version
 			}
-			items = append(items, File(fmt.Sprintf("usr/bin/c%df%d", c, f), body).WithXattr("user.component", fmt.Sprint("c", c)))
+			items = append(items, File(fmt.Sprintf("usr/bin/c%df%d", c, f), body).WithXattr("user.component",
+				fmt.Sprint("c", c)))
 		}
 	}
 	for i := range items {
@@ -63,7 +64,8 @@ func TestRebuilds(t *testing.T) {
 				t.Errorf("%d kept of %d, %d new, %d bytes", v.LayersKept, first.LayersTotal, v.LayersNew, v.NewBytes)
 			}
 			if v.NewBytes > c.most || !c.kept && (v.LayersNew != 1 || v.LayersKept == 0) {
-				t.Errorf("%d new layers of %d bytes, want one of at most %d; %d kept", v.LayersNew, v.NewBytes, c.most, v.LayersKept)
+				t.Errorf("%d new layers of %d bytes, want one of at most %d; %d kept", v.LayersNew, v.NewBytes, c.most,
+					v.LayersKept)
 			}
 		})
 	}

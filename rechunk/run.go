@@ -51,8 +51,8 @@ type run struct {
 }
 
 // Rechunk makes the served image of a source image, or finds the one that it made before. An error that wraps ErrPassThrough
-// says that the image is to be served as it is; after any other error, too, nothing was published. A panic anywhere below is an
-// error that wraps a *rescue.PanicError, whose stack is for the caller's log.
+// says that the image is to be served as it is; after any other error, too, nothing was published. A panic anywhere below is
+// an error that wraps a *rescue.PanicError, whose stack is for the caller's log.
 func (e *Engine) Rechunk(ctx context.Context, req Request) (*Result, error) {
 	r := e.newRun(req)
 	defer r.close()
@@ -88,7 +88,8 @@ func (r *run) describe(ctx context.Context) error {
 		return fmt.Errorf("%w: it is not labelled as a bootable container", ErrPassThrough)
 	}
 	if !image.MatchPlatform(r.req.Options.Platforms, c.Platform) {
-		return fmt.Errorf("%w: its platform %s is not among the configured ones", ErrPassThrough, image.PlatformString(c.Platform))
+		return fmt.Errorf("%w: its platform %s is not among the configured ones", ErrPassThrough,
+			image.PlatformString(c.Platform))
 	}
 	r.src = &image.Source{Digest: r.req.Digest, Manifest: *m, RawConfig: raw, Config: *c}
 	return nil
@@ -152,8 +153,8 @@ func (r *run) own(ctx context.Context) error {
 	return nil
 }
 
-// refuseSealed passes sealed images through: they hold the composefs digest of exactly the filesystem that they were built with,
-// metadata included.
+// refuseSealed passes sealed images through: they hold the composefs digest of exactly the filesystem that they were built
+// with, metadata included.
 func (r *run) refuseSealed(context.Context) error {
 	i := slices.IndexFunc(r.tree.Entries, func(e tree.Entry) bool { return isUKI(e.Path) })
 	if i >= 0 {
@@ -165,11 +166,12 @@ func (r *run) refuseSealed(context.Context) error {
 // isUKI recognises the unified kernel images that bootc's sealed mode boots.
 func isUKI(path string) bool {
 	const dir = "boot/EFI/Linux/"
-	return len(path) > len(dir)+len(".efi") && strings.EqualFold(path[:len(dir)], dir) && strings.EqualFold(path[len(path)-4:], ".efi")
+	return len(path) > len(dir)+len(".efi") && strings.EqualFold(path[:len(dir)], dir) &&
+		strings.EqualFold(path[len(path)-4:], ".efi")
 }
 
-// prepare plans the layout and gets the contents that its new layers hold. When a stored layer turns out to be damaged on the way,
-// the plan is made anew without it.
+// prepare plans the layout and gets the contents that its new layers hold. When a stored layer turns out to be damaged on
+// the way, the plan is made anew without it.
 func (r *run) prepare(ctx context.Context) error {
 	for {
 		if err := r.decide(ctx); err != nil {

@@ -64,8 +64,8 @@ func (e *Engine) newRun(req Request) *run {
 	return &run{Engine: e, req: req, started: time.Now()}
 }
 
-// do takes the steps to a goal, until one fails or there is a result. A panic is an error like any other: rescue.PanicError. The
-// caller closes the run in any case.
+// do takes the steps to a goal, until one fails or there is a result. A panic is an error like any other: rescue.PanicError.
+// The caller closes the run in any case.
 func (r *run) do(ctx context.Context, g goal) error {
 	ctx, r.end = context.WithCancelCause(ctx)
 	err := rescue.Call(func() error {

@@ -11,9 +11,9 @@ import (
 // trimPatience is how long TrimLineage waits for a lineage's lock: less than any image takes.
 const trimPatience = time.Second
 
-// TrimLineage removes the versions of a lineage record for which keep, called with their position from the newest, says no. The newest
-// always stays. key is the record's. It reports busy, and changes nothing, while an image of the lineage is being made: that would put the
-// versions back.
+// TrimLineage removes the versions of a lineage record for which keep, called with their position from the newest, says no.
+// The newest always stays. key is the record's. It reports busy, and changes nothing, while an image of the lineage is being
+// made: that would put the versions back.
 func (e *Engine) TrimLineage(ctx context.Context, key string, keep func(i int, v *Version) bool) (busy bool, err error) {
 	waiting, stop := context.WithTimeout(ctx, trimPatience)
 	_, held, unlock, err := e.lock(waiting, key)

@@ -2,9 +2,9 @@ package rechunk
 
 import "slices"
 
-// foremost picks at most n of the versions of a lineage and leaves them in their order, newest first: the newest of the reference
-// own, then the newest of every other reference, then whatever is newest. So a variant of a family that moves rarely is not pushed
-// out by one that moves every day.
+// foremost picks at most n of the versions of a lineage and leaves them in their order, newest first: the newest of the
+// reference own, then the newest of every other reference, then whatever is newest. So a variant of a family that moves
+// rarely is not pushed out by one that moves every day.
 func foremost(versions []Version, own string, n int) []Version {
 	if len(versions) <= n {
 		return versions
@@ -32,8 +32,8 @@ func foremost(versions []Version, own string, n int) []Version {
 	return out
 }
 
-// before returns the version that clients of the reference have: its newest, or else the newest of the lineage; nil when there is
-// none.
+// before returns the version that clients of the reference have: its newest, or else the newest of the lineage; nil when
+// there is none.
 func before(versions []Version, own string) *Version {
 	if len(versions) == 0 {
 		return nil

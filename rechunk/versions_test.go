@@ -22,7 +22,8 @@ func variant(name string, version int) []treetest.Item {
 		for k := range content {
 			content[k] = byte(r.Uint32())
 		}
-		items = append(items, treetest.File(fmt.Sprint(name, i), string(content)).WithXattr("user.component", fmt.Sprint(name, i)))
+		items = append(items, treetest.File(fmt.Sprint(name, i), string(content)).WithXattr("user.component",
+			fmt.Sprint(name, i)))
 	}
 	return items
 }
@@ -39,8 +40,8 @@ func (b *bench) serveAs(t *testing.T, ref string, items []treetest.Item, o rechu
 	return b.version(t, "family", r)
 }
 
-// A variant that moves rarely keeps its layers, however often another of its family moves meanwhile, and its updates are compared
-// with its own version before.
+// A variant that moves rarely keeps its layers, however often another of its family moves meanwhile, and its updates are
+// compared with its own version before.
 func TestSeriesOfAFamilyAreRemembered(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, &rechunktest.MemoryStore{}, 2)
@@ -76,7 +77,8 @@ func TestSeriesOfAFamilyAreRemembered(t *testing.T) {
 	}
 }
 
-// edition is an image of a family: what it shares with the others, a part of which each version changes, and what is its own.
+// edition is an image of a family: what it shares with the others, a part of which each version changes, and what is its
+// own.
 func edition(name string, version int) []treetest.Item {
 	items := []treetest.Item{treetest.Dir("."), treetest.Dir("usr")}
 	add := func(component string, version int) {
@@ -115,7 +117,8 @@ func TestVariantsServeEachOthersLayers(t *testing.T) {
 					limit += 3 << 20
 				}
 				if version > 0 && second.NewBytes > limit {
-					t.Errorf("version %d: %s made %d new bytes after %s made %d", version, order[1], second.NewBytes, order[0], first.NewBytes)
+					t.Errorf("version %d: %s made %d new bytes after %s made %d", version, order[1], second.NewBytes,
+						order[0], first.NewBytes)
 				}
 			}
 		})

@@ -126,7 +126,8 @@ func (r *run) verify(ctx context.Context) error {
 			}
 		}
 	}
-	diffs, err := tree.DiffLayers(ctx, r.tree, contents, r.cfg.Limits, tree.DiffOptions{Times: r.req.Options.ExactTime, Most: 5})
+	diffs, err := tree.DiffLayers(ctx, r.tree, contents, r.cfg.Limits,
+		tree.DiffOptions{Times: r.req.Options.ExactTime, Most: 5})
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

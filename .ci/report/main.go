@@ -1,8 +1,8 @@
 // Command report reads what "go test -json" prints, shows what a person wants to see of it, and counts.
 //
-// With -tally it passes on go test's line for each package and all that failed tests printed, names what was skipped and why, and
-// writes the counts to a file. With -sum it adds up all such files of a directory and prints one line. It ends with 1 when
-// anything failed.
+// With -tally it passes on go test's line for each package and all that failed tests printed, names what was skipped and
+// why, and writes the counts to a file. With -sum it adds up all such files of a directory and prints one line. It ends with
+// 1 when anything failed.
 package main
 
 import (
@@ -154,7 +154,8 @@ func (r *reader) endPackage(e event, key string, out io.Writer) {
 // reason is the line that a test printed before it was skipped.
 func reason(output []string) string {
 	for _, line := range output {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "=== ") && !strings.HasPrefix(line, "--- ") {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "=== ") &&
+			!strings.HasPrefix(line, "--- ") {
 			return line
 		}
 	}

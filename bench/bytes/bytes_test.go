@@ -25,9 +25,12 @@ func invented() (*history.Corpus, []history.Release) {
 	c.Size["kernel"] = 400 << 10
 	var out []history.Release
 	for n, packages := range []map[string]string{
-		{"kernel": "6.1-1.fc40.x86_64", "glibc": "2.39-1.fc40.x86_64", "vim": "2:9.1-1.fc40.x86_64", "zlib": "1.3-1.fc40.x86_64"},
-		{"kernel": "6.1-1.fc40.x86_64", "glibc": "2.39-1.fc40.x86_64", "vim": "2:9.1-2.fc40.x86_64", "zlib": "1.3-1.fc40.x86_64"},
-		{"kernel": "6.2-1.fc40.x86_64", "glibc": "2.39-1.fc40.x86_64", "vim": "2:9.1-2.fc40.x86_64", "zlib": "1.3-1.fc40.x86_64", "jq": "1-1.fc40.x86_64"},
+		{"kernel": "6.1-1.fc40.x86_64", "glibc": "2.39-1.fc40.x86_64", "vim": "2:9.1-1.fc40.x86_64",
+			"zlib": "1.3-1.fc40.x86_64"},
+		{"kernel": "6.1-1.fc40.x86_64", "glibc": "2.39-1.fc40.x86_64", "vim": "2:9.1-2.fc40.x86_64",
+			"zlib": "1.3-1.fc40.x86_64"},
+		{"kernel": "6.2-1.fc40.x86_64", "glibc": "2.39-1.fc40.x86_64", "vim": "2:9.1-2.fc40.x86_64",
+			"zlib": "1.3-1.fc40.x86_64", "jq": "1-1.fc40.x86_64"},
 	} {
 		r := history.Release{Date: time.Unix(1_700_000_000+int64(n)*7*day, 0).UTC(), Packages: packages}
 		c.Branches["b"] = append(c.Branches["b"], r)
@@ -94,12 +97,14 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	err := run(ctx, []string{"-images", dir, "-chunkah", "no-such-program", "-layers", "16", "-peer-layers", "16", "-json", results,
+	err := run(ctx, []string{"-images", dir, "-chunkah", "no-such-program", "-layers", "16", "-peer-layers", "16", "-json",
+		results,
 		"-work", t.TempDir()}, &out, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range []string{"skipped: chunkah", "skipped: history", "some rpm, step by step", "hhd-dev/rechunk's packing"} {
+	for _, line := range []string{"skipped: chunkah", "skipped: history", "some rpm, step by step",
+		"hhd-dev/rechunk's packing"} {
 		if !strings.Contains(out.String(), line) {
 			t.Errorf("no %q in\n%s", line, out.String())
 		}
@@ -170,7 +175,8 @@ func (c *counter0) Write(p []byte) (int, error) {
 func TestSplitEVRA(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"1:1.16.4-1.fc30.x86_64": "1 1.16.4 1.fc30 x86_64", "2018.06-3.fc30.noarch": "0 2018.06 3.fc30 noarch", "odd": "0 odd  ",
+		"1:1.16.4-1.fc30.x86_64": "1 1.16.4 1.fc30 x86_64", "2018.06-3.fc30.noarch": "0 2018.06 3.fc30 noarch",
+		"odd": "0 odd  ",
 	} {
 		epoch, version, release, arch := splitEVRA(in)
 		if got := fmt.Sprint(epoch, " ", version, " ", release, " ", arch); got != want {

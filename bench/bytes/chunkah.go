@@ -37,16 +37,17 @@ func (c *chunkah) unpack(ctx context.Context, s *series, v *version) (string, er
 		return "", err
 	}
 	for _, l := range v.source {
-		if _, err := output(ctx, "tar", "--numeric-owner", "--xattrs", "--xattrs-include=*", "-xzf", blob(s.dir, l.digest), "-C", root); err != nil {
+		if _, err := output(ctx, "tar", "--numeric-owner", "--xattrs", "--xattrs-include=*", "-xzf", blob(s.dir, l.digest),
+			"-C", root); err != nil {
 			return "", err
 		}
 	}
 	return root, c.restore(v, root)
 }
 
-// restore undoes what making the series did to times. Its versions are dated before their packages, and files that are newer than the
-// version have its date; but what a package installs has the same time in every image. Directories get the time of the version,
-// which is that of the installation. Files that no package owns keep the times that they have.
+// restore undoes what making the series did to times. Its versions are dated before their packages, and files that are newer
+// than the version have its date; but what a package installs has the same time in every image. Directories get the time of
+// the version, which is that of the installation. Files that no package owns keep the times that they have.
 func (c *chunkah) restore(v *version, root string) error {
 	now := v.clock()
 	next := map[string]tree.Entry{}
@@ -83,8 +84,10 @@ func (c *chunkah) next(ctx context.Context, v *version, root string, layers int,
 	if err := remove(out); err != nil {
 		return nil, err
 	}
-	_, err := output(ctx, c.program, "build", "--rootfs", root, "--compressed", "--skip-special-files", "--max-layers", strconv.Itoa(layers),
-		"--config-str", "{}", "--source-date-epoch", strconv.FormatInt(v.clock(), 10), "--output", "oci:"+out, "--tag", "made")
+	_, err := output(ctx, c.program, "build", "--rootfs", root, "--compressed", "--skip-special-files", "--max-layers",
+		strconv.Itoa(layers),
+		"--config-str", "{}", "--source-date-epoch", strconv.FormatInt(v.clock(), 10), "--output", "oci:"+out, "--tag",
+		"made")
 	if err != nil {
 		return nil, err
 	}

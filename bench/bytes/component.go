@@ -24,8 +24,9 @@ const (
 	initramfs  = "initramfs"
 )
 
-// byPackage gives the components that rpm-ostree's tools see: a binary package each, the initramfs, and all that nothing owns.
-// Objects of equal content are one, and belong to the first that has them. inEtc says whether packages keep what they have in /etc.
+// byPackage gives the components that rpm-ostree's tools see: a binary package each, the initramfs, and all that nothing
+// owns. Objects of equal content are one, and belong to the first that has them. inEtc says whether packages keep what they
+// have in /etc.
 func (v *version) byPackage(objects []int, inEtc bool) []component {
 	names := map[string]int{}
 	var out []component
@@ -77,7 +78,10 @@ func (v *version) holder(i int, inEtc bool) string {
 
 // largestFirst sorts by size, equal sizes by name.
 func largestFirst(list []component) {
-	slices.SortFunc(list, func(a, b component) int { return cmp.Or(cmp.Compare(b.size, a.size), cmp.Compare(a.name, b.name)) })
+	slices.SortFunc(list, func(a, b component) int {
+		return cmp.Or(cmp.Compare(b.size, a.size),
+			cmp.Compare(a.name, b.name))
+	})
 }
 
 // within counts the changes in the year that ends at a time.

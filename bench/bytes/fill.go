@@ -6,8 +6,8 @@ import (
 	"math/rand/v2"
 )
 
-// filler makes bytes that compress to a wanted share: random ones, and copies of what was before, some of them from further back than
-// gzip looks.
+// filler makes bytes that compress to a wanted share: random ones, and copies of what was before, some of them from further
+// back than gzip looks.
 type filler struct {
 	buf []byte
 }

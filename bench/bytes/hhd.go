@@ -11,9 +11,9 @@ import (
 // weeks is a year's set of calendar weeks.
 type weeks uint64
 
-// hhdRechunk packs as hhd-dev/rechunk does (src/rechunk/alg.py, with the values of its meta.yml): groups of packages that its
-// authors know to change together have layers of their own, the rest is added one by one where the product of size and weeks with
-// a change grows least; the next versions keep the assignment by name and add what is new in the same way.
+// hhdRechunk packs as hhd-dev/rechunk does (src/rechunk/alg.py, with the values of its meta.yml): groups of packages that
+// its authors know to change together have layers of their own, the rest is added one by one where the product of size and
+// weeks with a change grows least; the next versions keep the assignment by name and add what is new in the same way.
 type hhdRechunk struct {
 	layers int
 	// scale is the size of the images, of real ones: sizes that the program compares with are scaled like them.
@@ -82,8 +82,8 @@ func (h *hhdRechunk) next(v *version) [][]int {
 	return out
 }
 
-// begin lays out a first version: groups alone, two layers of small parts, then layers begun with the largest part each. The first
-// own layers are those of the groups.
+// begin lays out a first version: groups alone, two layers of small parts, then layers begun with the largest part each. The
+// first own layers are those of the groups.
 func (h *hhdRechunk) begin(parts []part, begun int64) (bins []bin, left []part, own int) {
 	var rest []part
 	for _, p := range parts {
@@ -199,7 +199,8 @@ func (h *hhdRechunk) resume(parts []part) (bins []bin, left []part, own int) {
 	return bins, left, own
 }
 
-// yearWeeks gives the calendar weeks of the year before a time in which a component changed: all when its changelog is too short.
+// yearWeeks gives the calendar weeks of the year before a time in which a component changed: all when its changelog is too
+// short.
 func yearWeeks(c *component, now int64) weeks {
 	if len(c.changes) <= 2 {
 		return 1<<54 - 2
@@ -215,7 +216,8 @@ func yearWeeks(c *component, now int64) weeks {
 	return out
 }
 
-// grouped gathers packages into the known groups. Those of ten megabytes and what nothing owns have layers of their own; the size is given.
+// grouped gathers packages into the known groups. Those of ten megabytes and what nothing owns have layers of their own; the
+// size is given.
 func (v *version) grouped(parts []component, ownLayer int64) []part {
 	slices.SortFunc(parts, func(a, b component) int { return compareNames(a.name, b.name) })
 	at := map[string]int{}

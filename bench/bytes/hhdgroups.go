@@ -11,8 +11,9 @@ type group struct {
 	alone bool
 }
 
-// known are the groups of the list that packages of Fedora CoreOS, a server or a GNOME desktop can belong to: a name, a star where the
-// group is alone, and patterns; the first that fits counts. The list's groups for Bazzite's, KDE's and other packages would be empty here.
+// known are the groups of the list that packages of Fedora CoreOS, a server or a GNOME desktop can belong to: a name, a star
+// where the group is alone, and patterns; the first that fits counts. The list's groups for Bazzite's, KDE's and other
+// packages would be empty here.
 const known = `
 initramfs *: initramfs
 kernel *: kernel* kmod* nct*

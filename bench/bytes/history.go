@@ -23,8 +23,8 @@ import (
 	"github.com/strata-oci/strata/bench/history"
 )
 
-// histories are the series made from the package history: heavy, the stable branch with a rebase, and daily, the branch that is
-// built every day.
+// histories are the series made from the package history: heavy, the stable branch with a rebase, and daily, the branch that
+// is built every day.
 func histories(dir, work string, scale float64, quick bool) ([]*series, error) {
 	c, err := history.Load(dir)
 	if err != nil {
@@ -175,7 +175,8 @@ func (t *tarWriter) header(f file) error {
 			}
 		}
 	}
-	return t.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: f.path, Mode: int64(f.mode), Size: f.size, ModTime: f.time})
+	return t.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: f.path, Mode: int64(f.mode), Size: f.size,
+		ModTime: f.time})
 }
 
 // file writes invented bytes and returns their digest.

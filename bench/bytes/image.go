@@ -139,8 +139,8 @@ func (v *version) leaves() []int {
 	return out
 }
 
-// objects maps each entry to the first that has its name or one of its other names. With content, regular files of equal headers
-// and content count as one, too, as in an OSTree repository.
+// objects maps each entry to the first that has its name or one of its other names. With content, regular files of equal
+// headers and content count as one, too, as in an OSTree repository.
 func (v *version) objects(content bool) []int {
 	t := v.tree()
 	first := map[string]int{}

@@ -1,5 +1,5 @@
-// Command bytes measures what clients download: real series of operating system images, and the real package history of Fedora
-// CoreOS as images, through the strata program and through what other programs make of the same images.
+// Command bytes measures what clients download: real series of operating system images, and the real package history of
+// Fedora CoreOS as images, through the strata program and through what other programs make of the same images.
 //
 //	go run ./bench/bytes -images DIR -history DIR -chunkah PROGRAM
 //

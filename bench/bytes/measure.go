@@ -31,7 +31,8 @@ type bench struct {
 
 // wanted says whether a program is to be measured.
 func (b *bench) wanted(name string) bool {
-	return slices.ContainsFunc(b.programs, func(part string) bool { return strings.Contains(strings.ToLower(name), strings.ToLower(part)) })
+	return slices.ContainsFunc(b.programs,
+		func(part string) bool { return strings.Contains(strings.ToLower(name), strings.ToLower(part)) })
 }
 
 func (b *bench) say(format string, args ...any) {
@@ -71,7 +72,8 @@ func (b *bench) series(ctx context.Context, s *series) (_ *seriesResult, err err
 		for _, v := range c.versions {
 			err = errors.Join(err, v.in.Close())
 		}
-		err = errors.Join(err, i.Close(), remove(filepath.Join(b.work, "inspect")), remove(filepath.Join(b.work, "strata-out")))
+		err = errors.Join(err, i.Close(), remove(filepath.Join(b.work, "inspect")),
+			remove(filepath.Join(b.work, "strata-out")))
 	}()
 	for _, tag := range s.tags {
 		v, err := open(ctx, i, s, tag, b.work)
@@ -80,7 +82,8 @@ func (b *bench) series(ctx context.Context, s *series) (_ *seriesResult, err err
 		}
 		c.versions = append(c.versions, v)
 	}
-	b.say("%s: %d versions, %d entries in the last", s.name, len(c.versions), len(c.versions[len(c.versions)-1].tree().Entries))
+	b.say("%s: %d versions, %d entries in the last", s.name, len(c.versions),
+		len(c.versions[len(c.versions)-1].tree().Entries))
 	for _, step := range []func(context.Context) error{c.floor, c.asItIs, c.ours, c.packings, c.real} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -184,10 +187,12 @@ func (c *contest) packings(ctx context.Context) error {
 		return nil
 	}
 	for _, n := range c.peerLayers {
-		if err := c.packing(ctx, &contender{name: "rpm-ostree's packing", layers: n}, &rpmOSTree{layers: n}, true); err != nil {
+		if err := c.packing(ctx, &contender{name: "rpm-ostree's packing", layers: n}, &rpmOSTree{layers: n},
+			true); err != nil {
 			return err
 		}
-		if err := c.packing(ctx, &contender{name: "hhd-dev/rechunk's packing", layers: n}, &hhdRechunk{layers: n, scale: c.s.scale}, true); err != nil {
+		if err := c.packing(ctx, &contender{name: "hhd-dev/rechunk's packing", layers: n},
+			&hhdRechunk{layers: n, scale: c.s.scale}, true); err != nil {
 			return err
 		}
 	}

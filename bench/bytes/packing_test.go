@@ -37,7 +37,8 @@ func TestRPMOSTreeFresh(t *testing.T) {
 	t.Parallel()
 	const now = 1_700_000_000
 	one := func(name string, size int64, changes int) component {
-		return component{name: name, size: size, changes: changed(changes, now), always: name == unpackaged || name == initramfs}
+		return component{name: name, size: size, changes: changed(changes, now), always: name == unpackaged ||
+			name == initramfs}
 	}
 	for _, c := range []struct {
 		name   string
@@ -50,8 +51,10 @@ func TestRPMOSTreeFresh(t *testing.T) {
 			// Of eight layers one is for new, one for small, one for what always changes: three of the other five for large.
 			// The median is 100 and all deviations but a few are 0, so that all but the hundreds are large or small.
 			"classes", 8, []component{
-				one("huge", 9000, 1), one("big", 5000, 1), one(initramfs, 4000, 0), one("large", 3000, 1), one("spilled", 2000, 30),
-				one("m1", 100, 1), one("m2", 100, 1), one("m3", 100, 1), one("m4", 100, 2), one("m5", 100, 2), one("m6", 100, 2),
+				one("huge", 9000, 1), one("big", 5000, 1), one(initramfs, 4000, 0), one("large", 3000, 1),
+				one("spilled", 2000, 30),
+				one("m1", 100, 1), one("m2", 100, 1), one("m3", 100, 1), one("m4", 100, 2), one("m5", 100, 2),
+				one("m6", 100, 2),
 				one("s1", 3, 1), one("s2", 2, 1), one(unpackaged, 1, 0),
 			},
 			nil,
@@ -123,7 +126,8 @@ func TestHHDBeginsWithGroupsAndSmallParts(t *testing.T) {
 		return part{component: component{name: name, size: size}, weeks: w, dedicated: name == unpackaged}
 	}
 	parts := []part{
-		one("tiny", 10, 1), one("small", 700_000, 1), one("big", 50_000_000, 1), one("never", 3_000_000, 0), one("same", 2_000_000, 1),
+		one("tiny", 10, 1), one("small", 700_000, 1), one("big", 50_000_000, 1), one("never", 3_000_000, 0),
+		one("same", 2_000_000, 1),
 		one("other", 4_000_000, 2), one("last", 1_000_000, 4), one(unpackaged, 5, 1),
 	}
 	bins, left, own := h.begin(parts, 51_000_000)
@@ -178,8 +182,9 @@ func TestYearWeeks(t *testing.T) {
 func TestGroups(t *testing.T) {
 	t.Parallel()
 	for pkg, want := range map[string]string{
-		"kernel-modules-core": "kernel", "amd-gpu-firmware": "firmware", "linux-firmware-whence": "firmware", "glibc-common": "glibc",
-		"gnome-shell": "gnome-shell", "zlib": "", "gcc": "libgcc", "gccgo": "",
+		"kernel-modules-core": "kernel", "amd-gpu-firmware": "firmware", "linux-firmware-whence": "firmware",
+		"glibc-common": "glibc",
+		"gnome-shell":  "gnome-shell", "zlib": "", "gcc": "libgcc", "gccgo": "",
 	} {
 		got := ""
 		if g := groupOf(pkg); g != nil {
@@ -189,7 +194,8 @@ func TestGroups(t *testing.T) {
 			t.Errorf("%s: group %q, want %q", pkg, got, want)
 		}
 	}
-	if fileGroup("usr/lib/modules/6.1/kernel/fs/ext4.ko.xz") != "kernel" || fileGroup("usr/lib/modules/6.1/modules.dep") != "" {
+	if fileGroup("usr/lib/modules/6.1/kernel/fs/ext4.ko.xz") != "kernel" ||
+		fileGroup("usr/lib/modules/6.1/modules.dep") != "" {
 		t.Error("files of the kernel are not told apart")
 	}
 }
@@ -200,7 +206,8 @@ func TestMatches(t *testing.T) {
 		glob, text string
 		want       bool
 	}{
-		{"a", "a", true}, {"a", "ab", false}, {"a*", "a", true}, {"a*", "abc", true}, {"*a", "bca", true}, {"*a", "bcab", false},
+		{"a", "a", true}, {"a", "ab", false}, {"a*", "a", true}, {"a*", "abc", true}, {"*a", "bca", true},
+		{"*a", "bcab", false},
 		{"*-firmware*", "x-firmware-y", true}, {"a*b*c", "a/x/b/c", true}, {"a*b*c", "abd", false}, {"*", "", true},
 	} {
 		if got := matches(c.glob, c.text); got != c.want {

@@ -60,7 +60,8 @@ func (c *contest) result(ctx context.Context) (*seriesResult, error) {
 	for n, v := range c.versions {
 		list, count := v.packageList()
 		r.Versions = append(r.Versions, versionResult{
-			Tag: v.tag, Entries: len(v.tree().Entries), Packages: count, PackageList: list, Kernel: v.kernel(), Floor: c.floors[n],
+			Tag: v.tag, Entries: len(v.tree().Entries), Packages: count, PackageList: list, Kernel: v.kernel(),
+			Floor: c.floors[n],
 		})
 		for l := range lags {
 			r.Floor[l] += c.floors[n][l]

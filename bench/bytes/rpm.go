@@ -60,9 +60,11 @@ func (d *rpmDatabase) add(name, evra string, built time.Time) *rpmHeader {
 	source := d.c.SourceOf(name)
 	h := &rpmHeader{name: name, dirAt: map[string]uint32{}}
 	h.fields = []rpmtest.Field{
-		{Tag: tagName, Value: name}, {Tag: tagVersion, Value: version}, {Tag: tagRelease, Value: release}, {Tag: tagEpoch, Value: []uint32{epoch}},
+		{Tag: tagName, Value: name}, {Tag: tagVersion, Value: version}, {Tag: tagRelease, Value: release},
+		{Tag: tagEpoch, Value: []uint32{epoch}},
 		{Tag: tagSummary, Value: "invented files of " + name}, {Tag: tagBuildTime, Value: []uint32{uint32(built.Unix())}},
-		{Tag: tagInstallTime, Value: []uint32{uint32(d.built.Unix())}}, {Tag: tagLicense, Value: "see source"}, {Tag: tagArch, Value: arch},
+		{Tag: tagInstallTime, Value: []uint32{uint32(d.built.Unix())}}, {Tag: tagLicense, Value: "see source"},
+		{Tag: tagArch, Value: arch},
 		{Tag: tagSourceRPM, Value: fmt.Sprintf("%s-%s-%s.src.rpm", source, version, release)},
 	}
 	times := d.c.Updates[source]
@@ -75,7 +77,8 @@ func (d *rpmDatabase) add(name, evra string, built time.Time) *rpmHeader {
 		what = append(what, fmt.Sprintf("- update %d of %s", i+1, source))
 	}
 	if len(at) > 0 {
-		h.fields = append(h.fields, rpmtest.Field{Tag: tagChangeTime, Value: at}, rpmtest.Field{Tag: tagChangeName, Value: who},
+		h.fields = append(h.fields, rpmtest.Field{Tag: tagChangeTime, Value: at},
+			rpmtest.Field{Tag: tagChangeName, Value: who},
 			rpmtest.Field{Tag: tagChangeText, Value: what})
 	}
 	d.list = append(d.list, h)
@@ -163,7 +166,8 @@ func (h *rpmHeader) encode() []byte {
 		}
 		fields = append(fields, []rpmtest.Field{
 			{Tag: tagFileSizes, Value: h.sizes}, {Tag: tagFileModes, Value: h.modes}, {Tag: tagFileTimes, Value: h.times},
-			{Tag: tagFileDigests, Value: h.digests}, {Tag: tagFileLinks, Value: same("")}, {Tag: tagFileFlags, Value: make([]uint32, n)},
+			{Tag: tagFileDigests, Value: h.digests}, {Tag: tagFileLinks, Value: same("")},
+			{Tag: tagFileFlags, Value: make([]uint32, n)},
 			{Tag: tagFileUser, Value: same("root")}, {Tag: tagFileGroup, Value: same("root")},
 			{Tag: tagDirIndexes, Value: h.at}, {Tag: tagBaseNames, Value: h.names}, {Tag: tagDirNames, Value: h.dirs},
 			{Tag: tagFileDigestAlgo, Value: []uint32{sha256Algo}},

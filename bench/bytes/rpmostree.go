@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// rpmOSTree packs as rpm-ostree's build-chunked-oci does (ostree-rs-ext, lib/src/chunking.rs): sizes and frequencies of change are
-// sorted into classes by median, mean and deviation; large packages are alone; the next versions keep the assignment by name, and
-// put new packages into the last layer.
+// rpmOSTree packs as rpm-ostree's build-chunked-oci does (ostree-rs-ext, lib/src/chunking.rs): sizes and frequencies of
+// change are sorted into classes by median, mean and deviation; large packages are alone; the next versions keep the
+// assignment by name, and put new packages into the last layer.
 //
 // The layer of OSTree's own metadata, which differs in every version, is left out.
 type rpmOSTree struct {
@@ -180,7 +180,8 @@ func byFrequency(parts []component, now int64) map[string][]component {
 	freqMean, freqDev := spread(frequencies)
 	out := map[string][]component{}
 	for i, c := range parts {
-		name := fmt.Sprint(class(frequencies[i], freqMean, freqDev, "3hf 4mf 5lf"), "_", class(sizes[i], sizeMean, sizeDev, "hs ms ls"))
+		name := fmt.Sprint(class(frequencies[i], freqMean, freqDev, "3hf 4mf 5lf"), "_",
+			class(sizes[i], sizeMean, sizeDev, "hs ms ls"))
 		out[name] = append(out[name], c)
 	}
 	return out

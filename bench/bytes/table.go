@@ -47,9 +47,10 @@ func (r *report) print(w io.Writer) {
 }
 
 func (s *seriesResult) print(w io.Writer) {
-	fmt.Fprintf(w, "| %s, %d versions | floor, MB | – | %s | – | – | – | – | – | – |\n", s.Name, len(s.Versions), join(s.Floor[:], func(n int64) string {
-		return fmt.Sprintf("%.1f", float64(n)/1e6)
-	}))
+	fmt.Fprintf(w, "| %s, %d versions | floor, MB | – | %s | – | – | – | – | – | – |\n", s.Name, len(s.Versions),
+		join(s.Floor[:], func(n int64) string {
+			return fmt.Sprintf("%.1f", float64(n)/1e6)
+		}))
 	for _, p := range s.Programs {
 		ratios := func(sums [len(lags)]int64) string {
 			var out []string
@@ -58,7 +59,8 @@ func (s *seriesResult) print(w io.Writer) {
 			}
 			return strings.Join(out, " | ")
 		}
-		fmt.Fprintf(w, "| | %s | %s | %s | %s | %.1f | %.1f | %s |\n", p.Name, p.limit(), ratios(p.Own), ratios(p.Ours), float64(p.FreshOwn)/1e6,
+		fmt.Fprintf(w, "| | %s | %s | %s | %s | %.1f | %.1f | %s |\n", p.Name, p.limit(), ratios(p.Own), ratios(p.Ours),
+			float64(p.FreshOwn)/1e6,
 			float64(p.FreshOurs)/1e6, p.staleness())
 	}
 }
@@ -95,7 +97,8 @@ func join[T any](list []T, f func(T) string) string {
 
 // steps lists what each step of a series takes, one version behind, with the programs' own compression.
 func (s *seriesResult) steps(w io.Writer) {
-	fmt.Fprintf(w, "\n%s, step by step: MB with the program's own compression.\n\n| to | kernel | components | list | floor", s.Name)
+	fmt.Fprintf(w, "\n%s, step by step: MB with the program's own compression.\n\n| to | kernel | components | list | floor",
+		s.Name)
 	for _, p := range s.Programs {
 		fmt.Fprintf(w, " | %s", p.Name)
 		if p.Layers > 0 {

@@ -130,8 +130,8 @@ func subtree(t *tree.Tree, entries, objects []int) *tree.Tree {
 	return out
 }
 
-// identity is a digest of all that a layer of these entries holds. Modification times do not count, in the programs' favour: most
-// of them keep those of the source.
+// identity is a digest of all that a layer of these entries holds. Modification times do not count, in the programs' favour:
+// most of them keep those of the source.
 func identity(t *tree.Tree) string {
 	h := sha256.New()
 	for i := range t.Entries {

@@ -87,7 +87,8 @@ func readLayer(ctx context.Context, src imageref.Source, l ocispec.Descriptor) (
 	}
 }
 
-// order is a way to put the entries of a layer, directories first but for byPath. A hardlink may come before its target here.
+// order is a way to put the entries of a layer, directories first but for byPath. A hardlink may come before its target
+// here.
 type order struct {
 	name string
 	less func(a, b file) int
@@ -103,7 +104,8 @@ var orders = []order{
 	}},
 	{"extension and path", func(a, b file) int { return cmp.Compare(extension(a), extension(b)) }},
 	{"directory, extension and size", func(a, b file) int {
-		return cmp.Or(cmp.Compare(path.Dir(a.header.Name), path.Dir(b.header.Name)), cmp.Compare(extension(a), extension(b)), cmp.Compare(len(a.raw), len(b.raw)))
+		return cmp.Or(cmp.Compare(path.Dir(a.header.Name), path.Dir(b.header.Name)), cmp.Compare(extension(a), extension(b)),
+			cmp.Compare(len(a.raw), len(b.raw)))
 	}},
 	{"base name", func(a, b file) int { return cmp.Compare(path.Base(a.header.Name), path.Base(b.header.Name)) }},
 }

@@ -58,9 +58,11 @@ func settings() []setting {
 }
 
 func zstdAt(level zstd.EncoderLevel, window int, o order) setting {
-	return setting{fmt.Sprintf("zstd %s, %d MiB window, %s", level, window, o.name), o, func(w io.Writer) (io.WriteCloser, error) {
-		return zstd.NewWriter(w, zstd.WithEncoderLevel(level), zstd.WithWindowSize(window<<20), zstd.WithEncoderConcurrency(1))
-	}}
+	return setting{fmt.Sprintf("zstd %s, %d MiB window, %s", level, window, o.name), o,
+		func(w io.Writer) (io.WriteCloser, error) {
+			return zstd.NewWriter(w, zstd.WithEncoderLevel(level), zstd.WithWindowSize(window<<20),
+				zstd.WithEncoderConcurrency(1))
+		}}
 }
 
 func gzipAt(level int, o order) setting {
@@ -86,7 +88,8 @@ func run(ctx context.Context, w io.Writer, ref, only string, from int) error {
 			n, took, err := s.measure(files)
 			bytes, spent = bytes+n, spent+took
 			if size := plain(files); from > 0 && size >= from {
-				fmt.Fprintf(table, "  layer %d, %.1f MB: %s\t%d\t%.1f\n", number, float64(size)/1e6, s.name, n, took.Seconds())
+				fmt.Fprintf(table, "  layer %d, %.1f MB: %s\t%d\t%.1f\n", number, float64(size)/1e6, s.name, n,
+					took.Seconds())
 			}
 			return err
 		})

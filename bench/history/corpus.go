@@ -1,5 +1,5 @@
-// Package history is the package history of an operating system, for benchmarks: what each release held, and invented files for
-// its packages.
+// Package history is the package history of an operating system, for benchmarks: what each release held, and invented files
+// for its packages.
 package history
 
 import (
@@ -38,7 +38,8 @@ const defaultSize = 512 << 10
 
 // New returns a history without releases.
 func New() *Corpus {
-	return &Corpus{Branches: map[string][]Release{}, Source: map[string]string{}, Size: map[string]int64{}, Updates: map[string][]int64{}}
+	return &Corpus{Branches: map[string][]Release{}, Source: map[string]string{}, Size: map[string]int64{},
+		Updates: map[string][]int64{}}
 }
 
 // Load reads fcos-history.tsv.xz, fcos-sources.tsv and package-sizes.tsv from a directory. It runs xz.

@@ -9,8 +9,8 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// Files invents the files of packages, the same way every time. A package's files are the same in each of its versions but for
-// their content: on an update programs and kernel modules change, data with probability 0.3, documentation with 0.1.
+// Files invents the files of packages, the same way every time. A package's files are the same in each of its versions but
+// for their content: on an update programs and kernel modules change, data with probability 0.3, documentation with 0.1.
 type Files struct {
 	c     *Corpus
 	files map[string][]File
@@ -123,8 +123,8 @@ func (m *Files) Of(pkg string) []File {
 	return files
 }
 
-// Contents gives the contents of a package's files at a version, for each of Of. Versions must come in order: what a file holds
-// depends on those before.
+// Contents gives the contents of a package's files at a version, for each of Of. Versions must come in order: what a file
+// holds depends on those before.
 func (m *Files) Contents(pkg, version string) []tree.Digest {
 	s := m.state[pkg]
 	if s != nil && s.version == version {

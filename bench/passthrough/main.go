@@ -1,10 +1,10 @@
-// Command passthrough measures what a cold blob costs on its way through the proxy: bytes that the process writes to disk, and processor
-// time, beside curl | tee | sha256sum of the same bytes from the same server in the same run.
+// Command passthrough measures what a cold blob costs on its way through the proxy: bytes that the process writes to disk,
+// and processor time, beside curl | tee | sha256sum of the same bytes from the same server in the same run.
 //
 //	go run ./bench/passthrough
 //
-// The proxy is the real program, a process of its own; the figures are read from proc(5). Each round has other bytes, so that nothing
-// is stored yet.
+// The proxy is the real program, a process of its own; the figures are read from proc(5). Each round has other bytes, so
+// that nothing is stored yet.
 package main
 
 import (
@@ -83,7 +83,8 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		fmt.Fprintf(out, "round %d: curl|tee|sha256sum %.2f s, proxy %.2f s of CPU (%.2f); written %d bytes (%.3f)\n",
 			round+1, pipe.Seconds(), cpu.Seconds(), ratios[round], bytes, written[round])
 	}
-	fmt.Fprintf(out, "median: CPU %.2f of the pipeline's, %.3f bytes written for each of the blob's\n", median(ratios), median(written))
+	fmt.Fprintf(out, "median: CPU %.2f of the pipeline's, %.3f bytes written for each of the blob's\n", median(ratios),
+		median(written))
 	return nil
 }
 
@@ -146,9 +147,11 @@ func pipeline(ctx context.Context, dir, url, digest string) (time.Duration, erro
 }
 
 // pull fetches the blob through the proxy and waits until it is stored.
-func pull(ctx context.Context, proxy *process.Server, digest string, size int) (cpu time.Duration, written int64, err error) {
+func pull(ctx context.Context, proxy *process.Server, digest string, size int) (cpu time.Duration, written int64,
+	err error) {
 	cpuBefore, writtenBefore := proxy.CPU(), proxy.Written()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+proxy.Address+"/v2/up.test/bench/blobs/"+digest, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+proxy.Address+"/v2/up.test/bench/blobs/"+digest,
+		nil)
 	if err != nil {
 		return 0, 0, err
 	}

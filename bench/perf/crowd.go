@@ -13,9 +13,10 @@ const (
 	crowdDownloads = 64
 )
 
-// crowd measures how long a manifest takes while a thousand clients ask for it once a second each and 64 others fetch blobs: once a
-// second each, which is what a fast network takes, and as fast as they get them, which is all that the machine gives. Both have been at
-// it for a second when the measurement begins: what a thousand connections at once take is another question.
+// crowd measures how long a manifest takes while a thousand clients ask for it once a second each and 64 others fetch blobs:
+// once a second each, which is what a fast network takes, and as fast as they get them, which is all that the machine gives.
+// Both have been at it for a second when the measurement begins: what a thousand connections at once take is another
+// question.
 func (b *bench) crowd(ctx context.Context, ours, registry served) error {
 	for _, load := range []struct {
 		what  string
@@ -58,15 +59,17 @@ func (b *bench) crowded(ctx context.Context, l *loaded, every time.Duration) (fl
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		s := loadSpec{
-			Address: l.Address, Path: l.blob, Connections: crowdDownloads, Every: every, Duration: b.window + 2*time.Second, Buffer: blobBuffer,
+			Address: l.Address, Path: l.blob, Connections: crowdDownloads, Every: every, Duration: b.window + 2*time.Second,
+			Buffer: blobBuffer,
 		}
 		blobs, err = s.generate(gctx)
 		return err
 	})
 	g.Go(func() error {
 		s := loadSpec{
-			Address: l.Address, Path: l.byTag, Connections: crowdClients, Every: time.Second, Lead: time.Second, Duration: b.window,
-			Buffer: manifestBuffer,
+			Address: l.Address, Path: l.byTag, Connections: crowdClients, Every: time.Second, Lead: time.Second,
+			Duration: b.window,
+			Buffer:   manifestBuffer,
 		}
 		r, err := s.generate(gctx)
 		l.note(r)

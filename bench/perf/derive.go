@@ -11,8 +11,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// derive passes the tar stream of a gzip layer through: each entry goes to the tar stream that route picks by its header, and of
-// regular files for which change says so every fourth KiB gets another byte.
+// derive passes the tar stream of a gzip layer through: each entry goes to the tar stream that route picks by its header,
+// and of regular files for which change says so every fourth KiB gets another byte.
 func derive(layer string, route func(*tar.Header) (*tar.Writer, error), change func(path string) bool) error {
 	f, err := os.Open(layer)
 	if err != nil {
@@ -55,7 +55,8 @@ func derive(layer string, route func(*tar.Header) (*tar.Writer, error), change f
 // changeable leaves package databases as they are: damaged ones would be another matter.
 func changeable(path string) bool {
 	path = strings.TrimPrefix(path, "./")
-	for _, db := range []string{"var/lib/dpkg/", "var/lib/rpm/", "usr/lib/sysimage/", "usr/share/rpm/", "lib/apk/", "var/lib/pacman/"} {
+	for _, db := range []string{"var/lib/dpkg/", "var/lib/rpm/", "usr/lib/sysimage/", "usr/share/rpm/", "lib/apk/",
+		"var/lib/pacman/"} {
 		if strings.HasPrefix(path, db) {
 			return false
 		}
@@ -108,8 +109,8 @@ const parts = 10
 // topOneOf is how many files there are for one in the last layer, the one that changes.
 const topOneOf = 200
 
-// split writes the files of one layer as two images of ten layers under the tags old and new. They differ in the files of the
-// last layer, a small one.
+// split writes the files of one layer as two images of ten layers under the tags old and new. They differ in the files of
+// the last layer, a small one.
 func (l ociLayout) split(old, new, layer string) error {
 	all, err := surveyLayer(layer)
 	if err != nil {
@@ -169,8 +170,8 @@ func (l ociLayout) splitBase(layer string, total int64) ([]layerBlob, error) {
 	return out, nil
 }
 
-// placer spreads the entries of a layer over ten: directories to the first, files by position, a few files to the last. Names of
-// one file stay together.
+// placer spreads the entries of a layer over ten: directories to the first, files by position, a few files to the last.
+// Names of one file stay together.
 type placer struct {
 	total, seen int64
 	at          map[string]int

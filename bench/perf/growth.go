@@ -37,7 +37,8 @@ func (b *bench) grown(what string, by clock, points []point) {
 	for i, p := range points {
 		r := row{
 			work: what + ", " + p.size, peer: "–", ratio: "–", goal: "–",
-			strata: fmt.Sprintf("%s, %s of CPU, %s", unit("s")(seconds(p.Wall)), unit("s")(seconds(p.CPU)), unit("MiB")(mebibytes(p.RSS))) + p.also,
+			strata: fmt.Sprintf("%s, %s of CPU, %s", unit("s")(seconds(p.Wall)), unit("s")(seconds(p.CPU)),
+				unit("MiB")(mebibytes(p.RSS))) + p.also,
 		}
 		if i > 0 {
 			first := points[0]
@@ -73,7 +74,8 @@ func (b *bench) growEntries(ctx context.Context) error {
 	}
 	var points []point
 	for _, n := range sizes {
-		p, err := b.synthesized(ctx, thousands(float64(n))+" files", float64(n), synthetic{entries: n, bytes: int64(n) * 1024})
+		p, err := b.synthesized(ctx, thousands(float64(n))+" files", float64(n),
+			synthetic{entries: n, bytes: int64(n) * 1024})
 		if err != nil {
 			return err
 		}
@@ -98,13 +100,15 @@ func (b *bench) synthesized(ctx context.Context, size string, n float64, s synth
 	return point{size: size, n: n, Usage: u}, b.clear("grown", "state", "out")
 }
 
-// growComponents has the same files belong to more and more packages. A version takes as long as before, or the time goes with them.
+// growComponents has the same files belong to more and more packages. A version takes as long as before, or the time goes
+// with them.
 func (b *bench) growComponents(ctx context.Context) error {
 	const files = 20_000
 	var points []point
 	for _, each := range []int{200, 40, 10, 2} {
 		n := files / each
-		p, err := b.synthesized(ctx, thousands(float64(n))+" packages", 1, synthetic{entries: files, bytes: 128 * mib, perPackage: each})
+		p, err := b.synthesized(ctx, thousands(float64(n))+" packages", 1,
+			synthetic{entries: files, bytes: 128 * mib, perPackage: each})
 		if err != nil {
 			return err
 		}

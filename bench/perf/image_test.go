@@ -155,7 +155,8 @@ func TestSplit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(a.Layers[:parts-1], b.Layers[:parts-1]); diff != "" || a.Layers[parts-1].Digest == b.Layers[parts-1].Digest {
+	if diff := cmp.Diff(a.Layers[:parts-1], b.Layers[:parts-1]); diff != "" ||
+		a.Layers[parts-1].Digest == b.Layers[parts-1].Digest {
 		t.Errorf("not only the last layer differs: %s", diff)
 	}
 }

@@ -59,7 +59,9 @@ func (l ociLayout) manifest(tag string) (ocispec.Manifest, error) {
 	if err != nil {
 		return m, err
 	}
-	i := slices.IndexFunc(x.Manifests, func(d ocispec.Descriptor) bool { return d.Annotations[ocispec.AnnotationRefName] == tag })
+	i := slices.IndexFunc(x.Manifests, func(d ocispec.Descriptor) bool {
+		return d.Annotations[ocispec.AnnotationRefName] == tag
+	})
 	if i < 0 {
 		return m, fmt.Errorf("%s has no image %q", l, tag)
 	}
@@ -136,7 +138,8 @@ func (l ociLayout) writeJSON(mediaType string, v any) (ocispec.Descriptor, error
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	d := ocispec.Descriptor{MediaType: mediaType, Digest: digest.NewDigestFromBytes(digest.SHA256, sum(b)), Size: int64(len(b))}
+	d := ocispec.Descriptor{MediaType: mediaType, Digest: digest.NewDigestFromBytes(digest.SHA256, sum(b)),
+		Size: int64(len(b))}
 	return d, os.WriteFile(l.blob(d.Digest), b, 0o644)
 }
 
@@ -175,7 +178,8 @@ func (l ociLayout) writeImage(tag string, layers ...layerBlob) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(string(l), ocispec.ImageLayoutFile), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(string(l), ocispec.ImageLayoutFile), []byte(`{"imageLayoutVersion":"1.0.0"}`),
+		0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(string(l), ocispec.ImageIndexFile), b, 0o644)

@@ -21,8 +21,8 @@ import (
 	"github.com/strata-oci/strata/bench/process"
 )
 
-// loadSpec says how an HTTP server is put under load: so many connections ask for one path, each again as soon as it is answered,
-// or Every so often. Bodies are dropped.
+// loadSpec says how an HTTP server is put under load: so many connections ask for one path, each again as soon as it is
+// answered, or Every so often. Bodies are dropped.
 type loadSpec struct {
 	Address     string        `json:"address"`
 	Path        string        `json:"path"`
@@ -94,10 +94,12 @@ func (s loadSpec) run(ctx context.Context) (loadResult, error) {
 	begin := time.Now().Add(s.Lead)
 	for i := range s.Connections {
 		g.Go(func() error {
-			// Connections are spread over the lead, and paced requests over their interval, so that they don't come in waves.
+			// Connections are spread over the lead, and paced requests over their interval, so that they don't come in
+			// waves.
 			share := func(d time.Duration) time.Duration { return d * time.Duration(i) / time.Duration(s.Connections) }
 			c := &loadConnection{
-				spec: s, first: begin.Add(share(s.Lead) - s.Lead), next: begin.Add(share(s.Every)), begin: begin, end: begin.Add(s.Duration),
+				spec: s, first: begin.Add(share(s.Lead) - s.Lead), next: begin.Add(share(s.Every)), begin: begin,
+				end:  begin.Add(s.Duration),
 				most: mostRequests / s.Connections,
 			}
 			err := c.run(ctx)
@@ -209,8 +211,8 @@ func (c *loadConnection) answer() (int64, error) {
 	}
 }
 
-// discard has the kernel drop what arrives, without a copy (MSG_TRUNC, tcp(7)): server and load share the machine, and clients of
-// other machines cost a server nothing.
+// discard has the kernel drop what arrives, without a copy (MSG_TRUNC, tcp(7)): server and load share the machine, and
+// clients of other machines cost a server nothing.
 func (c *loadConnection) discard(n int64) error {
 	for n > 0 {
 		var k int

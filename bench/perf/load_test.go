@@ -38,12 +38,14 @@ func TestLoad(t *testing.T) {
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 	}))
 	defer s.Close()
-	spec := loadSpec{Address: strings.TrimPrefix(s.URL, "http://"), Path: "/x", Connections: 3, Duration: 50 * time.Millisecond, Buffer: 8 << 10}
+	spec := loadSpec{Address: strings.TrimPrefix(s.URL, "http://"), Path: "/x", Connections: 3,
+		Duration: 50 * time.Millisecond, Buffer: 8 << 10}
 	r, err := spec.run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if int64(r.Requests) != asked.Load() || r.Bytes != int64(r.Requests)*int64(len(body)) || r.P50 > r.P99 || r.P99 > r.Max || r.Max <= 0 {
+	if int64(r.Requests) != asked.Load() || r.Bytes != int64(r.Requests)*int64(len(body)) || r.P50 > r.P99 ||
+		r.P99 > r.Max || r.Max <= 0 {
 		t.Errorf("%d answered, %+v", asked.Load(), r)
 	}
 	spec.Every = time.Hour

@@ -2,9 +2,9 @@
 //
 //	go run ./bench/perf -corpus DIR
 //
-// DIR is an OCI image layout with a bootable image of one gzip layer; bench/README.md says how to make one. Figures are medians
-// with the extremes of all rounds; rounds of Strata and of its peers alternate. Peers that are not installed are named in the
-// table as not measured.
+// DIR is an OCI image layout with a bootable image of one gzip layer; bench/README.md says how to make one. Figures are
+// medians with the extremes of all rounds; rounds of Strata and of its peers alternate. Peers that are not installed are
+// named in the table as not measured.
 package main
 
 import (
@@ -33,8 +33,8 @@ func main() {
 	}
 }
 
-// dispatch runs the program in one of its roles: it starts itself again as load generator and as peer, so that each has a process
-// of its own.
+// dispatch runs the program in one of its roles: it starts itself again as load generator and as peer, so that each has a
+// process of its own.
 func dispatch(ctx context.Context, args []string) error {
 	if len(args) == 2 && args[0] == roleLoad {
 		return loadRole(ctx, args[1], os.Stdout)

@@ -18,8 +18,8 @@ import (
 
 const roleDistribution = "role:distribution"
 
-// distributionRole is a process with distribution's own registry on a filesystem, with its cache of descriptors in memory and its
-// default log.
+// distributionRole is a process with distribution's own registry on a filesystem, with its cache of descriptors in memory
+// and its default log.
 func distributionRole(ctx context.Context, root, address string) error {
 	config := &configuration.Configuration{Storage: configuration.Storage{
 		"filesystem": configuration.Parameters{"rootdirectory": root},

@@ -15,7 +15,8 @@ const planBenchmark = "BenchmarkMake/"
 // plan runs the planner's benchmark.
 func (b *bench) plan(ctx context.Context) error {
 	b.say("planning")
-	_, out, err := process.Measure(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkMake$", "-benchmem", "-count", strconv.Itoa(b.rounds),
+	_, out, err := process.Measure(ctx, "go", "test", "-run", "^$", "-bench", "^BenchmarkMake$", "-benchmem", "-count",
+		strconv.Itoa(b.rounds),
 		"github.com/strata-oci/strata/rechunk/plan")
 	if err != nil {
 		return err

@@ -37,7 +37,8 @@ func (b *bench) alternate(ctx context.Context, what string, contenders ...*conte
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
 			c.add(u)
-			b.say("%s, round %d: %s took %.1f s, %.1f s of CPU, %.0f MiB", what, round+1, c.name, seconds(u.Wall), seconds(u.CPU), mebibytes(u.RSS))
+			b.say("%s, round %d: %s took %.1f s, %.1f s of CPU, %.0f MiB", what, round+1, c.name, seconds(u.Wall),
+				seconds(u.CPU), mebibytes(u.RSS))
 		}
 	}
 	return nil
@@ -45,7 +46,8 @@ func (b *bench) alternate(ctx context.Context, what string, contenders ...*conte
 
 // rechunked rechunks an image, with the state and into the layout of earlier versions where there are any.
 func (b *bench) rechunked(ctx context.Context, image ociLayout, tag string) (process.Usage, error) {
-	u, _, err := process.Measure(ctx, b.strata, "rechunk", "--json", "--state", b.path("state"), image.ref(tag), ociLayout(b.path("out")).ref("made"))
+	u, _, err := process.Measure(ctx, b.strata, "rechunk", "--json", "--state", b.path("state"), image.ref(tag),
+		ociLayout(b.path("out")).ref("made"))
 	return u, err
 }
 
@@ -81,7 +83,8 @@ func (b *bench) skopeo() *contender {
 		if err := b.clear("skopeo"); err != nil {
 			return process.Usage{}, err
 		}
-		u, _, err := process.Measure(ctx, "skopeo", "--insecure-policy", "--tmpdir", b.work, "copy", "-q", "--dest-compress-format", "zstd",
+		u, _, err := process.Measure(ctx, "skopeo", "--insecure-policy", "--tmpdir", b.work, "copy", "-q",
+			"--dest-compress-format", "zstd",
 			b.corpus.ref(b.tag), ociLayout(b.path("skopeo")).ref("made"))
 		return u, err
 	}}
@@ -98,7 +101,8 @@ func (b *bench) chunker(ctx context.Context) (*contender, error) {
 		return nil, err
 	}
 	for _, l := range m.Layers {
-		u, _, err := process.Measure(ctx, "tar", "-xzf", b.corpus.blob(l.Digest), "-C", root, "--xattrs", "--xattrs-include=*")
+		u, _, err := process.Measure(ctx, "tar", "-xzf", b.corpus.blob(l.Digest), "-C", root, "--xattrs",
+			"--xattrs-include=*")
 		if err != nil {
 			return nil, err
 		}
@@ -108,7 +112,8 @@ func (b *bench) chunker(ctx context.Context) (*contender, error) {
 		if err := b.clear("chunkah"); err != nil {
 			return process.Usage{}, err
 		}
-		u, _, err := process.Measure(ctx, b.chunkah, "build", "--rootfs", root, "--compressed", "--skip-special-files", "--max-layers", "120",
+		u, _, err := process.Measure(ctx, b.chunkah, "build", "--rootfs", root, "--compressed", "--skip-special-files",
+			"--max-layers", "120",
 			"--config-str", "{}", "--output", "oci:"+b.path("chunkah"))
 		return u, err
 	}}, nil
@@ -189,10 +194,14 @@ func (b *bench) next(ctx context.Context) error {
 }
 
 // second measures a version against the one before it.
-func (b *bench) second(ctx context.Context, what string, old ociLayout, oldTag string, new ociLayout, newTag string, limit float64) error {
+func (b *bench) second(ctx context.Context, what string, old ociLayout, oldTag string, new ociLayout, newTag string,
+	limit float64) error {
 	first := b.firstly(old, oldTag)
 	first.name = "first rechunk"
-	next := &contender{name: "strata", run: func(ctx context.Context) (process.Usage, error) { return b.rechunked(ctx, new, newTag) }}
+	next := &contender{name: "strata", run: func(ctx context.Context) (process.Usage,
+		error) {
+		return b.rechunked(ctx, new, newTag)
+	}}
 	if err := b.alternate(ctx, what, first, next); err != nil {
 		return err
 	}

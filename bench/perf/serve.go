@@ -57,7 +57,8 @@ func (b *bench) serve(ctx context.Context) (err error) {
 	}
 	at := func(s *process.Server, repo string) served {
 		base := "/v2/" + repo
-		return served{s, base + "/manifests/1", base + "/manifests/" + digest.String(), base + "/blobs/" + blob.Digest.String()}
+		return served{s, base + "/manifests/1", base + "/manifests/" + digest.String(), base + "/blobs/" +
+			blob.Digest.String()}
 	}
 	ours, peer := at(strata, upstreamHost+"/os"), at(registry, "served")
 	b.say("%s by nginx", blob.Digest)

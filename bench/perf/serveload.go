@@ -60,7 +60,8 @@ func (b *bench) blobs(ctx context.Context, size int64, ours, registry served, fi
 				if err := l.under(ctx, spec); err != nil {
 					return err
 				}
-				b.say("%s, round %d: %s %.0f MiB/s, %.2f s of CPU for a GiB", what, round+1, l.Name, l.bytes[round], l.cpuPerGiB[round])
+				b.say("%s, round %d: %s %.0f MiB/s, %.2f s of CPU for a GiB", what, round+1, l.Name, l.bytes[round],
+					l.cpuPerGiB[round])
 			}
 		}
 		if n != nil {
@@ -97,10 +98,12 @@ func (b *bench) manifests(ctx context.Context, ours, registry served) error {
 		a, c := &loaded{served: ours}, &loaded{served: registry}
 		for round := range b.rounds {
 			for _, l := range []*loaded{a, c} {
-				if err := l.under(ctx, loadSpec{Path: by.path(l.served), Connections: 64, Duration: b.window, Buffer: manifestBuffer}); err != nil {
+				if err := l.under(ctx, loadSpec{Path: by.path(l.served), Connections: 64, Duration: b.window,
+					Buffer: manifestBuffer}); err != nil {
 					return err
 				}
-				b.say("%s, round %d: %s %.0f/s, p99 %.1f ms, %.0f µs of CPU", what, round+1, l.Name, l.rate[round], l.p99[round], l.cpuPerRequest[round])
+				b.say("%s, round %d: %s %.0f/s, p99 %.1f ms, %.0f µs of CPU", what, round+1, l.Name, l.rate[round],
+					l.p99[round], l.cpuPerRequest[round])
 			}
 		}
 		perSecond := func(v float64) string { return thousands(v) + "/s" }

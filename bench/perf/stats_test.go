@@ -39,7 +39,8 @@ func TestSample(t *testing.T) {
 
 func TestFormats(t *testing.T) {
 	t.Parallel()
-	for v, want := range map[float64]string{0: "0.00", 0.012: "0.0120", 1.234: "1.23", 12.34: "12.3", 1234: "1234", -5: "-5.00"} {
+	for v, want := range map[float64]string{0: "0.00", 0.012: "0.0120", 1.234: "1.23", 12.34: "12.3", 1234: "1234",
+		-5: "-5.00"} {
 		if got := digits(v); got != want {
 			t.Errorf("digits(%v) = %q, want %q", v, got, want)
 		}

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// synthetic describes an invented image: a Debian system of packages with files of realistic sizes and entropy. The same values
-// give the same bytes.
+// synthetic describes an invented image: a Debian system of packages with files of realistic sizes and entropy. The same
+// values give the same bytes.
 type synthetic struct {
 	entries int
 	bytes   int64 // of all files' contents, about
@@ -76,8 +76,8 @@ func (s synthetic) write(w io.Writer) error {
 	return t.tar.Close()
 }
 
-// sizes returns the size of a file by its path: a log-normal distribution, which file sizes follow, scaled so that all together
-// have about the wanted bytes.
+// sizes returns the size of a file by its path: a log-normal distribution, which file sizes follow, scaled so that all
+// together have about the wanted bytes.
 func (s synthetic) sizes() func(path string) int64 {
 	const sigma = 2
 	mean := float64(s.bytes) / float64(max(1, s.entries))
@@ -126,8 +126,8 @@ func (t *synthWriter) file(path string, size int64, seed uint64) error {
 	return t.filler.fill(t.tar, size, seed)
 }
 
-// filler makes bytes that compress like those of programs and libraries, to about two fifths: literals of seven bits, and copies
-// of what was a little before.
+// filler makes bytes that compress like those of programs and libraries, to about two fifths: literals of seven bits, and
+// copies of what was a little before.
 type filler struct {
 	buf []byte
 }

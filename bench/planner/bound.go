@@ -13,17 +13,18 @@ import (
 
 // A bound on what any layout policy can reach on a series, if it keeps the mean share of stale bytes within a limit.
 //
-// A cohort is the bytes of one kind in one package that were written in one version. Each later update of the package changes a
-// share f of what is left of it, and no policy knows which files that will be. A layer may mix cohorts, but then it must be dropped
-// whole; so to let a policy drop every cohort by itself, in as many layers as it likes, only makes things cheaper. With a price λ on
-// a stale byte per version the cohorts do not concern each other any more, and dynamic programming backwards in time finds what the
-// best policy pays for each; it even knows when packages will be updated. For every λ ≥ 0,
+// A cohort is the bytes of one kind in one package that were written in one version. Each later update of the package
+// changes a share f of what is left of it, and no policy knows which files that will be. A layer may mix cohorts, but then
+// it must be dropped whole; so to let a policy drop every cohort by itself, in as many layers as it likes, only makes things
+// cheaper. With a price λ on a stale byte per version the cohorts do not concern each other any more, and dynamic
+// programming backwards in time finds what the best policy pays for each; it even knows when packages will be updated. For
+// every λ ≥ 0,
 //
 //	Σ least cost(λ) − λ · stale bytes allowed
 //
-// is then a lower bound on the expected update bytes (Lagrangian duality), and the largest of them is reported. The share of a cohort
-// that changes is taken to be its mean, which is so for layers of many files: single files die whole, but there are a hundred files
-// to a layer.
+// is then a lower bound on the expected update bytes (Lagrangian duality), and the largest of them is reported. The share of
+// a cohort that changes is taken to be its mean, which is so for layers of many files: single files die whole, but there are
+// a hundred files to a layer.
 
 // cohort is the bytes of one kind in one package.
 type cohort struct {
@@ -33,8 +34,8 @@ type cohort struct {
 	from   int
 }
 
-// cohorts sorts the bytes of a series. With foresight, updates are certain in the versions that have them; else they are equally likely
-// in all.
+// cohorts sorts the bytes of a series. With foresight, updates are certain in the versions that have them; else they are
+// equally likely in all.
 func cohorts(s *history.Series, c *history.Corpus, foresight bool) []cohort {
 	var all []cohort
 	releases := s.Releases(c)
@@ -108,8 +109,8 @@ func even(update []float64) {
 // maxAge bounds the updates that a cohort is followed for; what little is left of it then is taken to change no more.
 const maxAge = 24
 
-// least returns the least expected cost of a cohort, in update bytes to clients lag versions behind plus λ for each stale byte and
-// version.
+// least returns the least expected cost of a cohort, in update bytes to clients lag versions behind plus λ for each stale
+// byte and version.
 func (c *cohort) least(lag int, lambda float64) float64 {
 	var size [maxAge + 1]float64 // written bytes per live byte, by updates since
 	for a := range size {
@@ -118,7 +119,8 @@ func (c *cohort) least(lag int, lambda float64) float64 {
 			size[a] = math.Pow(1-c.change, -float64(a))
 		}
 	}
-	// ahead[a][b]: cost to come per live byte, from this version on, of what was written b versions (at most lag) and a updates ago.
+	// ahead[a][b]: cost to come per live byte, from this version on, of what was written b versions (at most lag) and a
+	// updates ago.
 	var ahead, now [maxAge + 2][9]float64
 	for t := len(c.update) - 1; t >= 0; t-- {
 		for a := range size {
@@ -129,7 +131,8 @@ func (c *cohort) least(lag int, lambda float64) float64 {
 				}
 				if t+1 < len(c.update) {
 					again, older, u := ahead[0][0], min(b+1, lag), c.update[t+1]
-					v += u*(c.change*again+(1-c.change)*min(ahead[min(a+1, maxAge)][older], again)) + (1-u)*min(ahead[a][older], again)
+					v += u*(c.change*again+(1-c.change)*min(ahead[min(a+1, maxAge)][older], again)) +
+						(1-u)*min(ahead[a][older], again)
 				}
 				now[a][b] = v
 			}
@@ -161,8 +164,8 @@ func (c *cohort) floor(lag int) float64 {
 // staleLimit is max_stale in the bound: no version has a larger share of stale bytes.
 const staleLimit = 0.1
 
-// lowest returns the bound for clients lag versions behind, as a multiple of the floor, when the mean share of stale bytes is at most
-// stale. A version with the share s has s/(1-s) stale bytes for each live one, which is at most s/(1-staleLimit).
+// lowest returns the bound for clients lag versions behind, as a multiple of the floor, when the mean share of stale bytes
+// is at most stale. A version with the share s has s/(1-s) stale bytes for each live one, which is at most s/(1-staleLimit).
 func lowest(all []cohort, lag int, stale float64) float64 {
 	var live, floor float64 // bytes · versions
 	for i := range all {

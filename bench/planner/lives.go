@@ -4,21 +4,22 @@ import "math"
 
 // What the best policy of all could do when a layout may have few layers, found by trying all of them.
 //
-// A layer is born in one version and dies in a later one. What it holds is written at its birth; whatever of that still lives when it
-// dies is written again. Two layers with the same birth and death may as well be one, so a policy is a set of lives, at most as
-// many at a time as a layout may have layers, and for each file, whenever it is written, the choice of a layer born then. Once the
-// lives are chosen, files do not concern each other: dynamic programming finds the best choices of each. So what has to be tried is sets
-// of lives, and for half a dozen updates and layers these are some thousands, however many files there are.
+// A layer is born in one version and dies in a later one. What it holds is written at its birth; whatever of that still
+// lives when it dies is written again. Two layers with the same birth and death may as well be one, so a policy is a set of
+// lives, at most as many at a time as a layout may have layers, and for each file, whenever it is written, the choice of a
+// layer born then. Once the lives are chosen, files do not concern each other: dynamic programming finds the best choices of
+// each. So what has to be tried is sets of lives, and for half a dozen updates and layers these are some thousands, however
+// many files there are.
 //
-// A file may also be written into a new layer while the old one lives on; its old copy is stale from then on. A layer that died does not come
-// back, which cannot help clients one version behind: for them it is as good as new.
+// A file may also be written into a new layer while the old one lives on; its old copy is stale from then on. A layer that
+// died does not come back, which cannot help clients one version behind: for them it is as good as new.
 
-// lives are the layers of a whole series: for each version in which some are born, the versions in which they die, ascending.
-// Those that never die, die in the version after the last.
+// lives are the layers of a whole series: for each version in which some are born, the versions in which they die,
+// ascending. Those that never die, die in the version after the last.
 type lives [][]int
 
-// allLives lists the sets of lives with at most so many layers at a time that can be best. A set that leaves room without having a
-// layer for one version there is left out: one more layer for that version alone does no harm.
+// allLives lists the sets of lives with at most so many layers at a time that can be best. A set that leaves room without
+// having a layer for one version there is left out: one more layer for that version alone does no harm.
 func allLives(versions, layers int) []lives {
 	var all []lives
 	var grow func(t int, alive []int, so lives)
@@ -75,8 +76,8 @@ func fetches(birth, death, lag int) float64 {
 	return float64(max(0, min(death, birth+lag)-max(birth, lag)))
 }
 
-// cheapest returns what a part costs, for each byte, when a stale byte costs price in each version: expected, when single files change at
-// random.
+// cheapest returns what a part costs, for each byte, when a stale byte costs price in each version: expected, when single
+// files change at random.
 func (p *part) cheapest(l lives, lag int, price float64) outcome {
 	versions := len(l)
 	lost := outcome{math.Inf(1), 0}
@@ -121,8 +122,9 @@ func best(all []lives, parts []part, lag int, price float64) outcome {
 	return least
 }
 
-// optimum returns update bytes that no policy can beat whose stale bytes, summed over the versions, are at most allowed. At any
-// price of a stale byte the cheapest costs are a bound, less the price of what is allowed; the largest of them is sought.
+// optimum returns update bytes that no policy can beat whose stale bytes, summed over the versions, are at most allowed. At
+// any price of a stale byte the cheapest costs are a bound, less the price of what is allowed; the largest of them is
+// sought.
 func optimum(all []lives, parts []part, lag int, allowed float64) float64 {
 	const dear = 1e4
 	free, strict := best(all, parts, lag, 0), best(all, parts, lag, dear)

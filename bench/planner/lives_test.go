@@ -13,8 +13,8 @@ import (
 // copied is a file in a layer: which, and in which version it was written.
 type copied struct{ file, written int }
 
-// exhaust finds the cheapest policy by trying every layout of every version on top of every layout of the one before: which layers stay,
-// which files are written besides those that must be, and how they are spread over new layers.
+// exhaust finds the cheapest policy by trying every layout of every version on top of every layout of the one before: which
+// layers stay, which files are written besides those that must be, and how they are spread over new layers.
 type exhaust struct {
 	files   []part // they change with probability 0 or 1
 	layers  int
@@ -130,7 +130,8 @@ func TestLivesAgainstEveryLayout(t *testing.T) {
 	}
 }
 
-// TestOptimumIsNoMoreThanStrata runs the planner on small cases: it may never beat the optimum, and more layers never harm the optimum.
+// TestOptimumIsNoMoreThanStrata runs the planner on small cases: it may never beat the optimum, and more layers never harm
+// the optimum.
 func TestOptimumIsNoMoreThanStrata(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(4) {

@@ -1,10 +1,10 @@
-// Command planner measures layout policies on the real package history of Fedora CoreOS: what a client that is one, two or four
-// versions behind downloads, against the compressed bytes of the files that changed.
+// Command planner measures layout policies on the real package history of Fedora CoreOS: what a client that is one, two or
+// four versions behind downloads, against the compressed bytes of the files that changed.
 //
 //	go run ./bench/planner -corpus DIR
 //
-// DIR holds fcos-history.tsv.xz, fcos-sources.tsv and package-sizes.tsv. Versions of packages and their dates are real; which
-// files a package has and which of them an update changes is generated from its name, the same way every time.
+// DIR holds fcos-history.tsv.xz, fcos-sources.tsv and package-sizes.tsv. Versions of packages and their dates are real;
+// which files a package has and which of them an update changes is generated from its name, the same way every time.
 package main
 
 import (
@@ -49,7 +49,8 @@ func allSeries() []history.Series {
 	return []history.Series{
 		{Name: "biweekly", Branch: "testing-devel", From: date("2022-02-01"), Count: 13, Every: fortnight},
 		{Name: "biweekly-long", Branch: "testing-devel", From: date("2021-01-01"), Count: 53, Every: fortnight},
-		{Name: "biweekly-pinned", Branch: "testing-devel", From: date("2022-02-01"), Count: 27, Every: fortnight, Pinned: true},
+		{Name: "biweekly-pinned", Branch: "testing-devel", From: date("2022-02-01"), Count: 27, Every: fortnight,
+			Pinned: true},
 		{Name: "stable", Branch: "stable", From: date("2022-01-01"), Count: 53},
 		{Name: "stable-2020", Branch: "stable", From: date("2020-01-01"), Count: 27},
 		{Name: "stable-2023", Branch: "stable", From: date("2023-02-01"), Count: 40},
@@ -147,7 +148,8 @@ func table(w io.Writer, match string, versions []*version, low [][len(lags)]int6
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
-		fmt.Fprintf(tw, "%s\t%.3f\t%.3f\t%.3f\t%.1f%%\t%.0f\t%s\n", c.name, r.ratio(0), r.ratio(1), r.ratio(2), 100*r.stale, r.layers,
+		fmt.Fprintf(tw, "%s\t%.3f\t%.3f\t%.3f\t%.1f%%\t%.0f\t%s\n", c.name, r.ratio(0), r.ratio(1), r.ratio(2), 100*r.stale,
+			r.layers,
 			r.slowest.Round(time.Millisecond))
 	}
 	return tw.Flush()

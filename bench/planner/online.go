@@ -9,10 +9,10 @@ import (
 
 // The best policy that does not see the future, for a handful of files: a Markov decision process, solved.
 //
-// Updates are drawn anew for each version: each package changes with its probability, and each file with its own when its package does.
-// The policy knows these probabilities and the layers as they are; it decides which layers stay and how what must be written is
-// spread over new ones, within the limits on layers and on stale bytes that Strata has. It writes a file again only when it changed or
-// its layer goes. What matters is the mean over an endless series of versions.
+// Updates are drawn anew for each version: each package changes with its probability, and each file with its own when its
+// package does. The policy knows these probabilities and the layers as they are; it decides which layers stay and how what
+// must be written is spread over new ones, within the limits on layers and on stale bytes that Strata has. It writes a file
+// again only when it changed or its layer goes. What matters is the mean over an endless series of versions.
 
 // process is a decision process.
 type process struct {
@@ -210,8 +210,9 @@ func (p *process) step(price float64, value []float64) (grown []float64, low, hi
 	return grown, low, high
 }
 
-// solve returns the least mean of written units per version, plus price times the stale ones, of any policy, to within a thousandth
-// from below: by value iteration, in which no mean can be less than the least growth in a step. Value is where it begins, and ends.
+// solve returns the least mean of written units per version, plus price times the stale ones, of any policy, to within a
+// thousandth from below: by value iteration, in which no mean can be less than the least growth in a step. Value is where it
+// begins, and ends.
 func (p *process) solve(price float64, value []float64) float64 {
 	for {
 		grown, low, high := p.step(price, value)
@@ -224,8 +225,8 @@ func (p *process) solve(price float64, value []float64) float64 {
 	}
 }
 
-// optimum returns a bound on the mean of written units per version of any policy whose mean of stale units is at most allowed:
-// the best of the bounds at several prices of a stale unit.
+// optimum returns a bound on the mean of written units per version of any policy whose mean of stale units is at most
+// allowed: the best of the bounds at several prices of a stale unit.
 func (p *process) optimum(allowed float64) float64 {
 	value := make([]float64, len(p.states))
 	bound := p.solve(0, value)

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// naive finds the least expected cost of so many versions by trying everything, without numbering states: a layer is the files that it
-// was written with, and which of them live.
+// naive finds the least expected cost of so many versions by trying everything, without numbering states: a layer is the
+// files that it was written with, and which of them live.
 type naive struct {
 	*process
 	price float64
@@ -101,8 +101,10 @@ func pow(base, n int) int {
 func TestProcessAgainstTryingEverything(t *testing.T) {
 	t.Parallel()
 	for _, p := range []process{
-		{size: []int{2, 1, 3}, chance: []float64{1, 0.3, 1}, of: []int{0, 0, 1}, update: []float64{0.6, 0.2}, layers: 2, maxStale: 0.3},
-		{size: []int{1, 1, 2}, chance: []float64{0.5, 0.3, 1}, of: []int{0, 1, 2}, update: []float64{1, 0.5, 0.1}, layers: 3, maxStale: 0.2},
+		{size: []int{2, 1, 3}, chance: []float64{1, 0.3, 1}, of: []int{0, 0, 1}, update: []float64{0.6, 0.2}, layers: 2,
+			maxStale: 0.3},
+		{size: []int{1, 1, 2}, chance: []float64{0.5, 0.3, 1}, of: []int{0, 1, 2}, update: []float64{1, 0.5, 0.1}, layers: 3,
+			maxStale: 0.2},
 	} {
 		if err := p.explore(); err != nil {
 			t.Fatal(err)
@@ -142,7 +144,8 @@ func TestProcessKnownAnswers(t *testing.T) {
 		{"one layer: everything is written whenever the one file changes", 1, 5},
 		{"two layers: only what changes", 2, 2},
 	} {
-		p := process{size: []int{2, 3}, chance: []float64{1, 1}, of: []int{0, 1}, update: []float64{1, 0}, layers: x.layers, maxStale: 0.3}
+		p := process{size: []int{2, 3}, chance: []float64{1, 1}, of: []int{0, 1}, update: []float64{1, 0}, layers: x.layers,
+			maxStale: 0.3}
 		if err := p.explore(); err != nil {
 			t.Fatal(err)
 		}

@@ -75,7 +75,8 @@ func TestReport(t *testing.T) {
 			}
 			t.Logf("%s, %d layers: %.3f, stale %.1f%%", s.Name, layers, r.ratio(0), 100*r.stale)
 			if r.ratio(0) > most || r.stale > 0.1 {
-				t.Errorf("%s, %d layers: %.3f of the floor, at most %.2f wanted; stale %.3f", s.Name, layers, r.ratio(0), most, r.stale)
+				t.Errorf("%s, %d layers: %.3f of the floor, at most %.2f wanted; stale %.3f", s.Name, layers, r.ratio(0),
+					most, r.stale)
 			}
 		}
 	}

@@ -79,8 +79,8 @@ func (p *process) files(content []int) []entry {
 	return entries
 }
 
-// smallProcesses are processes that can be solved: three packages, of each a program that changes with it and twice as small data that
-// does so three times in ten, by how often the packages are updated.
+// smallProcesses are processes that can be solved: three packages, of each a program that changes with it and twice as small
+// data that does so three times in ten, by how often the packages are updated.
 func smallProcesses(layers int) []*process {
 	var all []*process
 	for _, update := range [][]float64{{0.6, 0.3, 0.1}, {0.9, 0.9, 0.05}, {0.3, 0.3, 0.3}} {

@@ -104,9 +104,10 @@ func write(v *version, l plan.Layer) plan.Prior {
 	return p
 }
 
-// chunkah is the packing of chunkah 0.6 as its documentation describes it: components whose size is at least the median plus one
-// and a half times the median absolute deviation get layers of their own, up to four fifths of the budget; the others
-// go into three tiers of stability, exp(-7n/365) for n changelog days in a year, and within a tier to the bin of their name's hash.
+// chunkah is the packing of chunkah 0.6 as its documentation describes it: components whose size is at least the median plus
+// one and a half times the median absolute deviation get layers of their own, up to four fifths of the budget; the others go
+// into three tiers of stability, exp(-7n/365) for n changelog days in a year, and within a tier to the bin of their name's
+// hash.
 type chunkah struct{ maxLayers int }
 
 func (c *chunkah) next(v *version) (plan.Image, float64, error) {

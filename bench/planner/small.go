@@ -15,13 +15,14 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// smallCase is an invented history, small enough to find the best of all policies: eight packages, each with programs, data and documentation.
+// smallCase is an invented history, small enough to find the best of all policies: eight packages, each with programs, data
+// and documentation.
 type smallCase struct {
 	versions []*version
 	// every has a part for the files that change in the same versions: what a policy can know that sees the future.
 	every []part
-	// kinds has a part for each kind of file of each package: what a policy can know that sees the updates of the future but not which
-	// data and documentation they will change.
+	// kinds has a part for each kind of file of each package: what a policy can know that sees the updates of the future but
+	// not which data and documentation they will change.
 	kinds []part
 }
 
@@ -70,8 +71,9 @@ func newSmallCase(seed uint64, versions int) *smallCase {
 					}
 					path := fmt.Sprintf(k.name, fmt.Sprint("p", p), n)
 					digest := tree.Digest(sha256.Sum256(fmt.Append(nil, path, last)))
-					entries[v] = append(entries[v], entry{tree.Entry{Path: path, Kind: tree.Regular, Mode: k.mode, Size: size, Digest: digest},
-						packed, fmt.Sprint("rpm/p", p)})
+					entries[v] = append(entries[v],
+						entry{tree.Entry{Path: path, Kind: tree.Regular, Mode: k.mode, Size: size, Digest: digest},
+							packed, fmt.Sprint("rpm/p", p)})
 				}
 				kind.bytes += float64(packed)
 				same[string(when)] += float64(packed)
@@ -182,7 +184,8 @@ func (p *part) changed(lag int) float64 {
 // smallTable prints the mean over invented histories of what Strata and the best policies take.
 func smallTable(w io.Writer, versions, seeds int) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(w, "%d invented histories of eight packages, %d updates; update bytes as multiples of the floor\n", seeds, versions-1)
+	fmt.Fprintf(w, "%d invented histories of eight packages, %d updates; update bytes as multiples of the floor\n", seeds,
+		versions-1)
 	fmt.Fprintln(tw, "layers\tlag\tStrata\tsees updates of packages\tsees all\tstale")
 	for layers := 2; layers <= 5; layers++ {
 		for _, lag := range []int{1, 2} {

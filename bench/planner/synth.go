@@ -65,7 +65,8 @@ func (m *maker) make(r history.Release) *version {
 	}
 	add("initramfs", "usr/lib/modules/"+kernel+"/initramfs.img", history.Initramfs(r),
 		initramfsBytes, initramfsBytes, 0o600)
-	add("volatile/usr/lib/sysimage/rpm", "usr/lib/sysimage/rpm/rpmdb.sqlite", sha256.Sum256(fmt.Append(nil, m.serial, r.Date)),
+	add("volatile/usr/lib/sysimage/rpm", "usr/lib/sysimage/rpm/rpmdb.sqlite",
+		sha256.Sum256(fmt.Append(nil, m.serial, r.Date)),
 		rpmdbBytes, rpmdbPacked, 0o644)
 	return m.assemble(entries, r.Date.Unix())
 }

@@ -18,7 +18,8 @@ type Usage struct {
 	RSS  int64         // peak of the process itself, in bytes
 }
 
-// Measure runs a command to its end. Its standard output is returned; what it says on standard error becomes part of the error.
+// Measure runs a command to its end. Its standard output is returned; what it says on standard error becomes part of the
+// error.
 func Measure(ctx context.Context, name string, args ...string) (Usage, []byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out, errs bytes.Buffer
@@ -47,8 +48,8 @@ func lastLines(s string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "; ")
 }
 
-// watchPeak reads a process's highest resident size until the function it returns is called. Getrusage would do if it did not
-// count what the parent had in memory at the time of the fork.
+// watchPeak reads a process's highest resident size until the function it returns is called. Getrusage would do if it did
+// not count what the parent had in memory at the time of the fork.
 func watchPeak(pid int) (stop func() int64) {
 	done, result := make(chan struct{}), make(chan int64)
 	go func() {

@@ -37,8 +37,8 @@ func FreeAddress() (string, error) {
 
 const startTimeout = time.Minute
 
-// Start starts a server and waits until it answers GET path. What it logs is dropped: each server writes its usual access log to
-// /dev/null.
+// Start starts a server and waits until it answers GET path. What it logs is dropped: each server writes its usual access
+// log to /dev/null.
 func Start(ctx context.Context, name, address, path, program string, args ...string) (*Server, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {

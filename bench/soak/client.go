@@ -125,7 +125,8 @@ func (c *client) pull(ctx context.Context, tag string) {
 // errLost says that a blob could not be had, for a reason that is none of the proxy's.
 var errLost = errors.New("connection lost")
 
-func (c *client) layers(ctx context.Context, from *replica, repository string, want []ocispec.Descriptor, made bool) ([]layerHolds, error) {
+func (c *client) layers(ctx context.Context, from *replica, repository string, want []ocispec.Descriptor,
+	made bool) ([]layerHolds, error) {
 	var out []layerHolds
 	for _, l := range want {
 		known, ok := c.w.truth.layer(l.Digest)
@@ -147,7 +148,8 @@ func (c *client) layers(ctx context.Context, from *replica, repository string, w
 
 // blob fetches a blob. A layer that was made here must be there; one of a source may be out of reach with its upstream. A
 // connection may be lost, but what arrived whole must be right.
-func (c *client) blob(ctx context.Context, from *replica, repository string, d ocispec.Descriptor, made bool) ([]byte, error) {
+func (c *client) blob(ctx context.Context, from *replica, repository string, d ocispec.Descriptor, made bool) ([]byte,
+	error) {
 	g := c.get(ctx, from, "/v2/"+upstreamHost+"/"+repository+"/blobs/"+d.Digest.String())
 	switch {
 	case g.err != nil:

@@ -120,7 +120,8 @@ func (w *world) pullAll(ctx context.Context, n int, hash bool) error {
 	var err error
 	for try := range attempts {
 		at := w.replicas[(n+try)%len(w.replicas)]
-		if err = pullFrom(ctx, web, "http://"+at.address+"/v2/"+upstreamHost+"/os", hash); err == nil || len(w.replicas) == 1 {
+		if err = pullFrom(ctx, web, "http://"+at.address+"/v2/"+upstreamHost+"/os", hash); err == nil ||
+			len(w.replicas) == 1 {
 			return err
 		}
 	}

@@ -48,7 +48,8 @@ func (s system) image() (v1.Image, listing, error) {
 	var status strings.Builder
 	for n, version := range s.versions {
 		name := fmt.Sprintf("package-%02d", n)
-		fmt.Fprintf(&status, "Package: %s\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.%d\n\n", name, version)
+		fmt.Fprintf(&status, "Package: %s\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.%d\n\n", name,
+			version)
 		var list strings.Builder
 		for i := range filesPerPackage {
 			path := fmt.Sprintf("usr/lib/%s/file-%02d", name, i)
@@ -78,7 +79,8 @@ func (s system) image() (v1.Image, listing, error) {
 
 func put(w *tar.Writer, holds listing, path string, content []byte) error {
 	holds[path] = contentSum(content)
-	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: path, Mode: 0o644, Size: int64(len(content))}); err != nil {
+	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: path, Mode: 0o644,
+		Size: int64(len(content))}); err != nil {
 		return err
 	}
 	_, err := w.Write(content)

@@ -1,6 +1,6 @@
-// Command soak runs strata serve under fire: clients pull while tags move, the upstream fails in every way, proxies are killed,
-// garbage is collected and the store is too small. Every image that a client got whole is held against its source, and when
-// nothing is wrong any more every tag must be served and verified.
+// Command soak runs strata serve under fire: clients pull while tags move, the upstream fails in every way, proxies are
+// killed, garbage is collected and the store is too small. Every image that a client got whole is held against its source,
+// and when nothing is wrong any more every tag must be served and verified.
 //
 //	go run ./bench/soak [-duration 10m] [-replicas 2 -s3 http://HOST:PORT -bucket NAME -redis HOST:PORT]
 //	go run ./bench/soak -crowd 1000 -image DIR:TAG

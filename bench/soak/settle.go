@@ -23,13 +23,15 @@ func (w *world) settle(ctx context.Context) {
 	for _, r := range w.replicas {
 		for _, tag := range w.truth.names() {
 			if !c.current(ctx, r, tag) {
-				w.broken.report("%s: replica %d does not serve the upstream's image, rechunked, %s after the last fault", tag, r.number, settling)
+				w.broken.report("%s: replica %d does not serve the upstream's image, rechunked, %s after the last fault",
+					tag, r.number, settling)
 				continue
 			}
 			w.verify(ctx, r, tag)
 		}
 	}
-	if out, err := exec.CommandContext(ctx, w.strata, "scrub", "--admin", "http://"+w.replicas[0].admin).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, w.strata, "scrub", "--admin",
+		"http://"+w.replicas[0].admin).CombinedOutput(); err != nil {
 		w.broken.report("scrub at the end: %v: %s", err, out)
 	}
 	for _, r := range w.replicas {

@@ -14,7 +14,8 @@ func TestSoak(t *testing.T) {
 		t.Skip("takes a quarter of a minute")
 	}
 	var out bytes.Buffer
-	err := run(t.Context(), options{duration: 6 * time.Second, seed: 7, clients: 4, replicas: 1, tags: 2, quota: "128MiB", keep: t.TempDir()}, &out)
+	err := run(t.Context(), options{duration: 6 * time.Second, seed: 7, clients: 4, replicas: 1, tags: 2, quota: "128MiB",
+		keep: t.TempDir()}, &out)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}

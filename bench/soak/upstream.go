@@ -36,8 +36,8 @@ func (f fault) String() string {
 	return [...]string{"none", "down", "failing", "throttled", "gone", "slow", "truncated", "damaged"}[f]
 }
 
-// upstream is distribution's own registry, on two addresses: one for the proxy, which faults stand before, and one for those who
-// publish and verify.
+// upstream is distribution's own registry, on two addresses: one for the proxy, which faults stand before, and one for those
+// who publish and verify.
 type upstream struct {
 	faulty, healthy string // addresses
 	mode            atomic.Int32

@@ -123,7 +123,8 @@ func (w *world) configuration(r *replica) string {
 	storage := fmt.Sprintf("  filesystem:\n    rootdirectory: %s\n", filepath.Join(w.work, "store"))
 	if w.s3 != "" {
 		storage = fmt.Sprintf("  s3:\n    bucket: %s\n    region: us-east-1\n    regionendpoint: %s\n    forcepathstyle: true\n"+
-			"    accesskey: %s\n    secretkey: %s\n", w.bucket, w.s3, os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY"))
+			"    accesskey: %s\n    secretkey: %s\n", w.bucket, w.s3, os.Getenv("AWS_ACCESS_KEY_ID"),
+			os.Getenv("AWS_SECRET_ACCESS_KEY"))
 	}
 	redis := ""
 	if w.redis != "" {
@@ -158,7 +159,8 @@ repositories:
 }
 
 func (r *replica) start(ctx context.Context) error {
-	log, err := os.OpenFile(filepath.Join(r.w.work, fmt.Sprintf("strata-%d.log", r.number)), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(filepath.Join(r.w.work, fmt.Sprintf("strata-%d.log", r.number)),
+		os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}

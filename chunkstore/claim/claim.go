@@ -1,7 +1,8 @@
-// Package claim tells processes that share a directory of each other, so that the first one may clear up what killed ones left.
+// Package claim tells processes that share a directory of each other, so that the first one may clear up what killed ones
+// left.
 //
-// A claim is an advisory lock on a file in the directory, which the kernel drops when its process dies. Any number of processes
-// hold a shared one while they work; a process that finds none may clear up before it joins.
+// A claim is an advisory lock on a file in the directory, which the kernel drops when its process dies. Any number of
+// processes hold a shared one while they work; a process that finds none may clear up before it joins.
 package claim
 
 import (
@@ -20,9 +21,9 @@ var ErrUnsupported = errors.New("no file locks")
 // A Claim marks a directory as in use.
 type Claim struct{ file *os.File }
 
-// Directory claims a directory, which exists, until Release or the end of the process. When no other claim is held, alone is called
-// before anybody else gets one; its error is returned, and nothing is claimed. An error that wraps ErrUnsupported says that
-// nobody can know.
+// Directory claims a directory, which exists, until Release or the end of the process. When no other claim is held, alone is
+// called before anybody else gets one; its error is returned, and nothing is claimed. An error that wraps ErrUnsupported
+// says that nobody can know.
 func Directory(dir string, alone func() error) (*Claim, error) {
 	f, err := os.OpenFile(filepath.Join(dir, FileName), os.O_CREATE|os.O_RDWR|noFollow, 0o600)
 	if err != nil {
@@ -45,8 +46,8 @@ func Directory(dir string, alone func() error) (*Claim, error) {
 	return &Claim{f}, nil
 }
 
-// Alone reports whether no other process holds a claim of the directory at this moment. Where that cannot be known it says no, and
-// so does a nil Claim.
+// Alone reports whether no other process holds a claim of the directory at this moment. Where that cannot be known it says
+// no, and so does a nil Claim.
 func (c *Claim) Alone() bool { return c != nil && c.file != nil && unmarked(c.file) }
 
 // Release gives the claim up. It is idempotent, and does nothing to a nil Claim.

@@ -29,7 +29,8 @@ func flock(f *os.File, how int) error {
 		err := syscall.Flock(int(f.Fd()), how)
 		switch {
 		case errors.Is(err, syscall.EINTR):
-		case errors.Is(err, syscall.ENOLCK), errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.ENOSYS), errors.Is(err, syscall.EINVAL):
+		case errors.Is(err, syscall.ENOLCK), errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.ENOSYS),
+			errors.Is(err, syscall.EINVAL):
 			return fmt.Errorf("%w: %w", ErrUnsupported, err)
 		default:
 			return err

@@ -6,11 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mark puts a second shared lock on the file, of the kind that can be asked for: flock cannot be tried without giving up the lock
-// that one has. It belongs to the open file, hence to the claim.
+// mark puts a second shared lock on the file, of the kind that can be asked for: flock cannot be tried without giving up the
+// lock that one has. It belongs to the open file, hence to the claim.
 func mark(f *os.File) {
 	l := unix.Flock_t{Type: unix.F_RDLCK, Len: 1}
-	_ = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &l) // without it the others do not know that they are not alone: see unmarked
+	// without it the others do not know that they are not alone: see unmarked
+	_ = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &l)
 }
 
 // unmarked reports whether no other open file has a mark.

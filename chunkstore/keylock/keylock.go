@@ -1,4 +1,5 @@
-// Package keylock has locks by name: who waits, waits for who has the same name and for nobody else, however long that takes.
+// Package keylock has locks by name: who waits, waits for who has the same name and for nobody else, however long that
+// takes.
 package keylock
 
 import "sync"

@@ -128,8 +128,8 @@ func (h *history) check(t *testing.T, driver storagedriver.StorageDriver) {
 	}
 }
 
-// testFaults runs the script again and again, with a fault at its first call, its second, and so on, until it gets through. After
-// each run the backend must be what the script knows, and a new process must be able to go on with it.
+// testFaults runs the script again and again, with a fault at its first call, its second, and so on, until it gets through.
+// After each run the backend must be what the script knows, and a new process must be able to go on with it.
 func testFaults(rule func(n int) Rule) func(*testing.T, storagedriver.StorageDriver) {
 	return func(t *testing.T, driver storagedriver.StorageDriver) {
 		const most = 1000

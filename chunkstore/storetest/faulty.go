@@ -139,7 +139,8 @@ func (f *Faulty) Delete(ctx context.Context, path string) error {
 }
 
 // Walk fails by the rule.
-func (f *Faulty) Walk(ctx context.Context, path string, fn storagedriver.WalkFn, options ...func(*storagedriver.WalkOptions)) error {
+func (f *Faulty) Walk(ctx context.Context, path string, fn storagedriver.WalkFn,
+	options ...func(*storagedriver.WalkOptions)) error {
 	return f.do(func() error { return f.StorageDriver.Walk(ctx, path, fn, options...) })
 }
 

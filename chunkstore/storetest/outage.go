@@ -122,7 +122,8 @@ func (o *Outage) Delete(ctx context.Context, path string) error {
 }
 
 // Walk needs the backend, before each object too.
-func (o *Outage) Walk(ctx context.Context, path string, fn storagedriver.WalkFn, options ...func(*storagedriver.WalkOptions)) error {
+func (o *Outage) Walk(ctx context.Context, path string, fn storagedriver.WalkFn,
+	options ...func(*storagedriver.WalkOptions)) error {
 	if err := o.ask(ctx, "Walk"); err != nil {
 		return err
 	}

@@ -21,11 +21,14 @@ import (
 func Keys() []string {
 	long := "registry.example.com:5000/" + strings.Repeat("team/", 100) + "image"
 	return []string{
-		"a", "A", "a/b", "a/B", "a:b", "a_b", "a__b", "a__key", "a_2fb", "a%2fb", "a\\b", "a b", "a.", ".a", ".", "..", "../..", "/", "//",
-		"-", "~", "con", "nul.txt", "key", "__key", "_", "_5f", "\x00", "\xff\xfe", "Ä", "a\u0308", "日本", "\n", "a\n", "z", "{}",
+		"a", "A", "a/b", "a/B", "a:b", "a_b", "a__b", "a__key", "a_2fb", "a%2fb", "a\\b", "a b", "a.", ".a", ".", "..",
+		"../..", "/", "//",
+		"-", "~", "con", "nul.txt", "key", "__key", "_", "_5f", "\x00", "\xff\xfe", "Ä", "a\u0308", "日本", "\n", "a\n", "z",
+		"{}",
 		"ghcr.io/ublue-os/bluefin:stable", "ghcr.io/ublue-os/bluefin:stable-daily", "ghcr.io/ublue-os/bluefin",
 		"ghcr.io/ublue-os/bluefin@sha256:" + strings.Repeat("0123456789abcdef", 4),
-		long + ":a", long + ":A", long + ":b", long, strings.Repeat("x", 135), strings.Repeat("x", 136), strings.Repeat("_", 45),
+		long + ":a", long + ":A", long + ":b", long, strings.Repeat("x", 135), strings.Repeat("x", 136),
+		strings.Repeat("_", 45),
 		strings.Repeat("_", 46), strings.Repeat("\xff", chunkstore.MaxKeyBytes), strings.Repeat("k", chunkstore.MaxKeyBytes),
 		strings.Repeat("k", 68) + "//" + strings.Repeat("k", 100), strings.Repeat("k", 69) + "/" + strings.Repeat("k", 100),
 	}
@@ -162,7 +165,8 @@ func testListing(t *testing.T, driver storagedriver.StorageDriver) {
 		putRecord(t, s, "awkward-too", "a"+key[:min(len(key), 100)], "another kind")
 	}
 	slices.Sort(keys)
-	prefixes := map[string]bool{"": true, "none": true, "zz": true, "\x00\x00": true, "...": true, strings.Repeat("k", 71): true}
+	prefixes := map[string]bool{"": true, "none": true, "zz": true, "\x00\x00": true, "...": true,
+		strings.Repeat("k", 71): true}
 	for _, key := range keys {
 		for _, n := range []int{1, 2, len(key) / 2, 66, 67, 68, 69, 70, 71, 135, len(key) - 1, len(key)} {
 			prefixes[key[:max(min(n, len(key)), 0)]] = true
@@ -214,7 +218,8 @@ type looks struct {
 	seen atomic.Int64
 }
 
-func (l *looks) Walk(ctx context.Context, from string, fn storagedriver.WalkFn, options ...func(*storagedriver.WalkOptions)) error {
+func (l *looks) Walk(ctx context.Context, from string, fn storagedriver.WalkFn,
+	options ...func(*storagedriver.WalkOptions)) error {
 	return l.StorageDriver.Walk(ctx, from, func(fi storagedriver.FileInfo) error {
 		l.seen.Add(1)
 		return fn(fi)
@@ -238,7 +243,8 @@ func testInvalidRecords(t *testing.T, driver storagedriver.StorageDriver) {
 	if err := s.WalkRecords(ctx, "..", nil); !errors.Is(err, chunkstore.ErrInvalid) {
 		t.Errorf("WalkRecords: %v, want ErrInvalid", err)
 	}
-	if err := s.PutRecord(ctx, "tag", "k", make([]byte, chunkstore.MaxRecordBytes+1)); !errors.Is(err, chunkstore.ErrTooLarge) {
+	if err := s.PutRecord(ctx, "tag", "k", make([]byte, chunkstore.MaxRecordBytes+1)); !errors.Is(err,
+		chunkstore.ErrTooLarge) {
 		t.Errorf("a large record: %v, want ErrTooLarge", err)
 	}
 	wantNoRecord(t, s, "tag", "k")

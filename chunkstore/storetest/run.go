@@ -8,8 +8,8 @@ import (
 	"github.com/strata-oci/strata/chunkstore"
 )
 
-// Run checks the store's contract on a driver. open returns a new driver for an empty backend on every call; the backends
-// of different calls must not see each other, since the checks run in parallel. open itself is never called concurrently, nor
+// Run checks the store's contract on a driver. open returns a new driver for an empty backend on every call; the backends of
+// different calls must not see each other, since the checks run in parallel. open itself is never called concurrently, nor
 // while a check runs: AWS's library changes http.DefaultClient when it makes a session with AWS_CA_BUNDLE set.
 func Run(t *testing.T, open func(t *testing.T) storagedriver.StorageDriver) {
 	for _, c := range []struct {

@@ -57,7 +57,8 @@ func (c *compareCommand) Run(ctx context.Context, s *streams) error {
 func (c *compareCommand) print(s *streams, r *compare.Comparison) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "update\t%s in %d of %d layers\n", size(r.UpdateBytes), r.LayersToFetch, r.LayersTotal)
-	fmt.Fprintf(w, "floor\t%s: %d changed files in one layer, %d removed\n", size(r.FloorBytes), r.FilesChanged, r.FilesRemoved)
+	fmt.Fprintf(w, "floor\t%s: %d changed files in one layer, %d removed\n", size(r.FloorBytes), r.FilesChanged,
+		r.FilesRemoved)
 	if r.FloorBytes > 0 {
 		fmt.Fprintf(w, "ratio\t%.2f\n", r.Ratio)
 	}
@@ -118,7 +119,8 @@ func (c *compareCommand) printComponents(s *streams, r *compare.Comparison) erro
 		list = list[:shownComponents]
 	}
 	for _, p := range list {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", size(p.UpdateBytes), size(p.UnchangedBytes), size(p.FloorBytes), p.FilesChanged,
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", size(p.UpdateBytes), size(p.UnchangedBytes), size(p.FloorBytes),
+			p.FilesChanged,
 			p.Component, p.Why)
 	}
 	if err := w.Flush(); err != nil {

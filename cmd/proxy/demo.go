@@ -69,11 +69,13 @@ func printDemo(s *streams, r *demo.Report) error {
 	fmt.Fprintf(&t, "\n"+demoRow, "", "", "direct", "through", "", "", "layers", "layers", "through")
 	fmt.Fprintf(&t, demoRow, "version", "what changed", "pull", "Strata", "floor", "saving", "kept", "new", "Strata")
 	for _, v := range r.Versions {
-		fmt.Fprintf(&t, demoRow, v.Version, v.Change, size(v.DirectBytes), size(v.StrataBytes), size(v.FloorBytes), percent(v.Saving),
+		fmt.Fprintf(&t, demoRow, v.Version, v.Change, size(v.DirectBytes), size(v.StrataBytes), size(v.FloorBytes),
+			percent(v.Saving),
 			strconv.Itoa(v.LayersKept), strconv.Itoa(v.LayersNew), seconds(v.StrataSeconds))
 	}
 	all := r.Total
-	fmt.Fprintf(&t, demoRow, "all", "", size(all.DirectBytes), size(all.StrataBytes), size(all.FloorBytes), percent(all.Saving), "", "",
+	fmt.Fprintf(&t, demoRow, "all", "", size(all.DirectBytes), size(all.StrataBytes), size(all.FloorBytes),
+		percent(all.Saving), "", "",
 		seconds(all.Seconds))
 	t.WriteString(`
 The floor is the changed files alone in one compressed layer: nothing that consists of layers can take less.

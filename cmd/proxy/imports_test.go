@@ -18,13 +18,14 @@ const module = "github.com/strata-oci/strata/"
 
 // room is a rule for the code below a directory.
 type room struct {
-	dir     string
-	may     []string // directories of this module, what is below them included; a room may always import what is below itself
+	dir string
+	// directories of this module, what is below them included; a room may always import what is below itself
+	may     []string
 	mustNot []string // other packages, what is below them included
 }
 
-// rooms says what the code below a directory may import: of this module, and not of the rest. The longest directory that fits
-// counts. Imports go one way: cmd/proxy → proxy → rechunk, chunkstore (docs/design.md).
+// rooms says what the code below a directory may import: of this module, and not of the rest. The longest directory that
+// fits counts. Imports go one way: cmd/proxy → proxy → rechunk, chunkstore (docs/design.md).
 var rooms = []room{
 	{"cmd", []string{"proxy", "chunkstore", "rechunk"}, nil},
 	{"bench", []string{"proxy", "chunkstore", "rechunk", "cmd"}, nil},
@@ -32,10 +33,12 @@ var rooms = []room{
 	{"proxy/name", nil, []string{"net/http", "os"}},
 	{"proxy/oci", []string{"rechunk/image"}, append([]string{"os", "net/http"}, registries[2:]...)},
 	{"proxy/verify", nil, append([]string{"os", "context", "net/http"}, registries[2:]...)},
-	{"proxy/registry", []string{"proxy/name"}, []string{"github.com/google/go-containerregistry", "github.com/distribution/distribution"}},
+	{"proxy/registry", []string{"proxy/name"},
+		[]string{"github.com/google/go-containerregistry", "github.com/distribution/distribution"}},
 	// client → auth → transport → upstream → header.
 	{"proxy/upstream", nil, upstreamRooms("client", "auth", "transport")},
-	{"proxy/upstream/client", []string{"proxy/name", "proxy/oci", "proxy/upstream", "proxy/verify", "rechunk/image"}, []string{"github.com/distribution/distribution"}},
+	{"proxy/upstream/client", []string{"proxy/name", "proxy/oci", "proxy/upstream", "proxy/verify", "rechunk/image"},
+		[]string{"github.com/distribution/distribution"}},
 	{"proxy/upstream/auth", []string{"proxy/name", "proxy/upstream"}, upstreamRooms("client")},
 	{"proxy/upstream/transport", []string{"proxy/upstream"}, upstreamRooms("client", "auth")},
 	{"proxy/upstream/header", nil, []string{"os", "io", "context"}},
@@ -46,30 +49,37 @@ var rooms = []room{
 	{"proxy/metrics", nil, nil},
 	{"proxy/flight", []string{"proxy/verify", "rechunk/rescue", "rechunk/workspace"}, nil},
 	{"proxy/catalog", []string{"chunkstore", "rechunk"}, []string{"net/http"}},
-	{"proxy/upkeep", []string{"proxy/catalog", "proxy/lease", "proxy/metrics", "proxy/oci", "proxy/state", "chunkstore", "rechunk"}, []string{"net/http"}},
-	{"proxy/workdir", []string{"proxy/flight", "proxy/upkeep", "chunkstore/claim", "rechunk/pkgdb/rpmdb", "rechunk/scan"}, registries},
+	{"proxy/upkeep", []string{"proxy/catalog", "proxy/lease", "proxy/metrics", "proxy/oci", "proxy/state", "chunkstore",
+		"rechunk"}, []string{"net/http"}},
+	{"proxy/workdir", []string{"proxy/flight", "proxy/upkeep", "chunkstore/claim", "rechunk/pkgdb/rpmdb", "rechunk/scan"},
+		registries},
 	{"proxy/background", []string{"rechunk/rescue"}, registries[2:]},
 	{"proxy/history", []string{"proxy/catalog", "proxy/pulls", "rechunk"}, registries},
 	// A pull goes down through these rooms, and nothing in them goes back up.
 	{"proxy/pull", []string{
-		"proxy/catalog", "proxy/name", "proxy/background", "proxy/config", "proxy/registry", "proxy/flight", "proxy/upstream", "chunkstore",
+		"proxy/catalog", "proxy/name", "proxy/background", "proxy/config", "proxy/registry", "proxy/flight",
+		"proxy/upstream", "chunkstore",
 		"rechunk/image",
 	}, registries[2:]},
 	{"proxy/pull/tags", []string{
-		"proxy/pull/jobs", "proxy/catalog", "proxy/name", "proxy/background", "proxy/config", "proxy/lease", "proxy/registry",
+		"proxy/pull/jobs", "proxy/catalog", "proxy/name", "proxy/background", "proxy/config", "proxy/lease",
+		"proxy/registry",
 		"proxy/upstream", "chunkstore/keylock", "rechunk",
 	}, registries[2:]},
 	{"proxy/pull/jobs", []string{
-		"proxy/catalog", "proxy/name", "proxy/background", "proxy/config", "proxy/flight", "proxy/lease", "proxy/metrics", "proxy/registry",
+		"proxy/catalog", "proxy/name", "proxy/background", "proxy/config", "proxy/flight", "proxy/lease", "proxy/metrics",
+		"proxy/registry",
 		"proxy/upstream", "chunkstore", "rechunk",
 	}, registries},
 	{"proxy/pull/content", []string{
-		"proxy/catalog", "proxy/name", "proxy/oci", "proxy/background", "proxy/flight", "proxy/lease", "proxy/registry", "proxy/state", "proxy/verify",
+		"proxy/catalog", "proxy/name", "proxy/oci", "proxy/background", "proxy/flight", "proxy/lease", "proxy/registry",
+		"proxy/state", "proxy/verify",
 		"proxy/upstream", "chunkstore", "rechunk",
 	}, registries[2:]},
 	{"proxy/pull/proof", []string{"proxy/catalog", "proxy/name"}, registries[2:]},
 	{"proxy/operate", []string{
-		"proxy/pull/jobs", "proxy/pull/tags", "proxy/catalog", "proxy/config", "proxy/history", "proxy/metrics", "proxy/name", "proxy/oci", "proxy/pulls", "proxy/registry",
+		"proxy/pull/jobs", "proxy/pull/tags", "proxy/catalog", "proxy/config", "proxy/history", "proxy/metrics",
+		"proxy/name", "proxy/oci", "proxy/pulls", "proxy/registry",
 		"proxy/upkeep", "proxy/upstream", "chunkstore", "rechunk",
 	}, registries},
 	{"proxy/admin", []string{"proxy/background", "proxy/operate", "proxy/pull/jobs", "proxy/upkeep"}, registries[2:]},
@@ -81,7 +91,8 @@ var rooms = []room{
 	{"rechunk/tree/treetest", []string{"rechunk/tree", "rechunk/scan"}, registries},
 	{"rechunk/rescue", nil, append([]string{"log", "sync"}, registries...)},
 	{"rechunk/workspace", []string{"rechunk/tree"}, append([]string{"os", "time", "log"}, registries...)},
-	{"rechunk/scan", []string{"rechunk/tree", "rechunk/rescue", "rechunk/workspace"}, append([]string{"time", "math/rand", "log"}, registries...)},
+	{"rechunk/scan", []string{"rechunk/tree", "rechunk/rescue", "rechunk/workspace"},
+		append([]string{"time", "math/rand", "log"}, registries...)},
 	{"rechunk/ostree", []string{"rechunk/tree"}, append([]string{"os", "time", "math/rand", "log"}, registries...)},
 	{"rechunk/pkgdb", []string{"rechunk/tree"}, append([]string{"modernc.org/sqlite", "database"}, registries...)},
 	{"rechunk/selinux", nil, append([]string{"os"}, registries...)},
@@ -90,7 +101,8 @@ var rooms = []room{
 	{"rechunk/compare", []string{"rechunk"}, append([]string{"os"}, registries...)},
 	// The plan is pure: no I/O, no clock, no randomness, nothing that depends on who runs when.
 	{"rechunk/plan", []string{"rechunk/tree", "rechunk/pkgdb"}, append([]string{
-		"os", "io", "bufio", "context", "time", "math/rand", "crypto/rand", "sync", "runtime", "log", "syscall", "unsafe", "maps", "database",
+		"os", "io", "bufio", "context", "time", "math/rand", "crypto/rand", "sync", "runtime", "log", "syscall", "unsafe",
+		"maps", "database",
 	}, registries...)},
 }
 
@@ -105,14 +117,15 @@ func upstreamRooms(names ...string) []string {
 
 // registries are what the engine does not know.
 var registries = []string{
-	"net", "net/http", "github.com/google/go-containerregistry", "github.com/distribution/distribution", "github.com/distribution/reference",
+	"net", "net/http", "github.com/google/go-containerregistry", "github.com/distribution/distribution",
+	"github.com/distribution/reference",
 }
 
 // root is the checkout.
 const root = "../.."
 
-// below reports whether a slash-separated path is dir or lies below it. The packages net/url and net/netip, which read text, are not
-// taken for networking.
+// below reports whether a slash-separated path is dir or lies below it. The packages net/url and net/netip, which read text,
+// are not taken for networking.
 func below(p, dir string) bool {
 	if dir == "net" && (p == "net/url" || p == "net/netip") {
 		return false
@@ -195,7 +208,8 @@ func TestTopLevel(t *testing.T) {
 	t.Parallel()
 	allowed := []string{
 		"cmd", "proxy", "chunkstore", "rechunk", "bench", "docs", ".ci", ".github",
-		"README.md", "CHANGELOG.md", "LICENSE", "Makefile", "Dockerfile", "docker-compose.yml", "config.example.yml", "go.mod", "go.sum",
+		"README.md", "CHANGELOG.md", "LICENSE", "Makefile", "Dockerfile", "docker-compose.yml", "config.example.yml",
+		"go.mod", "go.sum",
 		".gitignore", ".gitattributes", ".dockerignore", ".editorconfig", ".golangci.yml",
 	}
 	out, err := exec.CommandContext(t.Context(), "git", "-C", root, "ls-files", "-z").Output()

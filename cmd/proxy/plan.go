@@ -52,10 +52,12 @@ func (c *planCommand) print(s *streams, p *compare.Preview) error {
 		fmt.Fprintf(w, "made\t%s: strata rechunk would do nothing\n", p.Made)
 	}
 	fmt.Fprintf(w, "layers\t%d of at most %d: %d kept, %d new\n", p.LayersTotal, p.MaxLayers, p.LayersKept, p.LayersNew)
-	fmt.Fprintf(w, "size\t%s, of which %s are new and %s stale (%s, at most %s)\n", size(p.TotalBytes), size(p.NewBytes), size(p.StaleBytes),
+	fmt.Fprintf(w, "size\t%s, of which %s are new and %s stale (%s, at most %s)\n", size(p.TotalBytes), size(p.NewBytes),
+		size(p.StaleBytes),
 		shareOf(float64(p.StaleBytes)/float64(max(p.TotalBytes, 1))), shareOf(p.MaxStale))
 	if len(p.Candidates) > 0 {
-		fmt.Fprintf(w, "update\t%s for the clients to be expected (%s); %s next time\n", size(p.UpdateBytes), p.Demand, size(p.NextBytes))
+		fmt.Fprintf(w, "update\t%s for the clients to be expected (%s); %s next time\n", size(p.UpdateBytes), p.Demand,
+			size(p.NextBytes))
 	}
 	for _, n := range p.Notes {
 		fmt.Fprintf(w, "note\t%s\n", n)
@@ -97,6 +99,7 @@ func printCandidates(w *tabwriter.Writer, p *compare.Preview) {
 		if c.Base {
 			base = "base: the newest of those that leave the least to write"
 		}
-		fmt.Fprintf(w, "%.19s\t%d\t%s\t%d\t%s\t%s\n", c.Digest, c.Sequence, shortReference(c.Reference), c.LayersKept, size(c.UpdateBytes), base)
+		fmt.Fprintf(w, "%.19s\t%d\t%s\t%d\t%s\t%s\n", c.Digest, c.Sequence, shortReference(c.Reference), c.LayersKept,
+			size(c.UpdateBytes), base)
 	}
 }

@@ -17,7 +17,8 @@ import (
 // progressDelay is how long work must last before it shows progress.
 const progressDelay = time.Second
 
-// bars shows progress on a terminal, a bar for the phase that runs, and nothing in a pipe. Its methods are safe for concurrent use.
+// bars shows progress on a terminal, a bar for the phase that runs, and nothing in a pipe. Its methods are safe for
+// concurrent use.
 type bars struct {
 	mu       sync.Mutex
 	terminal io.Writer // nil when there is none
@@ -55,13 +56,15 @@ func (b *bars) update(phase string, done, total int64) {
 	b.bar.SetCurrent(done)
 }
 
-// begin shows a phase: how far it is where the total is known, else that it goes on, and how much is done if that is counted.
+// begin shows a phase: how far it is where the total is known, else that it goes on, and how much is done if that is
+// counted.
 func (b *bars) begin(phase string, total int64) {
 	b.phase = phase
 	b.pool = mpb.New(mpb.WithOutput(b.terminal), mpb.WithWidth(40))
 	name := mpb.PrependDecorators(decor.Name(fmt.Sprintf("%-8s", phase)))
 	if total > 0 {
-		b.bar = b.pool.AddBar(total, mpb.BarRemoveOnComplete(), name, mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f")))
+		b.bar = b.pool.AddBar(total, mpb.BarRemoveOnComplete(), name,
+			mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f")))
 		return
 	}
 	counted := decor.Any(func(s decor.Statistics) string {

@@ -125,8 +125,10 @@ func (c *rechunkCommand) Run(ctx context.Context, s *streams) error {
 	}
 	if c.JSON {
 		return printJSON(s.out, rechunkReport{
-			SourceDigest: r.SourceDigest.String(), Digest: r.Digest.String(), LayersTotal: r.LayersTotal, LayersKept: r.LayersKept,
-			LayersNew: r.LayersNew, NewBytes: r.NewBytes, TotalBytes: r.TotalBytes, StaleBytes: r.StaleBytes, Seconds: r.Seconds,
+			SourceDigest: r.SourceDigest.String(), Digest: r.Digest.String(), LayersTotal: r.LayersTotal,
+			LayersKept: r.LayersKept,
+			LayersNew:  r.LayersNew, NewBytes: r.NewBytes, TotalBytes: r.TotalBytes, StaleBytes: r.StaleBytes,
+			Seconds: r.Seconds,
 			PeakRSS: peakRSS(),
 		})
 	}

@@ -32,14 +32,16 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"strata": main})
 }
 
-// TestScripts runs the command as people and scripts do. Beside testscript's own commands the scripts have those of this file.
+// TestScripts runs the command as people and scripts do. Beside testscript's own commands the scripts have those of this
+// file.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"mkimage": mkimage(t), "registry": startRegistry, "freeport": freePort, "ready": ready, "exits": exits, "interrupt": interrupt,
-			"jsonkeys": jsonKeys, "oneline": oneLine, "emptydir": emptyDir, "expand": expand,
+			"mkimage": mkimage(t), "registry": startRegistry, "freeport": freePort, "ready": ready, "exits": exits,
+			"interrupt": interrupt,
+			"jsonkeys":  jsonKeys, "oneline": oneLine, "emptydir": emptyDir, "expand": expand,
 			"damage": damage, "absent": absent, "metric": metric, "hangup": hangup,
 		},
 	})
@@ -150,7 +152,8 @@ func checkExit(ts *testscript.TestScript, err error, want int) {
 	}
 }
 
-// interrupt COMMAND… runs a command with a server that never answers instead of ADDR, and sends SIGINT when it has asked that.
+// interrupt COMMAND… runs a command with a server that never answers instead of ADDR, and sends SIGINT when it has asked
+// that.
 func interrupt(ts *testscript.TestScript, _ bool, args []string) {
 	asked, over := make(chan struct{}, 1), make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {

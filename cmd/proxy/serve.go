@@ -120,7 +120,8 @@ func announce(log *slog.Logger, cfg *config.Config, p *server.Server) {
 		scheme, flag = "https", ""
 	}
 	clients := reachable(p.Addr())
-	log.Info("listening for clients", "url", scheme+"://"+clients, "try", "podman pull"+flag+" "+clients+"/ghcr.io/OWNER/IMAGE:TAG")
+	log.Info("listening for clients", "url", scheme+"://"+clients, "try",
+		"podman pull"+flag+" "+clients+"/ghcr.io/OWNER/IMAGE:TAG")
 	operators := "http://" + reachable(p.AdminAddr())
 	if cfg.Admin.TLS.Enabled() {
 		operators = "https://" + reachable(p.AdminAddr())

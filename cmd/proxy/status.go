@@ -98,9 +98,11 @@ func printStatus(s *streams, r *statusReport) error {
 	fmt.Fprintf(w, "images\t%d versions in %d repositories\n", r.Versions, r.Repositories)
 	fmt.Fprintf(w, "updates\t%s sent for each client, %s saved\n", size(r.UpdateBytes), size(r.UpdateBytesSaved))
 	c := r.StatusReport.Jobs
-	fmt.Fprintf(w, "jobs\t%d running, %d queued, %d done, %d failed, %d skipped\n", c.Running, c.Queued, c.Done, c.Failed, c.Skipped)
+	fmt.Fprintf(w, "jobs\t%d running, %d queued, %d done, %d failed, %d skipped\n", c.Running, c.Queued, c.Done, c.Failed,
+		c.Skipped)
 	if r.Redis != nil && !r.Redis.Up {
-		fmt.Fprintf(w, "redis\t%s does not answer since %s, this replica goes on alone\n", r.Redis.Address, humanize.Time(r.Redis.Since))
+		fmt.Fprintf(w, "redis\t%s does not answer since %s, this replica goes on alone\n", r.Redis.Address,
+			humanize.Time(r.Redis.Since))
 	}
 	for _, u := range r.Upstreams {
 		if note := upstreamNote(u); note != "" {
@@ -109,7 +111,8 @@ func printStatus(s *streams, r *statusReport) error {
 	}
 	for _, j := range r.Jobs {
 		if j.State == jobs.Running {
-			fmt.Fprintf(w, "\t%s:%s %s %s, %s of %s\n", j.Repository, j.Reference, j.Platform, j.Phase, size(j.DoneBytes), size(j.TotalBytes))
+			fmt.Fprintf(w, "\t%s:%s %s %s, %s of %s\n", j.Repository, j.Reference, j.Platform, j.Phase, size(j.DoneBytes),
+				size(j.TotalBytes))
 		}
 	}
 	if len(r.List) > 0 {

@@ -21,15 +21,18 @@ func printRepository(s *streams, r *operate.RepositoryDetail) error {
 	}
 	fmt.Fprintf(w, "\nversion\tplatform\tmade\tfor\tlayers\tkept\tnew\tnew bytes\tall bytes\tstale\tclients that pulled it\n")
 	for _, v := range r.History {
-		fmt.Fprintf(w, "%.19s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", v.Digest, v.Platform, ago(v.Created), shortReference(v.Reference),
-			v.LayersTotal, v.LayersKept, v.LayersNew, size(v.NewBytes), size(v.TotalBytes), size(v.StaleBytes), clients(v.Pulls))
+		fmt.Fprintf(w, "%.19s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", v.Digest, v.Platform, ago(v.Created),
+			shortReference(v.Reference),
+			v.LayersTotal, v.LayersKept, v.LayersNew, size(v.NewBytes), size(v.TotalBytes), size(v.StaleBytes),
+			clients(v.Pulls))
 	}
 	if r.LayersOf != "" {
 		fmt.Fprintf(w, "\nlayers of %.19s, lowest first; age in versions\n", r.LayersOf)
 	}
 	fmt.Fprintf(w, "layer\tsize\tage\tmade\tstale\theat\tpulls\tholds\n")
 	for _, l := range r.Layers {
-		fmt.Fprintf(w, "%.19s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\n", l.Digest, size(l.Size), l.Age, ago(l.MadeAt), shareOf(l.StaleShare),
+		fmt.Fprintf(w, "%.19s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\n", l.Digest, size(l.Size), l.Age, ago(l.MadeAt),
+			shareOf(l.StaleShare),
 			shareOf(l.Heat), l.Pulls, l.Name)
 	}
 	return w.Flush()

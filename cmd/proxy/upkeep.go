@@ -45,14 +45,16 @@ func (f storeFlags) open(ctx context.Context, s *streams, work func(context.Cont
 	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	err := server.Maintain(ctx, cfg, log, work)
 	if errors.Is(err, server.ErrInUse) {
-		return fmt.Errorf("%w: ask the proxy that runs, with --admin URL in place of --config and --state, or stop it first", err)
+		return fmt.Errorf("%w: ask the proxy that runs, with --admin URL in place of --config and --state, or stop it first",
+			err)
 	}
 	return err
 }
 
 // lookAfter has work done on the store that the flags name, or asks the proxy that runs to do it, and shows how it goes.
 func lookAfter[Options, Report any](ctx context.Context, s *streams, f storeFlags, options func(upkeep.Progress) Options,
-	direct func(*upkeep.Keeper, context.Context, Options) (Report, error), remote func(*admin.Client, context.Context, Options) (Report, error),
+	direct func(*upkeep.Keeper, context.Context, Options) (Report, error),
+	remote func(*admin.Client, context.Context, Options) (Report, error),
 ) (report Report, err error) {
 	b := newBars(s.err)
 	defer b.close()
@@ -121,7 +123,8 @@ func printGC(out io.Writer, r upkeep.GCReport) error {
 	}
 	fmt.Fprintf(w, "%s\t%d objects\t%s\n", verb, r.Removed.Objects, size(r.Removed.Bytes))
 	if r.Waiting.Objects > 0 {
-		fmt.Fprintf(w, "later\t%d objects\t%s\ttoo young, in use, or waiting for gc.grace\n", r.Waiting.Objects, size(r.Waiting.Bytes))
+		fmt.Fprintf(w, "later\t%d objects\t%s\ttoo young, in use, or waiting for gc.grace\n", r.Waiting.Objects,
+			size(r.Waiting.Bytes))
 	}
 	fmt.Fprintf(w, "kept\t%d objects\t%s\n", r.Kept.Objects, size(r.Kept.Bytes))
 	return w.Flush()

@@ -127,7 +127,8 @@ func (s *tokenServer) config(c *config.Config) {
 		s.t.Fatal(err)
 	}
 	c.Access.Token = config.Token{
-		Realm: "https://auth.example/token", Service: "strata.example", Issuer: "auth.example", JWKSFile: put(s.t, "jwks", string(b)),
+		Realm: "https://auth.example/token", Service: "strata.example", Issuer: "auth.example",
+		JWKSFile: put(s.t, "jwks", string(b)),
 	}
 }
 
@@ -140,7 +141,8 @@ type access struct {
 // token grants a user to pull from repositories. change may spoil the claims.
 func (s *tokenServer) token(user string, change func(map[string]any), repositories ...string) string {
 	s.t.Helper()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: s.key}, (&jose.SignerOptions{}).WithHeader("kid", "k1"))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: s.key},
+		(&jose.SignerOptions{}).WithHeader("kid", "k1"))
 	if err != nil {
 		s.t.Fatal(err)
 	}

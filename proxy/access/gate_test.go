@@ -39,7 +39,8 @@ func TestGate(t *testing.T) {
 	passwords := withPasswords(t)
 	rules := func(c *config.Config) {
 		c.Access.Rules = []config.AccessRule{
-			{Match: "ghcr.io/open/**", Allow: []string{"*"}}, {Match: "ghcr.io/alice/**", Allow: []string{"alice", "@staff"}},
+			{Match: "ghcr.io/open/**", Allow: []string{"*"}},
+			{Match: "ghcr.io/alice/**", Allow: []string{"alice", "@staff"}},
 		}
 	}
 	certs := func(c *config.Config) { c.TLS.ClientAuth = config.ClientAuthRequest }
@@ -58,20 +59,30 @@ func TestGate(t *testing.T) {
 		{name: "credentials that nobody asked for", want: open, sends: basic("x", "y"), answer: "anonymous"},
 		{name: "a certificate that nobody asked for", want: open, sends: certified(subject("host1")), answer: "anonymous"},
 
-		{name: "no password", set: []func(*config.Config){passwords}, want: base, answer: "UNAUTHORIZED", challenge: basicChallenge},
-		{name: "empty password", set: []func(*config.Config){passwords}, want: base, sends: nobody, answer: "UNAUTHORIZED", challenge: basicChallenge},
-		{name: "password", set: []func(*config.Config){passwords}, want: base, sends: basic("alice", "wonder"), answer: "alice"},
-		{name: "password with a colon", set: []func(*config.Config){passwords}, want: base, sends: basic("bob", "build:er"), answer: "bob"},
-		{name: "wrong password", set: []func(*config.Config){passwords}, want: base, sends: basic("alice", "x"), answer: "UNAUTHORIZED", challenge: basicChallenge},
-		{name: "no such user", set: []func(*config.Config){passwords}, want: base, sends: basic("eve", "wonder"), answer: "UNAUTHORIZED", challenge: basicChallenge},
-		{name: "another scheme", set: []func(*config.Config){passwords}, want: base, sends: bearer("x"), answer: "UNAUTHORIZED", challenge: basicChallenge},
+		{name: "no password", set: []func(*config.Config){passwords}, want: base, answer: "UNAUTHORIZED",
+			challenge: basicChallenge},
+		{name: "empty password", set: []func(*config.Config){passwords}, want: base, sends: nobody, answer: "UNAUTHORIZED",
+			challenge: basicChallenge},
+		{name: "password", set: []func(*config.Config){passwords}, want: base, sends: basic("alice", "wonder"),
+			answer: "alice"},
+		{name: "password with a colon", set: []func(*config.Config){passwords}, want: base, sends: basic("bob", "build:er"),
+			answer: "bob"},
+		{name: "wrong password", set: []func(*config.Config){passwords}, want: base, sends: basic("alice", "x"),
+			answer: "UNAUTHORIZED", challenge: basicChallenge},
+		{name: "no such user", set: []func(*config.Config){passwords}, want: base, sends: basic("eve", "wonder"),
+			answer: "UNAUTHORIZED", challenge: basicChallenge},
+		{name: "another scheme", set: []func(*config.Config){passwords}, want: base, sends: bearer("x"),
+			answer: "UNAUTHORIZED", challenge: basicChallenge},
 		{
-			name: "user without rights", set: []func(*config.Config){passwords, rules}, want: closed, sends: basic("bob", "build:er"),
+			name: "user without rights", set: []func(*config.Config){passwords, rules}, want: closed,
+			sends:  basic("bob", "build:er"),
 			answer: "DENIED",
 		},
-		{name: "user with rights", set: []func(*config.Config){passwords, rules}, want: closed, sends: basic("alice", "wonder"), answer: "alice"},
+		{name: "user with rights", set: []func(*config.Config){passwords, rules}, want: closed,
+			sends: basic("alice", "wonder"), answer: "alice"},
 		{
-			name: "no rule", set: []func(*config.Config){passwords, rules}, want: wantRepository("ghcr.io", "else"), sends: basic("alice", "wonder"),
+			name: "no rule", set: []func(*config.Config){passwords, rules}, want: wantRepository("ghcr.io", "else"),
+			sends:  basic("alice", "wonder"),
 			answer: "DENIED",
 		},
 
@@ -79,23 +90,31 @@ func TestGate(t *testing.T) {
 			name: "anonymous at the API", set: []func(*config.Config){passwords, rules}, anonymous: true, want: base,
 			answer: "anonymous", challenge: basicChallenge,
 		},
-		{name: "anonymous at an open repository", set: []func(*config.Config){passwords, rules}, anonymous: true, want: open, sends: nobody, answer: "anonymous"},
+		{name: "anonymous at an open repository", set: []func(*config.Config){passwords, rules}, anonymous: true, want: open,
+			sends: nobody, answer: "anonymous"},
 		{
-			name: "anonymous at a closed repository", set: []func(*config.Config){passwords, rules}, anonymous: true, want: closed,
+			name: "anonymous at a closed repository", set: []func(*config.Config){passwords, rules}, anonymous: true,
+			want:   closed,
 			answer: "UNAUTHORIZED", challenge: basicChallenge,
 		},
 		{
-			name: "wrong password where nobody needs one", set: []func(*config.Config){passwords}, anonymous: true, want: open, sends: basic("alice", "x"),
+			name: "wrong password where nobody needs one", set: []func(*config.Config){passwords}, anonymous: true,
+			want: open, sends: basic("alice", "x"),
 			answer: "UNAUTHORIZED", challenge: basicChallenge,
 		},
 
-		{name: "certificate", set: []func(*config.Config){certs}, want: base, sends: certified(subject("host1")), answer: "host1"},
+		{name: "certificate", set: []func(*config.Config){certs}, want: base, sends: certified(subject("host1")),
+			answer: "host1"},
 		{name: "no certificate", set: []func(*config.Config){certs}, want: base, answer: "DENIED"},
-		{name: "certificate without a name", set: []func(*config.Config){certs}, want: base, sends: certified(subject("")), answer: "DENIED"},
-		{name: "certificate or password", set: []func(*config.Config){certs, passwords}, want: base, sends: certified(subject("host1")), answer: "host1"},
-		{name: "password or certificate", set: []func(*config.Config){certs, passwords}, want: base, sends: basic("alice", "wonder"), answer: "alice"},
+		{name: "certificate without a name", set: []func(*config.Config){certs}, want: base, sends: certified(subject("")),
+			answer: "DENIED"},
+		{name: "certificate or password", set: []func(*config.Config){certs, passwords}, want: base,
+			sends: certified(subject("host1")), answer: "host1"},
+		{name: "password or certificate", set: []func(*config.Config){certs, passwords}, want: base,
+			sends: basic("alice", "wonder"), answer: "alice"},
 		{
-			name: "group of a certificate", set: []func(*config.Config){certs, rules}, want: closed, sends: certified(subject("host1", "staff")),
+			name: "group of a certificate", set: []func(*config.Config){certs, rules}, want: closed,
+			sends:  certified(subject("host1", "staff")),
 			answer: "host1",
 		},
 		{name: "rules without a login", set: []func(*config.Config){rules}, want: closed, answer: "DENIED"},
@@ -139,7 +158,8 @@ func TestGateTokens(t *testing.T) {
 	ask := func(want registry.Want, sends func(*http.Request)) string {
 		t.Helper()
 		answer, challenge := ask(t, g, want, sends)
-		return strings.TrimSpace(answer + " " + strings.ReplaceAll(challenge, `Bearer realm="https://auth.example/token",service="strata.example"`, "Bearer"))
+		return strings.TrimSpace(answer + " " +
+			strings.ReplaceAll(challenge, `Bearer realm="https://auth.example/token",service="strata.example"`, "Bearer"))
 	}
 	for _, tc := range []struct {
 		name string
@@ -159,11 +179,16 @@ func TestGateTokens(t *testing.T) {
 			"token for the short name of another registry's repository", mirrored, s.token("alice", nil, "a/b"),
 			`UNAUTHORIZED Bearer,scope="repository:ghcr.io/a/b:pull",error="insufficient_scope"`,
 		},
-		{"token for another repository", repo, s.token("alice", nil, "ghcr.io/a/c"), `UNAUTHORIZED Bearer,scope="repository:ghcr.io/a/b:pull",error="insufficient_scope"`},
-		{"token of another issuer", registry.Want{}, s.token("a", func(c map[string]any) { c["iss"] = "x" }), `UNAUTHORIZED Bearer,error="invalid_token"`},
-		{"token for another service", registry.Want{}, s.token("a", func(c map[string]any) { c["aud"] = "x" }), `UNAUTHORIZED Bearer,error="invalid_token"`},
-		{"expired token", registry.Want{}, s.token("a", func(c map[string]any) { c["exp"] = 1 }), `UNAUTHORIZED Bearer,error="invalid_token"`},
-		{"token without an end", registry.Want{}, s.token("a", func(c map[string]any) { delete(c, "exp") }), `UNAUTHORIZED Bearer,error="invalid_token"`},
+		{"token for another repository", repo, s.token("alice", nil, "ghcr.io/a/c"),
+			`UNAUTHORIZED Bearer,scope="repository:ghcr.io/a/b:pull",error="insufficient_scope"`},
+		{"token of another issuer", registry.Want{}, s.token("a", func(c map[string]any) { c["iss"] = "x" }),
+			`UNAUTHORIZED Bearer,error="invalid_token"`},
+		{"token for another service", registry.Want{}, s.token("a", func(c map[string]any) { c["aud"] = "x" }),
+			`UNAUTHORIZED Bearer,error="invalid_token"`},
+		{"expired token", registry.Want{}, s.token("a", func(c map[string]any) { c["exp"] = 1 }),
+			`UNAUTHORIZED Bearer,error="invalid_token"`},
+		{"token without an end", registry.Want{}, s.token("a", func(c map[string]any) { delete(c, "exp") }),
+			`UNAUTHORIZED Bearer,error="invalid_token"`},
 		{"token of another key", registry.Want{}, newTokenServer(t).token("a", nil), "UNAUTHORIZED Bearer"},
 		{"no token", registry.Want{}, "x.y", `UNAUTHORIZED Bearer,error="invalid_token"`},
 		{"null in the grants", repo, s.token("a", func(c map[string]any) { c["access"] = []any{nil} }), "UNAVAILABLE"},
@@ -186,12 +211,14 @@ func TestKeysRefused(t *testing.T) {
 		`{"keys":[{"kty":"oct","kid":"a","k":"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}]}`:                  "key 1 is a secret one",
 		`{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`: "key 1 has no kid",
 	} {
-		_, err := newTokens(config.Token{Realm: "https://h", Service: "s", Issuer: "i", JWKSFile: put(t, "jwks", content)}, nil)
+		_, err := newTokens(config.Token{Realm: "https://h", Service: "s", Issuer: "i", JWKSFile: put(t, "jwks", content)},
+			nil)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", content, err)
 		}
 	}
-	_, err := newTokens(config.Token{Realm: "https://h", Service: "s", Issuer: "i", RootCertFile: put(t, "pem", "-----BEGIN X-----\n")}, nil)
+	_, err := newTokens(config.Token{Realm: "https://h", Service: "s", Issuer: "i",
+		RootCertFile: put(t, "pem", "-----BEGIN X-----\n")}, nil)
 	if err == nil || !strings.Contains(err.Error(), "no certificate") {
 		t.Error(err)
 	}

@@ -57,7 +57,8 @@ func TestOperators(t *testing.T) {
 			}
 		})
 	}
-	if _, err := NewOperators(config.Admin{TokenFile: put(t, "token", "short")}, nil); err == nil || strings.Contains(err.Error(), ": short") {
+	if _, err := NewOperators(config.Admin{TokenFile: put(t, "token", "short")}, nil); err == nil ||
+		strings.Contains(err.Error(), ": short") {
 		t.Error(err)
 	}
 }

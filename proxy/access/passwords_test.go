@@ -174,7 +174,8 @@ func TestRightPasswordIsNotLockedOut(t *testing.T) {
 				t.Errorf("%s: %v after %s", user, err, time.Since(start))
 			}
 			flooding.Wait()
-			if most := mostFailures + 1 + int(longestWait/failurePause); guesses.wrong > most || guesses.busy < 3*maxWaiting-most {
+			if most := mostFailures + 1 + int(longestWait/failurePause); guesses.wrong > most ||
+				guesses.busy < 3*maxWaiting-most {
 				t.Errorf("%+v", guesses)
 			}
 			time.Sleep(failureWindow) // all turns end

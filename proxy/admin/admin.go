@@ -7,7 +7,8 @@
 //	GET  /api/v1/repositories        RepositoryList
 //	GET  /api/v1/repositories/NAME   operate.RepositoryDetail; NAME is host/path
 //	GET  /api/v1/jobs                JobList
-//	POST /api/v1/warm                WarmRequest; 202 and a WarmAccepted, or with ?wait=1 an operate.WarmEvent a line until all is done
+//	POST /api/v1/warm                WarmRequest; 202 and a WarmAccepted, or with ?wait=1
+//	                                 an operate.WarmEvent a line until all is done
 //	POST /api/v1/gc                  GCRequest; an UpkeepEvent a line, the last one with a upkeep.GCReport
 //	POST /api/v1/reload              an empty document; ReloadReport
 //	POST /api/v1/scrub               ScrubRequest; likewise, with a upkeep.ScrubReport

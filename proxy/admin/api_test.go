@@ -28,7 +28,8 @@ func TestClientReadsWhatTheHandlerWrites(t *testing.T) {
 		t.Errorf("status: %v (-want +got)\n%s", err, diff)
 	}
 	repositories, err := c.Repositories(ctx)
-	wantList := []operate.RepositoryReport{bluefin().RepositoryReport, {Name: "quay.io/fedora/fedora-bootc", Tags: []operate.TagReport{}}}
+	wantList := []operate.RepositoryReport{bluefin().RepositoryReport,
+		{Name: "quay.io/fedora/fedora-bootc", Tags: []operate.TagReport{}}}
 	if diff := cmp.Diff(wantList, repositories); err != nil || diff != "" {
 		t.Errorf("repositories: %v (-want +got)\n%s", err, diff)
 	}
@@ -36,7 +37,8 @@ func TestClientReadsWhatTheHandlerWrites(t *testing.T) {
 	if diff := cmp.Diff(bluefin(), detail); err != nil || diff != "" {
 		t.Errorf("repository: %v (-want +got)\n%s", err, diff)
 	}
-	if detail, err := c.Repository(ctx, "localhost:5000/with space"); err != nil || detail.Name != "localhost:5000/with space" {
+	if detail, err := c.Repository(ctx, "localhost:5000/with space"); err != nil ||
+		detail.Name != "localhost:5000/with space" {
 		t.Errorf("escaped name: %v, %v", detail, err)
 	}
 	jobs, err := c.Jobs(ctx)
@@ -54,16 +56,22 @@ func TestKeysAreStable(t *testing.T) {
 		document any
 		want     string
 	}{
-		"status":     {operate.StatusReport{}, "jobs repositories store update_bytes update_bytes_saved uptime_seconds version versions"},
+		"status": {operate.StatusReport{},
+			"jobs repositories store update_bytes update_bytes_saved uptime_seconds version versions"},
 		"store":      {operate.StoreReport{}, "driver served_bytes source_bytes total_bytes"},
 		"repository": {operate.RepositoryReport{}, "name tags update_bytes update_bytes_saved versions"},
-		"detail":     {operate.RepositoryDetail{LayersOf: "x"}, "history layers layers_of name tags update_bytes update_bytes_saved versions"},
-		"tag":        {operate.TagReport{CheckedAt: someTime, UpdatedAt: someTime}, "checked_at digest served source_digest tag updated_at"},
-		"version": {operate.VersionReport{Created: someTime, LastPull: someTime, Reference: "x"}, "created digest last_pull layers_kept layers_new " +
-			"layers_total new_bytes platform pulls reference seconds sequence source_digest stale_bytes total_bytes"},
-		"layer": {operate.LayerReport{MadeAt: someTime}, "age digest heat kept made_at name pulls since size stale_bytes stale_share"},
+		"detail": {operate.RepositoryDetail{LayersOf: "x"},
+			"history layers layers_of name tags update_bytes update_bytes_saved versions"},
+		"tag": {operate.TagReport{CheckedAt: someTime, UpdatedAt: someTime},
+			"checked_at digest served source_digest tag updated_at"},
+		"version": {operate.VersionReport{Created: someTime, LastPull: someTime, Reference: "x"},
+			"created digest last_pull layers_kept layers_new " +
+				"layers_total new_bytes platform pulls reference seconds sequence source_digest stale_bytes total_bytes"},
+		"layer": {operate.LayerReport{MadeAt: someTime},
+			"age digest heat kept made_at name pulls since size stale_bytes stale_share"},
 		"pulls": {operate.PullCount{}, "behind fresh"},
-		"job": {operate.JobReport{Repository: "x", Reference: "x", Platform: "x", SourceDigest: "x", Phase: "x", Error: "x", StartedAt: someTime},
+		"job": {operate.JobReport{Repository: "x", Reference: "x", Platform: "x", SourceDigest: "x", Phase: "x", Error: "x",
+			StartedAt: someTime},
 			"done_bytes error id kind phase platform reference repository seconds source_digest started_at state total_bytes"},
 		"event": {operate.WarmEvent{}, "done_bytes reference state total_bytes"},
 	} {
@@ -110,7 +118,8 @@ func TestAnswers(t *testing.T) {
 		{whole, "GET", "/dashboard.js", 200, "ask("},
 		{whole, "GET", "/nothing", 404, `{"error":"there is nothing at this path"}`},
 		{whole, "GET", "/api/v1/repositories/ghcr.io/none", 404, `{"error":"there is no such repository"}`},
-		{whole, "GET", "/api/v1/repositories/" + strings.Repeat("a", maxName+1), 404, `{"error":"there is no such repository"}`},
+		{whole, "GET", "/api/v1/repositories/" + strings.Repeat("a", maxName+1), 404,
+			`{"error":"there is no such repository"}`},
 		{whole, "POST", "/api/v1/status", 405, `{"error":"this path takes GET and HEAD"}`},
 		{whole, "DELETE", "/", 405, `{"error":"this path takes GET and HEAD"}`},
 		{whole, "GET", "/api/v1/warm", 405, `{"error":"this path takes POST"}`},
@@ -141,7 +150,8 @@ func TestClientErrors(t *testing.T) {
 	t.Parallel()
 	_, s := serve(t, Options{})
 	c := NewClient(s.URL, s.Client())
-	if _, err := c.Repository(t.Context(), "x/y"); !errors.Is(err, operate.ErrNotFound) || err.Error() != "there is no such repository (HTTP 404)" {
+	if _, err := c.Repository(t.Context(), "x/y"); !errors.Is(err, operate.ErrNotFound) ||
+		err.Error() != "there is no such repository (HTTP 404)" {
 		t.Errorf("got %v", err)
 	}
 	if _, err := c.Enqueue(t.Context(), []string{"x"}); err == nil || errors.Is(err, operate.ErrNotFound) {

@@ -14,7 +14,8 @@ func TestDashboardKeepsItsPolicy(t *testing.T) {
 	h := New(Options{Status: fakeStatus{}})
 	defer h.Close()
 	for path, kind := range map[string]string{
-		"/": "text/html; charset=utf-8", "/dashboard.js": "text/javascript; charset=utf-8", "/dashboard.css": "text/css; charset=utf-8",
+		"/": "text/html; charset=utf-8", "/dashboard.js": "text/javascript; charset=utf-8",
+		"/dashboard.css": "text/css; charset=utf-8",
 	} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, base+path, nil))
@@ -22,7 +23,8 @@ func TestDashboardKeepsItsPolicy(t *testing.T) {
 		if w.Code != 200 || w.Header().Get("Content-Type") != kind {
 			t.Errorf("%s: %d %s", path, w.Code, w.Header().Get("Content-Type"))
 		}
-		for _, needed := range []string{"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "require-trusted-types-for 'script'"} {
+		for _, needed := range []string{"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'",
+			"require-trusted-types-for 'script'"} {
 			if !strings.Contains(w.Header().Get("Content-Security-Policy"), needed) {
 				t.Errorf("%s: the policy lacks %s", path, needed)
 			}

@@ -27,7 +27,8 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) (refused bool) {
 	case !h.named(r):
 		// A site can give its name the address of this listener. Its pages are the same site then, and a browser that knows
 		// a login or has a certificate sends them along.
-		status, message = http.StatusForbidden, "this listener has no such name: ask for it by its address, or list the name in admin.hosts"
+		status, message = http.StatusForbidden,
+			"this listener has no such name: ask for it by its address, or list the name in admin.hosts"
 	case h.login != nil && h.login.LogsIn():
 		status, message = h.login.Check(w, r)
 	}

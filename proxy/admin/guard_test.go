@@ -27,7 +27,8 @@ func (t token) Check(w http.ResponseWriter, r *http.Request) (int, string) {
 func TestLogin(t *testing.T) {
 	t.Parallel()
 	broken := Check{Name: "storage", Run: func(context.Context) error { return errors.New("disk /secret/path is on fire") }}
-	h := New(Options{Status: fakeStatus{}, Warmer: fakeWarmer{}, Gatherer: prometheus.NewRegistry(), Login: token("x"), Checks: []Check{broken},
+	h := New(Options{Status: fakeStatus{}, Warmer: fakeWarmer{}, Gatherer: prometheus.NewRegistry(), Login: token("x"),
+		Checks:  []Check{broken},
 		OwnName: func(host string) bool { return host == "proxy.example" }})
 	defer h.Close()
 	ask := func(method, path, authorization string) *httptest.ResponseRecorder {
@@ -38,7 +39,8 @@ func TestLogin(t *testing.T) {
 		return w
 	}
 	for _, path := range []string{
-		"/", "/dashboard.js", "/metrics", "/api/v1/status", "/api/v1/jobs", "/api/v1/repositories", "/api/v1/repositories/x", "/nothing", "//livez",
+		"/", "/dashboard.js", "/metrics", "/api/v1/status", "/api/v1/jobs", "/api/v1/repositories", "/api/v1/repositories/x",
+		"/nothing", "//livez",
 	} {
 		if got := ask("GET", path, ""); got.Code != 401 || got.Header().Get("WWW-Authenticate") == "" {
 			t.Errorf("%s without a login: %d", path, got.Code)
@@ -67,14 +69,17 @@ func TestRebinding(t *testing.T) {
 	t.Parallel()
 	h := New(Options{Status: fakeStatus{}, Warmer: fakeWarmer{}})
 	defer h.Close()
-	called := New(Options{Status: fakeStatus{}, OwnName: func(host string) bool { return strings.HasSuffix(host, "evil.example") }})
+	called := New(Options{Status: fakeStatus{},
+		OwnName: func(host string) bool { return strings.HasSuffix(host, "evil.example") }})
 	defer called.Close()
 	// A browser that has logged in sends that along for the name that it believes to talk to.
 	guarded := New(Options{Status: fakeStatus{}, Warmer: fakeWarmer{}, Login: token("x")})
 	defer guarded.Close()
 	for host, ok := range map[string]bool{
-		"127.0.0.1:5001": true, "[::1]:5001": true, "[::1]": true, "localhost": true, "LOCALHOST:5001": true, "strata": true, "strata:5001": true,
-		"10.1.2.3:5001": true, "a.localhost:1": true, "": true, "evil.example": false, "evil.example:5001": false, "127.0.0.1.evil.example": false,
+		"127.0.0.1:5001": true, "[::1]:5001": true, "[::1]": true, "localhost": true, "LOCALHOST:5001": true, "strata": true,
+		"strata:5001":   true,
+		"10.1.2.3:5001": true, "a.localhost:1": true, "": true, "evil.example": false, "evil.example:5001": false,
+		"127.0.0.1.evil.example":      false,
 		"localhost.evil.example:5001": false, "evil.example.": false,
 	} {
 		if got := local(hostName(host)); got != ok {
@@ -99,7 +104,8 @@ func TestRebinding(t *testing.T) {
 			t.Errorf("%q with a login: %d", host, w.Code)
 		}
 		for _, h := range []*Handler{h, guarded} {
-			r = httptest.NewRequest(http.MethodPost, base+"/api/v1/warm?wait=1", strings.NewReader(`{"references":["good"]}`))
+			r = httptest.NewRequest(http.MethodPost, base+"/api/v1/warm?wait=1",
+				strings.NewReader(`{"references":["good"]}`))
 			r.Host = host
 			r.Header.Set("Content-Type", "application/json")
 			r.Header.Set("Authorization", "Bearer x")

@@ -36,7 +36,8 @@ func TestReady(t *testing.T) {
 		defer h.Close()
 		start := time.Now()
 		code, report := probe(h)
-		want := ReadyReport{Status: "ready", Checks: []CheckReport{{Name: "store", OK: true, Seconds: 1}, {Name: "upstream", OK: true, Seconds: 1}}}
+		want := ReadyReport{Status: "ready",
+			Checks: []CheckReport{{Name: "store", OK: true, Seconds: 1}, {Name: "upstream", OK: true, Seconds: 1}}}
 		if diff := cmp.Diff(want, report); code != 200 || diff != "" {
 			t.Errorf("got %d (-want +got)\n%s", code, diff)
 		}

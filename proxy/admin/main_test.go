@@ -26,7 +26,8 @@ var someTime = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
 func (f fakeStatus) Status(context.Context) (operate.StatusReport, error) {
 	return operate.StatusReport{
 		Version: "1.2.3", StartedAt: someTime, UptimeSeconds: 93784, Repositories: 2, Versions: 3,
-		Store:       operate.StoreReport{Driver: "filesystem", Location: "/var/lib/strata/data", SourceBytes: 5e9, ServedBytes: 7e9, TotalBytes: 12e9},
+		Store: operate.StoreReport{Driver: "filesystem", Location: "/var/lib/strata/data", SourceBytes: 5e9,
+			ServedBytes: 7e9, TotalBytes: 12e9},
 		Jobs:        jobs.Counts{Running: 1, Done: 41, Failed: 1},
 		UpdateBytes: 1e9, UpdateBytesSaved: 9e9,
 	}, f.err
@@ -50,8 +51,10 @@ func (f fakeStatus) Repository(_ context.Context, name string) (*operate.Reposit
 
 func (fakeStatus) Jobs(context.Context) []operate.JobReport {
 	return []operate.JobReport{{
-		ID: "7", Repository: "ghcr.io/ublue-os/bluefin", Reference: "stable", Platform: "linux/amd64", SourceDigest: digest("5"),
-		State: jobs.Running, Phase: "writing layers", DoneBytes: 4e8, TotalBytes: 1e9, StartedAt: someTime, Seconds: 12.5,
+		ID: "7", Repository: "ghcr.io/ublue-os/bluefin", Reference: "stable", Platform: "linux/amd64",
+		SourceDigest: digest("5"),
+		State:        jobs.Running, Phase: "writing layers", DoneBytes: 4e8, TotalBytes: 1e9, StartedAt: someTime,
+		Seconds: 12.5,
 	}}
 }
 
@@ -68,17 +71,20 @@ func bluefin() *operate.RepositoryDetail {
 		RepositoryReport: operate.RepositoryReport{
 			Name: "ghcr.io/ublue-os/bluefin", Versions: 2, UpdatedAt: someTime, UpdateBytes: 4e8, UpdateBytesSaved: 6e9,
 			Tags: []operate.TagReport{{
-				Tag: "stable", SourceDigest: digest("1"), Digest: digest("a"), Served: "rechunked", CheckedAt: someTime, UpdatedAt: someTime,
+				Tag: "stable", SourceDigest: digest("1"), Digest: digest("a"), Served: "rechunked", CheckedAt: someTime,
+				UpdatedAt: someTime,
 			}},
 		},
 		History: []operate.VersionReport{
 			{
-				SourceDigest: digest("1"), Digest: digest("a"), Platform: "linux/amd64", Created: someTime, LayersTotal: 3, LayersKept: 2,
-				LayersNew: 1, NewBytes: 2e8, TotalBytes: 3e9, StaleBytes: 1e8, Seconds: 61,
+				SourceDigest: digest("1"), Digest: digest("a"), Platform: "linux/amd64", Created: someTime, LayersTotal: 3,
+				LayersKept: 2,
+				LayersNew:  1, NewBytes: 2e8, TotalBytes: 3e9, StaleBytes: 1e8, Seconds: 61,
 			},
 			{
-				SourceDigest: digest("2"), Digest: digest("b"), Platform: "linux/amd64", Created: someTime, LayersTotal: 2, LayersNew: 2,
-				NewBytes: 28e8, TotalBytes: 28e8, Seconds: 130,
+				SourceDigest: digest("2"), Digest: digest("b"), Platform: "linux/amd64", Created: someTime, LayersTotal: 2,
+				LayersNew: 2,
+				NewBytes:  28e8, TotalBytes: 28e8, Seconds: 130,
 			},
 		},
 		Layers: []operate.LayerReport{

@@ -27,7 +27,8 @@ func TestPanics(t *testing.T) {
 	counted := map[string]int{}
 	log := &bytes.Buffer{}
 	h, s := serve(t, Options{
-		Status: failing{}, Warmer: failing{}, Checks: []Check{{Name: "store", Run: func(context.Context) error { panic("check") }}},
+		Status: failing{}, Warmer: failing{},
+		Checks: []Check{{Name: "store", Run: func(context.Context) error { panic("check") }}},
 		Logger: slog.New(slog.NewTextHandler(log, nil)), WarmConcurrency: 1,
 		Panicked: func(where string) {
 			mu.Lock()

@@ -44,7 +44,8 @@ func TestWarmWaits(t *testing.T) {
 		t.Errorf("last events (-want +got)\n%s", diff)
 	}
 	if !slices.Contains(events, operate.WarmEvent{
-		Reference: "good", Platform: "linux/amd64", State: jobs.Running, Phase: "writing layers", DoneBytes: 2, TotalBytes: 2,
+		Reference: "good", Platform: "linux/amd64", State: jobs.Running, Phase: "writing layers", DoneBytes: 2,
+		TotalBytes: 2,
 	}) {
 		t.Errorf("no progress in %+v", events)
 	}
@@ -99,7 +100,8 @@ func TestWarmLater(t *testing.T) {
 	}
 	slices.SortFunc(all, func(a, b operate.JobReport) int { return strings.Compare(a.ID, b.ID) })
 	wantJobs := []operate.JobReport{
-		{ID: "warm-1", Kind: operate.KindWarm, Reference: "bad", State: jobs.Failed, DoneBytes: 1, TotalBytes: 2, Error: "no such tag"},
+		{ID: "warm-1", Kind: operate.KindWarm, Reference: "bad", State: jobs.Failed, DoneBytes: 1, TotalBytes: 2,
+			Error: "no such tag"},
 		{ID: "warm-2", Kind: operate.KindWarm, Reference: "good", State: jobs.Done, DoneBytes: 2, TotalBytes: 2},
 	}
 	if diff := cmp.Diff(wantJobs, all[1:], cmpopts.IgnoreFields(operate.JobReport{}, "Seconds", "StartedAt")); diff != "" {

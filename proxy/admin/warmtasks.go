@@ -59,7 +59,8 @@ func (t *warmTasks) add(references []string) ([]*warmTask, error) {
 	for i, ref := range references {
 		t.last++
 		tasks[i] = &warmTask{start: time.Now(), report: operate.JobReport{
-			ID: "warm-" + strconv.Itoa(t.last), Kind: operate.KindWarm, Reference: ref, State: jobs.Queued, StartedAt: time.Now().UTC(),
+			ID: "warm-" + strconv.Itoa(t.last), Kind: operate.KindWarm, Reference: ref, State: jobs.Queued,
+			StartedAt: time.Now().UTC(),
 		}}
 	}
 	t.active = append(t.active, tasks...)

@@ -21,7 +21,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // counted is a group with what it told of panics.
 func counted(t *testing.T) (g *Group, log *bytes.Buffer, seen *sync.Map) {
 	log, seen = &bytes.Buffer{}, &sync.Map{}
-	g = New(Options{Logger: slog.New(slog.NewTextHandler(log, nil)), Panicked: func(where string) { seen.Store(where, true) }})
+	g = New(Options{Logger: slog.New(slog.NewTextHandler(log, nil)),
+		Panicked: func(where string) { seen.Store(where, true) }})
 	t.Cleanup(func() {
 		if err := g.Close(context.Background()); err != nil {
 			t.Error(err)
@@ -39,7 +40,8 @@ func TestPanics(t *testing.T) {
 	shared := NewShared[int](g, "fetch")
 	var panicked *PanicError
 	for range 2 { // the key is free again
-		if _, err := shared.Do(t.Context(), "key", func(context.Context) (int, error) { panic("shared") }); !errors.As(err, &panicked) {
+		if _, err := shared.Do(t.Context(), "key", func(context.Context) (int, error) { panic("shared") }); !errors.As(err,
+			&panicked) {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -67,7 +69,8 @@ func TestCaughtPanics(t *testing.T) {
 	t.Parallel()
 	var counted []string
 	var log strings.Builder
-	g := New(Options{Logger: slog.New(slog.NewTextHandler(&log, nil)), Panicked: func(where string) { counted = append(counted, where) }})
+	g := New(Options{Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		Panicked: func(where string) { counted = append(counted, where) }})
 	err := g.Catch(t.Context(), "update", func() error {
 		return g.Catch(t.Context(), "job", func() error {
 			return fmt.Errorf("reading: %w", rescue.Call(func() error { panic("a layer") }))
@@ -133,7 +136,8 @@ func TestClose(t *testing.T) {
 	if err := errors.Join(g.Close(t.Context()), g.Close(t.Context())); err != nil {
 		t.Error(err)
 	}
-	if g.Go("late", func(context.Context) { t.Error("runs") }) || g.GoRelying("late", func(context.Context) { t.Error("runs") }) {
+	if g.Go("late", func(context.Context) { t.Error("runs") }) ||
+		g.GoRelying("late", func(context.Context) { t.Error("runs") }) {
 		t.Error("work began after Close")
 	}
 	if _, err := NewShared[int](g, "x").Do(t.Context(), "key", nil); !errors.Is(err, ErrClosed) {

@@ -10,7 +10,8 @@ import (
 	"github.com/strata-oci/strata/rechunk"
 )
 
-// VersionLeads returns what a version of a lineage leads to, by what its record says: all of it is known when the manifest is lost.
+// VersionLeads returns what a version of a lineage leads to, by what its record says: all of it is known when the manifest
+// is lost.
 func VersionLeads(v *rechunk.Version) []Target {
 	to := []Target{{Digest: v.Digest, Use: Document}}
 	if v.Config != "" {
@@ -72,8 +73,8 @@ func indexKind() kind[digest.Digest, rechunk.IndexRecord] {
 	}
 }
 
-// upkeepKind is that of the documents in which package upkeep remembers what it did. Each has a key and a type of its own; the
-// types are upkeep's, whom alone they concern.
+// upkeepKind is that of the documents in which package upkeep remembers what it did. Each has a key and a type of its own;
+// the types are upkeep's, whom alone they concern.
 func upkeepKind[V any](key string) kind[struct{}, V] {
 	return kind[struct{}, V]{
 		name: "upkeep", encode: func(struct{}) string { return key },

@@ -30,7 +30,8 @@ func ExampleTable() {
 	records := catalog.New(memory(ctx), nil)
 	key := catalog.TagKey{Repository: "ghcr.io/ublue-os/bluefin", Tag: "stable"}
 	image := digest.FromString("a manifest")
-	err := records.Tags.Put(ctx, key, &catalog.Tag{SourceDigest: image, Digest: image, MediaType: "x", Served: catalog.Original})
+	err := records.Tags.Put(ctx, key, &catalog.Tag{SourceDigest: image, Digest: image, MediaType: "x",
+		Served: catalog.Original})
 	if err != nil {
 		fmt.Println(err)
 	}
@@ -51,7 +52,8 @@ func ExampleTable_List() {
 	for _, repository := range []string{"ghcr.io/ublue-os/aurora", "ghcr.io/ublue-os/bluefin"} {
 		for _, tag := range []string{"gts", "stable"} {
 			key := catalog.TagKey{Repository: repository, Tag: tag}
-			err := records.Tags.Put(ctx, key, &catalog.Tag{SourceDigest: image, Digest: image, MediaType: "x", Served: catalog.Original})
+			err := records.Tags.Put(ctx, key,
+				&catalog.Tag{SourceDigest: image, Digest: image, MediaType: "x", Served: catalog.Original})
 			if err != nil {
 				fmt.Println(err)
 			}
@@ -81,7 +83,8 @@ func ExampleScan() {
 	}
 	for _, kind := range catalog.Kinds() {
 		err := catalog.Scan(ctx, store, kind, func(r catalog.Record) error {
-			fmt.Println("a", kind.Name, "belongs to its image:", r.Leads.Owner.Manifest == image, "and leads to", len(r.Leads.To))
+			fmt.Println("a", kind.Name, "belongs to its image:", r.Leads.Owner.Manifest == image, "and leads to",
+				len(r.Leads.To))
 			return r.Err
 		})
 		if err != nil {

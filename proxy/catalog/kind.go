@@ -19,8 +19,8 @@ var (
 	ErrNewer = errors.New("record has a newer schema")
 )
 
-// Damaged reports whether an error says that a record is there and can't be used, so that it counts as missing. Errors of a store that
-// does not answer are others.
+// Damaged reports whether an error says that a record is there and can't be used, so that it counts as missing. Errors of a
+// store that does not answer are others.
 func Damaged(err error) bool {
 	return errors.Is(err, ErrDamaged) || errors.Is(err, ErrNewer) || errors.Is(err, chunkstore.ErrCorrupt) ||
 		errors.Is(err, chunkstore.ErrTooLarge)
@@ -58,8 +58,8 @@ type Target struct {
 	Image bool
 }
 
-// Owner is what a record belongs to: it goes when that is not needed any longer. The zero value is nothing, so that the record stays
-// until someone deletes it.
+// Owner is what a record belongs to: it goes when that is not needed any longer. The zero value is nothing, so that the
+// record stays until someone deletes it.
 type Owner struct {
 	// Manifest is that of an image, or an index.
 	Manifest digest.Digest
@@ -96,11 +96,14 @@ type Kind struct {
 	Parse func(key string, b []byte) (any, Leads, error)
 }
 
-// Kinds returns all kinds; those first by which an operator's rules decide what stays. A store with records of another one was written by a newer build.
+// Kinds returns all kinds; those first by which an operator's rules decide what stays. A store with records of another one
+// was written by a newer build.
 func Kinds() []Kind {
 	return []Kind{
-		manifestKind().any(), tagKind().any(), lineageKind().any(), servedKind().any(), pullsKind().any(), repositoryKind().any(),
-		proofKind().any(), blobProofKind().any(), memberKind().any(), attemptKind().any(), planKind().any(), historyKind().any(),
+		manifestKind().any(), tagKind().any(), lineageKind().any(), servedKind().any(), pullsKind().any(),
+		repositoryKind().any(),
+		proofKind().any(), blobProofKind().any(), memberKind().any(), attemptKind().any(), planKind().any(),
+		historyKind().any(),
 		indexKind().any(), upkeepKind[json.RawMessage]("").any(),
 	}
 }

@@ -33,7 +33,8 @@ type sample struct {
 
 // samples are of all kinds, at least one of each. Those of a store of today stay as they are: they must be read for ever.
 func samples() []sample {
-	version := fmt.Sprintf(`{"source_digest":%q,"digest":%q,"config":%q,"layers":[{"digest":%q}],"sequence":3}`, source, image, config, layer)
+	version := fmt.Sprintf(`{"source_digest":%q,"digest":%q,"config":%q,"layers":[{"digest":%q}],"sequence":3}`, source,
+		image, config, layer)
 	inRepository := "ghcr.io/team/os@" + image.String()
 	ofImage := catalog.Owner{Manifest: image}
 	return []sample{
@@ -45,21 +46,28 @@ func samples() []sample {
 		{"manifest", image.String(), fmt.Sprintf(`{"media_type":"x","source_digest":%q,"served":"rechunked"}`, source),
 			catalog.Leads{Owner: ofImage, To: []catalog.Target{{image, catalog.ServedLayer, true}}}},
 		{"manifest", source.String(), fmt.Sprintf(`{"media_type":"x","source_digest":%q,"served":"original"}`, source),
-			catalog.Leads{Owner: catalog.Owner{Manifest: source}, To: []catalog.Target{{source, catalog.OriginalLayer, true}}}},
+			catalog.Leads{Owner: catalog.Owner{Manifest: source},
+				To: []catalog.Target{{source, catalog.OriginalLayer, true}}}},
 		{"repository", "ghcr.io/team/os", `{"since":"2026-01-02T03:04:05Z"}`, catalog.Leads{}},
-		{"lineage", "ghcr.io/team/os linux/amd64", `{"versions":[` + version + `],"fence":7}`, catalog.Leads{To: []catalog.Target{
-			{Digest: image, Use: catalog.Document}, {Digest: config, Use: catalog.Document}, {Digest: layer, Use: catalog.ServedLayer}}}},
+		{"lineage", "ghcr.io/team/os linux/amd64", `{"versions":[` + version + `],"fence":7}`,
+			catalog.Leads{To: []catalog.Target{
+				{Digest: image, Use: catalog.Document}, {Digest: config, Use: catalog.Document},
+				{Digest: layer, Use: catalog.ServedLayer}}}},
 		{"history", "ghcr.io/team/os linux/amd64", `{"format":1,"steps":0,"components":[],"files":""}`, catalog.Leads{}},
 		{"served", "ghcr.io/team/os " + source.String() + " 0011223344556677", version,
 			catalog.Leads{Owner: ofImage, To: []catalog.Target{{image, catalog.ServedLayer, true}}}},
 		{"plan", image.String(), fmt.Sprintf(`{"digest":%q}`, image), catalog.Leads{Owner: ofImage}},
 		{"index", layer.String(), fmt.Sprintf(`{"digest":%q,"size":5}`, config),
-			catalog.Leads{Owner: catalog.Owner{Layer: layer}, To: []catalog.Target{{Digest: config, Use: catalog.LayerIndex}}}},
-		{"pulls", image.String(), fmt.Sprintf(`{"last_pull":"2026-01-02T03:04:05Z","layers":{%q:3}}`, layer), catalog.Leads{Owner: ofImage}},
-		{"proof", inRepository, fmt.Sprintf(`{"at":"2026-01-02T03:04:05Z","blobs":[%q]}`, layer), catalog.Leads{Owner: ofImage}},
+			catalog.Leads{Owner: catalog.Owner{Layer: layer},
+				To: []catalog.Target{{Digest: config, Use: catalog.LayerIndex}}}},
+		{"pulls", image.String(), fmt.Sprintf(`{"last_pull":"2026-01-02T03:04:05Z","layers":{%q:3}}`, layer),
+			catalog.Leads{Owner: ofImage}},
+		{"proof", inRepository, fmt.Sprintf(`{"at":"2026-01-02T03:04:05Z","blobs":[%q]}`, layer),
+			catalog.Leads{Owner: ofImage}},
 		{"blob-proof", inRepository, `{"at":"2026-01-02T03:04:05Z"}`, catalog.Leads{Owner: catalog.Owner{Content: image}}},
 		{"member", inRepository, `{}`, catalog.Leads{Owner: catalog.Owner{Content: image}}},
-		{"attempt", "0011", fmt.Sprintf(`{"source_digest":%q,"started_at":"2026-01-02T03:04:05Z","tries":2}`, image), catalog.Leads{Owner: ofImage}},
+		{"attempt", "0011", fmt.Sprintf(`{"source_digest":%q,"started_at":"2026-01-02T03:04:05Z","tries":2}`, image),
+			catalog.Leads{Owner: ofImage}},
 		{"upkeep", "usage", `{"bytes":1,"at":"2026-01-02T03:04:05Z"}`, catalog.Leads{}},
 	}
 }
@@ -167,13 +175,14 @@ func TestTablesReadSamples(t *testing.T) {
 	if err := store.PutRecord(ctx, "from-the-future", "x", nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := catalog.CheckKinds(ctx, store); !errors.Is(err, catalog.ErrUnknownKind) || !strings.Contains(err.Error(), "from-the-future") {
+	if err := catalog.CheckKinds(ctx, store); !errors.Is(err, catalog.ErrUnknownKind) ||
+		!strings.Contains(err.Error(), "from-the-future") {
 		t.Errorf("%v", err)
 	}
 }
 
-// A record is hostile once its file was changed: whatever it says, reading ends with a value or with one of two errors, and names
-// the digests that it leads to at most once for each that it holds.
+// A record is hostile once its file was changed: whatever it says, reading ends with a value or with one of two errors, and
+// names the digests that it leads to at most once for each that it holds.
 func FuzzRecords(f *testing.F) {
 	for _, s := range samples() {
 		f.Add(s.kind, s.key, []byte(s.json))

@@ -6,8 +6,9 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Proof says that a repository was proven to have a manifest, and which of the blobs that it names: verified bytes of them came
-// through that repository, or the image was made here of a source of which that holds. To be named somewhere proves nothing.
+// Proof says that a repository was proven to have a manifest, and which of the blobs that it names: verified bytes of them
+// came through that repository, or the image was made here of a source of which that holds. To be named somewhere proves
+// nothing.
 type Proof struct {
 	// At is when the proof was first written.
 	At time.Time `json:"at"`
@@ -43,14 +44,16 @@ func memberKind() kind[ContentKey, struct{}] {
 	}
 }
 
-// Attempt is a job that began and has not ended well: who reads it and is not at the job takes it for one that its process died of.
+// Attempt is a job that began and has not ended well: who reads it and is not at the job takes it for one that its process
+// died of.
 type Attempt struct {
 	// Source is the image that the job is for; the record goes with it. Repository, "host/path", is where it was pulled.
 	Source     digest.Digest `json:"source_digest"`
 	Repository string        `json:"repository"`
 	// StartedAt is when the last try began.
 	StartedAt time.Time `json:"started_at"`
-	// Replica and Process say whose it was: a name that no other process has, and for people the process' number on its host.
+	// Replica and Process say whose it was: a name that no other process has, and for people the process' number on its
+	// host.
 	Replica string `json:"replica"`
 	Process int    `json:"process"`
 	// Tries are those that did not end well in a row, this one included.

@@ -12,7 +12,8 @@ import (
 	"github.com/strata-oci/strata/chunkstore"
 )
 
-// ErrUnknownKind says that a store has records of a kind that this build doesn't know, so that it can't know what they lead to.
+// ErrUnknownKind says that a store has records of a kind that this build doesn't know, so that it can't know what they lead
+// to.
 var ErrUnknownKind = errors.New("unknown kind of record")
 
 // Record is one of any kind.
@@ -30,8 +31,8 @@ type Record struct {
 // readers is how many records Scan reads at once.
 const readers = 8
 
-// Scan reads all records of a kind, several at once, and calls fn with one at a time, in no particular order. fn's error ends
-// the scan and is returned.
+// Scan reads all records of a kind, several at once, and calls fn with one at a time, in no particular order. fn's error
+// ends the scan and is returned.
 func Scan(ctx context.Context, store *chunkstore.Store, of Kind, fn func(Record) error) error {
 	g, reading := errgroup.WithContext(ctx)
 	g.SetLimit(readers)
@@ -89,7 +90,8 @@ func CheckKinds(ctx context.Context, store *chunkstore.Store) error {
 			continue
 		}
 		err := store.WalkRecords(ctx, name, func(string, time.Time) error {
-			return fmt.Errorf("%w: the store has records of kind %q, which a newer version of strata wrote; use that one", ErrUnknownKind, name)
+			return fmt.Errorf("%w: the store has records of kind %q, which a newer version of strata wrote; use that one",
+				ErrUnknownKind, name)
 		})
 		if err != nil {
 			return err // a directory that is empty is what is left of a kind

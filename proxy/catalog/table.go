@@ -20,8 +20,9 @@ type source struct {
 	log   *slog.Logger
 }
 
-// Table holds the records of one kind: V are what they say, K is what they are found by. A record that is damaged, or was written in a
-// newer schema, counts as missing and is logged: everything can be had or made again. It is safe for concurrent use.
+// Table holds the records of one kind: V are what they say, K is what they are found by. A record that is damaged, or was
+// written in a newer schema, counts as missing and is logged: everything can be had or made again. It is safe for concurrent
+// use.
 type Table[K, V any] struct {
 	source
 	kind kind[K, V]
@@ -102,9 +103,9 @@ func (t *Table[K, V]) Delete(ctx context.Context, key K) error {
 	return t.store.DeleteRecord(ctx, t.kind.name, t.kind.encode(key))
 }
 
-// List calls fn with the key of each record that begins with prefix, as TagsOf and its like make them, and the time of its last change
-// by the backend's clock, in ascending order. Other records are not looked at. fn may change records; its error ends the walk and
-// is returned as it is.
+// List calls fn with the key of each record that begins with prefix, as TagsOf and its like make them, and the time of its
+// last change by the backend's clock, in ascending order. Other records are not looked at. fn may change records; its error
+// ends the walk and is returned as it is.
 func (t *Table[K, V]) List(ctx context.Context, prefix Prefix[K], fn func(key K, modified time.Time) error) error {
 	return t.store.WalkRecordsPrefix(ctx, t.kind.name, prefix.text, func(name string, modified time.Time) error {
 		key, ok := t.kind.decode(name)

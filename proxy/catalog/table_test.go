@@ -33,7 +33,8 @@ func open(t testing.TB, driver storagedriver.StorageDriver) *chunkstore.Store {
 
 func tagOf(d string, at time.Time) catalog.Tag {
 	return catalog.Tag{
-		SourceDigest: digest.FromString("source"), Digest: digest.FromString(d), MediaType: "type", Served: catalog.Rechunked,
+		SourceDigest: digest.FromString("source"), Digest: digest.FromString(d), MediaType: "type",
+		Served:    catalog.Rechunked,
 		CheckedAt: at, Rule: "auto", Failure: &catalog.Failure{Source: digest.FromString("source")},
 	}
 }
@@ -95,7 +96,8 @@ func TestDamagedRecords(t *testing.T) {
 		}
 		log.Reset()
 		got, err := records.Tags.Get(t.Context(), key)
-		if got != nil || err != nil || !strings.Contains(log.String(), "damaged") || !strings.Contains(log.String(), key.String()) {
+		if got != nil || err != nil || !strings.Contains(log.String(), "damaged") ||
+			!strings.Contains(log.String(), key.String()) {
 			t.Errorf("%q is read as %v, %v; log: %s", damaged, got, err, log.String())
 		}
 		if err := records.Tags.Put(t.Context(), key, &good); err != nil {

@@ -2,8 +2,8 @@ package complaints
 
 import "testing"
 
-// TestComplaint runs one test for each complaint, by the project and the number of the issue, or pull request, that it was filed under.
-// What has no number was seen by trying.
+// TestComplaint runs one test for each complaint, by the project and the number of the issue, or pull request, that it was
+// filed under. What has no number was seen by trying.
 func TestComplaint(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]func(*testing.T){

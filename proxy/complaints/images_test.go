@@ -53,8 +53,9 @@ func image(seed uint64, n int, architecture string) v1.Image {
 	l, err := mutate.AppendLayers(empty.Image, gzipLayer(layer(seed, n)))
 	if err == nil {
 		l, err = mutate.ConfigFile(l, &v1.ConfigFile{
-			Architecture: architecture, OS: "linux", RootFS: must(l.ConfigFile()).RootFS, History: []v1.History{{CreatedBy: "test"}},
-			Config: v1.Config{Labels: map[string]string{"containers.bootc": "1"}},
+			Architecture: architecture, OS: "linux", RootFS: must(l.ConfigFile()).RootFS,
+			History: []v1.History{{CreatedBy: "test"}},
+			Config:  v1.Config{Labels: map[string]string{"containers.bootc": "1"}},
 		})
 	}
 	return mutate.ConfigMediaType(mutate.MediaType(must(l, err), types.OCIManifestSchema1), types.OCIConfigJSON)

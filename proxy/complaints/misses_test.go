@@ -67,8 +67,8 @@ func heldBlob(t *testing.T, u *upstream) (path string, content []byte, release f
 	return path, content, release
 }
 
-// A range of a cold blob is answered with exactly this range while the blob is still on its way: at its start, in what has arrived; at
-// its end, by a part.
+// A range of a cold blob is answered with exactly this range while the blob is still on its way: at its start, in what has
+// arrived; at its end, by a part.
 func coldRange(t *testing.T) {
 	u := newUpstream(t)
 	path, content, _ := heldBlob(t, u)

@@ -78,8 +78,8 @@ func unknownAndOutage(t *testing.T) {
 	}
 }
 
-// A rate limit reaches the client with the time to wait, as seconds or as a date; meanwhile the upstream is left alone, and what is
-// stored is served.
+// A rate limit reaches the client with the time to wait, as seconds or as a date; meanwhile the upstream is left alone, and
+// what is stored is served.
 func rateLimitPassedThrough(t *testing.T) {
 	for _, after := range []string{"100", time.Now().Add(100 * time.Second).UTC().Format(http.TimeFormat)} {
 		u := newUpstream(t)
@@ -127,7 +127,10 @@ func cachedPullIsOneHead(t *testing.T) {
 func silentUpstream(t *testing.T) {
 	u := newUpstream(t)
 	u.push("os/image:stable", image(1, 1000, "amd64"))
-	p := newProxy(t, u, upstreamSettings(func(s *config.Upstream) { s.Timeout, s.Attempts = config.Duration(300*time.Millisecond), 1 }))
+	p := newProxy(t, u, upstreamSettings(func(s *config.Upstream) {
+		s.Timeout,
+			s.Attempts = config.Duration(300*time.Millisecond), 1
+	}))
 	p.want("/v2/os/image/manifests/stable", http.StatusOK, "original")
 	u.breaks(hangs)
 	u.forget()
@@ -183,7 +186,8 @@ func recovers(t *testing.T) {
 	path := u.blob("os/image", content)
 	p := newProxy(t, u, rechunks)
 	for name, f := range map[string]fault{
-		"500": status(http.StatusInternalServerError, ""), "404": status(http.StatusNotFound, ""), "403": status(http.StatusForbidden, ""),
+		"500": status(http.StatusInternalServerError, ""), "404": status(http.StatusNotFound, ""),
+		"403":   status(http.StatusForbidden, ""),
 		"reset": once(aborts), "wrong bytes": func(w http.ResponseWriter, _ *http.Request, _ http.Handler) bool {
 			_, _ = w.Write(noise(9, 1000))
 			return true
@@ -202,8 +206,8 @@ func recovers(t *testing.T) {
 	}
 }
 
-// A disk that is full keeps nobody from pulling: what cannot be kept is passed through, what is stored is served, and room that is
-// made is used.
+// A disk that is full keeps nobody from pulling: what cannot be kept is passed through, what is stored is served, and room
+// that is made is used.
 func fullDisk(t *testing.T) {
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=3m"); err != nil {
@@ -237,8 +241,8 @@ func fullDisk(t *testing.T) {
 	}
 }
 
-// TestOutage breaks the upstream in each of the ways that there are. What is stored is served, marked stale where a tag could not be
-// checked; what is not gets an error that says whose fault it is and when to come back.
+// TestOutage breaks the upstream in each of the ways that there are. What is stored is served, marked stale where a tag
+// could not be checked; what is not gets an error that says whose fault it is and when to come back.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	redirect := func(to string) fault {
@@ -277,9 +281,11 @@ func TestOutage(t *testing.T) {
 		"circle": {func(w http.ResponseWriter, r *http.Request, h http.Handler) bool {
 			return redirect(r.URL.Path)(w, r, h)
 		}, 502, 502, "UNAVAILABLE", false},
-		"no location":        {redirect(""), 502, 502, "UNAVAILABLE", false},
-		"token realm inside": {status(401, "", "WWW-Authenticate", `Bearer realm="http://169.254.169.254/token"`), 502, 502, "UNAVAILABLE", false},
-		"token realm hidden": {status(401, "", "WWW-Authenticate", `Bearer realm="https://[::169.254.169.254]/token"`), 502, 502, "UNAVAILABLE", false},
+		"no location": {redirect(""), 502, 502, "UNAVAILABLE", false},
+		"token realm inside": {status(401, "", "WWW-Authenticate", `Bearer realm="http://169.254.169.254/token"`), 502, 502,
+			"UNAVAILABLE", false},
+		"token realm hidden": {status(401, "", "WWW-Authenticate", `Bearer realm="https://[::169.254.169.254]/token"`), 502,
+			502, "UNAVAILABLE", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -287,7 +293,10 @@ func TestOutage(t *testing.T) {
 			u.push("os/image:stable", image(1, 50_000, "amd64"))
 			u.push("os/image:new", image(2, 50_000, "amd64"))
 			newBlob := u.blob("os/image", noise(3, 50_000))
-			p := newProxy(t, u, upstreamSettings(func(s *config.Upstream) { s.Timeout, s.Attempts = config.Duration(500*time.Millisecond), 1 }))
+			p := newProxy(t, u, upstreamSettings(func(s *config.Upstream) {
+				s.Timeout,
+					s.Attempts = config.Duration(500*time.Millisecond), 1
+			}))
 			p.want("/v2/os/image/manifests/stable", http.StatusOK, "original")
 			if err := p.pull("os/image", "stable"); err != nil {
 				t.Fatal(err)
@@ -301,7 +310,8 @@ func TestOutage(t *testing.T) {
 			}
 			for path, want := range map[string]int{"/v2/os/image/manifests/new": tc.manifest, newBlob: tc.blob} {
 				a := p.get(path)
-				if a.status != want || !strings.Contains(a.code(), tc.code) || (a.header.Get("Retry-After") != "") != tc.retryAfter && !held(a) {
+				if a.status != want || !strings.Contains(a.code(), tc.code) ||
+					(a.header.Get("Retry-After") != "") != tc.retryAfter && !held(a) {
 					t.Errorf("%s: %s, Retry-After %q", path, a, a.header.Get("Retry-After"))
 				}
 				if strings.Contains(string(a.body), "169.254") || strings.Contains(string(a.body), "secret") {
@@ -364,7 +374,8 @@ func TestBrokenBodies(t *testing.T) {
 					panic(http.ErrAbortHandler)
 				})(w, r, registry)
 			}
-			return status(401, "UNAUTHORIZED", "WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token"`, r.Host))(w, r, registry)
+			return status(401, "UNAUTHORIZED", "WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token"`, r.Host))(w,
+				r, registry)
 		}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -379,7 +390,9 @@ func TestBrokenBodies(t *testing.T) {
 				}
 				return r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") && tc.fault(w, r, registry)
 			})
-			p := newProxy(t, u, upstreamSettings(func(s *config.Upstream) { s.Timeout = config.Duration(500 * time.Millisecond) }))
+			p := newProxy(t, u, upstreamSettings(func(s *config.Upstream) {
+				s.Timeout = config.Duration(500 * time.Millisecond)
+			}))
 			a := p.get(path)
 			if whole := a.status == http.StatusOK && a.err == nil && bytes.Equal(a.body, content); whole != tc.whole {
 				t.Errorf("%s", a)

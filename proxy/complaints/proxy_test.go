@@ -137,7 +137,8 @@ func (a answer) code() string {
 }
 
 func (a answer) String() string {
-	return fmt.Sprintf("status %d %s, served %q, %d bytes, %v", a.status, a.code(), a.header.Get("Strata-Served"), len(a.body), a.err)
+	return fmt.Sprintf("status %d %s, served %q, %d bytes, %v", a.status, a.code(), a.header.Get("Strata-Served"),
+		len(a.body), a.err)
 }
 
 // ask sends a request and reads the answer. Headers are pairs.

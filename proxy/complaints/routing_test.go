@@ -40,7 +40,8 @@ func severalUpstreams(t *testing.T) {
 			t.Errorf("%s: %s", path, got.header.Get("Docker-Content-Digest"))
 		}
 	}
-	if got := p.get("/v2/third.test/os/image/manifests/stable"); got.status != http.StatusNotFound || got.code() != "NAME_UNKNOWN" {
+	if got := p.get("/v2/third.test/os/image/manifests/stable"); got.status != http.StatusNotFound ||
+		got.code() != "NAME_UNKNOWN" {
 		t.Errorf("an upstream that is not configured: %s", got)
 	}
 }
@@ -108,7 +109,8 @@ func referrers(t *testing.T) {
 	u := newUpstream(t)
 	d := u.push("os/image:stable", image(1, 1000, "amd64"))
 	// Distribution has no referrers API: clients keep the list under a tag.
-	list := mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex), mutate.IndexAddendum{Add: image(2, 10, "amd64")})
+	list := mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex),
+		mutate.IndexAddendum{Add: image(2, 10, "amd64")})
 	if err := remote.WriteIndex(u.ref("os/image:sha256-"+d.Encoded()), list); err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +153,8 @@ func indexByHead(t *testing.T) {
 	u := newUpstream(t)
 	d := u.pushIndex("os/image:stable", 1)
 	p := newProxy(t, u)
-	if a := p.ask(http.MethodHead, "/v2/os/image/manifests/stable"); a.status != http.StatusOK || a.header.Get("Docker-Content-Digest") != d.String() {
+	if a := p.ask(http.MethodHead, "/v2/os/image/manifests/stable"); a.status != http.StatusOK ||
+		a.header.Get("Docker-Content-Digest") != d.String() {
 		t.Fatalf("%s", a)
 	}
 	u.stop()
@@ -194,7 +197,8 @@ func tokenAuthentication(t *testing.T) {
 			fmt.Fprint(w, `{"token":"let-me-in","expires_in":300}`)
 			return true
 		case r.Header.Get("Authorization") != "Bearer let-me-in":
-			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token",service="x",scope="repository:os/image:pull"`, r.Host))
+			w.Header().Set("WWW-Authenticate",
+				fmt.Sprintf(`Bearer realm="http://%s/token",service="x",scope="repository:os/image:pull"`, r.Host))
 			return status(http.StatusUnauthorized, "UNAUTHORIZED")(w, r, registry)
 		case strings.Contains(r.URL.Path, "/blobs/"):
 			http.Redirect(w, r, cdn.URL+r.URL.Path, http.StatusTemporaryRedirect)
@@ -202,7 +206,10 @@ func tokenAuthentication(t *testing.T) {
 		}
 		return false
 	})
-	p := newProxy(t, u, upstreamSettings(func(s *config.Upstream) { s.Username, s.Password = "robot", config.NewSecret("s3cret") }))
+	p := newProxy(t, u, upstreamSettings(func(s *config.Upstream) {
+		s.Username, s.Password = "robot",
+			config.NewSecret("s3cret")
+	}))
 	if err := p.pull("os/image", "stable"); err != nil {
 		t.Error(err)
 	}

@@ -30,7 +30,8 @@ func (given) Create(_ context.Context, parameters map[string]any) (storagedriver
 	return driver, nil
 }
 
-// A blob that is stored costs a look and a read, a HEAD the look alone; a manifest that was served a moment ago costs nothing.
+// A blob that is stored costs a look and a read, a HEAD the look alone; a manifest that was served a moment ago costs
+// nothing.
 func storageRequests(t *testing.T) {
 	backend := storetest.NewOutage(inmemory.New())
 	u := newUpstream(t)

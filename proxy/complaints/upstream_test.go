@@ -47,12 +47,14 @@ type upstream struct {
 	fault fault
 }
 
-// newUpstream starts a registry that ends with the test. serve starts the server, httptest.NewServer unless the test says otherwise.
+// newUpstream starts a registry that ends with the test. serve starts the server, httptest.NewServer unless the test says
+// otherwise.
 func newUpstream(t *testing.T, serve ...func(http.Handler) *httptest.Server) *upstream {
 	t.Helper()
 	config := &configuration.Configuration{Storage: configuration.Storage{
-		"inmemory": configuration.Parameters{}, "maintenance": configuration.Parameters{"uploadpurging": map[any]any{"enabled": false}},
-		"delete": configuration.Parameters{"enabled": true},
+		"inmemory":    configuration.Parameters{},
+		"maintenance": configuration.Parameters{"uploadpurging": map[any]any{"enabled": false}},
+		"delete":      configuration.Parameters{"enabled": true},
 	}}
 	config.HTTP.Secret = "complaints"
 	config.Log.AccessLog.Disabled = true

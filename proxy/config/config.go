@@ -57,8 +57,8 @@ type Config struct {
 	// MinFree is what is left free of a filesystem store's filesystem, in bytes, or a twentieth of a smaller one. 0 leaves
 	// nothing.
 	MinFree ByteSize `yaml:"min_free"`
-	// WorkBytes bounds what downloads on their way and the contents of images that are worked on take of the disk together, in
-	// bytes. 0 means no bound.
+	// WorkBytes bounds what downloads on their way and the contents of images that are worked on take of the disk together,
+	// in bytes. 0 means no bound.
 	WorkBytes ByteSize `yaml:"work_bytes"`
 	// GC says when what is not needed is removed.
 	GC GC `yaml:"gc"`

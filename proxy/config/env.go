@@ -21,7 +21,8 @@ const (
 // clientVariable reports whether a variable is for the commands that ask a proxy: how they log in.
 func clientVariable(name string) bool {
 	switch name {
-	case "STRATA_ADMIN_USERNAME", "STRATA_ADMIN_PASSWORD_FILE", "STRATA_ADMIN_CA_FILE", "STRATA_ADMIN_CERT_FILE", "STRATA_ADMIN_KEY_FILE":
+	case "STRATA_ADMIN_USERNAME", "STRATA_ADMIN_PASSWORD_FILE", "STRATA_ADMIN_CA_FILE", "STRATA_ADMIN_CERT_FILE",
+		"STRATA_ADMIN_KEY_FILE":
 		return true
 	}
 	return false

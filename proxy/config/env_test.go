@@ -28,7 +28,8 @@ func TestEnvironment(t *testing.T) {
 	want := Default()
 	want.Listen, want.Admin.Listen, want.Jobs, want.CacheBytes = "0.0.0.0:80", "127.0.0.1:81", 4, 1<<20
 	want.Log, want.ShutdownTimeout, want.WorkDir = Log{Level: 4, Format: LogJSON}, Duration(5*time.Second), "/w"
-	want.TLS, want.DefaultUpstream = TLS{CertFile: abs(t, "c"), KeyFile: abs(t, "k"), ClientAuth: ClientAuthNone}, "docker.io"
+	want.TLS, want.DefaultUpstream = TLS{CertFile: abs(t, "c"), KeyFile: abs(t, "k"), ClientAuth: ClientAuthNone},
+		"docker.io"
 	want.Storage.Parameters[rootDirectory] = "/var/lib/strata/data"
 	mine, hub, quay := DefaultUpstreamSettings(), DefaultUpstreamSettings(), DefaultUpstreamSettings()
 	mine.Username, mine.Password = "me", NewSecret("# new: 1")
@@ -50,13 +51,15 @@ func TestEnvironmentStorage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Storage{Driver: "s3", Parameters: map[string]any{"bucket": "b", "region": "r"}}, c.Storage); diff != "" {
+	if diff := cmp.Diff(Storage{Driver: "s3", Parameters: map[string]any{"bucket": "b", "region": "r"}},
+		c.Storage); diff != "" {
 		t.Errorf("a driver from the environment alone: %s", diff)
 	}
 	if _, _, err := parse("c.yml", []byte("storage: {s3: {bucket: a, region: x}}"), s3); err != nil {
 		t.Errorf("overriding the file's driver: %v", err)
 	}
-	for _, tc := range [][]string{{"storage: {filesystem: }", "STRATA_STORAGE_S3_BUCKET=b"}, {"", "STRATA_STORAGE_S3_BUCKET=b", "STRATA_STORAGE_GCS_BUCKET=b"}} {
+	for _, tc := range [][]string{{"storage: {filesystem: }", "STRATA_STORAGE_S3_BUCKET=b"},
+		{"", "STRATA_STORAGE_S3_BUCKET=b", "STRATA_STORAGE_GCS_BUCKET=b"}} {
 		if _, _, err := parse("c.yml", []byte(tc[0]), tc[1:]); err == nil {
 			t.Errorf("two drivers are accepted: %q", tc)
 		}

@@ -59,7 +59,8 @@ func TestExampleShowsEveryKey(t *testing.T) {
 	checkKeys(t, origins, reflect.TypeFor[Config](), "")
 	checkKeys(t, origins, reflect.TypeFor[Rule](), "repositories[0]")
 	checkKeys(t, origins, reflect.TypeFor[AccessRule](), "access.rules[0]")
-	if diff := cmp.Diff(DefaultRule(), c.Repositories[0], cmpopts.IgnoreFields(Rule{}, "Match", "Family", "Watch")); diff != "" {
+	if diff := cmp.Diff(DefaultRule(), c.Repositories[0],
+		cmpopts.IgnoreFields(Rule{}, "Match", "Family", "Watch")); diff != "" {
 		t.Errorf("rule (-default +example)\n%s", diff)
 	}
 }
@@ -73,7 +74,8 @@ func checkKeys(t *testing.T, origins map[string]string, typ reflect.Type, prefix
 		if origins[key] == "" {
 			t.Errorf("the example file does not show %s", key)
 		}
-		if field.Type.Kind() == reflect.Struct && field.Type != reflect.TypeFor[Storage]() && field.Type != reflect.TypeFor[Secret]() {
+		if field.Type.Kind() == reflect.Struct && field.Type != reflect.TypeFor[Storage]() &&
+			field.Type != reflect.TypeFor[Secret]() {
 			checkKeys(t, origins, field.Type, key)
 		}
 	}

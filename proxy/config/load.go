@@ -52,8 +52,8 @@ func lines(problems []Problem) []string {
 	return text
 }
 
-// Load reads the configuration file at path, or none if path is empty, and overrides it with environ, which is in the form of
-// os.Environ. Warnings are settings that are allowed but likely not meant, one line each. An error about contents is an
+// Load reads the configuration file at path, or none if path is empty, and overrides it with environ, which is in the form
+// of os.Environ. Warnings are settings that are allowed but likely not meant, one line each. An error about contents is an
 // *Error. Relative paths are those of the working directory; in c all are absolute.
 func Load(path string, environ []string) (c *Config, warnings []string, err error) {
 	var data []byte

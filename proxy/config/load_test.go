@@ -13,7 +13,8 @@ import (
 
 func TestLoadWithoutFile(t *testing.T) {
 	t.Parallel()
-	c, warnings, err := Load("", []string{"HOME=/root", "STRATA_CONFIG=/etc/x", "STRATA_ADMIN_URL=http://proxy:5001", "STRATA_LISTEN="})
+	c, warnings, err := Load("", []string{"HOME=/root", "STRATA_CONFIG=/etc/x", "STRATA_ADMIN_URL=http://proxy:5001",
+		"STRATA_LISTEN="})
 	if err != nil || len(warnings) > 0 {
 		t.Fatal(err, warnings)
 	}
@@ -32,7 +33,8 @@ func TestLoadFile(t *testing.T) {
 	if err != nil || c.Jobs != 3 || c.Storage.Driver != "inmemory" {
 		t.Errorf("got %+v, %v", c, err)
 	}
-	if want := []string{path + ":2:20: storage.inmemory: forgets every image when the process ends"}; !cmp.Equal(want, warnings) {
+	if want := []string{path + ":2:20: storage.inmemory: forgets every image when the process ends"}; !cmp.Equal(want,
+		warnings) {
 		t.Errorf("warnings: %q", warnings)
 	}
 	if _, _, err := Load(path+".missing", nil); !errors.Is(err, os.ErrNotExist) {
@@ -115,16 +117,20 @@ func TestLoadErrors(t *testing.T) {
 			`c.yml:4:71: repositories[2].family: "A b" is no name: write lower-case letters, digits and . _ - / between them, at most 255`,
 			"c.yml:5:31: repositories[3].platforms: is empty: name a platform, leave the key out for the default, or write rechunk: never",
 		}},
-		"syntax":           {"listen: [\npassword: hunter2\n", []string{"c.yml:1:9: sequence end token ']' not found"}},
-		"duplicate key":    {"jobs: 1\njobs: 2\n", []string{`c.yml:2:1: mapping key "jobs" already defined at [1:1]`}},
-		"two documents":    {"jobs: 1\n---\njobs: 2\n", []string{"c.yml:3:1: a second document starts here: a configuration is one document"}},
-		"not a mapping":    {"just text\n", []string{"c.yml:1:1: needs a mapping of keys to values but has text"}},
-		"unknown alias":    {"listen: *nobody\n", []string{"c.yml:1:9: listen: no anchor has the name of this alias"}},
-		"endless alias":    {"storage: {s3: &a {x: *a}}\n", []string{"c.yml:1:18: storage.s3" + strings.Repeat(".x", 32) + ": is nested deeper than 32 levels, which is the limit"}},
-		"endless merge":    {"admin: &a\n  <<: *a\n", nil},
-		"too long":         {strings.Repeat("#", maxFile+1), []string{"c.yml: is longer than the limit of 1048576 bytes"}},
-		"nested too deep":  {"listen: " + strings.Repeat("[", 5000), []string{"c.yml: has more than 1000 lists or mappings inside one another, which is the limit"}},
-		"dashes too deep":  {strings.Repeat("- ", 5000), []string{"c.yml: has more than 1000 lists or mappings inside one another, which is the limit"}},
+		"syntax":        {"listen: [\npassword: hunter2\n", []string{"c.yml:1:9: sequence end token ']' not found"}},
+		"duplicate key": {"jobs: 1\njobs: 2\n", []string{`c.yml:2:1: mapping key "jobs" already defined at [1:1]`}},
+		"two documents": {"jobs: 1\n---\njobs: 2\n",
+			[]string{"c.yml:3:1: a second document starts here: a configuration is one document"}},
+		"not a mapping": {"just text\n", []string{"c.yml:1:1: needs a mapping of keys to values but has text"}},
+		"unknown alias": {"listen: *nobody\n", []string{"c.yml:1:9: listen: no anchor has the name of this alias"}},
+		"endless alias": {"storage: {s3: &a {x: *a}}\n", []string{"c.yml:1:18: storage.s3" + strings.Repeat(".x", 32) +
+			": is nested deeper than 32 levels, which is the limit"}},
+		"endless merge": {"admin: &a\n  <<: *a\n", nil},
+		"too long":      {strings.Repeat("#", maxFile+1), []string{"c.yml: is longer than the limit of 1048576 bytes"}},
+		"nested too deep": {"listen: " + strings.Repeat("[", 5000),
+			[]string{"c.yml: has more than 1000 lists or mappings inside one another, which is the limit"}},
+		"dashes too deep": {strings.Repeat("- ", 5000),
+			[]string{"c.yml: has more than 1000 lists or mappings inside one another, which is the limit"}},
 		"an aliases' bomb": {bomb(), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -200,7 +206,8 @@ repositories:
 		t.Fatal(err)
 	}
 	wantStorage := Storage{Driver: "s3", Parameters: map[string]any{
-		"bucket": "images", "v4auth": true, "chunksize": 10485760, "secretkey": "0123", "nested": map[string]any{"list": []any{1, "two"}},
+		"bucket": "images", "v4auth": true, "chunksize": 10485760, "secretkey": "0123",
+		"nested": map[string]any{"list": []any{1, "two"}},
 	}}
 	ghcr := DefaultUpstreamSettings()
 	ghcr.URL, ghcr.Username, ghcr.Password = "https://ghcr.io", "me", NewSecret("0123")
@@ -264,7 +271,8 @@ func TestCredentials(t *testing.T) {
 	if err != nil || user != "me" || password.Reveal() != "p w" {
 		t.Errorf("got %s, %q, %v", user, password.Reveal(), err)
 	}
-	if _, _, err := (Upstream{Username: "me", PasswordFile: path + ".missing"}).Credentials(); !errors.Is(err, os.ErrNotExist) {
+	if _, _, err := (Upstream{Username: "me", PasswordFile: path + ".missing"}).Credentials(); !errors.Is(err,
+		os.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
 	}
 	if err := os.WriteFile(path, make([]byte, maxPasswordFile+1), 0o600); err != nil {

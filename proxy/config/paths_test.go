@@ -39,7 +39,8 @@ func TestPathsAreAbsolute(t *testing.T) {
 	if _, problems := decode("config.example.yml", []byte(text), c); len(problems) > 0 {
 		t.Fatal(&Error{problems})
 	}
-	if problems := append(applyEnv(c, []string{"STRATA_ADMIN_TOKEN_FILE=t"}, map[string]string{}), c.absolute()...); len(problems) > 0 {
+	if problems := append(applyEnv(c, []string{"STRATA_ADMIN_TOKEN_FILE=t"}, map[string]string{}),
+		c.absolute()...); len(problems) > 0 {
 		t.Fatal(&Error{problems})
 	}
 	if want := abs(t, "t"); c.Admin.TokenFile != want {

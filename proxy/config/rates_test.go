@@ -73,7 +73,8 @@ func TestUpstreamLimits(t *testing.T) {
 		t.Fatal("accepted")
 	}
 	for _, part := range []string{
-		"upstreams.quay.io.redirect_hosts[0]: ", "upstreams.quay.io.redirect_hosts[1]: ", "3 is more than max_connections, 2",
+		"upstreams.quay.io.redirect_hosts[0]: ", "upstreams.quay.io.redirect_hosts[1]: ",
+		"3 is more than max_connections, 2",
 		"upstreams.quay.io.bandwidth: 1B/s is out of range", "upstreams.ghcr.io.redirect_hosts: needs a list",
 		"upstreams.ghcr.io.max_connections: 0 is out of range",
 	} {

@@ -9,9 +9,12 @@ import (
 // reloadable are the keys that a running proxy takes over, with those below them.
 func reloadable() []string {
 	return []string{
-		"access", "admin.hosts", "admin.htpasswd_file", "admin.insecure", "admin.tls", "admin.token", "admin.token_file", "gc",
-		"limits.body_bytes", "limits.connections", "limits.connections_per_address", "limits.misses_per_address", "limits.request_timeout",
-		"limits.requests", "limits.requests_per_address", "limits.stall_timeout", "log.level", "min_free", "quota", "repositories", "scrub", "shutdown_timeout", "tls", "upstreams",
+		"access", "admin.hosts", "admin.htpasswd_file", "admin.insecure", "admin.tls", "admin.token", "admin.token_file",
+		"gc",
+		"limits.body_bytes", "limits.connections", "limits.connections_per_address", "limits.misses_per_address",
+		"limits.request_timeout",
+		"limits.requests", "limits.requests_per_address", "limits.stall_timeout", "log.level", "min_free", "quota",
+		"repositories", "scrub", "shutdown_timeout", "tls", "upstreams",
 	}
 }
 

@@ -48,7 +48,8 @@ func TestMatch(t *testing.T) {
 
 func TestCheckPattern(t *testing.T) {
 	t.Parallel()
-	for _, pattern := range []string{"", "ublue-os/*", "bluefin", "*", "ghcr.io//x", "ghcr.io/", "/x", "ghcr.io/[a", "ghcr.io/a**", "GHCR.io/x", "https://ghcr.io/x"} {
+	for _, pattern := range []string{"", "ublue-os/*", "bluefin", "*", "ghcr.io//x", "ghcr.io/", "/x", "ghcr.io/[a",
+		"ghcr.io/a**", "GHCR.io/x", "https://ghcr.io/x"} {
 		if checkPattern(pattern) == "" {
 			t.Errorf("%q: accepted", pattern)
 		}
@@ -91,7 +92,8 @@ repositories:
 // A rule that is said to be unreachable must never be the first to match.
 func TestCovers(t *testing.T) {
 	t.Parallel()
-	patterns := []string{"**", "ghcr.io", "ghcr.io/**", "ghcr.io/a/*", "ghcr.io/a/**", "ghcr.io/a/b", "*/a/b", "quay.io/**", "ghcr.io/**/b"}
+	patterns := []string{"**", "ghcr.io", "ghcr.io/**", "ghcr.io/a/*", "ghcr.io/a/**", "ghcr.io/a/b", "*/a/b", "quay.io/**",
+		"ghcr.io/**/b"}
 	names := []string{"ghcr.io/a/b", "ghcr.io/a", "ghcr.io/b", "ghcr.io/a/b/c", "quay.io/a/b", "quay.io/a"}
 	for _, a := range patterns {
 		for _, b := range patterns {

@@ -14,7 +14,8 @@ import (
 func TestDuration(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]time.Duration{
-		"60s": time.Minute, "1h30m": 90 * time.Minute, "24h": day, "7d": 7 * day, "2w": 14 * day, "1w2d3h": 9*day + 3*time.Hour,
+		"60s": time.Minute, "1h30m": 90 * time.Minute, "24h": day, "7d": 7 * day, "2w": 14 * day, "1w2d3h": 9*day +
+			3*time.Hour,
 		"1d12h": 36 * time.Hour, "0": 0, "0s": 0, "250ms": 250 * time.Millisecond, "-5s": -5 * time.Second, "-1d": -day,
 	} {
 		var d Duration
@@ -22,7 +23,8 @@ func TestDuration(t *testing.T) {
 			t.Errorf("%q: got %v, %v; want %v", text, d, err, want)
 		}
 	}
-	for _, text := range []string{"", "60", "s", "d", "1.5d", "-", "--1s", "1d-2h", "1d2w", "9999999999d", "1e3d", "d1", "200000w", "1y", "7 d"} {
+	for _, text := range []string{"", "60", "s", "d", "1.5d", "-", "--1s", "1d-2h", "1d2w", "9999999999d", "1e3d", "d1",
+		"200000w", "1y", "7 d"} {
 		var d Duration
 		if err := d.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q: accepted as %v", text, d)

@@ -16,7 +16,8 @@ func TestWatchProblems(t *testing.T) {
 		rule + "watch: {interval: 15m, tags: ['a[', 'b:c']}":        `repositories[0].watch.tags[0]: "a[" is neither a tag nor a pattern`,
 		"notifications: {secret: hunter2hunter2h, secret_file: /s}": "notifications.secret_file: is set together with secret",
 	} {
-		if _, _, err := parse("c.yml", []byte(text), nil); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+		if _, _, err := parse("c.yml", []byte(text), nil); err == nil || !strings.Contains(err.Error(), want) ||
+			strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s\n got %v\nwant %s", text, err, want)
 		}
 	}
@@ -26,11 +27,13 @@ func TestWatch(t *testing.T) {
 	t.Parallel()
 	c, warnings, err := parse("c.yml", []byte(
 		"repositories:\n- match: ghcr.io/a/*\n  watch: {interval: 15m, tags: [stable, '4?']}\n- match: ghcr.io/b/c\nnotifications: {secret: short}\n"), nil)
-	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "notifications.secret: is short") || strings.Contains(warnings[0], `"short"`) {
+	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "notifications.secret: is short") ||
+		strings.Contains(warnings[0], `"short"`) {
 		t.Fatal(err, warnings)
 	}
 	w := c.Rule("ghcr.io/a/os").Watch
-	if !w.Enabled() || time.Duration(w.Interval) != 15*time.Minute || len(w.Tags) != 2 || c.Rule("ghcr.io/b/c").Watch.Enabled() {
+	if !w.Enabled() || time.Duration(w.Interval) != 15*time.Minute || len(w.Tags) != 2 ||
+		c.Rule("ghcr.io/b/c").Watch.Enabled() {
 		t.Errorf("watch %+v", w)
 	}
 	if a, b := c.Repositories[0].Literal(), c.Repositories[1].Literal(); a != "" || b != "ghcr.io/b/c" {

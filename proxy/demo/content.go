@@ -68,7 +68,8 @@ func (c *content) fill() {
 	c.left -= want
 }
 
-// instruction appends one of: bytes seen a little before, as loops and tables have them; an opcode of few; an operand of many.
+// instruction appends one of: bytes seen a little before, as loops and tables have them; an opcode of few; an operand of
+// many.
 func (c *content) instruction(b []byte) []byte {
 	r := c.rng.Uint64()
 	switch kind := r & 15; {

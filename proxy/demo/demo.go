@@ -22,8 +22,8 @@ import (
 
 // Options say how a demo runs. The zero value is ready for use.
 type Options struct {
-	// Keep is a directory, empty or to be made, that keeps what the two clients pulled, as the OCI image layouts "direct" and
-	// "strata"; empty keeps nothing.
+	// Keep is a directory, empty or to be made, that keeps what the two clients pulled, as the OCI image layouts "direct"
+	// and "strata"; empty keeps nothing.
 	Keep string
 	// Version is that of the program.
 	Version string
@@ -46,8 +46,8 @@ type demo struct {
 	report *Report
 }
 
-// Run runs the demo. When ctx ends it stops. It leaves nothing behind but what Keep holds. A version that does not verify is no
-// error: Report.Same tells.
+// Run runs the demo. When ctx ends it stops. It leaves nothing behind but what Keep holds. A version that does not verify is
+// no error: Report.Same tells.
 func Run(ctx context.Context, o Options) (_ *Report, err error) {
 	start := time.Now()
 	if o.Tell == nil {
@@ -103,7 +103,8 @@ const parallel = 4
 // build makes the series and publishes it in the upstream registry.
 func (d *demo) build(ctx context.Context) error {
 	series := releases()
-	d.Tell(fmt.Sprintf("Making %d versions of a small operating system, each as one gzip layer, as naive builds have it.", len(series)))
+	d.Tell(fmt.Sprintf("Making %d versions of a small operating system, each as one gzip layer, as naive builds have it.",
+		len(series)))
 	images := make([]*built, len(series))
 	var done, total atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
@@ -140,7 +141,8 @@ func (d *demo) pull(ctx context.Context) (err error) {
 	defer transport.CloseIdleConnections()
 	web := &http.Client{Transport: transport}
 	direct := &client{web, "http://" + d.stage.upstream + "/v2/" + repository, filepath.Join(d.layout, "direct")}
-	through := &client{web, "http://" + d.stage.proxy + "/v2/" + upstreamHost + "/" + repository, filepath.Join(d.layout, "strata")}
+	through := &client{web, "http://" + d.stage.proxy + "/v2/" + upstreamHost + "/" + repository,
+		filepath.Join(d.layout, "strata")}
 	d.Tell("Two hosts install version 1 and update to each that follows:")
 	d.Tell(fmt.Sprintf("  one pulls %s/%s, as it would without Strata,", d.stage.upstream, repository))
 	d.Tell(fmt.Sprintf("  one pulls %s/%s/%s, through Strata.", d.stage.proxy, upstreamHost, repository))
@@ -179,8 +181,9 @@ func (d *demo) pullBoth(ctx context.Context, r release, direct, through *client)
 	}
 	return &Version{
 		Version: r.tag, Change: r.change, DirectBytes: a.bytes, StrataBytes: b.bytes, Saving: saving(a.bytes, b.bytes),
-		Layers: b.layers, LayersKept: b.layersHeld, LayersNew: b.layers - b.layersHeld, DirectSeconds: a.seconds, StrataSeconds: b.seconds,
-		SourceDigest: a.digest.String(), Digest: b.digest.String(), Served: b.served,
+		Layers: b.layers, LayersKept: b.layersHeld, LayersNew: b.layers - b.layersHeld, DirectSeconds: a.seconds,
+		StrataSeconds: b.seconds,
+		SourceDigest:  a.digest.String(), Digest: b.digest.String(), Served: b.served,
 	}, nil
 }
 

@@ -88,10 +88,12 @@ func TestReportKeys(t *testing.T) {
 	for what, c := range map[string]struct{ got, want []string }{
 		"report": {keys(got), []string{"bytes", "files", "kept", "same", "total", "versions"}},
 		"version": {keys(got["versions"].([]any)[0]), []string{
-			"change", "differences", "digest", "direct_bytes", "direct_seconds", "floor_bytes", "layers", "layers_kept", "layers_new", "same",
+			"change", "differences", "digest", "direct_bytes", "direct_seconds", "floor_bytes", "layers", "layers_kept",
+			"layers_new", "same",
 			"saving", "served", "source_digest", "strata_bytes", "strata_seconds", "version",
 		}},
-		"total": {keys(got["total"]), []string{"direct_bytes", "floor_bytes", "saving", "seconds", "strata_bytes", "update_saving"}},
+		"total": {keys(got["total"]), []string{"direct_bytes", "floor_bytes", "saving", "seconds", "strata_bytes",
+			"update_saving"}},
 	} {
 		if diff := cmp.Diff(c.want, c.got); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", what, diff)
@@ -122,7 +124,8 @@ func TestRunRefusesToOverwrite(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(keep, "mine"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Run(t.Context(), Options{Keep: keep, Scale: testScale}); err == nil || !strings.Contains(err.Error(), "is not empty") {
+	if _, err := Run(t.Context(), Options{Keep: keep, Scale: testScale}); err == nil ||
+		!strings.Contains(err.Error(), "is not empty") {
 		t.Errorf("kept in a directory that is in use: %v", err)
 	}
 }

@@ -25,12 +25,14 @@ type filesystem struct {
 func newFilesystem() *filesystem {
 	fs := &filesystem{nodes: map[string]node{}}
 	for _, dir := range []string{
-		"boot", "dev", "etc", "proc", "run", "sys", "sysroot", "tmp", "usr/bin", "usr/lib64", "usr/sbin", "var/home", "var/tmp",
+		"boot", "dev", "etc", "proc", "run", "sys", "sysroot", "tmp", "usr/bin", "usr/lib64", "usr/sbin", "var/home",
+		"var/tmp",
 	} {
 		fs.dir(dir)
 	}
 	for name, target := range map[string]string{
-		"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64", "sbin": "usr/sbin", "home": "var/home", "ostree": "sysroot/ostree",
+		"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64", "sbin": "usr/sbin", "home": "var/home",
+		"ostree":  "sysroot/ostree",
 		"var/run": "../run", "etc/os-release": "../usr/lib/os-release",
 	} {
 		fs.symlink(name, target)
@@ -65,7 +67,8 @@ func (fs *filesystem) symlink(name, target string) {
 }
 
 func (fs *filesystem) hardlink(name, target string) {
-	fs.add(node{header: tar.Header{Name: name, Typeflag: tar.TypeLink, Mode: fs.nodes[target].header.Mode, Linkname: target}})
+	fs.add(node{header: tar.Header{Name: name, Typeflag: tar.TypeLink, Mode: fs.nodes[target].header.Mode,
+		Linkname: target}})
 }
 
 // file adds a regular file of made-up bytes; stamp tells its content from that of other files and of other versions.

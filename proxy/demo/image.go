@@ -29,7 +29,8 @@ type built struct {
 }
 
 // publish builds a release and puts it where to says; temp holds its layer meanwhile.
-func publish(ctx context.Context, fs *filesystem, r release, to imageref.Destination, temp string, wrote func(int64)) (*built, error) {
+func publish(ctx context.Context, fs *filesystem, r release, to imageref.Destination, temp string,
+	wrote func(int64)) (*built, error) {
 	f, err := os.CreateTemp(temp, "layer-")
 	if err != nil {
 		return nil, err
@@ -83,7 +84,8 @@ func writeLayer(ctx context.Context, w io.Writer, fs *filesystem, r release, wro
 		}
 	}
 	b.diff = plain.digest.Digest()
-	b.layer = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: compressed.digest.Digest(), Size: compressed.size}
+	b.layer = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: compressed.digest.Digest(),
+		Size: compressed.size}
 	return b, nil
 }
 
@@ -103,14 +105,16 @@ func (b *built) describe(ctx context.Context, r release, to imageref.Destination
 	created := time.Unix(r.built, 0).UTC()
 	config, err := json.Marshal(ocispec.Image{
 		Created: &created, Platform: platform(),
-		Config:  ocispec.ImageConfig{Labels: map[string]string{"containers.bootc": "1", "org.opencontainers.image.version": r.tag}},
+		Config: ocispec.ImageConfig{Labels: map[string]string{"containers.bootc": "1",
+			"org.opencontainers.image.version": r.tag}},
 		RootFS:  ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{b.diff}},
 		History: []ocispec.History{{Created: &created, CreatedBy: "COPY rootfs /"}},
 	})
 	if err != nil {
 		return err
 	}
-	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: digest.FromBytes(config), Size: int64(len(config))}
+	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: digest.FromBytes(config),
+		Size: int64(len(config))}
 	if err := to.PutBlob(ctx, desc, bytes.NewReader(config)); err != nil {
 		return err
 	}

@@ -13,9 +13,12 @@ var (
 	vendors = [...]string{"amdgpu", "ath11k", "i915", "intel", "iwlwifi", "mediatek", "nvidia", "qcom", "rtl_nic"}
 	// words has a prime number of entries, so that any step through it meets all of them.
 	words = [...]string{
-		"access", "agent", "base", "block", "bridge", "cache", "client", "codec", "config", "control", "core", "crypto", "data",
-		"device", "display", "export", "filter", "format", "frame", "group", "handler", "image", "index", "input", "journal", "kernel",
-		"layout", "legacy", "link", "loader", "local", "main", "manager", "memory", "monitor", "mount", "network", "object", "parser",
+		"access", "agent", "base", "block", "bridge", "cache", "client", "codec", "config", "control", "core", "crypto",
+		"data",
+		"device", "display", "export", "filter", "format", "frame", "group", "handler", "image", "index", "input", "journal",
+		"kernel",
+		"layout", "legacy", "link", "loader", "local", "main", "manager", "memory", "monitor", "mount", "network", "object",
+		"parser",
 		"policy", "power", "profile", "query", "queue", "record", "region", "remote",
 	}
 )

@@ -58,7 +58,8 @@ func (s *stage) startUpstream(ctx context.Context, dir string) error {
 	}
 	s.upstream = socket.Addr().String()
 	registry := &http.Server{
-		Handler:           ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithBlobHandler(ggcr.NewDiskBlobHandler(dir))),
+		Handler: ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)),
+			ggcr.WithBlobHandler(ggcr.NewDiskBlobHandler(dir))),
 		ReadHeaderTimeout: readHeaderTimeout,
 	}
 	s.run(func() error {

@@ -46,7 +46,8 @@ access:
 `})
 }
 
-// Real clients log in, and get what they may; nothing of what they send reaches the upstream, nor a request for what they may not.
+// Real clients log in, and get what they may; nothing of what they send reaches the upstream, nor a request for what they
+// may not.
 func TestLogin(t *testing.T) {
 	t.Parallel()
 	for _, anonymous := range []string{"false", "true"} {
@@ -73,7 +74,8 @@ func TestLogin(t *testing.T) {
 				image, creds string
 				ok           bool
 			}{
-				{"os/image:v1", "alice:wonder", true}, {"os/image:v1", "alice:wrong", false}, {"os/image:v1", "bob:builder", false},
+				{"os/image:v1", "alice:wonder", true}, {"os/image:v1", "alice:wrong", false},
+				{"os/image:v1", "bob:builder", false},
 				{"os/image:v1", "", false}, {"os/open:v1", "bob:builder", true}, {"os/open:v1", "", anonymous == "true"},
 				{"os/shut:v1", "alice:wonder", false}, {"os/none:v1", "alice:wonder", false},
 			} {
@@ -122,12 +124,14 @@ func TestPodmanLogin(t *testing.T) {
 	m := newPodman(t)
 	file := filepath.Join(m.dir, "auth.json")
 	login := func(password string) error {
-		_, err := try(t, m.env, "podman", m.args("login", "--tls-verify=false", "--authfile", file, "-u", "alice", "-p", password, p.Clients)...)
+		_, err := try(t, m.env, "podman",
+			m.args("login", "--tls-verify=false", "--authfile", file, "-u", "alice", "-p", password, p.Clients)...)
 		return err
 	}
 	pull := func() error {
-		_, err := try(t, m.env, "podman", m.args("pull", "--quiet", "--tls-verify=false", "--authfile", file, "--signature-policy",
-			m.dir+"/policy.json", p.image("os/image:v1"))...)
+		_, err := try(t, m.env, "podman",
+			m.args("pull", "--quiet", "--tls-verify=false", "--authfile", file, "--signature-policy",
+				m.dir+"/policy.json", p.image("os/image:v1"))...)
 		return err
 	}
 	if err := login("wrong"); err == nil {

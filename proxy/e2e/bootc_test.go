@@ -12,8 +12,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// bootc imports images as bootc does for hosts on ostree: through skopeo's image proxy, each layer as a commit of its own, one after
-// another; layers that it has, by blob digest, are not fetched.
+// bootc imports images as bootc does for hosts on ostree: through skopeo's image proxy, each layer as a commit of its own,
+// one after another; layers that it has, by blob digest, are not fetched.
 type bootc struct {
 	tb      testing.TB
 	dir     string

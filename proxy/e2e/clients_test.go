@@ -61,7 +61,8 @@ func try(tb testing.TB, env []string, program string, args ...string) (string, e
 	c.Env = append(os.Environ(), env...)
 	c.Stdout, c.Stderr = &stdout, &stderr
 	if err := c.Run(); err != nil {
-		return stdout.String(), &commandError{strings.Join(append([]string{filepath.Base(program)}, args...), " "), stderr.String(), err}
+		return stdout.String(), &commandError{strings.Join(append([]string{filepath.Base(program)}, args...), " "),
+			stderr.String(), err}
 	}
 	return stdout.String(), nil
 }
@@ -96,7 +97,8 @@ func newPodman(tb testing.TB) *podman {
 	needRoot(tb)
 	p := &podman{tb: tb, dir: tb.TempDir()}
 	conf := filepath.Join(p.dir, "storage.conf")
-	text := "[storage]\ndriver = \"" + storageDriver(tb) + "\"\ngraphroot = \"" + p.dir + "/root\"\nrunroot = \"" + p.dir + "/run\"\n"
+	text := "[storage]\ndriver = \"" + storageDriver(tb) + "\"\ngraphroot = \"" + p.dir + "/root\"\nrunroot = \"" + p.dir +
+		"/run\"\n"
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
 	}
@@ -130,7 +132,8 @@ func (p *podman) mount(image string) string {
 	return strings.TrimSpace(command(p.tb, p.env, "podman", p.args("image", "mount", image)...))
 }
 
-// storageDriver is overlay where the kernel can stack directories of the temporary filesystem, else the slow one that copies.
+// storageDriver is overlay where the kernel can stack directories of the temporary filesystem, else the slow one that
+// copies.
 func storageDriver(tb testing.TB) string {
 	tb.Helper()
 	dir := tb.TempDir()

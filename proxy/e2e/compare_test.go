@@ -20,8 +20,8 @@ type sameness struct {
 	anyLinks bool
 }
 
-// sameTree compares two directories with rsync: names, types, modes, owners, devices, hardlinks, attributes, ACLs and contents. It
-// goes both ways, since rsync overlooks hardlinks that only its destination has.
+// sameTree compares two directories with rsync: names, types, modes, owners, devices, hardlinks, attributes, ACLs and
+// contents. It goes both ways, since rsync overlooks hardlinks that only its destination has.
 func sameTree(tb testing.TB, want, got string, s sameness) {
 	tb.Helper()
 	need(tb, "rsync")
@@ -44,8 +44,8 @@ func sameTree(tb testing.TB, want, got string, s sameness) {
 	}
 }
 
-// sameFiles compares what ostree keeps for a user's checkout: names, types, permissions without setuid and the like, link targets
-// and contents. ignore lists paths that are not compared, with all below them.
+// sameFiles compares what ostree keeps for a user's checkout: names, types, permissions without setuid and the like, link
+// targets and contents. ignore lists paths that are not compared, with all below them.
 func sameFiles(tb testing.TB, want, got string, ignore ...string) {
 	tb.Helper()
 	need(tb, "rsync")

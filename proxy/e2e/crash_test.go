@@ -96,7 +96,8 @@ func TestSameInputGivesSameDigests(t *testing.T) {
 	}
 }
 
-// TestKilledDuringAJob kills the proxy when its store has so many objects, from the first layer's arrival to just before the tag.
+// TestKilledDuringAJob kills the proxy when its store has so many objects, from the first layer's arrival to just before the
+// tag.
 func TestKilledDuringAJob(t *testing.T) {
 	t.Parallel()
 	u := newSeries(t)
@@ -206,7 +207,8 @@ func (w *heldWriter) Write(b []byte) (int, error) {
 	return n + m, err
 }
 
-// TestKilledTwiceDuringAJob kills the proxy twice at the same image, as an image that takes all memory would: then it is left alone.
+// TestKilledTwiceDuringAJob kills the proxy twice at the same image, as an image that takes all memory would: then it is
+// left alone.
 func TestKilledTwiceDuringAJob(t *testing.T) {
 	t.Parallel()
 	u := newSeries(t)

@@ -164,7 +164,8 @@ func TestUpstreamGone(t *testing.T) {
 	}
 	checkLayers(t, p.image("os/image@"+had.String()), "application/vnd.oci.image.layer.v1.tar+zstd")
 	started := time.Now()
-	for _, path := range []string{"os/image/manifests/v2", "os/other/manifests/v1", "os/image/blobs/" + digest.FromString("none").String()} {
+	for _, path := range []string{"os/image/manifests/v2", "os/other/manifests/v1", "os/image/blobs/" +
+		digest.FromString("none").String()} {
 		resp := p.get(path)
 		b, _ := body(t, resp)
 		switch resp.StatusCode {

@@ -14,10 +14,13 @@ func twins(t *testing.T, revision int) sourceImage {
 	t.Helper()
 	database, kernel := random("database", revision, 300_000), random("kernel", 1, 300_000)
 	items := []treetest.Item{
-		treetest.Dir("."), treetest.Dir("etc"), treetest.Dir("usr"), treetest.Dir("usr/lib"), treetest.Dir("usr/lib/modules"),
-		treetest.Dir("usr/lib/boot"), treetest.Dir("usr/share"), treetest.Dir("usr/share/rpm"), treetest.Dir("usr/lib/rpm-base"),
+		treetest.Dir("."), treetest.Dir("etc"), treetest.Dir("usr"), treetest.Dir("usr/lib"),
+		treetest.Dir("usr/lib/modules"),
+		treetest.Dir("usr/lib/boot"), treetest.Dir("usr/share"), treetest.Dir("usr/share/rpm"),
+		treetest.Dir("usr/lib/rpm-base"),
 		treetest.File("usr/share/rpm/rpmdb", database), treetest.File("usr/lib/rpm-base/rpmdb", database),
-		treetest.File("usr/lib/modules/vmlinuz", kernel).WithMode(0o755), treetest.File("usr/lib/boot/vmlinuz", kernel).WithMode(0o755),
+		treetest.File("usr/lib/modules/vmlinuz", kernel).WithMode(0o755),
+		treetest.File("usr/lib/boot/vmlinuz", kernel).WithMode(0o755),
 		treetest.File("usr/lib/modules/private", kernel), treetest.File("etc/rpmdb", database),
 	}
 	for i := range items {
@@ -39,7 +42,8 @@ func names(tb testing.TB, dir, p string) uint64 {
 	return uint64(info.Sys().(*syscall.Stat_t).Nlink)
 }
 
-// Every client gets the source's files, identical ones in /usr as one file with two names; with hardlinks: preserve as they were.
+// Every client gets the source's files, identical ones in /usr as one file with two names; with hardlinks: preserve as they
+// were.
 func TestIdenticalFilesAreLinked(t *testing.T) {
 	t.Parallel()
 	need(t, "skopeo", "umoci")

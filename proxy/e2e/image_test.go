@@ -28,7 +28,8 @@ func (i sourceImage) upload(u *upstream, repository string) document {
 		Config:   ocispec.ImageConfig{Labels: i.labels},
 		RootFS:   ocispec.RootFS{Type: "layers"},
 	}
-	manifest := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Subject: i.subject}
+	manifest := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		Subject: i.subject}
 	for _, b := range i.layers {
 		manifest.Layers = append(manifest.Layers, u.blob(repository, ocispec.MediaTypeImageLayerGzip, b))
 		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, diffID(u.tb, b))

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// imageProxy speaks to "skopeo experimental-image-proxy" as bootc does: JSON messages over a SOCK_SEQPACKET pair on its standard
-// input, contents through pipes whose ends come with the answers.
+// imageProxy speaks to "skopeo experimental-image-proxy" as bootc does: JSON messages over a SOCK_SEQPACKET pair on its
+// standard input, contents through pipes whose ends come with the answers.
 type imageProxy struct {
 	tb     testing.TB
 	cmd    *exec.Cmd

@@ -20,7 +20,8 @@ func artifact(u *upstream, repository, artifactType string, subject *ocispec.Des
 	empty := u.blob(repository, ocispec.MediaTypeEmptyJSON, []byte("{}"))
 	return marshal(u.tb, ocispec.MediaTypeImageManifest, ocispec.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: artifactType,
-		Config: empty, Layers: []ocispec.Descriptor{u.blob(repository, "application/x-something", []byte("not a layer"))}, Subject: subject,
+		Config: empty, Layers: []ocispec.Descriptor{u.blob(repository, "application/x-something", []byte("not a layer"))},
+		Subject: subject,
 	})
 }
 
@@ -33,7 +34,8 @@ func TestImagesThatAreNotTouched(t *testing.T) {
 	plain.labels = nil
 	sources["plain"] = u.push("os/image:plain", plain)
 	sealed := sourceImage{labels: series(false)[0].labels, layers: [][]byte{treetest.Gzip(t, treetest.Tar(t,
-		treetest.Dir("boot"), treetest.Dir("boot/EFI"), treetest.Dir("boot/EFI/Linux"), treetest.File("boot/EFI/Linux/linux.efi", "sealed")))}}
+		treetest.Dir("boot"), treetest.Dir("boot/EFI"), treetest.Dir("boot/EFI/Linux"),
+		treetest.File("boot/EFI/Linux/linux.efi", "sealed")))}}
 	sources["sealed"] = u.push("os/image:sealed", sealed)
 	sources["artifact"] = artifact(u, "os/image", "application/vnd.example.thing", nil)
 	u.put("os/image:artifact", sources["artifact"])
@@ -88,10 +90,13 @@ func pushIndex(u *upstream, image string) (document, []ocispec.Descriptor) {
 	}
 	for _, arch := range []string{"amd64", "arm64", "s390x"} {
 		img.architecture = arch
-		add(img.upload(u, repository), ocispec.Platform{OS: "linux", Architecture: arch}, map[string]string{"org.example.arch": arch})
+		add(img.upload(u, repository), ocispec.Platform{OS: "linux", Architecture: arch},
+			map[string]string{"org.example.arch": arch})
 	}
-	add(artifact(u, repository, "application/vnd.example.attestation", nil), ocispec.Platform{OS: "unknown", Architecture: "unknown"},
-		map[string]string{"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": entries[0].Digest.String()})
+	add(artifact(u, repository, "application/vnd.example.attestation", nil),
+		ocispec.Platform{OS: "unknown", Architecture: "unknown"},
+		map[string]string{"vnd.docker.reference.type": "attestation-manifest",
+			"vnd.docker.reference.digest": entries[0].Digest.String()})
 	index := marshal(u.tb, ocispec.MediaTypeImageIndex, ocispec.Index{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: entries,
 		Annotations: map[string]string{"org.example": "kept"},
@@ -115,7 +120,8 @@ func TestIndexKeepsWhatIsNotConfigured(t *testing.T) {
 	if err := json.Unmarshal(raw, &served); err != nil {
 		t.Fatal(err)
 	}
-	if len(served.Manifests) != len(entries) || served.Annotations["org.example"] != "kept" || served.MediaType != ocispec.MediaTypeImageIndex {
+	if len(served.Manifests) != len(entries) || served.Annotations["org.example"] != "kept" ||
+		served.MediaType != ocispec.MediaTypeImageIndex {
 		t.Fatalf("served index: %s", raw)
 	}
 	for i, e := range entries {

@@ -55,7 +55,8 @@ func TestSkopeoMirror(t *testing.T) {
 	}
 }
 
-// TestDigestsStandForTheirBytes asks for the source's and the served image by their digests, with a proxy that knows neither, too.
+// TestDigestsStandForTheirBytes asks for the source's and the served image by their digests, with a proxy that knows
+// neither, too.
 func TestDigestsStandForTheirBytes(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
@@ -66,7 +67,8 @@ func TestDigestsStandForTheirBytes(t *testing.T) {
 		t.Fatal("the image was not rechunked")
 	}
 	for _, q := range []*proxy{p, cold} {
-		if got := q.wantManifest("os/image/manifests/"+source.digest().String(), http.StatusOK, "original"); got != source.digest() {
+		if got := q.wantManifest("os/image/manifests/"+source.digest().String(), http.StatusOK,
+			"original"); got != source.digest() {
 			t.Errorf("the source's digest %s gives %s", source.digest(), got)
 		}
 	}

@@ -43,8 +43,8 @@ func fetchImage(ctx context.Context, image string) ([]byte, error) {
 	return img.RawManifest()
 }
 
-// Many clients pull a cold image through two replicas: it is made once, the upstream serves each blob once, and all get the same. Then
-// Redis dies, and each replica goes on alone.
+// Many clients pull a cold image through two replicas: it is made once, the upstream serves each blob once, and all get the
+// same. Then Redis dies, and each replica goes on alone.
 func TestReplicas(t *testing.T) {
 	t.Parallel()
 	u := newSeries(t)
@@ -74,7 +74,10 @@ func TestReplicas(t *testing.T) {
 	f.redis.Restart(t)
 	for _, p := range f.replicas {
 		p.Log.Await(t, func(l programtest.Line) bool { return l["msg"] == "redis answers again" })
-		if n := len(p.Log.Find(func(l programtest.Line) bool { return l["level"] == "WARN" && l["address"] != nil })); n != 1 {
+		if n := len(p.Log.Find(func(l programtest.Line) bool {
+			return l["level"] == "WARN" &&
+				l["address"] != nil
+		})); n != 1 {
 			t.Errorf("the outage was logged %d times", n)
 		}
 	}

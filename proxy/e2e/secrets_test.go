@@ -23,8 +23,8 @@ const (
 	secretStorage  = "hush-storage-key-1b7a40"
 )
 
-// guardedUpstream wants a login and sends clients elsewhere for blobs, by URLs that are secrets. Broken, it repeats in its errors what
-// it was sent.
+// guardedUpstream wants a login and sends clients elsewhere for blobs, by URLs that are secrets. Broken, it repeats in its
+// errors what it was sent.
 func guardedUpstream(u *upstream, broken func() bool) func(next http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -50,9 +50,11 @@ func guardedUpstream(u *upstream, broken func() bool) func(next http.Handler) ht
 			case broken() && strings.Contains(r.URL.Path, "/manifests/"):
 				w.Header().Set("Content-Type", "application/json")
 				w.WriteHeader(http.StatusInternalServerError)
-				fmt.Fprintf(w, `{"errors":[{"code":"UNKNOWN","message":"login %s, header %s"}]}`, secretUpstream, r.Header.Get("Authorization"))
+				fmt.Fprintf(w, `{"errors":[{"code":"UNKNOWN","message":"login %s, header %s"}]}`, secretUpstream,
+					r.Header.Get("Authorization"))
 			case r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/"):
-				http.Redirect(w, r, u.server.URL+"/cdn"+r.URL.Path+"?X-Amz-Signature="+secretQuery, http.StatusTemporaryRedirect)
+				http.Redirect(w, r, u.server.URL+"/cdn"+r.URL.Path+"?X-Amz-Signature="+secretQuery,
+					http.StatusTemporaryRedirect)
 			default:
 				next.ServeHTTP(w, r)
 			}
@@ -60,8 +62,8 @@ func guardedUpstream(u *upstream, broken func() bool) func(next http.Handler) ht
 	}
 }
 
-// TestSecrets runs a proxy that knows secrets through success and failure, with everything logged, and looks for them wherever the
-// proxy writes.
+// TestSecrets runs a proxy that knows secrets through success and failure, with everything logged, and looks for them
+// wherever the proxy writes.
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
@@ -87,7 +89,8 @@ func TestSecrets(t *testing.T) {
 	var told strings.Builder // what clients and operators got to see
 	pull := func(tag, password string, ok bool) {
 		t.Helper()
-		img, err := remote.Image(reference(t, p.image("os/image:"+tag)), remote.WithAuth(&authn.Basic{Username: "alice", Password: password}))
+		img, err := remote.Image(reference(t, p.image("os/image:"+tag)),
+			remote.WithAuth(&authn.Basic{Username: "alice", Password: password}))
 		if err == nil {
 			_, err = img.ConfigFile()
 		}
@@ -129,8 +132,10 @@ func TestSecrets(t *testing.T) {
 		fmt.Fprintln(&told, p.operatorGet(t, path))
 	}
 	_, err := try(t, []string{
-		"STRATA_STORAGE_S3_BUCKET=b", "STRATA_STORAGE_S3_REGION=r", "STRATA_STORAGE_S3_ACCESSKEY=a", "STRATA_STORAGE_S3_SECRETKEY=" + secretStorage,
-		"STRATA_STORAGE_S3_REGIONENDPOINT=http://user:" + secretStorage + "@127.0.0.1:1", "STRATA_WORK_DIR=" + t.TempDir(), "STRATA_LISTEN=nowhere",
+		"STRATA_STORAGE_S3_BUCKET=b", "STRATA_STORAGE_S3_REGION=r", "STRATA_STORAGE_S3_ACCESSKEY=a",
+		"STRATA_STORAGE_S3_SECRETKEY=" + secretStorage,
+		"STRATA_STORAGE_S3_REGIONENDPOINT=http://user:" + secretStorage + "@127.0.0.1:1", "STRATA_WORK_DIR=" + t.TempDir(),
+		"STRATA_LISTEN=nowhere",
 	}, program, "serve")
 	if err == nil {
 		t.Error("a proxy without an address runs")
@@ -139,7 +144,8 @@ func TestSecrets(t *testing.T) {
 	for _, line := range p.Log.Find(func(programtest.Line) bool { return true }) {
 		fmt.Fprintln(&told, line)
 	}
-	for _, secret := range []string{secretUpstream, secretQuery, secretClient, secretAdmin, secretStorage, "$2a$", "Basic "} {
+	for _, secret := range []string{secretUpstream, secretQuery, secretClient, secretAdmin, secretStorage, "$2a$",
+		"Basic "} {
 		for line := range strings.Lines(told.String()) {
 			if strings.Contains(line, secret) {
 				t.Errorf("%q comes out: %s", secret, line)
@@ -154,7 +160,8 @@ func TestSecrets(t *testing.T) {
 // breakConfiguration leaves the file with a secret in the wrong place.
 func (p *proxy) breakConfiguration(t *testing.T) {
 	t.Helper()
-	text := "admin:\n  token: [" + secretAdmin + "]\nupstreams:\n  registry.test:\n    password: {a: " + secretUpstream + "}\n    url: http://robot:" +
+	text := "admin:\n  token: [" + secretAdmin + "]\nupstreams:\n  registry.test:\n    password: {a: " + secretUpstream +
+		"}\n    url: http://robot:" +
 		secretUpstream + "@registry.test\n"
 	if err := os.WriteFile(filepath.Clean(p.config), []byte(text), 0o600); err != nil {
 		t.Fatal(err)

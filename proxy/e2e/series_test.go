@@ -80,9 +80,11 @@ func makeSeries(scale int) [3]sourceImage {
 func (v version) base() []treetest.Item {
 	items := []treetest.Item{
 		treetest.Dir("."), treetest.Dir("etc"), treetest.Dir("etc/skel"), treetest.Dir("usr"), treetest.Dir("usr/bin"),
-		treetest.Dir("usr/lib"), treetest.Dir("usr/share"), treetest.Dir("var"), treetest.Dir("var/lib"), treetest.Dir("var/lib/dpkg"),
+		treetest.Dir("usr/lib"), treetest.Dir("usr/share"), treetest.Dir("var"), treetest.Dir("var/lib"),
+		treetest.Dir("var/lib/dpkg"),
 		treetest.Dir("var/lib/dpkg/info"), treetest.Dir("root").WithMode(0o700), treetest.Dir("tmp").WithMode(0o1777),
-		treetest.Dir("proc"), treetest.Dir("sys"), treetest.Dir("dev"), treetest.Dir("run"), treetest.Dir("boot"), treetest.Dir("sysroot"),
+		treetest.Dir("proc"), treetest.Dir("sys"), treetest.Dir("dev"), treetest.Dir("run"), treetest.Dir("boot"),
+		treetest.Dir("sysroot"),
 		treetest.Symlink("bin", "usr/bin"), treetest.Symlink("lib", "usr/lib"), treetest.Symlink("ostree", "sysroot/ostree"),
 		treetest.File("etc/skel/.profile", "hidden by the second layer\n"),
 		treetest.File("etc/hostname", "localhost\n"), treetest.File("etc/empty", ""),
@@ -102,7 +104,8 @@ func (v version) base() []treetest.Item {
 	items = append(items, treetest.File("usr/lib/"+strings.Repeat("long/", 30)+strings.Repeat("n", 120), "a long name\n"))
 	if v.special {
 		items = append(items, treetest.Dir("usr/lib/devices"), treetest.Char("usr/lib/devices/null", 1, 3).WithMode(0o666),
-			treetest.Block("usr/lib/devices/loop0", 7, 0), treetest.Fifo("usr/lib/devices/queue"), treetest.Char("usr/lib/devices/high", 500, 70000))
+			treetest.Block("usr/lib/devices/loop0", 7, 0), treetest.Fifo("usr/lib/devices/queue"),
+			treetest.Char("usr/lib/devices/high", 500, 70000))
 	}
 	for i, item := range items {
 		items[i] = item.WithTime(v.built)
@@ -144,7 +147,8 @@ func (v version) of(name string) int {
 	return 1
 }
 
-// pkg returns the files of a package: programs, two of them one file, a library with its link, and data that updates leave alone.
+// pkg returns the files of a package: programs, two of them one file, a library with its link, and data that updates leave
+// alone.
 func (v version) pkg(i int) []treetest.Item {
 	name := pkgName(i)
 	rev := v.of(name)

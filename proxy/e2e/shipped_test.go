@@ -19,9 +19,9 @@ import (
 	"github.com/strata-oci/strata/proxy/programtest"
 )
 
-// TestAsShipped pulls real images through the proxy as "make run" and docker-compose.yml start it: with the working directory, the
-// user, the umask, the environment and the relative paths that come of that. Nothing may be worth a warning: a package database that
-// cannot be read, for one, is.
+// TestAsShipped pulls real images through the proxy as "make run" and docker-compose.yml start it: with the working
+// directory, the user, the umask, the environment and the relative paths that come of that. Nothing may be worth a warning:
+// a package database that cannot be read, for one, is.
 func TestAsShipped(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"dpkg", "rpm"} {
@@ -53,7 +53,8 @@ func servesQuietly(t *testing.T, p *proxy, tags []string) {
 	}
 }
 
-// checkPrivate looks for what others than the proxy's user could read, in the store and in the directory for temporary files.
+// checkPrivate looks for what others than the proxy's user could read, in the store and in the directory for temporary
+// files.
 func checkPrivate(t *testing.T, above string) {
 	t.Helper()
 	files := 0
@@ -83,7 +84,8 @@ func checkPrivate(t *testing.T, above string) {
 	}
 }
 
-// shippedEnvironment is what the tests need to set: free ports, log lines that they can read, and the upstream in place of the world.
+// shippedEnvironment is what the tests need to set: free ports, log lines that they can read, and the upstream in place of
+// the world.
 func shippedEnvironment(u *upstream) map[string]string {
 	return map[string]string{
 		"STRATA_LOG_FORMAT": "json", "STRATA_DEFAULT_UPSTREAM": upstreamHost,
@@ -107,7 +109,8 @@ func environ(sets ...map[string]string) []string {
 func makeRun(t *testing.T, u *upstream) *proxy {
 	t.Helper()
 	bin := filepath.Dir(program)
-	commands := strings.TrimSpace(command(t, nil, "make", "--no-print-directory", "-C", "../..", "-n", "run", "BIN="+bin, "ARGS=", "VERSION=test"))
+	commands := strings.TrimSpace(command(t, nil, "make", "--no-print-directory", "-C", "../..", "-n", "run", "BIN="+bin,
+		"ARGS=", "VERSION=test"))
 	line := commands[strings.LastIndex(commands, "\n")+1:]
 	if line != program+" serve" {
 		t.Logf("make run ends with %q", line)
@@ -177,8 +180,8 @@ func readCompose(t *testing.T) composeService {
 	return file.Services["strata"]
 }
 
-// compose starts the proxy as the service of docker-compose.yml: in a root file system like that of the image, as its user, in its
-// working directory, with the environment of both.
+// compose starts the proxy as the service of docker-compose.yml: in a root file system like that of the image, as its user,
+// in its working directory, with the environment of both.
 func compose(t *testing.T, u *upstream) *proxy {
 	t.Helper()
 	needRoot(t)

@@ -10,8 +10,8 @@ import (
 	"github.com/strata-oci/strata/proxy/programtest"
 )
 
-// An S3 server that hangs: what this replica served goes on, the rest is told to come back, the operators are told, and all is well
-// again when the server is.
+// An S3 server that hangs: what this replica served goes on, the rest is told to come back, the operators are told, and all
+// is well again when the server is.
 func TestStorageHangs(t *testing.T) {
 	t.Parallel()
 	u := newSeries(t)

@@ -34,7 +34,8 @@ func checkUpdates(t *testing.T, images [3]string) {
 	t.Helper()
 	v1, v2, v3 := manifest(t, images[0]), manifest(t, images[1]), manifest(t, images[2])
 	first, update, rebuild := layersSize(v1), layersSize(v2, v1), layersSize(v3, v2)
-	t.Logf("first version %d bytes in %d layers; update %d in %d; rebuild %d in %d", first, len(v1.Layers), update, len(v2.Layers), rebuild, len(v3.Layers))
+	t.Logf("first version %d bytes in %d layers; update %d in %d; rebuild %d in %d", first, len(v1.Layers), update,
+		len(v2.Layers), rebuild, len(v3.Layers))
 	if update*2 >= first {
 		t.Errorf("the update moves %d bytes, the first version had %d", update, first)
 	}
@@ -79,7 +80,8 @@ func TestSkopeoFetchesNewLayersOnly(t *testing.T) {
 		skopeo(t, p.image("os/image:"+tag), dir+":now")
 		documents := next.Config.Size + int64(len(rawManifest(t, p.image("os/image:"+tag))))
 		if got, want := layoutSize(t, dir)-before, layersSize(next, had); got != want+documents {
-			t.Errorf("%s: %d bytes are new, of which %d are the manifest and its config; the new layers have %d", tag, got, documents, want)
+			t.Errorf("%s: %d bytes are new, of which %d are the manifest and its config; the new layers have %d", tag, got,
+				documents, want)
 		}
 		had = next
 	}
@@ -129,7 +131,8 @@ func TestPodmanAndBootcFetchNewLayersOnly(t *testing.T) {
 		sent := p.blobBytes()
 		m.pull(image)
 		if got := p.blobBytes() - sent; got > want+next.Config.Size {
-			t.Errorf("podman fetches %d bytes for %s; the new layers have %d, the config %d", got, tag, want, next.Config.Size)
+			t.Errorf("podman fetches %d bytes for %s; the new layers have %d, the config %d", got, tag, want,
+				next.Config.Size)
 		}
 		fetched := b.fetched
 		b.upgrade(image)

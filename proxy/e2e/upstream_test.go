@@ -151,7 +151,8 @@ func (u *upstream) push(image string, i sourceImage) document {
 	return m
 }
 
-// pushLayout stores the images of an OCI layout, each under its own tag of the repository, and returns the tags in their order.
+// pushLayout stores the images of an OCI layout, each under its own tag of the repository, and returns the tags in their
+// order.
 func (u *upstream) pushLayout(repository, dir string) []string {
 	u.tb.Helper()
 	index, err := layout.ImageIndexFromPath(filepath.Clean(dir))

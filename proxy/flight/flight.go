@@ -69,7 +69,8 @@ func (f *flight) run(ctx context.Context, fetch Fetch) {
 	watched := f.group.forget(f)
 	err = fmt.Errorf("download %s: %w", f.key, err)
 	f.update(func() { f.err = err })
-	if !watched && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrStored) && !errors.Is(err, ErrNoSpace) && !errors.Is(err, errAbandoned) {
+	if !watched && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrStored) && !errors.Is(err, ErrNoSpace) &&
+		!errors.Is(err, errAbandoned) {
 		f.group.log.Warn("download failed after its readers had left", "digest", f.key.Digest, "error", err)
 	}
 	if cancelErr := tee.cancel(ctx); cancelErr != nil {

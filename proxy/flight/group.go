@@ -1,12 +1,12 @@
 // Package flight downloads a blob once, however many want it at the same time.
 //
-// A flight is one running download. Its bytes go, in one pass, to a Sink that keeps them. The flight's readers, each at its own pace
-// and offset, read the file that the Sink writes, where that is one, so that a blob is written to disk once; else a nameless temporary
-// file. Either comes into being with the first byte.
+// A flight is one running download. Its bytes go, in one pass, to a Sink that keeps them. The flight's readers, each at its
+// own pace and offset, read the file that the Sink writes, where that is one, so that a blob is written to disk once; else a
+// nameless temporary file. Either comes into being with the first byte.
 //
-// The download belongs to no reader and lives under its own context. When the last reader leaves, it ends if not a byte has come. Else
-// it goes on for ten seconds, in which somebody may come back for the rest or for another range, and then only if it is worth finishing:
-// when half of the blob is there or at most 16 MiB are missing.
+// The download belongs to no reader and lives under its own context. When the last reader leaves, it ends if not a byte has
+// come. Else it goes on for ten seconds, in which somebody may come back for the rest or for another range, and then only if
+// it is worth finishing: when half of the blob is there or at most 16 MiB are missing.
 //
 // Nobody sees the end of a blob before the whole of it was verified: sources hold the last byte back until it was, as a
 // verify.Reader does.
@@ -40,8 +40,9 @@ var (
 	ErrStored = errors.New("blob is already stored")
 )
 
-// Key names a download. Who may share one share their Scope, which the caller chooses: a registry's host and repository, where what one
-// of them may have is not for the others to see. A complete blob is the Sink's, and the scope means nothing any more.
+// Key names a download. Who may share one share their Scope, which the caller chooses: a registry's host and repository,
+// where what one of them may have is not for the others to see. A complete blob is the Sink's, and the scope means nothing
+// any more.
 type Key struct {
 	Scope  string
 	Digest digest.Digest
@@ -50,9 +51,9 @@ type Key struct {
 // String returns the scope and the digest: "ghcr.io/a/b@sha256:…".
 func (k Key) String() string { return k.Scope + "@" + string(k.Digest) }
 
-// Fetch opens a blob at its source: a stream that verifies itself, as a verify.Reader does, giving an error instead of its last byte
-// when the bytes are wrong, and its size in bytes, -1 if unknown. The stream must end when ctx does, which
-// is when the download has ended and the Sink has the blob or has dropped it. A Fetch may return ErrStored.
+// Fetch opens a blob at its source: a stream that verifies itself, as a verify.Reader does, giving an error instead of its
+// last byte when the bytes are wrong, and its size in bytes, -1 if unknown. The stream must end when ctx does, which is when
+// the download has ended and the Sink has the blob or has dropped it. A Fetch may return ErrStored.
 type Fetch func(ctx context.Context) (io.ReadCloser, int64, error)
 
 // Sink takes complete blobs. It is safe for concurrent use, also for several Writers of one digest.
@@ -64,8 +65,8 @@ type Sink interface {
 // Writer takes one blob's bytes. It is for one goroutine. After an error of Write or Commit, Cancel is still called.
 type Writer interface {
 	io.Writer
-	// Open, before the first Write, opens the file that takes the bytes for reading, if it is one that has every byte as soon as Write
-	// returns; else it returns nil. The file can be read after Commit and Cancel, too; the caller closes it.
+	// Open, before the first Write, opens the file that takes the bytes for reading, if it is one that has every byte as
+	// soon as Write returns; else it returns nil. The file can be read after Commit and Cancel, too; the caller closes it.
 	Open() (*os.File, error)
 	// Commit makes the blob visible, all of it or nothing.
 	Commit(ctx context.Context) error
@@ -75,8 +76,8 @@ type Writer interface {
 
 // Space bounds what downloads and others take of the disk. It is safe for concurrent use.
 type Space interface {
-	// TakeWhole books n bytes more for a download that has own, or returns an error. One that has all that is used may have as much as
-	// it wants: else a blob larger than the bound could never be had.
+	// TakeWhole books n bytes more for a download that has own, or returns an error. One that has all that is used may have
+	// as much as it wants: else a blob larger than the bound could never be had.
 	TakeWhole(own, n int64) error
 	// Give returns n booked bytes.
 	Give(n int64)
@@ -90,8 +91,8 @@ type Options struct {
 	Sink Sink
 	// MaxBytes bounds one blob; 0 means no bound.
 	MaxBytes int64
-	// Space bounds the bytes of all downloads on their way together, as they come and whatever size is announced; nil means no
-	// bound. A download for which there is no room fails with ErrNoSpace.
+	// Space bounds the bytes of all downloads on their way together, as they come and whatever size is announced; nil means
+	// no bound. A download for which there is no room fails with ErrNoSpace.
 	Space Space
 	// Logger hears of failures that no caller is told of. Nil drops them.
 	Logger *slog.Logger
@@ -141,9 +142,9 @@ func (g *Group) Open(ctx context.Context, key Key, fetch Fetch) (*Reader, error)
 	return r, nil
 }
 
-// Wait joins the download of key, or starts one with fetch, and returns when the Sink has committed the blob. Unlike readers,
-// which do without the Sink, it fails when the Sink does; but where the Sink failed before Wait was called and readers still
-// hold the bytes, it offers them to the Sink once more. Where fetch reports ErrStored, Wait returns nil.
+// Wait joins the download of key, or starts one with fetch, and returns when the Sink has committed the blob. Unlike
+// readers, which do without the Sink, it fails when the Sink does; but where the Sink failed before Wait was called and
+// readers still hold the bytes, it offers them to the Sink once more. Where fetch reports ErrStored, Wait returns nil.
 func (g *Group) Wait(ctx context.Context, key Key, fetch Fetch) error {
 	f, err := g.join(ctx, key, fetch)
 	if err != nil {
@@ -250,8 +251,8 @@ func (g *Group) landed(f *flight) {
 	g.release(f)
 }
 
-// release gives a reference back. The last one closes the file and forgets the flight. With the last one but the download's own, that
-// ends if it has not begun, and after a while if it has and is not worth finishing.
+// release gives a reference back. The last one closes the file and forgets the flight. With the last one but the download's
+// own, that ends if it has not begun, and after a while if it has and is not worth finishing.
 func (g *Group) release(f *flight) {
 	if last := g.leave(f); last {
 		f.spool.close()

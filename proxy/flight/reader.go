@@ -67,7 +67,8 @@ func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 	return off, err
 }
 
-// Lag returns how many bytes must arrive before the one at off can be read; 0 when it can be now. A download that failed has no lag.
+// Lag returns how many bytes must arrive before the one at off can be read; 0 when it can be now. A download that failed has
+// no lag.
 func (r *Reader) Lag(off int64) int64 { return r.flight.lag(off) }
 
 // Size returns the blob's length in bytes. Where the source didn't announce it, Size waits for the blob's end.

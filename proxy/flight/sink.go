@@ -80,7 +80,8 @@ func (f *flight) settle(sinkErr error) {
 	}
 	switch said := f.group.sinkFails.Swap(failed); {
 	case failed && !said:
-		f.group.log.Warn("blob was served but not stored; more that are not are logged at debug level", "digest", f.key.Digest, "error", sinkErr)
+		f.group.log.Warn("blob was served but not stored; more that are not are logged at debug level", "digest",
+			f.key.Digest, "error", sinkErr)
 	case failed:
 		f.group.log.Debug("blob was served but not stored", "digest", f.key.Digest, "error", sinkErr)
 	case said:
@@ -99,8 +100,8 @@ func (f *flight) unstored() bool {
 	return f.settled && f.sinkErr != nil
 }
 
-// storeAgain offers a verified blob to the Sink once more, from the temporary file. Of several callers one does it at a time,
-// and none any more after it went well.
+// storeAgain offers a verified blob to the Sink once more, from the temporary file. Of several callers one does it at a
+// time, and none any more after it went well.
 func (f *flight) storeAgain(ctx context.Context) error {
 	select {
 	case f.storing <- struct{}{}:

@@ -13,9 +13,9 @@ import (
 // TempPattern is how the files of downloads are named, as os.CreateTemp takes it, until they lose their name.
 const TempPattern = "strata-tmp-download-*"
 
-// spool is where a flight's bytes are read from while they come: the very file that the Sink writes, where that keeps files, else a
-// temporary file. That one has no name, so that nothing remains of it when the process dies. One goroutine writes; any number may read
-// what was written.
+// spool is where a flight's bytes are read from while they come: the very file that the Sink writes, where that keeps files,
+// else a temporary file. That one has no name, so that nothing remains of it when the process dies. One goroutine writes;
+// any number may read what was written.
 type spool struct {
 	dir    string
 	space  Space

@@ -35,7 +35,10 @@ func (h *History) Walk(ctx context.Context, family string, fn func(family string
 	if family != "" {
 		of = catalog.LineagesOf(family)
 	}
-	return h.lineages.Each(ctx, of, func(key catalog.LineageKey, l *rechunk.Lineage) error { return fn(key.Lineage, l.Versions) })
+	return h.lineages.Each(ctx, of, func(key catalog.LineageKey,
+		l *rechunk.Lineage) error {
+		return fn(key.Lineage, l.Versions)
+	})
 }
 
 // Series parts the versions of a lineage by the reference that they were made for, each newest first.

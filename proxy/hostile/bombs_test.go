@@ -29,7 +29,8 @@ type bomb struct {
 	harmless bool
 }
 
-// zipped streams a layer into a compressor that makes the least of it. scale is 1 at the program's limits and more where tests are short.
+// zipped streams a layer into a compressor that makes the least of it. scale is 1 at the program's limits and more where
+// tests are short.
 func zipped(t *testing.T, write func(w io.Writer) error) layer {
 	t.Helper()
 	var blob bytes.Buffer
@@ -96,10 +97,12 @@ func bombs() []bomb {
 		}, true},
 		{"names of a dpkg package", func(t *testing.T, scale int) []layer {
 			return []layer{one(t, "var/lib/dpkg/info/a.list", "", "/usr/a\n", 16_000_000/scale,
-				treetest.File("var/lib/dpkg/status", "Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n\n"))}
+				treetest.File("var/lib/dpkg/status",
+					"Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n\n"))}
 		}, true},
 		{"packages of dpkg", func(t *testing.T, scale int) []layer {
-			return []layer{one(t, "var/lib/dpkg/status", "", "Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n\n", 1_000_000/scale)}
+			return []layer{one(t, "var/lib/dpkg/status", "",
+				"Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n\n", 1_000_000/scale)}
 		}, true},
 		{"SELinux patterns that repeat", func(t *testing.T, scale int) []layer {
 			return []layer{selinux(t, "/(((a{1,1000}){1,1000}){1,1000})x.*  system_u:object_r:a_t:s0\n", 20_000/scale)}
@@ -128,7 +131,8 @@ func bombs() []bomb {
 			return []layer{longPaths(t, 800_000/scale)}
 		}, false},
 		{"chains of symbolic links", func(t *testing.T, scale int) []layer { return links(t, 64/scale, 2000) }, true},
-		{"an attribute object of many files", func(t *testing.T, scale int) []layer { return []layer{objects(t, 1_000_000/scale)} }, true},
+		{"an attribute object of many files",
+			func(t *testing.T, scale int) []layer { return []layer{objects(t, 1_000_000/scale)} }, true},
 		{"members of gzip", func(t *testing.T, scale int) []layer { return []layer{members(4_000_000 / scale)} }, true},
 	}
 }
@@ -179,7 +183,8 @@ func zeros(t *testing.T, files int, size int64) layer {
 	return archive(t, func(w *tar.Writer) error {
 		zero := make([]byte, 1<<20)
 		for i := range files {
-			if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: fmt.Sprint("z", i), Mode: 0o644, Size: size + 1}); err != nil {
+			if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: fmt.Sprint("z", i), Mode: 0o644, Size: size +
+				1}); err != nil {
 				return err
 			}
 			if _, err := w.Write([]byte{byte(i + 1)}); err != nil {
@@ -200,7 +205,8 @@ func entries(t *testing.T, prefix string, n int) layer {
 	t.Helper()
 	return archive(t, func(w *tar.Writer) error {
 		for i := range n {
-			if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: fmt.Sprint(prefix, "/", i), Mode: 0o644}); err != nil {
+			if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: fmt.Sprint(prefix, "/", i),
+				Mode: 0o644}); err != nil {
 				return err
 			}
 		}
@@ -232,7 +238,8 @@ func longPaths(t *testing.T, n int) layer {
 	long := strings.Repeat(strings.Repeat("d", 250)+"/", 15)
 	return archive(t, func(w *tar.Writer) error {
 		for i := range n {
-			if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: long + fmt.Sprint(i), Mode: 0o644}); err != nil {
+			if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: long + fmt.Sprint(i),
+				Mode: 0o644}); err != nil {
 				return err
 			}
 		}
@@ -271,7 +278,8 @@ func objects(t *testing.T, files int) layer {
 		// a(ayay): one attribute with a value of 60,000 bytes; the offsets that end it are four bytes wide.
 		value := "user.a\x00" + strings.Repeat("v", 60_000) + "\x07\x00"
 		body := value + string([]byte{byte(len(value)), byte(len(value) >> 8)})
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: object, Mode: 0o644, Size: int64(len(body))}); err != nil {
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: object, Mode: 0o644,
+			Size: int64(len(body))}); err != nil {
 			return err
 		}
 		if _, err := io.WriteString(w, body); err != nil {
@@ -314,7 +322,8 @@ func scale() int {
 	return 1
 }
 
-// However an image is made, it costs the process no more than the bounds say, three times in a row, and a good image is served beside it.
+// However an image is made, it costs the process no more than the bounds say, three times in a row, and a good image is
+// served beside it.
 func TestBombs(t *testing.T) {
 	t.Parallel()
 	for _, b := range bombs() {
@@ -352,7 +361,8 @@ func namesBudget(l programtest.Line) bool {
 	if reason == "" {
 		reason, _ = l["reason"].(string)
 	}
-	return l["level"] != "ERROR" && (strings.Contains(reason, "limit") || strings.Contains(reason, "at most") || strings.Contains(reason, "budget"))
+	return l["level"] != "ERROR" && (strings.Contains(reason, "limit") || strings.Contains(reason, "at most") ||
+		strings.Contains(reason, "budget"))
 }
 
 // Documents and listings are bounded, whatever an upstream sends.
@@ -414,7 +424,8 @@ func pageOfReferrers(next string) http.HandlerFunc {
 	idx.SchemaVersion = 2
 	for i := range 10_000 {
 		idx.Manifests = append(idx.Manifests, ocispec.Descriptor{
-			MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString(next + fmt.Sprint(i)), Size: 1, ArtifactType: strings.Repeat("a", 200),
+			MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString(next + fmt.Sprint(i)), Size: 1,
+			ArtifactType: strings.Repeat("a", 200),
 		})
 	}
 	b, _ := json.Marshal(idx)
@@ -433,7 +444,8 @@ func TestManifestWritesOneRecord(t *testing.T) {
 	m.SchemaVersion, m.MediaType = 2, ocispec.MediaTypeImageManifest
 	m.Config = s.honest.blob("team/wide", ocispec.MediaTypeImageConfig, []byte(`{"architecture":"amd64","os":"linux"}`))
 	for i := range 22_000 {
-		m.Layers = append(m.Layers, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: digest.FromString(fmt.Sprint(i)), Size: 1})
+		m.Layers = append(m.Layers, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer,
+			Digest: digest.FromString(fmt.Sprint(i)), Size: 1})
 	}
 	s.honest.manifest("team/wide", "v1", ocispec.MediaTypeImageManifest, m)
 	a := s.as(alice, http.MethodGet, "/v2/honest.test/team/wide/manifests/v1", "Accept", ocispec.MediaTypeImageManifest)

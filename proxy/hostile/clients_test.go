@@ -153,11 +153,13 @@ func TestResets(t *testing.T) {
 		path := "/v2/os/x/blobs/" + d
 		u.lie(path, silent)
 		block.Reset()
-		for _, h := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "127.0.0.1"}, {":path", "/v2/up.test/os/x/blobs/" + d}} {
+		for _, h := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "127.0.0.1"},
+			{":path", "/v2/up.test/os/x/blobs/" + d}} {
 			_ = enc.WriteField(hpack.HeaderField{Name: h[0], Value: h[1]})
 		}
 		id := uint32(2*i + 1)
-		if f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true}) != nil ||
+		if f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndStream: true,
+			EndHeaders: true}) != nil ||
 			f.WriteRSTStream(id, http2.ErrCodeCancel) != nil || w.Flush() != nil {
 			break // the proxy has had enough
 		}
@@ -178,12 +180,14 @@ func TestNoScripts(t *testing.T) {
 	u.put("/v2/os/x/manifests/"+d.Digest.String(), "image/svg+xml", page)
 	p := newProxy(t, map[string]*upstream{"up.test": u})
 	for _, path := range []string{
-		"/v2/up.test/os/x/blobs/" + d.Digest.String(), "/v2/up.test/os/x/manifests/v1", "/v2/up.test/os/x/manifests/" + d.Digest.String(),
+		"/v2/up.test/os/x/blobs/" + d.Digest.String(), "/v2/up.test/os/x/manifests/v1", "/v2/up.test/os/x/manifests/" +
+			d.Digest.String(),
 		"/v2/up.test/os/<script>/manifests/v1", "/v2/", "/v2/_catalog",
 	} {
 		a := p.get(path)
 		kind := a.header.Get("Content-Type")
-		if a.header.Get("X-Content-Type-Options") != "nosniff" || !strings.Contains(a.header.Get("Content-Security-Policy"), "sandbox") ||
+		if a.header.Get("X-Content-Type-Options") != "nosniff" ||
+			!strings.Contains(a.header.Get("Content-Security-Policy"), "sandbox") ||
 			strings.Contains(kind, "html") || strings.Contains(kind, "svg") || strings.Contains(kind, "xml") {
 			t.Errorf("%s: Content-Type %q, X-Content-Type-Options %q, Content-Security-Policy %q", path, kind,
 				a.header.Get("X-Content-Type-Options"), a.header.Get("Content-Security-Policy"))

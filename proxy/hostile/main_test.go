@@ -54,7 +54,8 @@ type proxy struct {
 	web *http.Client
 }
 
-// newProxy starts a proxy in front of upstreams, by the host names that images have. What follows are further lines of configuration.
+// newProxy starts a proxy in front of upstreams, by the host names that images have. What follows are further lines of
+// configuration.
 func newProxy(t *testing.T, upstreams map[string]*upstream, lines ...string) *proxy {
 	t.Helper()
 	p := &proxy{t: t, dir: t.TempDir()}
@@ -123,7 +124,8 @@ func (p *proxy) get(path string, header ...string) answer {
 	return p.as("", http.MethodGet, path, header...)
 }
 
-// pull gets an image with all of its blobs as a user, checks their digests, and returns how its manifest was served and all that came.
+// pull gets an image with all of its blobs as a user, checks their digests, and returns how its manifest was served and all
+// that came.
 func (p *proxy) pull(user, repository, reference string) (served string, contents [][]byte, err error) {
 	p.t.Helper()
 	m := p.as(user, http.MethodGet, "/v2/"+repository+"/manifests/"+reference, "Accept", ocispec.MediaTypeImageManifest)

@@ -41,7 +41,8 @@ func newTenants(t *testing.T) *tenants {
 	t.Helper()
 	s := &tenants{honest: newUpstream(t), evil: newUpstream(t)}
 	s.secret = gzipped(t, treetest.Dir("etc"), treetest.File("etc/secret", marker))
-	s.desc, s.manifest = s.honest.image("team/secret", "v1", gzipped(t, treetest.Dir("usr"), treetest.File("usr/x", "x")), s.secret)
+	s.desc, s.manifest = s.honest.image("team/secret", "v1", gzipped(t, treetest.Dir("usr"), treetest.File("usr/x", "x")),
+		s.secret)
 	file := filepath.Join(t.TempDir(), "htpasswd")
 	var text strings.Builder
 	for _, user := range []string{alice, mallory} {
@@ -55,7 +56,8 @@ func newTenants(t *testing.T) *tenants {
 	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.proxy = newProxy(t, map[string]*upstream{"honest.test": s.honest, "evil.test": s.evil}, "access:", "  htpasswd_file: "+file,
+	s.proxy = newProxy(t, map[string]*upstream{"honest.test": s.honest, "evil.test": s.evil}, "access:",
+		"  htpasswd_file: "+file,
 		"  rules:", "    - {match: honest.test/team/**, allow: [alice]}",
 		"    - {match: honest.test/mallory/**, allow: [mallory]}", "    - {match: evil.test/**, allow: [mallory]}")
 	return s
@@ -171,9 +173,11 @@ func tagIsIt(s *tenants) {
 func (s *tenants) thief(repository string, u *upstream, layers ...ocispec.Descriptor) {
 	config := u.blob(repository, ocispec.MediaTypeImageConfig, []byte(`{"architecture":"amd64","os":"linux"}`))
 	u.manifest(repository, "latest", ocispec.MediaTypeImageManifest, ocispec.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: layers,
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config,
+		Layers: layers,
 	})
-	_, bodies, _ := s.pull(mallory, map[*upstream]string{s.evil: "evil.test/", s.honest: "honest.test/"}[u]+repository, "latest")
+	_, bodies, _ := s.pull(mallory, map[*upstream]string{s.evil: "evil.test/", s.honest: "honest.test/"}[u]+repository,
+		"latest")
 	s.blind("the manifest", bodies...)
 }
 
@@ -197,7 +201,8 @@ func indexLists(s *tenants) {
 	child.Platform = &ocispec.Platform{OS: "linux", Architecture: "amd64"}
 	for repository, u := range map[string]*upstream{"x": s.evil, "mallory/x": s.honest} {
 		u.manifest(repository, "index", ocispec.MediaTypeImageIndex, ocispec.Index{
-			Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{child},
+			Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex,
+			Manifests: []ocispec.Descriptor{child},
 		})
 		host := map[*upstream]string{s.evil: "evil.test/", s.honest: "honest.test/"}[u]
 		a := s.as(mallory, http.MethodGet, "/v2/"+host+repository+"/manifests/index", "Accept", ocispec.MediaTypeImageIndex)
@@ -217,7 +222,8 @@ func rechunkedWith(s *tenants) {
 	for repository, u := range map[string]*upstream{"x": s.evil, "mallory/x": s.honest} {
 		own := gzipped(s.t, treetest.Dir("usr"), treetest.File("usr/mine", "mine"))
 		u.image(repository, "boot", own, s.secret)
-		u.lie("/v2/"+repository+"/blobs/"+s.secretLayer().Digest.String(), claims("application/octet-stream", s.secretLayer()))
+		u.lie("/v2/"+repository+"/blobs/"+s.secretLayer().Digest.String(),
+			claims("application/octet-stream", s.secretLayer()))
 		host := map[*upstream]string{s.evil: "evil.test/", s.honest: "honest.test/"}[u]
 		served, bodies, _ := s.pull(mallory, host+repository, "boot")
 		s.blind("the rechunked image", bodies...)
@@ -334,7 +340,8 @@ func TestRandomLies(t *testing.T) {
 		rounds = 12
 	}
 	rng := rand.New(rand.NewPCG(7, 11))
-	attacks := []func(*tenants){headClaims, tagIsIt, manifestLists, foreignLayer, indexLists, rechunkedWith, rightDigestHeader}
+	attacks := []func(*tenants){headClaims, tagIsIt, manifestLists, foreignLayer, indexLists, rechunkedWith,
+		rightDigestHeader}
 	for range rounds {
 		attacks[rng.IntN(len(attacks))](s)
 		targets := []digest.Digest{s.secretLayer().Digest, s.desc.Digest, s.manifest.Config.Digest}
@@ -373,6 +380,7 @@ func TestSpellings(t *testing.T) {
 	a := s.as(alice, http.MethodGet, "/v2/honest.test/team/secret/blobs/"+d)
 	if a.status != http.StatusOK || !strings.Contains(a.header.Get("Cache-Control"), "private") ||
 		!strings.Contains(strings.Join(a.header.Values("Vary"), ","), "Authorization") {
-		t.Errorf("content under rules: status %d, Cache-Control %q, Vary %q", a.status, a.header.Get("Cache-Control"), a.header.Values("Vary"))
+		t.Errorf("content under rules: status %d, Cache-Control %q, Vary %q", a.status, a.header.Get("Cache-Control"),
+			a.header.Values("Vary"))
 	}
 }

@@ -39,8 +39,8 @@ func trickle(size int64) http.HandlerFunc {
 	}
 }
 
-// An upstream that hardly sends anything holds nothing that others need: no job, no digest of another upstream, no connection of
-// another host, and not the space of what it claims to send.
+// An upstream that hardly sends anything holds nothing that others need: no job, no digest of another upstream, no
+// connection of another host, and not the space of what it claims to send.
 func TestTrickle(t *testing.T) {
 	t.Parallel()
 	good, bad := newUpstream(t), newUpstream(t)
@@ -139,7 +139,8 @@ func TestAbandoned(t *testing.T) {
 		left.Add(1)
 		go func() {
 			defer func() { <-slots; left.Add(-1) }()
-			resp, err := client.Get("http://" + p.Clients + "/v2/up.test/os/x/blobs/" + digest.FromString(fmt.Sprint(i)).String())
+			resp, err := client.Get("http://" + p.Clients + "/v2/up.test/os/x/blobs/" +
+				digest.FromString(fmt.Sprint(i)).String())
 			if err == nil {
 				resp.Body.Close()
 			}

@@ -169,7 +169,8 @@ func TestForeignArchives(t *testing.T) {
 	t.Parallel()
 	img := makeImage(t, "layer")
 	good := layoutEntries(t, img)
-	global := tarEntry{hdr: tar.Header{Typeflag: tar.TypeXGlobalHeader, Name: "pax", PAXRecords: map[string]string{"comment": "x"}}}
+	global := tarEntry{hdr: tar.Header{Typeflag: tar.TypeXGlobalHeader, Name: "pax",
+		PAXRecords: map[string]string{"comment": "x"}}}
 	dir := tarEntry{hdr: tar.Header{Typeflag: tar.TypeDir, Name: "./blobs/sha256/", Mode: 0o755}}
 	link := func(flag byte, name, target string) tarEntry {
 		return tarEntry{hdr: tar.Header{Typeflag: flag, Name: name, Linkname: target}}
@@ -180,7 +181,8 @@ func TestForeignArchives(t *testing.T) {
 		err  string
 	}{
 		{"dot-slash names", makeTar(t, good...), ""},
-		{"others' files", makeTar(t, append([]tarEntry{global, dir, file("manifest.json", "[]"), file("blobs/sha256/x", "")}, good...)...), ""},
+		{"others' files", makeTar(t, append([]tarEntry{global, dir, file("manifest.json", "[]"), file("blobs/sha256/x", "")},
+			good...)...), ""},
 		{"the last of equal names", makeTar(t, append([]tarEntry{file("index.json", "{}")}, good...)...), ""},
 		{"parent", makeTar(t, append(good, file("../evil", "x"))...), "leads out of the archive"},
 		{"hidden parent", makeTar(t, append(good, file("blobs/../../evil", "x"))...), "leads out of the archive"},

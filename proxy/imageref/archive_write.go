@@ -102,7 +102,8 @@ func writeTar(ctx context.Context, out io.Writer, dir string) error {
 		case name == ".":
 			return nil
 		case entry.IsDir():
-			return tw.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o755, ModTime: time.Unix(0, 0)})
+			return tw.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o755,
+				ModTime: time.Unix(0, 0)})
 		}
 		return writeTarFile(ctx, tw, dir, name)
 	})

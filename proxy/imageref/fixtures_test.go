@@ -43,7 +43,8 @@ func makeImage(t testing.TB, layers ...string) testImage {
 	}
 	m := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest}
 	m.SchemaVersion = 2
-	m.Config = add(ocispec.MediaTypeImageConfig, fmt.Sprintf(`{"architecture":"amd64","os":"linux","created_by":%q}`, layers))
+	m.Config = add(ocispec.MediaTypeImageConfig,
+		fmt.Sprintf(`{"architecture":"amd64","os":"linux","created_by":%q}`, layers))
 	for _, content := range layers {
 		m.Layers = append(m.Layers, add(ocispec.MediaTypeImageLayer, content))
 	}

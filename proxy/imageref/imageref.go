@@ -4,8 +4,8 @@
 //	oci-archive:FILE[:TAG]  the same in a tar file; gzip is understood when reading
 //	docker://REF, REF       an image in a registry
 //
-// DIR and FILE hold no colon. TAG is the annotation org.opencontainers.image.ref.name; left out, it stands for the only image
-// there is when reading, and for an image without a name when writing. These are the forms of skopeo and podman.
+// DIR and FILE hold no colon. TAG is the annotation org.opencontainers.image.ref.name; left out, it stands for the only
+// image there is when reading, and for an image without a name when writing. These are the forms of skopeo and podman.
 //
 // Everything read is verified: manifests before they are returned, blobs before their last byte is.
 package imageref
@@ -32,8 +32,8 @@ var (
 
 // Options say how references are opened. The zero value is ready for use.
 type Options struct {
-	// Platform picks an image from an index: "os/arch" or "os/arch/variant". Empty means linux on this machine's architecture.
-	// An image that is not in an index is taken as it is.
+	// Platform picks an image from an index: "os/arch" or "os/arch/variant". Empty means linux on this machine's
+	// architecture. An image that is not in an index is taken as it is.
 	Platform string
 	// Keychain knows the credentials for registries. Nil means docker's config.json, else podman's auth.json.
 	Keychain authn.Keychain
@@ -49,8 +49,8 @@ type Options struct {
 type Source interface {
 	// Manifest returns the image manifest, OCI or Docker schema 2, of one platform: verified bytes, not to be changed.
 	Manifest() (mediaType string, raw []byte, d digest.Digest)
-	// Blob opens a blob that the manifest names, of size bytes. Wrong content gives an error that is verify.ErrMismatch, before
-	// the last byte of it was returned. The caller closes it; it works until ctx ends.
+	// Blob opens a blob that the manifest names, of size bytes. Wrong content gives an error that is verify.ErrMismatch,
+	// before the last byte of it was returned. The caller closes it; it works until ctx ends.
 	Blob(ctx context.Context, d digest.Digest, size int64) (io.ReadCloser, error)
 	// Close frees what the source holds. Open blobs are closed before.
 	Close() error
@@ -72,8 +72,9 @@ type Destination interface {
 
 // Linker is a Destination that may take a file as it is.
 type Linker interface {
-	// LinkBlob is PutBlob of a file, without a copy. The caller vouches for its bytes, that they are on the disk, and that nobody changes
-	// them any more. It reports false, and has done nothing, where the file can't be linked: on another file system, say.
+	// LinkBlob is PutBlob of a file, without a copy. The caller vouches for its bytes, that they are on the disk, and that
+	// nobody changes them any more. It reports false, and has done nothing, where the file can't be linked: on another file
+	// system, say.
 	LinkBlob(ctx context.Context, desc ocispec.Descriptor, f *os.File) (bool, error)
 }
 

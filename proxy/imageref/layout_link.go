@@ -57,8 +57,8 @@ func (l *layoutDestination) adopt(link string, of fs.FileInfo, name string) erro
 	return os.Rename(link, filepath.Join(l.dir, filepath.FromSlash(name)))
 }
 
-// sameLabel reports whether two files have the same SELinux label, or none. A link keeps the label of where its file was made, which may keep
-// programs from reading it where it is; a copy gets that of its place.
+// sameLabel reports whether two files have the same SELinux label, or none. A link keeps the label of where its file was
+// made, which may keep programs from reading it where it is; a copy gets that of its place.
 func sameLabel(a, b string) bool {
 	label := func(path string) (string, bool) {
 		var buf [1024]byte

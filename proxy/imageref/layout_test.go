@@ -129,7 +129,8 @@ func TestSelectTag(t *testing.T) {
 		{"one tag, two platforms", []ocispec.Descriptor{
 			tagged(entry(a, 1, "linux/amd64"), "v"), tagged(entry(b, 1, "linux/arm64"), "v"), tagged(entry(b, 1, ""), "w"),
 		}, "v", 2, ""},
-		{"hostile tags", []ocispec.Descriptor{tagged(entry(a, 1, ""), "x\ny"), tagged(entry(b, 1, ""), " ")}, "", 0, `" ", "x\ny"`},
+		{"hostile tags", []ocispec.Descriptor{tagged(entry(a, 1, ""), "x\ny"), tagged(entry(b, 1, ""), " ")}, "", 0,
+			`" ", "x\ny"`},
 	}
 	for _, tc := range tests {
 		got, err := selectTag(indexOf(t, tc.index...), tc.tag)
@@ -161,18 +162,22 @@ func TestLayoutDamage(t *testing.T) {
 		damage func(string) error
 		err    string
 	}{
-		"no layout file":    {func(dir string) error { return os.Remove(filepath.Join(dir, "oci-layout")) }, "not an OCI image layout"},
+		"no layout file": {func(dir string) error { return os.Remove(filepath.Join(dir, "oci-layout")) },
+			"not an OCI image layout"},
 		"bad layout file":   {write("oci-layout", "]"), "not an OCI image layout"},
 		"version":           {write("oci-layout", `{"imageLayoutVersion":"2.0.0"}`), `"2.0.0" is not supported`},
 		"large layout file": {write("oci-layout", strings.Repeat(" ", maxLayoutFile+1)), "more than 4096 bytes"},
-		"no index":          {func(dir string) error { return os.Remove(filepath.Join(dir, "index.json")) }, "index.json not found"},
-		"bad index":         {write("index.json", `{"manifests":3}`), "not valid JSON"},
-		"ambiguous index":   {write("index.json", `{"manifests":[],"Manifests":[]}`), "index.json: invalid image: index names"},
+		"no index": {func(dir string) error { return os.Remove(filepath.Join(dir, "index.json")) },
+			"index.json not found"},
+		"bad index": {write("index.json", `{"manifests":3}`), "not valid JSON"},
+		"ambiguous index": {write("index.json", `{"manifests":[],"Manifests":[]}`),
+			"index.json: invalid image: index names"},
 		"fifo": {func(dir string) error {
 			name := filepath.Join(dir, "index.json")
 			return errors.Join(os.Remove(name), syscall.Mkfifo(name, 0o600))
 		}, "not a regular file"},
-		"manifest gone":  {func(dir string) error { return os.Remove(filepath.Join(dir, blobName(img.digest()))) }, "layout is incomplete"},
+		"manifest gone": {func(dir string) error { return os.Remove(filepath.Join(dir, blobName(img.digest()))) },
+			"layout is incomplete"},
 		"manifest wrong": {write(blobName(img.digest()), strings.Repeat("x", len(img.manifest))), "has the digest"},
 		"manifest short": {write(blobName(img.digest()), "x"), "has 1 bytes"},
 	} {
@@ -224,7 +229,8 @@ func TestLayoutWriteErrors(t *testing.T) {
 			t.Errorf("%s content: %v", name, err)
 		}
 	}
-	if err := d.PutBlob(t.Context(), ocispec.Descriptor{Digest: desc.Digest, Size: -1}, strings.NewReader("abc")); err == nil {
+	if err := d.PutBlob(t.Context(), ocispec.Descriptor{Digest: desc.Digest, Size: -1},
+		strings.NewReader("abc")); err == nil {
 		t.Error("a negative size was taken")
 	}
 	if has, err := d.Has(t.Context(), desc.Digest); has || err != nil {
@@ -265,14 +271,16 @@ func TestReplaceTagKeepsTheRest(t *testing.T) {
 	a, b, c, d := digest.FromString("a"), digest.FromString("b"), digest.FromString("c"), digest.FromString("d")
 	old := `{"schemaVersion":2,"vendor":{"x":1.50},"manifests":[` +
 		`{"digest":"` + string(a) + `","annotations":{"org.opencontainers.image.ref.name":"v1"}},` +
-		`{"digest":"` + string(b) + `","extra":[1],"annotations":{"org.opencontainers.image.ref.name":"v2"}},{"digest":"` + string(c) + `"}]}`
+		`{"digest":"` + string(b) + `","extra":[1],"annotations":{"org.opencontainers.image.ref.name":"v2"}},{"digest":"` +
+		string(c) + `"}]}`
 	desc := ocispec.Descriptor{MediaType: "m", Digest: d, Size: 7}
 	top, err := replaceTag([]byte(old), "v1", desc)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := `{"manifests":[` +
-		`{"digest":"` + string(b) + `","extra":[1],"annotations":{"org.opencontainers.image.ref.name":"v2"}},{"digest":"` + string(c) + `"},` +
+		`{"digest":"` + string(b) + `","extra":[1],"annotations":{"org.opencontainers.image.ref.name":"v2"}},{"digest":"` +
+		string(c) + `"},` +
 		`{"mediaType":"m","digest":"` + string(d) + `","size":7,"annotations":{"org.opencontainers.image.ref.name":"v1"}}` +
 		`],"schemaVersion":2,"vendor":{"x":1.50}}`
 	if diff := cmp.Diff(want, string(mustJSON(t, top))); diff != "" {

@@ -159,7 +159,8 @@ func (l *layoutDestination) setTag(desc ocispec.Descriptor) error {
 	}
 	defer func() { _ = dir.Close() }() // frees the lock; nothing was written through it
 	err = syscall.Flock(int(dir.Fd()), syscall.LOCK_EX)
-	if err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.ENOLCK) { // not every file system locks
+	// not every file system locks
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.ENOLCK) {
 		return fmt.Errorf("lock %s: %w", l.dir, err)
 	}
 	old, err := readLayoutFile(dirFiles(l.dir), ocispec.ImageIndexFile, maxIndexFile)

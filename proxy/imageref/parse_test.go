@@ -68,7 +68,8 @@ func TestParseErrors(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"oci:d:t", "oci-archive:f", "docker://ghcr.io/x/y:z", "x", "dir:x", "a@sha256:00", "oci:a:b:c@d"} {
+	for _, s := range []string{"oci:d:t", "oci-archive:f", "docker://ghcr.io/x/y:z", "x", "dir:x", "a@sha256:00",
+		"oci:a:b:c@d"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -85,7 +85,8 @@ func TestSkopeoWithRegistry(t *testing.T) {
 	dir := t.TempDir()
 	ociLayout(t, filepath.Join(dir, "start"))
 	copyImage(t, "oci:"+filepath.Join(dir, "start"), "docker://"+host+"/os/image:v1", opts)
-	skopeo("--insecure-policy", "copy", "-q", "--src-tls-verify=false", "docker://"+host+"/os/image:v1", "oci:"+filepath.Join(dir, "end"))
+	skopeo("--insecure-policy", "copy", "-q", "--src-tls-verify=false", "docker://"+host+"/os/image:v1",
+		"oci:"+filepath.Join(dir, "end"))
 	sameImages(t, "oci:"+filepath.Join(dir, "start"), "oci:"+filepath.Join(dir, "end"))
 }
 

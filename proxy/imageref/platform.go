@@ -19,7 +19,8 @@ func parsePlatform(s string) (platform, error) {
 	}
 	parts := strings.Split(s, "/")
 	if len(parts) < 2 || len(parts) > 3 || slices.Contains(parts, "") {
-		return platform{}, fmt.Errorf("platform %q: write OS/ARCH or OS/ARCH/VARIANT, linux/arm64 for example", shorten(s, 100))
+		return platform{}, fmt.Errorf("platform %q: write OS/ARCH or OS/ARCH/VARIANT, linux/arm64 for example",
+			shorten(s, 100))
 	}
 	p := platform{os: parts[0], arch: parts[1]}
 	if len(parts) == 3 {

@@ -65,8 +65,8 @@ func (r *registryDestination) Has(ctx context.Context, d digest.Digest) (bool, e
 	return true, nil
 }
 
-// PutBlob implements Destination. The blob is streamed: memory doesn't grow with it. When the connection breaks it is sent again
-// if r is an io.Seeker.
+// PutBlob implements Destination. The blob is streamed: memory doesn't grow with it. When the connection breaks it is sent
+// again if r is an io.Seeker.
 func (r *registryDestination) PutBlob(ctx context.Context, desc ocispec.Descriptor, content io.Reader) error {
 	if err := checkDigest(desc.Digest); err != nil {
 		return err

@@ -174,7 +174,8 @@ func TestPushStreams(t *testing.T) {
 		Digest:    digest.FromString(content), Size: int64(len(content)),
 	}
 	for name, wrong := range map[string]string{"other": content[1:] + "y", "short": content[1:], "long": content + "y"} {
-		if err := d.PutBlob(t.Context(), desc, io.MultiReader(strings.NewReader(wrong))); !errors.Is(err, verify.ErrMismatch) {
+		if err := d.PutBlob(t.Context(), desc, io.MultiReader(strings.NewReader(wrong))); !errors.Is(err,
+			verify.ErrMismatch) {
 			t.Errorf("%s content: %v", name, err)
 		}
 	}

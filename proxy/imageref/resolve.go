@@ -151,7 +151,8 @@ func (r *resolver) descend(ctx context.Context, d ocispec.Descriptor, depth int)
 		return manifest{}, false, err
 	}
 	if d.Size < 0 || d.Size > maxManifest {
-		return manifest{}, false, fmt.Errorf("manifest %s: %w: %d bytes, the limit is %d", d.Digest, ErrTooLarge, d.Size, maxManifest)
+		return manifest{}, false, fmt.Errorf("manifest %s: %w: %d bytes, the limit is %d", d.Digest, ErrTooLarge, d.Size,
+			maxManifest)
 	}
 	raw, err := r.fetch(ctx, d)
 	if err != nil {

@@ -87,8 +87,10 @@ func TestChoosePlatform(t *testing.T) {
 		{"attestations only", []ocispec.Descriptor{attestation}, "linux/amd64", "", "lists no platforms"},
 		{"nobody says for what", []ocispec.Descriptor{bare}, "linux/s390x", bare.Digest, ""},
 		{"nested", []ocispec.Descriptor{nested(arm), nested(nested(amd))}, "linux/amd64", amd.Digest, ""},
-		{"nested and missing", []ocispec.Descriptor{nested(arm), amd}, "linux/s390x", "", "there is linux/amd64, linux/arm64;"},
-		{"too deep", []ocispec.Descriptor{nested(nested(nested(nested(nested(amd)))))}, "linux/amd64", "", "more than 4 deep"},
+		{"nested and missing", []ocispec.Descriptor{nested(arm), amd}, "linux/s390x", "",
+			"there is linux/amd64, linux/arm64;"},
+		{"too deep", []ocispec.Descriptor{nested(nested(nested(nested(nested(amd)))))}, "linux/amd64", "",
+			"more than 4 deep"},
 		{"empty", nil, "linux/amd64", "", "lists no platforms"},
 		{"large", []ocispec.Descriptor{entry(amd.Digest, maxManifest+1, "linux/amd64")}, "linux/amd64", "", "the limit is"},
 		{"no digest", []ocispec.Descriptor{entry("../../etc/passwd", 1, "linux/amd64")}, "linux/amd64", "", "digest"},
@@ -118,10 +120,11 @@ func TestResolveIsBounded(t *testing.T) {
 	}
 	empty := indexOf(t)
 	reads := 0
-	r := resolver{want: platform{os: "linux", arch: "amd64"}, fetch: func(context.Context, ocispec.Descriptor) ([]byte, error) {
-		reads++
-		return empty, nil
-	}}
+	r := resolver{want: platform{os: "linux", arch: "amd64"},
+		fetch: func(context.Context, ocispec.Descriptor) ([]byte, error) {
+			reads++
+			return empty, nil
+		}}
 	_, err := r.image(t.Context(), ocispec.MediaTypeImageIndex, indexOf(t, many...))
 	if !errors.Is(err, ErrTooLarge) || reads > maxIndexReads {
 		t.Errorf("%d reads, error %v", reads, err)
@@ -172,7 +175,8 @@ func FuzzIdentify(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if image.IsManifest(m.mediaType) == image.IsIndex(m.mediaType) || image.IsManifest(m.mediaType) != (doc.Manifest != nil) {
+		if image.IsManifest(m.mediaType) == image.IsIndex(m.mediaType) ||
+			image.IsManifest(m.mediaType) != (doc.Manifest != nil) {
 			t.Errorf("ambiguous: %s %q", m.mediaType, raw)
 		}
 	})

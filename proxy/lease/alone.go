@@ -7,8 +7,8 @@ import (
 )
 
 // Alone is a backend that does without the shared one while that is out of reach: leases hold in this process then, and two
-// processes that cannot see each other may both have one. When the shared backend is back, each lease is taken there, too, at
-// its next renewal; whoever finds another holder has lost it.
+// processes that cannot see each other may both have one. When the shared backend is back, each lease is taken there, too,
+// at its next renewal; whoever finds another holder has lost it.
 type Alone struct {
 	shared Backend
 	local  *Local

@@ -1,9 +1,9 @@
 // Package lease lets one of several do a thing: goroutines of a process, and processes that share a Redis.
 //
 // A lease is held under a key until it is released, or another takes it when its time to live has passed without a renewal;
-// renewing happens in the background. Whoever holds one is told when it is lost. Each lease has a fencing token that is greater than those of all
-// leases of its key before it: what the lease protects keeps the token of its last writer, and refuses a lower one, so that a
-// holder that was paused and came back cannot undo what its successor did.
+// renewing happens in the background. Whoever holds one is told when it is lost. Each lease has a fencing token that is
+// greater than those of all leases of its key before it: what the lease protects keeps the token of its last writer, and
+// refuses a lower one, so that a holder that was paused and came back cannot undo what its successor did.
 //
 // A lease makes work happen once. It is no proof: between the last confirmation and a write, time passes. So what is written
 // under one has to be right even when two write it, and the token decides which of the two stays.
@@ -45,8 +45,9 @@ type Backend interface {
 	// Take gives key to owner for a time, or returns an error that wraps ErrHeld. An owner that has it already gets a new
 	// token and the whole time again.
 	Take(ctx context.Context, key, owner string, ttl time.Duration) (Grant, error)
-	// Renew starts a lease's time anew, or returns an error that wraps ErrLost. One whose time has passed is still held while
-	// there was no greater token: a process that was paused, or a backend that lost its memory, is to cost nothing without need.
+	// Renew starts a lease's time anew, or returns an error that wraps ErrLost. One whose time has passed is still held
+	// while there was no greater token: a process that was paused, or a backend that lost its memory, is to cost nothing
+	// without need.
 	Renew(ctx context.Context, g Grant, ttl time.Duration) error
 	// Free gives a lease back. When its owner does not have it, nothing happens.
 	Free(ctx context.Context, g Grant) error
@@ -89,8 +90,8 @@ func (l *Leases) Acquire(ctx context.Context, key string, ttl time.Duration) (*L
 	}
 }
 
-// TryAcquire takes the lease of a key if nobody has it; otherwise its error wraps ErrHeld. ttl bounds how long others wait when
-// this process dies; it is at least a second. The lease lives until Release, whatever becomes of ctx.
+// TryAcquire takes the lease of a key if nobody has it; otherwise its error wraps ErrHeld. ttl bounds how long others wait
+// when this process dies; it is at least a second. The lease lives until Release, whatever becomes of ctx.
 func (l *Leases) TryAcquire(ctx context.Context, key string, ttl time.Duration) (*Lease, error) {
 	ttl = max(ttl, time.Second)
 	owner := newOwner()

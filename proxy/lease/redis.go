@@ -17,8 +17,8 @@ type Redis struct {
 
 var _ Backend = (*Redis)(nil)
 
-// NewRedis returns a backend on a client. The prefix begins all keys. The client's own timeouts bound each call; its errors are
-// wrapped in ErrUnavailable.
+// NewRedis returns a backend on a client. The prefix begins all keys. The client's own timeouts bound each call; its errors
+// are wrapped in ErrUnavailable.
 func NewRedis(client redis.Scripter, prefix string) *Redis {
 	return &Redis{client: client, prefix: prefix}
 }

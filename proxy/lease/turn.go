@@ -12,8 +12,9 @@ const (
 	longLook  = 400 * time.Millisecond
 )
 
-// Turn waits until a thing that is to be done once is the caller's to do, who then ends it with release, or until another holder has
-// done it, as done says. After the patience everyone does it. On nil Leases, which know no others, it always is the caller's.
+// Turn waits until a thing that is to be done once is the caller's to do, who then ends it with release, or until another
+// holder has done it, as done says. After the patience everyone does it. On nil Leases, which know no others, it always is
+// the caller's.
 func (l *Leases) Turn(
 	ctx context.Context, key string, ttl, patience time.Duration, done func(context.Context) bool,
 ) (release func(), finished bool) {

@@ -26,10 +26,11 @@ func newClient(answer http.HandlerFunc) *client {
 	c.Handler = limits.NewMisses().Hold(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.asked <- r.URL.Path
 		answer(w, r)
-	}), func() float64 { return perMinute / time.Minute.Seconds() }, func(w http.ResponseWriter, _ *http.Request, wait time.Duration) {
-		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())))
-		w.WriteHeader(http.StatusTooManyRequests)
-	})
+	}), func() float64 { return perMinute / time.Minute.Seconds() },
+		func(w http.ResponseWriter, _ *http.Request, wait time.Duration) {
+			w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())))
+			w.WriteHeader(http.StatusTooManyRequests)
+		})
 	return c
 }
 
@@ -149,7 +150,8 @@ func TestRequestsUnderWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		h := limits.Requests(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }), func() (int, int) { return 10, 6 },
+		h := limits.Requests(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }),
+			func() (int, int) { return 10, 6 },
 			func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) })
 		var wg sync.WaitGroup
 		var mu sync.Mutex

@@ -1,6 +1,6 @@
-// Package livefile keeps what a program made of some files as new as the files: certificates, password files, keys. It looks when it
-// is asked, at most once a second, so there is nothing to start or stop. Symbolic links are followed, so that files which are
-// replaced by moving a link, as Kubernetes does with mounted secrets, are seen.
+// Package livefile keeps what a program made of some files as new as the files: certificates, password files, keys. It looks
+// when it is asked, at most once a second, so there is nothing to start or stop. Symbolic links are followed, so that files
+// which are replaced by moving a link, as Kubernetes does with mounted secrets, are seen.
 package livefile
 
 import (
@@ -42,8 +42,8 @@ type File[T any] struct {
 	next  time.Time     // when to look again
 }
 
-// New reads the files and makes the first value of their contents, which come in the order of paths. An error says which file cannot
-// be read, or what parse said.
+// New reads the files and makes the first value of their contents, which come in the order of paths. An error says which
+// file cannot be read, or what parse said.
 func New[T any](paths []string, parse func(contents [][]byte) (T, error), o Options) (*File[T], error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -85,8 +85,8 @@ func (f *File[T]) Get() T {
 	return f.value
 }
 
-// read makes a value of what the files hold now. What it returns about the files is from before they were read, so that a change in
-// between is seen the next time.
+// read makes a value of what the files hold now. What it returns about the files is from before they were read, so that a
+// change in between is seen the next time.
 func (f *File[T]) read() (value T, seen []os.FileInfo, err error) {
 	seen, err = statAll(f.paths)
 	if err != nil {

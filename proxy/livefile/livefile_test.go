@@ -32,7 +32,8 @@ func open(t *testing.T) *fixture {
 			return "", errors.New("they do not fit")
 		}
 		return string(c[0]), nil
-	}, livefile.Options{What: "pair", Now: func() time.Time { return f.now }, Logger: slog.New(slog.NewTextHandler(&f.log, nil))})
+	}, livefile.Options{What: "pair", Now: func() time.Time { return f.now },
+		Logger: slog.New(slog.NewTextHandler(&f.log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +118,8 @@ func TestSymlinkSwap(t *testing.T) {
 	link("v1", "..data")
 	link("..data/key", "key")
 	now := time.Unix(1000, 0)
-	f, err := livefile.New([]string{filepath.Join(dir, "key")}, func(c [][]byte) (string, error) { return string(c[0]), nil },
+	f, err := livefile.New([]string{filepath.Join(dir, "key")},
+		func(c [][]byte) (string, error) { return string(c[0]), nil },
 		livefile.Options{Now: func() time.Time { return now }})
 	if err != nil || f.Get() != "v1" {
 		t.Fatal(err)

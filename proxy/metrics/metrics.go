@@ -13,7 +13,8 @@
 //	strata_jobs_running                 gauge                       rechunking jobs at work now
 //	strata_update_bytes_total           counter                     bytes of new layers: what a client on the version
 //	                                                                before has to fetch
-//	strata_update_bytes_saved_total     counter                     what it would have fetched of the source image, less that
+//	strata_update_bytes_saved_total     counter                     what it would have fetched of the source
+//	                                                                image, less that
 //	strata_upstream_requests_total      counter    host, code       answers from upstreams
 //	strata_upstream_errors_total        counter    host, kind       requests to upstreams that got no usable answer
 //	strata_upstream_bytes_total         counter    host             bytes received from upstreams
@@ -86,15 +87,16 @@ type Metrics struct {
 	panics           *prometheus.CounterVec
 }
 
-// New registers the metrics with reg. Hosts are the upstreams that get a label of their own. New panics when reg has Strata's
-// metrics already: one registry belongs to one proxy.
+// New registers the metrics with reg. Hosts are the upstreams that get a label of their own. New panics when reg has
+// Strata's metrics already: one registry belongs to one proxy.
 func New(reg prometheus.Registerer, hosts ...string) *Metrics {
 	registerRuntime(reg)
 	f := promauto.With(reg)
 	m := &Metrics{}
 	m.SetHosts(hosts...)
 	m.buildInfo = f.NewGaugeVec(gauge("build_info", "Always 1; the label is the program's version."), []string{"version"})
-	m.requests = f.NewCounterVec(counter("requests_total", "Requests answered to clients."), []string{"route", "method", "code"})
+	m.requests = f.NewCounterVec(counter("requests_total", "Requests answered to clients."),
+		[]string{"route", "method", "code"})
 	m.requestSeconds = f.NewHistogramVec(seconds("request_seconds", "Time from a request to the end of its answer.",
 		.001, .005, .025, .1, .25, .5, 1, 2.5, 10, 30, 60, 300, 900), []string{"route"})
 	m.responseBytes = f.NewCounterVec(counter("response_bytes_total", "Bytes of manifests and blobs sent to clients."),
@@ -103,7 +105,8 @@ func New(reg prometheus.Registerer, hosts ...string) *Metrics {
 	m.cacheMisses = f.NewCounterVec(counter("cache_misses_total", "Manifests and blobs fetched from an upstream."),
 		[]string{"kind"})
 
-	m.refused = f.NewCounterVec(counter("connections_refused_total", "Connections of clients closed as they came."), []string{"limit"})
+	m.refused = f.NewCounterVec(counter("connections_refused_total", "Connections of clients closed as they came."),
+		[]string{"limit"})
 	m.reloaded = f.NewGauge(gauge("config_reload_success", "Whether the last reload of the configuration succeeded."))
 	m.reloadTime = f.NewGauge(gauge("config_reload_timestamp_seconds", "When the configuration in use was taken over."))
 
@@ -115,12 +118,14 @@ func New(reg prometheus.Registerer, hosts ...string) *Metrics {
 	m.savedBytes = f.NewCounter(counter("update_bytes_saved_total",
 		"Bytes that updates to the source images would have taken, less those of the served images."))
 
-	m.upstreamRequests = f.NewCounterVec(counter("upstream_requests_total", "Answers from upstreams."), []string{"host", "code"})
+	m.upstreamRequests = f.NewCounterVec(counter("upstream_requests_total", "Answers from upstreams."),
+		[]string{"host", "code"})
 	m.upstreamErrors = f.NewCounterVec(counter("upstream_errors_total", "Requests to upstreams that got no usable answer."),
 		[]string{"host", "kind"})
 	m.upstreamBytes = f.NewCounterVec(counter("upstream_bytes_total", "Bytes received from upstreams."), []string{"host"})
 	m.upkeep = newUpkeep(f)
-	m.panics = f.NewCounterVec(counter("panics_total", "Panics that were caught: each cost the one thing that it happened in."), []string{"where"})
+	m.panics = f.NewCounterVec(counter("panics_total",
+		"Panics that were caught: each cost the one thing that it happened in."), []string{"where"})
 	m.storedBytes = f.NewGaugeVec(gauge("stored_bytes", "Size of the store."), []string{"kind"})
 	return m
 }

@@ -41,7 +41,8 @@ func (m *Metrics) Request(route Route, method string, status int, took time.Dura
 	if m == nil {
 		return
 	}
-	label := known(route, RouteUnknown, RouteBase, RouteManifest, RouteBlob, RouteUpload, RouteTags, RouteReferrers, RouteCatalog)
+	label := known(route, RouteUnknown, RouteBase, RouteManifest, RouteBlob, RouteUpload, RouteTags, RouteReferrers,
+		RouteCatalog)
 	verb := known(method, "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 	m.requests.WithLabelValues(label, verb, code(status)).Inc()
 	m.requestSeconds.WithLabelValues(label).Observe(took.Seconds())

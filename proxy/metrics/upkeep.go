@@ -17,14 +17,17 @@ type upkeep struct {
 
 func newUpkeep(f promauto.Factory) upkeep {
 	return upkeep{
-		used:      f.NewGauge(gauge("store_used_bytes", "Bytes of content in the store.")),
-		quota:     f.NewGauge(gauge("store_quota_bytes", "The store's quota; 0 for none.")),
-		full:      f.NewGauge(gauge("store_over_quota", "1 while the quota is used up and nothing more may be evicted.")),
-		gcRuns:    f.NewCounterVec(counter("gc_runs_total", "Garbage collections that ended."), []string{"result"}),
-		gcRemoved: f.NewCounter(counter("gc_removed_bytes_total", "Bytes of content that nobody needed and that were removed.")),
-		evicted:   f.NewCounterVec(counter("evicted_bytes_total", "Bytes of content removed for the quota."), []string{"kind"}),
-		scrubbed:  f.NewCounter(counter("scrubbed_bytes_total", "Bytes of stored content that were read and compared with their digests.")),
-		damaged:   f.NewCounterVec(counter("damaged_total", "Stored objects that were found damaged."), []string{"outcome"}),
+		used:   f.NewGauge(gauge("store_used_bytes", "Bytes of content in the store.")),
+		quota:  f.NewGauge(gauge("store_quota_bytes", "The store's quota; 0 for none.")),
+		full:   f.NewGauge(gauge("store_over_quota", "1 while the quota is used up and nothing more may be evicted.")),
+		gcRuns: f.NewCounterVec(counter("gc_runs_total", "Garbage collections that ended."), []string{"result"}),
+		gcRemoved: f.NewCounter(counter("gc_removed_bytes_total",
+			"Bytes of content that nobody needed and that were removed.")),
+		evicted: f.NewCounterVec(counter("evicted_bytes_total", "Bytes of content removed for the quota."),
+			[]string{"kind"}),
+		scrubbed: f.NewCounter(counter("scrubbed_bytes_total",
+			"Bytes of stored content that were read and compared with their digests.")),
+		damaged: f.NewCounterVec(counter("damaged_total", "Stored objects that were found damaged."), []string{"outcome"}),
 	}
 }
 

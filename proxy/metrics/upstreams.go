@@ -23,8 +23,8 @@ type upstreamStates struct {
 	breaker, paused, running, held, limit, remaining *prometheus.Desc
 }
 
-// WatchUpstreams adds the metrics of upstreams' states to reg. Hosts that New was not given are left out. It panics when reg has
-// them already.
+// WatchUpstreams adds the metrics of upstreams' states to reg. Hosts that New was not given are left out. It panics when reg
+// has them already.
 func (m *Metrics) WatchUpstreams(reg prometheus.Registerer, states func() []UpstreamState) {
 	desc := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc(prometheus.BuildFQName(namespace, "upstream", name), help, []string{"host"}, nil)

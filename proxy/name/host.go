@@ -12,9 +12,10 @@ const (
 	maxHostLabel = 63
 )
 
-// ParseHost checks a registry's host, with or without a port, and returns its canonical form: the aliases of Docker Hub become
-// "docker.io", and the port that all registries have is left out. A host contains '.' or ':' or is "localhost", which tells it from a repository's component; it is a lower-case DNS
-// name or an IPv4 address in its usual form. Errors wrap ErrInvalid.
+// ParseHost checks a registry's host, with or without a port, and returns its canonical form: the aliases of Docker Hub
+// become "docker.io", and the port that all registries have is left out. A host contains '.' or ':' or is "localhost", which
+// tells it from a repository's component; it is a lower-case DNS name or an IPv4 address in its usual form. Errors wrap
+// ErrInvalid.
 func ParseHost(s string) (string, error) {
 	if len(s) > maxHostName+len(":65535") {
 		return "", fmt.Errorf("%w: a registry's host has at most %d characters", ErrInvalid, maxHostName)
@@ -60,7 +61,8 @@ func validHostName(s string) bool {
 			return false
 		}
 	}
-	// What ends in a number is an address to many resolvers, in forms ("127.1", "0x7f.1") that rules on hosts would not recognise.
+	// What ends in a number is an address to many resolvers, in forms ("127.1", "0x7f.1") that rules on hosts would not
+	// recognise.
 	if isNumber(labels[len(labels)-1]) {
 		addr, err := netip.ParseAddr(s)
 		return err == nil && addr.Is4()

@@ -3,9 +3,9 @@ package name
 
 import "strings"
 
-// Repository is a repository on an upstream registry: the registry's host, with port if it has one, and the path there. Only a Parser
-// makes one, so that a Repository is always one by the grammar, in its canonical form; the zero value is none. Repositories can be
-// compared with == and be keys of maps.
+// Repository is a repository on an upstream registry: the registry's host, with port if it has one, and the path there. Only
+// a Parser makes one, so that a Repository is always one by the grammar, in its canonical form; the zero value is none.
+// Repositories can be compared with == and be keys of maps.
 type Repository struct {
 	host string // "ghcr.io", "localhost:5000"
 	path string // "ublue-os/bluefin"

@@ -28,10 +28,10 @@ type Parser struct {
 	DefaultUpstream string
 }
 
-// Repository resolves the repository part of a /v2/ path and the value of the ns query parameter, which containerd adds when it
-// asks a mirror; empty when there is none. The path starts with a host when its first component looks like one (see docs/protocol.md)
-// and another component follows. With ns the path needs no host, and one that it has must be the same. Errors wrap ErrInvalid or
-// ErrNoUpstream.
+// Repository resolves the repository part of a /v2/ path and the value of the ns query parameter, which containerd adds when
+// it asks a mirror; empty when there is none. The path starts with a host when its first component looks like one (see
+// docs/protocol.md) and another component follows. With ns the path needs no host, and one that it has must be the same.
+// Errors wrap ErrInvalid or ErrNoUpstream.
 func (p Parser) Repository(path, ns string) (Repository, error) {
 	if len(path) > maxLength {
 		return Repository{}, tooLong(len(path))
@@ -96,7 +96,8 @@ func splitHost(path string) (host, rest string, err error) {
 // build checks the path's grammar and returns the repository in its canonical form.
 func build(host, path string) (Repository, error) {
 	if i := strings.IndexFunc(path, isUpper); i >= 0 {
-		return Repository{}, fmt.Errorf("%w: %q has the capital letter %q; repository names are lower case", ErrInvalid, path, path[i])
+		return Repository{}, fmt.Errorf("%w: %q has the capital letter %q; repository names are lower case", ErrInvalid,
+			path, path[i])
 	}
 	if host == dockerHub && !strings.Contains(path, "/") {
 		path = library + path

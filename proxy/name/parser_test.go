@@ -39,10 +39,12 @@ func TestRepository(t *testing.T) {
 
 		{name: "official by ns", path: "alpine", ns: "docker.io", want: nametest.Repository("docker.io/library/alpine")},
 		{name: "official in the path", path: "docker.io/alpine", want: nametest.Repository("docker.io/library/alpine")},
-		{name: "official by default", path: "alpine", upstream: "docker.io", want: nametest.Repository("docker.io/library/alpine")},
+		{name: "official by default", path: "alpine", upstream: "docker.io",
+			want: nametest.Repository("docker.io/library/alpine")},
 		{name: "library stays", path: "docker.io/library/alpine", want: nametest.Repository("docker.io/library/alpine")},
 		{name: "no library elsewhere", path: "quay.io/alpine", want: nametest.Repository("quay.io/alpine")},
-		{name: "dotted official by ns", path: "node.js", ns: "docker.io", want: nametest.Repository("docker.io/library/node.js")},
+		{name: "dotted official by ns", path: "node.js", ns: "docker.io",
+			want: nametest.Repository("docker.io/library/node.js")},
 		{name: "alias", path: "index.docker.io/a/b", want: nametest.Repository("docker.io/a/b")},
 		{name: "alias in ns", path: "docker.io/a/b", ns: "registry-1.docker.io", want: nametest.Repository("docker.io/a/b")},
 		{name: "dotted namespace", path: "quay.io/foo.bar/x", ns: "quay.io", want: nametest.Repository("quay.io/foo.bar/x")},
@@ -81,8 +83,10 @@ func TestRepository(t *testing.T) {
 		{name: "unicode", path: "ghcr.io/ä", err: name.ErrInvalid},
 		{name: "three underscores", path: "ghcr.io/a___b", err: name.ErrInvalid},
 		{name: "too long", path: "ghcr.io/" + strings.Repeat("a", 248), err: name.ErrInvalid, says: "255"},
-		{name: "too long with default", path: strings.Repeat("a", 250), upstream: "ghcr.io", err: name.ErrInvalid, says: "255"},
-		{name: "longest", path: "ghcr.io/" + strings.Repeat("a", 247), want: nametest.Repository("ghcr.io/" + strings.Repeat("a", 247))},
+		{name: "too long with default", path: strings.Repeat("a", 250), upstream: "ghcr.io", err: name.ErrInvalid,
+			says: "255"},
+		{name: "longest", path: "ghcr.io/" + strings.Repeat("a", 247),
+			want: nametest.Repository("ghcr.io/" + strings.Repeat("a", 247))},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -100,7 +104,8 @@ func TestRepository(t *testing.T) {
 	}
 }
 
-// FuzzRepository checks that what is accepted is canonical: it reads back as itself and the reference grammar agrees on its parts.
+// FuzzRepository checks that what is accepted is canonical: it reads back as itself and the reference grammar agrees on its
+// parts.
 func FuzzRepository(f *testing.F) {
 	f.Add("ghcr.io/ublue-os/bluefin", "", "")
 	f.Add("alpine", "docker.io", "ghcr.io")

@@ -10,8 +10,10 @@ import (
 func TestDefaultPort(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ path, ns, want string }{
-		{"ghcr.io:443/a/b", "", "ghcr.io/a/b"}, {"a/b", "ghcr.io:443", "ghcr.io/a/b"}, {"ghcr.io/a/b", "ghcr.io:443", "ghcr.io/a/b"},
-		{"index.docker.io:443/a/b", "", "docker.io/a/b"}, {"ghcr.io:5000/a/b", "", "ghcr.io:5000/a/b"}, {"intern:443/a/b", "", "intern:443/a/b"},
+		{"ghcr.io:443/a/b", "", "ghcr.io/a/b"}, {"a/b", "ghcr.io:443", "ghcr.io/a/b"},
+		{"ghcr.io/a/b", "ghcr.io:443", "ghcr.io/a/b"},
+		{"index.docker.io:443/a/b", "", "docker.io/a/b"}, {"ghcr.io:5000/a/b", "", "ghcr.io:5000/a/b"},
+		{"intern:443/a/b", "", "intern:443/a/b"},
 	} {
 		repo, err := name.Parser{}.Repository(c.path, c.ns)
 		if err != nil || repo.String() != c.want {

@@ -38,7 +38,8 @@ func ParseTag(s string) (Reference, error) {
 		return "", fmt.Errorf("%w: %d characters; the limit is %d", ErrTagInvalid, len(s), maxTag)
 	}
 	if s == "" || s[0] == '.' || s[0] == '-' || strings.ContainsFunc(s, notInTag) {
-		return "", fmt.Errorf("%w: %q; a tag has letters, digits, '_', '.' and '-', and starts with none of the last two", ErrTagInvalid, s)
+		return "", fmt.Errorf("%w: %q; a tag has letters, digits, '_', '.' and '-', and starts with none of the last two",
+			ErrTagInvalid, s)
 	}
 	return Reference(s), nil
 }
@@ -74,9 +75,9 @@ func ParseDigest(s string) (digest.Digest, error) {
 
 func notHex(c rune) bool { return (c < '0' || c > '9') && (c < 'a' || c > 'f') }
 
-// ParseReference reads an image's name as people write it on command lines: "ghcr.io/a/b:tag", "ghcr.io/a/b@sha256:…", "a/b". The
-// tag is "latest" when there is none; a digest wins over a tag beside it. Errors wrap ErrInvalid, ErrNoUpstream, ErrTagInvalid or
-// ErrDigestInvalid.
+// ParseReference reads an image's name as people write it on command lines: "ghcr.io/a/b:tag", "ghcr.io/a/b@sha256:…",
+// "a/b". The tag is "latest" when there is none; a digest wins over a tag beside it. Errors wrap ErrInvalid, ErrNoUpstream,
+// ErrTagInvalid or ErrDigestInvalid.
 func (p Parser) ParseReference(s string) (Repository, Reference, error) {
 	if len(s) > maxReference {
 		return Repository{}, "", fmt.Errorf("%w: %d characters; the limit is %d", ErrInvalid, len(s), maxReference)

@@ -29,7 +29,8 @@ func TestParseRef(t *testing.T) {
 		{in: strings.Repeat("t", 129), err: name.ErrTagInvalid},
 		{in: "sha256:", err: name.ErrDigestInvalid}, {in: ":", err: name.ErrDigestInvalid},
 		{in: "sha256:" + hex[1:], err: name.ErrDigestInvalid}, {in: "sha256:" + hex + "a", err: name.ErrDigestInvalid},
-		{in: "sha256:" + strings.ToUpper(hex), err: name.ErrDigestInvalid}, {in: "SHA256:" + hex, err: name.ErrDigestInvalid},
+		{in: "sha256:" + strings.ToUpper(hex), err: name.ErrDigestInvalid},
+		{in: "SHA256:" + hex, err: name.ErrDigestInvalid},
 		{in: "sha512:" + hex, err: name.ErrDigestInvalid}, {in: "sha384:" + hex, err: name.ErrDigestInvalid},
 		{in: "md5:" + hex, err: name.ErrDigestInvalid}, {in: "sha256:" + hex[2:] + ":a", err: name.ErrDigestInvalid},
 	} {

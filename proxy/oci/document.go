@@ -1,7 +1,9 @@
-// Package oci reads manifests and indexes the way a registry has to: whatever artifact they describe, and whoever wrote them.
+// Package oci reads manifests and indexes the way a registry has to: whatever artifact they describe, and whoever wrote
+// them.
 //
 // The documents follow the OCI image specification 1.1 and Docker's image manifest version 2, schema 2. They are parsed by
-// rechunk/image, whose limits count here, too; this package adds what only a registry asks: which kind a document is, and what it leads to.
+// rechunk/image, whose limits count here, too; this package adds what only a registry asks: which kind a document is, and
+// what it leads to.
 package oci
 
 import (
@@ -23,10 +25,10 @@ type Document struct {
 	Index *image.Index
 }
 
-// Parse reads a document. Its media type decides what it is: the declared one, by a descriptor or a Content-Type, where that is one of
-// manifests or indexes, else the one that the document has inside, else its shape. A document that names another media type inside, and
-// one that has fields of both kinds (CVE-2021-41190), is refused, as are duplicate fields, impossible sizes and digests, and documents
-// beyond image.MaxDocument. Errors wrap image.ErrInvalid.
+// Parse reads a document. Its media type decides what it is: the declared one, by a descriptor or a Content-Type, where that
+// is one of manifests or indexes, else the one that the document has inside, else its shape. A document that names another
+// media type inside, and one that has fields of both kinds (CVE-2021-41190), is refused, as are duplicate fields, impossible
+// sizes and digests, and documents beyond image.MaxDocument. Errors wrap image.ErrInvalid.
 func Parse(declared string, raw []byte) (*Document, error) {
 	if len(raw) > image.MaxDocument {
 		return nil, fmt.Errorf("%w: document of %d bytes, at most %d", image.ErrInvalid, len(raw), image.MaxDocument)
@@ -54,8 +56,8 @@ func Parse(declared string, raw []byte) (*Document, error) {
 	return d, nil
 }
 
-// Shape returns the media type that a document has inside, "" when there is none, and the one that its fields suggest: an OCI index's, an
-// OCI manifest's, or "" for what has fields of both or of none.
+// Shape returns the media type that a document has inside, "" when there is none, and the one that its fields suggest: an
+// OCI index's, an OCI manifest's, or "" for what has fields of both or of none.
 func Shape(raw []byte) (says, suggests string) {
 	var doc struct {
 		MediaType string  `json:"mediaType"`

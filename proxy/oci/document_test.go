@@ -37,42 +37,51 @@ func TestParse(t *testing.T) {
 		declared, doc string
 		want          string // media type; "": refused
 	}{
-		"manifest":                        {manifestType, manifest, manifestType},
-		"Docker's manifest":               {image.DockerManifest, manifest, image.DockerManifest},
-		"index":                           {indexType, index, indexType},
-		"Docker's list":                   {image.DockerManifestList, index, image.DockerManifestList},
-		"by itself":                       {"", typed(manifest, image.DockerManifest), image.DockerManifest},
-		"by its shape":                    {"application/json", index, indexType},
-		"empty manifests":                 {indexType, `{"manifests":[]}`, indexType},
-		"no layers":                       {manifestType, `{"config":` + named("c", "") + `}`, manifestType},
-		"manifest declared as an index":   {indexType, manifest, ""},
-		"index declared as a manifest":    {manifestType, index, ""},
-		"both, as a manifest":             {manifestType, both, ""},
-		"both, as an index":               {indexType, both, ""},
-		"both, undeclared":                {"", both, ""},
-		"calls itself an index":           {manifestType, typed(manifest, indexType), ""},
-		"calls itself a manifest":         {indexType, typed(index, manifestType), ""},
-		"calls itself another":            {manifestType, typed(manifest, image.DockerManifest), ""},
-		"layers twice":                    {manifestType, strings.Replace(manifest, `"layers"`, `"Layers":[],"layers"`, 1), ""},
-		"digest twice in a layer":         {manifestType, strings.Replace(manifest, `"size":7}]`, `"size":7,"digest":"`+digestOf("b")+`"}]`, 1), ""},
-		"digest twice in the config":      {manifestType, strings.Replace(manifest, `"size":7},`, `"size":7,"Digest":"`+digestOf("b")+`"},`, 1), ""},
-		"negative size":                   {manifestType, strings.Replace(manifest, "7", "-7", 1), ""},
-		"huge size":                       {manifestType, strings.Replace(manifest, "7", "1099511627777", 1), ""},
-		"fractional size":                 {manifestType, strings.Replace(manifest, "7", "7.5", 1), ""},
-		"size as text":                    {manifestType, strings.Replace(manifest, ":7", `:"7"`, 1), ""},
-		"digest of an unknown algorithm":  {manifestType, strings.Replace(manifest, "sha256", "md5", 1), ""},
-		"sha384":                          {manifestType, strings.Replace(manifest, digestOf("a"), "sha384:"+strings.Repeat("a", 96), 1), ""},
-		"layers are an object":            {manifestType, `{"config":` + named("c", "") + `,"layers":{}}`, ""},
-		"layer is text":                   {manifestType, `{"config":` + named("c", "") + `,"layers":["x"]}`, ""},
-		"many layers":                     {manifestType, `{"layers":[` + strings.Repeat(`{},`, image.MaxDescriptors) + `{}]}`, ""},
-		"many manifests":                  {indexType, `{"manifests":[` + strings.Repeat(named("a", "")+",", image.MaxChildren) + named("a", "") + `]}`, ""},
-		"large":                           {manifestType, `{"x":"` + strings.Repeat("x", image.MaxDocument) + `"}`, ""},
-		"no JSON":                         {manifestType, `layers`, ""},
-		"something follows":               {manifestType, manifest + manifest, ""},
-		"subject without a digest":        {manifestType, strings.Replace(manifest, "{", `{"subject":{},`, 1), ""},
-		"subject":                         {manifestType, strings.Replace(manifest, "{", `{"subject":`+named("e", "")+`,`, 1), manifestType},
-		"null fields of the other kind":   {manifestType, strings.Replace(manifest, "{", `{"manifests":null,`, 1), manifestType},
-		"null fields, declared an index":  {indexType, strings.Replace(index, "{", `{"layers":null,"config":null,`, 1), indexType},
+		"manifest":                      {manifestType, manifest, manifestType},
+		"Docker's manifest":             {image.DockerManifest, manifest, image.DockerManifest},
+		"index":                         {indexType, index, indexType},
+		"Docker's list":                 {image.DockerManifestList, index, image.DockerManifestList},
+		"by itself":                     {"", typed(manifest, image.DockerManifest), image.DockerManifest},
+		"by its shape":                  {"application/json", index, indexType},
+		"empty manifests":               {indexType, `{"manifests":[]}`, indexType},
+		"no layers":                     {manifestType, `{"config":` + named("c", "") + `}`, manifestType},
+		"manifest declared as an index": {indexType, manifest, ""},
+		"index declared as a manifest":  {manifestType, index, ""},
+		"both, as a manifest":           {manifestType, both, ""},
+		"both, as an index":             {indexType, both, ""},
+		"both, undeclared":              {"", both, ""},
+		"calls itself an index":         {manifestType, typed(manifest, indexType), ""},
+		"calls itself a manifest":       {indexType, typed(index, manifestType), ""},
+		"calls itself another":          {manifestType, typed(manifest, image.DockerManifest), ""},
+		"layers twice": {manifestType, strings.Replace(manifest, `"layers"`, `"Layers":[],"layers"`, 1),
+			""},
+		"digest twice in a layer": {manifestType,
+			strings.Replace(manifest, `"size":7}]`, `"size":7,"digest":"`+digestOf("b")+`"}]`, 1), ""},
+		"digest twice in the config": {manifestType,
+			strings.Replace(manifest, `"size":7},`, `"size":7,"Digest":"`+digestOf("b")+`"},`, 1), ""},
+		"negative size":                  {manifestType, strings.Replace(manifest, "7", "-7", 1), ""},
+		"huge size":                      {manifestType, strings.Replace(manifest, "7", "1099511627777", 1), ""},
+		"fractional size":                {manifestType, strings.Replace(manifest, "7", "7.5", 1), ""},
+		"size as text":                   {manifestType, strings.Replace(manifest, ":7", `:"7"`, 1), ""},
+		"digest of an unknown algorithm": {manifestType, strings.Replace(manifest, "sha256", "md5", 1), ""},
+		"sha384": {manifestType,
+			strings.Replace(manifest, digestOf("a"), "sha384:"+strings.Repeat("a", 96), 1), ""},
+		"layers are an object": {manifestType, `{"config":` + named("c", "") + `,"layers":{}}`, ""},
+		"layer is text":        {manifestType, `{"config":` + named("c", "") + `,"layers":["x"]}`, ""},
+		"many layers": {manifestType, `{"layers":[` + strings.Repeat(`{},`, image.MaxDescriptors) +
+			`{}]}`, ""},
+		"many manifests": {indexType, `{"manifests":[` +
+			strings.Repeat(named("a", "")+",", image.MaxChildren) + named("a", "") + `]}`, ""},
+		"large":                    {manifestType, `{"x":"` + strings.Repeat("x", image.MaxDocument) + `"}`, ""},
+		"no JSON":                  {manifestType, `layers`, ""},
+		"something follows":        {manifestType, manifest + manifest, ""},
+		"subject without a digest": {manifestType, strings.Replace(manifest, "{", `{"subject":{},`, 1), ""},
+		"subject": {manifestType,
+			strings.Replace(manifest, "{", `{"subject":`+named("e", "")+`,`, 1), manifestType},
+		"null fields of the other kind": {manifestType, strings.Replace(manifest, "{", `{"manifests":null,`, 1),
+			manifestType},
+		"null fields, declared an index": {indexType, strings.Replace(index, "{", `{"layers":null,"config":null,`, 1),
+			indexType},
 		"unknown fields stay unimportant": {indexType, strings.Replace(index, "{", `{"x":{"layers":[]},`, 1), indexType},
 	} {
 		doc, err := oci.Parse(c.declared, []byte(c.doc))
@@ -82,7 +91,8 @@ func TestParse(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || doc.MediaType != c.want || (doc.Index == nil) == (doc.Manifest == nil) || (doc.Index != nil) != image.IsIndex(c.want) {
+		if err != nil || doc.MediaType != c.want || (doc.Index == nil) == (doc.Manifest == nil) ||
+			(doc.Index != nil) != image.IsIndex(c.want) {
 			t.Errorf("%s: %+v, %v", name, doc, err)
 		}
 	}
@@ -103,7 +113,8 @@ func TestReferences(t *testing.T) {
 		}
 		return s.String()
 	}
-	got := []string{names(refs.Blobs), names(refs.Layers), names(refs.Foreign), names(refs.Manifests), string(refs.Config.Digest), string(refs.Subject.Digest)}
+	got := []string{names(refs.Blobs), names(refs.Layers), names(refs.Foreign), names(refs.Manifests),
+		string(refs.Config.Digest), string(refs.Subject.Digest)}
 	if diff := cmp.Diff([]string{"ca", "a", "b", "", digestOf("c"), digestOf("e")}, got); diff != "" {
 		t.Error(diff)
 	}
@@ -116,7 +127,8 @@ func TestReferences(t *testing.T) {
 	}
 }
 
-// FuzzParse: what is accepted is one kind of document, within bounds, and says the same of itself when it is declared as what it is.
+// FuzzParse: what is accepted is one kind of document, within bounds, and says the same of itself when it is declared as
+// what it is.
 func FuzzParse(f *testing.F) {
 	f.Add("", []byte(`{"manifests":[`+named("a", "")+`]}`))
 	f.Add(manifestType, []byte(`{"config":`+named("c", "")+`,"layers":[`+named("b", `,"urls":["x"]`)+`]}`))

@@ -18,8 +18,8 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// Compare works out what an update from one image to another costs a client. Where the state directory has the plan of the new one,
-// the reasons are the plan's. Nothing is written to it.
+// Compare works out what an update from one image to another costs a client. Where the state directory has the plan of the
+// new one, the reasons are the plan's. Nothing is written to it.
 func Compare(ctx context.Context, old, next string, f layer.Format, o Options) (out *compare.Comparison, err error) {
 	state := o.State
 	o.State = ""
@@ -52,7 +52,8 @@ func readState(ctx context.Context, dir string, o Options) (*state.Store, error)
 		return nil, err
 	}
 	if _, err := os.Stat(filepath.Join(root, "v1", "format")); err != nil {
-		return nil, fmt.Errorf("state directory %s holds no store: %w: strata rechunk --state and strata serve make one", dir, err)
+		return nil, fmt.Errorf("state directory %s holds no store: %w: strata rechunk --state and strata serve make one",
+			dir, err)
 	}
 	driver, err := chunkstore.OpenDriver(ctx, "filesystem", map[string]any{"rootdirectory": root})
 	if err != nil {
@@ -73,8 +74,8 @@ type Verification struct {
 	Config []image.Difference `json:"config"`
 }
 
-// Verify compares the filesystems of two images, as compare.Differences does, and their configs, as image.DiffConfigs does. At most so
-// many differences of the filesystems are listed; 0 lists all. times compares modification times, too.
+// Verify compares the filesystems of two images, as compare.Differences does, and their configs, as image.DiffConfigs does.
+// At most so many differences of the filesystems are listed; 0 lists all. times compares modification times, too.
 func Verify(ctx context.Context, a, b string, times bool, most int, o Options) (*Verification, error) {
 	out := &Verification{Differences: []tree.Difference{}, Config: []image.Difference{}}
 	err := inspectBoth(ctx, a, b, o, func(x, y *rechunk.Inspection) error {

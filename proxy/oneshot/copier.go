@@ -96,7 +96,8 @@ func (c *copier) blob(ctx context.Context, d ocispec.Descriptor) error {
 	return err
 }
 
-// link has the destination take over a file of a store that nobody else will use. Its bytes were verified when they were stored.
+// link has the destination take over a file of a store that nobody else will use. Its bytes were verified when they were
+// stored.
 func (c *copier) link(ctx context.Context, d ocispec.Descriptor, content *chunkstore.Content) (bool, error) {
 	f, ok := content.File()
 	to, can := c.out.(imageref.Linker)

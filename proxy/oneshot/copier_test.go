@@ -79,7 +79,8 @@ func TestCopier(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := &destination{has: map[digest.Digest]bool{}, fails: map[digest.Digest]bool{m.Layers[3].Digest: true, m.Layers[15].Digest: true}}
+	out := &destination{has: map[digest.Digest]bool{},
+		fails: map[digest.Digest]bool{m.Layers[3].Digest: true, m.Layers[15].Digest: true}}
 	c := newCopier(&workplace{chunks: chunks, store: state.New(chunks, nil, nil)}, out)
 	for _, l := range m.Layers[:10] {
 		c.early(t.Context(), l)
@@ -189,7 +190,8 @@ func TestCopierDropsDamage(t *testing.T) {
 		t.Errorf("damaged content is still there: %t, %v", has, err)
 	}
 	aside := 0
-	if err := w.chunks.WalkQuarantine(t.Context(), func(chunkstore.Quarantined) error { aside++; return nil }); err != nil || aside != 1 {
+	if err := w.chunks.WalkQuarantine(t.Context(), func(chunkstore.Quarantined) error { aside++; return nil }); err != nil ||
+		aside != 1 {
 		t.Errorf("%d objects in quarantine, %v", aside, err)
 	}
 }

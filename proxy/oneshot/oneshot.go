@@ -1,5 +1,5 @@
-// Package oneshot does without a server what the proxy does with one: it rechunks an image from one place to another, compares two
-// images and verifies that they are the same.
+// Package oneshot does without a server what the proxy does with one: it rechunks an image from one place to another,
+// compares two images and verifies that they are the same.
 package oneshot
 
 import (
@@ -28,8 +28,8 @@ type Options struct {
 	// State is a directory that keeps layers and lineages between calls, in the store format of the server; empty keeps
 	// nothing.
 	State string
-	// Prior is an image that was rechunked before, in one of the forms of package imageref: a lineage that the state does not have
-	// begins with it. Empty is none.
+	// Prior is an image that was rechunked before, in one of the forms of package imageref: a lineage that the state does
+	// not have begins with it. Empty is none.
 	Prior string
 	// Platform picks an image from an index, "os/arch[/variant]"; empty means linux on this machine's architecture.
 	Platform string
@@ -88,7 +88,8 @@ func (w *workplace) start(ctx context.Context, o Options) error {
 }
 
 // openStore opens the store and, when no other process uses its directory, removes what killed ones left half written.
-func (w *workplace) openStore(ctx context.Context, root string, driver storagedriver.StorageDriver, o chunkstore.Options) (*chunkstore.Store, error) {
+func (w *workplace) openStore(ctx context.Context, root string, driver storagedriver.StorageDriver,
+	o chunkstore.Options) (*chunkstore.Store, error) {
 	var chunks *chunkstore.Store
 	var err error
 	w.claim, err = workdir.Claim(root, func() error {

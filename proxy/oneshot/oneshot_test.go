@@ -48,7 +48,8 @@ func rules() rechunk.Options {
 
 // component is a large file that says what it belongs to.
 func component(name string, version uint64) treetest.Item {
-	return treetest.File("usr/bin/"+name, imagetest.Noise(fmt.Sprint(name, version), 300<<10)).WithMode(0o755).WithXattr("user.component", name)
+	return treetest.File("usr/bin/"+name,
+		imagetest.Noise(fmt.Sprint(name, version), 300<<10)).WithMode(0o755).WithXattr("user.component", name)
 }
 
 // version is an image in which some components are newer.
@@ -108,7 +109,8 @@ func TestRechunkPlaces(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s to %s: %v", src, dst, err)
 			}
-			if r.SourceDigest != want || r.LayersTotal != r.LayersNew || r.LayersTotal != len(layers(t, dst)) || r.TotalBytes != r.NewBytes {
+			if r.SourceDigest != want || r.LayersTotal != r.LayersNew || r.LayersTotal != len(layers(t, dst)) ||
+				r.TotalBytes != r.NewBytes {
 				t.Errorf("%s to %s: %+v", src, dst, r)
 			}
 			digests[r.Digest.String()] = true
@@ -154,7 +156,8 @@ func TestRechunkKeepsLayers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.FilesChanged != 2 || c.LayersToFetch == 0 || c.FloorBytes < 300<<10 || c.UpdateBytes < c.FloorBytes || c.Ratio < 1 || c.Ratio > 2 {
+	if c.FilesChanged != 2 || c.LayersToFetch == 0 || c.FloorBytes < 300<<10 || c.UpdateBytes < c.FloorBytes ||
+		c.Ratio < 1 || c.Ratio > 2 {
 		t.Errorf("%+v", c)
 	}
 	if len(c.Components) == 0 || c.Components[0].Component == "" {
@@ -170,7 +173,8 @@ func TestRechunkSweepsState(t *testing.T) {
 	if err := os.Mkdir(o.State, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	left := map[string]bool{"rpmdb-1": false, "strata-tmp-rpmdb-2": false, "strata-tmp-spool-3": false, "rpmdb-backup": true, "notes": true}
+	left := map[string]bool{"rpmdb-1": false, "strata-tmp-rpmdb-2": false, "strata-tmp-spool-3": false, "rpmdb-backup": true,
+		"notes": true}
 	for name := range left {
 		if err := os.WriteFile(filepath.Join(o.State, name), nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -258,9 +262,10 @@ func TestRechunkFails(t *testing.T) {
 		"bad platform": {t.Context(), src, dst, oneshot.Options{Platform: "x"}, notNil},
 		"bad target":   {t.Context(), src, "oci-archive:/proc/x/y.tar", oneshot.Options{}, notNil},
 		"bad state":    {t.Context(), src, dst, oneshot.Options{State: "/proc/x"}, notNil},
-		"interrupted": {interrupted, src, dst, oneshot.Options{Progress: func(rechunk.Progress) { cancel() }}, func(err error) bool {
-			return errors.Is(err, context.Canceled)
-		}},
+		"interrupted": {interrupted, src, dst, oneshot.Options{Progress: func(rechunk.Progress) { cancel() }},
+			func(err error) bool {
+				return errors.Is(err, context.Canceled)
+			}},
 	} {
 		if _, err := oneshot.Rechunk(tc.ctx, tc.src, tc.dst, "image", rules(), tc.o); !tc.want(err) {
 			t.Errorf("%s: %v", name, err)

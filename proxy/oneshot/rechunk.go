@@ -11,8 +11,8 @@ import (
 	"github.com/strata-oci/strata/rechunk"
 )
 
-// Rechunk rechunks the image src and writes the result to dst. name is the lineage in the state directory. Images that are not
-// labelled as bootable are rechunked, too: the caller asked for it.
+// Rechunk rechunks the image src and writes the result to dst. name is the lineage in the state directory. Images that are
+// not labelled as bootable are rechunked, too: the caller asked for it.
 func Rechunk(ctx context.Context, src, dst, name string, rules rechunk.Options, o Options) (_ *rechunk.Result, err error) {
 	to, err := imageref.Parse(dst)
 	if err != nil {

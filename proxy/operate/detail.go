@@ -21,7 +21,8 @@ import (
 // host/path:tag, or that of a lineage, a family.
 func (v *View) Repository(ctx context.Context, what string) (*RepositoryDetail, error) {
 
-	for _, find := range []func(context.Context, string) (*RepositoryDetail, error){v.repositoryDetail, v.tagDetail, v.lineageDetail} {
+	for _, find := range []func(context.Context, string) (*RepositoryDetail, error){v.repositoryDetail, v.tagDetail,
+		v.lineageDetail} {
 		if d, err := find(ctx, what); d != nil || err != nil {
 			return d, err
 		}
@@ -49,7 +50,8 @@ func (v *View) repositoryDetail(ctx context.Context, what string) (*RepositoryDe
 	if err != nil {
 		return nil, err
 	}
-	return v.detail(ctx, repo.String(), v.Rule(repo.String()).Family, tags[repo.String()], func(rechunk.Version) bool { return true })
+	return v.detail(ctx, repo.String(), v.Rule(repo.String()).Family, tags[repo.String()],
+		func(rechunk.Version) bool { return true })
 }
 
 // tagDetail tells of a tag, with the versions that were made for it and those that it leads to; nil when there is none
@@ -118,7 +120,8 @@ func (v *View) leadsTo(ctx context.Context, d digest.Digest) []digest.Digest {
 }
 
 // detail tells of the versions of a family that are wanted.
-func (v *View) detail(ctx context.Context, what, family string, tags []TagReport, wanted func(rechunk.Version) bool) (*RepositoryDetail, error) {
+func (v *View) detail(ctx context.Context, what, family string, tags []TagReport,
+	wanted func(rechunk.Version) bool) (*RepositoryDetail, error) {
 	var versions []rechunk.Version
 	reports := map[digest.Digest]VersionReport{}
 	err := v.History.Walk(ctx, family, func(_ string, of []rechunk.Version) error {
@@ -154,9 +157,11 @@ func (v *View) reportSeries(ctx context.Context, series []rechunk.Version, repor
 	for i, v := range series {
 		reports[v.Digest] = VersionReport{
 			SourceDigest: v.SourceDigest.String(), Digest: v.Digest.String(), Platform: v.Platform, Created: v.Created,
-			LayersTotal: v.LayersTotal, LayersKept: v.LayersKept, LayersNew: v.LayersNew, NewBytes: v.NewBytes, TotalBytes: v.TotalBytes,
-			StaleBytes: v.StaleBytes, Seconds: v.Seconds, Sequence: v.Sequence, Reference: v.Reference, LastPull: pulled[i].Last,
-			Pulls: pullCount(pulled[i].Lags),
+			LayersTotal: v.LayersTotal, LayersKept: v.LayersKept, LayersNew: v.LayersNew, NewBytes: v.NewBytes,
+			TotalBytes: v.TotalBytes,
+			StaleBytes: v.StaleBytes, Seconds: v.Seconds, Sequence: v.Sequence, Reference: v.Reference,
+			LastPull: pulled[i].Last,
+			Pulls:    pullCount(pulled[i].Lags),
 		}
 	}
 	return nil

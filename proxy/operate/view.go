@@ -84,7 +84,8 @@ func NewView(o Options) *View { return &View{o, o.Now()} }
 // Status returns the totals.
 func (v *View) Status(ctx context.Context) (StatusReport, error) {
 	out := StatusReport{
-		Version: v.Version, StartedAt: v.started.UTC(), UptimeSeconds: v.Now().Sub(v.started).Seconds(), Jobs: v.Queue.Counts(),
+		Version: v.Version, StartedAt: v.started.UTC(), UptimeSeconds: v.Now().Sub(v.started).Seconds(),
+		Jobs:      v.Queue.Counts(),
 		Upstreams: upstreamReports(v.Upstreams()), Store: StoreReport{Driver: v.Store.Driver, Location: v.Store.Location},
 	}
 	if v.Redis != nil {
@@ -176,7 +177,8 @@ func (v *View) tags(ctx context.Context, only string) (map[string][]TagReport, e
 	}
 	err := v.Pulled.Each(ctx, of, func(key catalog.TagKey, rec *catalog.Tag) error {
 		out[key.Repository] = append(out[key.Repository], TagReport{
-			Tag: key.Tag, SourceDigest: rec.SourceDigest.String(), Digest: rec.Digest.String(), Served: string(tags.Served(rec)),
+			Tag: key.Tag, SourceDigest: rec.SourceDigest.String(), Digest: rec.Digest.String(),
+			Served:    string(tags.Served(rec)),
 			CheckedAt: rec.CheckedAt, UpdatedAt: rec.UpdatedAt,
 		})
 		return nil

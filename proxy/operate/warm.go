@@ -113,7 +113,8 @@ func (w *Warmer) image(ctx context.Context, repo name.Repository, m *registry.Ma
 }
 
 // tell reports the jobs of a reference until the returned function is called.
-func (w *Warmer) tell(ctx context.Context, ref string, repo name.Repository, reference name.Reference, progress func(WarmEvent)) (stop func()) {
+func (w *Warmer) tell(ctx context.Context, ref string, repo name.Repository, reference name.Reference,
+	progress func(WarmEvent)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -129,7 +130,8 @@ func (w *Warmer) tell(ctx context.Context, ref string, repo name.Repository, ref
 			for _, j := range w.Queue.Reports() {
 				if j.Repository == repo.String() && j.Reference == string(reference) && j.State == jobs.Running {
 					progress(WarmEvent{
-						Reference: ref, Platform: j.Platform, State: j.State, Phase: j.Phase, DoneBytes: j.DoneBytes, TotalBytes: j.TotalBytes,
+						Reference: ref, Platform: j.Platform, State: j.State, Phase: j.Phase, DoneBytes: j.DoneBytes,
+						TotalBytes: j.TotalBytes,
 					})
 				}
 			}

@@ -1,5 +1,5 @@
-// Package programtest runs the strata program for tests: as a process of its own, with its log, what it takes of the machine, and, where
-// the kernel lets it, within a container's limit of memory.
+// Package programtest runs the strata program for tests: as a process of its own, with its log, what it takes of the
+// machine, and, where the kernel lets it, within a container's limit of memory.
 package programtest
 
 import (
@@ -40,8 +40,8 @@ type Options struct {
 	Dir string
 	// Env is further environment.
 	Env []string
-	// Memory bounds the process as a container's limit does, in bytes, where this user may make such limits; 0 is no bound. A
-	// process that reaches the bound is killed.
+	// Memory bounds the process as a container's limit does, in bytes, where this user may make such limits; 0 is no bound.
+	// A process that reaches the bound is killed.
 	Memory int64
 }
 
@@ -76,8 +76,8 @@ func Start(tb testing.TB, o Options) *Program {
 	return p
 }
 
-// Run runs a command that ends as strata serve, logging JSON, and waits until it listens. The process ends with the test, which fails if
-// it does not end well then; it may be ended before.
+// Run runs a command that ends as strata serve, logging JSON, and waits until it listens. The process ends with the test,
+// which fails if it does not end well then; it may be ended before.
 func Run(tb testing.TB, cmd *exec.Cmd) *Program {
 	tb.Helper()
 	p := &Program{Log: newLog(), tb: tb, cmd: cmd, exited: make(chan struct{})}
@@ -98,7 +98,8 @@ func Run(tb testing.TB, cmd *exec.Cmd) *Program {
 // groups numbers the groups of a test process.
 var groups atomic.Int64
 
-// memoryGroup makes a control group with a bound on memory, which goes with the test. It returns "" where that can't be done.
+// memoryGroup makes a control group with a bound on memory, which goes with the test. It returns "" where that can't be
+// done.
 func memoryGroup(tb testing.TB, limit int64) string {
 	tb.Helper()
 	const root = "/sys/fs/cgroup/memory"

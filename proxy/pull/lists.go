@@ -61,7 +61,8 @@ func (l *Lists) Tags(ctx context.Context, repo name.Repository, p registry.Page)
 		if kerr != nil || len(known) == 0 || gone(err) {
 			return nil, false, ClientError(err, registry.NameUnknown)
 		}
-		l.Logger.WarnContext(ctx, "upstream could not be asked, the known tags are listed", "repository", repo.String(), "error", err)
+		l.Logger.WarnContext(ctx, "upstream could not be asked, the known tags are listed", "repository", repo.String(),
+			"error", err)
 		tags = known
 	}
 	page, more := cut(tags, p)
@@ -135,7 +136,8 @@ func cut(all []string, p registry.Page) ([]string, bool) {
 
 // Referrers implements registry.Referrers: what the upstream says, about its own manifests. Nothing refers to a
 // rechunked image: a signature of the source image would not fit it.
-func (l *Lists) Referrers(ctx context.Context, repo name.Repository, d digest.Digest, artifactType string) ([]byte, bool, error) {
+func (l *Lists) Referrers(ctx context.Context, repo name.Repository, d digest.Digest, artifactType string) ([]byte, bool,
+	error) {
 	b, filtered, err := l.Upstream.Referrers(ctx, repo, d, artifactType)
 	return b, filtered, ClientError(err, registry.NameUnknown)
 }

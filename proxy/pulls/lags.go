@@ -41,13 +41,13 @@ func (l Lags) Plus(o Lags) Lags {
 	return l
 }
 
-// Observe tells the lags of the clients that pulled the newest image of a chain, whose images are versions of each other, newest
-// first.
+// Observe tells the lags of the clients that pulled the newest image of a chain, whose images are versions of each other,
+// newest first.
 //
-// A layer that the a-1 images before the newest have, too, and the one before these has not, was lacked by clients that are a or
-// more versions behind. So the counts by a fall, and their differences are the lags. Where no layer tells some lags apart,
-// each gets two thirds of the clients that are left, least lag first, and the last one the rest. Of layers that should have equal
-// counts the median counts: clients break off and try again.
+// A layer that the a-1 images before the newest have, too, and the one before these has not, was lacked by clients that are
+// a or more versions behind. So the counts by a fall, and their differences are the lags. Where no layer tells some lags
+// apart, each gets two thirds of the clients that are left, least lag first, and the last one the rest. Of layers that
+// should have equal counts the median counts: clients break off and try again.
 func Observe(chain []Image, c Counts) Lags {
 	var out Lags
 	if len(chain) == 0 || len(c.Layers) == 0 {
@@ -80,8 +80,8 @@ func Observe(chain []Image, c Counts) Lags {
 	return out
 }
 
-// byLag sorts the counts of an image's layers by the least lag of the clients that lack them; one more than there are older images
-// for layers that all of these have.
+// byLag sorts the counts of an image's layers by the least lag of the clients that lack them; one more than there are older
+// images for layers that all of these have.
 func byLag(newest Image, older []Image, c Counts) [MaxLag + 2][]int64 {
 	var classes [MaxLag + 2][]int64
 	holds := make([]map[digest.Digest]bool, len(older))

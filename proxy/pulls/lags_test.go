@@ -52,7 +52,8 @@ func TestObserve(t *testing.T) {
 		"no pulls":        {chain: []pulls.Image{img("a")}},
 		"a first version": {[]pulls.Image{img("a", "b")}, count(map[string]int64{"a": 7, "b": 7}), pulls.Lags{Fresh: 7}},
 		"one version behind": {
-			[]pulls.Image{img("a", "b"), img("a")}, count(map[string]int64{"a": 1, "b": 5}), pulls.Lags{Fresh: 1, Behind: [8]float64{4}},
+			[]pulls.Image{img("a", "b"), img("a")}, count(map[string]int64{"a": 1, "b": 5}),
+			pulls.Lags{Fresh: 1, Behind: [8]float64{4}},
 		},
 		"each lag has a layer": {
 			[]pulls.Image{img("a", "b", "c"), img("a", "b"), img("a")}, count(map[string]int64{"a": 1, "b": 4, "c": 10}),

@@ -12,8 +12,8 @@ import (
 // leaseTTL is how long the others wait for a manifest's counts when a replica dies while it changes them.
 const leaseTTL = 5 * time.Second
 
-// Leased are counters of which only one replica at a time changes those of a manifest, so that none is lost where adding is reading
-// and writing. It is safe for concurrent use.
+// Leased are counters of which only one replica at a time changes those of a manifest, so that none is lost where adding is
+// reading and writing. It is safe for concurrent use.
 type Leased struct {
 	Counters
 	leases *lease.Leases

@@ -1,8 +1,8 @@
 // Package pulls counts what clients pull, without knowing who they are.
 //
-// A client fetches the layers that it lacks, and what it lacks tells how old its image is: a layer that the version before had
-// already is fetched by those only who are further behind. So the differences between the counts of an image's layers are the
-// lags of the clients that pulled it (Observe). No client is told from another; the counts of replicas add up.
+// A client fetches the layers that it lacks, and what it lacks tells how old its image is: a layer that the version before
+// had already is fetched by those only who are further behind. So the differences between the counts of an image's layers
+// are the lags of the clients that pulled it (Observe). No client is told from another; the counts of replicas add up.
 //
 // A Tally counts in memory and passes on what it counted to Counters, which all replicas share.
 package pulls

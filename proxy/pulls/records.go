@@ -10,8 +10,8 @@ import (
 	"github.com/strata-oci/strata/proxy/catalog"
 )
 
-// Recorded are Counters in records. Replicas that share a store add up, but for what two of them write in the same instant: the
-// later one stays then, and some pulls are not counted. It is safe for concurrent use.
+// Recorded are Counters in records. Replicas that share a store add up, but for what two of them write in the same instant:
+// the later one stays then, and some pulls are not counted. It is safe for concurrent use.
 type Recorded struct {
 	records *catalog.Table[digest.Digest, catalog.Pulls]
 	mu      sync.Mutex // held while a record changes
@@ -34,7 +34,8 @@ func (r *Recorded) Add(ctx context.Context, manifest digest.Digest, delta Counts
 	}
 	after := catalog.Pulls(before.plus(delta))
 	if len(after.Layers) > catalog.MaxPulledLayers {
-		return fmt.Errorf("counting pulls of %s: %d layers, at most %d", manifest, len(after.Layers), catalog.MaxPulledLayers)
+		return fmt.Errorf("counting pulls of %s: %d layers, at most %d", manifest, len(after.Layers),
+			catalog.MaxPulledLayers)
 	}
 	return r.records.Put(ctx, manifest, &after)
 }

@@ -47,7 +47,8 @@ func TestRecordDamaged(t *testing.T) {
 		fmt.Fprintf(&many, `%q: 1,`, digest.FromString(fmt.Sprint(i)))
 	}
 	for _, record := range []string{
-		"", "{", "[]", `{"layers": 7}`, `{"last_pull": "yesterday"}`, `{"layers": {"x": 1}}`, fmt.Sprintf(`{"layers": {%q: -4}}`, l),
+		"", "{", "[]", `{"layers": 7}`, `{"last_pull": "yesterday"}`, `{"layers": {"x": 1}}`,
+		fmt.Sprintf(`{"layers": {%q: -4}}`, l),
 		`{"layers": {` + strings.TrimSuffix(many.String(), ",") + `}}`,
 	} {
 		if err := s.PutRecord(t.Context(), "pulls", m.String(), []byte(record)); err != nil {

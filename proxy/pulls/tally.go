@@ -76,8 +76,8 @@ func (t *Tally) dropped(_ digest.Digest, img *pulled) {
 	}
 }
 
-// Manifest notes that a client asked for a manifest, by tag or digest. layers lists the layers whose downloads are to be counted; it
-// is called when the image is new to the tally.
+// Manifest notes that a client asked for a manifest, by tag or digest. layers lists the layers whose downloads are to be
+// counted; it is called when the image is new to the tally.
 func (t *Tally) Manifest(manifest digest.Digest, layers func() []digest.Digest) {
 	if t == nil {
 		return
@@ -103,8 +103,8 @@ func (t *Tally) Manifest(manifest digest.Digest, layers func() []digest.Digest) 
 	}
 }
 
-// Layer counts that a layer was sent to a client, to its last byte. It belongs to the image that clients asked for last, of those
-// that have the layer: they ask for the manifest first. A layer of no image in mind is not counted.
+// Layer counts that a layer was sent to a client, to its last byte. It belongs to the image that clients asked for last, of
+// those that have the layer: they ask for the manifest first. A layer of no image in mind is not counted.
 func (t *Tally) Layer(layer digest.Digest) {
 	if t == nil {
 		return

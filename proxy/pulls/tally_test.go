@@ -39,7 +39,8 @@ func newCounters(t *testing.T) *counters {
 	return &counters{Counters: pulls.NewRecorded(catalog.New(openStore(t, inmemory.New()), nil).Pulls)}
 }
 
-func wantCounts(t *testing.T, get func(context.Context, digest.Digest) (pulls.Counts, error), m digest.Digest, layers map[digest.Digest]int64) {
+func wantCounts(t *testing.T, get func(context.Context, digest.Digest) (pulls.Counts, error), m digest.Digest,
+	layers map[digest.Digest]int64) {
 	t.Helper()
 	got, err := get(t.Context(), m)
 	if err != nil {

@@ -194,7 +194,8 @@ func TestLyingSize(t *testing.T) {
 		}
 		doc := h.up.manifests[d]
 		size := []byte(`"size":` + strconv.Itoa(len(img.layers[1])))
-		lie := h.up.put(document{doc.mediaType, bytes.Replace(doc.bytes, size, []byte(`"size":`+strconv.Itoa(len(img.layers[1])+1)), 1)})
+		lie := h.up.put(document{doc.mediaType,
+			bytes.Replace(doc.bytes, size, []byte(`"size":`+strconv.Itoa(len(img.layers[1])+1)), 1)})
 		if lie == d {
 			t.Fatal("the manifest is unchanged")
 		}
@@ -249,7 +250,8 @@ func TestColdManifestIsFetchedOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 30 {
 		wg.Go(func() {
-			if m, err := h.Images.Manifest(t.Context(), testRepo, name.Reference(d)); err != nil || m.Digest != d || m.Served != registry.Original {
+			if m, err := h.Images.Manifest(t.Context(), testRepo, name.Reference(d)); err != nil || m.Digest != d ||
+				m.Served != registry.Original {
 				t.Errorf("%+v, %v", m, err)
 			}
 		})

@@ -45,9 +45,11 @@ func (f *fullDriver) PutContent(ctx context.Context, path string, b []byte) erro
 // Records that hold nonsense are made again.
 func TestDamagedRecords(t *testing.T) {
 	t.Parallel()
-	kinds := []string{"tag", "manifest", "repository", rechunk.KindServed, rechunk.KindLineage, rechunk.KindIndex, rechunk.KindPlan}
+	kinds := []string{"tag", "manifest", "repository", rechunk.KindServed, rechunk.KindLineage, rechunk.KindIndex,
+		rechunk.KindPlan}
 	for _, kind := range kinds {
-		for _, garbage := range []string{`garbage`, `null`, `{}`, `[]`, `{"digest":"x","versions":[{"digest":"y","layers":[{}]}]}`, `{"digest":7,"versions":7}`} {
+		for _, garbage := range []string{`garbage`, `null`, `{}`, `[]`,
+			`{"digest":"x","versions":[{"digest":"y","layers":[{}]}]}`, `{"digest":7,"versions":7}`} {
 			t.Run(kind+" "+garbage, func(t *testing.T) {
 				t.Parallel()
 				h := newHarness(t)
@@ -57,7 +59,8 @@ func TestDamagedRecords(t *testing.T) {
 				h.damage(kind, garbage)
 				h.restart()
 				h.same(h.pull("stable", registry.Rechunked), one)
-				if got, err := h.Images.Manifest(t.Context(), testRepo, name.Reference(first.Digest)); err != nil || got.Digest != first.Digest {
+				if got, err := h.Images.Manifest(t.Context(), testRepo, name.Reference(first.Digest)); err != nil ||
+					got.Digest != first.Digest {
 					t.Errorf("by digest: %+v, %v", got, err)
 				}
 				h.damage(kind, garbage)
@@ -123,7 +126,8 @@ func TestLostContent(t *testing.T) {
 				m := h.pull("stable", registry.Rechunked)
 				served := h.child(m)
 				lost := map[string]digest.Digest{
-					"manifest": served.Digest, "config": content.BlobsOf(served.Bytes)[0], "layer": content.BlobsOf(served.Bytes)[1],
+					"manifest": served.Digest, "config": content.BlobsOf(served.Bytes)[0],
+					"layer": content.BlobsOf(served.Bytes)[1],
 				}[what]
 				if err := h.chunks.Delete(t.Context(), lost); err != nil {
 					t.Fatal(err)
@@ -200,10 +204,11 @@ func TestCorruptContent(t *testing.T) {
 		h := newHarness(t)
 		h.up.tag("stable", bootable(t, "one").push(t, h.up))
 		h.pull("stable", registry.Rechunked)
-		err := h.Records.Indexes.Each(t.Context(), catalog.Prefix[digest.Digest]{}, func(_ digest.Digest, rec *rechunk.IndexRecord) error {
-			h.corrupt(rec.Digest)
-			return nil
-		})
+		err := h.Records.Indexes.Each(t.Context(), catalog.Prefix[digest.Digest]{},
+			func(_ digest.Digest, rec *rechunk.IndexRecord) error {
+				h.corrupt(rec.Digest)
+				return nil
+			})
 		if err != nil {
 			t.Fatal(err)
 		}

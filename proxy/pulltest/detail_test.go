@@ -36,7 +36,8 @@ func TestDetails(t *testing.T) {
 		return d
 	}
 	for name, want := range map[string]struct{ tags, versions int }{
-		testRepo.String(): {2, 3}, testRepo.String() + ":stable": {1, 2}, testRepo.String() + ":testing": {1, 1}, "fleet": {2, 3},
+		testRepo.String(): {2, 3}, testRepo.String() + ":stable": {1, 2}, testRepo.String() + ":testing": {1, 1},
+		"fleet": {2, 3},
 	} {
 		d := detail(name)
 		if d.Name != name || len(d.Tags) != want.tags || len(d.History) != want.versions || d.Versions != want.versions {
@@ -44,14 +45,17 @@ func TestDetails(t *testing.T) {
 		}
 	}
 	d := detail(testRepo.String() + ":stable")
-	if d.History[0].Digest != last.Digest.String() || d.History[1].Digest != first.Digest.String() || d.LayersOf != last.Digest.String() {
+	if d.History[0].Digest != last.Digest.String() || d.History[1].Digest != first.Digest.String() ||
+		d.LayersOf != last.Digest.String() {
 		t.Errorf("versions %+v", d.History)
 	}
 	want := operate.VersionReport{
-		Sequence: 3, Reference: testRepo.String() + ":stable", LastPull: h.clock.now().Truncate(time.Second), Platform: "linux/amd64",
-		Pulls: operate.PullCount{Behind: []float64{2}},
+		Sequence: 3, Reference: testRepo.String() + ":stable", LastPull: h.clock.now().Truncate(time.Second),
+		Platform: "linux/amd64",
+		Pulls:    operate.PullCount{Behind: []float64{2}},
 	}
-	sizes := cmpopts.IgnoreFields(operate.VersionReport{}, "SourceDigest", "Digest", "Created", "LayersTotal", "LayersKept", "LayersNew",
+	sizes := cmpopts.IgnoreFields(operate.VersionReport{}, "SourceDigest", "Digest", "Created", "LayersTotal", "LayersKept",
+		"LayersNew",
 		"NewBytes", "TotalBytes", "StaleBytes", "Seconds")
 	if diff := cmp.Diff(want, d.History[0], sizes); diff != "" {
 		t.Error(diff)
@@ -60,7 +64,8 @@ func TestDetails(t *testing.T) {
 	if l.Since != 3 || l.Age != 0 || l.Pulls != 2 || l.MadeAt.IsZero() || l.Heat <= 0 {
 		t.Errorf("newest layer %+v", l)
 	}
-	if l := d.Layers[0]; l.Since != 1 || l.Age != 2 || l.Pulls != 0 || l.StaleBytes == 0 || l.StaleShare <= 0 || l.StaleShare > 1 {
+	if l := d.Layers[0]; l.Since != 1 || l.Age != 2 || l.Pulls != 0 || l.StaleBytes == 0 || l.StaleShare <= 0 ||
+		l.StaleShare > 1 {
 		t.Errorf("oldest layer %+v", l)
 	}
 	for _, name := range []string{"", ":", ":stable", testRepo.String() + ":none", testRepo.String() + ":", "other"} {

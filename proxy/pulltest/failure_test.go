@@ -31,7 +31,8 @@ func TestClientErrors(t *testing.T) {
 		{upstream.NotConfigured, 404, "NAME_UNKNOWN"},
 		{upstream.Protocol, 502, "UNAVAILABLE"},
 	} {
-		err := pull.ClientError(&upstream.Error{Host: "h", Kind: c.kind, RetryAfter: 7 * time.Second}, registry.ManifestUnknown)
+		err := pull.ClientError(&upstream.Error{Host: "h", Kind: c.kind, RetryAfter: 7 * time.Second},
+			registry.ManifestUnknown)
 		e := asClientError(t, err)
 		if e.Status != c.status || e.Code != c.code {
 			t.Errorf("%s: %d %s, want %d %s", c.kind, e.Status, e.Code, c.status, c.code)
@@ -176,7 +177,8 @@ func TestJobFails(t *testing.T) {
 	h.up.tag("stable", bootable(t, "two").push(t, h.up))
 	h.refresh()
 	h.pull("stable", registry.Rechunked)
-	if rec, err := h.Records.Tags.Get(t.Context(), catalog.TagKey{Repository: testRepo.String(), Tag: "stable"}); err != nil || rec.Failure != nil {
+	if rec, err := h.Records.Tags.Get(t.Context(),
+		catalog.TagKey{Repository: testRepo.String(), Tag: "stable"}); err != nil || rec.Failure != nil {
 		t.Errorf("record %+v, %v", rec, err)
 	}
 }

@@ -27,7 +27,8 @@ func smallDisk(t *testing.T, size string) string {
 		t.Skip("mounting a small filesystem takes root on Linux")
 	}
 	dir := t.TempDir()
-	if out, err := exec.CommandContext(t.Context(), "mount", "-t", "tmpfs", "-o", "size="+size, "tmpfs", dir).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "mount", "-t", "tmpfs", "-o", "size="+size, "tmpfs",
+		dir).CombinedOutput(); err != nil {
 		t.Skipf("mounting a small filesystem: %v: %s", err, out)
 	}
 	t.Cleanup(func() {
@@ -41,7 +42,8 @@ func smallDisk(t *testing.T, size string) string {
 // onDisk puts store and temporary files of a harness on a small disk.
 func onDisk(t *testing.T, h *harness, disk string) {
 	t.Helper()
-	driver, err := chunkstore.OpenDriver(t.Context(), "filesystem", map[string]any{"rootdirectory": filepath.Join(disk, "data")})
+	driver, err := chunkstore.OpenDriver(t.Context(), "filesystem",
+		map[string]any{"rootdirectory": filepath.Join(disk, "data")})
 	if err != nil {
 		t.Fatal(err)
 	}

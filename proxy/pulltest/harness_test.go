@@ -103,7 +103,8 @@ func (h *harness) Bytes(string, int) {}
 
 func newHarness(t testing.TB, change ...func(*harness)) *harness {
 	t.Helper()
-	h := &harness{t: t, up: newUpstream(t), evil: newUpstream(t), clock: &clock{at: epoch}, driver: inmemory.New(), rule: config.DefaultRule(), log: &bytes.Buffer{}}
+	h := &harness{t: t, up: newUpstream(t), evil: newUpstream(t), clock: &clock{at: epoch}, driver: inmemory.New(),
+		rule: config.DefaultRule(), log: &bytes.Buffer{}}
 	h.rule.FirstPullTimeout = config.Duration(time.Minute)
 	for _, c := range change {
 		c(h)
@@ -145,9 +146,11 @@ func (h *harness) startOn(chunks *chunkstore.Store) {
 	h.reg = prometheus.NewRegistry()
 	h.chunks, h.workDir = chunks, cmp.Or(h.workDir, h.t.TempDir())
 	h.Rooms = wiring.New(wiring.Options{
-		Chunks: chunks, Upstream: upstreams, Rule: h.ruleOf, Ruled: h.ruled.Load, WorkDir: h.workDir, WorkBytes: h.workBytes, Jobs: h.jobs,
-		Now: h.clock.now, Version: "test", Metrics: metrics.New(h.reg), Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: h.log}, nil)),
-		Store: operate.Store{Driver: "inmemory", Used: h.used}, Leases: h.leases, RecordAge: h.recordAge,
+		Chunks: chunks, Upstream: upstreams, Rule: h.ruleOf, Ruled: h.ruled.Load, WorkDir: h.workDir, WorkBytes: h.workBytes,
+		Jobs: h.jobs,
+		Now:  h.clock.now, Version: "test", Metrics: metrics.New(h.reg),
+		Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: h.log}, nil)),
+		Store:  operate.Store{Driver: "inmemory", Used: h.used}, Leases: h.leases, RecordAge: h.recordAge,
 	})
 	rooms := h.Rooms
 	h.t.Cleanup(func() {

@@ -41,9 +41,11 @@ func (h *harness) serve(t *testing.T) (base string, seen func() []registry.Reque
 // go-containerregistry pulls a whole index and checks every digest, size and diff_id in it.
 func TestPullOverHTTP(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t, func(h *harness) { h.rule.Compression = config.Compression(layer.Gzip.Spec().Name) }) // the one that the validator knows
+	// the one that the validator knows
+	h := newHarness(t, func(h *harness) { h.rule.Compression = config.Compression(layer.Gzip.Spec().Name) })
 	amd, arm := bootable(t, "amd").push(t, h.up), bootable(t, "arm").with(arch("arm64")).push(t, h.up)
-	h.up.tag("stable", pushIndex(t, h.up, ocispec.MediaTypeImageIndex, []any{h.up.member(amd, "linux/amd64"), h.up.member(arm, "linux/arm64")}))
+	h.up.tag("stable", pushIndex(t, h.up, ocispec.MediaTypeImageIndex,
+		[]any{h.up.member(amd, "linux/amd64"), h.up.member(arm, "linux/arm64")}))
 	base, seen := h.serve(t)
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
@@ -92,7 +94,8 @@ func TestRangeOfColdBlobOverHTTP(t *testing.T) {
 	content := bigBlob()
 	d := h.up.putBlob(content)
 	base, seen := h.serve(t)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/v2/"+testRepo.String()+"/blobs/"+d.String(), nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/v2/"+testRepo.String()+"/blobs/"+d.String(),
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,8 @@ type testImage struct {
 // bootable is an image with a base layer that all have and a layer with a file of its own.
 func bootable(t testing.TB, content string) *testImage {
 	return &testImage{arch: "amd64", labels: map[string]string{"containers.bootc": "1"}, layers: [][]byte{
-		layerOf(t, treetest.Dir("usr"), treetest.Dir("usr/lib"), treetest.File("usr/lib/base", strings.Repeat("base ", 4000)),
+		layerOf(t, treetest.Dir("usr"), treetest.Dir("usr/lib"),
+			treetest.File("usr/lib/base", strings.Repeat("base ", 4000)),
 			treetest.File("usr/lib/second", strings.Repeat("second ", 3000)), treetest.Dir("sysroot")),
 		layerOf(t, treetest.Dir("usr"), treetest.Dir("usr/bin"), treetest.File("usr/bin/app", content)),
 	}}
@@ -46,7 +47,8 @@ func (i *testImage) with(change func(*testImage)) *testImage {
 // push stores the image and returns its digest.
 func (i *testImage) push(t testing.TB, u *fakeUpstream) digest.Digest {
 	t.Helper()
-	layerType, configType, manifestType := ocispec.MediaTypeImageLayerGzip, ocispec.MediaTypeImageConfig, ocispec.MediaTypeImageManifest
+	layerType, configType, manifestType := ocispec.MediaTypeImageLayerGzip, ocispec.MediaTypeImageConfig,
+		ocispec.MediaTypeImageManifest
 	if i.docker {
 		layerType = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 		configType = "application/vnd.docker.container.image.v1+json"
@@ -56,10 +58,12 @@ func (i *testImage) push(t testing.TB, u *fakeUpstream) digest.Digest {
 	c := ocispec.Image{Platform: ocispec.Platform{OS: "linux", Architecture: i.arch}, RootFS: ocispec.RootFS{Type: "layers"}}
 	c.Config.Labels = i.labels
 	for _, l := range i.layers {
-		c.RootFS.DiffIDs = append(c.RootFS.DiffIDs, digest.FromBytes(l)) // clients check it, the engine reads the layer itself
+		// clients check it, the engine reads the layer itself
+		c.RootFS.DiffIDs = append(c.RootFS.DiffIDs, digest.FromBytes(l))
 		d := ocispec.Descriptor{MediaType: layerType, Digest: digest.FromBytes(l), Size: int64(len(l))}
 		if i.foreign {
-			d.MediaType, d.URLs = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", []string{"https://example.com/x"}
+			d.MediaType, d.URLs = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+				[]string{"https://example.com/x"}
 		}
 		m.Layers = append(m.Layers, d)
 	}
@@ -72,7 +76,8 @@ func (i *testImage) push(t testing.TB, u *fakeUpstream) digest.Digest {
 func pushIndex(t testing.TB, u *fakeUpstream, mediaType string, members []any) digest.Digest {
 	t.Helper()
 	return u.put(document{mediaType, marshal(t, map[string]any{
-		"schemaVersion": 2, "mediaType": mediaType, "manifests": members, "annotations": map[string]string{"kept": "yes"}, "x-unknown": 7,
+		"schemaVersion": 2, "mediaType": mediaType, "manifests": members, "annotations": map[string]string{"kept": "yes"},
+		"x-unknown": 7,
 	})})
 }
 
@@ -83,7 +88,8 @@ func (u *fakeUpstream) member(d digest.Digest, platform string) map[string]any {
 	os, arch, _ := strings.Cut(platform, "/")
 	return map[string]any{
 		"mediaType": u.manifests[d].mediaType, "digest": d, "size": len(u.manifests[d].bytes),
-		"platform": map[string]string{"os": os, "architecture": arch}, "annotations": map[string]string{"note": platform}, "x-member": true,
+		"platform": map[string]string{"os": os, "architecture": arch}, "annotations": map[string]string{"note": platform},
+		"x-member": true,
 	}
 }
 

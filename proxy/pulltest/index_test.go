@@ -37,7 +37,8 @@ func TestIndex(t *testing.T) {
 		attestation["digest"] = digest.FromString("attestation")
 		attestation["annotations"] = map[string]string{"vnd.docker.reference.type": "attestation-manifest"}
 		nested := map[string]any{"mediaType": ocispec.MediaTypeImageIndex, "digest": digest.FromString("nested"), "size": 5}
-		in := []any{h.up.member(amd, "linux/amd64"), h.up.member(arm, "linux/arm64"), h.up.member(s390, "linux/s390x"), attestation, nested}
+		in := []any{h.up.member(amd, "linux/amd64"), h.up.member(arm, "linux/arm64"), h.up.member(s390, "linux/s390x"),
+			attestation, nested}
 		src := pushIndex(t, h.up, mediaType, in)
 		h.up.tag("stable", src)
 
@@ -46,7 +47,8 @@ func TestIndex(t *testing.T) {
 			t.Errorf("%s: got a %s of %s", mediaType, m.MediaType, m.Source)
 		}
 		doc, out := indexDocument(t, m.Bytes)
-		if doc["x-unknown"] != 7.0 || doc["annotations"].(map[string]any)["kept"] != "yes" || doc["mediaType"] != ocispec.MediaTypeImageIndex {
+		if doc["x-unknown"] != 7.0 || doc["annotations"].(map[string]any)["kept"] != "yes" ||
+			doc["mediaType"] != ocispec.MediaTypeImageIndex {
 			t.Errorf("%s: fields of the index: %v", mediaType, doc)
 		}
 		_, original := indexDocument(t, h.up.manifests[src].bytes)
@@ -59,7 +61,8 @@ func TestIndex(t *testing.T) {
 				t.Errorf("%s: member lost fields: %v", mediaType, member)
 			}
 			child, err := h.Images.Manifest(t.Context(), testRepo, name.Reference(member["digest"].(string)))
-			if err != nil || child.Served != registry.Rechunked || child.Source != source || float64(len(child.Bytes)) != member["size"] {
+			if err != nil || child.Served != registry.Rechunked || child.Source != source ||
+				float64(len(child.Bytes)) != member["size"] {
 				t.Fatalf("%s: member %d: %+v, %v", mediaType, i, child, err)
 			}
 			h.same(child, source)
@@ -80,7 +83,8 @@ func TestIndexWithFailingPlatform(t *testing.T) {
 	broken := bootable(t, "arm").with(arch("arm64"))
 	broken.layers[1] = []byte("no layer")
 	arm := broken.push(t, h.up)
-	h.up.tag("stable", pushIndex(t, h.up, ocispec.MediaTypeImageIndex, []any{h.up.member(amd, "linux/amd64"), h.up.member(arm, "linux/arm64")}))
+	h.up.tag("stable", pushIndex(t, h.up, ocispec.MediaTypeImageIndex,
+		[]any{h.up.member(amd, "linux/amd64"), h.up.member(arm, "linux/arm64")}))
 	m := h.pull("stable", registry.Rechunked)
 	_, out := indexDocument(t, m.Bytes)
 	if out[0].(map[string]any)["digest"] == amd.String() || out[1].(map[string]any)["digest"] != arm.String() {
@@ -94,7 +98,8 @@ func TestIndexWithFailingPlatform(t *testing.T) {
 	if n := h.Jobs.Counts().Failed; n != 2 {
 		t.Errorf("%d tries of the failing platform, want 2", n)
 	}
-	if rec, err := h.Records.Tags.Get(t.Context(), catalog.TagKey{Repository: testRepo.String(), Tag: "stable"}); err != nil || rec.Failure == nil || rec.Failure.Tries != 2 {
+	if rec, err := h.Records.Tags.Get(t.Context(), catalog.TagKey{Repository: testRepo.String(),
+		Tag: "stable"}); err != nil || rec.Failure == nil || rec.Failure.Tries != 2 {
 		t.Errorf("record %+v, %v", rec, err)
 	}
 }
@@ -119,7 +124,8 @@ func TestIndexOutOfReach(t *testing.T) {
 	h := newHarness(t, func(h *harness) { h.jobs = 2 })
 	push := func(v string) digest.Digest {
 		amd, arm := bootable(t, "amd"+v).push(t, h.up), bootable(t, "arm"+v).with(arch("arm64")).push(t, h.up)
-		return pushIndex(t, h.up, ocispec.MediaTypeImageIndex, []any{h.up.member(amd, "linux/amd64"), h.up.member(arm, "linux/arm64")})
+		return pushIndex(t, h.up, ocispec.MediaTypeImageIndex,
+			[]any{h.up.member(amd, "linux/amd64"), h.up.member(arm, "linux/arm64")})
 	}
 	h.up.tag("stable", push("1"))
 	first := h.pull("stable", registry.Rechunked)

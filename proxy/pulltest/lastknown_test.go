@@ -30,7 +30,8 @@ func onBackend(backend **storetest.Outage) func(*harness) {
 func TestStorageGone(t *testing.T) {
 	t.Parallel()
 	for state, gone := range map[string]storetest.Backend{"refuses": storetest.Refuses, "hangs": storetest.Hangs} {
-		for rule, want := range map[config.Rechunk]registry.Served{config.RechunkAuto: registry.Rechunked, config.RechunkNever: registry.Original} {
+		for rule, want := range map[config.Rechunk]registry.Served{config.RechunkAuto: registry.Rechunked,
+			config.RechunkNever: registry.Original} {
 			t.Run(state+" "+string(want), func(t *testing.T) {
 				t.Parallel()
 				var backend *storetest.Outage
@@ -48,8 +49,10 @@ func TestStorageGone(t *testing.T) {
 					t.Fatal("no layers")
 				}
 				_, err := h.Images.OpenBlob(t.Context(), testRepo, layers(t, had)[0])
-				for what, e := range map[string]*registry.Error{"blob": asClientError(t, err), "new tag": h.pullError("other")} {
-					if e.Status != http.StatusServiceUnavailable || e.RetryAfter == 0 || !strings.Contains(e.Message, "storage cannot be reached") {
+				for what, e := range map[string]*registry.Error{"blob": asClientError(t, err),
+					"new tag": h.pullError("other")} {
+					if e.Status != http.StatusServiceUnavailable || e.RetryAfter == 0 ||
+						!strings.Contains(e.Message, "storage cannot be reached") {
 						t.Errorf("%s: %v", what, e)
 					}
 				}
@@ -90,7 +93,8 @@ func TestStoreCallsPerPull(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
 			var backend *storetest.Outage
-			h := newHarness(t, onBackend(&backend), func(h *harness) { h.rule.Rechunk, h.recordAge, h.callLimit = tc.rule, tc.age, time.Minute })
+			h := newHarness(t, onBackend(&backend),
+				func(h *harness) { h.rule.Rechunk, h.recordAge, h.callLimit = tc.rule, tc.age, time.Minute })
 			h.up.tag("stable", bootable(t, numbered(1)).push(t, h.up))
 			pull := func() *registry.Manifest {
 				m, err := h.Images.Manifest(t.Context(), testRepo, name.Reference("stable"))

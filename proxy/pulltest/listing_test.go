@@ -39,7 +39,8 @@ func TestTags(t *testing.T) {
 	if n := h.up.count("GET tags"); n != 1 {
 		t.Errorf("%d listings for the pages of one", n)
 	}
-	if tags, more, err := h.Lists.Tags(t.Context(), testRepo, registry.Page{N: 1, Last: "bb"}); err != nil || !more || !slices.Equal(tags, []string{"c"}) {
+	if tags, more, err := h.Lists.Tags(t.Context(), testRepo, registry.Page{N: 1, Last: "bb"}); err != nil || !more ||
+		!slices.Equal(tags, []string{"c"}) {
 		t.Errorf("after a name that is none: %v, %t, %v", tags, more, err)
 	}
 	if tags, more, err := h.Lists.Tags(t.Context(), testRepo, registry.Page{N: 0}); err != nil || !more || len(tags) != 0 {
@@ -60,7 +61,8 @@ func TestTagsDuringOutage(t *testing.T) {
 	}
 	h.pull("b", registry.Rechunked)
 	h.pull("a", registry.Rechunked)
-	if tags, more, err := h.Lists.Tags(t.Context(), testRepo, registry.Page{N: -1}); err != nil || more || !slices.Equal(tags, []string{"a", "b"}) {
+	if tags, more, err := h.Lists.Tags(t.Context(), testRepo, registry.Page{N: -1}); err != nil || more ||
+		!slices.Equal(tags, []string{"a", "b"}) {
 		t.Errorf("%v, %t, %v", tags, more, err)
 	}
 	h.up.failWith("GET tags", 404)
@@ -111,7 +113,8 @@ func TestReferrersPassThrough(t *testing.T) {
 		t.Errorf("%s, %t, %v", got, filtered, err)
 	}
 	h.up.failWith("", 503)
-	if _, _, err = h.Lists.Referrers(t.Context(), testRepo, digest.FromString("x"), ""); asClientError(t, err).Status != 503 {
+	if _, _, err = h.Lists.Referrers(t.Context(), testRepo, digest.FromString("x"), ""); asClientError(t,
+		err).Status != 503 {
 		t.Errorf("got %v", err)
 	}
 }

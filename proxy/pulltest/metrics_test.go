@@ -30,6 +30,7 @@ func metric(t testing.TB, reg *prometheus.Registry, name string) float64 {
 // uki are the entries of a sealed image's kernel.
 func uki(file string) []treetest.Item {
 	return []treetest.Item{
-		treetest.Dir("boot"), treetest.Dir("boot/EFI"), treetest.Dir("boot/EFI/Linux"), treetest.File("boot/EFI/Linux/"+file, "MZ"),
+		treetest.Dir("boot"), treetest.Dir("boot/EFI"), treetest.Dir("boot/EFI/Linux"),
+		treetest.File("boot/EFI/Linux/"+file, "MZ"),
 	}
 }

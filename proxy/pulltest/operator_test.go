@@ -53,7 +53,8 @@ func TestRepositoryReports(t *testing.T) {
 	h := newHarness(t)
 	o := h.View
 	amd, arm := bootable(t, "amd").push(t, h.up), bootable(t, "arm").with(arch("arm64")).push(t, h.up)
-	src := pushIndex(t, h.up, ocispec.MediaTypeImageIndex, []any{h.up.member(amd, "linux/amd64"), h.up.member(arm, "linux/arm64")})
+	src := pushIndex(t, h.up, ocispec.MediaTypeImageIndex,
+		[]any{h.up.member(amd, "linux/amd64"), h.up.member(arm, "linux/arm64")})
 	h.up.tag("stable", src)
 	m := h.pull("stable", registry.Rechunked)
 	list, err := o.Repositories(t.Context())
@@ -61,11 +62,13 @@ func TestRepositoryReports(t *testing.T) {
 		t.Fatalf("repositories %+v, %v", list, err)
 	}
 	tag := list[0].Tags[0]
-	if tag.Tag != "stable" || tag.SourceDigest != src.String() || tag.Digest != m.Digest.String() || tag.Served != "rechunked" {
+	if tag.Tag != "stable" || tag.SourceDigest != src.String() || tag.Digest != m.Digest.String() ||
+		tag.Served != "rechunked" {
 		t.Errorf("tag %+v", tag)
 	}
 	detail, err := o.Repository(t.Context(), testRepo.String())
-	if err != nil || len(detail.History) != 2 || len(detail.Layers) == 0 || detail.History[0].Created.Before(detail.History[1].Created) {
+	if err != nil || len(detail.History) != 2 || len(detail.Layers) == 0 ||
+		detail.History[0].Created.Before(detail.History[1].Created) {
 		t.Errorf("detail %+v, %v", detail, err)
 	}
 	for _, name := range []string{"registry.test/org/other", "not a name", ""} {
@@ -94,7 +97,8 @@ func TestWarm(t *testing.T) {
 	amd, other := bootable(t, "amd").push(t, h.up), bootable(t, "s390").with(arch("s390x")).push(t, h.up)
 	plain := bootable(t, "plain").with(func(i *testImage) { i.labels = nil })
 	h.up.tag("image", amd)
-	h.up.tag("index", pushIndex(t, h.up, ocispec.MediaTypeImageIndex, []any{h.up.member(amd, "linux/amd64"), h.up.member(other, "linux/s390x")}))
+	h.up.tag("index", pushIndex(t, h.up, ocispec.MediaTypeImageIndex,
+		[]any{h.up.member(amd, "linux/amd64"), h.up.member(other, "linux/s390x")}))
 	plainDigest := plain.push(t, h.up)
 	h.up.tag("plain", plainDigest)
 	byDigest := bootable(t, "by digest")

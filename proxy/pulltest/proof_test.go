@@ -48,13 +48,19 @@ func TestProof(t *testing.T) {
 		t.Fatal(err)
 	}
 	blobs := append(content.BlobsOf(served.Bytes), content.BlobsOf(original.Bytes)...)
-	fresh := newHarness(t, func(o *harness) { o.driver, o.up, o.clock = h.driver, h.up, h.clock; o.ruled.Store(true) }).Images // another replica
+	// another replica
+	fresh := newHarness(t, func(o *harness) {
+		o.driver, o.up, o.clock = h.driver, h.up,
+			h.clock
+		o.ruled.Store(true)
+	}).Images
 	for _, m := range []*pull.Images{closed, fresh} {
 		for _, d := range []digest.Digest{served.Digest, source} {
 			if _, err := m.Manifest(t.Context(), testRepo, name.Reference(d)); err != nil {
 				t.Errorf("manifest %s where it belongs: %v", d, err)
 			}
-			denied(t, "manifest "+d.String(), func() error { _, err := m.Manifest(t.Context(), otherRepo, name.Reference(d)); return err })
+			denied(t, "manifest "+d.String(),
+				func() error { _, err := m.Manifest(t.Context(), otherRepo, name.Reference(d)); return err })
 		}
 		for _, d := range blobs {
 			if _, err := m.StatBlob(t.Context(), testRepo, d); err != nil {
@@ -211,7 +217,11 @@ func TestNamingProvesNothing(t *testing.T) {
 		h.awaitJobs()
 		h.kept(t, evilRepo, private)
 	}
-	denied(t, "a served manifest", func() error { _, err := h.Images.Manifest(t.Context(), evilRepo, name.Reference(served)); return err })
+	denied(t, "a served manifest", func() error {
+		_,
+			err := h.Images.Manifest(t.Context(), evilRepo, name.Reference(served))
+		return err
+	})
 	// The private image is what it was.
 	h.same(h.pull("stable", registry.Rechunked), source)
 }
@@ -221,10 +231,11 @@ func TestProofIsOneRecord(t *testing.T) {
 	t.Parallel()
 	h, _, _, served, private := secret(t)
 	images := 0
-	err := h.Records.Proofs.List(t.Context(), catalog.ContentOf(testRepo.String()), func(catalog.ContentKey, time.Time) error {
-		images++
-		return nil
-	})
+	err := h.Records.Proofs.List(t.Context(), catalog.ContentOf(testRepo.String()),
+		func(catalog.ContentKey, time.Time) error {
+			images++
+			return nil
+		})
 	if err != nil || images != 2 { // source and served
 		t.Errorf("%d records, %v", images, err)
 	}

@@ -217,7 +217,8 @@ func TestTagMovesBackDuringJob(t *testing.T) {
 	}
 	release()
 	h.awaitJobs()
-	if rec, err := h.Records.Tags.Get(t.Context(), catalog.TagKey{Repository: testRepo.String(), Tag: "stable"}); err != nil || rec.Digest != first.Digest {
+	if rec, err := h.Records.Tags.Get(t.Context(),
+		catalog.TagKey{Repository: testRepo.String(), Tag: "stable"}); err != nil || rec.Digest != first.Digest {
 		t.Errorf("the end of an overtaken job moved the tag: %+v, %v", rec, err)
 	}
 	h.pullMany("stable", 1, first)
@@ -300,7 +301,8 @@ func TestPassThrough(t *testing.T) {
 		{"foreign layer", func(u *fakeUpstream) digest.Digest {
 			return bootable(t, "x").with(func(i *testImage) { i.foreign = true }).push(t, u)
 		}, nil, registry.Original},
-		{"sealed", func(u *fakeUpstream) digest.Digest { return bootable(t, "x").with(uki).push(t, u) }, nil, registry.Original},
+		{"sealed", func(u *fakeUpstream) digest.Digest { return bootable(t, "x").with(uki).push(t, u) }, nil,
+			registry.Original},
 		{"docker", func(u *fakeUpstream) digest.Digest {
 			return bootable(t, "x").with(func(i *testImage) { i.docker = true }).push(t, u)
 		}, nil, registry.Rechunked},
@@ -327,7 +329,8 @@ func TestPassThrough(t *testing.T) {
 				if m.Digest != src {
 					t.Errorf("got %s, want the original %s", m.Digest, src)
 				}
-				if rec, err := h.Records.Tags.Get(t.Context(), catalog.TagKey{Repository: testRepo.String(), Tag: "stable"}); err != nil || rec.Failure != nil {
+				if rec, err := h.Records.Tags.Get(t.Context(),
+					catalog.TagKey{Repository: testRepo.String(), Tag: "stable"}); err != nil || rec.Failure != nil {
 					t.Errorf("record %+v, %v", rec, err)
 				}
 			} else {

@@ -30,7 +30,8 @@ type document struct {
 
 func newUpstream(t testing.TB) *fakeUpstream {
 	u := &fakeUpstream{
-		tags: map[string]digest.Digest{}, manifests: map[digest.Digest]document{}, blobs: map[digest.Digest][]byte{}, counts: map[string]int{},
+		tags: map[string]digest.Digest{}, manifests: map[digest.Digest]document{}, blobs: map[digest.Digest][]byte{},
+		counts: map[string]int{},
 	}
 	u.Server = httptest.NewServer(u)
 	t.Cleanup(u.Server.Close)

@@ -8,9 +8,9 @@ import (
 
 // Access decides who may pull what. It is safe for concurrent use.
 type Access interface {
-	// Authorize finds out who sent a request and whether he may have what it wants. When not, it returns an *Error: with status 401
-	// after setting WWW-Authenticate, with 403, or with another one for a request that cannot be judged now. It says nothing of
-	// whether what is wanted exists, and is asked before anything is looked for.
+	// Authorize finds out who sent a request and whether he may have what it wants. When not, it returns an *Error: with
+	// status 401 after setting WWW-Authenticate, with 403, or with another one for a request that cannot be judged now. It
+	// says nothing of whether what is wanted exists, and is asked before anything is looked for.
 	Authorize(w http.ResponseWriter, r *http.Request, want Want) (Grant, error)
 }
 
@@ -42,7 +42,8 @@ func (h *handler) authorize(w *response, r *http.Request, want Want) (Grant, err
 	return grant, err
 }
 
-// wanted describes a request for a repository. With ns, a name without a host could stand for repositories of several registries.
+// wanted describes a request for a repository. With ns, a name without a host could stand for repositories of several
+// registries.
 func wanted(asked string, repo name.Repository, ns []string) Want {
 	w := Want{Repository: repo, Asked: asked}
 	if len(ns) > 0 {

@@ -41,7 +41,8 @@ func TestAccess(t *testing.T) {
 	h := registry.New(o)
 	d := m.Digest.String()
 	for _, path := range []string{
-		"manifests/stable", "manifests/none", "manifests/" + d, "manifests/.bad", "blobs/" + d, "blobs/nothing", "referrers/" + d, "tags/list",
+		"manifests/stable", "manifests/none", "manifests/" + d, "manifests/.bad", "blobs/" + d, "blobs/nothing",
+		"referrers/" + d, "tags/list",
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodHead} {
 			got := call(h, method, "/v2/ghcr.io/secret/image/"+path)
@@ -67,7 +68,8 @@ func TestAccess(t *testing.T) {
 	call(h, http.MethodGet, "/v2/ublue-os/bluefin/tags/list?ns=ghcr.io")
 	call(h, http.MethodGet, "/v2/ghcr.io/ublue-os/bluefin/tags/list")
 	repo := nametest.Repository("ghcr.io/ublue-os/bluefin")
-	if diff := cmp.Diff([]registry.Want{{Repository: repo}, {Repository: repo, Asked: testRepo}}, asked, equateNames); diff != "" {
+	if diff := cmp.Diff([]registry.Want{{Repository: repo}, {Repository: repo, Asked: testRepo}}, asked,
+		equateNames); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -74,8 +74,8 @@ func requestInfo(r *http.Request) *Request {
 	return &Request{}
 }
 
-// AccessLog returns a handler that calls next and then logs one line about the request and tells observe, each of which may be nil.
-// It keeps io.ReaderFrom, so files still go out by sendfile. Next must answer in the goroutine it is called in.
+// AccessLog returns a handler that calls next and then logs one line about the request and tells observe, each of which may
+// be nil. It keeps io.ReaderFrom, so files still go out by sendfile. Next must answer in the goroutine it is called in.
 func AccessLog(next http.Handler, logger *slog.Logger, observe func(Request)) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		start := time.Now()

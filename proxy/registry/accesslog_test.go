@@ -36,17 +36,20 @@ func TestAccessLog(t *testing.T) {
 			Reference: registry.ByTag, Served: registry.Rechunked, Origin: registry.MadeHere, Digest: m.Digest,
 		}},
 		{"HEAD", "/v2/" + testRepo + "/manifests/" + m.Digest.String(), nil, registry.Request{
-			Status: 200, Route: registry.RouteManifest, Repository: repo, Reference: registry.ByDigest, Served: registry.Rechunked,
+			Status: 200, Route: registry.RouteManifest, Repository: repo, Reference: registry.ByDigest,
+			Served: registry.Rechunked,
 			Origin: registry.MadeHere, Digest: m.Digest,
 		}},
 		{"GET", blobURL(blob), []string{"Range", "bytes=0-9"}, registry.Request{
-			Status: 206, Bytes: 10, Route: registry.RouteBlob, Repository: repo, Reference: registry.ByDigest, Origin: registry.FromUpstream,
+			Status: 206, Bytes: 10, Route: registry.RouteBlob, Repository: repo, Reference: registry.ByDigest,
+			Origin: registry.FromUpstream,
 			Digest: digest.FromBytes(blob),
 		}},
 		{"GET", "/v2/" + testRepo + "/manifests/absent", nil, registry.Request{
 			Status: 404, Bytes: 68, Route: registry.RouteManifest, Repository: repo, Reference: registry.ByTag,
 		}},
-		{"PUT", "/v2/" + testRepo + "/manifests/x", nil, registry.Request{Status: 405, Bytes: 125, Route: registry.RouteManifest}},
+		{"PUT", "/v2/" + testRepo + "/manifests/x", nil,
+			registry.Request{Status: 405, Bytes: 125, Route: registry.RouteManifest}},
 		{"GET", "/elsewhere", nil, registry.Request{Status: 404, Bytes: 75, Route: registry.RouteUnknown}},
 	} {
 		call(h, c.method, c.path+"?token=secret", append(c.headers, "User-Agent", "bootc/1.16")...)
@@ -71,7 +74,8 @@ func TestToEnd(t *testing.T) {
 		method, ranges string
 		want           bool
 	}{
-		{"GET", "", true}, {"GET", "bytes=0-", true}, {"GET", "bytes=100-", true}, {"GET", "bytes=-10", true}, {"GET", "bytes=0-99999", true},
+		{"GET", "", true}, {"GET", "bytes=0-", true}, {"GET", "bytes=100-", true}, {"GET", "bytes=-10", true},
+		{"GET", "bytes=0-99999", true},
 		{"GET", "bytes=0-3698", false}, {"GET", "bytes=0-3699", true}, {"GET", "bytes=99999-", false}, {"HEAD", "", false},
 		{"GET", "bytes=0-9,3690-", false},
 	} {
@@ -127,7 +131,10 @@ func TestAccessLogOfPanic(t *testing.T) {
 			}
 			panic(http.ErrAbortHandler)
 		}), nil, func(q registry.Request) { got = q })
-		if p := panicOf(func() { h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)) }); p != http.ErrAbortHandler {
+		if p := panicOf(func() {
+			h.ServeHTTP(httptest.NewRecorder(),
+				httptest.NewRequest(http.MethodGet, "/", nil))
+		}); p != http.ErrAbortHandler {
 			t.Errorf("panic %v", p)
 		}
 		if got.Status != c.status || !got.Aborted {

@@ -1,5 +1,5 @@
-// Package registry speaks the OCI distribution protocol, version 1.1, to clients: the pull side, GET and HEAD. It knows nothing
-// of upstreams, rechunking or storage; what it serves comes through the small interfaces of this file.
+// Package registry speaks the OCI distribution protocol, version 1.1, to clients: the pull side, GET and HEAD. It knows
+// nothing of upstreams, rechunking or storage; what it serves comes through the small interfaces of this file.
 package registry
 
 import (
@@ -68,8 +68,8 @@ type Blob interface {
 type Blobs interface {
 	// StatBlob returns a blob's size in bytes without fetching it.
 	StatBlob(ctx context.Context, repo name.Repository, d digest.Digest) (int64, error)
-	// OpenBlob opens a blob. The caller closes it. A read may fail later, when the upstream does. The context lasts until Close
-	// and ends reads that wait.
+	// OpenBlob opens a blob. The caller closes it. A read may fail later, when the upstream does. The context lasts until
+	// Close and ends reads that wait.
 	OpenBlob(ctx context.Context, repo name.Repository, d digest.Digest) (Blob, error)
 }
 
@@ -92,5 +92,6 @@ type Listings interface {
 type Referrers interface {
 	// Referrers returns the image index that lists the manifests whose subject is d. When artifactType is not empty and
 	// filtered is false, the caller filters.
-	Referrers(ctx context.Context, repo name.Repository, d digest.Digest, artifactType string) (index []byte, filtered bool, err error)
+	Referrers(ctx context.Context, repo name.Repository, d digest.Digest, artifactType string) (index []byte, filtered bool,
+		err error)
 }

@@ -17,8 +17,8 @@ import (
 // FileBlob is a Blob that may be a plain file, which the kernel can send by itself.
 type FileBlob interface {
 	Blob
-	// File returns the file that holds the blob, all of it and nothing else, open for reading. The file belongs to the Blob, and
-	// its offset to the Blob's user. False: there is no such file, read the Blob.
+	// File returns the file that holds the blob, all of it and nothing else, open for reading. The file belongs to the Blob,
+	// and its offset to the Blob's user. False: there is no such file, read the Blob.
 	File() (*os.File, bool)
 }
 
@@ -76,8 +76,8 @@ func (h *handler) blob(w *response, r *http.Request, repo name.Repository, refer
 	return err
 }
 
-// toEnd reports whether an answer that was sent in full ends with the last byte of the content. Of several ranges nobody can tell
-// what they are for.
+// toEnd reports whether an answer that was sent in full ends with the last byte of the content. Of several ranges nobody can
+// tell what they are for.
 func toEnd(w *response, size int64) bool {
 	switch w.status {
 	case http.StatusOK:

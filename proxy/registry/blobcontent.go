@@ -8,9 +8,9 @@ import (
 	"sync"
 )
 
-// blobContent is a Blob as http.ServeContent reads it. Seeking costs nothing before the next Read. For multipart answers ServeContent
-// reads from a goroutine of its own, which may outlive it: so there is a lock, and a panic of the Blob becomes an error here because
-// nobody else could recover it.
+// blobContent is a Blob as http.ServeContent reads it. Seeking costs nothing before the next Read. For multipart answers
+// ServeContent reads from a goroutine of its own, which may outlive it: so there is a lock, and a panic of the Blob becomes
+// an error here because nobody else could recover it.
 type blobContent struct {
 	size     int64
 	panicked func(p any)

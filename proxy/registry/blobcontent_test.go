@@ -58,8 +58,10 @@ func TestBlobContentBounds(t *testing.T) {
 		{name: "longer than its size", blob: blobOf("0123456789", 4), want: "0123"},
 		{name: "shorter than its size", blob: blobOf("0123", 10), want: "0123", err: io.ErrUnexpectedEOF, fails: true},
 		{name: "read error", blob: odd{iotest.ErrReader(broken), nil, 10}, err: broken, fails: true},
-		{name: "seek error", blob: odd{nil, func(int64, int) (int64, error) { return 0, broken }, 10}, start: 3, err: broken, fails: true},
-		{name: "seek elsewhere", blob: odd{nil, func(int64, int) (int64, error) { return 1, nil }, 10}, start: 3, fails: true},
+		{name: "seek error", blob: odd{nil, func(int64, int) (int64, error) { return 0, broken }, 10}, start: 3, err: broken,
+			fails: true},
+		{name: "seek elsewhere", blob: odd{nil, func(int64, int) (int64, error) { return 1, nil }, 10}, start: 3,
+			fails: true},
 		{name: "panic", blob: odd{nil, nil, 10}, fails: true},
 		{name: "end with data", blob: odd{iotest.DataErrReader(strings.NewReader("01")), nil, 2}, want: "01"},
 	} {

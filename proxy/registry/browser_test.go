@@ -32,11 +32,13 @@ func TestNoPages(t *testing.T) {
 		"application/vndx":                   "application/octet-stream",
 	} {
 		m.MediaType = sent
-		for _, path := range []string{"/manifests/" + testTag, "/manifests/" + m.Digest.String(), "/manifests/none", "/blobs/x", "/../x", "/tags/list"} {
+		for _, path := range []string{"/manifests/" + testTag, "/manifests/" + m.Digest.String(), "/manifests/none",
+			"/blobs/x", "/../x", "/tags/list"} {
 			for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
 				w := call(h, method, "/v2/"+testRepo+path)
 				got := w.Header()
-				if got.Get("X-Content-Type-Options") != "nosniff" || !strings.HasPrefix(got.Get("Content-Security-Policy"), "sandbox; default-src 'none'") {
+				if got.Get("X-Content-Type-Options") != "nosniff" ||
+					!strings.HasPrefix(got.Get("Content-Security-Policy"), "sandbox; default-src 'none'") {
 					t.Errorf("%s %s: %v", method, path, got)
 				}
 				content := w.Code == http.StatusOK && strings.HasPrefix(path, "/manifests/")

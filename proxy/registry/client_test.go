@@ -65,7 +65,8 @@ func TestRealClient(t *testing.T) {
 		t.Errorf("referrers: %v, %v", index, err)
 	}
 	var refused *transport.Error
-	if err := remote.Delete(repo.Tag(testTag), options...); !errors.As(err, &refused) || refused.Errors[0].Code != transport.UnsupportedErrorCode {
+	if err := remote.Delete(repo.Tag(testTag), options...); !errors.As(err, &refused) ||
+		refused.Errors[0].Code != transport.UnsupportedErrorCode {
 		t.Errorf("delete: %v", err)
 	}
 }

@@ -40,9 +40,9 @@ func setContentHeaders(w *response, mediaType string, d digest.Digest, byDigest 
 	}
 }
 
-// serveContent sends content of a size, or the ranges of it that the request asks for, or 304 when the client has it. It differs from
-// http.ServeContent in three ways: errors get documents, ranges that HTTP tells servers to ignore are ignored, and content that turns
-// out to have another size is an error, also when that shows while it is sent.
+// serveContent sends content of a size, or the ranges of it that the request asks for, or 304 when the client has it. It
+// differs from http.ServeContent in three ways: errors get documents, ranges that HTTP tells servers to ignore are ignored,
+// and content that turns out to have another size is an error, also when that shows while it is sent.
 func serveContent(w *response, r *http.Request, content io.ReadSeeker, size int64) error {
 	if e := checkRanges(r); e != nil {
 		return e
@@ -68,7 +68,8 @@ func serveContent(w *response, r *http.Request, content io.ReadSeeker, size int6
 
 // plainRequest reports whether a request asks for all of some content, whatever the client has of it.
 func plainRequest(r *http.Request) bool {
-	for _, header := range [...]string{"Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range"} {
+	for _, header := range [...]string{"Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
+		"If-Range"} {
 		if len(r.Header[header]) > 0 {
 			return false
 		}
@@ -129,8 +130,8 @@ func unchanged(r *http.Request, etag string) bool {
 	return false
 }
 
-// guard is the ResponseWriter for http.ServeContent. It holds back the plain-text errors that come from there, and headers that
-// announce another size than the content has.
+// guard is the ResponseWriter for http.ServeContent. It holds back the plain-text errors that come from there, and headers
+// that announce another size than the content has.
 type guard struct {
 	*response
 	size    int64

@@ -70,7 +70,8 @@ func TestBrokenBlob(t *testing.T) {
 	}{
 		{"error", func(*testing.T) func([]byte) registry.Blob {
 			return func(content []byte) registry.Blob {
-				return brokenBlob{bytes.NewReader(content[:len(content)/2]), int64(len(content)), errors.New("upstream left")}
+				return brokenBlob{bytes.NewReader(content[:len(content)/2]), int64(len(content)),
+					errors.New("upstream left")}
 			}
 		}},
 		{"short", func(*testing.T) func([]byte) registry.Blob {
@@ -97,7 +98,8 @@ func TestBrokenBlob(t *testing.T) {
 						backend.blobs[digest.FromBytes(blob)] = blob
 						backend.open = c.open(t)
 						if n, err := fetch(t, backend, protocol, blobURL(blob), ranges); err == nil {
-							t.Errorf("%s, %d bytes, range %q: the client took %d bytes for a whole body", protocol, len(blob), ranges, n)
+							t.Errorf("%s, %d bytes, range %q: the client took %d bytes for a whole body", protocol,
+								len(blob), ranges, n)
 						}
 					}
 				}
@@ -253,8 +255,8 @@ func (w leaving) Write([]byte) (int, error) {
 	return 0, errors.New("connection reset")
 }
 
-// TestCloseAfterRead checks that a blob is closed only after the goroutine that net/http reads ranges in has let go of it, and that
-// the handler makes it let go.
+// TestCloseAfterRead checks that a blob is closed only after the goroutine that net/http reads ranges in has let go of it,
+// and that the handler makes it let go.
 func TestCloseAfterRead(t *testing.T) {
 	t.Parallel()
 	backend, _, blob := newFake()
@@ -286,7 +288,8 @@ func TestManifestContract(t *testing.T) {
 			reference = "x"
 		}
 		spoil(backend, m)
-		if w := call(backend.handler(), http.MethodGet, "/v2/"+testRepo+"/manifests/"+reference); w.Code != http.StatusInternalServerError {
+		if w := call(backend.handler(), http.MethodGet,
+			"/v2/"+testRepo+"/manifests/"+reference); w.Code != http.StatusInternalServerError {
 			t.Errorf("%s: status %d", name, w.Code)
 		}
 	}

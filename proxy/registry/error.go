@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Error codes: those of the OCI distribution specification, and those that distribution adds to them. codePrecondition is our own;
-// no list has a code for a failed If-Match.
+// Error codes: those of the OCI distribution specification, and those that distribution adds to them. codePrecondition is
+// our own; no list has a code for a failed If-Match.
 const (
 	codeBlobUnknown     = "BLOB_UNKNOWN"
 	codeDenied          = "DENIED"
@@ -95,8 +95,8 @@ func TagInvalid(message string) *Error {
 	return &Error{Status: http.StatusNotFound, Code: codeTagInvalid, Message: message}
 }
 
-// Unauthorized is for a client that this proxy wants to know. Whoever returns it sets the proxy's own WWW-Authenticate. A proxy
-// whom the upstream does not know returns Denied instead: the client has nothing to offer to the upstream's realm.
+// Unauthorized is for a client that this proxy wants to know. Whoever returns it sets the proxy's own WWW-Authenticate. A
+// proxy whom the upstream does not know returns Denied instead: the client has nothing to offer to the upstream's realm.
 func Unauthorized(message string) *Error {
 	return &Error{Status: http.StatusUnauthorized, Code: codeUnauthorized, Message: message}
 }

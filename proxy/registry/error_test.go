@@ -42,18 +42,25 @@ func TestErrors(t *testing.T) {
 		{name: "tag invalid", err: registry.TagInvalid("m"), status: 404, code: "TAG_INVALID"},
 		{name: "unauthorized", err: registry.Unauthorized("m"), status: 401, code: "UNAUTHORIZED"},
 		{name: "denied", err: registry.Denied("m").WithCause(errSecret), status: 403, code: "DENIED"},
-		{name: "rate", err: registry.TooManyRequests(1500 * time.Millisecond), status: 429, code: "TOOMANYREQUESTS", retry: "2"},
+		{name: "rate", err: registry.TooManyRequests(1500 * time.Millisecond), status: 429, code: "TOOMANYREQUESTS",
+			retry: "2"},
 		{name: "rate, no time", err: registry.TooManyRequests(0), status: 429, code: "TOOMANYREQUESTS"},
-		{name: "unavailable", err: registry.Unavailable("m", time.Minute).WithCause(errSecret), status: 503, code: "UNAVAILABLE", retry: "60", logged: true},
-		{name: "bad gateway", err: registry.BadGateway("m").WithCause(errSecret), status: 502, code: "UNAVAILABLE", logged: true},
+		{name: "unavailable", err: registry.Unavailable("m", time.Minute).WithCause(errSecret), status: 503,
+			code: "UNAVAILABLE", retry: "60", logged: true},
+		{name: "bad gateway", err: registry.BadGateway("m").WithCause(errSecret), status: 502, code: "UNAVAILABLE",
+			logged: true},
 		{name: "gateway timeout", err: registry.GatewayTimeout("m"), status: 504, code: "UNAVAILABLE", logged: true},
 		{name: "unsupported", err: registry.Unsupported("m"), status: 405, code: "UNSUPPORTED"},
 		{name: "range", err: registry.RangeInvalid("m"), status: 416, code: "RANGE_INVALID"},
-		{name: "wrapped", err: fmt.Errorf("%w: %w", errSecret, registry.NameUnknown("m")), status: 404, code: "NAME_UNKNOWN"},
-		{name: "deadline", err: fmt.Errorf("fetch: %w", context.DeadlineExceeded), status: 504, code: "UNAVAILABLE", logged: true},
-		{name: "shared work cancelled", err: fmt.Errorf("fetch: %w", context.Canceled), status: 503, code: "UNAVAILABLE", retry: "1", logged: true},
+		{name: "wrapped", err: fmt.Errorf("%w: %w", errSecret, registry.NameUnknown("m")), status: 404,
+			code: "NAME_UNKNOWN"},
+		{name: "deadline", err: fmt.Errorf("fetch: %w", context.DeadlineExceeded), status: 504, code: "UNAVAILABLE",
+			logged: true},
+		{name: "shared work cancelled", err: fmt.Errorf("fetch: %w", context.Canceled), status: 503, code: "UNAVAILABLE",
+			retry: "1", logged: true},
 		{name: "network", err: &net.OpError{Op: "dial", Err: errSecret}, status: 502, code: "UNAVAILABLE", logged: true},
-		{name: "network timeout", err: &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, status: 504, code: "UNAVAILABLE", logged: true},
+		{name: "network timeout", err: &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, status: 504,
+			code: "UNAVAILABLE", logged: true},
 		{name: "any", err: errSecret, status: 500, code: "UNKNOWN", logged: true},
 		{name: "no status", err: &registry.Error{Message: "m"}, status: 500, code: "UNKNOWN"},
 		{name: "detail", err: registry.Denied("m").WithDetail(map[string]int{"x": 1}), status: 403, code: "DENIED"},
@@ -73,7 +80,8 @@ func TestErrors(t *testing.T) {
 					t.Errorf("%s: status %d, want %d", path, get.Code, c.status)
 				}
 				var document struct{ Errors []struct{ Code string } }
-				if err := json.Unmarshal(get.Body.Bytes(), &document); err != nil || len(document.Errors) != 1 || document.Errors[0].Code != c.code {
+				if err := json.Unmarshal(get.Body.Bytes(), &document); err != nil || len(document.Errors) != 1 ||
+					document.Errors[0].Code != c.code {
 					t.Errorf("%s: %v: %s, want code %s", path, err, get.Body, c.code)
 				}
 				if got := get.Header().Get("Retry-After"); got != c.retry {
@@ -82,7 +90,8 @@ func TestErrors(t *testing.T) {
 				if strings.Contains(get.Body.String(), "hunter2") || get.Header().Get("Www-Authenticate") != "" {
 					t.Errorf("%s: tells too much: %s %s", path, get.Body, get.Header())
 				}
-				if lines := strings.Count(log.String(), "\n"); c.logged && (lines != 1) || !c.logged && c.status < 500 && lines != 0 {
+				if lines := strings.Count(log.String(), "\n"); c.logged && (lines != 1) || !c.logged && c.status < 500 &&
+					lines != 0 {
 					t.Errorf("%s: log has %d lines: %s", path, lines, &log)
 				}
 				head := call(h, http.MethodHead, "/v2/"+testRepo+"/"+path)

@@ -12,12 +12,13 @@ import (
 	"github.com/strata-oci/strata/proxy/name"
 )
 
-// WriteError answers a request with e's document; a HEAD gets the same headers and no body. Headers of a successful answer that
-// were set before are taken back. It is exported for the middlewares in front of this package's handler.
+// WriteError answers a request with e's document; a HEAD gets the same headers and no body. Headers of a successful answer
+// that were set before are taken back. It is exported for the middlewares in front of this package's handler.
 func WriteError(w http.ResponseWriter, r *http.Request, e *Error) {
 	h := w.Header()
 	for _, k := range []string{
-		"Accept-Ranges", "Content-Disposition", "Content-Encoding", "Etag", "Last-Modified", headerDigest, headerSource, headerServed, headerFilters,
+		"Accept-Ranges", "Content-Disposition", "Content-Encoding", "Etag", "Last-Modified", headerDigest, headerSource,
+		headerServed, headerFilters,
 	} {
 		h.Del(k)
 	}

@@ -16,7 +16,8 @@ import (
 // FuzzRange compares an answer to a Range header with the slices of the content that its Content-Range headers name.
 func FuzzRange(f *testing.F) {
 	for _, header := range []string{
-		"bytes=0-0", "bytes=-5", "bytes=5-", "bytes=0-1,3-4", "bytes=9999999999999999999-", "bytes=1-0", "bytes=,", "lines=1", "bytes=0-,1-",
+		"bytes=0-0", "bytes=-5", "bytes=5-", "bytes=0-1,3-4", "bytes=9999999999999999999-", "bytes=1-0", "bytes=,",
+		"lines=1", "bytes=0-,1-",
 	} {
 		f.Add(header)
 	}
@@ -92,14 +93,15 @@ func FuzzAccept(f *testing.F) {
 	h := backend.handler()
 	f.Fuzz(func(t *testing.T, first, second string) {
 		w := call(h, http.MethodGet, "/v2/"+testRepo+"/manifests/"+testTag, "Accept", first, "Accept", second)
-		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != m.MediaType || !bytes.Equal(w.Body.Bytes(), m.Bytes) {
+		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != m.MediaType ||
+			!bytes.Equal(w.Body.Bytes(), m.Bytes) {
 			t.Errorf("%q %q: %d", first, second, w.Code)
 		}
 	})
 }
 
-// FuzzPath checks that whatever path is asked for gets an answer of the protocol, and that only paths in canonical form reach the
-// backend.
+// FuzzPath checks that whatever path is asked for gets an answer of the protocol, and that only paths in canonical form
+// reach the backend.
 func FuzzPath(f *testing.F) {
 	f.Add("/v2/ghcr.io/a/b/manifests/stable", "ns=ghcr.io")
 	f.Add("/v2/ghcr.io/../b/manifests/stable", "n=1&last=%zz")

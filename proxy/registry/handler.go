@@ -35,8 +35,8 @@ type Options struct {
 	Redirects Redirects
 	// Access may be nil: then everybody may pull everything.
 	Access Access
-	// Logger gets what clients are not told: the causes of errors with a status of 500 and more, and of bodies that broke off. Nil
-	// drops them.
+	// Logger gets what clients are not told: the causes of errors with a status of 500 and more, and of bodies that broke
+	// off. Nil drops them.
 	Logger *slog.Logger
 	// MaxPage bounds how many names a list has, 10,000 when zero. A list that is cut links to the next one.
 	MaxPage int
@@ -50,8 +50,8 @@ type handler struct {
 	Options
 }
 
-// New returns a handler for all paths that start with /v2; others it answers with 404. It is safe for concurrent use. Do not put it
-// behind an http.ServeMux, which redirects paths that it holds for unclean; docs/protocol.md says what it answers.
+// New returns a handler for all paths that start with /v2; others it answers with 404. It is safe for concurrent use. Do not
+// put it behind an http.ServeMux, which redirects paths that it holds for unclean; docs/protocol.md says what it answers.
 func New(o Options) http.Handler {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -68,8 +68,8 @@ func New(o Options) http.Handler {
 	return &handler{o}
 }
 
-// ServeHTTP answers one request. It panics with http.ErrAbortHandler, which net/http takes for closing the connection, when a body
-// cannot be finished or the client has left.
+// ServeHTTP answers one request. It panics with http.ErrAbortHandler, which net/http takes for closing the connection, when
+// a body cannot be finished or the client has left.
 func (h *handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w := &response{ResponseWriter: rw, private: h.Ruled()}
 	w.Header().Set(headerVersion, "registry/2.0")
@@ -156,8 +156,8 @@ func (h *handler) repository(path string, ns []string) (name.Repository, error) 
 	return repo, nil
 }
 
-// fail ends a request that met an error: with its document, or, where that is too late or nobody would read it, by closing the
-// connection.
+// fail ends a request that met an error: with its document, or, where that is too late or nobody would read it, by closing
+// the connection.
 func (h *handler) fail(w *response, r *http.Request, err error) {
 	if errors.Is(r.Context().Err(), context.Canceled) {
 		panic(http.ErrAbortHandler)
@@ -169,7 +169,8 @@ func (h *handler) fail(w *response, r *http.Request, err error) {
 		if connectionLost(err) && !errors.Is(err, errBlobRead) {
 			level = slog.LevelDebug
 		}
-		h.Logger.Log(r.Context(), level, "answer broke off", "method", r.Method, "path", r.URL.Path, "sent", w.bytes, "error", err)
+		h.Logger.Log(r.Context(), level, "answer broke off", "method", r.Method, "path", r.URL.Path, "sent", w.bytes,
+			"error", err)
 		panic(http.ErrAbortHandler)
 	case e.Status >= 500:
 		h.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "status", e.Status, "error", err)

@@ -65,8 +65,8 @@ func (h *handler) catalog(w *response, r *http.Request, query url.Values) error 
 	}{names})
 }
 
-// visible returns a page of the repositories that a client may know of. A page is filled from as many as it takes, so that its
-// length says nothing of the others.
+// visible returns a page of the repositories that a client may know of. A page is filled from as many as it takes, so that
+// its length says nothing of the others.
 func (h *handler) visible(ctx context.Context, p Page, sees func(string) bool) ([]string, bool, error) {
 	if sees == nil {
 		return h.Listings.Repositories(ctx, p)

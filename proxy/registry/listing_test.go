@@ -37,7 +37,8 @@ func TestListing(t *testing.T) {
 	}
 }
 
-// TestListingBounds checks that no page is longer than the registry allows, or than was asked for, whatever the backend gives.
+// TestListingBounds checks that no page is longer than the registry allows, or than was asked for, whatever the backend
+// gives.
 func TestListingBounds(t *testing.T) {
 	t.Parallel()
 	backend, _, _ := newFake()
@@ -49,7 +50,8 @@ func TestListingBounds(t *testing.T) {
 		"/v2/ghcr.io/a/tags/list?n=50": `</v2/ghcr.io/a/tags/list?last=stable&n=3>; rel="next"`,
 	} {
 		w := call(h, http.MethodGet, path)
-		if got := w.Header().Get("Link"); got != want || w.Body.String() != `{"name":"ghcr.io/a","tags":["41","42","stable"]}` {
+		if got := w.Header().Get("Link"); got != want ||
+			w.Body.String() != `{"name":"ghcr.io/a","tags":["41","42","stable"]}` {
 			t.Errorf("%s: %s, Link %q", path, w.Body, got)
 		}
 	}
@@ -74,7 +76,8 @@ func TestNames(t *testing.T) {
 		{path: "/v2/a/b/manifests/stable?ns=ghcr.io", want: nametest.Repository("ghcr.io/a/b"), status: 200},
 		{path: "/v2/a/b/manifests/stable?ns=ghcr.io&ns=ghcr.io", want: nametest.Repository("ghcr.io/a/b"), status: 200},
 		{path: "/v2/a/b/manifests/stable?ns=", upstream: "quay.io", want: nametest.Repository("quay.io/a/b"), status: 200},
-		{path: "/v2/alpine/manifests/stable?ns=docker.io", want: nametest.Repository("docker.io/library/alpine"), status: 200},
+		{path: "/v2/alpine/manifests/stable?ns=docker.io", want: nametest.Repository("docker.io/library/alpine"),
+			status: 200},
 		{path: "/v2/localhost%3A5000/a/manifests/stable", want: nametest.Repository("localhost:5000/a"), status: 200},
 		{path: "/v2/q.io/tags/list/manifests/stable", want: nametest.Repository("q.io/tags/list"), status: 200},
 		{path: "/v2/a/b/manifests/stable", status: 404},

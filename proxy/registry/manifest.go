@@ -9,8 +9,8 @@ import (
 	"github.com/strata-oci/strata/proxy/name"
 )
 
-// manifest answers with a manifest. Its media type is the stored one; Accept is not consulted, since there is nothing to choose from
-// and the specification leaves it to clients to check what they got.
+// manifest answers with a manifest. Its media type is the stored one; Accept is not consulted, since there is nothing to
+// choose from and the specification leaves it to clients to check what they got.
 func (h *handler) manifest(w *response, r *http.Request, repo name.Repository, reference string) error {
 	ref, err := name.ParseRef(reference)
 	if err != nil {
@@ -39,7 +39,8 @@ func (h *handler) manifest(w *response, r *http.Request, repo name.Repository, r
 	return serveContent(w, r, bytes.NewReader(m.Bytes), int64(len(m.Bytes)))
 }
 
-// checkManifest holds the backend to its contract: what is wrong here would be wrong on every client, for as long as it caches.
+// checkManifest holds the backend to its contract: what is wrong here would be wrong on every client, for as long as it
+// caches.
 func checkManifest(m *Manifest, ref name.Reference) error {
 	if m == nil {
 		return errors.New("no manifest and no error")

@@ -43,9 +43,11 @@ func TestRedirect(t *testing.T) {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
 			if w.Code != c.status || f.opened != c.opened || seen.ToEnd != c.toEnd {
-				t.Errorf("status %d, opened %d, to end %t; want %d, %d, %t", w.Code, f.opened, seen.ToEnd, c.status, c.opened, c.toEnd)
+				t.Errorf("status %d, opened %d, to end %t; want %d, %d, %t", w.Code, f.opened, seen.ToEnd, c.status,
+					c.opened, c.toEnd)
 			}
-			if got := w.Header().Get("Location"); c.status == http.StatusTemporaryRedirect && (got != c.url || seen.Origin != registry.MadeHere) {
+			if got := w.Header().Get("Location"); c.status == http.StatusTemporaryRedirect &&
+				(got != c.url || seen.Origin != registry.MadeHere) {
 				t.Errorf("location %q, origin %s", got, seen.Origin)
 			}
 		})

@@ -11,8 +11,8 @@ import (
 	"github.com/strata-oci/strata/proxy/name"
 )
 
-// referrers answers with the index of what refers to a digest. Nothing, or a digest that nobody knows, is the empty index: a 404 would
-// tell clients that this registry lacks the API.
+// referrers answers with the index of what refers to a digest. Nothing, or a digest that nobody knows, is the empty index: a
+// 404 would tell clients that this registry lacks the API.
 func (h *handler) referrers(w *response, r *http.Request, repo name.Repository, reference, artifactType string) error {
 	if h.Referrers == nil {
 		return NotFound("this registry has no referrers API")

@@ -29,7 +29,8 @@ func TestReferrers(t *testing.T) {
 			body: `{"manifests":[{"artifactType":"a/b","size":1,"y":2}],"schemaVersion":2,"x":1}`},
 		{name: "no such type", index: index, query: "?artifactType=d", status: 200, applied: "artifactType",
 			body: `{"manifests":[],"schemaVersion":2,"x":1}`},
-		{name: "backend filtered", index: index, filtered: true, query: "?artifactType=a/b", status: 200, applied: "artifactType", body: index},
+		{name: "backend filtered", index: index, filtered: true, query: "?artifactType=a/b", status: 200,
+			applied: "artifactType", body: index},
 		{name: "nothing", status: 200, body: empty},
 		{name: "nothing of a type", query: "?artifactType=a/b", status: 200, applied: "artifactType", body: empty},
 		{name: "unknown digest", fail: registry.ManifestUnknown("m"), status: 200, body: empty},
@@ -39,7 +40,8 @@ func TestReferrers(t *testing.T) {
 		{name: "null", index: "null", query: "?artifactType=a/b", status: 502},
 		{name: "no list", index: `{"manifests":{}}`, query: "?artifactType=a/b", status: 502},
 		{name: "no descriptor", index: `{"manifests":[1]}`, query: "?artifactType=a/b", status: 502},
-		{name: "list missing", index: `{}`, query: "?artifactType=a/b", status: 200, applied: "artifactType", body: `{"manifests":[]}`},
+		{name: "list missing", index: `{}`, query: "?artifactType=a/b", status: 200, applied: "artifactType",
+			body: `{"manifests":[]}`},
 	} {
 		backend, _, _ := newFake()
 		backend.index, backend.filtered, backend.fail = []byte(c.index), c.filtered, c.fail

@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// response is a ResponseWriter that remembers what was sent. It keeps the way to the io.ReaderFrom below open, which is what lets
-// the kernel send a file without copying it through the process.
+// response is a ResponseWriter that remembers what was sent. It keeps the way to the io.ReaderFrom below open, which is what
+// lets the kernel send a file without copying it through the process.
 type response struct {
 	http.ResponseWriter
 	status int   // of the answer; 0 before its headers were sent

@@ -27,8 +27,8 @@ type target struct {
 	reference string
 }
 
-// parsePath takes a decoded path apart. A name may contain every word that a route has, so the path is read from its right end; a
-// manifest called "list" of the repository "a/tags" is thereby told from the tags of "a".
+// parsePath takes a decoded path apart. A name may contain every word that a route has, so the path is read from its right
+// end; a manifest called "list" of the repository "a/tags" is thereby told from the tags of "a".
 func parsePath(path string) target {
 	rest, ok := strings.CutPrefix(path, "/v2")
 	switch {
@@ -81,8 +81,8 @@ func cutLast(s string) (before, after string) {
 // underV2 reports whether the path belongs to the registry API, known or not.
 func underV2(path string) bool { return path == "/v2" || strings.HasPrefix(path, "/v2/") }
 
-// escaped reports whether the path came with percent-escapes, which have no use in names and hide what a path is from whoever
-// filters them in front of us. A colon may be escaped: some clients do so in digests.
+// escaped reports whether the path came with percent-escapes, which have no use in names and hide what a path is from
+// whoever filters them in front of us. A colon may be escaped: some clients do so in digests.
 func escaped(r *http.Request) bool {
 	path := r.URL.EscapedPath()
 	for {

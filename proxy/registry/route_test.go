@@ -54,7 +54,8 @@ func TestParsePath(t *testing.T) {
 // FuzzParsePath checks that what was taken apart is the path, put together again.
 func FuzzParsePath(f *testing.F) {
 	for _, path := range []string{
-		"/v2/a/b/manifests/x", "/v2/a/blobs/uploads/", "/v2/a/tags/list", "/v2/a/referrers/sha256:1", "/v2/_catalog", "/v2", "//",
+		"/v2/a/b/manifests/x", "/v2/a/blobs/uploads/", "/v2/a/tags/list", "/v2/a/referrers/sha256:1", "/v2/_catalog", "/v2",
+		"//",
 	} {
 		f.Add(path)
 	}

@@ -25,8 +25,8 @@ func (zeros) ReadAt(p []byte, _ int64) (int, error) {
 	return len(p), nil
 }
 
-// A few bytes in a thousand places would have a thousand mebibytes fetched; clients that want as many in fewer places, or as much, get
-// it.
+// A few bytes in a thousand places would have a thousand mebibytes fetched; clients that want as many in fewer places, or as
+// much, get it.
 func TestScatteredRanges(t *testing.T) {
 	t.Parallel()
 	const mebibyte = 1 << 20
@@ -47,7 +47,8 @@ func TestScatteredRanges(t *testing.T) {
 		for i := range tc.n {
 			specs = append(specs, fmt.Sprintf("%d-%d", i*tc.step, i*tc.step+tc.length-1))
 		}
-		w := call(h, http.MethodGet, "/v2/"+testRepo+"/blobs/"+digest.FromBytes(blob).String(), "Range", "bytes="+strings.Join(specs, ","))
+		w := call(h, http.MethodGet, "/v2/"+testRepo+"/blobs/"+digest.FromBytes(blob).String(), "Range",
+			"bytes="+strings.Join(specs, ","))
 		if w.Code != tc.status {
 			t.Errorf("%s: %d %.200s", name, w.Code, w.Body)
 		}

@@ -47,7 +47,8 @@ func (b breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 	}
 }
 
-// outage reports whether an error means that Redis can't be used, rather than that it refused one command or that the caller left.
+// outage reports whether an error means that Redis can't be used, rather than that it refused one command or that the caller
+// left.
 func outage(ctx context.Context, err error) bool {
 	if errors.Is(err, redis.Nil) || errors.Is(ctx.Err(), context.Canceled) {
 		return false
@@ -56,7 +57,8 @@ func outage(ctx context.Context, err error) bool {
 	if !errors.As(err, &reply) {
 		return true // no answer
 	}
-	for _, prefix := range []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM", "OOM", "MISCONF", "BUSY"} {
+	for _, prefix := range []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM",
+		"OOM", "MISCONF", "BUSY"} {
 		if strings.HasPrefix(reply.Error(), prefix) {
 			return true
 		}

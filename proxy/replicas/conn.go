@@ -1,7 +1,7 @@
 // Package replicas is the connection to what several proxies on one store share: a Redis, with leases and counters in it.
 //
-// Nothing that is served depends on it. A Redis that does not answer costs one short wait; after that, commands fail at once until
-// it answers again, and whoever asked goes on alone.
+// Nothing that is served depends on it. A Redis that does not answer costs one short wait; after that, commands fail at once
+// until it answers again, and whoever asked goes on alone.
 package replicas
 
 import (

@@ -122,7 +122,8 @@ func TestPassword(t *testing.T) {
 	if err := admin.ConfigSet(t.Context(), "requirepass", "secret").Err(); err != nil {
 		t.Fatal(err)
 	}
-	right, changes := open(t, replicas.Options{Address: server.Address, Password: func() (string, error) { return "secret", nil }})
+	right, changes := open(t, replicas.Options{Address: server.Address,
+		Password: func() (string, error) { return "secret", nil }})
 	expect(t, changes, true)
 	if err := right.Err(); err != nil {
 		t.Error(err)

@@ -83,7 +83,8 @@ func TestCertificateReload(t *testing.T) {
 	want("one") // the key is still the first one's
 	put(t, dir, "key", key)
 	want("two")
-	if _, _, err := ask(t, url, &tls.Config{RootCAs: a.pool(), MaxVersion: tls.VersionTLS11}, ""); err == nil { //nolint:gosec // refused
+	old := &tls.Config{RootCAs: a.pool(), MaxVersion: tls.VersionTLS11} //nolint:gosec // refused
+	if _, _, err := ask(t, url, old, ""); err == nil {
 		t.Error("TLS 1.1 is spoken")
 	}
 }
@@ -108,7 +109,8 @@ func TestCertificateOrPassword(t *testing.T) {
 		status int
 	}{
 		"certificate": {a.client("host1"), "", 200}, "password": {a.client(""), "alice:secret", 200},
-		"nothing": {a.client(""), "", 401}, "wrong": {a.client(""), "alice:x", 401}, "another authority's": {stranger, "", 0},
+		"nothing": {a.client(""), "", 401}, "wrong": {a.client(""), "alice:x", 401},
+		"another authority's": {stranger, "", 0},
 	} {
 		status, _, err := ask(t, url, tc.tls, tc.user)
 		if status != tc.status || (err != nil) != (tc.status == 0) {
@@ -200,13 +202,16 @@ func TestReload(t *testing.T) {
 		err  error
 		says string
 	}{
-		"broken file":   {nil, errors.New("c.yml:1:1: no such key"), "no such key"},
-		"needs restart": {change(func(c *config.Config) { c.Listen, c.Jobs = "127.0.0.1:1", 2 }), nil, "jobs: a change needs a restart\nlisten: a change needs a restart"},
-		"missing file":  {change(func(c *config.Config) { c.Access.HtpasswdFile = filepath.Join(dir, "none") }), nil, "access.htpasswd_file"},
+		"broken file": {nil, errors.New("c.yml:1:1: no such key"), "no such key"},
+		"needs restart": {change(func(c *config.Config) { c.Listen, c.Jobs = "127.0.0.1:1", 2 }), nil,
+			"jobs: a change needs a restart\nlisten: a change needs a restart"},
+		"missing file": {change(func(c *config.Config) { c.Access.HtpasswdFile = filepath.Join(dir, "none") }), nil,
+			"access.htpasswd_file"},
 		"bad upstream": {change(func(c *config.Config) {
 			c.Upstreams = map[string]config.Upstream{"ghcr.io": {CAFile: filepath.Join(dir, "none")}}
 		}), nil, "upstream ghcr.io"},
-		"bad token file": {change(func(c *config.Config) { c.Admin.TokenFile = filepath.Join(dir, "none") }), nil, "admin.token_file"},
+		"bad token file": {change(func(c *config.Config) { c.Admin.TokenFile = filepath.Join(dir, "none") }), nil,
+			"admin.token_file"},
 	} {
 		set(tc.cfg, tc.err)
 		if _, err := operator.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), tc.says) {

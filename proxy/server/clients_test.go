@@ -146,11 +146,13 @@ func TestBodiesThatDoNotCome(t *testing.T) {
 		addr    net.Addr
 		request string
 	}{
-		"client":              {s.Addr(), "GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n1"},
-		"operator":            {s.AdminAddr(), "POST /api/v1/gc HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer 0123456789abcdef\r\nContent-Length: 50\r\n\r\n{"},
-		"operator, in chunks": {s.AdminAddr(), "POST /api/v1/warm HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer 0123456789abcdef\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"},
-		"stranger":            {s.AdminAddr(), "POST /api/v1/gc HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{"},
-		"of a probe":          {s.AdminAddr(), "GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{"},
+		"client": {s.Addr(), "GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n1"},
+		"operator": {s.AdminAddr(),
+			"POST /api/v1/gc HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer 0123456789abcdef\r\nContent-Length: 50\r\n\r\n{"},
+		"operator, in chunks": {s.AdminAddr(),
+			"POST /api/v1/warm HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer 0123456789abcdef\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"},
+		"stranger":   {s.AdminAddr(), "POST /api/v1/gc HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{"},
+		"of a probe": {s.AdminAddr(), "GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -225,10 +227,12 @@ func reset(t *testing.T, conn net.Conn, host string) {
 	for id := uint32(1); id < 1_000_000; id += 2 {
 		var block strings.Builder
 		e := hpack.NewEncoder(&block)
-		for _, f := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "x"}, {":path", fmt.Sprintf("/v2/%s/r%d/manifests/x", host, id)}} {
+		for _, f := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "x"},
+			{":path", fmt.Sprintf("/v2/%s/r%d/manifests/x", host, id)}} {
 			_ = e.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
 		}
-		err := frames.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: []byte(block.String()), EndStream: true, EndHeaders: true})
+		err := frames.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: []byte(block.String()),
+			EndStream: true, EndHeaders: true})
 		if err == nil {
 			err = frames.WriteRSTStream(id, http2.ErrCodeCancel)
 		}

@@ -25,7 +25,8 @@ func boundedServer(t *testing.T, h http.Handler, limits connLimits, refused func
 	}
 	var live atomic.Pointer[connLimits]
 	live.Store(&limits)
-	s := &httptest.Server{Listener: newBoundedListener(socket.(*net.TCPListener), &live, newSenders(1), refused), Config: &http.Server{Handler: h}}
+	s := &httptest.Server{Listener: newBoundedListener(socket.(*net.TCPListener), &live, newSenders(1), refused),
+		Config: &http.Server{Handler: h}}
 	s.Start()
 	t.Cleanup(func() {
 		s.CloseClientConnections()
@@ -130,7 +131,8 @@ func TestConnectionLimits(t *testing.T) {
 func TestBounded(t *testing.T) {
 	t.Parallel()
 	c := config.Default()
-	c.Limits.BodyBytes, c.Limits.HeaderTimeout, c.Limits.RequestTimeout = 10, config.Duration(200*time.Millisecond), config.Duration(100*time.Millisecond)
+	c.Limits.BodyBytes, c.Limits.HeaderTimeout, c.Limits.RequestTimeout = 10, config.Duration(200*time.Millisecond),
+		config.Duration(100*time.Millisecond)
 	s := httptest.NewServer(bounded(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
 			<-r.Context().Done()

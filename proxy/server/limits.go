@@ -54,7 +54,8 @@ func operated(next http.Handler, timeout time.Duration) http.Handler {
 	timed := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 {
 			control := http.NewResponseController(w)
-			_ = control.SetReadDeadline(time.Now().Add(timeout)) // where there are no deadlines, that of the connection does it
+			// where there are no deadlines, that of the connection does it
+			_ = control.SetReadDeadline(time.Now().Add(timeout))
 			r.Body = &timedBody{r.Body, control}
 		}
 		next.ServeHTTP(w, r)
@@ -105,7 +106,8 @@ func bounded(next http.Handler, live func() *config.Config) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		_ = control.SetWriteDeadline(time.Now().Add(total + answerAfterEnd)) // where there are no deadlines, the context does it
+		// where there are no deadlines, the context does it
+		_ = control.SetWriteDeadline(time.Now().Add(total + answerAfterEnd))
 		ctx, cancel := context.WithTimeout(r.Context(), total)
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))

@@ -29,7 +29,8 @@ const (
 
 func newListener(h http.Handler, c *config.Config, log *slog.Logger) listener {
 	return listener{limits: &atomic.Pointer[connLimits]{}, Server: &http.Server{
-		Handler: h, ReadHeaderTimeout: time.Duration(c.Limits.HeaderTimeout), IdleTimeout: time.Duration(c.Limits.IdleTimeout),
+		Handler: h, ReadHeaderTimeout: time.Duration(c.Limits.HeaderTimeout),
+		IdleTimeout:    time.Duration(c.Limits.IdleTimeout),
 		MaxHeaderBytes: int(c.Limits.HeaderBytes), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: c.Limits.HTTP2Streams, SendPingTimeout: pingAfter, PingTimeout: pingTimeout,

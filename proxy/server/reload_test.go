@@ -22,7 +22,8 @@ func TestReloadUpkeep(t *testing.T) {
 	first.Listen, first.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	first.Storage.Parameters = map[string]any{"rootdirectory": filepath.Join(t.TempDir(), "data")}
 	next, nextErr := first, error(nil)
-	s, err := New(t.Context(), Options{Config: first, Load: func() (*config.Config, []string, error) { return next, nil, nextErr }})
+	s, err := New(t.Context(), Options{Config: first,
+		Load: func() (*config.Config, []string, error) { return next, nil, nextErr }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,9 +36,11 @@ func TestReloadUpkeep(t *testing.T) {
 	holds := func(cfg *config.Config, r upkeep.Retention, targets ...watch.Target) {
 		t.Helper()
 		p := s.upkeep.Policy()
-		want := []any{time.Duration(cfg.GC.KeepPulled), time.Duration(cfg.GC.Grace), r, int64(cfg.Quota), schedule(cfg).GC, schedule(cfg).Scrub, int64(cfg.Scrub.Rate)}
+		want := []any{time.Duration(cfg.GC.KeepPulled), time.Duration(cfg.GC.Grace), r, int64(cfg.Quota), schedule(cfg).GC,
+			schedule(cfg).Scrub, int64(cfg.Scrub.Rate)}
 		now := s.schedule()
-		got := []any{p.KeepPulled, p.Grace, p.Retention("quay.io/os"), s.usage.Quota(), now.GC, now.Scrub, now.ScrubOptions.Rate}
+		got := []any{p.KeepPulled, p.Grace, p.Retention("quay.io/os"), s.usage.Quota(), now.GC, now.Scrub,
+			now.ScrubOptions.Rate}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("upkeep (-want +got)\n%s", diff)
 		}
@@ -50,8 +53,10 @@ func TestReloadUpkeep(t *testing.T) {
 	holds(first, upkeep.Retention{Versions: rule.KeepVersions, Age: time.Duration(rule.KeepDays) * 24 * time.Hour})
 
 	second := *first
-	second.GC = config.GC{Interval: config.Duration(time.Hour), Grace: config.Duration(2 * time.Hour), KeepPulled: config.Duration(3 * time.Hour)}
-	second.Scrub = config.Scrub{Interval: config.Duration(4 * time.Hour), Rate: 5 << 20, KeepDamaged: config.Duration(6 * time.Hour)}
+	second.GC = config.GC{Interval: config.Duration(time.Hour), Grace: config.Duration(2 * time.Hour),
+		KeepPulled: config.Duration(3 * time.Hour)}
+	second.Scrub = config.Scrub{Interval: config.Duration(4 * time.Hour), Rate: 5 << 20,
+		KeepDamaged: config.Duration(6 * time.Hour)}
 	second.Quota = 7 << 30
 	rule.Match, rule.KeepVersions, rule.KeepDays = "quay.io/os", 3, 8
 	rule.Watch = config.Watch{Interval: config.Duration(9 * time.Minute), Tags: []string{"stable"}}

@@ -28,7 +28,8 @@ func (s *Server) Listen(ctx context.Context) error {
 			return fmt.Errorf("listening for %s on %s: %w: %s", l.who, l.address, rootCause(err),
 				advice(err, l.key, l.variable))
 		}
-		l.socket = newBoundedListener(socket.(*net.TCPListener), l.limits, s.senders, s.metrics.ConnectionRefused) // it was asked for "tcp"
+		// it was asked for "tcp"
+		l.socket = newBoundedListener(socket.(*net.TCPListener), l.limits, s.senders, s.metrics.ConnectionRefused)
 	}
 	return nil
 }

@@ -159,7 +159,8 @@ func (s *Server) newRooms(m *makings) *wiring.Rooms {
 
 func (s *Server) newAdmin(m *makings) *admin.Handler {
 	return admin.New(admin.Options{
-		Keeper: s.upkeep, Status: s.rooms.View, Warmer: s.rooms.Warmer, Gatherer: m.gatherer, ShuttingDown: s.closing.Load, Logger: s.log,
+		Keeper: s.upkeep, Status: s.rooms.View, Warmer: s.rooms.Warmer, Gatherer: m.gatherer, ShuttingDown: s.closing.Load,
+		Logger: s.log,
 		Checks: []admin.Check{{Name: "storage", Run: m.chunks.Check}}, Login: s.operators, Reload: s.reload(),
 		OwnName:  s.operatorsName,
 		Panicked: s.metrics.Panicked,
@@ -170,8 +171,9 @@ func (s *Server) newAdmin(m *makings) *admin.Handler {
 func (s *Server) newRegistry() http.Handler {
 	images := s.rooms.Images
 	o := registry.Options{
-		Manifests: images, Blobs: images, Listings: s.rooms.Lists, Referrers: s.rooms.Lists, Names: s.names(), Logger: s.log, Access: s.gate,
-		Ruled: s.ruled, Panicked: func() { s.metrics.Panicked("request") },
+		Manifests: images, Blobs: images, Listings: s.rooms.Lists, Referrers: s.rooms.Lists, Names: s.names(), Logger: s.log,
+		Access: s.gate,
+		Ruled:  s.ruled, Panicked: func() { s.metrics.Panicked("request") },
 	}
 	if s.cfg.Redirect {
 		o.Redirects = images

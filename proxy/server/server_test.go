@@ -82,7 +82,8 @@ func TestServe(t *testing.T) {
 		t.Error(err)
 	}
 	status, err := operator.Status(t.Context())
-	if err != nil || status.Version != "v0-test" || status.Store.Driver != "filesystem" || !filepath.IsAbs(status.Store.Location) {
+	if err != nil || status.Version != "v0-test" || status.Store.Driver != "filesystem" ||
+		!filepath.IsAbs(status.Store.Location) {
 		b, _ := json.Marshal(status)
 		t.Errorf("status %s, %v", b, err)
 	}
@@ -107,7 +108,8 @@ func TestListenTaken(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = s.Listen(t.Context())
-		if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), taken.Addr().String()) || !strings.Contains(err.Error(), key) {
+		if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), taken.Addr().String()) ||
+			!strings.Contains(err.Error(), key) {
 			t.Errorf("%s: %v", key, err)
 		}
 		if err := s.Close(); err != nil {
@@ -122,7 +124,8 @@ func TestLeftoversAreSwept(t *testing.T) {
 	for name, use := range map[string]func(*testing.T, *config.Config){
 		"serve": func(t *testing.T, c *config.Config) { serve(t, c) },
 		"maintain": func(t *testing.T, c *config.Config) {
-			if err := server.Maintain(t.Context(), c, slog.New(slog.DiscardHandler), func(context.Context, *upkeep.Keeper) error { return nil }); err != nil {
+			if err := server.Maintain(t.Context(), c, slog.New(slog.DiscardHandler),
+				func(context.Context, *upkeep.Keeper) error { return nil }); err != nil {
 				t.Error(err)
 			}
 		},

@@ -69,7 +69,8 @@ func sweepUploads(ctx context.Context, chunks *chunkstore.Store, age time.Durati
 	}
 }
 
-// claimDirectory makes a directory and claims it, as workdir.Claim does. Where the filesystem has no locks, nothing is claimed and nobody is alone.
+// claimDirectory makes a directory and claims it, as workdir.Claim does. Where the filesystem has no locks, nothing is
+// claimed and nobody is alone.
 func claimDirectory(dir string, log *slog.Logger, alone func() error) (*claim.Claim, error) {
 	if err := private.Directory(dir); err != nil {
 		return nil, err

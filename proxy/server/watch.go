@@ -101,7 +101,8 @@ func (s *Server) startWatch(cfg *config.Config, leases *lease.Leases, operators 
 		return operators, nil
 	}
 	hook := watch.NewWebhook(watch.WebhookOptions{
-		Secret: secret, Hosts: func() map[string]string { return eventHosts(s.live.Load()) }, Wanted: images.wanted, Notify: s.watcher.Notify, Logger: log,
+		Secret: secret, Hosts: func() map[string]string { return eventHosts(s.live.Load()) }, Wanted: images.wanted,
+		Notify: s.watcher.Notify, Logger: log,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == notificationsPath {

@@ -43,8 +43,8 @@ func New(chunks *chunkstore.Store, log *slog.Logger, damage Damage) *Store {
 	return &Store{chunks, log, damage}
 }
 
-// Open implements rechunk.Store. A read that reaches io.EOF has verified the digest; content that proves to be damaged is put
-// into quarantine, so that it is fetched or made anew.
+// Open implements rechunk.Store. A read that reaches io.EOF has verified the digest; content that proves to be damaged is
+// put into quarantine, so that it is fetched or made anew.
 func (s *Store) Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
 	c, err := s.chunks.Open(ctx, d)
 	if err != nil {
@@ -56,17 +56,20 @@ func (s *Store) Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error
 	return &verified{Reader: verify.NewReader(c, d, c.Size()), damaged: damaged}, nil
 }
 
-// Quarantine puts content aside that is not what its digest says, so that it counts as missing and is fetched or made again: the store
-// would take it for the real one for ever. cause is how the damage showed. That, and why it could not be done, is logged and counted here.
+// Quarantine puts content aside that is not what its digest says, so that it counts as missing and is fetched or made again:
+// the store would take it for the real one for ever. cause is how the damage showed. That, and why it could not be done, is
+// logged and counted here.
 func (s *Store) Quarantine(ctx context.Context, d digest.Digest, cause error) error {
 	return s.Replace(ctx, d, cause, func(context.Context) (string, error) { return Needed, nil })
 }
 
-// Replace is Quarantine for who brings the content back at once: bring says what became of it, and why it could not be had, which is
-// no error of Replace.
-func (s *Store) Replace(ctx context.Context, d digest.Digest, cause error, bring func(context.Context) (outcome string, err error)) error {
+// Replace is Quarantine for who brings the content back at once: bring says what became of it, and why it could not be had,
+// which is no error of Replace.
+func (s *Store) Replace(ctx context.Context, d digest.Digest, cause error,
+	bring func(context.Context) (outcome string, err error)) error {
 	if err := s.chunks.Quarantine(ctx, d); err != nil {
-		s.log.ErrorContext(ctx, "stored content is damaged and could not be put into quarantine", "digest", d.String(), "damage", cause, "error", err)
+		s.log.ErrorContext(ctx, "stored content is damaged and could not be put into quarantine", "digest", d.String(),
+			"damage", cause, "error", err)
 		return err
 	}
 	outcome, err := bring(ctx)
@@ -123,7 +126,8 @@ func (s *Store) PutRecord(ctx context.Context, kind, key string, b []byte) error
 	return s.chunks.PutRecord(ctx, kind, key, b)
 }
 
-// missing gives the store's "not found" the engine's name. Nothing is stored under a digest that is none: damaged records hold such.
+// missing gives the store's "not found" the engine's name. Nothing is stored under a digest that is none: damaged records
+// hold such.
 func missing(err error) error {
 	if errors.Is(err, chunkstore.ErrNotFound) || errors.Is(err, chunkstore.ErrInvalid) {
 		return fmt.Errorf("%w: %w", rechunk.ErrNotFound, err)

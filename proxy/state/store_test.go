@@ -101,7 +101,8 @@ func TestRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.GetRecord(t.Context(), "kind", long); !errors.Is(err, rechunk.ErrNotFound) || !strings.Contains(log.String(), "damaged") {
+	if _, err := s.GetRecord(t.Context(), "kind", long); !errors.Is(err, rechunk.ErrNotFound) ||
+		!strings.Contains(log.String(), "damaged") {
 		t.Errorf("%v; log %s", err, log)
 	}
 }
@@ -158,7 +159,8 @@ func TestReplace(t *testing.T) {
 		}
 		return "lost", errors.New("nobody has it")
 	})
-	if err != nil || counted["lost"] != 1 || len(counted) != 1 || !strings.Contains(log.String(), "outcome=lost") || !strings.Contains(log.String(), "nobody has it") {
+	if err != nil || counted["lost"] != 1 || len(counted) != 1 || !strings.Contains(log.String(), "outcome=lost") ||
+		!strings.Contains(log.String(), "nobody has it") {
 		t.Errorf("%v; counted %v; log %s", err, counted, &log)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/strata-oci/strata/rechunk"
 )
 
-// verified reads stored content, which ends in an error when its bytes are not those of the digest: disks rot. The error wraps
-// chunkstore.ErrCorrupt, and rechunk.ErrNotFound because the content is gone then.
+// verified reads stored content, which ends in an error when its bytes are not those of the digest: disks rot. The error
+// wraps chunkstore.ErrCorrupt, and rechunk.ErrNotFound because the content is gone then.
 type verified struct {
 	*verify.Reader
 	damaged func(cause error) // puts the content aside

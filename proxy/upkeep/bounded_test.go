@@ -21,8 +21,8 @@ import (
 	"github.com/strata-oci/strata/rechunk"
 )
 
-// vast is a driver whose store has any number of blobs, which take no memory: they are the layers of lineages whose records it makes up
-// when they are asked for. What is written goes to the driver below.
+// vast is a driver whose store has any number of blobs, which take no memory: they are the layers of lineages whose records
+// it makes up when they are asked for. What is written goes to the driver below.
 type vast struct {
 	storagedriver.StorageDriver
 	lineages, layers int // layers of each
@@ -89,7 +89,8 @@ func (v *vast) List(ctx context.Context, path string) ([]string, error) {
 	return v.StorageDriver.List(ctx, path)
 }
 
-// Walk tells of the blobs and the records one by one, as a bucket's listing does, and beside them of as many blobs that nothing needs.
+// Walk tells of the blobs and the records one by one, as a bucket's listing does, and beside them of as many blobs that
+// nothing needs.
 func (v *vast) Walk(ctx context.Context, from string, fn storagedriver.WalkFn, o ...func(*storagedriver.WalkOptions)) error {
 	switch from {
 	case vastRecords:
@@ -138,8 +139,8 @@ func peak(t testing.TB) (stop func() uint64) {
 	return func() uint64 { close(done); <-ended; return most.Load() }
 }
 
-// A gc of many blobs holds little of them in memory. STRATA_TEST_BLOBS says how many; 300,000 by default, of which a map of digests would
-// take more than the bound alone.
+// A gc of many blobs holds little of them in memory. STRATA_TEST_BLOBS says how many; 300,000 by default, of which a map of
+// digests would take more than the bound alone.
 func TestMemoryIsBounded(t *testing.T) {
 	blobs, layers := 300_000, 100
 	if n := os.Getenv("STRATA_TEST_BLOBS"); n != "" {
@@ -160,7 +161,8 @@ func TestMemoryIsBounded(t *testing.T) {
 	stop, began := peak(t), time.Now()
 	r, err := keeper.GC(t.Context(), GCOptions{})
 	most := stop()
-	if err != nil || r.Kept.Objects != int64(blobs) || r.Kinds[KindServed].Objects != int64(blobs) || r.Waiting.Objects != 0 {
+	if err != nil || r.Kept.Objects != int64(blobs) || r.Kinds[KindServed].Objects != int64(blobs) ||
+		r.Waiting.Objects != 0 {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	grown := (most - before.HeapInuse) >> 20

@@ -17,8 +17,8 @@ import (
 	"github.com/strata-oci/strata/proxy/catalog"
 )
 
-// hash names content in little memory: a byte for the algorithm and 32 of the digest, in the order of digests. A longer digest counts
-// by its beginning.
+// hash names content in little memory: a byte for the algorithm and 32 of the digest, in the order of digests. A longer
+// digest counts by its beginning.
 type hash [33]byte
 
 // hashOf returns the hash of a digest; ok is false for what is none.
@@ -161,15 +161,15 @@ var errDamagedEntry = errors.New("an entry is damaged")
 // blockEntries is how many entries of a set are read at once.
 const blockEntries = 1024
 
-// TempPattern is how the files of sets are named, as os.CreateTemp takes it, until they lose their name; SortPattern is how those of
-// the sorter are, which has the process's number before the random one.
+// TempPattern is how the files of sets are named, as os.CreateTemp takes it, until they lose their name; SortPattern is how
+// those of the sorter are, which has the process's number before the random one.
 const (
 	TempPattern = "strata-tmp-needed-*"
 	SortPattern = "extsort_*_*"
 )
 
-// contentSet is content by digest with what it is there for, in a sorted nameless file: memory holds the first hash of each block, and
-// one block. Looking up digests in ascending order reads each block once. It is for one goroutine.
+// contentSet is content by digest with what it is there for, in a sorted nameless file: memory holds the first hash of each
+// block, and one block. Looking up digests in ascending order reads each block once. It is for one goroutine.
 type contentSet struct {
 	file  *os.File
 	first []hash // of each block

@@ -105,7 +105,8 @@ func TestHashes(t *testing.T) {
 		}
 		last = h
 	}
-	for _, d := range []digest.Digest{"", "x", "sha256:", "sha256:zz", "sha384:00", digest.Digest("sha256:" + string(make([]byte, 64)))} {
+	for _, d := range []digest.Digest{"", "x", "sha256:", "sha256:zz", "sha384:00",
+		digest.Digest("sha256:" + string(make([]byte, 64)))} {
 		if h, ok := hashOf(d); ok {
 			t.Errorf("%q has the hash %x", d, h)
 		}

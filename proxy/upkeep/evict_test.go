@@ -16,7 +16,8 @@ const kib = 1024
 // content is so many KiB that begin with a name.
 func content(name string, kibs int) string { return name + strings.Repeat(".", kibs*kib-len(name)) }
 
-// crowded is a store with four versions of about 100 KiB, all kept by the rules, their sources, and an image that is served as it is.
+// crowded is a store with four versions of about 100 KiB, all kept by the rules, their sources, and an image that is served
+// as it is.
 func crowded(f *fixture) []rechunk.Version {
 	f.t.Helper()
 	var out []rechunk.Version
@@ -56,7 +57,8 @@ func TestEvictOrder(t *testing.T) {
 	f.gc(GCOptions{})
 	f.setQuota(70 * kib) // more than the sources and the original, so that a version has to go
 	r, err := f.keeper.Evict(t.Context())
-	if err != nil || !r.Met || r.Evicted[KindSource].Objects != 2 || r.Evicted[KindOriginal].Objects != 1 || r.Evicted[KindServed].Objects == 0 {
+	if err != nil || !r.Met || r.Evicted[KindSource].Objects != 2 || r.Evicted[KindOriginal].Objects != 1 ||
+		r.Evicted[KindServed].Objects == 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	f.want(false, "source layer 1", "source layer 4", content("original", 40), content("c", 50))

@@ -144,7 +144,8 @@ const (
 func (f *fixture) original(layers ...string) digest.Digest {
 	f.t.Helper()
 	d, _ := f.manifest(layers...)
-	f.record(catalog.KindManifest, d.String(), map[string]any{"media_type": ocispec.MediaTypeImageManifest, "source_digest": d, "served": "original"})
+	f.record(catalog.KindManifest, d.String(),
+		map[string]any{"media_type": ocispec.MediaTypeImageManifest, "source_digest": d, "served": "original"})
 	return d
 }
 
@@ -154,7 +155,8 @@ func (f *fixture) version(n int, layers ...string) rechunk.Version {
 	sourceLayer := fmt.Sprintf("source layer %d", n)
 	src := f.original(sourceLayer)
 	d, m := f.manifest(layers...)
-	v := rechunk.Version{Config: m.Config.Digest, Created: f.clock.now(), SourceLayers: []digest.Digest{digest.FromString(sourceLayer)}}
+	v := rechunk.Version{Config: m.Config.Digest, Created: f.clock.now(),
+		SourceLayers: []digest.Digest{digest.FromString(sourceLayer)}}
 	v.SourceDigest, v.Digest, v.Sequence = src, d, n
 	for _, l := range m.Layers {
 		v.Layers = append(v.Layers, rechunk.VersionLayer{Digest: l.Digest, Size: l.Size})
@@ -172,7 +174,8 @@ func (f *fixture) version(n int, layers ...string) rechunk.Version {
 	l.Versions = slices.Insert(l.Versions, 0, v)
 	f.record(rechunk.KindLineage, testLineage, l)
 	f.record(rechunk.KindServed, testRepo+" "+src.String(), v)
-	f.record(catalog.KindManifest, d.String(), map[string]any{"media_type": ocispec.MediaTypeImageManifest, "source_digest": src, "served": catalog.Rechunked})
+	f.record(catalog.KindManifest, d.String(),
+		map[string]any{"media_type": ocispec.MediaTypeImageManifest, "source_digest": src, "served": catalog.Rechunked})
 	return v
 }
 
@@ -182,7 +185,8 @@ func (f *fixture) tag(tag string, source, served digest.Digest) {
 	if source == served {
 		kind = catalog.Original
 	}
-	f.record(catalog.KindTag, testRepo+":"+tag, map[string]any{"source_digest": source, "digest": served, "served": kind, "media_type": "x"})
+	f.record(catalog.KindTag, testRepo+":"+tag,
+		map[string]any{"source_digest": source, "digest": served, "served": kind, "media_type": "x"})
 }
 
 func (f *fixture) has(content string) bool { return f.hasDigest(digest.FromString(content)) }

@@ -21,8 +21,8 @@ type GCOptions struct {
 	Progress Progress
 }
 
-// GC removes what is not needed: versions by the retention rules, records that lead to nothing else, and content that nothing leads
-// to. It may be interrupted at any point; the next run goes on. ErrBusy says that another one is under way.
+// GC removes what is not needed: versions by the retention rules, records that lead to nothing else, and content that
+// nothing leads to. It may be interrupted at any point; the next run goes on. ErrBusy says that another one is under way.
 func (k *Keeper) GC(ctx context.Context, o GCOptions) (GCReport, error) {
 	var out GCReport
 	err := k.only(ctx, workGC, func(ctx context.Context, t turn) (err error) {
@@ -66,7 +66,8 @@ func (k *Keeper) collect(ctx context.Context, t turn, o GCOptions, evicted map[d
 	if err != nil {
 		return c.report, err
 	}
-	k.Logger.InfoContext(ctx, "gc", "dry_run", o.DryRun, "versions", len(c.report.Versions), "removed", c.report.Removed.Objects,
+	k.Logger.InfoContext(ctx, "gc", "dry_run", o.DryRun, "versions", len(c.report.Versions), "removed",
+		c.report.Removed.Objects,
 		"removed_bytes", c.report.Removed.Bytes, "waiting_bytes", c.report.Waiting.Bytes, "kept_bytes", c.report.Kept.Bytes,
 		"seconds", c.report.Seconds)
 	if o.DryRun {
@@ -103,8 +104,8 @@ func (c *collection) read(ctx context.Context, evicted map[digest.Digest]bool) (
 	return nil
 }
 
-// release takes from the stored list of the condemned what a record leads to: its time counts from when that record is gone. It comes
-// before any record is removed, so that a run that is killed later leaves no time that is too early.
+// release takes from the stored list of the condemned what a record leads to: its time counts from when that record is gone.
+// It comes before any record is removed, so that a run that is killed later leaves no time that is too early.
 func (c *collection) release(ctx context.Context) error {
 	if !c.released || c.DryRun {
 		return nil
@@ -231,8 +232,8 @@ type limits struct {
 	stored time.Time
 }
 
-// limits says what may go. Work of this process is known: while there is none, what no record leads to is needed by nobody; else what
-// was led to when it began stays. That of other processes is not known, so it is given time.
+// limits says what may go. Work of this process is known: while there is none, what no record leads to is needed by nobody;
+// else what was led to when it began stays. That of other processes is not known, so it is given time.
 func (c *collection) limits() limits {
 	l := limits{now: c.Now()}
 	if c.Exclusive {

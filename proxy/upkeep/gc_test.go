@@ -20,7 +20,8 @@ import (
 // series stores four versions, each with one new layer, and a tag on the last; and a tag that was left on the first.
 func series(f *fixture) []rechunk.Version {
 	f.t.Helper()
-	out := []rechunk.Version{f.version(1, "base", "a"), f.version(2, "base", "b"), f.version(3, "base", "c"), f.version(4, "base", "d")}
+	out := []rechunk.Version{f.version(1, "base", "a"), f.version(2, "base", "b"), f.version(3, "base", "c"),
+		f.version(4, "base", "d")}
 	f.tag("stable", out[3].SourceDigest, out[3].Digest)
 	f.clock.advance(time.Hour)
 	return out
@@ -41,14 +42,18 @@ func TestGC(t *testing.T) {
 	if diff := cmp.Diff(dry, done, cmpopts.IgnoreFields(GCReport{}, "DryRun", "StartedAt", "Seconds")); diff != "" {
 		t.Errorf("the dry run said something else: (-dry +done)\n%s", diff)
 	}
-	if len(done.Versions) != 2 || done.Versions[0].Reason != beyondVersions || done.Records[catalog.KindManifest] != 5 || done.Records[rechunk.KindPlan] != 2 {
+	if len(done.Versions) != 2 || done.Versions[0].Reason != beyondVersions || done.Records[catalog.KindManifest] != 5 ||
+		done.Records[rechunk.KindPlan] != 2 {
 		t.Errorf("report: %+v", done)
 	}
 	f.want(true, "base", "c", "d", "source layer 4")
-	f.want(false, "a", "b", "source layer 1", "source layer 3", "left by a job that failed", "index of "+versions[0].Layers[1].Digest.String())
+	f.want(false, "a", "b", "source layer 1", "source layer 3", "left by a job that failed",
+		"index of "+versions[0].Layers[1].Digest.String())
 	f.wantVersion(versions[2])
 	f.wantVersion(versions[3])
-	if again := f.gc(GCOptions{}); again.Removed.Objects+again.Waiting.Objects+int64(len(again.Versions)+len(again.Records)) != 0 || again.Kept != done.Kept {
+	again := f.gc(GCOptions{})
+	removed := again.Removed.Objects + again.Waiting.Objects + int64(len(again.Versions)+len(again.Records))
+	if removed != 0 || again.Kept != done.Kept {
 		t.Errorf("a second run: %+v, kept before %+v", again, done.Kept)
 	}
 }
@@ -98,8 +103,10 @@ func TestGCIndexes(t *testing.T) {
 	for n, v := range series(f) {
 		src := f.index(v.SourceDigest)
 		x := f.index(v.Digest, digest.FromString("another platform, never pulled"))
-		f.record(catalog.KindManifest, src.String(), map[string]any{"media_type": "x", "source_digest": src, "served": "original"})
-		f.record(catalog.KindManifest, x.String(), map[string]any{"media_type": "x", "source_digest": src, "served": catalog.Rechunked})
+		f.record(catalog.KindManifest, src.String(),
+			map[string]any{"media_type": "x", "source_digest": src, "served": "original"})
+		f.record(catalog.KindManifest, x.String(),
+			map[string]any{"media_type": "x", "source_digest": src, "served": catalog.Rechunked})
 		indexes = append(indexes, src, x)
 		if n == 3 {
 			f.tag("stable", src, x)
@@ -211,8 +218,8 @@ func TestGCOneAtATime(t *testing.T) {
 	}
 }
 
-// Whatever call of the storage fails, and wherever the process is killed, what is needed is there, and the next run ends as one
-// that nothing happened to.
+// Whatever call of the storage fails, and wherever the process is killed, what is needed is there, and the next run ends as
+// one that nothing happened to.
 func TestGCFaults(t *testing.T) {
 	t.Parallel()
 	for name, rule := range map[string]func(int) storetest.Rule{

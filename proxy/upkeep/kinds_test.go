@@ -12,15 +12,22 @@ import (
 	"github.com/strata-oci/strata/rechunk"
 )
 
-// A store with records that this build doesn't know is not collected, nor pruned, nor evicted from: what they lead to is not known.
+// A store with records that this build doesn't know is not collected, nor pruned, nor evicted from: what they lead to is not
+// known.
 func TestUnknownRecords(t *testing.T) {
 	t.Parallel()
 	for what, put := range map[string]func(*fixture){
-		`kind "rollout"`: func(f *fixture) { f.record("rollout", testRepo, map[string]any{"image": digest.FromString("x")}) },
+		`kind "rollout"`: func(f *fixture) {
+			f.record("rollout", testRepo,
+				map[string]any{"image": digest.FromString("x")})
+		},
 		"newer schema": func(f *fixture) {
 			f.record(rechunk.KindPlan, digest.FromString("x").String(), map[string]any{"schema": 2})
 		},
-		"lineage record": func(f *fixture) { f.record(rechunk.KindLineage, "other linux/amd64", map[string]any{"schema": 7}) },
+		"lineage record": func(f *fixture) {
+			f.record(rechunk.KindLineage, "other linux/amd64",
+				map[string]any{"schema": 7})
+		},
 	} {
 		f := newFixture(t, nil, nil)
 		series(f)
@@ -30,7 +37,8 @@ func TestUnknownRecords(t *testing.T) {
 		_, err := f.keeper.GC(t.Context(), GCOptions{})
 		_, evicted := f.keeper.Evict(t.Context())
 		for _, err := range []error{err, evicted} {
-			if !errors.Is(err, catalog.ErrUnknownKind) && !errors.Is(err, catalog.ErrNewer) || !strings.Contains(err.Error(), what) ||
+			if !errors.Is(err, catalog.ErrUnknownKind) && !errors.Is(err, catalog.ErrNewer) ||
+				!strings.Contains(err.Error(), what) ||
 				strings.Contains(err.Error(), "\n") {
 				t.Errorf("%s: %v", what, err)
 			}
@@ -72,9 +80,11 @@ func TestRecordsGoWithTheirOwners(t *testing.T) {
 	f.must(f.chunks.PutRecord(t.Context(), "pulls", digest.FromString("x").String(), []byte("garbage")))
 	f.clock.advance(24 * time.Hour)
 	r := f.gc(GCOptions{})
-	for kind, want := range map[string][2]int{"proof": {2, 2}, "blob-proof": {2, 2}, "pulls": {2, 3}, "plan": {2, 2}, "attempt": {1, 3}} {
+	for kind, want := range map[string][2]int{"proof": {2, 2}, "blob-proof": {2, 2}, "pulls": {2, 3}, "plan": {2, 2},
+		"attempt": {1, 3}} {
 		if got := len(f.keys(kind)); got != want[0] || r.Records[kind] != int64(want[1]) {
-			t.Errorf("%d records of kind %s are left, %d are reported gone; want %d and %d", got, kind, r.Records[kind], want[0], want[1])
+			t.Errorf("%d records of kind %s are left, %d are reported gone; want %d and %d", got, kind, r.Records[kind],
+				want[0], want[1])
 		}
 	}
 }

@@ -38,7 +38,8 @@ func TestReplicasTakeTurns(t *testing.T) {
 			_, gc := other.GC(t.Context(), GCOptions{})
 			_, evict := other.Evict(t.Context())
 			_, prune := other.Prune(t.Context(), PruneOptions{Name: testRepo})
-			for work, err := range map[string]error{"gc": gc, "evict": evict, "prune": prune, "measure": other.Measure(t.Context())} {
+			for work, err := range map[string]error{"gc": gc, "evict": evict, "prune": prune,
+				"measure": other.Measure(t.Context())} {
 				if !errors.Is(err, ErrBusy) {
 					t.Errorf("%s of another replica: %v", work, err)
 				}

@@ -48,14 +48,15 @@ type gcRecord struct {
 
 func (k *Keeper) gcNote() catalog.Note[gcRecord] { return catalog.Upkeep[gcRecord](k.records, "gc") }
 
-// Run does what is due until ctx ends. Failures are logged, and tried again when the next run would be due, or after an hour. The
-// schedule is asked for at least once a minute; a scrub under way takes over its rate.
+// Run does what is due until ctx ends. Failures are logged, and tried again when the next run would be due, or after an
+// hour. The schedule is asked for at least once a minute; a scrub under way takes over its rate.
 func (k *Keeper) Run(ctx context.Context, schedule func() Schedule) {
 	began := k.Now()
 	failed := map[string]time.Time{}
 	due := func(name string, every time.Duration, last func(context.Context) time.Time) bool {
 		now := k.Now()
-		return every > 0 && now.Sub(began) >= afterStart && now.Sub(failed[name]) >= min(every, time.Hour) && now.Sub(last(ctx)) >= every
+		return every > 0 && now.Sub(began) >= afterStart && now.Sub(failed[name]) >= min(every, time.Hour) &&
+			now.Sub(last(ctx)) >= every
 	}
 	var m memory
 	if k.recallUsage(ctx) {
@@ -174,7 +175,8 @@ func (k *Keeper) lastGC(ctx context.Context) time.Time {
 	return rec.FinishedAt
 }
 
-// lastScrub returns when the last pass began that has ended; one that was interrupted, and that of a store without any, is due.
+// lastScrub returns when the last pass began that has ended; one that was interrupted, and that of a store without any, is
+// due.
 func (k *Keeper) lastScrub(ctx context.Context) time.Time {
 	rec, err := k.scrubNote().Get(ctx)
 	if err != nil || rec.FinishedAt.IsZero() {

@@ -38,7 +38,8 @@ func TestRunFollowsItsSchedule(t *testing.T) {
 		change(Schedule{GC: time.Hour, Scrub: 12 * time.Hour})
 		time.Sleep(tick + time.Second)
 		synctest.Wait()
-		if gc, scrub := f.keeper.lastGC(t.Context()), f.keeper.lastScrub(t.Context()); f.clock.now().Sub(gc) > 2*tick || f.clock.now().Sub(scrub) > 2*tick {
+		if gc, scrub := f.keeper.lastGC(t.Context()), f.keeper.lastScrub(t.Context()); f.clock.now().Sub(gc) > 2*tick ||
+			f.clock.now().Sub(scrub) > 2*tick {
 			t.Errorf("a minute after the change: gc at %v, scrub at %v, now %v", gc, scrub, f.clock.now())
 		}
 		change(Schedule{})

@@ -31,8 +31,8 @@ type rules struct {
 	progress  Progress
 }
 
-// marking is what is needed by the rules. Its memory grows with the manifests and with what goes, not with the content that they lead
-// to: that lies sorted on disk.
+// marking is what is needed by the rules. Its memory grows with the manifests and with what goes, not with the content that
+// they lead to: that lies sorted on disk.
 type marking struct {
 	*Keeper
 	rules
@@ -50,14 +50,15 @@ type marking struct {
 	damaged []string
 }
 
-// mark reads all records, refuses those that this build doesn't know, and finds what those lead to that stay. The caller closes the
-// marking.
+// mark reads all records, refuses those that this build doesn't know, and finds what those lead to that stay. The caller
+// closes the marking.
 func (k *Keeper) mark(ctx context.Context, r rules) (*marking, error) {
 	if err := catalog.CheckKinds(ctx, k.Chunks); err != nil {
 		return nil, err
 	}
 	m := &marking{
-		Keeper: k, rules: r, now: k.Now(), facts: map[hash]fact{}, manifests: map[hash]manifest{}, late: map[hash]catalog.Use{},
+		Keeper: k, rules: r, now: k.Now(), facts: map[hash]fact{}, manifests: map[hash]manifest{},
+		late:    map[hash]catalog.Use{},
 		sorting: newSorter(ctx, k.WorkDir, entryCodec()),
 	}
 	if err := m.readAll(ctx); err != nil {
@@ -183,8 +184,8 @@ func (m *marking) recent(ctx context.Context, d digest.Digest, stored time.Time)
 	return !last.IsZero() && m.now.Sub(last) < m.policy.KeepPulled, nil
 }
 
-// pulled marks what no tag and no lineage needs but hosts may come back for: images that were pulled by digest lately, and indexes all
-// of whose images stay. The records of the other manifests go.
+// pulled marks what no tag and no lineage needs but hosts may come back for: images that were pulled by digest lately, and
+// indexes all of whose images stay. The records of the other manifests go.
 func (m *marking) pulled(ctx context.Context) error {
 	superseded := map[hash]bool{} // sources of what was made here: nobody is told to pull them
 	for _, f := range m.facts {
@@ -213,7 +214,8 @@ func (m *marking) pulled(ctx context.Context) error {
 	for h, f := range m.facts {
 		if m.manifests[h]&stays == 0 {
 			d := h.digest(f.long)
-			m.goes(going{kind: catalog.KindManifest, key: d.String(), modified: f.modified, owner: catalog.Owner{Manifest: d}, last: f.made})
+			m.goes(going{kind: catalog.KindManifest, key: d.String(), modified: f.modified,
+				owner: catalog.Owner{Manifest: d}, last: f.made})
 		}
 	}
 	return nil

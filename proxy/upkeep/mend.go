@@ -76,20 +76,21 @@ func (m *marking) restore(ctx context.Context, tags []needy, d digest.Digest) (s
 	return outcome, nil
 }
 
-// tagsOf lists the tags whose image, or its source, has content; images of which it is known by their lineages, too, since the manifest
-// may be lost.
+// tagsOf lists the tags whose image, or its source, has content; images of which it is known by their lineages, too, since
+// the manifest may be lost.
 func (m *marking) tagsOf(ctx context.Context, d digest.Digest) ([]needy, error) {
 	versions := map[digest.Digest]bool{}
-	err := m.records.Lineages.Each(ctx, catalog.Prefix[catalog.LineageKey]{}, func(_ catalog.LineageKey, l *rechunk.Lineage) error {
-		for i := range l.Versions {
-			for _, t := range catalog.VersionLeads(&l.Versions[i]) {
-				if t.Digest == d {
-					versions[l.Versions[i].Digest] = true
+	err := m.records.Lineages.Each(ctx, catalog.Prefix[catalog.LineageKey]{},
+		func(_ catalog.LineageKey, l *rechunk.Lineage) error {
+			for i := range l.Versions {
+				for _, t := range catalog.VersionLeads(&l.Versions[i]) {
+					if t.Digest == d {
+						versions[l.Versions[i].Digest] = true
+					}
 				}
 			}
-		}
-		return nil
-	})
+			return nil
+		})
 	if err != nil {
 		return nil, err
 	}

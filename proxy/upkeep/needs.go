@@ -16,15 +16,18 @@ import (
 // indexed marks layers of source images whose indexes are worth keeping although the layers may go.
 const indexed catalog.Use = 1 << 7
 
-// follow calls visit with a target and, where that is an image, with all that it refers to. made tells which images were made here.
-func (k *Keeper) follow(ctx context.Context, t catalog.Target, made func(digest.Digest) bool, visit func(catalog.Target) error) error {
+// follow calls visit with a target and, where that is an image, with all that it refers to. made tells which images were
+// made here.
+func (k *Keeper) follow(ctx context.Context, t catalog.Target, made func(digest.Digest) bool,
+	visit func(catalog.Target) error) error {
 	if !t.Image {
 		return visit(t)
 	}
 	return k.followImage(ctx, t.Digest, t.Use, 0, made, visit)
 }
 
-func (k *Keeper) followImage(ctx context.Context, d digest.Digest, layers catalog.Use, level int, made func(digest.Digest) bool, visit func(catalog.Target) error) error {
+func (k *Keeper) followImage(ctx context.Context, d digest.Digest, layers catalog.Use, level int,
+	made func(digest.Digest) bool, visit func(catalog.Target) error) error {
 	if err := visit(catalog.Target{Digest: d, Use: catalog.Document, Image: true}); err != nil {
 		return err
 	}
@@ -58,7 +61,8 @@ func (k *Keeper) followImage(ctx context.Context, d digest.Digest, layers catalo
 func (k *Keeper) references(ctx context.Context, d digest.Digest) (oci.References, error) {
 	b, err := k.Chunks.Get(ctx, d, image.MaxDocument)
 	switch {
-	case errors.Is(err, chunkstore.ErrNotFound), errors.Is(err, chunkstore.ErrCorrupt), errors.Is(err, chunkstore.ErrTooLarge),
+	case errors.Is(err, chunkstore.ErrNotFound), errors.Is(err, chunkstore.ErrCorrupt),
+		errors.Is(err, chunkstore.ErrTooLarge),
 		errors.Is(err, chunkstore.ErrInvalid):
 		return oci.References{}, nil
 	case err != nil:

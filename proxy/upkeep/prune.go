@@ -34,9 +34,9 @@ type PruneReport struct {
 	GC *GCReport `json:"gc,omitempty"`
 }
 
-// Prune drops a tag, a repository or a lineage: the records that make its images needed. What nobody needs then goes by a gc. The next pull
-// of a dropped tag is a first pull; without their lineage, images are planned as first versions. ErrUnknownName says that
-// there is no such thing.
+// Prune drops a tag, a repository or a lineage: the records that make its images needed. What nobody needs then goes by a
+// gc. The next pull of a dropped tag is a first pull; without their lineage, images are planned as first versions.
+// ErrUnknownName says that there is no such thing.
 func (k *Keeper) Prune(ctx context.Context, o PruneOptions) (PruneReport, error) {
 	out := PruneReport{DryRun: o.DryRun, Tags: []string{}, Repositories: []string{}, Lineages: []string{}}
 	err := k.only(ctx, workGC, func(ctx context.Context, t turn) error {
@@ -99,7 +99,8 @@ func (k *Keeper) choose(ctx context.Context, name string, out *PruneReport) erro
 		if strings.TrimSpace(name) == "" {
 			name = `""`
 		}
-		return fmt.Errorf("%s: %w: give a tag as host/path:tag, a repository as host/path, or a lineage", name, ErrUnknownName)
+		return fmt.Errorf("%s: %w: give a tag as host/path:tag, a repository as host/path, or a lineage", name,
+			ErrUnknownName)
 	}
 	return nil
 }

@@ -49,7 +49,8 @@ func (m *marking) scan(ctx context.Context, kind catalog.Kind, fn func(catalog.R
 		case r.Err == nil:
 			return fn(r)
 		case catalog.Newer(r.Err):
-			return fmt.Errorf("the %s record %q: %w; a newer version of strata wrote it: use that one", kind.Name, r.Key, r.Err)
+			return fmt.Errorf("the %s record %q: %w; a newer version of strata wrote it: use that one", kind.Name, r.Key,
+				r.Err)
 		}
 		m.Logger.WarnContext(ctx, "record is damaged", "kind", kind.Name, "key", r.Key, "error", r.Err)
 		if kind.Vital {

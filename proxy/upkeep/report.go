@@ -47,14 +47,14 @@ type GCReport struct {
 	Records map[string]int64 `json:"records"`
 	// Removed is the content that goes: nothing leads to it.
 	Removed Amount `json:"removed"`
-	// Waiting is content that nothing leads to either but that goes later: it is too young, being read, or work is under way, here or in
-	// another process, that may still want it. A later gc removes it.
+	// Waiting is content that nothing leads to either but that goes later: it is too young, being read, or work is under
+	// way, here or in another process, that may still want it. A later gc removes it.
 	Waiting Amount `json:"waiting"`
 	// Kept is the content that is needed, and Kinds what for.
 	Kept  Amount            `json:"kept"`
 	Kinds map[string]Amount `json:"kinds"`
-	// Damaged are records that could not be read and that content may hang on. While there are any, no content is removed: strata
-	// scrub puts them aside.
+	// Damaged are records that could not be read and that content may hang on. While there are any, no content is removed:
+	// strata scrub puts them aside.
 	Damaged []string `json:"damaged"`
 }
 

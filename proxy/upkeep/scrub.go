@@ -70,8 +70,8 @@ const (
 	maxDamaged = 1000
 )
 
-// Scrub reads all records and all content and puts what is damaged into quarantine, from where nobody is served; then it is fetched or made
-// again. A pass that was interrupted is gone on with. ErrBusy says that another one is under way.
+// Scrub reads all records and all content and puts what is damaged into quarantine, from where nobody is served; then it is
+// fetched or made again. A pass that was interrupted is gone on with. ErrBusy says that another one is under way.
 func (k *Keeper) Scrub(ctx context.Context, o ScrubOptions) (ScrubReport, error) {
 	if o.rate == nil {
 		o.rate = func() int64 { return o.Rate }
@@ -111,7 +111,8 @@ func (s *scrub) run(ctx context.Context, t turn) (err error) {
 	}
 	if err = s.contents(ctx); err == nil {
 		s.at.FinishedAt, s.at.Position = s.Now().UTC(), ""
-		s.Logger.InfoContext(ctx, "scrub", "objects", s.at.Content.Objects, "bytes", s.at.Content.Bytes, "damaged", len(s.at.Damaged),
+		s.Logger.InfoContext(ctx, "scrub", "objects", s.at.Content.Objects, "bytes", s.at.Content.Bytes, "damaged",
+			len(s.at.Damaged),
 			"unread", s.at.Unread)
 	}
 	return errors.Join(err, note(context.WithoutCancel(ctx), s.turn, s.scrubNote(), s.at))
@@ -135,7 +136,8 @@ func (s *scrub) records(ctx context.Context) error {
 		for range n {
 			s.found(ctx, DamagedObject{Name: kind + " (no key)", Outcome: OutcomeLater})
 		}
-		err = s.Chunks.WalkRecords(ctx, kind, func(key string, _ time.Time) error { return s.record(ctx, kind, known[kind], key) })
+		err = s.Chunks.WalkRecords(ctx, kind,
+			func(key string, _ time.Time) error { return s.record(ctx, kind, known[kind], key) })
 		if err != nil {
 			return err
 		}
@@ -234,7 +236,8 @@ func (s *scrub) verify(ctx context.Context, d digest.Digest) error {
 
 // found tells of a damaged record.
 func (s *scrub) found(ctx context.Context, d DamagedObject) {
-	s.Logger.ErrorContext(ctx, "stored record is damaged and was put into quarantine", "record", d.Name, "outcome", d.Outcome)
+	s.Logger.ErrorContext(ctx, "stored record is damaged and was put into quarantine", "record", d.Name, "outcome",
+		d.Outcome)
 	s.Metrics.Damaged(d.Outcome)
 	s.list(d)
 }

@@ -51,12 +51,15 @@ func TestScrub(t *testing.T) {
 	r.f = f
 	series(f)
 	f.put("nobody's")
-	if got, err := f.keeper.Scrub(t.Context(), ScrubOptions{}); err != nil || len(got.Damaged) != 0 || got.Content.Objects == 0 || got.Records == 0 {
+	if got, err := f.keeper.Scrub(t.Context(), ScrubOptions{}); err != nil || len(got.Damaged) != 0 ||
+		got.Content.Objects == 0 || got.Records == 0 {
 		t.Fatalf("a sound store: %+v, %v", got, err)
 	}
 	want := map[string]string{
-		f.rot("source layer 4").String(): OutcomeFetched, f.rot("d").String(): OutcomeMade, f.rot("a").String(): OutcomeLater,
-		f.rot("nobody's").String(): OutcomeUnneeded, "tag " + testRepo + ":broken": OutcomeLater, "plan (no key)": OutcomeLater,
+		f.rot("source layer 4").String(): OutcomeFetched, f.rot("d").String(): OutcomeMade,
+		f.rot("a").String():        OutcomeLater,
+		f.rot("nobody's").String(): OutcomeUnneeded, "tag " + testRepo + ":broken": OutcomeLater,
+		"plan (no key)": OutcomeLater,
 	}
 	f.must(f.chunks.PutRecord(t.Context(), catalog.KindTag, testRepo+":broken", []byte(`{"digest":`)))
 	long := strings.Repeat("long", 100)
@@ -89,7 +92,8 @@ func TestScrub(t *testing.T) {
 	if got, err := f.keeper.Scrub(t.Context(), ScrubOptions{KeepDamaged: time.Minute}); err != nil || len(got.Damaged) != 0 {
 		t.Errorf("after it: %+v, %v", got, err)
 	}
-	f.must(f.chunks.WalkQuarantine(t.Context(), func(q chunkstore.Quarantined) error { t.Errorf("%s is still in quarantine", q.Name); return nil }))
+	f.must(f.chunks.WalkQuarantine(t.Context(),
+		func(q chunkstore.Quarantined) error { t.Errorf("%s is still in quarantine", q.Name); return nil }))
 }
 
 // A pass that was interrupted goes on where it was, and reads every object once.
@@ -113,7 +117,8 @@ func TestScrubGoesOn(t *testing.T) {
 	again, err := f.keeper.Scrub(t.Context(), ScrubOptions{Progress: func(string, int64, int64) { rest++ }})
 	f.must(err)
 	if again.Content.Objects < whole.Content.Objects || int64(rest) > whole.Content.Objects-4 {
-		t.Errorf("%d objects in all, %d of them after the interruption; a whole pass reads %d", again.Content.Objects, rest, whole.Content.Objects)
+		t.Errorf("%d objects in all, %d of them after the interruption; a whole pass reads %d", again.Content.Objects, rest,
+			whole.Content.Objects)
 	}
 }
 
@@ -129,7 +134,8 @@ func TestPrune(t *testing.T) {
 		t.Errorf("an unknown name: %v", err)
 	}
 	dry, err := f.keeper.Prune(t.Context(), PruneOptions{Name: testRepo, DryRun: true})
-	if err != nil || len(dry.Tags) != 2 || len(dry.Repositories) != 1 || len(dry.Lineages) != 1 || len(f.keys(catalog.KindTag)) != 2 {
+	if err != nil || len(dry.Tags) != 2 || len(dry.Repositories) != 1 || len(dry.Lineages) != 1 ||
+		len(f.keys(catalog.KindTag)) != 2 {
 		t.Errorf("a dry run: %+v, %v", dry, err)
 	}
 	one, err := f.keeper.Prune(t.Context(), PruneOptions{Name: testRepo + ":old"})

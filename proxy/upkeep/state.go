@@ -11,8 +11,8 @@ type State struct {
 	QuotaBytes int64 `json:"quota_bytes"` // 0 for none
 	// GCAt is when the last gc ended; zero for never.
 	GCAt time.Time `json:"gc_at,omitzero"`
-	// ScrubStartedAt and ScrubFinishedAt are those of the last pass; the latter is zero while that goes on, or waits to be gone on
-	// with. Damaged is how many objects it found damaged, up to a thousand.
+	// ScrubStartedAt and ScrubFinishedAt are those of the last pass; the latter is zero while that goes on, or waits to be
+	// gone on with. Damaged is how many objects it found damaged, up to a thousand.
 	ScrubStartedAt  time.Time `json:"scrub_started_at,omitzero"`
 	ScrubFinishedAt time.Time `json:"scrub_finished_at,omitzero"`
 	Damaged         int       `json:"damaged"`

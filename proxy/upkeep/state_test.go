@@ -32,7 +32,8 @@ func TestState(t *testing.T) {
 	f.must(err)
 	f.must(f.open(nil)) // another process knows, too
 	s := state()
-	for name, at := range map[string]time.Time{"gc": s.GCAt, "scrub's start": s.ScrubStartedAt, "scrub's end": s.ScrubFinishedAt} {
+	for name, at := range map[string]time.Time{"gc": s.GCAt, "scrub's start": s.ScrubStartedAt,
+		"scrub's end": s.ScrubFinishedAt} {
 		if at.Before(began) || at.After(f.clock.now()) {
 			t.Errorf("%s at %v, not since %v", name, at, began)
 		}

@@ -61,6 +61,7 @@ func (d *timed) Stat(ctx context.Context, path string) (storagedriver.FileInfo, 
 	return d.info(fi), nil
 }
 
-func (d *timed) Walk(ctx context.Context, path string, fn storagedriver.WalkFn, options ...func(*storagedriver.WalkOptions)) error {
+func (d *timed) Walk(ctx context.Context, path string, fn storagedriver.WalkFn,
+	options ...func(*storagedriver.WalkOptions)) error {
 	return d.StorageDriver.Walk(ctx, path, func(fi storagedriver.FileInfo) error { return fn(d.info(fi)) }, options...)
 }

@@ -1,9 +1,9 @@
-// Package upkeep keeps a store in order: it removes what nobody needs any more (gc), keeps the store below its quota (evict), and finds
-// and mends what rotted (scrub).
+// Package upkeep keeps a store in order: it removes what nobody needs any more (gc), keeps the store below its quota
+// (evict), and finds and mends what rotted (scrub).
 //
 // What is needed follows from the records alone: tags lead to images, lineages to versions, manifests to blobs. A run marks
-// what the records that stay lead to, removes the records that go, and then the content that is not marked. docs/store.md says why
-// that is safe while clients pull, jobs run and other processes use the same store.
+// what the records that stay lead to, removes the records that go, and then the content that is not marked. docs/store.md
+// says why that is safe while clients pull, jobs run and other processes use the same store.
 package upkeep
 
 import (
@@ -40,8 +40,8 @@ type Policy struct {
 	Retention func(lineage string) Retention
 	// KeepPulled is how long a manifest stays after it was last pulled, or, where that is not known, stored.
 	KeepPulled time.Duration
-	// Grace is how long content that nothing leads to stays where other processes may be using the store. It must be longer than
-	// their longest job.
+	// Grace is how long content that nothing leads to stays where other processes may be using the store. It must be longer
+	// than their longest job.
 	Grace time.Duration
 }
 
@@ -67,15 +67,15 @@ type Options struct {
 	Policy func() Policy
 	// LastPull tells when a manifest was last pulled; the zero time for never. nil means that nobody knows.
 	LastPull func(ctx context.Context, d digest.Digest) (time.Time, error)
-	// Activity tells of the work of this process that may come to rely on content which no record leads to: when the oldest that is
-	// under way began, the zero time for none, and how much was begun so far. nil means that there is never any.
+	// Activity tells of the work of this process that may come to rely on content which no record leads to: when the oldest
+	// that is under way began, the zero time for none, and how much was begun so far. nil means that there is never any.
 	Activity func() (oldest time.Time, begun int64)
 	// Alone reports whether no other process uses the store at this moment. nil means that there may be some.
 	Alone func() bool
 	// Exclusive says that nobody uses the store until the Keeper is done with it.
 	Exclusive bool
-	// Leases keep the processes that share a store from the same work; nil means that there is one. They must be such that two never
-	// have the same, at the cost that nobody has one while they can't be reached.
+	// Leases keep the processes that share a store from the same work; nil means that there is one. They must be such that
+	// two never have the same, at the cost that nobody has one while they can't be reached.
 	Leases *lease.Leases
 	// WorkDir holds temporary files; "" means the system's directory.
 	WorkDir string
@@ -130,7 +130,8 @@ const leaseTTL = 30 * time.Second
 // turn is the right to do work of a sort, and to write what is remembered of it.
 type turn struct{ held *lease.Lease }
 
-// only runs work that nobody else does at the same time, here or in another process. Its context ends when another one may begin.
+// only runs work that nobody else does at the same time, here or in another process. Its context ends when another one may
+// begin.
 func (k *Keeper) only(ctx context.Context, name string, work func(ctx context.Context, t turn) error) error {
 	if _, taken := k.running.LoadOrStore(name, true); taken {
 		return ErrBusy

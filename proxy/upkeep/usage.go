@@ -16,8 +16,8 @@ const (
 	lowPercent  = 90
 )
 
-// Usage knows how much content a store has, without looking at all of it each time: what this process writes and removes is added
-// to what was last measured. It is safe for concurrent use.
+// Usage knows how much content a store has, without looking at all of it each time: what this process writes and removes is
+// added to what was last measured. It is safe for concurrent use.
 type Usage struct {
 	quota atomic.Int64
 	used  atomic.Int64
@@ -120,7 +120,8 @@ func (k *Keeper) shareUsage(ctx context.Context) bool {
 	return true
 }
 
-// saveUsage stores what is known, for the next process. Among several, only what was measured is: each knows of its own writes alone.
+// saveUsage stores what is known, for the next process. Among several, only what was measured is: each knows of its own
+// writes alone.
 func (k *Keeper) saveUsage(ctx context.Context) error {
 	if k.Leases != nil {
 		return nil
@@ -132,7 +133,8 @@ func (k *Keeper) noteUsage(ctx context.Context, t turn) error {
 	return note(ctx, t, k.usageNote(), usageRecord{Bytes: k.Usage.Used(), At: k.Now().UTC()})
 }
 
-// Measure looks through the store and corrects what is known of its size. ErrBusy says that another process is at it, or collects.
+// Measure looks through the store and corrects what is known of its size. ErrBusy says that another process is at it, or
+// collects.
 func (k *Keeper) Measure(ctx context.Context) error { return k.only(ctx, workGC, k.measure) }
 
 func (k *Keeper) measure(ctx context.Context, t turn) error {

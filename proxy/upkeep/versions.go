@@ -47,23 +47,24 @@ func (e *eviction) candidates(ctx context.Context) ([]candidate, error) {
 	}
 	defer m.close()
 	var out []candidate
-	err = e.records.Lineages.Each(ctx, catalog.Prefix[catalog.LineageKey]{}, func(_ catalog.LineageKey, l *rechunk.Lineage) error {
-		for i := range l.Versions {
-			v := &l.Versions[i]
-			if i == 0 || m.tagged(v.Digest) {
-				continue
+	err = e.records.Lineages.Each(ctx, catalog.Prefix[catalog.LineageKey]{},
+		func(_ catalog.LineageKey, l *rechunk.Lineage) error {
+			for i := range l.Versions {
+				v := &l.Versions[i]
+				if i == 0 || m.tagged(v.Digest) {
+					continue
+				}
+				last, err := e.LastPull(ctx, v.Digest)
+				if err != nil {
+					return err
+				}
+				if v.Created.After(last) {
+					last = v.Created
+				}
+				out = append(out, candidate{v.Digest, last})
 			}
-			last, err := e.LastPull(ctx, v.Digest)
-			if err != nil {
-				return err
-			}
-			if v.Created.After(last) {
-				last = v.Created
-			}
-			out = append(out, candidate{v.Digest, last})
-		}
-		return nil
-	})
+			return nil
+		})
 	slices.SortFunc(out, func(a, b candidate) int {
 		return cmp.Or(a.last.Compare(b.last), cmp.Compare(a.digest, b.digest))
 	})
@@ -99,7 +100,8 @@ func layerUseCodec() codec[layerUse] {
 	}
 }
 
-// freed returns, for each of the candidates, the bytes of the layers that nothing needs once it and those before it are gone.
+// freed returns, for each of the candidates, the bytes of the layers that nothing needs once it and those before it are
+// gone.
 func (e *eviction) freed(ctx context.Context, all []candidate) ([]int64, error) {
 	rank, evicted := map[digest.Digest]uint32{}, map[digest.Digest]bool{}
 	for i, c := range all {
@@ -112,24 +114,25 @@ func (e *eviction) freed(ctx context.Context, all []candidate) ([]int64, error) 
 	defer rest.close()
 	uses := newSorter(ctx, e.WorkDir, layerUseCodec())
 	defer uses.abandon()
-	err = e.records.Lineages.Each(ctx, catalog.Prefix[catalog.LineageKey]{}, func(_ catalog.LineageKey, l *rechunk.Lineage) error {
-		for i := range l.Versions {
-			n, ok := rank[l.Versions[i].Digest]
-			if !ok {
-				continue
-			}
-			for _, layer := range l.Versions[i].Layers {
-				h, ok := hashOf(layer.Digest)
+	err = e.records.Lineages.Each(ctx, catalog.Prefix[catalog.LineageKey]{},
+		func(_ catalog.LineageKey, l *rechunk.Lineage) error {
+			for i := range l.Versions {
+				n, ok := rank[l.Versions[i].Digest]
 				if !ok {
 					continue
 				}
-				if err := uses.add(layerUse{h, n, layer.Size}); err != nil {
-					return err
+				for _, layer := range l.Versions[i].Layers {
+					h, ok := hashOf(layer.Digest)
+					if !ok {
+						continue
+					}
+					if err := uses.add(layerUse{h, n, layer.Size}); err != nil {
+						return err
+					}
 				}
 			}
-		}
-		return nil
-	})
+			return nil
+		})
 	if err != nil {
 		return nil, err
 	}

@@ -1,5 +1,5 @@
-// Package verify has the reader through which content from disks, registries and archives is read: it passes bytes on while they come,
-// and the last one only when all of them are known to be right.
+// Package verify has the reader through which content from disks, registries and archives is read: it passes bytes on while
+// they come, and the last one only when all of them are known to be right.
 //
 // A receiver who counts bytes, as HTTP clients and writers of known length do, hence never takes wrong content for complete.
 package verify
@@ -16,8 +16,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// ErrMismatch is in the chain of every error about content that is not what it was said to be: another digest, other bytes than its
-// digest stands for, too few or too many of them.
+// ErrMismatch is in the chain of every error about content that is not what it was said to be: another digest, other bytes
+// than its digest stands for, too few or too many of them.
 var ErrMismatch = errors.New("content is not what its digest says")
 
 // AnySize stands for a size that is not known.
@@ -28,9 +28,9 @@ const maxEmptyReads = 100
 
 // Reader reads content of a digest. It is for one goroutine.
 //
-// Read gives the last byte and then io.EOF once the source has ended and size and digest are right. When they are wrong, the last byte
-// that came is kept back, with what came together with it where the size is known, and every further Read gives an error that wraps
-// ErrMismatch. An error of the source is passed on as it is and is as final.
+// Read gives the last byte and then io.EOF once the source has ended and size and digest are right. When they are wrong, the
+// last byte that came is kept back, with what came together with it where the size is known, and every further Read gives an
+// error that wraps ErrMismatch. An error of the source is passed on as it is and is as final.
 type Reader struct {
 	src  io.Reader
 	want digest.Digest
@@ -42,9 +42,9 @@ type Reader struct {
 	err  error     // what Read says when there is nothing more to give
 }
 
-// NewReader returns a reader of src, whose bytes must have the digest d (sha256 or sha512), and be as many as size unless that is
-// AnySize. An empty digest means that there is none to check, as of a part of some content: then the size counts alone, and of content of which
-// nothing is known nothing is held back.
+// NewReader returns a reader of src, whose bytes must have the digest d (sha256 or sha512), and be as many as size unless
+// that is AnySize. An empty digest means that there is none to check, as of a part of some content: then the size counts
+// alone, and of content of which nothing is known nothing is held back.
 func NewReader(src io.Reader, d digest.Digest, size int64) *Reader {
 	r := &Reader{src: src, want: d, size: size}
 	switch {
@@ -76,8 +76,8 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return 0, r.err
 }
 
-// pass reads once from the source and leaves in p what may be given out: the byte that was held back and what came, without the last
-// of them. Of content whose size is known, that is held back only where it is the content's last.
+// pass reads once from the source and leaves in p what may be given out: the byte that was held back and what came, without
+// the last of them. Of content whose size is known, that is held back only where it is the content's last.
 func (r *Reader) pass(p []byte) int {
 	if !r.held {
 		n := r.fetch(p)
@@ -99,8 +99,8 @@ func (r *Reader) pass(p []byte) int {
 	return n
 }
 
-// fetch reads once from the source, hashes what came, and sets err when the content has ended, well or not. Bytes that are too many
-// are none.
+// fetch reads once from the source, hashes what came, and sets err when the content has ended, well or not. Bytes that are
+// too many are none.
 func (r *Reader) fetch(p []byte) int {
 	n, err := r.src.Read(p)
 	if n < 0 || n > len(p) {
@@ -176,8 +176,8 @@ func (r *Reader) given() int64 {
 // ended reports whether all was given out that ever will be.
 func (r *Reader) ended() bool { return r.err != nil && !r.held }
 
-// Close closes the source, if that can be closed. A Read after it gives fs.ErrClosed; whether the content was read to its end is no
-// matter of Close.
+// Close closes the source, if that can be closed. A Read after it gives fs.ErrClosed; whether the content was read to its
+// end is no matter of Close.
 func (r *Reader) Close() error {
 	r.err, r.held = fs.ErrClosed, false
 	if c, ok := r.src.(io.Closer); ok {

@@ -79,7 +79,8 @@ func TestAnyChunking(t *testing.T) {
 			t.Errorf("seed %d: right content gives %d of %d bytes, %v", seed, len(got), len(right), err)
 		case wrong && (!errors.Is(err, verify.ErrMismatch) || r.Verified()):
 			t.Errorf("seed %d: wrong content gives %v", seed, err)
-		case wrong && size >= 0 && len(got) > 0 && int64(len(got)) >= size, wrong && size < 0 && len(got) > 0 && len(got) >= len(sent):
+		case wrong && size >= 0 && len(got) > 0 && int64(len(got)) >= size, wrong && size < 0 && len(got) > 0 &&
+			len(got) >= len(sent):
 			t.Errorf("seed %d: %d bytes of %d, with %d announced, passed", seed, len(got), len(sent), size)
 		case !bytes.HasPrefix(sent, got):
 			t.Errorf("seed %d: other bytes passed", seed)
@@ -204,7 +205,8 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// Content that is read here and there: what comes in order is verified, and nobody gets the last byte of wrong content by going back.
+// Content that is read here and there: what comes in order is verified, and nobody gets the last byte of wrong content by
+// going back.
 func TestReadSeeker(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(2000) {
@@ -268,7 +270,8 @@ func TestOffset(t *testing.T) {
 		whence int
 		want   int64 // -1: error
 	}{
-		{5, io.SeekStart, 5}, {-1, io.SeekStart, -1}, {5, io.SeekCurrent, 15}, {-11, io.SeekCurrent, -1}, {-100, io.SeekEnd, 0},
+		{5, io.SeekStart, 5}, {-1, io.SeekStart, -1}, {5, io.SeekCurrent, 15}, {-11, io.SeekCurrent, -1},
+		{-100, io.SeekEnd, 0},
 		{1, io.SeekEnd, 101}, {-101, io.SeekEnd, -1}, {0, 3, -1}, {0, -1, -1}, {1<<63 - 1, io.SeekCurrent, -1},
 	} {
 		got, err := verify.Offset(10, 100, c.offset, c.whence)

@@ -10,8 +10,8 @@ import (
 
 // ReadSeeker is a Reader of content that can be read from any offset. It is for one goroutine.
 //
-// What is read from the first byte on is verified, also in pieces: reading on where the verified part ended goes on with it. What is
-// read elsewhere is passed on as it is, since only the whole has a digest.
+// What is read from the first byte on is verified, also in pieces: reading on where the verified part ended goes on with it.
+// What is read elsewhere is passed on as it is, since only the whole has a digest.
 type ReadSeeker struct {
 	src   io.ReadSeeker
 	whole *Reader

@@ -7,8 +7,8 @@ import (
 	"github.com/strata-oci/strata/proxy/background"
 )
 
-// Notify has a reference refreshed soon. One that waits already is not refreshed twice; one that is being refreshed is refreshed once
-// more after that, since the push may have come after the question. It returns an error when too many wait.
+// Notify has a reference refreshed soon. One that waits already is not refreshed twice; one that is being refreshed is
+// refreshed once more after that, since the push may have come after the question. It returns an error when too many wait.
 func (w *Watcher) Notify(ref string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

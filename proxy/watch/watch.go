@@ -1,5 +1,5 @@
-// Package watch has new versions made before hosts ask for them: it looks at tags on a schedule, and listens to registries that
-// tell of pushes.
+// Package watch has new versions made before hosts ask for them: it looks at tags on a schedule, and listens to registries
+// that tell of pushes.
 package watch
 
 import (
@@ -163,7 +163,8 @@ func (w *Watcher) watch(ctx context.Context, t Target) {
 		}
 		failures++
 		wait = jitter(max(t.Interval, min(t.Interval<<min(failures, 10), longestBackOff)))
-		w.log.Warn("watched repository could not be brought up to date", "repository", t.Repository, "next", wait.Round(time.Second), "error", err)
+		w.log.Warn("watched repository could not be brought up to date", "repository", t.Repository, "next",
+			wait.Round(time.Second), "error", err)
 	}
 }
 
@@ -233,7 +234,8 @@ func (w *Watcher) tags(ctx context.Context, t Target) ([]string, error) {
 		}
 	}
 	if len(out) > maxTags {
-		w.log.Warn("more tags match than are watched, the last by name are", "repository", t.Repository, "matching", len(out), "limit", maxTags)
+		w.log.Warn("more tags match than are watched, the last by name are", "repository", t.Repository, "matching",
+			len(out), "limit", maxTags)
 		out = out[len(out)-maxTags:]
 	}
 	return out, nil

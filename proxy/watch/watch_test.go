@@ -73,7 +73,8 @@ func target(name string, tags ...string) watch.Target {
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		i := &images{targets: []watch.Target{target("r.test/a", "stable"), target("r.test/b", "latest", "4?")}, tags: []string{"3", "40", "41", "411"}}
+		i := &images{targets: []watch.Target{target("r.test/a", "stable"), target("r.test/b", "latest", "4?")},
+			tags: []string{"3", "40", "41", "411"}}
 		w := watch.Start(watch.Options{Images: i})
 		defer w.Close()
 		want := []string{"r.test/a:stable", "r.test/b:40", "r.test/b:41", "r.test/b:latest"}

@@ -28,8 +28,8 @@ type WebhookOptions struct {
 	// Secret is what the registry has to know. It sends it as "Authorization: Bearer SECRET", or, as "X-Hub-Signature-256:
 	// sha256=HEX", the HMAC of the body under it.
 	Secret string
-	// Hosts returns the upstreams by the host that an event names: by their names and by where they are reached. Events of other
-	// hosts are ignored.
+	// Hosts returns the upstreams by the host that an event names: by their names and by where they are reached. Events of
+	// other hosts are ignored.
 	Hosts func() map[string]string
 	// Wanted reports whether a tag, of a repository "host/path", is to be kept up to date; nil means all.
 	Wanted func(ctx context.Context, repository, tag string) bool
@@ -78,7 +78,8 @@ func (h webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		refuse(w, http.StatusRequestEntityTooLarge, "the body could not be read, or is longer than the limit of 1048576 bytes")
+		refuse(w, http.StatusRequestEntityTooLarge,
+			"the body could not be read, or is longer than the limit of 1048576 bytes")
 		return
 	}
 	if !h.authentic(r, body) {
@@ -87,7 +88,8 @@ func (h webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || !strings.HasSuffix(media, "json") {
-		refuse(w, http.StatusUnsupportedMediaType, "the Content-Type must be application/vnd.docker.distribution.events.v2+json")
+		refuse(w, http.StatusUnsupportedMediaType,
+			"the Content-Type must be application/vnd.docker.distribution.events.v2+json")
 		return
 	}
 	var e envelope
@@ -153,8 +155,8 @@ func (h webhook) take(ctx context.Context, events []event) (accepted []string, e
 	return accepted, errors.Join(problems...)
 }
 
-// reference returns what an event says was pushed, or nothing: other actions, layers, untagged manifests, and hosts that are no
-// upstream of this proxy.
+// reference returns what an event says was pushed, or nothing: other actions, layers, untagged manifests, and hosts that are
+// no upstream of this proxy.
 func (h webhook) reference(e *event) (repository, ref string) {
 	host, ok := h.Hosts()[strings.ToLower(e.Request.Host)]
 	if !ok || e.Action != "push" || e.Target.Tag == "" || !isManifest(e.Target.MediaType) {
@@ -162,7 +164,8 @@ func (h webhook) reference(e *event) (repository, ref string) {
 	}
 	repository = host + "/" + e.Target.Repository
 	ref = repository + ":" + e.Target.Tag
-	if repo, got, err := (name.Parser{}).ParseReference(ref); err != nil || repo.String() != repository || string(got) != e.Target.Tag {
+	if repo, got, err := (name.Parser{}).ParseReference(ref); err != nil || repo.String() != repository ||
+		string(got) != e.Target.Tag {
 		return "", ""
 	}
 	return repository, ref

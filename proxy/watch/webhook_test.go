@@ -77,10 +77,12 @@ func TestWebhook(t *testing.T) {
 		event("push", ociImage, "registry.test:5000", "unknown", "stable"),
 	}, ",") + `]}`
 	w := post(h, body)
-	if w.Code != http.StatusAccepted || !cmp.Equal([]string{"registry.test/org/os:stable", "registry.test/org/os:next"}, refs) {
+	if w.Code != http.StatusAccepted || !cmp.Equal([]string{"registry.test/org/os:stable", "registry.test/org/os:next"},
+		refs) {
 		t.Errorf("%d %s: %q", w.Code, w.Body, refs)
 	}
-	if w := post(h, `{"events":[`+event("push", ociImage, "registry.test:5000", "full", "x")+`]}`); w.Code != http.StatusServiceUnavailable ||
+	if w := post(h, `{"events":[`+event("push", ociImage, "registry.test:5000", "full",
+		"x")+`]}`); w.Code != http.StatusServiceUnavailable ||
 		w.Header().Get("Retry-After") == "" {
 		t.Errorf("too many: %d %s", w.Code, w.Body)
 	}
@@ -119,7 +121,8 @@ func TestWebhookRefuses(t *testing.T) {
 	} {
 		var refs []string
 		w := post(hook(&refs), c.body, c.change)
-		if w.Code != c.want || (len(refs) > 0) != (c.want == http.StatusAccepted) || strings.Contains(w.Body.String(), secret) {
+		if w.Code != c.want || (len(refs) > 0) != (c.want == http.StatusAccepted) ||
+			strings.Contains(w.Body.String(), secret) {
 			t.Errorf("%s: %d %s, %q", c.name, w.Code, w.Body, refs)
 		}
 	}

@@ -1,5 +1,5 @@
-// Package workdir keeps directories with temporary files in order. The files have no name while they are in use; those that killed
-// processes left with one are removed by the first process that claims the directory afterwards.
+// Package workdir keeps directories with temporary files in order. The files have no name while they are in use; those that
+// killed processes left with one are removed by the first process that claims the directory afterwards.
 package workdir
 
 import (
@@ -17,8 +17,8 @@ import (
 	"github.com/strata-oci/strata/rechunk/scan"
 )
 
-// Patterns returns the names of all temporary files, in the form of os.CreateTemp: each * stands for a decimal number. Every room that
-// makes some says how it names them; those that earlier versions made come last.
+// Patterns returns the names of all temporary files, in the form of os.CreateTemp: each * stands for a decimal number. Every
+// room that makes some says how it names them; those that earlier versions made come last.
 func Patterns() []string {
 	return []string{
 		scan.TempPattern, rpmdb.TempPattern, flight.TempPattern, upkeep.TempPattern, upkeep.SortPattern,
@@ -26,9 +26,9 @@ func Patterns() []string {
 	}
 }
 
-// Claim claims a directory, as claim.Directory does. When no other process uses it, what killed ones left in it is removed, and alone is
-// called, which may be nil. Files of others are left: what is removed is a regular file that none but its owner may read
-// whose name is one that Patterns gives.
+// Claim claims a directory, as claim.Directory does. When no other process uses it, what killed ones left in it is removed,
+// and alone is called, which may be nil. Files of others are left: what is removed is a regular file that none but its owner
+// may read whose name is one that Patterns gives.
 func Claim(dir string, alone func() error) (*claim.Claim, error) {
 	return claim.Directory(dir, func() error {
 		if err := sweep(dir); err != nil {

@@ -85,14 +85,16 @@ func TestFilesOfOthers(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, name := range []string{
-		"rpmdb-backup.sqlite", "spool-1.txt", "spool-", "my-spool-1", "htpasswd-users", "strata-tmp-spool-x1", "strata-tmp-", "extsort_1", "needed-1~",
+		"rpmdb-backup.sqlite", "spool-1.txt", "spool-", "my-spool-1", "htpasswd-users", "strata-tmp-spool-x1", "strata-tmp-",
+		"extsort_1", "needed-1~",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	shared, folder, link := filepath.Join(dir, "rpmdb-2"), filepath.Join(dir, "spool-3"), filepath.Join(dir, "spool-4")
-	if err := errors.Join(os.WriteFile(shared, nil, 0o600), os.Chmod(shared, 0o644), os.Mkdir(folder, 0o700), os.Symlink("lock", link)); err != nil {
+	if err := errors.Join(os.WriteFile(shared, nil, 0o600), os.Chmod(shared, 0o644), os.Mkdir(folder, 0o700),
+		os.Symlink("lock", link)); err != nil {
 		t.Fatal(err)
 	}
 	before, err := os.ReadDir(dir)
@@ -125,16 +127,18 @@ func TestAlone(t *testing.T) {
 	}
 }
 
-// Each maker of temporary files names them by its own TempPattern, which the sweep knows. Left out are rooms whose files do not lie in a
-// directory that is claimed.
+// Each maker of temporary files names them by its own TempPattern, which the sweep knows. Left out are rooms whose files do
+// not lie in a directory that is claimed.
 func TestMakers(t *testing.T) {
 	t.Parallel()
 	elsewhere := []string{"proxy/demo", "proxy/imageref", "proxy/oneshot"}
 	var makers []string
 	for _, top := range []string{"chunkstore", "proxy", "rechunk"} {
 		err := filepath.WalkDir(filepath.Join("../..", top), func(path string, d fs.DirEntry, err error) error {
-			room := filepath.ToSlash(strings.TrimPrefix(filepath.Dir(path), filepath.Join("../..")+string(filepath.Separator)))
-			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasSuffix(room, "test") ||
+			room := filepath.ToSlash(strings.TrimPrefix(filepath.Dir(path),
+				filepath.Join("../..")+string(filepath.Separator)))
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") ||
+				strings.HasSuffix(room, "test") ||
 				slices.Contains(elsewhere, room) {
 				return err
 			}

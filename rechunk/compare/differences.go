@@ -8,8 +8,9 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// Differences lists how the filesystem of b differs from that of a, as tree.Diff does. What Strata changes in bootable images
-// is no difference: the content of /sysroot is in neither, and identical files that tree.Share would link count as linked.
+// Differences lists how the filesystem of b differs from that of a, as tree.Diff does. What Strata changes in bootable
+// images is no difference: the content of /sysroot is in neither, and identical files that tree.Share would link count as
+// linked.
 func Differences(a, b *rechunk.Inspection, opts tree.DiffOptions) []tree.Difference {
 	return tree.Diff(shared(a, opts.Times), shared(b, opts.Times), opts)
 }

@@ -19,7 +19,8 @@ type LayerBytes struct {
 	Name string `json:"name"`
 	// Reason says why the layer was written: what its plan says, or what its files show.
 	Reason string `json:"reason"`
-	// FilesChanged are new or changed, FilesUnchanged are sent though the client has them, FilesHidden are hidden by higher layers.
+	// FilesChanged are new or changed, FilesUnchanged are sent though the client has them, FilesHidden are hidden by higher
+	// layers.
 	FilesChanged   int `json:"files_changed"`
 	FilesUnchanged int `json:"files_unchanged"`
 	FilesHidden    int `json:"files_hidden"`
@@ -127,7 +128,8 @@ func (s *sending) layer(k int, d ocispec.Descriptor, name string) {
 func most(shares map[string]*share) string {
 	best := ""
 	for c, of := range shares {
-		if of.changed > 0 && (best == "" || cmp.Or(cmp.Compare(of.changed, shares[best].changed), strings.Compare(best, c)) > 0) {
+		if of.changed > 0 && (best == "" ||
+			cmp.Or(cmp.Compare(of.changed, shares[best].changed), strings.Compare(best, c)) > 0) {
 			best = c
 		}
 	}

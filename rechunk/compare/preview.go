@@ -27,8 +27,8 @@ type Preview struct {
 	NewBytes    int64         `json:"new_bytes"`
 	TotalBytes  int64         `json:"total_bytes"`
 	StaleBytes  int64         `json:"stale_bytes"`
-	// UpdateBytes are what a client fetches, as the mean over the versions that the demand expects clients to have; 0 where there
-	// are none. NextBytes is what the version after this one is expected to change.
+	// UpdateBytes are what a client fetches, as the mean over the versions that the demand expects clients to have; 0 where
+	// there are none. NextBytes is what the version after this one is expected to change.
 	UpdateBytes int64 `json:"update_bytes"`
 	NextBytes   int64 `json:"next_bytes"`
 	// Layers are lowest first.
@@ -46,9 +46,9 @@ type PreviewLayer struct {
 	Kept   bool          `json:"kept"`
 	Name   string        `json:"name"`
 	Reason string        `json:"reason,omitempty"`
-	// Size is a kept layer's, and an estimate of a new one's; StaleBytes are the hidden part of it, StaleShare their share, MovedBytes
-	// what is written again though clients of the base have it. Heat is the share of its live bytes that the next version is
-	// expected to change.
+	// Size is a kept layer's, and an estimate of a new one's; StaleBytes are the hidden part of it, StaleShare their share,
+	// MovedBytes what is written again though clients of the base have it. Heat is the share of its live bytes that the next
+	// version is expected to change.
 	Size       int64   `json:"size"`
 	StaleBytes int64   `json:"stale_bytes"`
 	StaleShare float64 `json:"stale_share"`
@@ -74,9 +74,11 @@ type Candidate struct {
 // PreviewOf tells of what the engine decided.
 func PreviewOf(d *rechunk.Decision) *Preview {
 	p := &Preview{
-		SourceDigest: d.SourceDigest, Platform: d.Platform, Made: d.Made, MaxLayers: d.Options.MaxLayers, MaxStale: d.Options.MaxStale,
-		Demand: d.Demand.Rounded(), LayersTotal: len(d.Layout.Layers), StaleBytes: d.Layout.StaleBytes, Base: d.Base(),
-		Dropped: append([]rechunk.PlanDropped{}, d.Dropped()...), Candidates: []Candidate{}, Notes: append([]string{}, d.Layout.Notes...),
+		SourceDigest: d.SourceDigest, Platform: d.Platform, Made: d.Made, MaxLayers: d.Options.MaxLayers,
+		MaxStale: d.Options.MaxStale,
+		Demand:   d.Demand.Rounded(), LayersTotal: len(d.Layout.Layers), StaleBytes: d.Layout.StaleBytes, Base: d.Base(),
+		Dropped: append([]rechunk.PlanDropped{}, d.Dropped()...), Candidates: []Candidate{},
+		Notes: append([]string{}, d.Layout.Notes...),
 	}
 	var next float64
 	for i := range d.Layout.Layers {
@@ -126,8 +128,8 @@ func (p *Preview) addCandidates(d *rechunk.Decision) {
 	p.UpdateBytes = expected(p.Candidates, d.Reference, p.Demand.Lags)
 }
 
-// expected is the mean of what clients of a series fetch, by the lags that are to be expected of them. Those that are further behind
-// than the series goes count as its oldest.
+// expected is the mean of what clients of a series fetch, by the lags that are to be expected of them. Those that are
+// further behind than the series goes count as its oldest.
 func expected(images []Candidate, series string, lags []float64) int64 {
 	var of []int64
 	for _, c := range images {

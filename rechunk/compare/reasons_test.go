@@ -14,7 +14,8 @@ import (
 	. "github.com/strata-oci/strata/rechunk/tree/treetest"
 )
 
-// Each layer and each component of an update says why it is sent: what changed, what only shares a layer with it, what is hidden.
+// Each layer and each component of an update says why it is sent: what changed, what only shares a layer with it, what is
+// hidden.
 func TestUpdateSaysWhy(t *testing.T) {
 	t.Parallel()
 	owned := func(name, component, body string) Item {
@@ -41,11 +42,13 @@ func TestUpdateSaysWhy(t *testing.T) {
 		{Reason: "nothing in it changed: it was put together anew", FilesHidden: 2},
 		{Reason: "changed", FilesChanged: 2, Because: "custom/E"},
 	}
-	if diff := cmp.Diff(wantLayers, out.Layers, cmpopts.IgnoreFields(compare.LayerBytes{}, "Digest", "Size", "Name", "UnchangedBytes")); diff != "" {
+	if diff := cmp.Diff(wantLayers, out.Layers,
+		cmpopts.IgnoreFields(compare.LayerBytes{}, "Digest", "Size", "Name", "UnchangedBytes")); diff != "" {
 		t.Error(diff)
 	}
 	for i, l := range out.Layers {
-		if whole := l.FilesChanged == 0 && l.FilesUnchanged+l.FilesHidden > 0; whole && l.UnchangedBytes == 0 || l.UnchangedBytes > l.Size {
+		if whole := l.FilesChanged == 0 && l.FilesUnchanged+l.FilesHidden > 0; whole && l.UnchangedBytes == 0 ||
+			l.UnchangedBytes > l.Size {
 			t.Errorf("layer %d: %d of %d bytes unchanged", i, l.UnchangedBytes, l.Size)
 		}
 	}
@@ -70,10 +73,12 @@ func TestUpdateSaysWhy(t *testing.T) {
 	}
 	// What the plan says counts.
 	out.Planned(rechunk.PlanRecord{
-		Layers:  []rechunk.PlanLayer{{Digest: out.Layers[0].Digest, Reason: "compaction"}, {Digest: out.Layers[1].Digest, Kept: true}},
+		Layers: []rechunk.PlanLayer{{Digest: out.Layers[0].Digest, Reason: "compaction"},
+			{Digest: out.Layers[1].Digest, Kept: true}},
 		Dropped: []rechunk.PlanDropped{{Why: plan.WhyStale}},
 	})
-	if out.Layers[0].Reason != "compaction" || !strings.HasPrefix(out.Layers[1].Reason, "kept from an earlier image") || len(out.Dropped) != 1 ||
+	if out.Layers[0].Reason != "compaction" || !strings.HasPrefix(out.Layers[1].Reason, "kept from an earlier image") ||
+		len(out.Dropped) != 1 ||
 		out.Layers[4].Reason != "changed" {
 		t.Errorf("%+v", out.Layers)
 	}

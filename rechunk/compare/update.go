@@ -1,5 +1,5 @@
-// Package compare says what an update from one image to another costs a client and why, how the filesystems of two images differ,
-// and what the engine would decide for an image.
+// Package compare says what an update from one image to another costs a client and why, how the filesystems of two images
+// differ, and what the engine would decide for an image.
 package compare
 
 import (
@@ -47,8 +47,8 @@ type ComponentBytes struct {
 	// ChangedBytes are the uncompressed bytes of its files that are new or changed.
 	ChangedBytes int64 `json:"changed_bytes"`
 	FilesChanged int   `json:"files_changed"`
-	// UnchangedBytes are its share of the update that the client has already, by uncompressed size: files that are in a layer with
-	// changed ones.
+	// UnchangedBytes are its share of the update that the client has already, by uncompressed size: files that are in a
+	// layer with changed ones.
 	UnchangedBytes int64 `json:"unchanged_bytes"`
 	FilesUnchanged int   `json:"files_unchanged"`
 	// FloorBytes are its share of the floor, by uncompressed size.

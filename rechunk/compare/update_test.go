@@ -48,7 +48,8 @@ func TestUpdate(t *testing.T) {
 		return File(name, body).WithXattr("user.component", component)
 	}
 	base := []Item{
-		Dir("."), Dir("d"), owned("a", "A", "one"), owned("b", "B", strings.Repeat("b", 2000)), File("d/x", "x"), File("d/y", "y"),
+		Dir("."), Dir("d"), owned("a", "A", "one"), owned("b", "B", strings.Repeat("b", 2000)), File("d/x", "x"),
+		File("d/y", "y"),
 		File("l1", "linked"), Hardlink("l2", "l1"), Hardlink("l3", "l1"),
 	}
 	type counts struct {
@@ -60,10 +61,13 @@ func TestUpdate(t *testing.T) {
 		want counts
 		none bool // an update that costs nothing
 	}{
-		"the same image":    {[][]Item{base}, counts{}, true},
-		"times":             {[][]Item{base, {File("d/x", "x").WithTime(stamp)}}, counts{fetch: 1, components: map[string]int{"rest": 0}}, false},
-		"a file changes":    {[][]Item{base, {owned("a", "A", "two")}}, counts{1, 1, 0, map[string]int{"custom/A": 1}}, false},
-		"a file comes":      {[][]Item{base, {owned("c", "C", "new")}}, counts{1, 1, 0, map[string]int{"custom/C": 1}}, false},
+		"the same image": {[][]Item{base}, counts{}, true},
+		"times": {[][]Item{base, {File("d/x", "x").WithTime(stamp)}},
+			counts{fetch: 1, components: map[string]int{"rest": 0}}, false},
+		"a file changes": {[][]Item{base, {owned("a", "A", "two")}}, counts{1, 1, 0, map[string]int{"custom/A": 1}},
+			false},
+		"a file comes": {[][]Item{base, {owned("c", "C", "new")}}, counts{1, 1, 0, map[string]int{"custom/C": 1}},
+			false},
 		"a file goes":       {[][]Item{base, {Whiteout("a")}}, counts{1, 0, 1, nil}, false},
 		"a directory goes":  {[][]Item{base, {Whiteout("d")}}, counts{1, 0, 2, nil}, false},
 		"a directory turns": {[][]Item{base, {File("d", "")}}, counts{1, 1, 2, map[string]int{"rest": 1}}, false},
@@ -71,7 +75,8 @@ func TestUpdate(t *testing.T) {
 		"a link goes":       {[][]Item{base, {Whiteout("l1")}}, counts{1, 0, 1, nil}, false},
 		"a link comes":      {[][]Item{base, {Hardlink("l4", "l1")}}, counts{1, 4, 0, map[string]int{"rest": 4}}, false},
 		"a link is cut":     {[][]Item{base, {File("l3", "linked")}}, counts{1, 1, 0, map[string]int{"rest": 1}}, false},
-		"other layers only": {[][]Item{base[:4], base[4:]}, counts{2, 0, 0, map[string]int{"custom/A": 0, "custom/B": 0, "rest": 0}}, false},
+		"other layers only": {[][]Item{base[:4], base[4:]},
+			counts{2, 0, 0, map[string]int{"custom/A": 0, "custom/B": 0, "rest": 0}}, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

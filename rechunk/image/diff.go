@@ -58,7 +58,8 @@ func DiffConfigs(a, b *Source) ([]Difference, error) {
 			continue
 		}
 		d := Difference{Field: field, A: x[field], B: y[field]}
-		if label := strings.TrimPrefix(field, "config.Labels."); (label == labelCommit || label == labelFinalDiffID) && (d.A == "" || d.B == "") {
+		if label := strings.TrimPrefix(field, "config.Labels."); (label == labelCommit || label == labelFinalDiffID) &&
+			(d.A == "" || d.B == "") {
 			d.Why = whyDropped
 		}
 		out = append(out, d)
@@ -134,7 +135,8 @@ func inOneSpelling(value any) string {
 // canonicalName writes the name of a member as the specification does: readers in Go take it in any case.
 func canonicalName(name string) string {
 	for _, known := range []string{
-		"User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal", "ArgsEscaped", "Healthcheck",
+		"User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal", "ArgsEscaped",
+		"Healthcheck",
 		"Shell", "OnBuild", "Hostname", "Domainname", "Image",
 	} {
 		if strings.EqualFold(name, known) {

@@ -18,23 +18,28 @@ func TestDiffConfigs(t *testing.T) {
 		want []string
 	}{
 		"the same in another spelling": {
-			config("", `"Env":["A=1"],"Labels":{"x":"<y>","n":"1"},"Cmd":null`), config(`,"created":"2026-01-02T03:04:05Z","author":"me","history":[{}]`,
+			config("", `"Env":["A=1"],"Labels":{"x":"<y>","n":"1"},"Cmd":null`),
+			config(`,"created":"2026-01-02T03:04:05Z","author":"me","history":[{}]`,
 				`"labels":{"n":"1","x":"\u003cy\u003e"}, "env": ["A=1"],"Volumes":{},"ArgsEscaped":false,"Hostname":"builder","Image":"sha256:1"`), nil,
 		},
 		"everything": {
 			config("", `"User":"root","Env":["A=1"],"Entrypoint":["/init"],"WorkingDir":"/","StopSignal":"SIGTERM","ExposedPorts":{"80/tcp":{}},"Volumes":{"/v":{}}`),
 			config(`,"variant":"v3"`, `"User":"","Env":["A=2"],"Entrypoint":["/init","x"],"Cmd":["y"],"WorkingDir":"/w","StopSignal":"9","Healthcheck":{"Test":["x"]},"New":1`),
 			[]string{
-				`config.Cmd: nothing != ["y"]`, `config.Entrypoint: ["/init"] != ["/init","x"]`, `config.Env: ["A=1"] != ["A=2"]`,
-				`config.ExposedPorts.80/tcp: {} != nothing`, `config.Healthcheck: nothing != {"Test":["x"]}`, "config.New: nothing != 1",
+				`config.Cmd: nothing != ["y"]`, `config.Entrypoint: ["/init"] != ["/init","x"]`,
+				`config.Env: ["A=1"] != ["A=2"]`,
+				`config.ExposedPorts.80/tcp: {} != nothing`, `config.Healthcheck: nothing != {"Test":["x"]}`,
+				"config.New: nothing != 1",
 				`config.StopSignal: "SIGTERM" != "9"`, `config.User: "root" != nothing`, "config.Volumes./v: {} != nothing",
 				`config.WorkingDir: "/" != "/w"`, `variant: nothing != "v3"`,
 			},
 		},
 		"labels": {
-			config("", `"Labels":{"a":"1","empty":"","ostree.commit":"c","ostree.final-diffid":"d"}`), config("", `"Labels":{"a":"2","ostree.final-diffid":"e"}`),
+			config("", `"Labels":{"a":"1","empty":"","ostree.commit":"c","ostree.final-diffid":"d"}`),
+			config("", `"Labels":{"a":"2","ostree.final-diffid":"e"}`),
 			[]string{
-				`config.Labels.a: "1" != "2"`, `config.Labels.empty: "" != nothing`, "config.Labels.ostree.commit: " + whyDropped,
+				`config.Labels.a: "1" != "2"`, `config.Labels.empty: "" != nothing`, "config.Labels.ostree.commit: " +
+					whyDropped,
 				`config.Labels.ostree.final-diffid: "d" != "e"`,
 			},
 		},

@@ -13,9 +13,9 @@ import (
 // edit.
 type fields map[string]json.RawMessage
 
-// parseFields reads a JSON object. One that names a member twice, in whatever case, is refused: some readers take the first, some
-// the last, and those in Go both, so that what it says depends on who reads it. what names the object in errors. JSON's null
-// gives no fields.
+// parseFields reads a JSON object. One that names a member twice, in whatever case, is refused: some readers take the first,
+// some the last, and those in Go both, so that what it says depends on who reads it. what names the object in errors. JSON's
+// null gives no fields.
 func parseFields(what string, raw []byte) (fields, error) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	start, err := dec.Token()

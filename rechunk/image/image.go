@@ -1,5 +1,5 @@
-// Package image reads the manifest and config of a source image and writes those of a served one (OCI image specification 1.1,
-// Docker image manifest version 2 schema 2).
+// Package image reads the manifest and config of a source image and writes those of a served one (OCI image specification
+// 1.1, Docker image manifest version 2 schema 2).
 package image
 
 import (
@@ -60,8 +60,8 @@ func (s *Source) LayerNames() []string {
 	return names
 }
 
-// ParseManifest checks a platform manifest. One that holds no tar layers, or layers that are not the registry's own, gives an
-// error that wraps ErrPassThrough.
+// ParseManifest checks a platform manifest. One that holds no tar layers, or layers that are not the registry's own, gives
+// an error that wraps ErrPassThrough.
 func ParseManifest(raw []byte) (*ocispec.Manifest, error) {
 	m, err := ReadManifest(raw)
 	if err != nil {

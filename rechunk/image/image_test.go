@@ -38,19 +38,23 @@ func TestParseManifest(t *testing.T) {
 		doc  string
 		want error
 	}{
-		"uncompressed":        {manifest("", tar), nil},
-		"gzip":                {manifest("", layerOf(ocispec.MediaTypeImageLayerGzip)), nil},
-		"zstd":                {manifest("", layerOf(ocispec.MediaTypeImageLayerZstd)), nil},
-		"Docker":              {docker, nil},
-		"Docker, zstd":        {manifest("", layerOf("application/vnd.docker.image.rootfs.diff.tar.zstd")), nil},
-		"unknown field":       {manifest(`,"x":{"y":[null]}`, tar), nil},
-		"data":                {manifest("", descriptor(ocispec.MediaTypeImageLayer, digestB, `,"data":"YWJj"`)), nil},
-		"image with a type":   {manifest(`,"artifactType":"x/y"`, tar), nil},
-		"layer twice":         {manifest("", tar, tar), nil},
-		"encrypted":           {manifest("", layerOf("application/vnd.oci.image.layer.v1.tar+gzip+encrypted")), ErrPassThrough},
-		"nondistributable":    {manifest("", layerOf("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip")), ErrPassThrough},
-		"Docker's foreign":    {manifest("", layerOf("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip")), ErrPassThrough},
-		"with URLs":           {manifest("", descriptor(ocispec.MediaTypeImageLayer, digestB, `,"urls":["https://a"]`)), ErrPassThrough},
+		"uncompressed":      {manifest("", tar), nil},
+		"gzip":              {manifest("", layerOf(ocispec.MediaTypeImageLayerGzip)), nil},
+		"zstd":              {manifest("", layerOf(ocispec.MediaTypeImageLayerZstd)), nil},
+		"Docker":            {docker, nil},
+		"Docker, zstd":      {manifest("", layerOf("application/vnd.docker.image.rootfs.diff.tar.zstd")), nil},
+		"unknown field":     {manifest(`,"x":{"y":[null]}`, tar), nil},
+		"data":              {manifest("", descriptor(ocispec.MediaTypeImageLayer, digestB, `,"data":"YWJj"`)), nil},
+		"image with a type": {manifest(`,"artifactType":"x/y"`, tar), nil},
+		"layer twice":       {manifest("", tar, tar), nil},
+		"encrypted": {manifest("", layerOf("application/vnd.oci.image.layer.v1.tar+gzip+encrypted")),
+			ErrPassThrough},
+		"nondistributable": {manifest("", layerOf("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip")),
+			ErrPassThrough},
+		"Docker's foreign": {manifest("", layerOf("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip")),
+			ErrPassThrough},
+		"with URLs": {manifest("", descriptor(ocispec.MediaTypeImageLayer, digestB, `,"urls":["https://a"]`)),
+			ErrPassThrough},
 		"layer without type":  {manifest("", layerOf("")), ErrPassThrough},
 		"layer is a document": {manifest("", tar, layerOf("text/plain")), ErrPassThrough},
 		"no layers":           {manifest(""), ErrPassThrough},
@@ -58,7 +62,8 @@ func TestParseManifest(t *testing.T) {
 		"schema 1":            {`{"schemaVersion":1,"name":"x","fsLayers":[]}`, ErrPassThrough},
 		"artifact": {`{"schemaVersion":2,"artifactType":"x/y","config":` +
 			descriptor("application/vnd.oci.empty.v1+json", digestA, "") + `,"layers":[` + tar + `]}`, ErrPassThrough},
-		"other config": {`{"schemaVersion":2,"config":` + descriptor("application/vnd.cncf.helm.config.v1+json", digestA, "") + `,"layers":[` +
+		"other config": {`{"schemaVersion":2,"config":` +
+			descriptor("application/vnd.cncf.helm.config.v1+json", digestA, "") + `,"layers":[` +
 			tar + `]}`, ErrPassThrough},
 		"index":                {`{"schemaVersion":2,"manifests":[]}`, ErrPassThrough},
 		"null":                 {`null`, ErrPassThrough},
@@ -73,13 +78,14 @@ func TestParseManifest(t *testing.T) {
 		"named in odd letters": {manifest(`,"layerſ":[]`, tar), ErrInvalid},
 		"digest":               {manifest("", descriptor(ocispec.MediaTypeImageLayer, "sha256:../../x", "")), ErrInvalid},
 		"digest is missing":    {manifest("", `{"mediaType":"`+ocispec.MediaTypeImageLayer+`","size":1}`), ErrInvalid},
-		"unknown algorithm":    {manifest("", descriptor(ocispec.MediaTypeImageLayer, "md5:d41d8cd98f00b204e9800998ecf8427e", "")), ErrInvalid},
-		"negative size":        {strings.ReplaceAll(manifest("", tar), `"size":7`, `"size":-7`), ErrInvalid},
-		"size is a fraction":   {strings.ReplaceAll(manifest("", tar), `"size":7`, `"size":7.5`), ErrInvalid},
-		"size is huge":         {strings.ReplaceAll(manifest("", tar), `"size":7`, `"size":1e30`), ErrInvalid},
-		"many layers":          {manifest("", strings.Split(strings.Repeat(tar+"\n", MaxLayers)+tar, "\n")...), ErrInvalid},
-		"deep":                 {manifest(`,"x":`+strings.Repeat("[", 20_000)+strings.Repeat("]", 20_000), tar), ErrInvalid},
-		"large":                {manifest(`,"x":"`+strings.Repeat("x", MaxDocument)+`"`, tar), ErrInvalid},
+		"unknown algorithm": {manifest("",
+			descriptor(ocispec.MediaTypeImageLayer, "md5:d41d8cd98f00b204e9800998ecf8427e", "")), ErrInvalid},
+		"negative size":      {strings.ReplaceAll(manifest("", tar), `"size":7`, `"size":-7`), ErrInvalid},
+		"size is a fraction": {strings.ReplaceAll(manifest("", tar), `"size":7`, `"size":7.5`), ErrInvalid},
+		"size is huge":       {strings.ReplaceAll(manifest("", tar), `"size":7`, `"size":1e30`), ErrInvalid},
+		"many layers":        {manifest("", strings.Split(strings.Repeat(tar+"\n", MaxLayers)+tar, "\n")...), ErrInvalid},
+		"deep":               {manifest(`,"x":`+strings.Repeat("[", 20_000)+strings.Repeat("]", 20_000), tar), ErrInvalid},
+		"large":              {manifest(`,"x":"`+strings.Repeat("x", MaxDocument)+`"`, tar), ErrInvalid},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -100,8 +106,9 @@ func TestParseConfig(t *testing.T) {
 		doc string
 		ok  bool
 	}{
-		"least":                {`{` + rootfs + `}`, true},
-		"nulls":                {`{"created":null,"config":null,"history":null,"os":null,"variant":null,` + rootfs + `}`, true},
+		"least": {`{` + rootfs + `}`, true},
+		"nulls": {`{"created":null,"config":null,"history":null,"os":null,"variant":null,` + rootfs + `}`,
+			true},
 		"null labels":          {`{"config":{"Labels":null,"Env":null},` + rootfs + `}`, true},
 		"null label":           {`{"config":{"Labels":{"a":null}},` + rootfs + `}`, true},
 		"unknown fields":       {`{"x":1,"config":{"y":{}},` + rootfs + `}`, true},
@@ -136,8 +143,10 @@ func TestBootable(t *testing.T) {
 		label, value string
 		want         bool
 	}{
-		{"containers.bootc", "1", true}, {"ostree.bootable", "true", true}, {"ostree.bootable", "1", true}, {"containers.bootc", "yes", true},
-		{"containers.bootc", "", false}, {"containers.bootc", "0", false}, {"ostree.bootable", "false", false}, {"ostree.bootable", "False", false},
+		{"containers.bootc", "1", true}, {"ostree.bootable", "true", true}, {"ostree.bootable", "1", true},
+		{"containers.bootc", "yes", true},
+		{"containers.bootc", "", false}, {"containers.bootc", "0", false}, {"ostree.bootable", "false", false},
+		{"ostree.bootable", "False", false},
 		{"Containers.Bootc", "1", false}, {"ostree.commit", "1", false},
 	} {
 		config := &ocispec.Image{Config: ocispec.ImageConfig{Labels: map[string]string{c.label: c.value, "x": "y"}}}
@@ -189,8 +198,9 @@ func TestPlatforms(t *testing.T) {
 	}
 	for want, p := range map[string]ocispec.Platform{
 		"linux/amd64": platform("linux", "amd64", ""), "linux/amd64/v3": platform("linux", "amd64", "v3"),
-		"linux/arm64": platform("linux", "arm64", "v8"), "linux/arm": platform("linux", "arm", "v7"), "linux/arm/v6": platform("linux", "arm", "v6"),
-		"": {},
+		"linux/arm64": platform("linux", "arm64", "v8"), "linux/arm": platform("linux", "arm", "v7"),
+		"linux/arm/v6": platform("linux", "arm", "v6"),
+		"":             {},
 	} {
 		if got := PlatformString(p); got != want {
 			t.Errorf("%q, want %q", got, want)

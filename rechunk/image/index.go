@@ -17,12 +17,12 @@ type Index struct {
 	parsed   []ocispec.Descriptor
 }
 
-// ParseIndex reads an index and checks its descriptors. What has fields of a manifest, or the media type of one, is refused. Errors wrap
-// ErrInvalid.
+// ParseIndex reads an index and checks its descriptors. What has fields of a manifest, or the media type of one, is refused.
+// Errors wrap ErrInvalid.
 func ParseIndex(raw []byte) (*Index, error) { return parseIndex(raw, MaxDocument, MaxChildren) }
 
-// ParseLayout is ParseIndex for what lists any number of images: the index.json of an OCI image layout, which may hold those of many
-// years, and a registry's referrers.
+// ParseLayout is ParseIndex for what lists any number of images: the index.json of an OCI image layout, which may hold those
+// of many years, and a registry's referrers.
 func ParseLayout(raw []byte) (*Index, error) { return parseIndex(raw, MaxLayoutIndex, MaxLayoutIndex) }
 
 func parseIndex(raw []byte, maxBytes, maxChildren int) (*Index, error) {
@@ -116,8 +116,8 @@ func (x *Index) Manifests() []ocispec.Descriptor { return slices.Clone(x.parsed)
 // Entries are the descriptors of Manifests as they were written, fields included that this program does not know.
 func (x *Index) Entries() []json.RawMessage { return slices.Clone(x.children) }
 
-// WithEntries returns the index with other descriptors in the place of its own. All other fields stay; one without a schema version
-// gets it.
+// WithEntries returns the index with other descriptors in the place of its own. All other fields stay; one without a schema
+// version gets it.
 func (x *Index) WithEntries(entries []json.RawMessage) (json.RawMessage, error) {
 	doc := maps.Clone(x.doc)
 	if err := doc.set("manifests", entries); err != nil {
@@ -148,19 +148,21 @@ type Child struct {
 	Platform  string
 }
 
-// Images lists the images for the given platforms ("linux/amd64"), in the order of the index; without platforms, all images. What is
-// no image, such as a build attestation or a nested index, is left out.
+// Images lists the images for the given platforms ("linux/amd64"), in the order of the index; without platforms, all images.
+// What is no image, such as a build attestation or a nested index, is left out.
 func (x *Index) Images(platforms []string) []Child {
 	var out []Child
 	for _, d := range x.parsed {
 		if d.MediaType != ocispec.MediaTypeImageManifest && d.MediaType != DockerManifest || !imageType(d.ArtifactType) {
 			continue
 		}
-		if _, attestation := d.Annotations["vnd.docker.reference.type"]; attestation || d.Platform == nil || d.Platform.OS == "unknown" {
+		if _, attestation := d.Annotations["vnd.docker.reference.type"]; attestation || d.Platform == nil ||
+			d.Platform.OS == "unknown" {
 			continue
 		}
 		p := PlatformString(*d.Platform)
-		if MatchPlatform(platforms, *d.Platform) && !slices.ContainsFunc(out, func(c Child) bool { return c.Digest == d.Digest }) {
+		if MatchPlatform(platforms, *d.Platform) &&
+			!slices.ContainsFunc(out, func(c Child) bool { return c.Digest == d.Digest }) {
 			out = append(out, Child{d.Digest, d.MediaType, p})
 		}
 	}
@@ -172,9 +174,9 @@ func imageType(artifactType string) bool {
 	return artifactType == "" || artifactType == ocispec.MediaTypeImageConfig || artifactType == dockerConfig
 }
 
-// Replace returns the index with other manifests in the place of some of its own, by digest. Order and all other fields stay, but
-// that attestations of a replaced manifest, as BuildKit attaches them, refer to the one in its place: there clients look for them.
-// Since the replacements are OCI manifests, the result is an OCI index.
+// Replace returns the index with other manifests in the place of some of its own, by digest. Order and all other fields
+// stay, but that attestations of a replaced manifest, as BuildKit attaches them, refer to the one in its place: there
+// clients look for them. Since the replacements are OCI manifests, the result is an OCI index.
 func (x *Index) Replace(with map[digest.Digest]Document) (Document, error) {
 	children := slices.Clone(x.children)
 	for i, d := range x.parsed {

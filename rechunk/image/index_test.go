@@ -39,7 +39,8 @@ func TestImages(t *testing.T) {
 	amd := Child{digest.Digest(digestOf(1)), ociType, "linux/amd64"}
 	arm := Child{digest.Digest(digestOf(2)), DockerManifest, "linux/arm64"}
 	for patterns, want := range map[string][]Child{
-		"": {amd, arm}, "linux/amd64": {amd}, "linux/arm64": {arm}, "linux/arm64/v8": {arm}, "linux/s390x": nil, "linux/arm64,linux/amd64": {amd, arm},
+		"": {amd, arm}, "linux/amd64": {amd}, "linux/arm64": {arm}, "linux/arm64/v8": {arm}, "linux/s390x": nil,
+		"linux/arm64,linux/amd64": {amd, arm},
 	} {
 		var list []string
 		if patterns != "" {
@@ -86,15 +87,17 @@ func TestParseIndexRefuses(t *testing.T) {
 	t.Parallel()
 	child := descriptor(ociType, digestA, "")
 	for name, doc := range map[string]string{
-		"nothing": ``, "null": `null`, "no object": `[]`, "no manifests": `{}`, "manifests are an object": `{"manifests":{}}`,
-		"null child": `{"manifests":[null]}`, "child is text": `{"manifests":["x"]}`, "child without digest": `{"manifests":[{}]}`,
-		"manifests twice":   `{"manifests":[` + child + `],"Manifests":[]}`,
-		"digest twice":      `{"manifests":[` + descriptor(ociType, digestA, `,"Digest":"`+digestB+`"`) + `]}`,
-		"negative size":     `{"manifests":[` + strings.Replace(child, ":7", ":-7", 1) + `]}`,
-		"many":              `{"manifests":[` + strings.Repeat(child+",", MaxChildren) + child + `]}`,
-		"large":             `{"manifests":[],"x":"` + strings.Repeat("x", MaxDocument) + `"}`,
-		"deep":              `{"manifests":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`,
-		"something follows": `{"manifests":[]}{}`,
+		"nothing": ``, "null": `null`, "no object": `[]`, "no manifests": `{}`,
+		"manifests are an object": `{"manifests":{}}`,
+		"null child":              `{"manifests":[null]}`, "child is text": `{"manifests":["x"]}`,
+		"child without digest": `{"manifests":[{}]}`,
+		"manifests twice":      `{"manifests":[` + child + `],"Manifests":[]}`,
+		"digest twice":         `{"manifests":[` + descriptor(ociType, digestA, `,"Digest":"`+digestB+`"`) + `]}`,
+		"negative size":        `{"manifests":[` + strings.Replace(child, ":7", ":-7", 1) + `]}`,
+		"many":                 `{"manifests":[` + strings.Repeat(child+",", MaxChildren) + child + `]}`,
+		"large":                `{"manifests":[],"x":"` + strings.Repeat("x", MaxDocument) + `"}`,
+		"deep":                 `{"manifests":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`,
+		"something follows":    `{"manifests":[]}{}`,
 	} {
 		if _, err := ParseIndex([]byte(doc)); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
@@ -118,8 +121,8 @@ func TestIsIndex(t *testing.T) {
 	}
 }
 
-// FuzzIndex: replacing the images of any index that is accepted gives one that is accepted, with as many manifests, the replaced ones
-// in their places.
+// FuzzIndex: replacing the images of any index that is accepted gives one that is accepted, with as many manifests, the
+// replaced ones in their places.
 func FuzzIndex(f *testing.F) {
 	f.Add([]byte(multi))
 	f.Add([]byte(`{"manifests":[` + descriptor(ociType, digestA, `,"platform":{"OS":"linux"}`) + `],"Mediatype":null}`))
@@ -148,7 +151,8 @@ func FuzzIndex(f *testing.F) {
 			t.Fatalf("%d manifests of %d", len(y.parsed), len(x.parsed))
 		}
 		for i, d := range x.parsed {
-			if _, ok := with[d.Digest]; ok && (y.parsed[i].Digest != digestB || y.parsed[i].Size != 5 || y.parsed[i].Data != nil) {
+			if _, ok := with[d.Digest]; ok &&
+				(y.parsed[i].Digest != digestB || y.parsed[i].Size != 5 || y.parsed[i].Data != nil) {
 				t.Errorf("manifest %d: %+v", i, y.parsed[i])
 			}
 		}
@@ -183,7 +187,8 @@ func TestAttestationsFollow(t *testing.T) {
 		return descriptor(ociType, digestOf(n), `,"annotations":{"vnd.docker.reference.type":"attestation-manifest",`+
 			`"vnd.docker.reference.digest":"`+digestOf(of)+`","x":"y"}`)
 	}
-	doc := `{"schemaVersion":2,"manifests":[` + descriptor(ociType, digestOf(1), "") + `,` + attests(11, 1) + `,` + attests(12, 2) + `]}`
+	doc := `{"schemaVersion":2,"manifests":[` + descriptor(ociType, digestOf(1), "") + `,` + attests(11, 1) + `,` +
+		attests(12, 2) + `]}`
 	got, err := mustIndex(t, doc).Replace(map[digest.Digest]Document{
 		digest.Digest(digestOf(1)): {MediaType: ociType, Digest: digest.Digest(digestB), Bytes: []byte("1")},
 	})
@@ -193,7 +198,8 @@ func TestAttestationsFollow(t *testing.T) {
 	var index ocispec.Index
 	mustUnmarshal(t, got.Bytes, &index)
 	for i, want := range []string{1: digestB, 2: digestOf(2)} {
-		if a := index.Manifests[i].Annotations; i > 0 && (a["vnd.docker.reference.digest"] != want || a["x"] != "y" || len(a) != 3) {
+		if a := index.Manifests[i].Annotations; i > 0 &&
+			(a["vnd.docker.reference.digest"] != want || a["x"] != "y" || len(a) != 3) {
 			t.Errorf("manifest %d: %v, want %s", i, a, want)
 		}
 	}
@@ -209,7 +215,8 @@ func TestLayoutEntries(t *testing.T) {
 		t.Fatal(err)
 	}
 	entries := x.Entries()
-	if len(entries) != MaxChildren+1 || len(x.Manifests()) != len(entries) || string(entries[0]) != entry || x.SchemaVersion() != 0 {
+	if len(entries) != MaxChildren+1 || len(x.Manifests()) != len(entries) || string(entries[0]) != entry ||
+		x.SchemaVersion() != 0 {
 		t.Errorf("%d entries, the first %s; version %d", len(entries), entries[0], x.SchemaVersion())
 	}
 	got, err := x.WithEntries(entries[:1])
@@ -219,7 +226,8 @@ func TestLayoutEntries(t *testing.T) {
 	if got := x.Entries(); len(got) != MaxChildren+1 {
 		t.Errorf("the index itself has %d entries now", len(got))
 	}
-	if _, err := ParseLayout([]byte(`{"manifests":[],"x":"` + strings.Repeat("x", MaxLayoutIndex) + `"}`)); !errors.Is(err, ErrInvalid) {
+	if _, err := ParseLayout([]byte(`{"manifests":[],"x":"` + strings.Repeat("x", MaxLayoutIndex) + `"}`)); !errors.Is(err,
+		ErrInvalid) {
 		t.Errorf("large: %v", err)
 	}
 }

@@ -31,8 +31,8 @@ func IsManifest(mediaType string) bool {
 	return mediaType == ocispec.MediaTypeImageManifest || mediaType == DockerManifest
 }
 
-// ReadManifest reads a manifest of any image or artifact, and checks its descriptors. What has fields of an index, or its media type, is
-// refused. Errors wrap ErrInvalid, or ErrPassThrough where the document is an index and nothing else.
+// ReadManifest reads a manifest of any image or artifact, and checks its descriptors. What has fields of an index, or its
+// media type, is refused. Errors wrap ErrInvalid, or ErrPassThrough where the document is an index and nothing else.
 func ReadManifest(raw []byte) (*ocispec.Manifest, error) {
 	if len(raw) > MaxDocument {
 		return nil, fmt.Errorf("%w: manifest of %d bytes, at most %d", ErrInvalid, len(raw), MaxDocument)
@@ -74,7 +74,8 @@ func ReadManifest(raw []byte) (*ocispec.Manifest, error) {
 	return &m, checkDescriptors(&m)
 }
 
-// checkDescriptors looks at all that a manifest names. A config may be missing: what is not an image has none, in old formats.
+// checkDescriptors looks at all that a manifest names. A config may be missing: what is not an image has none, in old
+// formats.
 func checkDescriptors(m *ocispec.Manifest) error {
 	if m.Config.Digest != "" || m.Config.MediaType != "" {
 		if err := checkDescriptor("config", m.Config); err != nil {

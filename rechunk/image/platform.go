@@ -7,8 +7,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// PlatformString is "os/architecture" or "os/architecture/variant". The variant that an architecture has by default is left out:
-// builders write "arm64" and "arm64/v8" for the same machines, and a lineage must not fall apart over it.
+// PlatformString is "os/architecture" or "os/architecture/variant". The variant that an architecture has by default is left
+// out: builders write "arm64" and "arm64/v8" for the same machines, and a lineage must not fall apart over it.
 func PlatformString(p ocispec.Platform) string {
 	parts := []string{p.OS, p.Architecture, p.Variant}
 	switch p.Architecture + "/" + p.Variant {

@@ -44,9 +44,9 @@ func document(mediaType string, v any) (Document, error) {
 	return Document{mediaType, digest.FromBytes(b), b}, nil
 }
 
-// Build makes config and manifest of a served image. Everything that the source's config says stays, unknown fields included,
-// but for the layers' diff_ids, the history, which has one entry for each layer as bootc demands, and, in a plain bootc image,
-// the labels that announce an ostree encapsulation. Equal arguments give equal bytes.
+// Build makes config and manifest of a served image. Everything that the source's config says stays, unknown fields
+// included, but for the layers' diff_ids, the history, which has one entry for each layer as bootc demands, and, in a plain
+// bootc image, the labels that announce an ostree encapsulation. Equal arguments give equal bytes.
 func Build(src *Source, layers []Layer, plain bool) (config, manifest Document, err error) {
 	raw, err := editConfig(src, layers, plain)
 	if err != nil {
@@ -69,7 +69,8 @@ func Build(src *Source, layers []Layer, plain bool) (config, manifest Document, 
 	}
 	m.Annotations[AnnotationSource] = src.Digest.String()
 	for _, l := range layers {
-		m.Layers = append(m.Layers, ocispec.Descriptor{MediaType: l.MediaType, Digest: l.Digest, Size: l.Size, Annotations: l.Annotations})
+		m.Layers = append(m.Layers, ocispec.Descriptor{MediaType: l.MediaType, Digest: l.Digest, Size: l.Size,
+			Annotations: l.Annotations})
 	}
 	manifest, err = document(m.MediaType, m)
 	return config, manifest, err

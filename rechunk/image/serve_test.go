@@ -27,8 +27,10 @@ func parse(t *testing.T, manifest, config string) *Source {
 }
 
 var twoLayers = []Layer{
-	{MediaType: ocispec.MediaTypeImageLayerZstd, Digest: digest.FromString("1"), Size: 11, DiffID: digest.FromString("one"), Name: "kernel"},
-	{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: digest.FromString("2"), Size: 22, DiffID: digest.FromString("two"), Name: "17 packages"},
+	{MediaType: ocispec.MediaTypeImageLayerZstd, Digest: digest.FromString("1"), Size: 11, DiffID: digest.FromString("one"),
+		Name: "kernel"},
+	{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: digest.FromString("2"), Size: 22, DiffID: digest.FromString("two"),
+		Name: "17 packages"},
 }
 
 const sourceConfig = `{"created":"2026-01-02T03:04:05.6+02:00","architecture":"arm64","variant":"v8","os":"linux","os.features":["x"],
@@ -53,7 +55,8 @@ func TestBuild(t *testing.T) {
 		mustUnmarshal(t, []byte(sourceConfig), &want)
 		mustUnmarshal(t, config.Bytes, &got)
 		want["config"].(map[string]any)["Labels"] = labels
-		want["rootfs"] = map[string]any{"type": "layers", "diff_ids": []any{twoLayers[0].DiffID.String(), twoLayers[1].DiffID.String()}}
+		want["rootfs"] = map[string]any{"type": "layers",
+			"diff_ids": []any{twoLayers[0].DiffID.String(), twoLayers[1].DiffID.String()}}
 		const created = "2026-01-02T03:04:05.6+02:00"
 		want["history"] = []any{
 			map[string]any{"created": created, "created_by": "strata: kernel"},
@@ -69,8 +72,10 @@ func TestBuild(t *testing.T) {
 			annotations["ostree.commit"], annotations["ostree.final-diffid"] = "c", "d"
 		}
 		wantManifest := ocispec.Manifest{
-			Versioned: src.Manifest.Versioned, MediaType: ociType, ArtifactType: "x/y", Annotations: annotations, Subject: src.Manifest.Subject,
-			Config: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: digest.FromBytes(config.Bytes), Size: int64(len(config.Bytes))},
+			Versioned: src.Manifest.Versioned, MediaType: ociType, ArtifactType: "x/y", Annotations: annotations,
+			Subject: src.Manifest.Subject,
+			Config: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: digest.FromBytes(config.Bytes),
+				Size: int64(len(config.Bytes))},
 			Layers: []ocispec.Descriptor{
 				{MediaType: ocispec.MediaTypeImageLayerZstd, Digest: twoLayers[0].Digest, Size: 11},
 				{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: twoLayers[1].Digest, Size: 22},
@@ -99,7 +104,8 @@ func mustUnmarshal(t *testing.T, b []byte, v any) {
 // Docker's documents become OCI's.
 func TestBuildFromDocker(t *testing.T) {
 	t.Parallel()
-	src := parse(t, `{"schemaVersion":2,"mediaType":"`+DockerManifest+`","config":`+descriptor(dockerConfig, digestA, "")+`,"layers":[`+
+	src := parse(t, `{"schemaVersion":2,"mediaType":"`+DockerManifest+`","config":`+descriptor(dockerConfig, digestA,
+		"")+`,"layers":[`+
 		layerOf(dockerLayer+".gzip")+`]}`, `{"os":"linux","docker_version":"1","rootfs":{"type":"layers","diff_ids":["x"]}}`)
 	config, m, err := Build(src, twoLayers, true)
 	if err != nil {
@@ -107,7 +113,8 @@ func TestBuildFromDocker(t *testing.T) {
 	}
 	var got ocispec.Manifest
 	mustUnmarshal(t, m.Bytes, &got)
-	if got.MediaType != ociType || got.Config.MediaType != ocispec.MediaTypeImageConfig || config.MediaType != ocispec.MediaTypeImageConfig {
+	if got.MediaType != ociType || got.Config.MediaType != ocispec.MediaTypeImageConfig ||
+		config.MediaType != ocispec.MediaTypeImageConfig {
 		t.Errorf("%+v", got)
 	}
 	var c ocispec.Image
@@ -133,8 +140,8 @@ func TestBuildNormalisesNames(t *testing.T) {
 	}
 }
 
-// FuzzBuild: any manifest and config that are accepted give an image that is accepted, with a history entry and a diff_id for each layer,
-// the same platform and labels, and nothing that announces an ostree encapsulation.
+// FuzzBuild: any manifest and config that are accepted give an image that is accepted, with a history entry and a diff_id
+// for each layer, the same platform and labels, and nothing that announces an ostree encapsulation.
 func FuzzBuild(f *testing.F) {
 	m := manifest(`,"annotations":{"a":"b"}`, layerOf(ocispec.MediaTypeImageLayer))
 	f.Add([]byte(m), []byte(sourceConfig))
@@ -149,7 +156,8 @@ func FuzzBuild(f *testing.F) {
 		if err != nil {
 			return
 		}
-		madeConfig, madeManifest, err := Build(&Source{Digest: digestA, Manifest: *m, RawConfig: config, Config: *c}, twoLayers, true)
+		madeConfig, madeManifest, err := Build(&Source{Digest: digestA, Manifest: *m, RawConfig: config, Config: *c},
+			twoLayers, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +172,8 @@ func FuzzBuild(f *testing.F) {
 			}
 			return
 		}
-		if len(got.History) != 2 || !slices.Equal(got.RootFS.DiffIDs, []digest.Digest{twoLayers[0].DiffID, twoLayers[1].DiffID}) {
+		if len(got.History) != 2 || !slices.Equal(got.RootFS.DiffIDs,
+			[]digest.Digest{twoLayers[0].DiffID, twoLayers[1].DiffID}) {
 			t.Errorf("%+v", got)
 		}
 		if diff := cmp.Diff(c.Platform, got.Platform); diff != "" || Bootable(c) != Bootable(got) {

@@ -20,7 +20,8 @@ func BenchmarkWrite(b *testing.B) {
 		t := &tree.Tree{Entries: []tree.Entry{{Path: ".", Kind: tree.Dir, Mode: 0o755}}}
 		for i := range size.files {
 			t.Entries = append(t.Entries, tree.Entry{
-				Path: fmt.Sprintf("f%d", i), Kind: tree.Regular, Mode: 0o644, Size: int64(size.each), Digest: contents.Add(body[i : i+size.each]),
+				Path: fmt.Sprintf("f%d", i), Kind: tree.Regular, Mode: 0o644, Size: int64(size.each),
+				Digest: contents.Add(body[i : i+size.each]),
 			})
 		}
 		slices.SortFunc(t.Entries, func(a, b tree.Entry) int { return tree.ComparePaths(a.Path, b.Path) })

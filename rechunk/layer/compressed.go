@@ -14,8 +14,8 @@ import (
 // Compressed is a format that compresses the tar stream as a whole. Every bootc backend reads both.
 type Compressed string
 
-// The formats that compress the tar stream as a whole: one zstd frame (RFC 8878), or one gzip member (RFC 1952). The composefs
-// backend of bootc up to 1.16 and the ostree backend stop reading at the end of the first.
+// The formats that compress the tar stream as a whole: one zstd frame (RFC 8878), or one gzip member (RFC 1952). The
+// composefs backend of bootc up to 1.16 and the ostree backend stop reading at the end of the first.
 const (
 	Zstd Compressed = "zstd"
 	Gzip Compressed = "gzip"
@@ -75,7 +75,8 @@ func (c Compressed) compressor() (compressor, error) {
 	case Gzip:
 		return gzip.NewWriterLevel(io.Discard, gzipLevel)
 	case Zstd:
-		return zstd.NewWriter(io.Discard, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithWindowSize(zstdWindow),
+		return zstd.NewWriter(io.Discard, zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
+			zstd.WithWindowSize(zstdWindow),
 			zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true))
 	}
 	return nil, fmt.Errorf("compression %q is not known", string(c))

@@ -1,10 +1,10 @@
-// Package layer turns what a layer holds into the bytes of its blob, and reads blobs back: the same bytes for the same list on
-// every machine.
+// Package layer turns what a layer holds into the bytes of its blob, and reads blobs back: the same bytes for the same list
+// on every machine.
 //
 // A List is the input: entries in the order in which they are written, and where their contents come from. A Format makes a
-// blob of it. What bootc's backends demand of every layer is kept here: each ancestor directory is in the layer with its final
-// header, before what it holds; hardlinks follow their target; extended attributes are PAX records; there are no opaque
-// whiteouts.
+// blob of it. What bootc's backends demand of every layer is kept here: each ancestor directory is in the layer with its
+// final header, before what it holds; hardlinks follow their target; extended attributes are PAX records; there are no
+// opaque whiteouts.
 //
 // The package knows neither plans nor package databases: whoever only has to write layers imports nothing else.
 package layer
@@ -20,8 +20,8 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// Format is a way of writing layers. A layer's bytes, media type and annotations all come from one format. Implementations are
-// comparable with == and safe for concurrent use.
+// Format is a way of writing layers. A layer's bytes, media type and annotations all come from one format. Implementations
+// are comparable with == and safe for concurrent use.
 type Format interface {
 	// Spec says what the format's layers look like from outside.
 	Spec() Spec
@@ -59,16 +59,17 @@ func (e Encoder) Unversioned() string { return e.Library + " " + e.Settings }
 // Writer writes the blobs of layers, one after another, with buffers that it keeps. The bytes do not depend on what it wrote
 // before. It is for one goroutine at a time.
 type Writer interface {
-	// Write writes the blob of one layer to dst. It fails when a content is not as long as its entry says, and soon after ctx
-	// ends. Nothing is hashed: who stores the blob knows its digest, and the diff_id is for Reader to find.
+	// Write writes the blob of one layer to dst. It fails when a content is not as long as its entry says, and soon after
+	// ctx ends. Nothing is hashed: who stores the blob knows its digest, and the diff_id is for Reader to find.
 	Write(ctx context.Context, dst io.Writer, l *List) (Blob, error)
 }
 
-// Reader reads the blobs of layers, one after another, with buffers that it keeps until Close. It is for one goroutine at a time.
+// Reader reads the blobs of layers, one after another, with buffers that it keeps until Close. It is for one goroutine at a
+// time.
 type Reader interface {
-	// Read reads a blob to io.EOF and returns what it holds and its diff_id, the digest of the uncompressed tar stream. A blob
-	// that is not what the Writer said of it, in want, is an error that wraps ErrMismatch. The digest of the blob itself is for
-	// who gives r to verify.
+	// Read reads a blob to io.EOF and returns what it holds and its diff_id, the digest of the uncompressed tar stream. A
+	// blob that is not what the Writer said of it, in want, is an error that wraps ErrMismatch. The digest of the blob
+	// itself is for who gives r to verify.
 	Read(ctx context.Context, r io.Reader, want Blob, lim tree.Limits) (x *tree.Index, diffID digest.Digest, err error)
 	Close()
 }
@@ -79,8 +80,8 @@ type Blob struct {
 	Size int64
 	// TarSize is the length of the uncompressed tar stream in bytes.
 	TarSize int64
-	// Annotations are those that the layer's descriptor must carry for clients to make use of the format. Neither zstd nor gzip
-	// has any.
+	// Annotations are those that the layer's descriptor must carry for clients to make use of the format. Neither zstd nor
+	// gzip has any.
 	Annotations map[string]string
 }
 

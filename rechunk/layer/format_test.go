@@ -13,7 +13,8 @@ const module = "github.com/strata-oci/strata/"
 
 func TestParseFormat(t *testing.T) {
 	t.Parallel()
-	for name, ok := range map[string]bool{"zstd": true, "gzip": true, "": false, "ZSTD": false, "zstd:chunked": false, "none": false} {
+	for name, ok := range map[string]bool{"zstd": true, "gzip": true, "": false, "ZSTD": false, "zstd:chunked": false,
+		"none": false} {
 		if f, err := layer.ParseFormat(name); (err == nil) != ok || ok && f.Spec().Name != name {
 			t.Errorf("%q: %q, %v", name, f, err)
 		}
@@ -39,10 +40,12 @@ func TestFormatsDiffer(t *testing.T) {
 	}
 }
 
-// The recorded encoder is the one that is compiled in. Its settings are part of the keys of records: they stay as long as the bytes do.
+// The recorded encoder is the one that is compiled in. Its settings are part of the keys of records: they stay as long as
+// the bytes do.
 func TestEncoder(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Version}}", "github.com/klauspost/compress").Output()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Version}}",
+		"github.com/klauspost/compress").Output()
 	if err != nil {
 		t.Skipf("no module list: %v", err)
 	}
@@ -70,7 +73,8 @@ func TestImports(t *testing.T) {
 		t.Fatalf("not the imports of this package: %v", deps)
 	}
 	for _, d := range deps {
-		if d == module+"rechunk/plan" || d == module+"rechunk/pkgdb" || strings.Contains(d, "sqlite") || strings.Contains(d, "rpmdb") {
+		if d == module+"rechunk/plan" || d == module+"rechunk/pkgdb" || strings.Contains(d, "sqlite") ||
+			strings.Contains(d, "rpmdb") {
 			t.Errorf("layer imports %s", d)
 		}
 	}

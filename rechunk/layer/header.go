@@ -49,9 +49,9 @@ func setHeader(h *tar.Header, e *tree.Entry) error {
 	return nil
 }
 
-// isPlain reports whether archive/tar writes a header without PAX records for the name or a link's target. Clients misread these:
-// some rename entries in the header, which the record then overrides, and in the C locale libarchive refuses what is not ASCII. It
-// takes the zero time.Time for none, too.
+// isPlain reports whether archive/tar writes a header without PAX records for the name or a link's target. Clients misread
+// these: some rename entries in the header, which the record then overrides, and in the C locale libarchive refuses what is
+// not ASCII. It takes the zero time.Time for none, too.
 func isPlain(h *tar.Header) (bool, error) {
 	switch {
 	case strings.Contains(h.Name+h.Linkname, "\x00"):
@@ -73,8 +73,8 @@ func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 })
 }
 
-// rawHeader writes the blocks of a header as GNU tar does, names as they are and long ones in records of type L and K, after PAX
-// records for what else has no place in it.
+// rawHeader writes the blocks of a header as GNU tar does, names as they are and long ones in records of type L and K, after
+// PAX records for what else has no place in it.
 func rawHeader(h *tar.Header) ([]byte, error) {
 	for key := range h.PAXRecords {
 		if strings.ContainsAny(key, "=\x00") {

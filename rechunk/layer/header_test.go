@@ -21,7 +21,8 @@ const year1 = -62135596800 // what a time.Time is that nobody set
 // unusual has names and times that take more than a ustar header, in all combinations with what takes PAX records.
 func unusual() (*tree.Tree, Contents) {
 	contents := Contents{}
-	names := []string{"é", "a\xff", strings.Repeat("l", 101), strings.Repeat("d/", 60) + "f", strings.Repeat("é", 60), "plain", strings.Repeat("n", 100)}
+	names := []string{"é", "a\xff", strings.Repeat("l", 101), strings.Repeat("d/", 60) + "f", strings.Repeat("é", 60),
+		"plain", strings.Repeat("n", 100)}
 	t := &tree.Tree{Entries: []tree.Entry{{Path: ".", Kind: tree.Dir, Mode: 0o755}}}
 	dirs := map[string]bool{}
 	add := func(e tree.Entry) {
@@ -42,21 +43,23 @@ func unusual() (*tree.Tree, Contents) {
 			"o": func(e *tree.Entry) { e.UID, e.GID = 1<<32-1, 1<<21 },
 		} {
 			body := how + name
-			e := tree.Entry{Path: how + "/" + name, Kind: tree.Regular, Mode: 0o4755, Sec: 1_700_000_000, Size: int64(len(body)), Digest: contents.Add(body)}
+			e := tree.Entry{Path: how + "/" + name, Kind: tree.Regular, Mode: 0o4755, Sec: 1_700_000_000,
+				Size: int64(len(body)), Digest: contents.Add(body)}
 			change(&e)
 			link := e
 			link.Path, link.Link, e.Link = e.Path+"2", e.Path, e.Path
 			add(e)
 			add(link)
-			add(tree.Entry{Path: how + "/s" + name, Kind: tree.Symlink, Mode: 0o777, Target: name, Sec: e.Sec, Nsec: e.Nsec, Xattrs: e.Xattrs})
+			add(tree.Entry{Path: how + "/s" + name, Kind: tree.Symlink, Mode: 0o777, Target: name, Sec: e.Sec, Nsec: e.Nsec,
+				Xattrs: e.Xattrs})
 		}
 	}
 	slices.SortFunc(t.Entries, func(a, b tree.Entry) int { return tree.ComparePaths(a.Path, b.Path) })
 	return t, contents
 }
 
-// Names are raw bytes in headers, or in GNU's records when they are long, and never in PAX records; all else is kept to the last
-// detail, the zero time of Go included.
+// Names are raw bytes in headers, or in GNU's records when they are long, and never in PAX records; all else is kept to the
+// last detail, the zero time of Go included.
 func TestUnusualHeaders(t *testing.T) {
 	t.Parallel()
 	full, contents := unusual()
@@ -85,7 +88,8 @@ func TestUnusualHeaders(t *testing.T) {
 			size = size*8 + int(c-'0')
 		}
 		body := rest[512 : 512+size]
-		if kind := rest[156]; kind == tar.TypeXHeader && (bytes.Contains(body, []byte(" path=")) || bytes.Contains(body, []byte(" linkpath="))) {
+		if kind := rest[156]; kind == tar.TypeXHeader &&
+			(bytes.Contains(body, []byte(" path=")) || bytes.Contains(body, []byte(" linkpath="))) {
 			t.Errorf("a PAX record names a file: %q", body)
 		}
 		rest = rest[512+(size+511)/512*512:]
@@ -109,7 +113,8 @@ func TestUnusualHeadersElsewhere(t *testing.T) {
 		}
 		want = append(want, name)
 	}
-	for _, args := range [][]string{{"tar", "--quoting-style=literal", "-tf", "-"}, {"bsdtar", "-tf", "-"}, {"python3", "-c", listTar}} {
+	for _, args := range [][]string{{"tar", "--quoting-style=literal", "-tf", "-"}, {"bsdtar", "-tf", "-"},
+		{"python3", "-c", listTar}} {
 		program, err := exec.LookPath(args[0])
 		if err != nil {
 			t.Logf("there is no %s", args[0])

@@ -25,7 +25,8 @@ var longName = "d/" + strings.Repeat("long-", 40) + "/" + strings.Repeat("name-"
 func gallery() (*tree.Tree, Contents) {
 	contents := Contents{}
 	file := func(p, body string) tree.Entry {
-		return tree.Entry{Path: p, Kind: tree.Regular, Mode: 0o644, Size: int64(len(body)), Digest: contents.Add(body), Sec: 1_700_000_000}
+		return tree.Entry{Path: p, Kind: tree.Regular, Mode: 0o644, Size: int64(len(body)), Digest: contents.Add(body),
+			Sec: 1_700_000_000}
 	}
 	change := func(e tree.Entry, f func(*tree.Entry)) tree.Entry { f(&e); return e }
 	dir := func(p string) tree.Entry { return tree.Entry{Path: p, Kind: tree.Dir, Mode: 0o755, Sec: 1_600_000_000} }
@@ -35,9 +36,11 @@ func gallery() (*tree.Tree, Contents) {
 		file(longName, "long"), file("d/é", "latin"), file("d/\xff\xfe", "no UTF-8"), file("d/ ", ""), file("-", "dash"),
 		change(file("d/caps", "program"), func(e *tree.Entry) {
 			e.Mode = 0o6755
-			e.Xattrs = []tree.Xattr{{Name: "security.capability", Value: capability}, {Name: "user.empty"}, {Name: "user.é", Value: "\n\xff"}}
+			e.Xattrs = []tree.Xattr{{Name: "security.capability", Value: capability}, {Name: "user.empty"},
+				{Name: "user.é", Value: "\n\xff"}}
 		}),
-		change(file("d/link-a", "shared"), linked), change(file("d/link-b", "shared"), linked), change(file("d/z/link", "shared"), linked),
+		change(file("d/link-a", "shared"), linked), change(file("d/link-b", "shared"), linked),
+		change(file("d/z/link", "shared"), linked),
 		dir("d/z"),
 		change(file("d/big-ids", "x"), func(e *tree.Entry) { e.UID, e.GID = 1<<31-2, 1<<31-1 }),
 		change(file("d/fraction", "x"), func(e *tree.Entry) { e.Nsec = 123_456_789 }),
@@ -64,7 +67,8 @@ func (h *held) list(t *tree.Tree, c tree.Contents) (*layer.List, error) {
 }
 
 // writeTo writes a layer with w.
-func writeTo(ctx context.Context, w layer.Writer, dst io.Writer, t *tree.Tree, h *held, c tree.Contents) (layer.Blob, error) {
+func writeTo(ctx context.Context, w layer.Writer, dst io.Writer, t *tree.Tree, h *held, c tree.Contents) (layer.Blob,
+	error) {
 	l, err := h.list(t, c)
 	if err != nil {
 		return layer.Blob{}, err
@@ -73,7 +77,8 @@ func writeTo(ctx context.Context, w layer.Writer, dst io.Writer, t *tree.Tree, h
 }
 
 // writeOne writes a layer with a writer of its own.
-func writeOne(ctx context.Context, dst io.Writer, t *tree.Tree, h *held, c tree.Contents, f layer.Format) (layer.Blob, error) {
+func writeOne(ctx context.Context, dst io.Writer, t *tree.Tree, h *held, c tree.Contents, f layer.Format) (layer.Blob,
+	error) {
 	l, err := h.list(t, c)
 	if err != nil {
 		return layer.Blob{}, err
@@ -144,7 +149,8 @@ func text(n int) string {
 	rng := rand.New(rand.NewPCG(3, 4))
 	var b strings.Builder
 	for b.Len() < n {
-		fmt.Fprintf(&b, "%s %d, %s of %x\n", strings.Repeat("very ", rng.IntN(4)), rng.IntN(1000), strings.Repeat("sum", rng.IntN(3)), rng.Uint32())
+		fmt.Fprintf(&b, "%s %d, %s of %x\n", strings.Repeat("very ", rng.IntN(4)), rng.IntN(1000),
+			strings.Repeat("sum", rng.IntN(3)), rng.Uint32())
 	}
 	return b.String()
 }

@@ -8,17 +8,17 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// List is what a layer is to hold, in the order in which it is written, and where the contents of its files come from. It refers to
-// entries of a tree and is valid as long as these stay as they are.
+// List is what a layer is to hold, in the order in which it is written, and where the contents of its files come from. It
+// refers to entries of a tree and is valid as long as these stay as they are.
 type List struct {
 	entries  []*tree.Entry // ascending, every ancestor directory among them
 	marks    []string      // names of the whiteouts' marker files, ascending
 	contents tree.Contents
 }
 
-// NewList lists a layer of a tree: the entries at the given positions in ascending order, and whiteouts of the given paths. All
-// ancestor directories of both, and the root, are in the layer whether they are given or not; one that is no directory of the tree
-// is an error. Of a hardlink group, the first name, which is the group's, must be given if any other is.
+// NewList lists a layer of a tree: the entries at the given positions in ascending order, and whiteouts of the given paths.
+// All ancestor directories of both, and the root, are in the layer whether they are given or not; one that is no directory
+// of the tree is an error. Of a hardlink group, the first name, which is the group's, must be given if any other is.
 func NewList(t *tree.Tree, positions []int, whiteouts []string, contents tree.Contents) (*List, error) {
 	entries, err := withAncestors(t, positions, whiteouts)
 	if err != nil {
@@ -42,7 +42,8 @@ func markNames(paths []string) []string {
 	return out
 }
 
-// withAncestors returns the entries at the positions with all their ancestor directories and those of the whiteouts, ascending.
+// withAncestors returns the entries at the positions with all their ancestor directories and those of the whiteouts,
+// ascending.
 func withAncestors(t *tree.Tree, positions []int, whiteouts []string) ([]*tree.Entry, error) {
 	a := ancestry{tree: t, in: make([]bool, len(t.Entries)), known: map[string]bool{}}
 	for _, i := range positions {

@@ -46,15 +46,17 @@ func TestReadRefuses(t *testing.T) {
 		wrongTarSize.TarSize, wrongSize.Size = blob.TarSize-1, blob.Size+1
 		twiceBlob := layer.Blob{Size: int64(len(twice)), TarSize: blob.TarSize}
 		for name, err := range map[string]error{
-			"trailing byte": read(append(bytes.Clone(good), 0), blob), "trailing layer": read(twice, blob), "nothing": read(nil, blob),
-			"cut": read(good[:len(good)-1], blob), "tar size": read(good, wrongTarSize),
+			"trailing byte": read(append(bytes.Clone(good), 0), blob), "trailing layer": read(twice, blob),
+			"nothing": read(nil, blob),
+			"cut":     read(good[:len(good)-1], blob), "tar size": read(good, wrongTarSize),
 			"size": read(good, wrongSize), "another stream": read(twice, twiceBlob),
 		} {
 			if !errors.Is(err, layer.ErrMismatch) {
 				t.Errorf("%s, wrong %s: %v", c, name, err)
 			}
 		}
-		_, _, err = layer.Read(t.Context(), io.MultiReader(bytes.NewReader(good), iotest.ErrReader(errFault)), blob, c, tree.Limits{})
+		_, _, err = layer.Read(t.Context(), io.MultiReader(bytes.NewReader(good), iotest.ErrReader(errFault)), blob, c,
+			tree.Limits{})
 		if !errors.Is(err, errFault) || errors.Is(err, layer.ErrMismatch) {
 			t.Errorf("%s, reader fails at the end: %v", c, err)
 		}

@@ -20,8 +20,8 @@ type tarWriter struct {
 	first map[string]bool // hardlink groups whose first member is written
 }
 
-// write writes a list: entries and whiteouts in path order, so that every directory precedes what it holds and the first name of
-// a hardlink group, which is its name, precedes the others.
+// write writes a list: entries and whiteouts in path order, so that every directory precedes what it holds and the first
+// name of a hardlink group, which is its name, precedes the others.
 func (w *tarWriter) write(ctx context.Context, dst io.Writer, l *List) error {
 	w.dst, w.out, w.first = dst, tar.NewWriter(dst), map[string]bool{}
 	defer func() { w.dst, w.out, w.first = nil, nil, nil }()

@@ -24,8 +24,9 @@ import (
 	. "github.com/strata-oci/strata/rechunk/tree/treetest"
 )
 
-// The bytes of a layer are part of what is promised: the same source and lineage give the same digests on every machine and with
-// every later version. When a library update changes them, clients fetch again what they have; think before changing a digest here.
+// The bytes of a layer are part of what is promised: the same source and lineage give the same digests on every machine and
+// with every later version. When a library update changes them, clients fetch again what they have; think before changing a
+// digest here.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	contents := Contents{}
@@ -38,7 +39,8 @@ func TestGolden(t *testing.T) {
 	small, of := gallery()
 	// What archive/tar has one way to write.
 	ordinary := &tree.Tree{Entries: slices.DeleteFunc(slices.Clone(small.Entries), func(e tree.Entry) bool {
-		return len(e.Path) > 100 || len(e.Target) > 100 || strings.ContainsFunc(e.Path, func(r rune) bool { return r >= 0x80 })
+		return len(e.Path) > 100 || len(e.Target) > 100 ||
+			strings.ContainsFunc(e.Path, func(r rune) bool { return r >= 0x80 })
 	})}
 	cases := []struct {
 		name         string
@@ -113,10 +115,12 @@ func TestOrder(t *testing.T) {
 		"a directory":         {pick(t, full, "empty"), []string{".", "empty"}},
 		"hardlinks": {pick(t, full, "d/z/link", "d/link-b", "d/link-a"),
 			[]string{".", "d", "d/link-a", "d/link-b > d/link-a", "d/z", "d/z/link > d/link-a"}},
-		"some of a group": {pick(t, full, "d/z/link", "d/link-a"), []string{".", "d", "d/link-a", "d/z", "d/z/link > d/link-a"}},
+		"some of a group": {pick(t, full, "d/z/link", "d/link-a"),
+			[]string{".", "d", "d/link-a", "d/z", "d/z/link > d/link-a"}},
 		"whiteouts": {&held{Whiteouts: []string{"d/gone", "d/z/gone", "gone"}},
 			[]string{".", ".wh.gone", "d", "d/.wh.gone", "d/z", "d/z/.wh.gone"}},
-		"whiteouts and files": {&held{Entries: pick(t, full, "dev/null", "-").Entries, Whiteouts: []string{"d/gone", "empty/a", "empty/b"}},
+		"whiteouts and files": {&held{Entries: pick(t, full, "dev/null", "-").Entries,
+			Whiteouts: []string{"d/gone", "empty/a", "empty/b"}},
 			[]string{".", "-", "d", "d/.wh.gone", "dev", "dev/null", "empty", "empty/.wh.a", "empty/.wh.b"}},
 	}
 	for name, c := range cases {
@@ -170,7 +174,8 @@ func TestWriteRefuses(t *testing.T) {
 		})
 	}
 	for _, p := range []string{"none/x", "d/é/x"} {
-		if _, err := writeOne(t.Context(), io.Discard, full, &held{Whiteouts: []string{p}}, contents, layer.Zstd); err == nil {
+		if _, err := writeOne(t.Context(), io.Discard, full, &held{Whiteouts: []string{p}}, contents,
+			layer.Zstd); err == nil {
 			t.Errorf("a whiteout of %q was written", p)
 		}
 	}
@@ -199,11 +204,15 @@ func TestWriteFails(t *testing.T) {
 	full, contents := gallery()
 	for _, c := range []layer.Format{layer.Zstd, layer.Gzip} {
 		for n := 0; n < 2000; n += 97 {
-			if _, err := writeOne(t.Context(), &failingWriter{n}, full, all(full), contents, c); err != nil && !errors.Is(err, errFault) {
+			if _, err := writeOne(t.Context(), &failingWriter{n}, full, all(full), contents, c); err != nil &&
+				!errors.Is(err, errFault) {
 				t.Errorf("%s, writer fails after %d bytes: %v", c, n, err)
 			}
 		}
-		broken := contentFunc(func(tree.Digest) (io.ReadCloser, error) { return io.NopCloser(iotest.ErrReader(errFault)), nil })
+		broken := contentFunc(func(tree.Digest) (io.ReadCloser, error) {
+			return io.NopCloser(iotest.ErrReader(errFault)),
+				nil
+		})
 		if _, err := writeOne(t.Context(), io.Discard, full, all(full), broken, c); !errors.Is(err, errFault) {
 			t.Errorf("%s, contents fail: %v", c, err)
 		}
@@ -265,14 +274,16 @@ func TestWriterIsAsNew(t *testing.T) {
 	}
 	full, contents := gallery()
 	add := func(name, body string) {
-		full.Entries = append(full.Entries, tree.Entry{Path: name, Kind: tree.Regular, Mode: 0o644, Size: int64(len(body)), Digest: contents.Add(body)})
+		full.Entries = append(full.Entries,
+			tree.Entry{Path: name, Kind: tree.Regular, Mode: 0o644, Size: int64(len(body)), Digest: contents.Add(body)})
 	}
 	// More than a window, so that what is compared with lies behind in all layers.
 	add("x-noise", noise(9<<20))
 	add("x-text", text(1<<20))
 	add("x-text-again", text(300<<10)+noise(300<<10))
 	layers := []*held{
-		all(full), pick(t, full, "x-text"), pick(t, full, "x-noise"), pick(t, full, "d/link-a", "d/caps"), pick(t, full, "x-text-again"), {},
+		all(full), pick(t, full, "x-text"), pick(t, full, "x-noise"), pick(t, full, "d/link-a", "d/caps"),
+		pick(t, full, "x-text-again"), {},
 	}
 	broken := contentFunc(func(tree.Digest) (io.ReadCloser, error) {
 		return io.NopCloser(io.MultiReader(strings.NewReader(noise(1<<20)), iotest.ErrReader(errFault))), nil
@@ -291,7 +302,8 @@ func TestWriterIsAsNew(t *testing.T) {
 		for n := range 8 {
 			i := rng.IntN(len(layers))
 			if n%4 == 3 {
-				if _, err := writeTo(t.Context(), w, io.Discard, full, pick(t, full, "x-noise"), broken); !errors.Is(err, errFault) {
+				if _, err := writeTo(t.Context(), w, io.Discard, full, pick(t, full, "x-noise"), broken); !errors.Is(err,
+					errFault) {
 					t.Fatalf("%s: %v", c, err)
 				}
 			}

@@ -9,9 +9,9 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// parseGVariantXattrs decodes a serialised GVariant of type a(ayay), as ostree stores extended attributes: each name ends in a
-// NUL byte. GVariant arrays of variable-sized elements end in a table of the elements' end offsets, whose width follows from the
-// length of the container.
+// parseGVariantXattrs decodes a serialised GVariant of type a(ayay), as ostree stores extended attributes: each name ends in
+// a NUL byte. GVariant arrays of variable-sized elements end in a table of the elements' end offsets, whose width follows
+// from the length of the container.
 func parseGVariantXattrs(b []byte) ([]tree.Xattr, error) {
 	ends, err := gvariantEnds(b)
 	if err != nil {

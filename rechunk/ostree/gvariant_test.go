@@ -141,7 +141,8 @@ func TestGVariantXattrsOfOstree(t *testing.T) {
 }
 
 func FuzzGVariant(f *testing.F) {
-	for _, attrs := range [][]tree.Xattr{nil, {{Name: "user.a", Value: "xy"}}, {{Name: "a", Value: ""}, {Name: "b", Value: strings.Repeat("x", 300)}}, {{Name: "a", Value: strings.Repeat("x", 70000)}}} {
+	for _, attrs := range [][]tree.Xattr{nil, {{Name: "user.a", Value: "xy"}}, {{Name: "a", Value: ""},
+		{Name: "b", Value: strings.Repeat("x", 300)}}, {{Name: "a", Value: strings.Repeat("x", 70000)}}} {
 		f.Add(serialise(attrs))
 	}
 	f.Add([]byte{1, 2, 3})

@@ -1,5 +1,5 @@
-// Package ostree knows the images that ostree-ext encapsulates: the objects of an ostree repository below /sysroot, with the files
-// of the system as hardlinks to them.
+// Package ostree knows the images that ostree-ext encapsulates: the objects of an ostree repository below /sysroot, with the
+// files of the system as hardlinks to them.
 package ostree
 
 import (
@@ -14,15 +14,16 @@ import (
 // objectsDir is where an ostree-encapsulated image keeps its objects; the files of the system are hardlinks to them.
 const objectsDir = "sysroot/ostree/repo/objects/"
 
-// maxXattrBytes bounds one xattrs object, as Linux bounds the attributes of a file (64 KiB of names and values, with room for
-// the encoding).
+// maxXattrBytes bounds one xattrs object, as Linux bounds the attributes of a file (64 KiB of names and values, with room
+// for the encoding).
 const maxXattrBytes = 256 << 10
 
 // Plain makes the tree of a plain bootc image: the content of /sysroot goes, the directory stays. When the image is
-// ostree-encapsulated, the extended attributes that ostree keeps in objects of their own (bare-split-xattrs) come back to the
-// files, but for security.selinux, which clients set by the policy of the booted system. It returns t itself when /sysroot is
-// empty. An attribute object that breaks its format wraps tree.ErrInvalid; one that is too large wraps tree.ErrLimit, as do
-// attributes for which the image's budget has no room. Files share them: one object may be that of a million files.
+// ostree-encapsulated, the extended attributes that ostree keeps in objects of their own (bare-split-xattrs) come back to
+// the files, but for security.selinux, which clients set by the policy of the booted system. It returns t itself when
+// /sysroot is empty. An attribute object that breaks its format wraps tree.ErrInvalid; one that is too large wraps
+// tree.ErrLimit, as do attributes for which the image's budget has no room. Files share them: one object may be that of a
+// million files.
 func Plain(t *tree.Tree, contents tree.Contents, b *tree.Budget) (*tree.Tree, error) {
 	if !HasSysroot(t) {
 		return t, nil
@@ -65,8 +66,8 @@ func HasSysroot(t *tree.Tree) bool {
 	return i < len(t.Entries) && tree.Within(t.Entries[i].Path, "sysroot")
 }
 
-// IsAttributes reports whether a path is that of an object that holds a file's extended attributes (bare-split-xattrs), which
-// Plain reads.
+// IsAttributes reports whether a path is that of an object that holds a file's extended attributes (bare-split-xattrs),
+// which Plain reads.
 func IsAttributes(path string) bool {
 	return strings.HasPrefix(path, objectsDir) &&
 		(strings.HasSuffix(path, ".file-xattrs") || strings.HasSuffix(path, ".file-xattrs-link"))

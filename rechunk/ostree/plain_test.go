@@ -21,7 +21,8 @@ func encapsulated(attrs string) []Item {
 		Dir("."), Dir("sysroot"), Dir("sysroot/ostree"), Dir("sysroot/ostree/repo"), Dir("sysroot/ostree/repo/objects"),
 		File(objects+"aa/bb.file-xattrs", attrs),
 		File(objects+"aa/bb.file-xattrs-link", attrs),
-		File(objects+"aa/bb.file", "program").WithMode(0o755), Hardlink("usr/bin/b", objects+"aa/bb.file"), Hardlink("usr/bin/a", objects+"aa/bb.file"),
+		File(objects+"aa/bb.file", "program").WithMode(0o755), Hardlink("usr/bin/b", objects+"aa/bb.file"),
+		Hardlink("usr/bin/a", objects+"aa/bb.file"),
 		Hardlink(objects+"cc/dd.file-xattrs-link", objects+"aa/bb.file-xattrs"),
 		File(objects+"cc/dd.file", "text").WithXattr("user.one", "own"), Hardlink("etc/conf", objects+"cc/dd.file"),
 		File(objects+"ee/ff.file", "no attributes"), Hardlink("usr/share/doc", objects+"ee/ff.file"),
@@ -68,7 +69,8 @@ func TestPlainRefuses(t *testing.T) {
 		attrs string
 		want  error
 	}{"damaged": {"damaged", tree.ErrInvalid}, "large": {large, tree.ErrLimit}, "missing": {"missing", tree.ErrNoContent}} {
-		if _, err := ostree.Plain(Tree(t, encapsulated(c.attrs)), contents, tree.NewBudget(tree.Limits{})); !errors.Is(err, c.want) {
+		if _, err := ostree.Plain(Tree(t, encapsulated(c.attrs)), contents, tree.NewBudget(tree.Limits{})); !errors.Is(err,
+			c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -93,7 +95,8 @@ func TestHasSysroot(t *testing.T) {
 	if ostree.HasSysroot(Tree(t, []Item{File("a", "12345"), Dir("sysroot")})) {
 		t.Error("sysroot is empty")
 	}
-	if !ostree.HasSysroot(Tree(t, []Item{File("sysroot-x", ""), File("sysroot/a", "")})) || ostree.HasSysroot(Tree(t, []Item{File("sysroot-x", "")})) {
+	if !ostree.HasSysroot(Tree(t, []Item{File("sysroot-x", ""), File("sysroot/a", "")})) ||
+		ostree.HasSysroot(Tree(t, []Item{File("sysroot-x", "")})) {
 		t.Error("HasSysroot is wrong")
 	}
 }
@@ -130,10 +133,12 @@ func TestPlainSharesAttributes(t *testing.T) {
 	if len(lists) != 2 {
 		t.Errorf("%d lists of attributes, want one for each kind of file", len(lists))
 	}
-	if _, err := ostree.Plain(Tree(t, items), contents, tree.NewBudget(tree.Limits{MetaBytes: 500})); !errors.Is(err, tree.ErrLimit) {
+	if _, err := ostree.Plain(Tree(t, items), contents, tree.NewBudget(tree.Limits{MetaBytes: 500})); !errors.Is(err,
+		tree.ErrLimit) {
 		t.Errorf("got %v, want ErrLimit", err)
 	}
-	if _, err := ostree.Plain(Tree(t, items), contents, tree.NewBudget(tree.Limits{Memory: 100})); !errors.Is(err, tree.ErrLimit) {
+	if _, err := ostree.Plain(Tree(t, items), contents, tree.NewBudget(tree.Limits{Memory: 100})); !errors.Is(err,
+		tree.ErrLimit) {
 		t.Errorf("got %v, want ErrLimit", err)
 	}
 }

@@ -263,7 +263,8 @@ func rpmTimes() bomb {
 		for j := range times {
 			times[j] = uint32(1 + i*len(times) + j)
 		}
-		headers[i] = rpmtest.Header(rpmtest.Field{Tag: 1000, Value: fmt.Sprint("p", i)}, rpmtest.Field{Tag: 1080, Value: times})
+		headers[i] = rpmtest.Header(rpmtest.Field{Tag: 1000, Value: fmt.Sprint("p", i)},
+			rpmtest.Field{Tag: 1080, Value: times})
 	}
 	return bomb{files: treetest.Files{"var/lib/rpm/Packages.db": rpmtest.NDB(headers...)}}
 }
@@ -285,7 +286,8 @@ func rpmLost() bomb {
 func TestBudgetLeavesWhatWasFound(t *testing.T) {
 	b := bomb{
 		files: treetest.Files{"usr/bin/a": "a", "usr/bin/b": "b"},
-		lines: map[string]lines{"lib/apk/db/installed": {"P:first\nF:usr/bin\nR:a\n\nP:bomb\nF:x\n", "R:y\n", pkgdb.MaxFiles}},
+		lines: map[string]lines{"lib/apk/db/installed": {"P:first\nF:usr/bin\nR:a\n\nP:bomb\nF:x\n", "R:y\n",
+			pkgdb.MaxFiles}},
 	}
 	tr, o := b.read(t)
 	for p, want := range map[string]string{"usr/bin/a": "apk/first", "usr/bin/b": "rest"} {

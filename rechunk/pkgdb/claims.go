@@ -75,7 +75,8 @@ type claims struct {
 var _ installed.Sink = (*claims)(nil)
 
 func newClaims(t *tree.Tree, v *rootfs.View, components *components) *claims {
-	c := &claims{tree: t, view: v, components: components, of: make([]claim, len(t.Entries)), lost: make(map[tree.Digest]int32)}
+	c := &claims{tree: t, view: v, components: components, of: make([]claim, len(t.Entries)),
+		lost: make(map[tree.Digest]int32)}
 	for i := range c.of {
 		c.of[i].component = nobody
 	}

@@ -69,7 +69,8 @@ func (t *components) over() []string {
 	}
 	if t.full.text {
 		lines = append(lines,
-			fmt.Sprintf("names and versions of components of more than %d bytes: what is beyond is unowned", MaxComponentText))
+			fmt.Sprintf("names and versions of components of more than %d bytes: what is beyond is unowned",
+				MaxComponentText))
 	}
 	if t.full.changes {
 		lines = append(lines,

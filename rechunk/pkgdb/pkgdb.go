@@ -32,9 +32,9 @@ const (
 
 // Component is a set of files that come and go together.
 type Component struct {
-	// ID is unique in an image and stable over versions: "rpm/bash", "dpkg/glibc", "custom/NAME", "kernel",
-	// "kernel/extra", "initramfs", "volatile/rpmdb", "volatile/PATH", "large/PATH", "rest". Apart from what paths hold, there
-	// is no version number in it. It is printable UTF-8: other bytes are escaped as in Go's string literals.
+	// ID is unique in an image and stable over versions: "rpm/bash", "dpkg/glibc", "custom/NAME", "kernel", "kernel/extra",
+	// "initramfs", "volatile/rpmdb", "volatile/PATH", "large/PATH", "rest". Apart from what paths hold, there is no version
+	// number in it. It is printable UTF-8: other bytes are escaped as in Go's string literals.
 	ID   string
 	Kind Kind
 	// Version is that of the source package in its own notation (rpm: version and release), several in ascending byte order

@@ -151,8 +151,9 @@ func dpkgFiles() treetest.Files {
 		"var/lib/dpkg/info/libfoo1.list": "/.\n/lib\n/lib/libfoo.so.1\n/usr\n/usr/share\n/usr/share/foo\n/usr/share/foo/data\n",
 		"var/lib/dpkg/info/foo.list":     "/.\n/bin\n/bin/foo\n/usr\n/usr/share\n/usr/share/foo\n/etc\n/etc/foo.conf\n",
 		"var/lib/dpkg/info/bar.list":     "/.\n/usr\n/usr/share\n/usr/share/bar\n/usr/share/bar/x\n/lib/modules/6.1/bar.ko\n/etc/passwd\n/absent\n",
-		"usr/lib/libfoo.so.1":            "so", "usr/bin/foo": "foo", "usr/etc/foo.conf": "conf", "usr/share/foo/data": "data",
-		"lib": treetest.Link("usr/lib"), "bin": treetest.Link("usr/bin"),
+		"usr/lib/libfoo.so.1":            "so", "usr/bin/foo": "foo", "usr/etc/foo.conf": "conf",
+		"usr/share/foo/data": "data",
+		"lib":                treetest.Link("usr/lib"), "bin": treetest.Link("usr/bin"),
 		"usr/share/bar/x": "x", "usr/lib/modules/6.1/bar.ko": "ko", "etc/passwd": "root",
 	}
 }
@@ -160,8 +161,9 @@ func dpkgFiles() treetest.Files {
 func TestReadDpkg(t *testing.T) {
 	t.Parallel()
 	o := checkOwned(t, dpkgFiles(), map[string]string{
-		"usr/lib/libfoo.so.1": "dpkg/foo", "usr/bin/foo": "dpkg/foo", "usr/etc/foo.conf": "dpkg/foo", "usr/share/foo/data": "dpkg/foo",
-		"usr/share/foo": "dpkg/foo", "usr/share": "rest", "usr/share/bar": "dpkg/bar", "usr/share/bar/x": "dpkg/bar",
+		"usr/lib/libfoo.so.1": "dpkg/foo", "usr/bin/foo": "dpkg/foo", "usr/etc/foo.conf": "dpkg/foo",
+		"usr/share/foo/data": "dpkg/foo",
+		"usr/share/foo":      "dpkg/foo", "usr/share": "rest", "usr/share/bar": "dpkg/bar", "usr/share/bar/x": "dpkg/bar",
 		"usr/lib/modules/6.1/bar.ko": "kernel", "etc/passwd": "volatile/accounts",
 		"var/lib/dpkg/info/bar.list": "dpkg/bar", "var/lib/dpkg/status": "volatile/dpkg", "lib": "rest",
 	})
@@ -184,10 +186,11 @@ func TestReadDpkg(t *testing.T) {
 func TestReadOtherEcosystems(t *testing.T) {
 	t.Parallel()
 	checkOwned(t, treetest.Files{
-		"lib/apk/db/installed":          "P:musl-utils\nV:1\no:musl\nt:5\nF:usr/bin\nR:ldd\n",
-		"usr/bin/ldd":                   "ldd",
-		"var/lib/pacman/local/z-1/desc": "%NAME%\nz\n\n%VERSION%\n1\n", "var/lib/pacman/local/z-1/files": "%FILES%\nusr/bin/z\nusr/bin/ldd\n",
-		"usr/bin/z": "z",
+		"lib/apk/db/installed":           "P:musl-utils\nV:1\no:musl\nt:5\nF:usr/bin\nR:ldd\n",
+		"usr/bin/ldd":                    "ldd",
+		"var/lib/pacman/local/z-1/desc":  "%NAME%\nz\n\n%VERSION%\n1\n",
+		"var/lib/pacman/local/z-1/files": "%FILES%\nusr/bin/z\nusr/bin/ldd\n",
+		"usr/bin/z":                      "z",
 	}, map[string]string{
 		"usr/bin/ldd": "alpm/z", // claimed twice: the smaller ID has it
 		"usr/bin/z":   "alpm/z", "var/lib/pacman/local/z-1/files": "alpm/z",
@@ -214,8 +217,10 @@ func TestReadCustom(t *testing.T) {
 	files["usr/share/bad-interval"] = name("bad", "c", "often")
 	files["usr/lib/modules/6.1/vmlinuz"] = name("kernel", "b", "")
 	o := checkOwned(t, files, map[string]string{
-		"usr/share/foo": "custom/my apps", "usr/share/foo/data": "custom/my apps", "usr/share/foo/sub/deep": "custom/my apps",
-		"usr/share/foo/other": "custom/b", "usr/share/foo-not": "rest", "usr/share/bad": "rest", "usr/share/bad-interval": "custom/c",
+		"usr/share/foo": "custom/my apps", "usr/share/foo/data": "custom/my apps",
+		"usr/share/foo/sub/deep": "custom/my apps",
+		"usr/share/foo/other":    "custom/b", "usr/share/foo-not": "rest", "usr/share/bad": "rest",
+		"usr/share/bad-interval":      "custom/c",
 		"usr/lib/modules/6.1/vmlinuz": "custom/b",
 	})
 	intervals := map[string]int64{}
@@ -224,7 +229,8 @@ func TestReadCustom(t *testing.T) {
 			intervals[c.ID] = c.Interval
 		}
 	}
-	if diff := gocmp.Diff(map[string]int64{"custom/b": 14 * 86400, "custom/c": 0, "custom/my apps": 7 * 86400}, intervals); diff != "" {
+	if diff := gocmp.Diff(map[string]int64{"custom/b": 14 * 86400, "custom/c": 0, "custom/my apps": 7 * 86400},
+		intervals); diff != "" {
 		t.Errorf("intervals (-want +got):\n%s", diff)
 	}
 	if len(o.Warnings) != 2 {
@@ -240,7 +246,8 @@ func TestReadHardlinks(t *testing.T) {
 	files["usr/bin/foo"] = treetest.Hard("a/foo")
 	files["b/big"] = treetest.Sized(2 << 20)
 	files["c/big"] = treetest.Hard("b/big")
-	checkOwned(t, files, map[string]string{"a/foo": "dpkg/foo", "usr/bin/foo": "dpkg/foo", "b/big": "large/b/big", "c/big": "large/b/big"})
+	checkOwned(t, files, map[string]string{"a/foo": "dpkg/foo", "usr/bin/foo": "dpkg/foo", "b/big": "large/b/big",
+		"c/big": "large/b/big"})
 }
 
 func TestReadDamagedDatabasesAreWarnings(t *testing.T) {

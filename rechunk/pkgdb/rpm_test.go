@@ -34,9 +34,11 @@ func rpmHeader(name, source string, built uint32, files ...rpmFile) []byte {
 		flags = append(flags, flag)
 	}
 	return rpmtest.Header(
-		rpmtest.Field{Tag: 1000, Value: name}, rpmtest.Field{Tag: 1044, Value: source}, rpmtest.Field{Tag: 1006, Value: []uint32{built}},
+		rpmtest.Field{Tag: 1000, Value: name}, rpmtest.Field{Tag: 1044, Value: source},
+		rpmtest.Field{Tag: 1006, Value: []uint32{built}},
 		rpmtest.Field{Tag: 1080, Value: []uint32{built - 1, 7}}, rpmtest.Field{Tag: 1027, Value: names},
-		rpmtest.Field{Tag: 1028, Value: sizes}, rpmtest.Field{Tag: 1030, Value: modes}, rpmtest.Field{Tag: 1037, Value: flags},
+		rpmtest.Field{Tag: 1028, Value: sizes}, rpmtest.Field{Tag: 1030, Value: modes},
+		rpmtest.Field{Tag: 1037, Value: flags},
 		rpmtest.Field{Tag: 5011, Value: []uint32{8}}, rpmtest.Field{Tag: 1035, Value: digests},
 	)
 }
@@ -48,16 +50,19 @@ func TestReadRPM(t *testing.T) {
 			rpmFile{path: "/lib64/libc.so.6", content: "libc"}, rpmFile{path: "/etc/ld.so.cache", ghost: true},
 			rpmFile{path: "/usr/lib/locale/locale-archive", ghost: true}, rpmFile{path: "/var/db/ghost", ghost: true},
 			rpmFile{path: "/usr/share/licenses/shared", content: "old"}, rpmFile{path: "/var/lib/moved", content: "moved"},
-			rpmFile{path: "/gone/both", content: "both"}, rpmFile{path: "/gone/empty"}, rpmFile{path: "/usr/bin/ld", ghost: true}),
+			rpmFile{path: "/gone/both", content: "both"}, rpmFile{path: "/gone/empty"},
+			rpmFile{path: "/usr/bin/ld", ghost: true}),
 		rpmHeader("glibc-common", "glibc-2.41-1.src.rpm", 101, rpmFile{path: "/usr/sbin/iconv", content: "iconv"}),
 		rpmHeader("zlib", "zlib-ng-2-1.src.rpm", 50,
 			rpmFile{path: "/usr/share/licenses/shared", content: "new"}, rpmFile{path: "/elsewhere/both", content: "both"},
-			rpmFile{path: "/etc/z.conf", content: "z"}, rpmFile{path: "/lib/modules/6.1/vmlinuz", content: "no kernel package"}),
+			rpmFile{path: "/etc/z.conf", content: "z"},
+			rpmFile{path: "/lib/modules/6.1/vmlinuz", content: "no kernel package"}),
 		rpmHeader("gpg-pubkey", "", 1),
 	)
 	o := checkOwned(t, treetest.Files{
 		"usr/lib/sysimage/rpm/Packages.db": string(db),
-		"lib64":                            treetest.Link("usr/lib64"), "usr/lib64/libc.so.6": "libc", "etc/ld.so.cache": "cache",
+		"lib64":                            treetest.Link("usr/lib64"), "usr/lib64/libc.so.6": "libc",
+		"etc/ld.so.cache":               "cache",
 		"usr/lib/locale/locale-archive": treetest.Sized(5 << 20), "var/db/ghost": "g", "usr/share/licenses/shared": "new",
 		"usr/share/factory/moved": "moved", "any/both": "both", "any/empty": "", "usr/bin/iconv": "iconv",
 		"usr/etc/z.conf": "changed by hand", "usr/bin/ld": treetest.Link("ld.bfd"), "usr/lib/modules/6.1/vmlinuz": "v",

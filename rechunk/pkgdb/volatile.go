@@ -70,7 +70,8 @@ func churnInVar(p string) string {
 	return below(p, []mechanism{
 		{"lib/rpm/", "rpmdb"}, {"lib/dpkg/", "dpkg"}, {"lib/pacman/local/", "alpm"},
 		{"log/", "logs"}, {"tmp/", "tmp"}, {"run/", "tmp"},
-		{"lib/dnf/", "history"}, {"lib/yum/", "history"}, {"lib/PackageKit/", "history"}, {"lib/apt/extended_states", "history"},
+		{"lib/dnf/", "history"}, {"lib/yum/", "history"}, {"lib/PackageKit/", "history"},
+		{"lib/apt/extended_states", "history"},
 		{"lib/rhsm/", "history"},
 		{"cache/ldconfig/", "ld-cache"}, {"cache/debconf/", "debconf"},
 		{"cache/apt/", "package-cache"}, {"cache/dnf/", "package-cache"}, {"cache/libdnf5/", "package-cache"},

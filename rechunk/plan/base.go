@@ -68,8 +68,8 @@ func (m *model) conflict(layers []*stratum) string {
 	return ""
 }
 
-// choose returns the image to build on, or nil when none has anything worth keeping. When an image is the tree already, it returns the
-// layout that keeps all of it instead.
+// choose returns the image to build on, or nil when none has anything worth keeping. When an image is the tree already, it
+// returns the layout that keeps all of it instead.
 func (p *planner) choose(images []image) (*image, *Layout) {
 	costs := make([]int64, len(images))
 	least := p.bytes
@@ -94,8 +94,8 @@ func (p *planner) choose(images []image) (*image, *Layout) {
 	return nil, nil
 }
 
-// rather returns the newest image of the series in place of a sibling that leaves less to write, when its clients fetch less that way: the
-// sibling may hold much that is to be reclaimed, and what it has can be borrowed.
+// rather returns the newest image of the series in place of a sibling that leaves less to write, when its clients fetch less
+// that way: the sibling may hold much that is to be reclaimed, and what it has can be borrowed.
 func (p *planner) rather(sibling *image, images []image) *image {
 	if sibling.series == p.in.Series {
 		return sibling
@@ -107,8 +107,8 @@ func (p *planner) rather(sibling *image, images []image) *image {
 	return &images[i]
 }
 
-// cost estimates what clients fetch for a version on top of an image: what is missing, and of its layers and borrowed ones those that
-// clients of the series do not have.
+// cost estimates what clients fetch for a version on top of an image: what is missing, and of its layers and borrowed ones
+// those that clients of the series do not have.
 func (p *planner) cost(base *image, images []image) int64 {
 	s := p.newStack(base.layers)
 	s.dropUnfit()

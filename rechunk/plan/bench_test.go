@@ -67,7 +67,10 @@ func BenchmarkMake(b *testing.B) {
 	b.Run("next", func(b *testing.B) {
 		benchmark(b, Input{Tree: t, Owners: o, Limits: limits, Lineage: lineage, History: h})
 	})
-	b.Run("next, history lost", func(b *testing.B) { benchmark(b, Input{Tree: t, Owners: o, Limits: limits, Lineage: lineage}) })
+	b.Run("next, history lost", func(b *testing.B) {
+		benchmark(b,
+			Input{Tree: t, Owners: o, Limits: limits, Lineage: lineage})
+	})
 }
 
 func benchmark(b *testing.B, in Input) {

@@ -8,10 +8,11 @@ const (
 	borrowedOf    = 50
 )
 
-// borrow puts layers of siblings' images on top of a stack that hold what is missing there and little else: what changed in one
-// variant of a family mostly changed in the others, too, and a host that has it from one needs nothing of it for another. The newest
-// images come first. Earlier images of the series itself lend nothing: few clients have what is in them and not in the base. A layer
-// too small to be made for itself is borrowed only while the stack takes no more layers than a first layout may.
+// borrow puts layers of siblings' images on top of a stack that hold what is missing there and little else: what changed in
+// one variant of a family mostly changed in the others, too, and a host that has it from one needs nothing of it for
+// another. The newest images come first. Earlier images of the series itself lend nothing: few clients have what is in them
+// and not in the base. A layer too small to be made for itself is borrowed only while the stack takes no more layers than a
+// first layout may.
 func (p *planner) borrow(s *stack, images []image) {
 	small := sizesFor(p.bytes).small
 	missing := s.missingBytes()
@@ -49,7 +50,8 @@ func (s *stack) wants(l *stratum) int64 {
 	return n
 }
 
-// tryOn puts a layer on top and takes it off again if it gives too little of what was missing. It returns what is missing then.
+// tryOn puts a layer on top and takes it off again if it gives too little of what was missing. It returns what is missing
+// then.
 func (s *stack) tryOn(l *stratum, missing int64) int64 {
 	s.layers = append(s.layers, l)
 	s.eval()
@@ -72,8 +74,8 @@ func (s *stack) without(base *image) int {
 	return n
 }
 
-// exclusives marks the paths of the tree that no other variant has, by the newest image of each in the lineage: layers of them are of
-// no use to the others. It is nil when there are no other variants.
+// exclusives marks the paths of the tree that no other variant has, by the newest image of each in the lineage: layers of
+// them are of no use to the others. It is nil when there are no other variants.
 func (m *model) exclusives(images []image) []bool {
 	var out []bool
 	seen := map[string]bool{m.in.Series: true}

@@ -10,15 +10,16 @@ import (
 )
 
 // Check validates a layout against the contract (docs/plan.md): applying its layers in order gives exactly in.Tree, kept
-// layers are layers of the base in their order and above them layers of other images, hardlink groups and directory headers are
-// sound, whiteouts are the ones needed, and both limits hold. It is written without the planner's own simulation, on paths, as a
-// last defence before bytes are written. Errors wrap ErrLimits, ErrInput or, for a bad layout, ErrLayout.
+// layers are layers of the base in their order and above them layers of other images, hardlink groups and directory headers
+// are sound, whiteouts are the ones needed, and both limits hold. It is written without the planner's own simulation, on
+// paths, as a last defence before bytes are written. Errors wrap ErrLimits, ErrInput or, for a bad layout, ErrLayout.
 func Check(in Input, l *Layout) error {
 	if err := checkInput(&in); err != nil {
 		return err
 	}
 	c := &checker{in: &in, layout: l}
-	for _, step := range []func() error{c.shape, c.newLayers, c.keptLayers, c.pile, c.result, c.links, c.whiteouts, c.stale} {
+	for _, step := range []func() error{c.shape, c.newLayers, c.keptLayers, c.pile, c.result, c.links, c.whiteouts,
+		c.stale} {
 		if err := step(); err != nil {
 			return fmt.Errorf("%w: %w", ErrLayout, err)
 		}

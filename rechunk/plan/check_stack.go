@@ -186,8 +186,8 @@ func (c *checker) stale() error {
 	return nil
 }
 
-// weights returns the weight of what is live in kept layer k and of all that it holds. The content of a hardlink group is live
-// while one of its names is.
+// weights returns the weight of what is live in kept layer k and of all that it holds. The content of a hardlink group is
+// live while one of its names is.
 func (c *checker) weights(k int, ix *tree.Index) (live, all int64) {
 	type group struct {
 		members int

@@ -9,7 +9,8 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// updated is an input with a base of two layers, and its layout: two kept layers and a new one that has a/x and hides a/gone.
+// updated is an input with a base of two layers, and its layout: two kept layers and a new one that has a/x and hides
+// a/gone.
 func updated(t *testing.T) (Input, *Layout) {
 	links := linked(file("a/l1", "1"), file("a/l2", "1"))
 	in, l := series(t, loose, build(ballast(append(links, file("a/x", "1"), file("a/gone", "1"))...)...),
@@ -40,10 +41,18 @@ func TestCheckRefuses(t *testing.T) {
 			i, _ := in.Tree.Find("a/x")
 			l.Layers[2].Entries = slices.DeleteFunc(l.Layers[2].Entries, func(e int) bool { return e == i })
 		}},
-		{"entry out of range", "out of range", func(in *Input, l *Layout) { l.Layers[2].Entries = []int{len(in.Tree.Entries)} }},
+		{"entry out of range", "out of range",
+			func(in *Input, l *Layout) { l.Layers[2].Entries = []int{len(in.Tree.Entries)} }},
 		{"entries unsorted", "order", func(_ *Input, l *Layout) { slices.Reverse(l.Layers[2].Entries) }},
-		{"entry twice", "new layers", func(_ *Input, l *Layout) { l.Layers = append(l.Layers, l.Layers[2]); l.Layers[3].Whiteouts = nil }},
-		{"empty layer", "is empty", func(_ *Input, l *Layout) { l.Layers = append(l.Layers, Layer{Name: "n", Reason: "r"}) }},
+		{"entry twice", "new layers", func(_ *Input,
+			l *Layout) {
+			l.Layers = append(l.Layers, l.Layers[2])
+			l.Layers[3].Whiteouts = nil
+		}},
+		{"empty layer", "is empty", func(_ *Input,
+			l *Layout) {
+			l.Layers = append(l.Layers, Layer{Name: "n", Reason: "r"})
+		}},
 		{"no name", "name", func(_ *Input, l *Layout) { l.Layers[2].Name = "" }},
 		{"group torn", "torn apart", func(in *Input, l *Layout) {
 			i, _ := in.Tree.Find("a/l2")
@@ -51,8 +60,10 @@ func TestCheckRefuses(t *testing.T) {
 			l.Layers = append(l.Layers, Layer{Name: "n", Reason: "r", Entries: []int{i}})
 		}},
 		{"whiteout missing", "shows though", func(_ *Input, l *Layout) { l.Layers[2].Whiteouts = nil }},
-		{"whiteout of nothing", "hides nothing", func(_ *Input, l *Layout) { l.Layers[2].Whiteouts = []string{"a/gone", "a/no"} }},
-		{"whiteout of the tree", "path of the tree", func(_ *Input, l *Layout) { l.Layers[2].Whiteouts = []string{"a/gone", "a/x"} }},
+		{"whiteout of nothing", "hides nothing",
+			func(_ *Input, l *Layout) { l.Layers[2].Whiteouts = []string{"a/gone", "a/no"} }},
+		{"whiteout of the tree", "path of the tree",
+			func(_ *Input, l *Layout) { l.Layers[2].Whiteouts = []string{"a/gone", "a/x"} }},
 		{"whiteout twice", "twice", func(_ *Input, l *Layout) { l.Layers[2].Whiteouts = []string{"a/gone", "a/gone"} }},
 		{"whiteouts unsorted", "order", func(_ *Input, l *Layout) { l.Layers[2].Whiteouts = []string{"b", "a/gone"} }},
 		{"whiteout too high", "not the lowest", func(_ *Input, l *Layout) {

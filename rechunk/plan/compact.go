@@ -41,8 +41,8 @@ func (s *stack) remove(l *stratum) {
 	}
 }
 
-// comfortable is the part of MaxStale that compaction aims at. To reclaim a little in each version costs no more than much of it at
-// the limit, and fresh installs pay for what is stale meanwhile.
+// comfortable is the part of MaxStale that compaction aims at. To reclaim a little in each version costs no more than much
+// of it at the limit, and fresh installs pay for what is stale meanwhile.
 const comfortable = 0.75
 
 // reclaim drops layers until the stale bytes are comfortably within the limit.
@@ -57,9 +57,10 @@ func (p *planner) reclaim(s *stack) {
 	}
 }
 
-// victim returns the layer whose dropping gives most for what it costs. It gives its stale bytes, for as long as they would have stayed:
-// longer in cold layers than in hot ones, which soon go by themselves. It costs its live bytes, once for each updating client that has
-// the layer; the ones further behind fetch it or its successor in any case, and are spared its stale bytes.
+// victim returns the layer whose dropping gives most for what it costs. It gives its stale bytes, for as long as they would
+// have stayed: longer in cold layers than in hot ones, which soon go by themselves. It costs its live bytes, once for each
+// updating client that has the layer; the ones further behind fetch it or its successor in any case, and are spared its
+// stale bytes.
 func (p *planner) victim(s *stack) int {
 	best, score := 0, -1.0
 	heat := p.stackHeat(s)
@@ -79,8 +80,8 @@ func (p *planner) victim(s *stack) int {
 // perLayer is what a layer costs besides its bytes: a request and an import.
 const perLayer = 4096.0
 
-// share returns the share of updating clients that have a layer, for which writing it again would cost something. One that none has, as it
-// was borrowed, counts as one that all have: others do.
+// share returns the share of updating clients that have a layer, for which writing it again would cost something. One that
+// none has, as it was borrowed, counts as one that all have: others do.
 func (p *planner) share(l *stratum) float64 {
 	if v := p.held(l); v > 0 {
 		return v
@@ -88,7 +89,8 @@ func (p *planner) share(l *stratum) float64 {
 	return 1
 }
 
-// held returns the share of updating clients that have a layer, by the images of the series that hold it; 1 when it has no image.
+// held returns the share of updating clients that have a layer, by the images of the series that hold it; 1 when it has no
+// image.
 func (p *planner) held(l *stratum) float64 {
 	if v, ok := p.shares[l]; ok {
 		return v

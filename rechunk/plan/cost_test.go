@@ -79,7 +79,8 @@ func TestLearn(t *testing.T) {
 	t.Parallel()
 	gen := func(n int) *tree.Tree {
 		return build(sized("hot/a.so", fmt.Sprint(n), mb), sized("hot/still.so", "1", mb), sized("hot/b", fmt.Sprint(n), mb),
-			sized("cold/a.so", "1", mb), sized("cold/b.so", "1", mb), sized("cold/c.so", "1", mb), sized("cold/d.so", "1", mb))
+			sized("cold/a.so", "1", mb), sized("cold/b.so", "1", mb), sized("cold/c.so", "1", mb),
+			sized("cold/d.so", "1", mb))
 	}
 	in, _ := series(t, loose, gen(0), gen(1), gen(2), gen(3), gen(4), gen(5))
 	m, err := newModel(&in)

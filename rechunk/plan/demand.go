@@ -5,11 +5,12 @@ import (
 	"math"
 )
 
-// Demand says what clients of a lineage ask for. The zero value stands for DefaultDemand. It decides what is written again and
-// when, so equal demands are needed for equal layouts: Make rounds it (Rounded) before use, and small drifts change nothing.
+// Demand says what clients of a lineage ask for. The zero value stands for DefaultDemand. It decides what is written again
+// and when, so equal demands are needed for equal layouts: Make rounds it (Rounded) before use, and small drifts change
+// nothing.
 type Demand struct {
-	// Lags are shares of updates: Lags[0] from one version behind, Lags[1] from two, and so on. Only their proportions count.
-	// What is further behind than MaxLag counts as MaxLag.
+	// Lags are shares of updates: Lags[0] from one version behind, Lags[1] from two, and so on. Only their proportions
+	// count. What is further behind than MaxLag counts as MaxLag.
 	Lags []float64 `json:"lags"`
 	// Fresh is the number of fresh installs per update.
 	Fresh float64 `json:"fresh"`
@@ -24,14 +25,14 @@ const (
 	demandSteps = 20
 )
 
-// DefaultDemand is the mix that is assumed while nothing was observed: hosts that follow every version, and as many that are several
-// behind; one pull in eight is a fresh install.
+// DefaultDemand is the mix that is assumed while nothing was observed: hosts that follow every version, and as many that are
+// several behind; one pull in eight is a fresh install.
 func DefaultDemand() Demand {
 	return Demand{Lags: []float64{0.3, 0.2, 0.1, 0.4}, Fresh: 0.15}
 }
 
-// Rounded returns the demand as Make takes it: at most MaxLag lags whose shares are multiples of 1/20, and Fresh in the same steps.
-// One without updates or with impossible numbers (negative, not finite) is DefaultDemand.
+// Rounded returns the demand as Make takes it: at most MaxLag lags whose shares are multiples of 1/20, and Fresh in the same
+// steps. One without updates or with impossible numbers (negative, not finite) is DefaultDemand.
 func (d Demand) Rounded() Demand {
 	var sum float64
 	shares := make([]float64, MaxLag)

@@ -20,9 +20,10 @@ func TestDemandRounded(t *testing.T) {
 		"not a number": {Demand{Lags: []float64{math.NaN()}}, DefaultDemand()},
 		"infinite":     {Demand{Lags: []float64{math.Inf(1)}}, DefaultDemand()},
 		"overflow":     {Demand{Lags: []float64{math.MaxFloat64, math.MaxFloat64}}, DefaultDemand()},
-		"counts":       {Demand{Lags: []float64{300, 101, 0, 0}, Fresh: 0.26}, Demand{Lags: []float64{0.75, 0.25}, Fresh: 0.25}},
-		"far behind":   {Demand{Lags: long}, Demand{Lags: []float64{0.5, 0, 0, 0, 0, 0, 0, 0.5}}},
-		"many fresh":   {Demand{Lags: []float64{1}, Fresh: 1000}, Demand{Lags: []float64{1}, Fresh: maxFresh}},
+		"counts": {Demand{Lags: []float64{300, 101, 0, 0}, Fresh: 0.26},
+			Demand{Lags: []float64{0.75, 0.25}, Fresh: 0.25}},
+		"far behind": {Demand{Lags: long}, Demand{Lags: []float64{0.5, 0, 0, 0, 0, 0, 0, 0.5}}},
+		"many fresh": {Demand{Lags: []float64{1}, Fresh: 1000}, Demand{Lags: []float64{1}, Fresh: maxFresh}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -15,7 +15,8 @@ func sibling(name string, version, shared, own int) *tree.Tree {
 		if i%10 == version%10 {
 			v = version
 		}
-		all = append(all, sized(fmt.Sprintf("s%03d/x.so", i), fmt.Sprint(v), 2*mb), sized(fmt.Sprintf("s%03d/d.dat", i), "1", mb))
+		all = append(all, sized(fmt.Sprintf("s%03d/x.so", i), fmt.Sprint(v), 2*mb),
+			sized(fmt.Sprintf("s%03d/d.dat", i), "1", mb))
 	}
 	for i := range own {
 		all = append(all, sized(fmt.Sprintf("%s%03d/x.so", name, i), "1", 2*mb))
@@ -59,7 +60,8 @@ func TestSiblingsShare(t *testing.T) {
 	t.Parallel()
 	plain := func(v int) *tree.Tree { return sibling("none", v, 100, 0) }
 	more := func(v int) *tree.Tree { return sibling("dx", v, 100, 40) }
-	for name, order := range map[string][2]func(int) *tree.Tree{"more after plain": {plain, more}, "plain after more": {more, plain}} {
+	for name, order := range map[string][2]func(int) *tree.Tree{"more after plain": {plain, more},
+		"plain after more": {more, plain}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			in, l := series(t, Limits{MaxLayers: 120, MaxStale: 0.1}, order[0](1), order[1](1))
@@ -98,13 +100,14 @@ func TestSiblingsInTurn(t *testing.T) {
 	}
 }
 
-// What a version changes in all variants is made into layers once, whichever variant comes first, and the others borrow these, as far as
-// they need not make room or reclaim what is stale.
+// What a version changes in all variants is made into layers once, whichever variant comes first, and the others borrow
+// these, as far as they need not make room or reclaim what is stale.
 func TestSiblingsShareUpdates(t *testing.T) {
 	t.Parallel()
 	plain := func(v int) *tree.Tree { return sibling("none", v, 100, 0) }
 	more := func(v int) *tree.Tree { return sibling("dx", v, 100, 40) }
-	for name, order := range map[string][2]func(int) *tree.Tree{"more after plain": {plain, more}, "plain after more": {more, plain}} {
+	for name, order := range map[string][2]func(int) *tree.Tree{"more after plain": {plain, more},
+		"plain after more": {more, plain}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var f turns

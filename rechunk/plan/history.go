@@ -15,8 +15,9 @@ type ref struct {
 
 func (r ref) entry() *tree.Entry { return &r.layer.prior.Index.Entries[r.i] }
 
-// learn returns the history that leads to the tree. A given one gets one more step, from the image of the lineage that is most like the
-// tree: the newest may be another variant. Without one, the images of the lineage are compared with their successors.
+// learn returns the history that leads to the tree. A given one gets one more step, from the image of the lineage that is
+// most like the tree: the newest may be another variant. Without one, the images of the lineage are compared with their
+// successors.
 func (m *model) learn(h *History, images []image) *History {
 	images = images[:min(len(images), maxLearned)]
 	views := make([][]ref, len(images))
@@ -109,8 +110,8 @@ func tally(outcome []uint8) (there, moved int) {
 	return there, moved
 }
 
-// instructive reports whether a step teaches anything: one that changes nothing does not, nor one that changes more than half of the
-// paths (another variant, another distribution).
+// instructive reports whether a step teaches anything: one that changes nothing does not, nor one that changes more than
+// half of the paths (another variant, another distribution).
 func instructive(outcome []uint8) bool {
 	there, moved := tally(outcome)
 	return moved > 0 && moved <= there/2

@@ -33,8 +33,8 @@ func domainOf(k pkgdb.Kind) domain {
 	return ordinary
 }
 
-// item is what is never split in packing: the files of one component that are about equally likely to change with it, or a piece of them
-// when they are a large part of the image.
+// item is what is never split in packing: the files of one component that are about equally likely to change with it, or a
+// piece of them when they are a large part of the image.
 type item struct {
 	component int32
 	domain    domain
@@ -59,7 +59,8 @@ func (m *model) items(ids []int32, r *rates) []item {
 		}
 		only := m.exclusive != nil && m.exclusive[id]
 		if r.own[id] > 0 {
-			return key{m.in.Owners.Of[id], int32(slices.IndexFunc(bands[:], func(b float64) bool { return r.own[id] >= b })) - int32(len(bands)), only}
+			return key{m.in.Owners.Of[id],
+				int32(slices.IndexFunc(bands[:], func(b float64) bool { return r.own[id] >= b })) - int32(len(bands)), only}
 		}
 		f := r.change[id]
 		return key{m.in.Owners.Of[id], int32(slices.IndexFunc(bands[:], func(b float64) bool { return f >= b })), only}

@@ -5,7 +5,8 @@ import (
 )
 
 // Make decides the layers of the image to serve. It is deterministic and pure, and safe for concurrent use on inputs that
-// nobody changes. Errors wrap ErrLimits, ErrInput or ErrNoRoom. Lineage images that cannot be built on are passed over with a note.
+// nobody changes. Errors wrap ErrLimits, ErrInput or ErrNoRoom. Lineage images that cannot be built on are passed over with
+// a note.
 //
 // The layers of the result, applied in order, give Input.Tree. Layer.Entries name what is not an ancestor of something in
 // the same layer: the writer adds the ancestors of entries and of whiteouts.
@@ -15,7 +16,8 @@ func Make(in Input) (*Layout, error) {
 		return nil, err
 	}
 	images, notes := m.usable()
-	p := &planner{model: m, budget: budget(in.Limits.MaxLayers, m.bytes), demand: in.Demand.Rounded(), shares: map[*stratum]float64{}}
+	p := &planner{model: m, budget: budget(in.Limits.MaxLayers, m.bytes), demand: in.Demand.Rounded(),
+		shares: map[*stratum]float64{}}
 	history := m.learn(in.History, images)
 	p.rates = m.rates(m.evidence(history))
 	p.exclusive = p.exclusives(images)

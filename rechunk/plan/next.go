@@ -10,8 +10,8 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// unchanged returns the layout that keeps all of an image whose stack shows exactly the tree, within the limits; nil when there
-// is anything to do.
+// unchanged returns the layout that keeps all of an image whose stack shows exactly the tree, within the limits; nil when
+// there is anything to do.
 func (p *planner) unchanged(s *stack, base *image) *Layout {
 	if len(s.layers) > p.in.Limits.MaxLayers || len(s.leftovers()) > 0 || len(s.missing()) > 0 || !s.rootShown() {
 		return nil
@@ -40,7 +40,8 @@ func (p *planner) keep(s *stack, base *image) *Layout {
 	heat := p.stackHeat(s)
 	for k, layer := range s.layers {
 		l.Layers = append(l.Layers, Layer{
-			Kept: layer.prior.Digest, Name: layer.prior.Name, Bytes: layer.prior.Size, StaleBytes: layer.stale(s.sums[k].weight), Heat: heat[k],
+			Kept: layer.prior.Digest, Name: layer.prior.Name, Bytes: layer.prior.Size,
+			StaleBytes: layer.stale(s.sums[k].weight), Heat: heat[k],
 		})
 	}
 	l.StaleBytes, _ = s.stale()
@@ -111,7 +112,8 @@ func (p *planner) summary(l *Layout, lowest, borrowed int) string {
 		n[d.Why]++
 	}
 	return fmt.Sprintf("built on %s: %d layers kept, %d borrowed, %d new; dropped: %d hidden, %d stale, %d for room, %d for a changed directory or type",
-		p.in.Lineage[l.Base].Digest, lowest-borrowed, borrowed, len(l.Layers)-lowest, n[WhyHidden], n[WhyStale], n[WhyRoom], n[WhyHeader])
+		p.in.Lineage[l.Base].Digest, lowest-borrowed, borrowed, len(l.Layers)-lowest, n[WhyHidden], n[WhyStale], n[WhyRoom],
+		n[WhyHeader])
 }
 
 // hide puts the whiteouts, and a root entry that nothing carries, into the lowest new layer.

@@ -100,7 +100,8 @@ func (m *model) observeComponents(h *History, s *step) []track {
 	return tracks
 }
 
-// observeFiles returns the counts after a step: of the tree's files, the largest first, as many as there is room for, and of absent ones.
+// observeFiles returns the counts after a step: of the tree's files, the largest first, as many as there is room for, and of
+// absent ones.
 func (m *model) observeFiles(h *History, s *step) []fileTrack {
 	var old []fileTrack
 	if h != nil {

@@ -10,16 +10,16 @@ const maxSeeds = 160
 
 // sizes are the estimated sizes, in bytes, that layers are to have.
 type sizes struct {
-	// small is the size below which a layer is not worth a client's request and import, unless it holds what changes in every
-	// version.
+	// small is the size below which a layer is not worth a client's request and import, unless it holds what changes in
+	// every version.
 	small int64
-	// large is the size above which a layer is costly to write again when max_stale asks for it: stale bytes are reclaimed in
-	// whole layers, so that a few large ones would make a fleet fetch much to reclaim little.
+	// large is the size above which a layer is costly to write again when max_stale asks for it: stale bytes are reclaimed
+	// in whole layers, so that a few large ones would make a fleet fetch much to reclaim little.
 	large int64
 }
 
-// sizesFor returns the sizes for an image: a layer below a thousandth of it is small, between 32 and 256 KiB, so that a small image
-// does not become a handful.
+// sizesFor returns the sizes for an image: a layer below a thousandth of it is small, between 32 and 256 KiB, so that a
+// small image does not become a handful.
 func sizesFor(image int64) sizes {
 	small := min(max(image/1024, 32<<10), 256<<10)
 	return sizes{small: small, large: max(2*small, image/16)}
@@ -71,8 +71,8 @@ const (
 	acrossDomains
 )
 
-// newPacking builds the hierarchy over items, which are sorted by domain and heat. Large groups are made only when nothing else can be
-// merged within a domain.
+// newPacking builds the hierarchy over items, which are sorted by domain and heat. Large groups are made only when nothing
+// else can be merged within a domain.
 func newPacking(items []item, sizes sizes) *packing {
 	p := &packing{items: items, sizes: sizes, seeds: seed(items, sizes.small/8)}
 	clusters := make([]cluster, len(p.seeds))
@@ -157,7 +157,8 @@ func (p *packing) mergeBest(clusters []cluster) merge {
 		}
 	}
 	a, b := &clusters[at], &clusters[clusters[at].best]
-	step := merge{a: at, b: a.best, cost: a.key.cost, must: a.key.rank == tooSmall, over: a.key.rank == oversized, last: a.key.rank == acrossDomains}
+	step := merge{a: at, b: a.best, cost: a.key.cost, must: a.key.rank == tooSmall, over: a.key.rank == oversized,
+		last: a.key.rank == acrossDomains}
 	if b.alone && !a.alone {
 		a.domain, a.alone = b.domain, true
 	}

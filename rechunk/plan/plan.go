@@ -1,8 +1,8 @@
 // Package plan decides which layers a served image has: from a tree, who owns its entries and the images served before to a
 // Layout.
 //
-// It is pure: no I/O, no clock, no randomness, no dependence on map order or on the number of cores. The same input gives the
-// same layout on every machine.
+// It is pure: no I/O, no clock, no randomness, no dependence on map order or on the number of cores. The same input gives
+// the same layout on every machine.
 package plan
 
 import (
@@ -20,14 +20,15 @@ type Input struct {
 	Owners *pkgdb.Owners
 	// Lineage are images served before, newest first. It is empty for a first version.
 	Lineage []Image
-	// Series names the images that clients of this one come from: those of the lineage with the same Series. Others are variants.
+	// Series names the images that clients of this one come from: those of the lineage with the same Series. Others are
+	// variants.
 	Series string
 	Limits Limits
-	// Timed are the paths of entries whose modification time is part of their identity, also where Limits.ExactTime does not say so
-	// of all: another file's content quotes it.
+	// Timed are the paths of entries whose modification time is part of their identity, also where Limits.ExactTime does not
+	// say so of all: another file's content quotes it.
 	Timed map[string]bool
-	// History is what was observed of the lineage up to its newest image: Layout.History of the version before. Without one, the
-	// lineage's images are compared with each other instead.
+	// History is what was observed of the lineage up to its newest image: Layout.History of the version before. Without one,
+	// the lineage's images are compared with each other instead.
 	History *History
 	// Demand is what clients ask for; the zero value is DefaultDemand.
 	Demand Demand
@@ -81,7 +82,8 @@ type Layout struct {
 type Layer struct {
 	// Kept is the digest of the kept blob; empty for a new layer.
 	Kept digest.Digest
-	// Name says in a few words what the layer holds ("glibc", "kernel", "17 packages, cold"). It goes into the image's history.
+	// Name says in a few words what the layer holds ("glibc", "kernel", "17 packages, cold"). It goes into the image's
+	// history.
 	Name string
 	// Entries are the positions in Tree.Entries of what a new layer holds, ascending. Ancestor directories are
 	// implied and need not be listed. The members of a hardlink group are all in one layer.

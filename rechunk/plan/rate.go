@@ -4,8 +4,8 @@ import (
 	"github.com/strata-oci/strata/rechunk/pkgdb"
 )
 
-// Time in seconds. Rates are per period, the usual distance between two versions that a host installs; what the lineage shows
-// of the real distance corrects them.
+// Time in seconds. Rates are per period, the usual distance between two versions that a host installs; what the lineage
+// shows of the real distance corrects them.
 const (
 	day    = int64(86400)
 	period = 14 * day
@@ -20,12 +20,14 @@ const (
 
 // rates are the expected changes from this version to the next.
 //
-// Floating point is used with care: the language lets a compiler fuse a product and a sum into one rounding, which would make
-// layouts depend on the machine. Every product that is added to something is therefore converted explicitly, which forbids it.
+// Floating point is used with care: the language lets a compiler fuse a product and a sum into one rounding, which would
+// make layouts depend on the machine. Every product that is added to something is therefore converted explicitly, which
+// forbids it.
 type rates struct {
 	update []float64 // by component: probability that the next version changes it
 	change []float64 // by entry: probability that it changes when its component does
-	own    []float64 // by entry: for one that is known to change by itself, probability that the next version changes it; else 0
+	// by entry: for one that is known to change by itself, probability that the next version changes it; else 0
+	own []float64
 }
 
 // chance returns the probability that the next version changes an entry of a component.
@@ -44,7 +46,8 @@ const (
 
 func (m *model) rates(h *evidence) *rates {
 	components := m.in.Owners.Components
-	r := &rates{update: make([]float64, len(components)), change: make([]float64, m.paths.tree), own: make([]float64, m.paths.tree)}
+	r := &rates{update: make([]float64, len(components)), change: make([]float64, m.paths.tree),
+		own: make([]float64, m.paths.tree)}
 	now := newest(components)
 	for c := range components {
 		prior := updatePrior(&components[c], now)

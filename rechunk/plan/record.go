@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// History is what was observed of a lineage, version by version: which components changed, and which of their files. Make reads it
-// from Input.History and gives the next one in Layout.History. It is bounded: MaxSteps versions, some thousands of components, some
-// ten thousands of files. It is immutable and safe for concurrent use; nil is one that knows nothing.
+// History is what was observed of a lineage, version by version: which components changed, and which of their files. Make
+// reads it from Input.History and gives the next one in Layout.History. It is bounded: MaxSteps versions, some thousands of
+// components, some ten thousands of files. It is immutable and safe for concurrent use; nil is one that knows nothing.
 type History struct {
 	steps  int         // observed so far, also those that are forgotten
 	tracks []track     // ascending by id
@@ -93,7 +93,8 @@ func (h *History) Equal(o *History) bool {
 // track returns what is known of a component, or a zero track.
 func (h *History) track(id string) track {
 	if h != nil {
-		if i, ok := slices.BinarySearchFunc(h.tracks, id, func(t track, id string) int { return cmp.Compare(t.id, id) }); ok {
+		if i, ok := slices.BinarySearchFunc(h.tracks, id,
+			func(t track, id string) int { return cmp.Compare(t.id, id) }); ok {
 			return h.tracks[i]
 		}
 	}

@@ -81,7 +81,8 @@ func ParseHistory(b []byte) (*History, error) {
 
 func (j *trackJSON) track() (t track, err error) {
 	if j.ID == "" || len(j.ID) > maxTrackID || len(j.Version) > maxVersion {
-		return t, fmt.Errorf("an ID of %d and a version of %d bytes, 1 to %d and at most %d allowed", len(j.ID), len(j.Version), maxTrackID,
+		return t, fmt.Errorf("an ID of %d and a version of %d bytes, 1 to %d and at most %d allowed", len(j.ID),
+			len(j.Version), maxTrackID,
 			maxVersion)
 	}
 	t.id, t.version = j.ID, j.Version
@@ -136,8 +137,9 @@ func parseFileTracks(s string) ([]fileTrack, error) {
 	var files []fileTrack
 	for ; len(raw) > 0; raw = raw[fileTrackBytes:] {
 		f := fileTrack{
-			key: binary.BigEndian.Uint64(raw), chances: binary.BigEndian.Uint16(raw[8:]), changes: binary.BigEndian.Uint16(raw[10:]),
-			alone: binary.BigEndian.Uint16(raw[12:]),
+			key: binary.BigEndian.Uint64(raw), chances: binary.BigEndian.Uint16(raw[8:]),
+			changes: binary.BigEndian.Uint16(raw[10:]),
+			alone:   binary.BigEndian.Uint16(raw[12:]),
 		}
 		if len(files) > 0 && files[len(files)-1].key >= f.key {
 			return nil, errors.New("not in ascending order")

@@ -55,13 +55,15 @@ func TestHistoryRoundTrip(t *testing.T) {
 func TestVolatileFileIsLearned(t *testing.T) {
 	t.Parallel()
 	in, l := lived(t, Limits{MaxLayers: 64, MaxStale: 0.1}, 9, func(n int) *tree.Tree {
-		return build(ballast(sized("c/stamp.so", fmt.Sprint(n), 4*mb), sized("c/big.so", "1", 40*mb), sized("d/x", fmt.Sprint(n/4), mb))...)
+		return build(ballast(sized("c/stamp.so", fmt.Sprint(n), 4*mb), sized("c/big.so", "1", 40*mb),
+			sized("d/x", fmt.Sprint(n/4), mb))...)
 	})
 	stamp, _ := in.Tree.Find("c/stamp.so")
 	for _, layer := range l.Layers {
 		for _, i := range layer.Entries {
 			if i == stamp && (len(layer.Entries) > 1 || layer.Heat < 0.6) {
-				t.Errorf("the volatile file lies in %q with %d entries, heat %.2f", layer.Name, len(layer.Entries), layer.Heat)
+				t.Errorf("the volatile file lies in %q with %d entries, heat %.2f", layer.Name, len(layer.Entries),
+					layer.Heat)
 			}
 		}
 	}
@@ -87,8 +89,8 @@ func TestLostHistory(t *testing.T) {
 	}
 }
 
-// Two variants in turn: steps are counted from the image that is most like the tree, so that a variant's own files do not seem to come
-// and go.
+// Two variants in turn: steps are counted from the image that is most like the tree, so that a variant's own files do not
+// seem to come and go.
 func TestVariantsShareAHistory(t *testing.T) {
 	t.Parallel()
 	_, l := lived(t, loose, 16, func(n int) *tree.Tree {

@@ -21,8 +21,8 @@ const (
 )
 
 // Compressed size in 1/1024 of the content, for zstd at a high level. Measured orders of magnitude: stripped ELF objects
-// come to 0.35-0.4 (code 0.45, tables and padding less); source, configuration and markup to 0.2-0.3; a mix of catalogues, fonts and
-// binary tables to about 0.35. What is compressed already stays as it is.
+// come to 0.35-0.4 (code 0.45, tables and padding less); source, configuration and markup to 0.2-0.3; a mix of catalogues,
+// fonts and binary tables to about 0.35. What is compressed already stays as it is.
 const (
 	ratioStored  = 1024
 	ratioProgram = 390
@@ -100,7 +100,8 @@ func isLibrary(base string) bool {
 func isStored(p string) bool {
 	base := path.Base(p)
 	switch path.Ext(base) {
-	case ".xz", ".gz", ".zst", ".bz2", ".lz4", ".lzma", ".br", ".tgz", ".txz", ".zip", ".jar", ".whl", ".apk", ".rpm", ".deb",
+	case ".xz", ".gz", ".zst", ".bz2", ".lz4", ".lzma", ".br", ".tgz", ".txz", ".zip", ".jar", ".whl", ".apk", ".rpm",
+		".deb",
 		".png", ".jpg", ".jpeg", ".jxl", ".webp", ".avif", ".gif", ".woff", ".woff2", ".mp3", ".mp4", ".m4a", ".ogg", ".oga",
 		".opus", ".flac", ".webm", ".mkv", ".squashfs", ".erofs", ".gresource", ".efi":
 		return true

@@ -1,7 +1,7 @@
 package plan
 
-// An item above a quarter of the image, and this many bytes, is split: a change to a few of its files would leave, and reclaiming would
-// rewrite, too much at once.
+// An item above a quarter of the image, and this many bytes, is split: a change to a few of its files would leave, and
+// reclaiming would rewrite, too much at once.
 const (
 	splitAbove = 256 << 20
 	splitInto  = 8 // pieces of an eighth of the image

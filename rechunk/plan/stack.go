@@ -40,7 +40,8 @@ func (m *model) newStack(layers []*stratum) *stack {
 func (s *stack) drop(k int, why Why) {
 	l := s.layers[k]
 	s.dropped = append(s.dropped, Dropped{
-		Digest: l.prior.Digest, Name: l.prior.Name, Bytes: l.prior.Size, LiveBytes: s.liveBytes(k), Why: why, Detail: l.fault,
+		Digest: l.prior.Digest, Name: l.prior.Name, Bytes: l.prior.Size, LiveBytes: s.liveBytes(k), Why: why,
+		Detail: l.fault,
 	})
 	s.layers = append(s.layers[:k], s.layers[k+1:]...)
 	s.eval()
@@ -206,7 +207,8 @@ func (s *stack) missingBytes() int64 {
 	return n
 }
 
-// leftovers returns the topmost paths that show but are not in the tree, in ascending order of number: what needs a whiteout.
+// leftovers returns the topmost paths that show but are not in the tree, in ascending order of number: what needs a
+// whiteout.
 func (s *stack) leftovers() []int32 {
 	var ids []int32
 	for id := s.m.paths.tree; int(id) < len(s.top); id++ {

@@ -28,8 +28,8 @@ type Served struct {
 	Tree *tree.Tree
 }
 
-// Check reads a served image from a store and checks what bootc's backends demand of it, on the bytes. The error says everything
-// that is wrong.
+// Check reads a served image from a store and checks what bootc's backends demand of it, on the bytes. The error says
+// everything that is wrong.
 func Check(s *MemoryStore, v rechunk.Version) (*Served, error) {
 	c := &check{store: s, version: v, out: &Served{}}
 	for _, step := range []func() error{c.documents, c.unpack, c.flatten, c.eachLayer, c.directories, c.newWhiteouts} {
@@ -74,7 +74,8 @@ func (c *check) documents() error {
 	}
 	n := len(m.Layers)
 	switch {
-	case m.SchemaVersion != 2, m.MediaType != ocispec.MediaTypeImageManifest, m.Config.MediaType != ocispec.MediaTypeImageConfig:
+	case m.SchemaVersion != 2, m.MediaType != ocispec.MediaTypeImageManifest,
+		m.Config.MediaType != ocispec.MediaTypeImageConfig:
 		return fmt.Errorf("manifest is not OCI's: %s", b)
 	case len(c.out.Config.RootFS.DiffIDs) != n, len(c.version.Layers) != n, c.version.LayersTotal != n:
 		return fmt.Errorf("%d layers, %d diff_ids, %d recorded", n, len(c.out.Config.RootFS.DiffIDs), len(c.version.Layers))
@@ -103,7 +104,8 @@ func (c *check) unpack() error {
 			return fmt.Errorf("layer %d: diff_id is %s", i, d)
 		}
 		gzipped := b[0] == 0x1f
-		if gzipped != (l.MediaType == ocispec.MediaTypeImageLayerGzip) || !gzipped && l.MediaType != ocispec.MediaTypeImageLayerZstd {
+		if gzipped != (l.MediaType == ocispec.MediaTypeImageLayerGzip) || !gzipped &&
+			l.MediaType != ocispec.MediaTypeImageLayerZstd {
 			return fmt.Errorf("layer %d: media type %s is wrong", i, l.MediaType)
 		}
 		items, err := Items(plain)
@@ -135,7 +137,8 @@ func (c *check) eachLayer() error {
 			if kind, ok := seen[path.Dir(i.Name)]; i.Name != "." && (!ok || kind != tar.TypeDir) {
 				return fmt.Errorf("layer %d has %q before its directory", n, i.Name)
 			}
-			if kind, ok := seen[i.Linkname]; i.Typeflag == tar.TypeLink && (!ok || kind == tar.TypeDir || kind == tar.TypeLink) {
+			if kind, ok := seen[i.Linkname]; i.Typeflag == tar.TypeLink &&
+				(!ok || kind == tar.TypeDir || kind == tar.TypeLink) {
 				return fmt.Errorf("layer %d has the hardlink %q before its target %q", n, i.Name, i.Linkname)
 			}
 			seen[i.Name] = i.Typeflag
@@ -160,8 +163,8 @@ func whiteouts(items []treetest.Item) []string {
 	return out
 }
 
-// directories checks that every layer has the final header of every directory that it names, and that no layer has something else
-// where the filesystem has a directory or the reverse.
+// directories checks that every layer has the final header of every directory that it names, and that no layer has something
+// else where the filesystem has a directory or the reverse.
 func (c *check) directories() error {
 	for n, items := range c.out.Layers {
 		for _, i := range items {

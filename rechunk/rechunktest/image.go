@@ -67,7 +67,8 @@ func NewImageOf(tb testing.TB, o ImageOptions, tars ...[]byte) *Image {
 		Created: &created, Platform: o.Platform, Config: ocispec.ImageConfig{Labels: o.Labels, Cmd: []string{"/sbin/init"}},
 		RootFS: ocispec.RootFS{Type: "layers"},
 	}
-	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Annotations: o.Annotations}
+	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		Annotations: o.Annotations}
 	for _, plain := range tars {
 		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, digest.FromBytes(plain))
 		d := img.add(o.MediaType, o.Compress(tb, plain))

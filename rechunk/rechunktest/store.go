@@ -1,6 +1,6 @@
 // Package rechunktest has what tests of the engine and of its users need: a store in memory that can be made to fail, source
-// images made of treetest's layers, and a validator that holds a served image's bytes against what bootc's backends demand. The
-// validator reads layers with its own code, none of the engine's.
+// images made of treetest's layers, and a validator that holds a served image's bytes against what bootc's backends demand.
+// The validator reads layers with its own code, none of the engine's.
 package rechunktest
 
 import (
@@ -32,14 +32,14 @@ const (
 	PutRecord Op = "PutRecord"
 )
 
-// MemoryStore keeps blobs and records in maps. The zero value is empty and ready. It is safe for concurrent use; the hooks are set
-// before the first use and must be so, too.
+// MemoryStore keeps blobs and records in maps. The zero value is empty and ready. It is safe for concurrent use; the hooks
+// are set before the first use and must be so, too.
 type MemoryStore struct {
 	// Fault is asked before every operation, with the digest or "kind key" that it is about, if any. An error is what the
 	// operation gives then.
 	Fault func(op Op, name string) error
-	// Damage may change what is stored, as disks do, and Lie what Open gives without noticing, which no store may; neither must
-	// change its argument.
+	// Damage may change what is stored, as disks do, and Lie what Open gives without noticing, which no store may; neither
+	// must change its argument.
 	Damage, Lie func(d digest.Digest, b []byte) []byte
 
 	mu      sync.Mutex

@@ -1,5 +1,5 @@
-// Package rescue makes errors of panics. What parses bytes from outside in a goroutine of its own runs in Call: nobody above could
-// recover from a panic there, and the process would end.
+// Package rescue makes errors of panics. What parses bytes from outside in a goroutine of its own runs in Call: nobody above
+// could recover from a panic there, and the process would end.
 package rescue
 
 import (

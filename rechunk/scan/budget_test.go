@@ -24,11 +24,15 @@ func TestBudgetOfLayers(t *testing.T) {
 		layer func(n int) []Item
 		want  string
 	}{
-		"headers":    {tree.Limits{Entries: 50}, func(n int) []Item { return []Item{File(fmt.Sprint(n), ""), Dir("d"), Whiteout("x")} }, "headers"},
-		"names":      {tree.Limits{MetaBytes: 3000}, func(n int) []Item { return []Item{File(strings.Repeat("n", 90)+fmt.Sprint(n), "")} }, "names and attributes"},
-		"attributes": {tree.Limits{MetaBytes: 9000}, func(int) []Item { return []Item{File("a", "").WithXattr("user.a", xattr)} }, "names and attributes"},
-		"memory":     {tree.Limits{Memory: 10_000}, func(n int) []Item { return []Item{File(fmt.Sprint(n), "")} }, "memory"},
-		"bytes":      {tree.Limits{ImageBytes: 1 << 20}, func(n int) []Item { return []Item{File(fmt.Sprint(n), strings.Repeat("x", 20<<10))} }, "uncompressed"},
+		"headers": {tree.Limits{Entries: 50},
+			func(n int) []Item { return []Item{File(fmt.Sprint(n), ""), Dir("d"), Whiteout("x")} }, "headers"},
+		"names": {tree.Limits{MetaBytes: 3000},
+			func(n int) []Item { return []Item{File(strings.Repeat("n", 90)+fmt.Sprint(n), "")} }, "names and attributes"},
+		"attributes": {tree.Limits{MetaBytes: 9000},
+			func(int) []Item { return []Item{File("a", "").WithXattr("user.a", xattr)} }, "names and attributes"},
+		"memory": {tree.Limits{Memory: 10_000}, func(n int) []Item { return []Item{File(fmt.Sprint(n), "")} }, "memory"},
+		"bytes": {tree.Limits{ImageBytes: 1 << 20},
+			func(n int) []Item { return []Item{File(fmt.Sprint(n), strings.Repeat("x", 20<<10))} }, "uncompressed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -69,9 +73,10 @@ func TestBudgetOfInlineContents(t *testing.T) {
 	budget := tree.NewBudget(tree.Limits{InlineBytes: 2500})
 	carried := 0
 	for n := range 5 {
-		s, err := scan.Layer(t.Context(), bytes.NewReader(Tar(t, File("db", strings.Repeat(fmt.Sprint(n), 1000)))), scan.Options{
-			Budget: budget, Inline: func(string) bool { return true },
-		})
+		s, err := scan.Layer(t.Context(), bytes.NewReader(Tar(t, File("db", strings.Repeat(fmt.Sprint(n), 1000)))),
+			scan.Options{
+				Budget: budget, Inline: func(string) bool { return true },
+			})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,21 +113,24 @@ func (h *headers) Read(p []byte) (int, error) {
 	return h.buf.Read(p)
 }
 
-// Whatever a layer is made of, its budget of memory is what it takes at most. The test is not parallel: it looks at the heap of the
-// whole process.
+// Whatever a layer is made of, its budget of memory is what it takes at most. The test is not parallel: it looks at the heap
+// of the whole process.
 func TestBudgetOfMemory(t *testing.T) {
 	const most, slack = 24 << 20, 5 << 20 // buffers, and how maps grow
 	deep := strings.Repeat("d/", 200)
 	for name, item := range map[string]func(n int) Item{
-		"files":            func(n int) Item { return File(fmt.Sprint(n), "") },
-		"long names":       func(n int) Item { return File(strings.Repeat("n", 200)+fmt.Sprint(n), "") },
-		"implied":          func(n int) Item { return File(fmt.Sprintf("%d/%sf", n, deep), "") },
-		"directories":      func(n int) Item { return Dir(fmt.Sprint(n, "/d")) },
-		"hardlinks":        func(n int) Item { return Hardlink(fmt.Sprint(n), "lower") },
-		"symlinks":         func(n int) Item { return Symlink(fmt.Sprint(n), strings.Repeat("t", 90)) },
-		"whiteouts":        func(n int) Item { return Whiteout(fmt.Sprint(n)) },
-		"opaque":           func(n int) Item { return Opaque(fmt.Sprint(n)) },
-		"attributes":       func(n int) Item { return File("a", "").WithXattr("user.a", strings.Repeat("v", 1000)+fmt.Sprint(n)) },
+		"files":       func(n int) Item { return File(fmt.Sprint(n), "") },
+		"long names":  func(n int) Item { return File(strings.Repeat("n", 200)+fmt.Sprint(n), "") },
+		"implied":     func(n int) Item { return File(fmt.Sprintf("%d/%sf", n, deep), "") },
+		"directories": func(n int) Item { return Dir(fmt.Sprint(n, "/d")) },
+		"hardlinks":   func(n int) Item { return Hardlink(fmt.Sprint(n), "lower") },
+		"symlinks":    func(n int) Item { return Symlink(fmt.Sprint(n), strings.Repeat("t", 90)) },
+		"whiteouts":   func(n int) Item { return Whiteout(fmt.Sprint(n)) },
+		"opaque":      func(n int) Item { return Opaque(fmt.Sprint(n)) },
+		"attributes": func(n int) Item {
+			return File("a", "").WithXattr("user.a",
+				strings.Repeat("v", 1000)+fmt.Sprint(n))
+		},
 		"small attributes": func(n int) Item { return File(fmt.Sprint(n), "").WithXattr(fmt.Sprint("user.", n), "") },
 	} {
 		heap := func() uint64 {
@@ -153,7 +161,8 @@ func TestEqualAttributesAreShared(t *testing.T) {
 	budget := tree.NewBudget(tree.Limits{})
 	var lists [][]tree.Xattr
 	for range 2 {
-		s, err := scan.Layer(t.Context(), bytes.NewReader(Tar(t, File("a", "").WithXattr("user.a", "1"), File("b", "").WithXattr("user.a", "1"))),
+		s, err := scan.Layer(t.Context(),
+			bytes.NewReader(Tar(t, File("a", "").WithXattr("user.a", "1"), File("b", "").WithXattr("user.a", "1"))),
 			scan.Options{Budget: budget})
 		if err != nil {
 			t.Fatal(err)

@@ -12,9 +12,9 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree/origin"
 )
 
-// Decoder decompresses layers one after another with the same buffers, which take more memory than all else that a small layer
-// needs. It does so in the goroutine that reads: several of them share the cores, and no panic is out of its reader's reach. The
-// zero value is ready; it is for one goroutine at a time. Close frees the buffers.
+// Decoder decompresses layers one after another with the same buffers, which take more memory than all else that a small
+// layer needs. It does so in the goroutine that reads: several of them share the cores, and no panic is out of its reader's
+// reach. The zero value is ready; it is for one goroutine at a time. Close frees the buffers.
 type Decoder struct {
 	br     *bufio.Reader
 	zstd   *zstd.Decoder // nil until one is needed
@@ -23,10 +23,10 @@ type Decoder struct {
 
 const compressedBuffer = 256 << 10
 
-// Decompress returns the tar stream inside a layer blob. The compression is told from the first bytes, since media types lie:
-// gzip (any number of members), zstd (any number of frames, skippable ones included) or none; a blob without bytes is a stream
-// without bytes. An error of r is returned as it is; one of the compression wraps tree.ErrInvalid or tree.ErrLimit. Close frees
-// the decoder; it does not close r.
+// Decompress returns the tar stream inside a layer blob. The compression is told from the first bytes, since media types
+// lie: gzip (any number of members), zstd (any number of frames, skippable ones included) or none; a blob without bytes is a
+// stream without bytes. An error of r is returned as it is; one of the compression wraps tree.ErrInvalid or tree.ErrLimit.
+// Close frees the decoder; it does not close r.
 func Decompress(r io.Reader, lim tree.Limits) (io.ReadCloser, error) {
 	var d Decoder
 	s, err := d.open(r, lim.OrDefault())
@@ -85,7 +85,8 @@ func (d *Decoder) unzstd(window uint64) (err error) {
 		d.zstd = nil
 	}
 	if d.zstd == nil {
-		d.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
+		d.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(window))
 		if err != nil {
 			return err
 		}
@@ -106,5 +107,6 @@ func isZstd(b []byte) bool {
 	if len(b) < 4 {
 		return false
 	}
-	return bytes.Equal(b[:4], []byte{0x28, 0xb5, 0x2f, 0xfd}) || b[0]&0xf0 == 0x50 && bytes.Equal(b[1:4], []byte{0x2a, 0x4d, 0x18})
+	return bytes.Equal(b[:4], []byte{0x28, 0xb5, 0x2f, 0xfd}) || b[0]&0xf0 == 0x50 &&
+		bytes.Equal(b[1:4], []byte{0x2a, 0x4d, 0x18})
 }

@@ -16,15 +16,18 @@ func TestDecoderIsUsedAgain(t *testing.T) {
 	t.Parallel()
 	small, large := Tar(t, File("a", "a")), Tar(t, ManyFiles(200, 40_000)...)
 	blobs := map[string][]byte{
-		"tar": small, "gzip": Gzip(t, large), "zstd": Zstd(t, large), "small zstd": Zstd(t, small), "two frames": append(Zstd(t, small), Zstd(t, large)...),
-		"cut zstd": Zstd(t, large)[:1000], "cut gzip": Gzip(t, large)[:1000], "bad zstd": flip(Zstd(t, large)), "no tar": Zstd(t, []byte("not a tar archive")),
-		"empty": nil, "unknown": []byte("BZh91AY&SY"),
+		"tar": small, "gzip": Gzip(t, large), "zstd": Zstd(t, large), "small zstd": Zstd(t, small),
+		"two frames": append(Zstd(t, small), Zstd(t, large)...),
+		"cut zstd":   Zstd(t, large)[:1000], "cut gzip": Gzip(t, large)[:1000], "bad zstd": flip(Zstd(t, large)),
+		"no tar": Zstd(t, []byte("not a tar archive")),
+		"empty":  nil, "unknown": []byte("BZh91AY&SY"),
 	}
 	var decoder scan.Decoder
 	defer decoder.Close()
 	for first, a := range blobs {
 		for second, b := range blobs {
-			if _, err := scan.Layer(t.Context(), bytes.NewReader(a), scan.Options{Decoder: &decoder}); (err == nil) != scans(first) {
+			if _, err := scan.Layer(t.Context(), bytes.NewReader(a),
+				scan.Options{Decoder: &decoder}); (err == nil) != scans(first) {
 				t.Errorf("%s: %v", first, err)
 			}
 			got, err := scan.Layer(t.Context(), bytes.NewReader(b), scan.Options{Decoder: &decoder, DiffID: true})

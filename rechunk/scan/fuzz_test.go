@@ -18,14 +18,17 @@ func fuzzLimits() tree.Limits {
 	return tree.Limits{LayerBytes: 1 << 20, Entries: 1000, MetaBytes: 1 << 16, Path: 200, Depth: 20, Window: 1 << 20}
 }
 
-// FuzzLayer scans any bytes twice. What is accepted is a valid index, the same both times, and can be flattened or is refused.
+// FuzzLayer scans any bytes twice. What is accepted is a valid index, the same both times, and can be flattened or is
+// refused.
 func FuzzLayer(f *testing.F) {
-	raw := Tar(f, Dir("."), Dir("d"), File("d/a", "x").WithXattr("user.x", "1"), Hardlink("d/b", "d/a"), Symlink("s", "d"), File("s/c", ""),
+	raw := Tar(f, Dir("."), Dir("d"), File("d/a", "x").WithXattr("user.x", "1"), Hardlink("d/b", "d/a"), Symlink("s", "d"),
+		File("s/c", ""),
 		Whiteout("e"), Opaque("d"), Char("c", 1, 2), Hardlink("l", "lower"))
 	f.Add(raw)
 	f.Add(Tar(f, GNU(File(strings.Repeat("n", 150), "x")), GNU(Hardlink("a", strings.Repeat("n", 150)))))
 	f.Add(sparseBomb(f, 2, 5000))
-	f.Add(Tar(f, File("x", "y").WithPAX("LIBARCHIVE.xattr.user.a", "YmFy"), File("y", "").WithPAX("GNU.sparse.major", "1").WithPAX("GNU.sparse.minor", "0").WithXattr("user.é", "\x00")))
+	f.Add(Tar(f, File("x", "y").WithPAX("LIBARCHIVE.xattr.user.a", "YmFy"),
+		File("y", "").WithPAX("GNU.sparse.major", "1").WithPAX("GNU.sparse.minor", "0").WithXattr("user.é", "\x00")))
 	f.Add(Gzip(f, raw))
 	f.Add(Zstd(f, raw))
 	f.Fuzz(func(t *testing.T, b []byte) {

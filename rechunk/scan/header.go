@@ -14,7 +14,8 @@ import (
 // entry makes the entry that a header describes, all but a file's content; p is its clean path.
 func entry(h *tar.Header, p string, b *tree.Budget) (*tree.Entry, error) {
 	e := &tree.Entry{
-		Path: p, Mode: uint32(h.Mode) & 0o7777, UID: h.Uid, GID: h.Gid, Sec: h.ModTime.Unix(), Nsec: int32(h.ModTime.Nanosecond()),
+		Path: p, Mode: uint32(h.Mode) & 0o7777, UID: h.Uid, GID: h.Gid, Sec: h.ModTime.Unix(),
+		Nsec: int32(h.ModTime.Nanosecond()),
 	}
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
@@ -37,8 +38,8 @@ func entry(h *tar.Header, p string, b *tree.Budget) (*tree.Entry, error) {
 	return e, err
 }
 
-// xattrs collects the extended attributes of a header: star's SCHILY.xattr.NAME and libarchive's LIBARCHIVE.xattr.NAME, whose
-// name is percent-encoded and whose value is base64. The former wins, as in libarchive.
+// xattrs collects the extended attributes of a header: star's SCHILY.xattr.NAME and libarchive's LIBARCHIVE.xattr.NAME,
+// whose name is percent-encoded and whose value is base64. The former wins, as in libarchive.
 func xattrs(h *tar.Header, b *tree.Budget) ([]tree.Xattr, error) {
 	const schily, libarchive = "SCHILY.xattr.", "LIBARCHIVE.xattr."
 	if len(h.PAXRecords) == 0 {

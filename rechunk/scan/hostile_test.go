@@ -42,43 +42,51 @@ func TestScanRefuses(t *testing.T) {
 		lim   tree.Limits
 		want  error
 	}{
-		"..":                       {items: []Item{File("a/../../b", "")}, want: tree.ErrInvalid},
-		".. alone":                 {items: []Item{Dir("..")}, want: tree.ErrInvalid},
-		"hardlink to ..":           {items: []Item{Hardlink("a", "../etc/passwd")}, want: tree.ErrInvalid},
-		"whiteout of nothing":      {items: []Item{File("a/.wh.", "")}, want: tree.ErrInvalid},
-		"whiteout of .":            {items: []Item{File("a/.wh..", "")}, want: tree.ErrInvalid},
-		"whiteout of ..":           {items: []Item{File("a/.wh...", "")}, want: tree.ErrInvalid},
-		"below a whiteout":         {items: []Item{File("a/.wh.b/c", "")}, want: tree.ErrInvalid},
-		"below a linked whiteout":  {items: []Item{Symlink("s", ".wh.b"), File("s/c", "")}, want: tree.ErrInvalid},
-		"below a file":             {items: []Item{File("a", ""), File("a/b", "")}, want: tree.ErrInvalid},
-		"below a link":             {items: []Item{Hardlink("a", "x"), File("a/b", "")}, want: tree.ErrInvalid},
-		"root is a file":           {items: []Item{File(".", "")}, want: tree.ErrInvalid},
-		"root is a link":           {items: []Item{File("a", ""), Hardlink(".", "a")}, want: tree.ErrInvalid},
-		"symlink to nothing":       {items: []Item{Symlink("a", "")}, want: tree.ErrInvalid},
-		"symlink loop":             {items: []Item{Symlink("a", "b"), Symlink("b", "a"), File("a/x", "")}, want: tree.ErrInvalid},
-		"link to a directory":      {items: []Item{Dir("a"), Hardlink("b", "a")}, want: tree.ErrInvalid},
-		"link over its target":     {items: []Item{File("a/b", ""), Hardlink("a", "a/b")}, want: tree.ErrInvalid},
-		"unknown type":             {items: []Item{{Header: tar.Header{Typeflag: 'Z', Name: "a"}}}, want: tree.ErrInvalid},
-		"negative owner":           {items: []Item{GNU(File("a", "").WithOwner(-1, 0))}, want: tree.ErrInvalid},
-		"huge owner":               {items: []Item{File("a", "").WithOwner(0, 1<<32)}, want: tree.ErrInvalid},
-		"negative device":          {items: []Item{GNU(Char("a", -1, 0))}, want: tree.ErrInvalid},
-		"damaged attribute":        {items: []Item{File("a", "").WithPAX("LIBARCHIVE.xattr.user.x", "?")}, want: tree.ErrInvalid},
-		"damaged attribute name":   {items: []Item{File("a", "").WithPAX("LIBARCHIVE.xattr.user.%zz", "")}, want: tree.ErrInvalid},
-		"attribute name with NUL":  {items: []Item{File("a", "").WithPAX("LIBARCHIVE.xattr.user.%00", "")}, want: tree.ErrInvalid},
+		"..":                      {items: []Item{File("a/../../b", "")}, want: tree.ErrInvalid},
+		".. alone":                {items: []Item{Dir("..")}, want: tree.ErrInvalid},
+		"hardlink to ..":          {items: []Item{Hardlink("a", "../etc/passwd")}, want: tree.ErrInvalid},
+		"whiteout of nothing":     {items: []Item{File("a/.wh.", "")}, want: tree.ErrInvalid},
+		"whiteout of .":           {items: []Item{File("a/.wh..", "")}, want: tree.ErrInvalid},
+		"whiteout of ..":          {items: []Item{File("a/.wh...", "")}, want: tree.ErrInvalid},
+		"below a whiteout":        {items: []Item{File("a/.wh.b/c", "")}, want: tree.ErrInvalid},
+		"below a linked whiteout": {items: []Item{Symlink("s", ".wh.b"), File("s/c", "")}, want: tree.ErrInvalid},
+		"below a file":            {items: []Item{File("a", ""), File("a/b", "")}, want: tree.ErrInvalid},
+		"below a link":            {items: []Item{Hardlink("a", "x"), File("a/b", "")}, want: tree.ErrInvalid},
+		"root is a file":          {items: []Item{File(".", "")}, want: tree.ErrInvalid},
+		"root is a link":          {items: []Item{File("a", ""), Hardlink(".", "a")}, want: tree.ErrInvalid},
+		"symlink to nothing":      {items: []Item{Symlink("a", "")}, want: tree.ErrInvalid},
+		"symlink loop": {items: []Item{Symlink("a", "b"), Symlink("b", "a"), File("a/x", "")},
+			want: tree.ErrInvalid},
+		"link to a directory":  {items: []Item{Dir("a"), Hardlink("b", "a")}, want: tree.ErrInvalid},
+		"link over its target": {items: []Item{File("a/b", ""), Hardlink("a", "a/b")}, want: tree.ErrInvalid},
+		"unknown type":         {items: []Item{{Header: tar.Header{Typeflag: 'Z', Name: "a"}}}, want: tree.ErrInvalid},
+		"negative owner":       {items: []Item{GNU(File("a", "").WithOwner(-1, 0))}, want: tree.ErrInvalid},
+		"huge owner":           {items: []Item{File("a", "").WithOwner(0, 1<<32)}, want: tree.ErrInvalid},
+		"negative device":      {items: []Item{GNU(Char("a", -1, 0))}, want: tree.ErrInvalid},
+		"damaged attribute": {items: []Item{File("a", "").WithPAX("LIBARCHIVE.xattr.user.x", "?")},
+			want: tree.ErrInvalid},
+		"damaged attribute name": {items: []Item{File("a", "").WithPAX("LIBARCHIVE.xattr.user.%zz", "")},
+			want: tree.ErrInvalid},
+		"attribute name with NUL": {items: []Item{File("a", "").WithPAX("LIBARCHIVE.xattr.user.%00", "")},
+			want: tree.ErrInvalid},
 		"attribute without a name": {items: []Item{File("a", "").WithXattr("", "x")}, want: tree.ErrInvalid},
 
-		"too many headers":  {[]Item{File("a", ""), File("a", ""), File("a", "")}, tree.Limits{Entries: 2}, tree.ErrLimit},
-		"too many parents":  {[]Item{File("a/b/c/d", "")}, tree.Limits{Entries: 3}, tree.ErrLimit},
-		"too much metadata": {[]Item{File("a", "").WithXattr("user.a", xattr), File("b", "").WithXattr("user.a", xattr)}, tree.Limits{MetaBytes: 1500}, tree.ErrLimit},
-		"too much through links": {[]Item{Symlink("s", strings.Repeat("d", 90)), File("s/a", ""), File("s/b", ""), File("s/c", "")},
+		"too many headers": {[]Item{File("a", ""), File("a", ""), File("a", "")}, tree.Limits{Entries: 2}, tree.ErrLimit},
+		"too many parents": {[]Item{File("a/b/c/d", "")}, tree.Limits{Entries: 3}, tree.ErrLimit},
+		"too much metadata": {[]Item{File("a", "").WithXattr("user.a", xattr), File("b", "").WithXattr("user.a", xattr)},
+			tree.Limits{MetaBytes: 1500}, tree.ErrLimit},
+		"too much through links": {[]Item{Symlink("s", strings.Repeat("d", 90)), File("s/a", ""), File("s/b", ""),
+			File("s/c", "")},
 			tree.Limits{MetaBytes: 300}, tree.ErrLimit},
 		"too deep":               {[]Item{File(deep+"f", "")}, tree.Limits{}, tree.ErrLimit},
 		"too deep through links": {[]Item{Symlink("s", "a/b/c"), File("s/d/e", "")}, tree.Limits{Depth: 4}, tree.ErrLimit},
 		"too long":               {[]Item{File(strings.Repeat("n", 5000), "")}, tree.Limits{}, tree.ErrLimit},
 		"too long target":        {[]Item{Symlink("a", strings.Repeat("n", 5000))}, tree.Limits{}, tree.ErrLimit},
-		"too long through links": {[]Item{Symlink("s", "dddddddd"), File("s/xxxxxxx", "")}, tree.Limits{Path: 15}, tree.ErrLimit},
-		"too many steps":         {steps, tree.Limits{Entries: 100}, tree.ErrLimit},
-		"too large":              {[]Item{File("a", strings.Repeat("x", 3000))}, tree.Limits{LayerBytes: 4000}, tree.ErrLimit},
+		"too long through links": {[]Item{Symlink("s", "dddddddd"), File("s/xxxxxxx", "")}, tree.Limits{Path: 15},
+			tree.ErrLimit},
+		"too many steps": {steps, tree.Limits{Entries: 100}, tree.ErrLimit},
+		"too large": {[]Item{File("a", strings.Repeat("x", 3000))}, tree.Limits{LayerBytes: 4000},
+			tree.ErrLimit},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -182,7 +190,8 @@ func TestScanSparseBomb(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer small.Close()
-	_, err = scan.Layer(t.Context(), bytes.NewReader(Tar(t, File("a", strings.Repeat("x", 3<<20)))), scan.Options{Spool: small})
+	_, err = scan.Layer(t.Context(), bytes.NewReader(Tar(t, File("a", strings.Repeat("x", 3<<20)))),
+		scan.Options{Spool: small})
 	if !errors.Is(err, scan.ErrSpoolFull) {
 		t.Errorf("got %v, want ErrSpoolFull", err)
 	}
@@ -190,7 +199,8 @@ func TestScanSparseBomb(t *testing.T) {
 
 func TestScanTruncated(t *testing.T) {
 	t.Parallel()
-	items := []Item{Dir("d"), File("d/a", strings.Repeat("x", 700)), Symlink("s", "d"), File("b", "y").WithXattr("user.x", "1")}
+	items := []Item{Dir("d"), File("d/a", strings.Repeat("x", 700)), Symlink("s", "d"),
+		File("b", "y").WithXattr("user.x", "1")}
 	raw := Tar(t, items...)
 	whole := Index(t, items...)
 	skippable := []byte{0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 'a', 'b'}
@@ -255,8 +265,8 @@ func TestScanSourceFailsAtEnd(t *testing.T) {
 	}
 }
 
-// TestScanSourceFailsBesideTheLayer has bytes that are no layer from a source that knows that they are not what they should be: its word
-// counts, as soon as it was said.
+// TestScanSourceFailsBesideTheLayer has bytes that are no layer from a source that knows that they are not what they should
+// be: its word counts, as soon as it was said.
 func TestScanSourceFailsBesideTheLayer(t *testing.T) {
 	t.Parallel()
 	fault := errors.New("wrong digest")

@@ -24,7 +24,8 @@ func scanInline(t *testing.T, lim tree.Limits, items ...treetest.Item) *tree.Ind
 
 func TestInlineContentsComeBackFromTheIndex(t *testing.T) {
 	t.Parallel()
-	x := scanInline(t, tree.Limits{}, treetest.File("db/a", "alpha"), treetest.File("db/b", "beta"), treetest.File("db/c", "alpha"),
+	x := scanInline(t, tree.Limits{}, treetest.File("db/a", "alpha"), treetest.File("db/b", "beta"),
+		treetest.File("db/c", "alpha"),
 		treetest.File("other", "gamma"))
 	if len(x.Inline) != 2 {
 		t.Fatalf("%d inline contents, want 2", len(x.Inline))
@@ -49,7 +50,8 @@ func TestInlineContentsComeBackFromTheIndex(t *testing.T) {
 
 func TestInlineContentsAreBounded(t *testing.T) {
 	t.Parallel()
-	x := scanInline(t, tree.Limits{InlineBytes: 8}, treetest.File("db/a", "12345"), treetest.File("db/b", "67890"), treetest.File("db/c", "abc"))
+	x := scanInline(t, tree.Limits{InlineBytes: 8}, treetest.File("db/a", "12345"), treetest.File("db/b", "67890"),
+		treetest.File("db/c", "abc"))
 	if len(x.Inline) != 2 {
 		t.Errorf("%d inline contents, want the two that fit into 8 bytes", len(x.Inline))
 	}

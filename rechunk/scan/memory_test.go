@@ -14,7 +14,8 @@ import (
 func zeros(t testing.TB, size int64) io.Reader {
 	t.Helper()
 	var header bytes.Buffer
-	if err := tar.NewWriter(&header).WriteHeader(&tar.Header{Name: "zeros", Size: size, Mode: 0o644, Typeflag: tar.TypeReg}); err != nil {
+	if err := tar.NewWriter(&header).WriteHeader(&tar.Header{Name: "zeros", Size: size, Mode: 0o644,
+		Typeflag: tar.TypeReg}); err != nil {
 		t.Fatal(err)
 	}
 	return io.MultiReader(&header, io.LimitReader(endless{}, size+1024))

@@ -32,7 +32,8 @@ const (
 func newReadAhead(ctx context.Context, r io.Reader) *readAhead {
 	ctx, stop := context.WithCancel(ctx)
 	a := &readAhead{
-		// Room for every buffer and for the word that the context has ended: the goroutine never waits for a reader that is gone.
+		// Room for every buffer and for the word that the context has ended: the goroutine never waits for a reader that is
+		// gone.
 		full: make(chan chunk, aheadBuffers+1),
 		free: make(chan []byte, aheadBuffers),
 		stop: stop,

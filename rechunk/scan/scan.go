@@ -1,9 +1,9 @@
-// Package scan reads the layers of source images, which are hostile until read: blob → decompressed → tar headers → tree.Index,
-// with the contents of regular files on their way into a Spool.
+// Package scan reads the layers of source images, which are hostile until read: blob → decompressed → tar headers →
+// tree.Index, with the contents of regular files on their way into a Spool.
 //
-// A blob is read once, as a stream, in memory that its index bounds. Every length, count and name is held to tree.Limits. What a
-// layer gets wrong is an error that wraps tree.ErrInvalid or tree.ErrLimit; what its source or the disk gets wrong is that
-// error itself.
+// A blob is read once, as a stream, in memory that its index bounds. Every length, count and name is held to tree.Limits.
+// What a layer gets wrong is an error that wraps tree.ErrInvalid or tree.ErrLimit; what its source or the disk gets wrong is
+// that error itself.
 package scan
 
 import (
@@ -42,10 +42,10 @@ type Result struct {
 // Layer reads one layer blob to its end, in a single pass and in constant memory but for the index. Formats follow POSIX pax
 // with the GNU and star extensions, as in the OCI image specification.
 //
-// It succeeds only when r has come to io.EOF, which is the last word of a reader that verifies a digest. An error that is the
-// layer's fault wraps tree.ErrInvalid or tree.ErrLimit and may come before that; who verifies a digest on the way should read the
-// rest before believing it. An error of r is returned as it is. A panic on the way is a *rescue.PanicError. Layer waits for a
-// pending Read of r before it returns, so r should fail when ctx ends.
+// It succeeds only when r has come to io.EOF, which is the last word of a reader that verifies a digest. An error that is
+// the layer's fault wraps tree.ErrInvalid or tree.ErrLimit and may come before that; who verifies a digest on the way should
+// read the rest before believing it. An error of r is returned as it is. A panic on the way is a *rescue.PanicError. Layer
+// waits for a pending Read of r before it returns, so r should fail when ctx ends.
 func Layer(ctx context.Context, r io.Reader, opts Options) (*Result, error) {
 	var out *Result
 	err := rescue.Call(func() (err error) {
@@ -66,8 +66,8 @@ func Layer(ctx context.Context, r io.Reader, opts Options) (*Result, error) {
 	return nil, err
 }
 
-// scanAhead scans with a goroutine that reads r: who gives a source's bytes hashes them, and gunzip is as much as one core can do
-// beside.
+// scanAhead scans with a goroutine that reads r: who gives a source's bytes hashes them, and gunzip is as much as one core
+// can do beside.
 func scanAhead(ctx context.Context, r io.Reader, opts Options) (out *Result, err error) {
 	src := origin.New(r)
 	blob := newReadAhead(ctx, src)
@@ -76,7 +76,8 @@ func scanAhead(ctx context.Context, r io.Reader, opts Options) (out *Result, err
 	defer func() {
 		_ = blob.Close()
 		if err != nil {
-			// What r failed with, perhaps on bytes that nobody looked at any more, says more than what those before looked like.
+			// What r failed with, perhaps on bytes that nobody looked at any more, says more than what those before looked
+			// like.
 			err = fault(src, err)
 		}
 	}()
@@ -107,7 +108,8 @@ func scan(ctx context.Context, r io.Reader, opts Options) (*Result, error) {
 	if err := s.run(src); err != nil {
 		return nil, err
 	}
-	// What follows the end of the archive, and of the compressed stream, is nobody's, but it takes part in the blob's digest.
+	// What follows the end of the archive, and of the compressed stream, is nobody's, but it takes part in the blob's
+	// digest.
 	for _, rest := range []io.Reader{src, r} {
 		if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, rest, s.buf); err != nil {
 			return nil, err

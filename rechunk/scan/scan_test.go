@@ -38,13 +38,16 @@ func TestScanNames(t *testing.T) {
 		items []Item
 		want  []string
 	}{
-		"empty":    {nil, nil},
-		"root":     {[]Item{Dir("./").WithMode(0o700), File("./a", "x")}, []string{"directory .", "file a 1"}},
-		"unclean":  {[]Item{Dir("./a//b/"), File("/a/./c", "")}, []string{"directory a/b", "file a/c 0"}},
-		"absolute": {[]Item{Dir("/a"), Hardlink("/b", "/c"), File("/c", "x")}, []string{"directory a", "file c 1", "lower b = c"}},
-		"order":    {[]Item{File("a/b", ""), File("a-b", ""), Dir("a")}, []string{"directory a", "file a-b 0", "file a/b 0"}},
-		"twice":    {[]Item{File("a", "1"), File("a", "22"), Dir("b"), File("b", "")}, []string{"file a 2", "file b 0"}},
-		"pax long": {[]Item{File(long+"f", "x"), Symlink("s", long)}, []string{"file " + long + "f 1", "symlink s -> " + long}},
+		"empty":   {nil, nil},
+		"root":    {[]Item{Dir("./").WithMode(0o700), File("./a", "x")}, []string{"directory .", "file a 1"}},
+		"unclean": {[]Item{Dir("./a//b/"), File("/a/./c", "")}, []string{"directory a/b", "file a/c 0"}},
+		"absolute": {[]Item{Dir("/a"), Hardlink("/b", "/c"), File("/c", "x")},
+			[]string{"directory a", "file c 1", "lower b = c"}},
+		"order": {[]Item{File("a/b", ""), File("a-b", ""), Dir("a")},
+			[]string{"directory a", "file a-b 0", "file a/b 0"}},
+		"twice": {[]Item{File("a", "1"), File("a", "22"), Dir("b"), File("b", "")}, []string{"file a 2", "file b 0"}},
+		"pax long": {[]Item{File(long+"f", "x"), Symlink("s", long)},
+			[]string{"file " + long + "f 1", "symlink s -> " + long}},
 		"gnu long": {
 			[]Item{GNU(File(long+"f", "x")), GNU(Hardlink(long+"g", long+"f"))},
 			[]string{"file " + long + "f 1 = " + long + "f", "file " + long + "g 1 = " + long + "f"},
@@ -52,14 +55,16 @@ func TestScanNames(t *testing.T) {
 		"not UTF-8": {[]Item{GNU(File("\xff\xfe", ""))}, []string{"file \xff\xfe 0"}},
 		"special": {[]Item{Char("c", 1, 3), Block("b", 8, 1<<20-1), Fifo("f")},
 			[]string{"block device b 8:1048575", "character device c 1:3", "fifo f"}},
-		"global pax": {[]Item{{Header: tar.Header{Typeflag: tar.TypeXGlobalHeader, Name: "pax_global_header", PAXRecords: map[string]string{"comment": "x"}}}, File("a", "")},
+		"global pax": {[]Item{{Header: tar.Header{Typeflag: tar.TypeXGlobalHeader, Name: "pax_global_header",
+			PAXRecords: map[string]string{"comment": "x"}}}, File("a", "")},
 			[]string{"file a 0"}},
 		"whiteouts": {[]Item{Whiteout("a/b"), Opaque("c"), Opaque(""), Whiteout("b")},
 			[]string{"whiteout a/b", "whiteout b", "opaque .", "opaque c"}},
 		"whiteout and object": {[]Item{Whiteout("a"), File("a", "x"), File("b", ""), Whiteout("b")},
 			[]string{"file a 1", "file b 0", "whiteout a", "whiteout b"}},
 		"aufs": {
-			[]Item{Dir(".wh..wh.plnk"), File(".wh..wh.plnk/1.2", "x"), Hardlink("a", ".wh..wh.plnk/1.2"), Hardlink("b", ".wh..wh.plnk/1.2"),
+			[]Item{Dir(".wh..wh.plnk"), File(".wh..wh.plnk/1.2", "x"), Hardlink("a", ".wh..wh.plnk/1.2"),
+				Hardlink("b", ".wh..wh.plnk/1.2"),
 				File(".wh..wh.aufs", ""), Dir(".wh..wh.orph"), File("d/.wh..wh.x", "")},
 			[]string{"file a 1 = a", "file b 1 = a"},
 		},
@@ -75,13 +80,16 @@ func TestScanNames(t *testing.T) {
 			[]string{"file a 1 = a", "file b 1 = a", "file c 1 = a"}},
 		"link before target": {[]Item{Hardlink("a", "b"), File("b", "x")}, []string{"file b 1", "lower a = b"}},
 		"link to itself":     {[]Item{File("a", "x"), Hardlink("a", "./a")}, []string{"file a 1"}},
-		"link over a file":   {[]Item{File("a", "1"), File("b", "22"), Hardlink("a", "b")}, []string{"file a 2 = a", "file b 2 = a"}},
+		"link over a file": {[]Item{File("a", "1"), File("b", "22"), Hardlink("a", "b")},
+			[]string{"file a 2 = a", "file b 2 = a"}},
 		"link over a directory": {[]Item{Dir("a"), File("a/x", ""), File("b", "22"), Hardlink("a", "b")},
 			[]string{"file a 2 = a", "file b 2 = a"}},
-		"target replaced":      {[]Item{File("a", "1"), Hardlink("b", "a"), File("a", "22")}, []string{"file a 2", "file b 1"}},
+		"target replaced": {[]Item{File("a", "1"), Hardlink("b", "a"), File("a", "22")},
+			[]string{"file a 2", "file b 1"}},
 		"link replaced":        {[]Item{Hardlink("a", "lower"), File("a", "1")}, []string{"file a 1"}},
 		"link to a lower link": {[]Item{Hardlink("a", "x"), Hardlink("b", "a")}, []string{"lower a = x", "lower b = x"}},
-		"link to a symlink":    {[]Item{Symlink("a", "x"), Hardlink("b", "a")}, []string{"symlink a -> x = a", "symlink b -> x = a"}},
+		"link to a symlink": {[]Item{Symlink("a", "x"), Hardlink("b", "a")},
+			[]string{"symlink a -> x = a", "symlink b -> x = a"}},
 		"link through a symlink": {[]Item{Symlink("a", "d"), Hardlink("b", "a/x"), File("d/x", ""), Hardlink("c", "a/x")},
 			[]string{"symlink a -> d", "file c 0 = c", "file d/x 0 = c", "lower b = d/x"}},
 		"absolute target": {[]Item{File("usr/bin/a", "x"), Hardlink("usr/bin/b", "/usr/bin/a")},
@@ -92,7 +100,8 @@ func TestScanNames(t *testing.T) {
 			[]string{"directory a", "file a/x 0", "directory b"}},
 		"directory becomes symlink": {[]Item{Dir("a"), File("a/x", ""), Symlink("a", "b"), File("a/y", "")},
 			[]string{"symlink a -> b", "file b/y 0"}},
-		"contiguous file is regular": {[]Item{func() Item { i := File("a", "x"); i.Typeflag = tar.TypeCont; return i }()}, []string{"file a 1"}},
+		"contiguous file is regular": {[]Item{func() Item { i := File("a", "x"); i.Typeflag = tar.TypeCont; return i }()},
+			[]string{"file a 1"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -114,7 +123,8 @@ func TestScanHeaders(t *testing.T) {
 	}{
 		"file": {
 			File("f", "hello").WithMode(0o104755).WithOwner(1000, 1001).WithTime(time.Unix(5, 7)),
-			tree.Entry{Kind: tree.Regular, Mode: 0o4755, UID: 1000, GID: 1001, Sec: 5, Nsec: 7, Size: 5, Digest: sha256.Sum256([]byte("hello"))},
+			tree.Entry{Kind: tree.Regular, Mode: 0o4755, UID: 1000, GID: 1001, Sec: 5, Nsec: 7, Size: 5,
+				Digest: sha256.Sum256([]byte("hello"))},
 		},
 		"early": {Dir("f").WithTime(early), tree.Entry{Kind: tree.Dir, Mode: 0o755, Sec: -12345, Nsec: 678_000_000}},
 		"base-256": {
@@ -122,14 +132,17 @@ func TestScanHeaders(t *testing.T) {
 			tree.Entry{Kind: tree.Fifo, Mode: 0o600, UID: 1 << 31, GID: 1<<32 - 1, Sec: -5},
 		},
 		"xattrs": {
-			Dir("f").WithTime(time.Unix(0, 0)).WithXattr("user.b", "").WithXattr("security.capability", capability).WithXattr("user.a", "x=y\nz"),
-			tree.Entry{Kind: tree.Dir, Mode: 0o755, Xattrs: []tree.Xattr{{Name: "security.capability", Value: capability}, {Name: "user.a", Value: "x=y\nz"}, {Name: "user.b", Value: ""}}},
+			Dir("f").WithTime(time.Unix(0, 0)).WithXattr("user.b", "").WithXattr("security.capability",
+				capability).WithXattr("user.a", "x=y\nz"),
+			tree.Entry{Kind: tree.Dir, Mode: 0o755, Xattrs: []tree.Xattr{{Name: "security.capability", Value: capability},
+				{Name: "user.a", Value: "x=y\nz"}, {Name: "user.b", Value: ""}}},
 		},
 		"libarchive xattrs": {
 			Dir("f").WithTime(time.Unix(0, 0)).WithXattr("user.b", "star").WithPAX("LIBARCHIVE.xattr.user.b", "bm90IHRoaXM").
 				WithPAX("LIBARCHIVE.xattr.security.capability", "AQAAAgAgAAAAAA==").WithPAX("LIBARCHIVE.xattr.user.%3d", "").
 				WithPAX("LIBARCHIVE.xattr.user.%62", "bm90IHRoaXM"),
-			tree.Entry{Kind: tree.Dir, Mode: 0o755, Xattrs: []tree.Xattr{{Name: "security.capability", Value: capability}, {Name: "user.=", Value: ""}, {Name: "user.b", Value: "star"}}},
+			tree.Entry{Kind: tree.Dir, Mode: 0o755, Xattrs: []tree.Xattr{{Name: "security.capability", Value: capability},
+				{Name: "user.=", Value: ""}, {Name: "user.b", Value: "star"}}},
 		},
 	}
 	for name, tt := range tests {
@@ -151,12 +164,13 @@ func TestScanCompression(t *testing.T) {
 	skippable := []byte{0x5f, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 'a', 'b', 'c'}
 	trailing := append(bytes.Clone(raw), "trailing bytes"...)
 	tests := map[string]struct{ blob, plain []byte }{
-		"none":          {raw, raw},
-		"gzip":          {Gzip(t, raw), raw},
-		"gzip members":  {Gzip(t, raw[:half], nil, raw[half:]), raw},
-		"zstd":          {Zstd(t, raw), raw},
-		"zstd frames":   {Zstd(t, raw[:half], nil, raw[half:]), raw},
-		"skippable":     {bytes.Join([][]byte{skippable, Zstd(t, raw[:half]), skippable, Zstd(t, raw[half:]), skippable}, nil), raw},
+		"none":         {raw, raw},
+		"gzip":         {Gzip(t, raw), raw},
+		"gzip members": {Gzip(t, raw[:half], nil, raw[half:]), raw},
+		"zstd":         {Zstd(t, raw), raw},
+		"zstd frames":  {Zstd(t, raw[:half], nil, raw[half:]), raw},
+		"skippable": {bytes.Join([][]byte{skippable, Zstd(t, raw[:half]), skippable, Zstd(t, raw[half:]), skippable},
+			nil), raw},
 		"trailing data": {Gzip(t, trailing), trailing},
 		"empty gzip":    {Gzip(t, nil), nil},
 		"no end marker": {raw[:len(raw)-1024], raw[:len(raw)-1024]},
@@ -192,7 +206,8 @@ func TestScanCompression(t *testing.T) {
 // TestIndexLimits has layers that are just within their limits: what Scan accepts can be read again under the same limits.
 func TestIndexLimits(t *testing.T) {
 	t.Parallel()
-	items := []Item{File("d/a", "x").WithXattr("user.x", "123456"), Hardlink("d/b", "d/a"), Hardlink("c", "lower"), Symlink("s", "d"), Whiteout("s/w"), File("s/e", "")}
+	items := []Item{File("d/a", "x").WithXattr("user.x", "123456"), Hardlink("d/b", "d/a"), Hardlink("c", "lower"),
+		Symlink("s", "d"), Whiteout("s/w"), File("s/e", "")}
 	blob := Tar(t, items...)
 	for n := range int64(300) {
 		lim := tree.Limits{MetaBytes: n + 1}

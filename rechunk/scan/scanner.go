@@ -27,7 +27,8 @@ type scanner struct {
 
 func newScanner(b *tree.Budget, spool *Spool) *scanner {
 	s := &scanner{
-		layer: tree.NewBuilder(b), budget: b, lim: b.Limits(), sum: sha256.New(), buf: make([]byte, 128<<10), inline: inliner{budget: b},
+		layer: tree.NewBuilder(b), budget: b, lim: b.Limits(), sum: sha256.New(), buf: make([]byte, 128<<10),
+		inline: inliner{budget: b},
 	}
 	if spool != nil {
 		s.spool = newSpoolWriter(spool)
@@ -103,8 +104,8 @@ func (s *scanner) header(h *tar.Header, body io.Reader) error {
 	return s.readContent(e, h.Size, body)
 }
 
-// account bounds the number of headers and the memory that they take. The strings of a pax header are parts of one big string,
-// so what is kept of it is copied: records that are not counted here would be kept alive otherwise.
+// account bounds the number of headers and the memory that they take. The strings of a pax header are parts of one big
+// string, so what is kept of it is copied: records that are not counted here would be kept alive otherwise.
 func (s *scanner) account(h *tar.Header) error {
 	meta := len(h.Name) + len(h.Linkname)
 	for k, v := range h.PAXRecords {

@@ -15,19 +15,20 @@ var ErrSpoolFull = errors.New("the spool is full")
 
 // Space bounds what spools and others take of the disk. It is safe for concurrent use.
 type Space interface {
-	// Take books n bytes more for a spool that has own. An error that wraps tree.ErrLimit says that the spool takes too much, any
-	// other that there is no room at the moment.
+	// Take books n bytes more for a spool that has own. An error that wraps tree.ErrLimit says that the spool takes too
+	// much, any other that there is no room at the moment.
 	Take(own, n int64) error
 	// Give returns n booked bytes.
 	Give(n int64)
 }
 
-// TempPattern is how the files of spools are named, as os.CreateTemp takes it, in the moment between their making and the loss of their
-// name. A process that is killed then leaves one behind.
+// TempPattern is how the files of spools are named, as os.CreateTemp takes it, in the moment between their making and the
+// loss of their name. A process that is killed then leaves one behind.
 const TempPattern = "strata-tmp-spool-*"
 
-// Spool keeps the contents of regular files on local disk, each digest once, while an image is worked on. Long runs of zeros are
-// holes of its file, which has no name, so that nothing is left behind when the process dies. It is safe for concurrent use.
+// Spool keeps the contents of regular files on local disk, each digest once, while an image is worked on. Long runs of zeros
+// are holes of its file, which has no name, so that nothing is left behind when the process dies. It is safe for concurrent
+// use.
 type Spool struct {
 	file  *os.File
 	space Space // nil for no bound
@@ -36,7 +37,8 @@ type Spool struct {
 	end   int64 // offsets handed out so far
 	size  int64 // of the file
 	taken int64 // bytes on disk
-	// Behind end lies what was written and given up: up to paid it is on disk and counted, and from high on there is nothing.
+	// Behind end lies what was written and given up: up to paid it is on disk and counted, and from high on there is
+	// nothing.
 	paid, high int64
 	where      map[tree.Digest]extent
 }
@@ -45,8 +47,8 @@ type extent struct{ off, size int64 }
 
 var _ tree.Contents = (*Spool)(nil)
 
-// NewSpool makes an empty spool in a directory, which takes the bytes that it writes from space; nil stands for no bound. Where there
-// are none left, the scan that needs them fails with ErrSpoolFull.
+// NewSpool makes an empty spool in a directory, which takes the bytes that it writes from space; nil stands for no bound.
+// Where there are none left, the scan that needs them fails with ErrSpoolFull.
 func NewSpool(dir string, space Space) (*Spool, error) {
 	f, err := os.CreateTemp(dir, TempPattern)
 	if err != nil {
@@ -103,8 +105,9 @@ func (s *Spool) Has(d tree.Digest) bool {
 	return ok
 }
 
-// reserve hands out a stretch of n bytes: at pos if the caller's present stretch, of which left bytes remain from there on, is
-// the last one, so that it only grows; else at the end. It returns up to where it is paid for, and from where on it is empty.
+// reserve hands out a stretch of n bytes: at pos if the caller's present stretch, of which left bytes remain from there on,
+// is the last one, so that it only grows; else at the end. It returns up to where it is paid for, and from where on it is
+// empty.
 func (s *Spool) reserve(n, pos, left int64) (off, paid, high int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -148,7 +148,8 @@ func TestSpoolFails(t *testing.T) {
 	if err := spool.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = scan.Layer(t.Context(), bytes.NewReader(Tar(t, File("a", string(make([]byte, 2<<20))))), scan.Options{Spool: spool})
+	_, err = scan.Layer(t.Context(), bytes.NewReader(Tar(t, File("a", string(make([]byte, 2<<20))))),
+		scan.Options{Spool: spool})
 	if !errors.Is(err, os.ErrClosed) || errors.Is(err, tree.ErrInvalid) {
 		t.Errorf("a closed spool: %v", err)
 	}

@@ -42,8 +42,8 @@ func put(w *spoolWriter, body []byte) (tree.Digest, error) {
 	return d, nil
 }
 
-// Contents with and without zeros, new and known ones, of several layers at a time: each reads back, and no more is on disk than
-// is counted.
+// Contents with and without zeros, new and known ones, of several layers at a time: each reads back, and no more is on disk
+// than is counted.
 func TestSpoolHoles(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(6) {

@@ -37,7 +37,8 @@ func TestBudgets(t *testing.T) {
 		path        string
 		want        string
 	}{
-		"bytes":            {rules: strings.Repeat("/a"+strings.Repeat(" ", 1000)+"b\n", 4200), want: "more than 4194304 bytes"},
+		"bytes": {rules: strings.Repeat("/a"+strings.Repeat(" ", 1000)+"b\n", 4200),
+			want: "more than 4194304 bytes"},
 		"rules":            {rules: repeat(selinux.MaxRules+1, "/a%d b\n"), want: "more than 32768 rules"},
 		"pattern":          {rules: "/" + strings.Repeat("a", selinux.MaxPattern) + " b", want: "at most 1024"},
 		"aliases":          {rules: "/a b", subs: repeat(selinux.MaxAliases+1, "/a%d /b\n"), want: "more than 1024 aliases"},

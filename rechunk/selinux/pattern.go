@@ -57,7 +57,8 @@ func parse(pattern string) (*program, error) {
 	}
 	size := sizeOf(re)
 	if size > MaxProgram {
-		return nil, fmt.Errorf("%w: the pattern %.100q compiles to more than %d instructions", ErrPolicy, pattern, MaxProgram)
+		return nil, fmt.Errorf("%w: the pattern %.100q compiles to more than %d instructions", ErrPolicy, pattern,
+			MaxProgram)
 	}
 	return &program{needed: neededBy(re), size: size}, nil
 }

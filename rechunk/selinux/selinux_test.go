@@ -73,7 +73,8 @@ func TestLabels(t *testing.T) {
 			t.Errorf("%s: %q, %v; want %s", path, got, err, want)
 		}
 	}
-	for path, want := range map[string]string{"usr/lib/modules/6.1/vmlinuz": "boot_t", "usr/lib6/modules/6.1/vmlinuz": "boot_t"} {
+	for path, want := range map[string]string{"usr/lib/modules/6.1/vmlinuz": "boot_t",
+		"usr/lib6/modules/6.1/vmlinuz": "boot_t"} {
 		got, err := l.Of(path)
 		// The pattern's l-i-b-6 with an optional 4: usr/lib is not among what it matches.
 		if err != nil || strings.Contains(got, want) != (path != "usr/lib/modules/6.1/vmlinuz") {
@@ -85,7 +86,8 @@ func TestLabels(t *testing.T) {
 func TestNoPolicy(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]files{
-		"nothing": {}, "no type": {"etc/selinux/config": "SELINUX=disabled"}, "no rules": {"etc/selinux/config": "SELINUXTYPE=x"},
+		"nothing": {}, "no type": {"etc/selinux/config": "SELINUX=disabled"},
+		"no rules":      {"etc/selinux/config": "SELINUXTYPE=x"},
 		"only comments": {"etc/selinux/config": "SELINUXTYPE=targeted", contexts: "# none\n\n"},
 	} {
 		if l, err := selinux.Read(f.open); l != nil || err != nil {
@@ -104,13 +106,14 @@ func TestNoPolicy(t *testing.T) {
 func TestDamagedPolicy(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]files{
-		"type leads out":   {"etc/selinux/config": "SELINUXTYPE=../../x"},
-		"too many fields":  {"etc/selinux/config": "SELINUXTYPE=targeted", contexts: "/a -- b c"},
-		"one field":        {"etc/selinux/config": "SELINUXTYPE=targeted", contexts: "/a"},
-		"no regexp":        {"etc/selinux/config": "SELINUXTYPE=targeted", contexts: "/usr/(.* a"},
-		"an endless line":  {"etc/selinux/config": "SELINUXTYPE=targeted", contexts: strings.Repeat("x", 1<<17)},
-		"too many rules":   {"etc/selinux/config": "SELINUXTYPE=targeted", contexts: strings.Repeat("/a b\n", 200_001)},
-		"an endless alias": {"etc/selinux/config": "SELINUXTYPE=targeted", contexts: "/a b", contexts + ".subs": strings.Repeat("x", 1<<17)},
+		"type leads out":  {"etc/selinux/config": "SELINUXTYPE=../../x"},
+		"too many fields": {"etc/selinux/config": "SELINUXTYPE=targeted", contexts: "/a -- b c"},
+		"one field":       {"etc/selinux/config": "SELINUXTYPE=targeted", contexts: "/a"},
+		"no regexp":       {"etc/selinux/config": "SELINUXTYPE=targeted", contexts: "/usr/(.* a"},
+		"an endless line": {"etc/selinux/config": "SELINUXTYPE=targeted", contexts: strings.Repeat("x", 1<<17)},
+		"too many rules":  {"etc/selinux/config": "SELINUXTYPE=targeted", contexts: strings.Repeat("/a b\n", 200_001)},
+		"an endless alias": {"etc/selinux/config": "SELINUXTYPE=targeted", contexts: "/a b", contexts +
+			".subs": strings.Repeat("x", 1<<17)},
 	} {
 		l, err := selinux.Read(f.open)
 		if err == nil && l != nil {
@@ -121,7 +124,8 @@ func TestDamagedPolicy(t *testing.T) {
 		}
 	}
 	fault := errors.New("fault")
-	if _, err := selinux.Read(func(string) (io.ReadCloser, error) { return nil, fault }); !errors.Is(err, fault) || errors.Is(err, selinux.ErrPolicy) {
+	if _, err := selinux.Read(func(string) (io.ReadCloser, error) { return nil, fault }); !errors.Is(err, fault) ||
+		errors.Is(err, selinux.ErrPolicy) {
 		t.Errorf("a storage that fails: %v", err)
 	}
 }
@@ -129,8 +133,10 @@ func TestDamagedPolicy(t *testing.T) {
 func TestIsPolicy(t *testing.T) {
 	t.Parallel()
 	for p, want := range map[string]bool{
-		"etc/selinux/config": true, "usr/etc/selinux/config": true, contexts: true, "usr/" + contexts: true, contexts + ".local": true,
-		contexts + ".subs_dist": true, contexts + ".bin": false, "etc/selinux/a/b/contexts/files/file_contexts": false, "etc/passwd": false,
+		"etc/selinux/config": true, "usr/etc/selinux/config": true, contexts: true, "usr/" + contexts: true, contexts +
+			".local": true,
+		contexts + ".subs_dist": true, contexts + ".bin": false, "etc/selinux/a/b/contexts/files/file_contexts": false,
+		"etc/passwd": false,
 	} {
 		if got := selinux.IsPolicy(p); got != want {
 			t.Errorf("%s: %t", p, got)

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// Budget is what the layers of one image may take together, by its Limits. What many layers read at the same time share it; it is
-// safe for concurrent use. Errors wrap ErrLimit and name what is used up.
+// Budget is what the layers of one image may take together, by its Limits. What many layers read at the same time share it;
+// it is safe for concurrent use. Errors wrap ErrLimit and name what is used up.
 type Budget struct {
 	lim     Limits
 	headers atomic.Int64
@@ -112,8 +112,9 @@ func (b *Budget) Dispute(what string) {
 	}
 }
 
-// Disputed tells what clients take for different things in the layers that were scanned and flattened, in words; it is empty when
-// they agree. Which clients do what is in docs/clients.md. What an index does not hold was only seen by who scanned the layer.
+// Disputed tells what clients take for different things in the layers that were scanned and flattened, in words; it is empty
+// when they agree. Which clients do what is in docs/clients.md. What an index does not hold was only seen by who scanned the
+// layer.
 func (b *Budget) Disputed() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	. "github.com/strata-oci/strata/rechunk/tree/treetest"
 )
 
-// Whatever layers are made of, indexes and tree take no more than the budget together. The test is not parallel: it looks at the heap
-// of the whole process.
+// Whatever layers are made of, indexes and tree take no more than the budget together. The test is not parallel: it looks at
+// the heap of the whole process.
 func TestBudgetOfFlatten(t *testing.T) {
 	const most, slack = 16 << 20, 2 << 20
 	long := strings.Repeat("l", 200)

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Builder makes the index of one layer of its headers, in the order in which the archive has them: a later object replaces an
-// earlier one of the same path, and symlinks of the layer are followed in the paths of what comes after them. It is for one
-// goroutine. After an error it is of no further use. Errors wrap ErrInvalid or ErrLimit.
+// Builder makes the index of one layer of its headers, in the order in which the archive has them: a later object replaces
+// an earlier one of the same path, and symlinks of the layer are followed in the paths of what comes after them. It is for
+// one goroutine. After an error it is of no further use. Errors wrap ErrInvalid or ErrLimit.
 type Builder struct {
 	fs        *memfs
 	whiteouts map[string]bool
@@ -50,8 +50,8 @@ func (b *Builder) Add(e *Entry) error {
 	return b.fs.put(at, &inode{entry: e})
 }
 
-// Link gives an object one more name: an object of this layer if it has one at target, else one of a lower layer. Both paths are
-// clean.
+// Link gives an object one more name: an object of this layer if it has one at target, else one of a lower layer. Both paths
+// are clean.
 func (b *Builder) Link(path, target string) error {
 	if err := b.header(len(path) + len(target)); err != nil {
 		return err
@@ -80,8 +80,8 @@ func (b *Builder) Link(path, target string) error {
 	return b.fs.put(at, n)
 }
 
-// Hide takes a clean path for what layers mean by names that start with ".wh.": a whiteout, an opaque whiteout, or bookkeeping of
-// aufs, which means nothing. It returns false when the path is an object's.
+// Hide takes a clean path for what layers mean by names that start with ".wh.": a whiteout, an opaque whiteout, or
+// bookkeeping of aufs, which means nothing. It returns false when the path is an object's.
 func (b *Builder) Hide(path string) (bool, error) {
 	dir, base := split(path)
 	if !reservedName(base) {
@@ -114,7 +114,8 @@ func (b *Builder) Hide(path string) (bool, error) {
 	return true, nil
 }
 
-// Index gives what the layer holds, without inline contents and TarSize, and takes of the budget for it. The builder is used up.
+// Index gives what the layer holds, without inline contents and TarSize, and takes of the budget for it. The builder is used
+// up.
 func (b *Builder) Index() (*Index, error) {
 	for name := range b.fs.root.children {
 		if strings.HasPrefix(name, aufsPrefix) {

@@ -22,9 +22,12 @@ func sampleIndex() *tree.Index {
 		Entries: []tree.Entry{
 			{Path: ".", Kind: tree.Dir, Mode: 0o755},
 			{Path: "dev/null", Kind: tree.Char, Mode: 0o666, Major: 1, Minor: 3},
-			{Path: "etc", Kind: tree.Dir, Mode: 0o755, Sec: -1, Nsec: 5, Xattrs: []tree.Xattr{{"user.a", "\x00"}, {"user.b", ""}}},
-			{Path: "etc/passwd", Kind: tree.Regular, Mode: 0o4644, UID: 1<<32 - 1, GID: 1, Sec: 1 << 40, Size: 300, Digest: tree.Digest{1, 2, 3}, Link: "etc/passwd"},
-			{Path: "etc/passwd-", Kind: tree.Regular, Mode: 0o4644, UID: 1<<32 - 1, GID: 1, Sec: 1 << 40, Size: 300, Digest: tree.Digest{1, 2, 3}, Link: "etc/passwd"},
+			{Path: "etc", Kind: tree.Dir, Mode: 0o755, Sec: -1, Nsec: 5,
+				Xattrs: []tree.Xattr{{"user.a", "\x00"}, {"user.b", ""}}},
+			{Path: "etc/passwd", Kind: tree.Regular, Mode: 0o4644, UID: 1<<32 - 1, GID: 1, Sec: 1 << 40, Size: 300,
+				Digest: tree.Digest{1, 2, 3}, Link: "etc/passwd"},
+			{Path: "etc/passwd-", Kind: tree.Regular, Mode: 0o4644, UID: 1<<32 - 1, GID: 1, Sec: 1 << 40, Size: 300,
+				Digest: tree.Digest{1, 2, 3}, Link: "etc/passwd"},
 			{Path: "lib", Kind: tree.Symlink, Mode: 0o777, Target: "usr/lib"},
 			{Path: "run/f", Kind: tree.Fifo, Mode: 0o600},
 		},
@@ -43,8 +46,8 @@ const sampleStored = "73747261746120696e64657820310a28b52ffd04008d0600940b80a001
 	"02012e03766172018f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4026869080081084d0d84f21bc6b049c2" +
 	"782c2319354c364c27ee13edd3"
 
-// TestIndexGolden guards the stored form: what was written once stays readable, and equal indexes stay equal but for what the
-// compressor does to them.
+// TestIndexGolden guards the stored form: what was written once stays readable, and equal indexes stay equal but for what
+// the compressor does to them.
 func TestIndexGolden(t *testing.T) {
 	t.Parallel()
 	golden, err := hex.DecodeString(sampleStored)
@@ -153,7 +156,8 @@ func TestReadIndexRefuses(t *testing.T) {
 	for name, lim := range map[string]tree.Limits{
 		"meta": {MetaBytes: 60}, "path": {Path: 9}, "depth": {Depth: 1}, "entries": {Entries: 6},
 	} {
-		if _, err := tree.ReadIndex(bytes.NewReader(b.Bytes()), lim); !errors.Is(err, tree.ErrLimit) && !errors.Is(err, tree.ErrInvalid) {
+		if _, err := tree.ReadIndex(bytes.NewReader(b.Bytes()), lim); !errors.Is(err, tree.ErrLimit) &&
+			!errors.Is(err, tree.ErrInvalid) {
 			t.Errorf("limit of %s: %v", name, err)
 		}
 	}

@@ -17,7 +17,8 @@ import (
 // error that wraps ErrLimit; an error of r is returned as it is.
 func ReadIndex(r io.Reader, lim Limits) (*Index, error) { return NewBudget(lim).ReadIndex(r) }
 
-// ReadIndex is the function ReadIndex within the budget of an image. Inline contents for which there is no room are left out.
+// ReadIndex is the function ReadIndex within the budget of an image. Inline contents for which there is no room are left
+// out.
 func (b *Budget) ReadIndex(r io.Reader) (*Index, error) {
 	lim := b.lim
 	src := origin.New(r)

@@ -112,7 +112,8 @@ func compareEntries(out []Difference, a, b *Entry, times bool) []Difference {
 	add("target", a.Target, b.Target)
 	add("device", fmt.Sprintf("%d:%d", a.Major, a.Minor), fmt.Sprintf("%d:%d", b.Major, b.Minor))
 	if a.Digest != b.Digest || a.Size != b.Size {
-		add("content", fmt.Sprintf("%d bytes sha256:%s", a.Size, a.Digest), fmt.Sprintf("%d bytes sha256:%s", b.Size, b.Digest))
+		add("content", fmt.Sprintf("%d bytes sha256:%s", a.Size, a.Digest),
+			fmt.Sprintf("%d bytes sha256:%s", b.Size, b.Digest))
 	}
 	add("hardlinks", a.Link, b.Link)
 	if times && !a.SameTime(b) {

@@ -18,19 +18,21 @@ func TestDiff(t *testing.T) {
 		times  bool
 		want   []string
 	}{
-		"equal":       {nil, true, nil},
-		"missing":     {[]Item{Whiteout("a")}, false, []string{"a: missing"}},
-		"added":       {[]Item{File("b", "")}, false, []string{"b: added"}},
-		"type":        {[]Item{Dir("a")}, false, []string{"a: type: file != directory"}},
-		"mode":        {[]Item{Dir("d").WithMode(0o1700)}, false, []string{"d: mode: 0755 != 1700"}},
-		"owner":       {[]Item{Dir("d").WithOwner(1, 2)}, false, []string{"d: owner: 0:0 != 1:2"}},
-		"xattrs":      {[]Item{Dir("d").WithXattr("user.x", "\x00")}, false, []string{`d: xattrs: [] != [user.x="\x00"]`}},
-		"target":      {[]Item{Symlink("s", "y\n")}, false, []string{`s: target: x != "y\n"`}},
-		"device":      {[]Item{Char("c", 1, 3)}, false, []string{"c: device: 1:2 != 1:3"}},
-		"hardlinks":   {[]Item{File("m", "1")}, false, []string{"l: hardlinks: l != ", "m: hardlinks: l != "}},
-		"mtime":       {[]Item{Dir("d").WithTime(epochPlus(5))}, true, []string{"d: mtime: 1700000000.000000000 != 1700000000.000000005"}},
-		"no mtime":    {[]Item{Dir("d").WithTime(epochPlus(5))}, false, nil},
-		"several":     {[]Item{Dir("d").WithMode(0).WithOwner(1, 1), Whiteout("a")}, false, []string{"a: missing", "d: mode: 0755 != 0000", "d: owner: 0:0 != 1:1"}},
+		"equal":     {nil, true, nil},
+		"missing":   {[]Item{Whiteout("a")}, false, []string{"a: missing"}},
+		"added":     {[]Item{File("b", "")}, false, []string{"b: added"}},
+		"type":      {[]Item{Dir("a")}, false, []string{"a: type: file != directory"}},
+		"mode":      {[]Item{Dir("d").WithMode(0o1700)}, false, []string{"d: mode: 0755 != 1700"}},
+		"owner":     {[]Item{Dir("d").WithOwner(1, 2)}, false, []string{"d: owner: 0:0 != 1:2"}},
+		"xattrs":    {[]Item{Dir("d").WithXattr("user.x", "\x00")}, false, []string{`d: xattrs: [] != [user.x="\x00"]`}},
+		"target":    {[]Item{Symlink("s", "y\n")}, false, []string{`s: target: x != "y\n"`}},
+		"device":    {[]Item{Char("c", 1, 3)}, false, []string{"c: device: 1:2 != 1:3"}},
+		"hardlinks": {[]Item{File("m", "1")}, false, []string{"l: hardlinks: l != ", "m: hardlinks: l != "}},
+		"mtime": {[]Item{Dir("d").WithTime(epochPlus(5))}, true,
+			[]string{"d: mtime: 1700000000.000000000 != 1700000000.000000005"}},
+		"no mtime": {[]Item{Dir("d").WithTime(epochPlus(5))}, false, nil},
+		"several": {[]Item{Dir("d").WithMode(0).WithOwner(1, 1), Whiteout("a")}, false,
+			[]string{"a: missing", "d: mode: 0755 != 0000", "d: owner: 0:0 != 1:1"}},
 		"name quoted": {[]Item{File("\x1b[m", "")}, false, []string{`"\x1b[m": added`}},
 		"content": {[]Item{File("a", "22")}, false, []string{
 			"a: content: 1 bytes sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b != " +
@@ -52,7 +54,8 @@ func TestDiff(t *testing.T) {
 
 func TestDiffMost(t *testing.T) {
 	t.Parallel()
-	a, b := Tree(t, []Item{File("a", ""), File("b", ""), File("c", "")}), Tree(t, []Item{Dir("a"), File("b", "").WithMode(0).WithOwner(1, 1)})
+	a, b := Tree(t, []Item{File("a", ""), File("b", ""), File("c", "")}),
+		Tree(t, []Item{Dir("a"), File("b", "").WithMode(0).WithOwner(1, 1)})
 	all := tree.Diff(a, b, tree.DiffOptions{})
 	if len(all) != 4 {
 		t.Fatalf("%v", all)
@@ -70,7 +73,8 @@ func TestDiffLookalikes(t *testing.T) {
 	attrs := func(x ...tree.Xattr) *tree.Tree {
 		return &tree.Tree{Entries: []tree.Entry{{Path: ".", Kind: tree.Dir, Xattrs: x}}}
 	}
-	a, b := attrs(tree.Xattr{Name: "a", Value: "1"}, tree.Xattr{Name: "b", Value: "2"}), attrs(tree.Xattr{Name: `a="1" b`, Value: "2"})
+	a, b := attrs(tree.Xattr{Name: "a", Value: "1"}, tree.Xattr{Name: "b", Value: "2"}),
+		attrs(tree.Xattr{Name: `a="1" b`, Value: "2"})
 	if got := tree.Diff(a, b, tree.DiffOptions{}); len(got) != 1 {
 		t.Errorf("%v", got)
 	}

@@ -12,7 +12,8 @@ import (
 
 // file is the entry of a regular file.
 func file(path, content string) *tree.Entry {
-	return &tree.Entry{Path: path, Kind: tree.Regular, Mode: 0o644, Size: int64(len(content)), Digest: sha256.Sum256([]byte(content))}
+	return &tree.Entry{Path: path, Kind: tree.Regular, Mode: 0o644, Size: int64(len(content)),
+		Digest: sha256.Sum256([]byte(content))}
 }
 
 // layers makes the indexes of two layers: one with three files, and one that changes, removes and links.
@@ -130,7 +131,8 @@ func ExampleBudget() {
 func ExampleShare() {
 	large := string(bytes.Repeat([]byte("large "), 20_000))
 	t := &tree.Tree{Entries: []tree.Entry{
-		{Path: ".", Kind: tree.Dir}, {Path: "usr", Kind: tree.Dir}, *file("usr/a", large), *file("usr/b", large), *file("usr/c", "small"),
+		{Path: ".", Kind: tree.Dir}, {Path: "usr", Kind: tree.Dir}, *file("usr/a", large), *file("usr/b", large),
+		*file("usr/c", "small"),
 	}}
 	shared, linked, err := tree.Share(t, tree.ShareOptions{})
 	fmt.Println(linked, err)

@@ -10,8 +10,8 @@ import (
 // Flatten applies layers, lowest first, as the OCI image specification's layer changesets are applied: whiteouts and opaque
 // whiteouts of a layer hide what lower layers hold, a directory over a directory changes its header, anything else replaces
 // what was there. A hardlink may lead to an object of a lower layer. Where a parent directory is a symlink, it is followed
-// inside the root, as containerd and umoci do; where it is missing, it is made with mode 0755 and owner root; where it is a file
-// of a lower layer, it replaces the file, as an overlay does.
+// inside the root, as containerd and umoci do; where it is missing, it is made with mode 0755 and owner root; where it is a
+// file of a lower layer, it replaces the file, as an overlay does.
 //
 // Whiteouts come first, wherever in the layer they are. A layer of a builder has no two names for one path by way of a lower
 // layer's symlink; of one that does, the entries count in path order.
@@ -40,7 +40,8 @@ func (b *Budget) Flatten(ctx context.Context, layers []*Index) (*Tree, error) {
 }
 
 // DiffLayers lists how what layers hold, applied as Flatten does, differs from a tree. It makes no tree of them.
-func DiffLayers(ctx context.Context, want *Tree, layers iter.Seq[Layer], lim Limits, opts DiffOptions) ([]Difference, error) {
+func DiffLayers(ctx context.Context, want *Tree, layers iter.Seq[Layer], lim Limits, opts DiffOptions) ([]Difference,
+	error) {
 	fs, err := replay(ctx, layers, NewBudget(lim))
 	if err != nil {
 		return nil, err
@@ -166,8 +167,8 @@ func (f *memfs) place(l *Layer, targets []*inode) error {
 	return nil
 }
 
-// hide applies the whiteouts of a layer, from the root downwards. A directory of the layer that replaces something else takes
-// part: whiteouts below it are about the new directory, and must not follow a symlink that was there to where it led.
+// hide applies the whiteouts of a layer, from the root downwards. A directory of the layer that replaces something else
+// takes part: whiteouts below it are about the new directory, and must not follow a symlink that was there to where it led.
 func (f *memfs) hide(l *Layer) error {
 	if len(l.opaque)+len(l.whiteouts) == 0 {
 		return nil
@@ -223,8 +224,8 @@ func (f *memfs) seeDisputes(l *Layer) error {
 	return nil
 }
 
-// removeOther takes away what is no directory, for a directory of a layer. Clients agree about one that takes a symlink's place only
-// if the layer has a whiteout of it.
+// removeOther takes away what is no directory, for a directory of a layer. Clients agree about one that takes a symlink's
+// place only if the layer has a whiteout of it.
 func (f *memfs) removeOther(s spot, n *inode, l *Layer) {
 	if _, hidden := slices.BinarySearchFunc(l.whiteouts, s.path(), ComparePaths); n.entry.Kind == Symlink && !hidden {
 		f.budget.Dispute(fmt.Sprintf("the directory %q, where a lower layer has a symlink", clip(s.path())))

@@ -17,8 +17,8 @@ func fuzzLimits() tree.Limits {
 	return tree.Limits{LayerBytes: 1 << 20, Entries: 1000, MetaBytes: 1 << 16, Path: 200, Depth: 20, Window: 1 << 20}
 }
 
-// FuzzFlattenWhiteouts makes layers of a script of paths and checks what every tree promises: order, parents, hardlink groups.
-// Flattening a tree's own entries gives the tree again.
+// FuzzFlattenWhiteouts makes layers of a script of paths and checks what every tree promises: order, parents, hardlink
+// groups. Flattening a tree's own entries gives the tree again.
 func FuzzFlattenWhiteouts(f *testing.F) {
 	f.Add("Da Fa/b|Wa Da|Oa Fa/c")
 	f.Add("Sa=b Fa/x|Wa/x Db|Lc=a/x")
@@ -97,7 +97,8 @@ func scripted(words string) []Item {
 
 // FuzzReadIndex reads any bytes. What is accepted can be written and reads the same again.
 func FuzzReadIndex(f *testing.F) {
-	for _, x := range []*tree.Index{sampleIndex(), {}, Index(f, Dir("a"), File("a/b", "x"), Hardlink("c", "a/b"), Whiteout("d"), Opaque("a"))} {
+	for _, x := range []*tree.Index{sampleIndex(), {},
+		Index(f, Dir("a"), File("a/b", "x"), Hardlink("c", "a/b"), Whiteout("d"), Opaque("a"))} {
 		var b bytes.Buffer
 		if _, err := x.WriteTo(&b); err != nil {
 			f.Fatal(err)

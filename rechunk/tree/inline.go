@@ -6,8 +6,9 @@ import (
 	"slices"
 )
 
-// Inline is a small content that an index carries, because it is read whenever the image is worked on: package lists, and the
-// attributes that ostree keeps in files of their own. A layer that is known by its index then need not be read again for them.
+// Inline is a small content that an index carries, because it is read whenever the image is worked on: package lists, and
+// the attributes that ostree keeps in files of their own. A layer that is known by its index then need not be read again for
+// them.
 type Inline struct {
 	Digest  Digest
 	Content []byte

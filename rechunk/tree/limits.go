@@ -16,11 +16,11 @@ var (
 	ErrNoContent = errors.New("no such content")
 )
 
-// Limits bound what one image may demand: all its layers together, unless it says otherwise. The zero value of a field stands for
-// its default.
+// Limits bound what one image may demand: all its layers together, unless it says otherwise. The zero value of a field
+// stands for its default.
 type Limits struct {
-	// LayerBytes is the length of one uncompressed layer, and the sum of the sizes of its files, holes of sparse files included;
-	// default 64 GiB.
+	// LayerBytes is the length of one uncompressed layer, and the sum of the sizes of its files, holes of sparse files
+	// included; default 64 GiB.
 	LayerBytes int64
 	// ImageBytes is the same for all layers; default 256 GiB.
 	ImageBytes int64
@@ -29,10 +29,11 @@ type Limits struct {
 	// MetaBytes is the sum of the lengths of names, link targets and extended attributes in headers, and of a tree's paths;
 	// default 512 MiB.
 	MetaBytes int64
-	// Memory is what the layers' indexes, the tree and their strings take, in bytes, by a rough count that does not undercount;
-	// attributes that are equal count once. The default, 576 MiB, is some 1.1 million paths in one layer.
+	// Memory is what the layers' indexes, the tree and their strings take, in bytes, by a rough count that does not
+	// undercount; attributes that are equal count once. The default, 576 MiB, is some 1.1 million paths in one layer.
 	Memory int64
-	// Path is the length of one path or link target in bytes, before and after symlinks are followed; default 4096 (PATH_MAX).
+	// Path is the length of one path or link target in bytes, before and after symlinks are followed; default 4096
+	// (PATH_MAX).
 	Path int
 	// Depth is the number of components of a path; default 256.
 	Depth int
@@ -76,7 +77,8 @@ func (l Limits) OrDefault() Limits {
 
 // unlimited is for what was checked before.
 var unlimited = Limits{
-	LayerBytes: math.MaxInt64, ImageBytes: math.MaxInt64, Memory: math.MaxInt64, Entries: math.MaxInt, MetaBytes: math.MaxInt64, Path: math.MaxInt, Depth: math.MaxInt,
+	LayerBytes: math.MaxInt64, ImageBytes: math.MaxInt64, Memory: math.MaxInt64, Entries: math.MaxInt,
+	MetaBytes: math.MaxInt64, Path: math.MaxInt, Depth: math.MaxInt,
 	InlineBytes: math.MaxInt64, Window: math.MaxUint64,
 }
 

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// list gives the entries of all objects, and the links to objects of lower layers, in ascending path order. Implied directories are
-// left out when skipImplied is set.
+// list gives the entries of all objects, and the links to objects of lower layers, in ascending path order. Implied
+// directories are left out when skipImplied is set.
 func (f *memfs) list(skipImplied bool) ([]Entry, []Link, error) {
 	out := make([]Entry, 0, f.names+1)
 	var links []Link
@@ -30,10 +30,11 @@ func (f *memfs) list(skipImplied bool) ([]Entry, []Link, error) {
 	return out, links, err
 }
 
-// each visits all paths in ascending order, hardlink groups named by their first path. The entry is the visitor's only until it returns.
-// Many short names can lead below a long path, so that the sum of the lengths has a limit of its own.
+// each visits all paths in ascending order, hardlink groups named by their first path. The entry is the visitor's only until
+// it returns. Many short names can lead below a long path, so that the sum of the lengths has a limit of its own.
 func (f *memfs) each(skipImplied bool, visit func(e *Entry, n *inode)) error {
-	l := &lister{skipImplied: skipImplied, visit: visit, left: f.lim.MetaBytes, names: map[*inode]int{}, first: map[*inode]string{}}
+	l := &lister{skipImplied: skipImplied, visit: visit, left: f.lim.MetaBytes, names: map[*inode]int{},
+		first: map[*inode]string{}}
 	l.count(f.root)
 	l.show(".", f.root)
 	if l.below(".", f.root); l.left < 0 {

@@ -6,7 +6,8 @@ type memfs struct {
 	root *inode
 	// names counts directory entries, for the limit.
 	names int
-	// steps counts the path components that came from symlinks. headers, what the names came from, says how many there may be.
+	// steps counts the path components that came from symlinks. headers, what the names came from, says how many there may
+	// be.
 	steps, headers int
 	lim            Limits
 	budget         *Budget
@@ -19,8 +20,8 @@ type memfs struct {
 
 // inode is an object; several names may lead to it.
 type inode struct {
-	// entry is the object's header, and belongs to who made it: it is not changed here. Its Path is a name that was given, and its Link
-	// means nothing.
+	// entry is the object's header, and belongs to who made it: it is not changed here. Its Path is a name that was given,
+	// and its Link means nothing.
 	entry    *Entry
 	children map[string]*inode
 	// shared marks an object that has or had several names.

@@ -13,9 +13,9 @@ const (
 	aufsPrefix = ".wh..wh."
 )
 
-// CleanPath turns the name of a tar header, or the target of a hardlink, into a path of a Tree. Names such as "./a//b/" and "/a/b"
-// are common and mean "a/b"; a name with a ".." component is refused, since no honest archiver writes one. The limits are
-// lim's as they are, without defaults. Errors wrap ErrInvalid or ErrLimit.
+// CleanPath turns the name of a tar header, or the target of a hardlink, into a path of a Tree. Names such as "./a//b/" and
+// "/a/b" are common and mean "a/b"; a name with a ".." component is refused, since no honest archiver writes one. The limits
+// are lim's as they are, without defaults. Errors wrap ErrInvalid or ErrLimit.
 func CleanPath(name string, lim Limits) (string, error) {
 	if len(name) > lim.Path {
 		return "", OverLimit("path of "+strconv.Itoa(len(name))+" bytes", lim.Path)

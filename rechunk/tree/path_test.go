@@ -8,7 +8,8 @@ import (
 )
 
 func FuzzCleanPath(f *testing.F) {
-	for _, name := range []string{"", ".", "/", "a", "./a//b/", "/a/b", "a/./b", "..", "a/..", "...", "a\x00", strings.Repeat("a/", 40), strings.Repeat("b", 200)} {
+	for _, name := range []string{"", ".", "/", "a", "./a//b/", "/a/b", "a/./b", "..", "a/..", "...", "a\x00",
+		strings.Repeat("a/", 40), strings.Repeat("b", 200)} {
 		f.Add(name)
 	}
 	lim := Limits{Path: 100, Depth: 10}

@@ -88,7 +88,8 @@ func checkDiffLayers(t *testing.T, indexes []*tree.Index, same, other *tree.Tree
 			parts[i%2] = append(parts[i%2], int32(i))
 		}
 	}
-	got, err := tree.DiffLayers(t.Context(), same, slices.Values([]tree.Layer{same.Layer(parts[0], nil), same.Layer(parts[1], nil)}), tree.Limits{}, opts)
+	got, err := tree.DiffLayers(t.Context(), same,
+		slices.Values([]tree.Layer{same.Layer(parts[0], nil), same.Layer(parts[1], nil)}), tree.Limits{}, opts)
 	if err != nil || got != nil {
 		t.Fatalf("of parts of the tree: %v, %v", got, err)
 	}
@@ -112,8 +113,8 @@ func TestFlattenChaos(t *testing.T) {
 			continue
 		}
 		if err != nil {
-			// Only the reference, which has all lower layers before it when it reads a header, knows where every link leads, and
-			// lets what is not seen in the end pass.
+			// Only the reference, which has all lower layers before it when it reads a header, knows where every link leads,
+			// and lets what is not seen in the end pass.
 			odd++
 			continue
 		}

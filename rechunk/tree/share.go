@@ -7,12 +7,12 @@ import (
 	"slices"
 )
 
-// ShareMin is the size in bytes from which on identical files are linked. Smaller ones give little: on a Debian server the 41
-// duplicates of 16 to 64 KiB make up 1.3 MB, and compression finds most of those by itself.
+// ShareMin is the size in bytes from which on identical files are linked. Smaller ones give little: on a Debian server the
+// 41 duplicates of 16 to 64 KiB make up 1.3 MB, and compression finds most of those by itself.
 const ShareMin = 64 << 10
 
-// ShareMost is the number of names up to which a group of hardlinks is made. Filesystems have a limit (ext4 has 65,000), and ostree
-// links every name once more for each deployment.
+// ShareMost is the number of names up to which a group of hardlinks is made. Filesystems have a limit (ext4 has 65,000), and
+// ostree links every name once more for each deployment.
 const ShareMost = 8192
 
 // ShareOptions say which identical files Share links.
@@ -30,10 +30,10 @@ type ShareOptions struct {
 }
 
 // Share makes hardlinks of identical regular files in /usr: same content, mode, owner and extended attributes. The deployed
-// system's /usr is read-only, and ostree and composefs keep identical files once anyway. Files smaller than ShareMin and objects
-// that have a name outside of /usr stay as they are; no group of the tree is torn apart, and none grows beyond o.Most names.
-// It returns the tree with the links, which is t itself when there are none, and how many files became links. An error is
-// Label's.
+// system's /usr is read-only, and ostree and composefs keep identical files once anyway. Files smaller than ShareMin and
+// objects that have a name outside of /usr stay as they are; no group of the tree is torn apart, and none grows beyond
+// o.Most names. It returns the tree with the links, which is t itself when there are none, and how many files became links.
+// An error is Label's.
 func Share(t *Tree, o ShareOptions) (shared *Tree, linked int, err error) {
 	var parts [][]int
 	for _, same := range identical(t, o.Times) {
@@ -128,7 +128,8 @@ func identical(t *Tree, times bool) [][]int {
 	}
 	return slices.DeleteFunc(found, func(same []int) bool {
 		first := t.Entries[same[0]].Link
-		return len(same) < 2 || first != "" && !slices.ContainsFunc(same, func(i int) bool { return t.Entries[i].Link != first })
+		return len(same) < 2 || first != "" &&
+			!slices.ContainsFunc(same, func(i int) bool { return t.Entries[i].Link != first })
 	})
 }
 

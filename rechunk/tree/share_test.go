@@ -42,13 +42,15 @@ func TestShare(t *testing.T) {
 		want  []string
 		n     int
 	}{
-		"identical":     {items: base(File("usr/d/b", big), File("usr/c", big)), want: []string{"usr/c > usr/a", "usr/d/b > usr/a"}, n: 2},
+		"identical": {items: base(File("usr/d/b", big), File("usr/c", big)),
+			want: []string{"usr/c > usr/a", "usr/d/b > usr/a"}, n: 2},
 		"too small":     {items: base(File("usr/s", big[1:]), File("usr/t", big[1:]))},
 		"other content": {items: base(File("usr/b", other))},
 		"other mode":    {items: base(File("usr/b", big).WithMode(0o600))},
 		"other owner":   {items: base(File("usr/b", big).WithOwner(0, 1))},
 		"other xattrs":  {items: base(File("usr/b", big).WithXattr("user.a", "b"))},
-		"equal xattrs": {items: base(File("usr/b", big).WithXattr("user.a", "b"), File("usr/c", big).WithXattr("user.a", "b")),
+		"equal xattrs": {items: base(File("usr/b", big).WithXattr("user.a", "b"),
+			File("usr/c", big).WithXattr("user.a", "b")),
 			want: []string{"usr/c > usr/b"}, n: 1},
 		"outside of usr": {items: base(File("etc/b", big), File("usr-x", big))},
 		"a name outside": {items: base(File("etc/b", big), Hardlink("usr/b", "etc/b")), want: []string{"usr/b > etc/b"}},
@@ -57,14 +59,18 @@ func TestShare(t *testing.T) {
 			want: []string{"usr/a > usr/0", "usr/b > usr/0", "usr/d/1 > usr/0"}, n: 2},
 		"other time":       {items: base(File("usr/b", big).WithTime(later)), want: []string{"usr/b > usr/a"}, n: 1},
 		"other exact time": {items: base(File("usr/b", big).WithTime(later)), opts: tree.ShareOptions{Times: true}},
-		"equal exact time": {items: base(File("usr/b", big)), opts: tree.ShareOptions{Times: true}, want: []string{"usr/b > usr/a"}, n: 1},
+		"equal exact time": {items: base(File("usr/b", big)), opts: tree.ShareOptions{Times: true},
+			want: []string{"usr/b > usr/a"}, n: 1},
 		"labels": {items: base(File("usr/b", big), File("usr/d/b", big), File("usr/d/c", big)),
 			opts: tree.ShareOptions{Label: byDir}, want: []string{"usr/b > usr/a", "usr/d/c > usr/d/b"}, n: 2},
-		"a link across labels": {items: base(Hardlink("usr/d/b", "usr/a"), File("usr/d/c", big)), opts: tree.ShareOptions{Label: byDir},
+		"a link across labels": {items: base(Hardlink("usr/d/b", "usr/a"), File("usr/d/c", big)),
+			opts: tree.ShareOptions{Label: byDir},
 			want: []string{"usr/d/b > usr/a"}},
-		"served apart": {items: base(File("usr/b", big)), opts: tree.ShareOptions{Served: served(map[string]string{"usr/a": "", "usr/b": ""})}},
+		"served apart": {items: base(File("usr/b", big)),
+			opts: tree.ShareOptions{Served: served(map[string]string{"usr/a": "", "usr/b": ""})}},
 		"served linked": {items: base(File("usr/b", big), File("usr/c", big)),
-			opts: tree.ShareOptions{Served: served(map[string]string{"usr/a": "", "usr/b": "1", "usr/c": "1"})}, want: []string{"usr/c > usr/b"}, n: 1},
+			opts: tree.ShareOptions{Served: served(map[string]string{"usr/a": "", "usr/b": "1", "usr/c": "1"})},
+			want: []string{"usr/c > usr/b"}, n: 1},
 		"one is new": {items: base(File("usr/b", big), File("usr/c", big)),
 			opts: tree.ShareOptions{Served: served(map[string]string{"usr/a": "", "usr/b": ""})},
 			want: []string{"usr/b > usr/a", "usr/c > usr/a"}, n: 2},
@@ -103,11 +109,14 @@ func TestShareMost(t *testing.T) {
 	t.Parallel()
 	const names = 3 * tree.ShareMost
 	for how, group := range map[string]func(i int) (link string, served string){
-		"single files":     func(int) (string, string) { return "", "" },
-		"two groups":       func(i int) (string, string) { return fmt.Sprintf("usr/%06d", i%2), "" },
-		"small groups":     func(i int) (string, string) { return fmt.Sprintf("usr/%06d", i/7*7), "" },
-		"served as one":    func(int) (string, string) { return "", "one" },
-		"groups and files": func(i int) (string, string) { return map[bool]string{true: "usr/000000"}[i < tree.ShareMost-1], "" },
+		"single files":  func(int) (string, string) { return "", "" },
+		"two groups":    func(i int) (string, string) { return fmt.Sprintf("usr/%06d", i%2), "" },
+		"small groups":  func(i int) (string, string) { return fmt.Sprintf("usr/%06d", i/7*7), "" },
+		"served as one": func(int) (string, string) { return "", "one" },
+		"groups and files": func(i int) (string, string) {
+			return map[bool]string{true: "usr/000000"}[i < tree.ShareMost-1],
+				""
+		},
 	} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
@@ -151,7 +160,8 @@ func TestShareMost(t *testing.T) {
 func TestShareFails(t *testing.T) {
 	t.Parallel()
 	big := strings.Repeat("big ", tree.ShareMin/4)
-	items := []Item{Dir("."), Dir("usr"), File("usr/a", big), File("usr/b", big), File("usr/c", "x"+big), File("usr/d", "x"+big)}
+	items := []Item{Dir("."), Dir("usr"), File("usr/a", big), File("usr/b", big), File("usr/c", "x"+big),
+		File("usr/d", "x"+big)}
 	want, got := Tree(t, items), Tree(t, items)
 	fault := errors.New("fault")
 	asked := 0

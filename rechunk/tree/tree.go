@@ -1,8 +1,8 @@
 // Package tree is the model of an image's filesystem: entries, the index of one layer, the flattened tree of all layers.
 //
 // A Builder makes the Index of a layer of its headers; Flatten applies indexes on top of each other as the OCI image
-// specification's layer changeset rules say (whiteouts, opaque whiteouts, replaced types) and gives a Tree. Diff compares trees,
-// Index.WriteTo and ReadIndex store an index.
+// specification's layer changeset rules say (whiteouts, opaque whiteouts, replaced types) and gives a Tree. Diff compares
+// trees, Index.WriteTo and ReadIndex store an index.
 //
 // Everything read here is hostile until checked: every length, count and name is bounded by Limits, and a violation is an
 // error that wraps ErrLimit or ErrInvalid.
@@ -28,8 +28,8 @@ type Contents interface {
 	Open(d Digest) (io.ReadCloser, error)
 }
 
-// Clone copies the entries, but not what their strings and attributes lead to. Who made the copy may change its entries until
-// others see it.
+// Clone copies the entries, but not what their strings and attributes lead to. Who made the copy may change its entries
+// until others see it.
 func (t *Tree) Clone() *Tree { return &Tree{Entries: slices.Clone(t.Entries)} }
 
 // Find returns the position of the entry with the given path and whether it exists.

@@ -36,7 +36,8 @@ func TestUmoci(t *testing.T) {
 	}
 	images := map[string][][]Item{
 		"symlinks": {
-			{Dir("."), Dir("usr/lib"), Symlink("lib", "usr/lib"), Symlink("abs", "/usr"), Symlink("a", "b"), Symlink("b", "../../usr"), File("usr/lib/x", "x")},
+			{Dir("."), Dir("usr/lib"), Symlink("lib", "usr/lib"), Symlink("abs", "/usr"), Symlink("a", "b"),
+				Symlink("b", "../../usr"), File("usr/lib/x", "x")},
 			{File("lib/y", ""), File("abs/z", ""), File("a/w", ""), File("missing/d/f", "")},
 			{Dir("a"), File("a/v", ""), Whiteout("lib/x")},
 		},
@@ -46,7 +47,8 @@ func TestUmoci(t *testing.T) {
 			{Dir("d"), Symlink("f", "d"), File("s", "")},
 		},
 		"hardlinks": {
-			{Dir("."), File("a", "1"), Hardlink("b", "a"), Symlink("s", "a"), Hardlink("t", "s"), File("k/x", "x"), Hardlink("k/y", "/k/x")},
+			{Dir("."), File("a", "1"), Hardlink("b", "a"), Symlink("s", "a"), Hardlink("t", "s"), File("k/x", "x"),
+				Hardlink("k/y", "/k/x")},
 			{Hardlink("c", "b"), File("a", "2"), Hardlink("k/z", "k/x")},
 			{Whiteout("b"), File("k/x", "3")},
 		},
@@ -75,11 +77,13 @@ func TestUmoci(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			writeLayout(t, filepath.Join(dir, "image"), layers)
-			cmd := exec.CommandContext(t.Context(), "umoci", "unpack", "--image", filepath.Join(dir, "image")+":test", filepath.Join(dir, "bundle"))
+			cmd := exec.CommandContext(t.Context(), "umoci", "unpack", "--image", filepath.Join(dir, "image")+":test",
+				filepath.Join(dir, "bundle"))
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("umoci: %v\n%s", err, out)
 			}
-			for _, d := range tree.Diff(Tree(t, layers...), onDisk(t, filepath.Join(dir, "bundle", "rootfs")), tree.DiffOptions{}) {
+			for _, d := range tree.Diff(Tree(t, layers...), onDisk(t, filepath.Join(dir, "bundle", "rootfs")),
+				tree.DiffOptions{}) {
 				t.Error(d)
 			}
 		})

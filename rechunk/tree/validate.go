@@ -39,8 +39,8 @@ func checkHeader(e *Entry, name string, lim Limits) error {
 	return nil
 }
 
-// validate checks that an index is in the form that its comment promises, so that what is stored can be read again and what is
-// read can be trusted as much as what a Builder made.
+// validate checks that an index is in the form that its comment promises, so that what is stored can be read again and what
+// is read can be trusted as much as what a Builder made.
 func (x *Index) validate(lim Limits) error {
 	if x.TarSize < 0 {
 		return Invalidf("layer of %d bytes", x.TarSize)

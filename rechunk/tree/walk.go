@@ -8,7 +8,8 @@ import (
 // maxSymlinks is the number of symlinks that resolving one path may follow, as in Linux.
 const maxSymlinks = 40
 
-// How much work it may be to follow symlinks, in path components: a layer of small headers could ask for endless walks otherwise.
+// How much work it may be to follow symlinks, in path components: a layer of small headers could ask for endless walks
+// otherwise.
 const (
 	maxSteps       = 1 << 16
 	stepsPerHeader = 64

@@ -23,9 +23,9 @@ type Budget struct {
 // New returns a budget of so many bytes; 0 stands for no bound.
 func New(limit int64) *Budget { return &Budget{limit: limit} }
 
-// Take books n bytes more for a user who has own. Where they would be beyond the bound, nothing is booked, and the error wraps
-// tree.ErrLimit when it is this user who takes too much, more than three quarters of all: it would be no better later. Else it wraps
-// ErrUsedUp.
+// Take books n bytes more for a user who has own. Where they would be beyond the bound, nothing is booked, and the error
+// wraps tree.ErrLimit when it is this user who takes too much, more than three quarters of all: it would be no better later.
+// Else it wraps ErrUsedUp.
 func (b *Budget) Take(own, n int64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -39,7 +39,8 @@ func (b *Budget) Take(own, n int64) error {
 	return b.usedUp()
 }
 
-// TakeWhole is Take for what is as large as it is: a user who has all that is used may go beyond the bound. The error wraps ErrUsedUp.
+// TakeWhole is Take for what is as large as it is: a user who has all that is used may go beyond the bound. The error wraps
+// ErrUsedUp.
 func (b *Budget) TakeWhole(own, n int64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -37,7 +37,8 @@ func TestBudget(t *testing.T) {
 					t.Fatal(err)
 				}
 				err := take(b)
-				if !errors.Is(err, wanted) || wanted == nil && err != nil || errors.Is(err, tree.ErrLimit) && wanted != tree.ErrLimit {
+				if !errors.Is(err, wanted) || wanted == nil && err != nil || errors.Is(err, tree.ErrLimit) &&
+					wanted != tree.ErrLimit {
 					t.Errorf("whole %t: got %v, want %v", whole, err, wanted)
 				}
 				booked := tc.others + tc.own

@@ -31,7 +31,8 @@ func Run(t *testing.T, run func(t *testing.T, test func(*testing.T, Subject))) {
 		name string
 		test func(*testing.T, Subject)
 	}{
-		{"one holder", oneHolder}, {"free", free}, {"expiry", expiry}, {"renewal", renewal}, {"late renewal", lateRenewal}, {"forgotten", forgotten},
+		{"one holder", oneHolder}, {"free", free}, {"expiry", expiry}, {"renewal", renewal}, {"late renewal", lateRenewal},
+		{"forgotten", forgotten},
 		{"tokens grow", tokensGrow}, {"keys", keys}, {"ended context", endedContext}, {"contention", contention},
 	} {
 		t.Run(c.name, func(t *testing.T) { run(t, c.test) })
@@ -152,7 +153,8 @@ func tokensGrow(t *testing.T, s Subject) {
 
 func keys(t *testing.T, s Subject) {
 	b := s.Open()
-	for _, key := range []string{"", "k", "K", "k ", "a:b", "a{b}c", "}", "%d", "\x00\n", "ghcr.io/a/b linux/amd64", strings.Repeat("long/", 500)} {
+	for _, key := range []string{"", "k", "K", "k ", "a:b", "a{b}c", "}", "%d", "\x00\n", "ghcr.io/a/b linux/amd64",
+		strings.Repeat("long/", 500)} {
 		ann := take(t, b, key, "ann")
 		_, err := b.Take(t.Context(), key, "bob", ttl)
 		want(t, err, lease.ErrHeld)

@@ -102,7 +102,8 @@ func (b *Blobs) URL(r *http.Request, repo name.Repository, d digest.Digest) (str
 	}
 	url, err := b.Chunks.RedirectURL(r, d)
 	if err != nil {
-		b.Logger.WarnContext(r.Context(), "blob could not be redirected and is served", "repository", repo.String(), "digest", d.String(), "error", err)
+		b.Logger.WarnContext(r.Context(), "blob could not be redirected and is served", "repository", repo.String(),
+			"digest", d.String(), "error", err)
 		return "", ""
 	}
 	return url, b.made.origin(d)
@@ -185,9 +186,10 @@ func (b *Blobs) begin(ctx context.Context, repo name.Repository, d digest.Digest
 	if !ok {
 		return nil, 0, background.ErrClosed
 	}
-	release, finished := b.Leases.Turn(ctx, "blob "+downloadKey(repo, d).String(), leaseTTL, blobPatience, func(ctx context.Context) bool {
-		return b.Stored(ctx, repo, d)
-	})
+	release, finished := b.Leases.Turn(ctx, "blob "+downloadKey(repo, d).String(), leaseTTL, blobPatience,
+		func(ctx context.Context) bool {
+			return b.Stored(ctx, repo, d)
+		})
 	// The lease ends when the download has, and the store has the blob.
 	context.AfterFunc(ctx, func() {
 		defer done()

@@ -76,7 +76,8 @@ func (m *Manifests) Stored(ctx context.Context, repo name.Repository, d digest.D
 		return nil, err
 	}
 	out := &registry.Manifest{
-		MediaType: rec.MediaType, Digest: d, Bytes: b, Source: rec.Source, Served: registry.Original, Origin: registry.FromStore,
+		MediaType: rec.MediaType, Digest: d, Bytes: b, Source: rec.Source, Served: registry.Original,
+		Origin: registry.FromStore,
 	}
 	if rec.Served == catalog.Rechunked {
 		out.Served, out.Origin = registry.Rechunked, registry.MadeHere
@@ -91,11 +92,12 @@ func (m *Manifests) fetch(ctx context.Context, repo name.Repository, d digest.Di
 		return found, err
 	}
 	var found *registry.Manifest
-	release, finished := m.Leases.Turn(ctx, "manifest "+d.String(), leaseTTL, manifestPatience, func(ctx context.Context) bool {
-		var err error
-		found, err = m.Stored(ctx, repo, d)
-		return found != nil && err == nil
-	})
+	release, finished := m.Leases.Turn(ctx, "manifest "+d.String(), leaseTTL, manifestPatience,
+		func(ctx context.Context) bool {
+			var err error
+			found, err = m.Stored(ctx, repo, d)
+			return found != nil && err == nil
+		})
 	if finished {
 		return found, nil
 	}
@@ -111,10 +113,12 @@ func (m *Manifests) fetch(ctx context.Context, repo name.Repository, d digest.Di
 	}
 	if err != nil && ctx.Err() == nil {
 		// The client can be served all the same.
-		m.Logger.WarnContext(ctx, "manifest could not be stored", "repository", repo.String(), "digest", d.String(), "error", err)
+		m.Logger.WarnContext(ctx, "manifest could not be stored", "repository", repo.String(), "digest", d.String(), "error",
+			err)
 	}
 	return &registry.Manifest{
-		MediaType: got.MediaType, Digest: d, Bytes: got.Bytes, Source: d, Served: registry.Original, Origin: registry.FromUpstream,
+		MediaType: got.MediaType, Digest: d, Bytes: got.Bytes, Source: d, Served: registry.Original,
+		Origin: registry.FromUpstream,
 	}, nil
 }
 
@@ -210,7 +214,8 @@ func (m *Manifests) Enlist(ctx context.Context, repo name.Repository) error {
 
 // Made returns the manifest of an image that the engine stored, and notes what it was made of, so that it can be asked
 // for by digest.
-func (m *Manifests) Made(ctx context.Context, repo name.Repository, d digest.Digest, mediaType string, source digest.Digest) (*image.Document, error) {
+func (m *Manifests) Made(ctx context.Context, repo name.Repository, d digest.Digest, mediaType string,
+	source digest.Digest) (*image.Document, error) {
 	b, err := m.Bytes(ctx, d)
 	if err != nil {
 		return nil, fmt.Errorf("reading the manifest of image %s: %w", d, err)

@@ -55,7 +55,8 @@ func TestPanicCostsOneDownload(t *testing.T) {
 		work := background.New(background.Options{Panicked: func(string) { panics.Add(1) }})
 		b := NewBlobs(BlobOptions{
 			Common: Common{
-				Chunks: chunks, Work: work, Losses: NewLosses(time.Now), Proofs: unruled{}, State: state.New(chunks, nil, nil), Logger: slog.New(slog.DiscardHandler),
+				Chunks: chunks, Work: work, Losses: NewLosses(time.Now), Proofs: unruled{},
+				State: state.New(chunks, nil, nil), Logger: slog.New(slog.DiscardHandler),
 			},
 			Upstream: panicking{late}, WorkDir: t.TempDir(),
 		})

@@ -25,7 +25,8 @@ func options(r config.Rule) rechunk.Options {
 }
 
 // attempt asks the engine. A panic on one image must not take the proxy away from all others.
-func (q *Queue) attempt(ctx context.Context, j *job, manifest []byte, src rechunk.Source) (result *rechunk.Result, err error) {
+func (q *Queue) attempt(ctx context.Context, j *job, manifest []byte, src rechunk.Source) (result *rechunk.Result,
+	err error) {
 	err = q.Work.Catch(ctx, "job", func() (err error) {
 		result, err = q.rechunk(ctx, j, manifest, src)
 		return err
@@ -36,7 +37,8 @@ func (q *Queue) attempt(ctx context.Context, j *job, manifest []byte, src rechun
 func (q *Queue) rechunk(ctx context.Context, j *job, manifest []byte, src rechunk.Source) (*rechunk.Result, error) {
 	demand, err := q.Demand.Demand(ctx, j.rule.Family)
 	if err != nil {
-		q.Logger.WarnContext(ctx, "what clients pulled is not known, the default mix is planned for", "job", j.id, "error", err)
+		q.Logger.WarnContext(ctx, "what clients pulled is not known, the default mix is planned for", "job", j.id, "error",
+			err)
 	}
 	// Somebody may have tidied up. The directory is ours to make.
 	if err := os.MkdirAll(q.WorkDir, 0o700); err != nil {

@@ -15,7 +15,8 @@ func Passing(err error) bool { return outOfReach(err) || NoSpace(err) }
 
 // NoSpace reports whether the store or the directory for temporary files is full.
 func NoSpace(err error) bool {
-	return errors.Is(err, chunkstore.ErrNoSpace) || errors.Is(err, flight.ErrNoSpace) || errors.Is(err, workspace.ErrUsedUp) ||
+	return errors.Is(err, chunkstore.ErrNoSpace) || errors.Is(err, flight.ErrNoSpace) ||
+		errors.Is(err, workspace.ErrUsedUp) ||
 		errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 

@@ -125,7 +125,8 @@ func (q *Queue) replace(ctx context.Context, r Request, replaced map[digest.Dige
 // makeChildren rechunks the images of an index: those of one platform, which share a lineage, in their order, different
 // platforms at the same time. It returns what was made, by source digest, and why the rest failed; passing through is
 // no failure.
-func (q *Queue) makeChildren(ctx context.Context, r Request, children []image.Child) (map[digest.Digest]image.Document, error) {
+func (q *Queue) makeChildren(ctx context.Context, r Request, children []image.Child) (map[digest.Digest]image.Document,
+	error) {
 	platforms := map[string][]image.Child{}
 	for _, c := range children {
 		platforms[c.Platform] = append(platforms[c.Platform], c)

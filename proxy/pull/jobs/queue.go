@@ -35,7 +35,8 @@ type Engine interface {
 type Manifests interface {
 	Get(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
 	// Made returns the manifest of an image that the engine stored, and notes what it was made of.
-	Made(ctx context.Context, repo name.Repository, d digest.Digest, mediaType string, source digest.Digest) (*image.Document, error)
+	Made(ctx context.Context, repo name.Repository, d digest.Digest, mediaType string,
+		source digest.Digest) (*image.Document, error)
 	// Store keeps an index with what is to be known of it.
 	Store(ctx context.Context, repo name.Repository, d digest.Digest, b []byte, rec catalog.Manifest) error
 }
@@ -242,7 +243,8 @@ func (q *Queue) underLease(ctx context.Context, j *job) (*rechunk.Result, error)
 		}
 		bound, stop := l.Bind(ctx)
 		result, err := q.work(bound, j)
-		lost := err != nil && (errors.Is(context.Cause(bound), lease.ErrLost) || errors.Is(err, lease.ErrLost) || errors.Is(err, rechunk.ErrFenced))
+		lost := err != nil && (errors.Is(context.Cause(bound), lease.ErrLost) || errors.Is(err, lease.ErrLost) ||
+			errors.Is(err, rechunk.ErrFenced))
 		stop()
 		l.Release()
 		if !lost || ctx.Err() != nil || try == tries {

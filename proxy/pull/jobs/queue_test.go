@@ -156,8 +156,10 @@ func newQueue(t *testing.T, e engine, change ...func(*Options)) (*Queue, *backgr
 		}
 	})
 	o := Options{
-		Engine: e, Manifests: &manifests{}, Blobs: &blobs{kept: map[digest.Digest]bool{}, comes: make(chan struct{})}, Indexes: noIndexes{},
-		Attempts: &attempts{recs: map[string]catalog.Attempt{}}, Demand: noDemand{}, Metrics: (*metrics.Metrics)(nil), Work: work, AtOnce: 1,
+		Engine: e, Manifests: &manifests{}, Blobs: &blobs{kept: map[digest.Digest]bool{}, comes: make(chan struct{})},
+		Indexes:  noIndexes{},
+		Attempts: &attempts{recs: map[string]catalog.Attempt{}}, Demand: noDemand{}, Metrics: (*metrics.Metrics)(nil),
+		Work: work, AtOnce: 1,
 		WorkDir: dir, Logger: slog.New(slog.DiscardHandler), Now: time.Now,
 	}
 	for _, c := range change {

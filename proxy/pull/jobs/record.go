@@ -47,11 +47,13 @@ func (q *Queue) recorded(ctx context.Context, j *job, do func() error) error {
 	}
 	now := q.Now()
 	a := catalog.Attempt{
-		Source: j.digest, Repository: j.repo.String(), StartedAt: now.UTC(), Replica: q.replica, Process: os.Getpid(), Tries: 1,
+		Source: j.digest, Repository: j.repo.String(), StartedAt: now.UTC(), Replica: q.replica, Process: os.Getpid(),
+		Tries: 1,
 	}
 	if before != nil && before.Replica != q.replica {
 		if since := now.Sub(before.StartedAt).Abs(); before.Tries >= maxDeaths && since < deathPause {
-			return fmt.Errorf("%w, in %d tries, the last of which began at %s", ErrDied, before.Tries, before.StartedAt.Format(time.RFC3339))
+			return fmt.Errorf("%w, in %d tries, the last of which began at %s", ErrDied, before.Tries,
+				before.StartedAt.Format(time.RFC3339))
 		}
 		a.Tries = before.Tries + 1
 		q.Logger.WarnContext(ctx, "a process ended while it was at this image, which is tried again", "job", j.id,

@@ -58,7 +58,8 @@ func (q *Queue) work(ctx context.Context, j *job) (result *rechunk.Result, err e
 		if !errors.As(err, &gave) {
 			break
 		}
-		q.Logger.DebugContext(ctx, "others get the job's place while its image is on its way", "job", j.id, "repository", j.repo.String())
+		q.Logger.DebugContext(ctx, "others get the job's place while its image is on its way", "job", j.id, "repository",
+			j.repo.String())
 		if err = q.fetch(ctx, j, gave.read); NoSpace(err) {
 			turn = maxGivenWay
 		} else if err != nil {
@@ -135,7 +136,8 @@ func (q *Queue) fetch(ctx context.Context, j *job, read []digest.Digest) error {
 	}
 	if limit := q.Deadline.For(size); limit > 0 {
 		var stop context.CancelFunc
-		ctx, stop = context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: fetching %d bytes took more than %s", rechunk.ErrDeadline, size, limit))
+		ctx, stop = context.WithTimeoutCause(ctx, limit,
+			fmt.Errorf("%w: fetching %d bytes took more than %s", rechunk.ErrDeadline, size, limit))
 		defer stop()
 	}
 	g, fetching := errgroup.WithContext(ctx)

@@ -79,7 +79,8 @@ func (p *Proofs) Has(ctx context.Context, repo name.Repository, d digest.Digest)
 	for _, table := range []*catalog.Table[catalog.ContentKey, catalog.Proof]{p.Single, p.Images} {
 		rec, err := table.Get(ctx, key(repo, d))
 		if err != nil {
-			p.Logger.WarnContext(ctx, "proof could not be read", "repository", repo.String(), "digest", d.String(), "error", err)
+			p.Logger.WarnContext(ctx, "proof could not be read", "repository", repo.String(), "digest", d.String(), "error",
+				err)
 		}
 		if rec != nil {
 			p.remember(repo, d)
@@ -146,7 +147,8 @@ func (p *Proofs) Image(ctx context.Context, repo name.Repository, manifest diges
 
 // write stores a proof where there is none.
 func (p *Proofs) write(
-	ctx context.Context, to *catalog.Table[catalog.ContentKey, catalog.Proof], repo name.Repository, d digest.Digest, proof catalog.Proof,
+	ctx context.Context, to *catalog.Table[catalog.ContentKey, catalog.Proof], repo name.Repository, d digest.Digest,
+	proof catalog.Proof,
 ) {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), writePatience)
 	defer stop()
@@ -156,6 +158,7 @@ func (p *Proofs) write(
 		err = to.Put(ctx, key(repo, d), &proof)
 	}
 	if err != nil {
-		p.Logger.WarnContext(ctx, "proof could not be noted", "repository", repo.String(), "digest", d.String(), "error", err)
+		p.Logger.WarnContext(ctx, "proof could not be noted", "repository", repo.String(), "digest", d.String(), "error",
+			err)
 	}
 }

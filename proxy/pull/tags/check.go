@@ -50,10 +50,11 @@ func (t *Tags) check(ctx context.Context, repo name.Repository, tag name.Referen
 		}
 		if rec != nil {
 			var fresh *catalog.Tag
-			release, finished := t.Leases.Turn(ctx, "check "+key.String(), leaseTTL, replicaPatience, func(ctx context.Context) bool {
-				fresh, _ = t.record(ctx, repo, tag)
-				return fresh != nil && t.fresh(repo, fresh, rule) && t.intact(ctx, repo, fresh)
-			})
+			release, finished := t.Leases.Turn(ctx, "check "+key.String(), leaseTTL, replicaPatience,
+				func(ctx context.Context) bool {
+					fresh, _ = t.record(ctx, repo, tag)
+					return fresh != nil && t.fresh(repo, fresh, rule) && t.intact(ctx, repo, fresh)
+				})
 			if finished {
 				return &checked{rec: fresh}, nil
 			}
@@ -75,13 +76,15 @@ func (t *Tags) checkNow(ctx context.Context, repo name.Repository, tag name.Refe
 }
 
 // ask asks the upstream. rec is what is known of the tag, or nil.
-func (t *Tags) ask(ctx context.Context, repo name.Repository, tag name.Reference, rule config.Rule, rec *catalog.Tag) (*checked, error) {
+func (t *Tags) ask(ctx context.Context, repo name.Repository, tag name.Reference, rule config.Rule,
+	rec *catalog.Tag) (*checked, error) {
 	key := recordKey(repo, tag)
 	d, err := t.head(ctx, repo, tag, rec != nil && t.intact(ctx, repo, rec))
 	if err != nil {
 		if ctx.Err() == nil {
 			t.outages.note(t.Now(), repo.Host(), key.String(), err)
-			t.Logger.Log(ctx, askedLevel(err), "upstream could not be asked about a tag", "repository", repo.String(), "tag", string(tag),
+			t.Logger.Log(ctx, askedLevel(err), "upstream could not be asked about a tag", "repository", repo.String(), "tag",
+				string(tag),
 				"known", rec != nil, "error", err)
 		}
 		return nil, err
@@ -104,14 +107,16 @@ func (t *Tags) ask(ctx context.Context, repo name.Repository, tag name.Reference
 	}
 	rec.CheckedAt = t.Now().UTC()
 	if err := t.Records.Put(ctx, key, rec); err != nil {
-		t.Logger.WarnContext(ctx, "tag's record could not be stored", "repository", repo.String(), "tag", string(tag), "error", err)
+		t.Logger.WarnContext(ctx, "tag's record could not be stored", "repository", repo.String(), "tag", string(tag),
+			"error", err)
 	}
 	return &checked{rec: rec}, nil
 }
 
 // head asks for a tag's digest. With answerable, when there is something to show without the upstream, it does not wait
 // for long.
-func (t *Tags) head(ctx context.Context, repo name.Repository, tag name.Reference, answerable bool) (client.Descriptor, error) {
+func (t *Tags) head(ctx context.Context, repo name.Repository, tag name.Reference, answerable bool) (client.Descriptor,
+	error) {
 	if !answerable {
 		return t.Upstream.Head(ctx, repo, tag)
 	}

@@ -29,7 +29,8 @@ func (t *Tags) Refresh(ctx context.Context, repo name.Repository, tag name.Refer
 		}
 	}
 	if f := rec.Failure; f != nil {
-		return nil, fmt.Errorf("it was not rechunked, which is tried again after %s: %s", f.RetryAt.Format(time.RFC3339), f.Error)
+		return nil, fmt.Errorf("it was not rechunked, which is tried again after %s: %s", f.RetryAt.Format(time.RFC3339),
+			f.Error)
 	}
 	return t.show(ctx, repo, rec, served(rec))
 }

@@ -89,7 +89,8 @@ type Tags struct {
 
 // New makes tags.
 func New(o Options) *Tags {
-	return &Tags{Options: o, checks: background.NewShared[*checked](o.Work, "check"), outages: newOutages(), updates: map[catalog.TagKey]*update{}}
+	return &Tags{Options: o, checks: background.NewShared[*checked](o.Work, "check"), outages: newOutages(),
+		updates: map[catalog.TagKey]*update{}}
 }
 
 // recordKey names a tag in records.
@@ -148,7 +149,8 @@ func behind(rec *catalog.Tag) bool {
 func (t *Tags) fresh(repo name.Repository, rec *catalog.Tag, rule config.Rule) bool {
 	age := t.Now().Sub(rec.CheckedAt)
 	// A record from the future was written by a clock that was wrong, or is damaged.
-	return age >= 0 && age < time.Duration(rule.Refresh) && rec.Rule == string(rule.Rechunk) && !t.Losses.Since(repo, rec.CheckedAt)
+	return age >= 0 && age < time.Duration(rule.Refresh) && rec.Rule == string(rule.Rechunk) &&
+		!t.Losses.Since(repo, rec.CheckedAt)
 }
 
 // intact reports whether what a tag's record leads to is stored: its manifest, and, where clients missed something
@@ -166,7 +168,8 @@ func (t *Tags) intact(ctx context.Context, repo name.Repository, rec *catalog.Ta
 
 // stale answers with what was last known of a tag, when there is anything: an image that the upstream has lost is
 // served on, too.
-func (t *Tags) stale(ctx context.Context, repo name.Repository, tag name.Reference, rec *catalog.Tag, cause error) (*registry.Manifest, error) {
+func (t *Tags) stale(ctx context.Context, repo name.Repository, tag name.Reference, rec *catalog.Tag,
+	cause error) (*registry.Manifest, error) {
 	if rec == nil || ctx.Err() != nil {
 		return nil, cause
 	}
@@ -177,12 +180,14 @@ func (t *Tags) stale(ctx context.Context, repo name.Repository, tag name.Referen
 		}
 		m.Served = registry.Stale
 	}
-	t.Logger.DebugContext(ctx, "the last known version is served", "repository", repo.String(), "tag", string(tag), "error", cause)
+	t.Logger.DebugContext(ctx, "the last known version is served", "repository", repo.String(), "tag", string(tag), "error",
+		cause)
 	return m, nil
 }
 
 // show makes the answer that a tag's record stands for.
-func (t *Tags) show(ctx context.Context, repo name.Repository, rec *catalog.Tag, as registry.Served) (*registry.Manifest, error) {
+func (t *Tags) show(ctx context.Context, repo name.Repository, rec *catalog.Tag, as registry.Served) (*registry.Manifest,
+	error) {
 	if rec.Digest == rec.SourceDigest {
 		m, err := t.Manifests.Get(ctx, repo, rec.Digest)
 		if err != nil {
@@ -197,13 +202,15 @@ func (t *Tags) show(ctx context.Context, repo name.Repository, rec *catalog.Tag,
 		return nil, err
 	}
 	return &registry.Manifest{
-		MediaType: rec.MediaType, Digest: rec.Digest, Bytes: b, Source: rec.SourceDigest, Served: as, Origin: registry.MadeHere,
+		MediaType: rec.MediaType, Digest: rec.Digest, Bytes: b, Source: rec.SourceDigest, Served: as,
+		Origin: registry.MadeHere,
 	}, nil
 }
 
 // awaitUpdate answers while a new version is being made: with the one before if there is one, else as first_pull says.
 // Whoever can't wait longer gets the original.
-func (t *Tags) awaitUpdate(ctx context.Context, repo name.Repository, rule config.Rule, got *checked) (*registry.Manifest, error) {
+func (t *Tags) awaitUpdate(ctx context.Context, repo name.Repository, rule config.Rule, got *checked) (*registry.Manifest,
+	error) {
 	u, rec := got.update, got.rec
 	previous := rec != nil && t.stopgap(ctx, repo, rule, rec, u)
 	patience := time.Duration(rule.FirstPullTimeout)

@@ -40,10 +40,12 @@ type update struct {
 
 // startUpdate starts an update, or joins the one that is under way to the same source image. It becomes the one that
 // may move the tag. The caller holds the tag's lock.
-func (t *Tags) startUpdate(repo name.Repository, tag name.Reference, rule config.Rule, target client.Descriptor, before *catalog.Tag) (*update, error) {
+func (t *Tags) startUpdate(repo name.Repository, tag name.Reference, rule config.Rule, target client.Descriptor,
+	before *catalog.Tag) (*update, error) {
 	key, now := recordKey(repo, tag), t.Now()
 	t.mu.Lock()
-	if u := t.updates[key]; u != nil && u.target.Digest == target.Digest && u.rule.Rechunk == rule.Rechunk && u.joinable(now) {
+	if u := t.updates[key]; u != nil && u.target.Digest == target.Digest && u.rule.Rechunk == rule.Rechunk &&
+		u.joinable(now) {
 		u.asked = now
 		t.mu.Unlock()
 		return u, nil
@@ -97,7 +99,8 @@ func (t *Tags) finishUpdate(ctx context.Context, key catalog.TagKey, u *update) 
 		if err := t.moveTag(ctx, key, u); err != nil {
 			// What was made can be served all the same, but is not to be made again on every pull.
 			saved = false
-			t.Logger.ErrorContext(ctx, "tag's record could not be stored", "repository", u.repo.String(), "tag", string(u.tag), "error", err)
+			t.Logger.ErrorContext(ctx, "tag's record could not be stored", "repository", u.repo.String(), "tag",
+				string(u.tag), "error", err)
 		}
 		return nil
 	})
@@ -152,7 +155,8 @@ func (t *Tags) runUpdate(ctx context.Context, u *update) (*catalog.Tag, error) {
 		rec = &stays
 	}
 	rec.Failure = newFailure(u.target.Digest, u.before, t.Now(), err)
-	t.Logger.WarnContext(ctx, "image could not be rechunked and will be tried again", "repository", u.repo.String(), "tag", string(u.tag),
+	t.Logger.WarnContext(ctx, "image could not be rechunked and will be tried again", "repository", u.repo.String(), "tag",
+		string(u.tag),
 		"source", u.target.Digest.String(), "served", string(served(rec)), "retry_at", rec.Failure.RetryAt, "error", err)
 	return rec, nil
 }

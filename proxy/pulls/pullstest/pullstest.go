@@ -12,12 +12,13 @@ import (
 	"github.com/strata-oci/strata/proxy/pulls"
 )
 
-// Run checks an implementation. open returns counters on one shared and empty place, as another replica has them: each call gives
-// a view of its own.
+// Run checks an implementation. open returns counters on one shared and empty place, as another replica has them: each call
+// gives a view of its own.
 func Run(t *testing.T, open func(t *testing.T) func() pulls.Counters) {
 	t.Helper()
 	for name, check := range map[string]func(*testing.T, func() pulls.Counters){
-		"never pulled": neverPulled, "replicas add up": addUp, "the later time stays": laterStays, "forget": forget, "at once": atOnce,
+		"never pulled": neverPulled, "replicas add up": addUp, "the later time stays": laterStays, "forget": forget,
+		"at once": atOnce,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

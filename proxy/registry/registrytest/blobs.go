@@ -51,7 +51,8 @@ func checkRange(t *testing.T, f Fixture) {
 			"Docker-Content-Digest", d,
 		)
 	}
-	for _, header := range []string{fmt.Sprintf("bytes=%d-", n), fmt.Sprintf("bytes=%d-%d", n+1, n+9), "bytes=9-3", "bytes=x-y", "bytes=-"} {
+	for _, header := range []string{fmt.Sprintf("bytes=%d-", n), fmt.Sprintf("bytes=%d-%d", n+1, n+9), "bytes=9-3",
+		"bytes=x-y", "bytes=-"} {
 		a := f.refused(t, http.MethodGet, path, http.StatusRequestedRangeNotSatisfiable, "RANGE_INVALID", "Range", header)
 		a.want(t, "Content-Range", fmt.Sprintf("bytes */%d", n))
 	}
@@ -69,7 +70,8 @@ func checkRange(t *testing.T, f Fixture) {
 			t.Errorf("%.80q: status %d, %d bytes; want the whole blob", headers, a.status, len(a.body))
 		}
 	}
-	if a := f.do(t, http.MethodGet, path, "Range", "bytes=0-9", "If-Range", `"`+d+`"`); a.status != http.StatusPartialContent {
+	if a := f.do(t, http.MethodGet, path, "Range", "bytes=0-9", "If-Range",
+		`"`+d+`"`); a.status != http.StatusPartialContent {
 		t.Errorf("If-Range with the ETag: status %d", a.status)
 	}
 	if a := f.do(t, http.MethodHead, path, "Range", "bytes=0-9"); a.status != http.StatusOK {

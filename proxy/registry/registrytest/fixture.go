@@ -1,6 +1,6 @@
-// Package registrytest checks over HTTP that a server keeps the pull side of the OCI distribution protocol as docs/protocol.md states
-// it. It knows the server by what it serves only, so the same checks run on the handler of package registry with made-up content and
-// on a whole proxy.
+// Package registrytest checks over HTTP that a server keeps the pull side of the OCI distribution protocol as
+// docs/protocol.md states it. It knows the server by what it serves only, so the same checks run on the handler of package
+// registry with made-up content and on a whole proxy.
 package registrytest
 
 import (

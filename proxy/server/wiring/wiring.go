@@ -51,8 +51,8 @@ type Options struct {
 	Store operate.Store
 	// Metrics may be nil.
 	Metrics *metrics.Metrics
-	// RecordAge is how old a tag's record may be, as another process may have changed it, when a client is answered by it; that of a
-	// manifest may be 60 times as old. 0 asks the store.
+	// RecordAge is how old a tag's record may be, as another process may have changed it, when a client is answered by it;
+	// that of a manifest may be 60 times as old. 0 asks the store.
 	RecordAge time.Duration
 	// WorkDir holds temporary files, and WorkBytes bounds what they take together, in bytes; 0 means no bound.
 	WorkDir   string
@@ -127,7 +127,8 @@ func New(o Options) *Rooms {
 func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) *content.Manifests {
 	losses := content.NewLosses(o.Now)
 	proofs := proof.New(proof.Options{
-		Ruled: o.Ruled, Images: r.Records.Proofs, Single: r.Records.BlobProofs, Blobs: imageBlobs(o.Chunks), Now: o.Now, Logger: o.Logger,
+		Ruled: o.Ruled, Images: r.Records.Proofs, Single: r.Records.BlobProofs, Blobs: imageBlobs(o.Chunks), Now: o.Now,
+		Logger: o.Logger,
 	})
 	common := content.Common{
 		Chunks: o.Chunks, Work: r.Work, Leases: o.Leases, Losses: losses, Proofs: proofs, State: store, Logger: o.Logger,
@@ -143,12 +144,15 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 		Deadline: rechunk.DefaultDeadline(), WorkDir: o.WorkDir, Logger: o.Logger, Now: o.Now,
 	})
 	r.Tags = tags.New(tags.Options{
-		Upstream: o.Upstream, Manifests: manifests, Maker: r.Jobs, Losses: losses, Records: r.Records.Tags, Repositories: manifests, Rule: o.Rule, Work: r.Work,
+		Upstream: o.Upstream, Manifests: manifests, Maker: r.Jobs, Losses: losses, Records: r.Records.Tags,
+		Repositories: manifests, Rule: o.Rule, Work: r.Work,
 		Leases: o.Leases, RecordAge: o.RecordAge, Logger: o.Logger, Now: o.Now,
 	})
-	r.Images = pull.NewImages(pull.Options{Tags: r.Tags, Manifests: manifests, Blobs: r.Blobs, Tally: r.Tally, Cache: o.Chunks})
+	r.Images = pull.NewImages(pull.Options{Tags: r.Tags, Manifests: manifests, Blobs: r.Blobs, Tally: r.Tally,
+		Cache: o.Chunks})
 	r.Lists = pull.NewLists(pull.ListOptions{
-		Upstream: o.Upstream, Pulled: r.Records.Tags, Known: r.Records.Repositories, Rule: o.Rule, Work: r.Work, Logger: o.Logger, Now: o.Now,
+		Upstream: o.Upstream, Pulled: r.Records.Tags, Known: r.Records.Repositories, Rule: o.Rule, Work: r.Work,
+		Logger: o.Logger, Now: o.Now,
 	})
 	r.Restorer = &operate.Restorer{Records: r.Records.Manifests, Losses: losses}
 	return manifests
@@ -157,14 +161,18 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 // operating makes what operators and upkeep use.
 func (r *Rooms) operating(o Options, manifests *content.Manifests) {
 	r.View = operate.NewView(operate.Options{
-		Pulled: r.Records.Tags, Known: r.Records.Repositories, Plans: r.Records.Plans, History: history.New(r.Records.Lineages, r.Tally), Queue: r.Jobs, Manifests: manifests, Metrics: o.Metrics,
-		Names: o.Names, Rule: o.Rule, Upstreams: o.Upstream.Status, Redis: o.Redis, Store: o.Store, Version: o.Version, Now: o.Now,
+		Pulled: r.Records.Tags, Known: r.Records.Repositories, Plans: r.Records.Plans,
+		History: history.New(r.Records.Lineages, r.Tally), Queue: r.Jobs, Manifests: manifests, Metrics: o.Metrics,
+		Names: o.Names, Rule: o.Rule, Upstreams: o.Upstream.Status, Redis: o.Redis, Store: o.Store, Version: o.Version,
+		Now: o.Now,
 	})
-	r.Warmer = &operate.Warmer{Tags: r.Tags, Manifests: manifests, Blobs: r.Blobs, Queue: r.Jobs, Names: o.Names, Rule: o.Rule}
+	r.Warmer = &operate.Warmer{Tags: r.Tags, Manifests: manifests, Blobs: r.Blobs, Queue: r.Jobs, Names: o.Names,
+		Rule: o.Rule}
 	r.Restorer.Warmer = r.Warmer
 }
 
-// Close stops jobs and downloads, which leave nothing half, and waits for them until ctx ends. It may be called more than once.
+// Close stops jobs and downloads, which leave nothing half, and waits for them until ctx ends. It may be called more than
+// once.
 func (r *Rooms) Close(ctx context.Context) error {
 	r.Work.Stop()
 	return errors.Join(r.Blobs.Close(ctx), r.Work.Close(ctx))

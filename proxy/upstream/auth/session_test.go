@@ -39,7 +39,8 @@ func (h *fakeHost) Timeout() time.Duration                       { return time.M
 
 // answer is a response with a body and header fields.
 func answer(r *http.Request, status int, body string, header ...string) *http.Response {
-	resp := &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}
+	resp := &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)),
+		Request: r}
 	for i := 0; i+1 < len(header); i += 2 {
 		resp.Header.Add(header[i], header[i+1])
 	}
@@ -51,7 +52,8 @@ func newHost(token string) *fakeHost {
 	h := &fakeHost{}
 	h.registry = func(r *http.Request) (*http.Response, error) {
 		if r.Header.Get("Authorization") != "Bearer "+token {
-			return answer(r, http.StatusUnauthorized, "", "WWW-Authenticate", `Bearer realm="https://auth.test/token",service="reg"`), nil
+			return answer(r, http.StatusUnauthorized, "", "WWW-Authenticate",
+				`Bearer realm="https://auth.test/token",service="reg"`), nil
 		}
 		return answer(r, http.StatusOK, "yes"), nil
 	}

@@ -208,14 +208,16 @@ func TestBasicAuthentication(t *testing.T) {
 func TestRealmMustBeHTTPSOrTheHostItself(t *testing.T) {
 	t.Parallel()
 	for _, realm := range []string{
-		"http://auth.example/token", "ftp://auth.example/", "//auth.example/token", "https://", "::", "https://user:pw@auth.example/",
+		"http://auth.example/token", "ftp://auth.example/", "//auth.example/token", "https://", "::",
+		"https://user:pw@auth.example/",
 		"http://127.0.0.1:1/token", "file:///etc/passwd",
 	} {
 		r := newTokenRegistry(t)
 		r.challenge = `Bearer realm="` + strings.ReplaceAll(realm, "%", "%%") + `",service="%s"`
 		c, _ := client(t, r.URL)
 		_, err := c.Manifest(t.Context(), testRepo, "latest")
-		if e := wantKind(t, err, upstream.Protocol); !errors.Is(err, upstream.ErrRefused) || strings.Contains(e.Error(), "pw") {
+		if e := wantKind(t, err, upstream.Protocol); !errors.Is(err, upstream.ErrRefused) ||
+			strings.Contains(e.Error(), "pw") {
 			t.Errorf("%s: got %v", realm, err)
 		}
 	}
@@ -231,7 +233,8 @@ func TestTokenServiceMustNotRedirectCredentialsAway(t *testing.T) {
 		}
 		c, _ := client(t, r.URL, func(s *setup) { s.options.Keychain = k })
 		_, err := c.Manifest(t.Context(), testRepo, "latest")
-		if wantKind(t, err, upstream.Protocol); !errors.Is(err, upstream.ErrRefused) || strings.Contains(err.Error(), "secret") {
+		if wantKind(t, err, upstream.Protocol); !errors.Is(err, upstream.ErrRefused) ||
+			strings.Contains(err.Error(), "secret") {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -250,10 +253,13 @@ func TestTokenServiceFailures(t *testing.T) {
 		{"denied", func(w http.ResponseWriter, _ *http.Request) {
 			refuse(w, http.StatusForbidden, "DENIED", "requested access to the resource is denied")
 		}, upstream.Denied, "DENIED", 1},
-		{"outage", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, upstream.Unavailable, "", 4},
-		{"no token, but something secret", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"x":"s3cret"}`) }, upstream.Protocol, "", 1},
+		{"outage", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) },
+			upstream.Unavailable, "", 4},
+		{"no token, but something secret", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"x":"s3cret"}`) },
+			upstream.Protocol, "", 1},
 		{"no JSON", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `s3cret`) }, upstream.Protocol, "", 1},
-		{"endless", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Repeat(" ", 1<<20)) }, upstream.Protocol, "", 1},
+		{"endless", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Repeat(" ", 1<<20)) },
+			upstream.Protocol, "", 1},
 		{"rate limit", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "3600")
 			refuse(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", "slow down")
@@ -266,7 +272,8 @@ func TestTokenServiceFailures(t *testing.T) {
 			c, _ := client(t, r.URL)
 			_, err := c.Manifest(t.Context(), testRepo, "latest")
 			e := wantKind(t, err, tc.kind)
-			if e.Code != tc.code || e.Op != auth.Op || r.exchanges.Load() != tc.calls || strings.Contains(e.Error(), "s3cret") {
+			if e.Code != tc.code || e.Op != auth.Op || r.exchanges.Load() != tc.calls ||
+				strings.Contains(e.Error(), "s3cret") {
 				t.Errorf("after %d exchanges: %v", r.exchanges.Load(), e)
 			}
 			if tc.kind == upstream.RateLimited && e.RetryAfter != time.Hour {
@@ -281,7 +288,8 @@ func TestSessionsAreBounded(t *testing.T) {
 	r := newTokenRegistry(t)
 	c, _ := client(t, r.URL, func(s *setup) { s.options.Sessions = 3 })
 	for i := range 10 {
-		if _, err := c.Manifest(t.Context(), nametest.Repository(testRepo.Host()+"/"+fmt.Sprintf("org/app%d", i)), "latest"); err != nil {
+		if _, err := c.Manifest(t.Context(), nametest.Repository(testRepo.Host()+"/"+fmt.Sprintf("org/app%d", i)),
+			"latest"); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -26,7 +26,8 @@ func TestStatBlob(t *testing.T) {
 	}{
 		{"head tells", func(w http.ResponseWriter) { w.Header().Set("Content-Length", "1000") }, nil},
 		{"head without length", func(w http.ResponseWriter) { w.(http.Flusher).Flush() }, (&flaky{blob: blob}).ServeHTTP},
-		{"head not allowed", func(w http.ResponseWriter) { w.WriteHeader(http.StatusMethodNotAllowed) }, (&flaky{blob: blob}).ServeHTTP},
+		{"head not allowed", func(w http.ResponseWriter) { w.WriteHeader(http.StatusMethodNotAllowed) },
+			(&flaky{blob: blob}).ServeHTTP},
 		{"range ignored", func(w http.ResponseWriter) { w.WriteHeader(http.StatusMethodNotAllowed) },
 			func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(blob) }},
 	} {
@@ -91,11 +92,13 @@ func TestBlobRangePastTheEndIsClipped(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(data), err)
 	}
 	_, err = c.BlobRange(t.Context(), testRepo, digest.FromBytes(blob), 1000, 1)
-	if e := asError(t, err); !errors.Is(err, upstream.ErrRangeNotSatisfiable) || e.Status != http.StatusRequestedRangeNotSatisfiable {
+	if e := asError(t, err); !errors.Is(err, upstream.ErrRangeNotSatisfiable) ||
+		e.Status != http.StatusRequestedRangeNotSatisfiable {
 		t.Errorf("got %v", err)
 	}
 	for _, bad := range [][2]int64{{-1, 5}, {0, 0}, {1 << 62, 1 << 62}} {
-		if _, err := c.BlobRange(t.Context(), testRepo, digest.FromBytes(blob), bad[0], bad[1]); !errors.Is(err, upstream.ErrRangeNotSatisfiable) {
+		if _, err := c.BlobRange(t.Context(), testRepo, digest.FromBytes(blob), bad[0], bad[1]); !errors.Is(err,
+			upstream.ErrRangeNotSatisfiable) {
 			t.Errorf("%v: got %v", bad, err)
 		}
 	}
@@ -140,7 +143,8 @@ func TestStatBlobWhenNobodyTells(t *testing.T) {
 			w.Header().Set("Content-Range", "bytes 0-0/*")
 			w.WriteHeader(http.StatusPartialContent)
 		}, upstream.Protocol},
-		{"no length", []byte("x"), func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush() }, upstream.Protocol},
+		{"no length", []byte("x"), func(w http.ResponseWriter, _ *http.Request) { w.(http.Flusher).Flush() },
+			upstream.Protocol},
 		{"gone", []byte("x"), http.NotFound, upstream.NotFound},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -65,13 +65,15 @@ func TestDockerHubNames(t *testing.T) {
 	})
 	c, _ := client(t, "", func(s *setup) { s.options.Hosts = map[string]Config{"docker.io": at(srv.URL)} })
 	for _, repo := range []name.Repository{
-		nametest.Repository("docker.io/alpine"), nametest.Repository("index.docker.io/library/alpine"), nametest.Repository("registry-1.docker.io/org/app"),
+		nametest.Repository("docker.io/alpine"), nametest.Repository("index.docker.io/library/alpine"),
+		nametest.Repository("registry-1.docker.io/org/app"),
 	} {
 		if _, err := c.Manifest(t.Context(), repo, "latest"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want := []string{"/v2/library/alpine/manifests/latest", "/v2/library/alpine/manifests/latest", "/v2/org/app/manifests/latest"}
+	want := []string{"/v2/library/alpine/manifests/latest", "/v2/library/alpine/manifests/latest",
+		"/v2/org/app/manifests/latest"}
 	if diff := cmp.Diff(want, asked); diff != "" {
 		t.Error(diff)
 	}

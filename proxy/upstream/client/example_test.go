@@ -113,6 +113,8 @@ func connect(url string) (*client.Client, name.Repository, error) {
 	if err != nil {
 		return nil, repo, err
 	}
-	c, err := client.New(client.Options{Hosts: map[string]client.Config{"registry.test": {Config: transport.Config{URL: url}}}})
+	c, err := client.New(client.Options{
+		Hosts: map[string]client.Config{"registry.test": {Config: transport.Config{URL: url}}},
+	})
 	return c, repo, err
 }

@@ -57,7 +57,8 @@ func FuzzManifestOfNoDigest(f *testing.F) {
 		if plausible(body) == nil && !json.Valid(body) {
 			t.Error("no JSON")
 		}
-		if got := mediaType(http.Header{"Content-Type": {contentType}}, body); strings.ContainsAny(got, "\r\n ") || !strings.Contains(got, "/") {
+		if got := mediaType(http.Header{"Content-Type": {contentType}}, body); strings.ContainsAny(got, "\r\n ") ||
+			!strings.Contains(got, "/") {
 			t.Errorf("media type %q", got)
 		}
 	})
@@ -68,7 +69,8 @@ func FuzzPlain(f *testing.F) {
 	f.Add([]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xab\xae\x05\x00\x43\xbf\xa6\xa3\x02\x00\x00\x00"), "gzip")
 	f.Add([]byte("{}"), "x-gzip")
 	f.Fuzz(func(t *testing.T, data []byte, coding string) {
-		if text, err := plain(http.Header{"Content-Encoding": {coding}}, data, 1<<10); err == nil && len(text) > max(1<<10, len(data)) {
+		if text, err := plain(http.Header{"Content-Encoding": {coding}}, data, 1<<10); err == nil &&
+			len(text) > max(1<<10, len(data)) {
 			t.Errorf("%d bytes became %d", len(data), len(text))
 		}
 	})

@@ -31,7 +31,8 @@ func TestDownUpstreamFailsFast(t *testing.T) {
 		t.Errorf("asked %d times, want 5", n)
 	}
 	_, err := c.StatBlob(t.Context(), testRepo, digest.FromString("x"))
-	if e := wantKind(t, err, upstream.Unavailable); !errors.Is(err, upstream.ErrHeld) || e.RetryAfter <= 0 || e.RetryAfter > 10*time.Second {
+	if e := wantKind(t, err, upstream.Unavailable); !errors.Is(err, upstream.ErrHeld) || e.RetryAfter <= 0 ||
+		e.RetryAfter > 10*time.Second {
 		t.Errorf("got %+v", e)
 	}
 	s := c.Status()

@@ -101,7 +101,8 @@ func TestTagsThatAreNoJSON(t *testing.T) {
 const emptyIndex = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`
 
 func oneReferrer(digit string) string {
-	return `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"digest":"` + digest.FromString(digit).String() + `"}]}`
+	return `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"digest":"` +
+		digest.FromString(digit).String() + `"}]}`
 }
 
 // distribution has no referrers at all.
@@ -183,7 +184,8 @@ func TestReferrersJoinsPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	var joined struct{ Manifests []struct{ Digest string } }
-	if err := json.Unmarshal(got, &joined); err != nil || len(joined.Manifests) != 2 || joined.Manifests[1].Digest != digest.FromString("2").String() {
+	if err := json.Unmarshal(got, &joined); err != nil || len(joined.Manifests) != 2 ||
+		joined.Manifests[1].Digest != digest.FromString("2").String() {
 		t.Errorf("got %s, %v", got, err)
 	}
 }
@@ -201,7 +203,8 @@ func TestReferrersAmbiguous(t *testing.T) {
 	t.Parallel()
 	d := digest.FromString("1").String()
 	for _, body := range []string{
-		`{"manifests":[],"Manifests":[{"digest":"` + d + `"}]}`, `{"manifests":[{"digest":"` + d + `","Digest":"sha256:x"}]}`,
+		`{"manifests":[],"Manifests":[{"digest":"` + d + `"}]}`, `{"manifests":[{"digest":"` + d +
+			`","Digest":"sha256:x"}]}`,
 		`{"manifests":[{"digest":"sha256:x"}]}`, `{"manifests":[{}]}`, `{"manifests":{}}`,
 	} {
 		srv := serve(t, func(w http.ResponseWriter, r *http.Request) {

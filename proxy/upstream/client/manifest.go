@@ -150,7 +150,8 @@ func (s *session) named(ref name.Reference, d digest.Digest) {
 
 // manifest makes one attempt at Manifest.
 func (s *session) manifest(ctx context.Context, r transport.Request, ref name.Reference) (Manifest, error) {
-	doc, err := s.get(ctx, r, image.MaxDocument, func(h http.Header, body []byte) bool { return rightManifest(h, body, ref) })
+	doc, err := s.get(ctx, r, image.MaxDocument,
+		func(h http.Header, body []byte) bool { return rightManifest(h, body, ref) })
 	if err != nil {
 		return Manifest{}, err
 	}

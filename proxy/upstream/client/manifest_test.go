@@ -24,7 +24,8 @@ var someDigest = digest.FromString(someIndex)
 func TestManifestByTagAndDigest(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		for _, want := range []string{imagespec.MediaTypeImageIndex, imagespec.MediaTypeImageManifest, dockerManifest, dockerManifestList, "*/*"} {
+		for _, want := range []string{imagespec.MediaTypeImageIndex, imagespec.MediaTypeImageManifest, dockerManifest,
+			dockerManifestList, "*/*"} {
 			if !strings.Contains(r.Header.Get("Accept"), want) {
 				t.Errorf("Accept lacks %s", want)
 			}
@@ -142,7 +143,8 @@ func TestHead(t *testing.T) {
 		{"other digest than the one asked for", name.Reference(someDigest), func(w http.ResponseWriter) {
 			w.Header().Set("Docker-Content-Digest", digest.FromString("other").String())
 		}, "HEAD GET"},
-		{"method not allowed", "latest", func(w http.ResponseWriter) { w.WriteHeader(http.StatusMethodNotAllowed) }, "HEAD GET"},
+		{"method not allowed", "latest", func(w http.ResponseWriter) { w.WriteHeader(http.StatusMethodNotAllowed) },
+			"HEAD GET"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -196,7 +198,8 @@ func TestInvalidNamesAreNotSent(t *testing.T) {
 	t.Parallel()
 	srv := serve(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("asked for %s", r.URL) })
 	c, _ := client(t, srv.URL)
-	for _, ref := range []name.Reference{"", "../x", "a/b", "sha256:12", "sha999:" + name.Reference(strings.Repeat("a", 64)), "x?y=z"} {
+	for _, ref := range []name.Reference{"", "../x", "a/b", "sha256:12", "sha999:" + name.Reference(strings.Repeat("a", 64)),
+		"x?y=z"} {
 		if _, err := c.Head(t.Context(), testRepo, ref); err == nil {
 			t.Errorf("reference %q was accepted", ref)
 		} else {

@@ -102,7 +102,8 @@ func TestRedirectsThatAreRefused(t *testing.T) {
 		t.Errorf("https to http: got %v", err)
 	}
 	for _, location := range []string{
-		"", "ftp://cdn.example/?s3cret", "https://user:s3cret@cdn.example/", "https:///x?s3cret", "http://[::1/?s3cret", "file:///s3cret",
+		"", "ftp://cdn.example/?s3cret", "https://user:s3cret@cdn.example/", "https:///x?s3cret", "http://[::1/?s3cret",
+		"file:///s3cret",
 		"https://169.254.169.254/s3cret", "http://[fe80::1]/s3cret", "http://0.0.0.0/s3cret", "gopher:s3cret",
 		"/" + strings.Repeat("s3cret", 16<<10),
 	} {
@@ -112,7 +113,8 @@ func TestRedirectsThatAreRefused(t *testing.T) {
 		})
 		c, clock := client(t, srv.URL)
 		_, err := c.Manifest(t.Context(), testRepo, "latest")
-		if wantKind(t, err, upstream.Protocol); !errors.Is(err, upstream.ErrRefused) || strings.Contains(err.Error(), "s3cret") || len(clock.waited()) > 0 {
+		if wantKind(t, err, upstream.Protocol); !errors.Is(err, upstream.ErrRefused) ||
+			strings.Contains(err.Error(), "s3cret") || len(clock.waited()) > 0 {
 			t.Errorf("%.60q: got %.300v", location, err)
 		}
 	}
@@ -157,7 +159,10 @@ func TestPublicUpstreamMustNotLeadInside(t *testing.T) {
 // A token service inside is no better than a redirect inside.
 func TestPublicUpstreamMustNotNameTokenServiceInside(t *testing.T) {
 	t.Parallel()
-	inside := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a service inside was reached") }))
+	inside := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter,
+		*http.Request) {
+		t.Error("a service inside was reached")
+	}))
 	t.Cleanup(inside.Close)
 	for _, host := range []string{"127.0.0.1", "localhost"} {
 		realm := "https://" + host + inside.URL[strings.LastIndexByte(inside.URL, ':'):] + "/token"
@@ -175,7 +180,10 @@ func TestPublicUpstreamMustNotNameTokenServiceInside(t *testing.T) {
 
 func TestUnlistedHosts(t *testing.T) {
 	t.Parallel()
-	inside := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a service inside was reached") }))
+	inside := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter,
+		*http.Request) {
+		t.Error("a service inside was reached")
+	}))
 	t.Cleanup(inside.Close)
 	c, _ := client(t, "https://registry.test")
 	other := nametest.Repository(strings.TrimPrefix(inside.URL, "https://") + "/org/app")
@@ -183,7 +191,8 @@ func TestUnlistedHosts(t *testing.T) {
 	wantKind(t, err, upstream.NotConfigured)
 
 	c, _ = client(t, "https://registry.test", func(s *setup) { s.options.AllowUnlisted = true })
-	for _, host := range []string{other.Host(), strings.Replace(other.Host(), "127.0.0.1", "localhost", 1), "169.254.169.254:443"} {
+	for _, host := range []string{other.Host(), strings.Replace(other.Host(), "127.0.0.1", "localhost", 1),
+		"169.254.169.254:443"} {
 		_, err := c.Manifest(t.Context(), nametest.Repository(host+"/org/app"), "latest")
 		if wantKind(t, err, upstream.Protocol); !errors.Is(err, upstream.ErrRefused) {
 			t.Errorf("%s: got %v", host, err)

@@ -138,7 +138,8 @@ func noReferrersAPI(err error) bool {
 	}
 }
 
-// indexEntries returns the descriptors of an image index as they were written. An error that is errNoIndex says that it is none at all.
+// indexEntries returns the descriptors of an image index as they were written. An error that is errNoIndex says that it is
+// none at all.
 func indexEntries(index []byte) ([]json.RawMessage, error) {
 	says, shape := oci.Shape(index)
 	if shape != imagespec.MediaTypeImageIndex || says != "" && says != shape {

@@ -115,7 +115,8 @@ func pullAll(t *testing.T, c *Client, img v1.Image) {
 	if tags, err := c.Tags(t.Context(), testRepo); err != nil || len(tags) != 1 || tags[0] != "latest" {
 		t.Errorf("tags: %v, %v", tags, err)
 	}
-	if index, _, err := c.Referrers(t.Context(), testRepo, head.Digest, ""); err != nil || !bytes.Contains(index, []byte(`"manifests":[]`)) {
+	if index, _, err := c.Referrers(t.Context(), testRepo, head.Digest, ""); err != nil ||
+		!bytes.Contains(index, []byte(`"manifests":[]`)) {
 		t.Errorf("referrers: %s, %v", index, err)
 	}
 	layers, err := img.Layers()

@@ -89,7 +89,8 @@ func TestTransientFailureIsRetried(t *testing.T) {
 		t.Fatal(err)
 	}
 	waits := clock.waited()
-	if len(waits) != 2 || waits[0] < 500*time.Millisecond || waits[0] > time.Second || waits[1] < time.Second || waits[1] > 2*time.Second {
+	if len(waits) != 2 || waits[0] < 500*time.Millisecond || waits[0] > time.Second || waits[1] < time.Second ||
+		waits[1] > 2*time.Second {
 		t.Errorf("waits %v", waits)
 	}
 }
@@ -207,13 +208,15 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		refuse(w, http.StatusForbidden, "DENIED", fmt.Sprintf("no\r\nX: y \x1b[31m %s pw hunter2 at https://u:hunter2@cdn/x?X-Amz-Signature=s3cret token %s %s",
-			r.Header.Get("Authorization"), jwt, strings.Repeat("z", 5000)))
+		refuse(w, http.StatusForbidden, "DENIED",
+			fmt.Sprintf("no\r\nX: y \x1b[31m %s pw hunter2 at https://u:hunter2@cdn/x?X-Amz-Signature=s3cret token %s %s",
+				r.Header.Get("Authorization"), jwt, strings.Repeat("z", 5000)))
 	})
 	c, _ := client(t, srv.URL, func(s *setup) { s.config.Username, s.config.Password = "me", "hunter2" })
 	_, err := c.Manifest(t.Context(), testRepo, "latest")
 	text := wantKind(t, err, upstream.Denied).Error()
-	for _, secret := range []string{"hunter2", "s3cret", "bWU6aHVudGVyMg", "eyJ", "\n", "\r", "\x1b", strings.Repeat("z", 200)} {
+	for _, secret := range []string{"hunter2", "s3cret", "bWU6aHVudGVyMg", "eyJ", "\n", "\r", "\x1b",
+		strings.Repeat("z", 200)} {
 		if strings.Contains(text, secret) {
 			t.Errorf("%q in %q", secret, text)
 		}
@@ -225,8 +228,9 @@ func TestErrorsHoldNoSecrets(t *testing.T) {
 
 func TestErrorText(t *testing.T) {
 	t.Parallel()
-	e := &upstream.Error{Host: "ghcr.io", Repository: "a/b", Op: opManifest, Kind: upstream.RateLimited, Status: 429, RetryAfter: 90 * time.Second,
-		Err: errors.New("TOOMANYREQUESTS: slow down")}
+	e := &upstream.Error{Host: "ghcr.io", Repository: "a/b", Op: opManifest, Kind: upstream.RateLimited, Status: 429,
+		RetryAfter: 90 * time.Second,
+		Err:        errors.New("TOOMANYREQUESTS: slow down")}
 	want := "get manifest from upstream ghcr.io/a/b: rate limited (status 429), retry after 1m30s: TOOMANYREQUESTS: slow down"
 	if e.Error() != want {
 		t.Errorf("got  %s\nwant %s", e, want)

@@ -59,7 +59,8 @@ func TestContentEncodingOfBlobs(t *testing.T) {
 	t.Parallel()
 	blob := compressed(t, []byte(strings.Repeat("a layer of an image ", 10_000)))
 	bomb := compressed(t, make([]byte, 1<<20))
-	for _, coding := range []string{"aws-chunked", "none", "utf-8", "binary", "x-gzip", "gzip", "br", "zstd", "identity", "GZIP", "gzip, aws-chunked"} {
+	for _, coding := range []string{"aws-chunked", "none", "utf-8", "binary", "x-gzip", "gzip", "br", "zstd", "identity",
+		"GZIP", "gzip, aws-chunked"} {
 		f := &flaky{blob: blob, breaks: []int{100}}
 		srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Encoding", coding)
@@ -95,7 +96,8 @@ func TestContentEncodingOfBlobs(t *testing.T) {
 // A part of an encoded blob is a part of something else.
 func TestRangeOfAnEncodedBlob(t *testing.T) {
 	t.Parallel()
-	for coding, whole := range map[string]bool{"gzip": true, "x-gzip": true, "br": true, "aws-chunked": false, "utf-8": false} {
+	for coding, whole := range map[string]bool{"gzip": true, "x-gzip": true, "br": true, "aws-chunked": false,
+		"utf-8": false} {
 		srv := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", coding)
 			w.Header().Set("Content-Range", "bytes 0-9/100")

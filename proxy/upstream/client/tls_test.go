@@ -99,11 +99,15 @@ func TestClientCertificate(t *testing.T) {
 // SkipVerify is for the configured host as well.
 func TestSkipVerifyEndsWithTheHost(t *testing.T) {
 	t.Parallel()
-	cdn := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("an unverified host was reached") }))
+	cdn := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter,
+		*http.Request) {
+		t.Error("an unverified host was reached")
+	}))
 	cdn.Config.ErrorLog = log.New(io.Discard, "", 0)
 	cdn.StartTLS()
 	t.Cleanup(cdn.Close)
-	srv, _ := serveTLS(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, cdn.URL, http.StatusFound) }, nil)
+	srv, _ := serveTLS(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, cdn.URL, http.StatusFound) },
+		nil)
 	c, _ := client(t, srv.URL, func(s *setup) { s.config.SkipVerify = true })
 	_, err := c.Manifest(t.Context(), testRepo, "latest")
 	wantKind(t, err, upstream.Protocol)
@@ -115,7 +119,8 @@ func clientCertificate(t *testing.T) (certFile, keyFile string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "strata"}, NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "strata"},
+		NotAfter: time.Now().Add(time.Hour)}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)

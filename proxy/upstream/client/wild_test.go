@@ -22,7 +22,10 @@ import (
 func TestHeadThatFailsProvesNothing(t *testing.T) {
 	t.Parallel()
 	blob := someBlob(1000)
-	fail := map[string]http.HandlerFunc{"connection closed": func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }}
+	fail := map[string]http.HandlerFunc{"connection closed": func(w http.ResponseWriter,
+		_ *http.Request) {
+		panic(http.ErrAbortHandler)
+	}}
 	for _, code := range []int{204, 400, 401, 403, 404, 405, 406, 410, 418, 500, 501, 502, 503} {
 		fail[fmt.Sprint(code)] = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 	}
@@ -42,7 +45,8 @@ func TestHeadThatFailsProvesNothing(t *testing.T) {
 		srv.Config.ErrorLog = nil
 		c, _ := client(t, srv.URL, func(s *setup) { s.config.Attempts = 1 })
 		for range 3 {
-			if d, err := c.Head(t.Context(), testRepo, "latest"); err != nil || d.Digest != someDigest || d.Size != int64(len(someIndex)) {
+			if d, err := c.Head(t.Context(), testRepo, "latest"); err != nil || d.Digest != someDigest ||
+				d.Size != int64(len(someIndex)) {
 				t.Errorf("%s: %+v, %v", name, d, err)
 			}
 		}
@@ -294,12 +298,14 @@ func TestRealmOfTheRegistryItselfByHTTP(t *testing.T) {
 	for _, tc := range []struct {
 		realm string
 		ok    bool
-	}{{"http://127.0.0.1/token", true}, {"http://127.0.0.1:80/token", true}, {"http://127.0.0.1:81/token", false}, {"http://localhost/token", false}} {
+	}{{"http://127.0.0.1/token", true}, {"http://127.0.0.1:80/token", true}, {"http://127.0.0.1:81/token", false},
+		{"http://localhost/token", false}} {
 		realm = tc.realm
 		c, _ := client(t, srv.URL, func(s *setup) {
 			s.config.CAFile, s.config.Username, s.config.Password = caFile, "me", "s3cret"
 		})
-		if _, err := c.Manifest(t.Context(), testRepo, "latest"); tc.ok != (err == nil) || err != nil && !errors.Is(err, upstream.ErrRefused) {
+		if _, err := c.Manifest(t.Context(), testRepo, "latest"); tc.ok != (err == nil) || err != nil &&
+			!errors.Is(err, upstream.ErrRefused) {
 			t.Errorf("%s: %v", realm, err)
 		}
 	}
@@ -487,7 +493,8 @@ func TestEntriesAreCountedAcrossPages(t *testing.T) {
 	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		page++
 		w.Header().Set("Link", fmt.Sprintf(`<%s?page=%d>; rel="next"`, r.URL.Path, page))
-		fmt.Fprintf(w, `{"manifests":[%s]}`, strings.TrimSuffix(strings.Repeat(`{"digest":"`+someDigest.String()+`"},`, 4000), ","))
+		fmt.Fprintf(w, `{"manifests":[%s]}`,
+			strings.TrimSuffix(strings.Repeat(`{"digest":"`+someDigest.String()+`"},`, 4000), ","))
 	})
 	c, _ := client(t, srv.URL)
 	_, _, err := c.Referrers(t.Context(), testRepo, someDigest, "")

@@ -60,7 +60,8 @@ func TestParseChallenges(t *testing.T) {
 	h.Add("WWW-Authenticate", `Basic realm="legacy, really"`)
 	h.Add("Www-Authenticate", `Negotiate, Bearer Realm="https://a.test/t?x=\"1\"" , scope = "repository:a:pull,push", service=reg`)
 	ch, ok := PickChallenge(h)
-	if !ok || ch.Scheme != "bearer" || ch.Params["realm"] != `https://a.test/t?x="1"` || ch.Params["scope"] != "repository:a:pull,push" ||
+	if !ok || ch.Scheme != "bearer" || ch.Params["realm"] != `https://a.test/t?x="1"` ||
+		ch.Params["scope"] != "repository:a:pull,push" ||
 		ch.Params["service"] != "reg" {
 		t.Errorf("got %+v", ch)
 	}
@@ -79,7 +80,8 @@ func TestParseContentRange(t *testing.T) {
 		}
 	}
 	for _, s := range []string{
-		"", "bytes", "bytes */5", "bytes 5-4/9", "bytes 0-9/9", "bytes 0-9", "items 0-1/2", "bytes +0-1/2", "bytes 0-99999999999999999999/*",
+		"", "bytes", "bytes */5", "bytes 5-4/9", "bytes 0-9/9", "bytes 0-9", "items 0-1/2", "bytes +0-1/2",
+		"bytes 0-99999999999999999999/*",
 	} {
 		if got, ok := ContentRange(s); ok {
 			t.Errorf("%q: got %+v", s, got)

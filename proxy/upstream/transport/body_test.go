@@ -66,14 +66,16 @@ func TestSlowBodies(t *testing.T) {
 		{"silent", time.Hour, 1, DefaultTimeout, "nothing came for 30s"},
 		{"a byte every two seconds", 2 * time.Second, 1, paceWindow, "30 bytes in 1m0s"},
 		{"a byte just in time", DefaultTimeout - time.Second, 1, 3 * (DefaultTimeout - time.Second), "3 bytes in 1m27s"},
-		{"a little less than enough", time.Second, DefaultMinRate - 1, paceWindow, "61380 bytes in 1m0s are less than 1024 a second"},
+		{"a little less than enough", time.Second, DefaultMinRate - 1, paceWindow,
+			"61380 bytes in 1m0s are less than 1024 a second"},
 		{"enough", time.Second, DefaultMinRate, 0, ""},
 		{"seldom, but enough", 29 * time.Second, 29 * DefaultMinRate, 0, ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			h := testHost(t, Config{}, func(r *http.Request) (*http.Response, error) {
 				body := &dripping{r.Context(), tc.every, tc.bytes}
-				return &http.Response{StatusCode: 200, Header: http.Header{}, Body: body, ContentLength: 1 << 40, Request: r}, nil
+				return &http.Response{StatusCode: 200, Header: http.Header{}, Body: body, ContentLength: 1 << 40,
+					Request: r}, nil
 			})
 			resp, err := get(t, h, true)
 			if err != nil {
@@ -164,7 +166,8 @@ func TestRedirectWhoseBodyTrickles(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := testHost(t, Config{}, func(r *http.Request) (*http.Response, error) {
-			resp := &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("blob")), Request: r}
+			resp := &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("blob")),
+				Request: r}
 			if r.URL.Path == "/v2/x" {
 				resp.StatusCode, resp.Header, resp.ContentLength = 307, http.Header{"Location": {"/y"}}, -1
 				resp.Body = &dripping{r.Context(), 2 * time.Second, 1}
@@ -188,12 +191,13 @@ func TestUnknownLeavesRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		hold := make(chan struct{})
-		h := testHost(t, Config{MaxConnections: 4, MaxDownloads: 1, Rate: 100}, func(r *http.Request) (*http.Response, error) {
-			if r.URL.Path == "/v2/unknown" {
-				<-hold
-			}
-			return &http.Response{StatusCode: 404, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
-		})
+		h := testHost(t, Config{MaxConnections: 4, MaxDownloads: 1, Rate: 100},
+			func(r *http.Request) (*http.Response, error) {
+				if r.URL.Path == "/v2/unknown" {
+					<-hold
+				}
+				return &http.Response{StatusCode: 404, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+			})
 		for range 10 {
 			go func() {
 				resp, err := h.Send(Unknown(t.Context()), Request{Method: http.MethodHead, URL: h.URL("/v2/unknown")}, h)

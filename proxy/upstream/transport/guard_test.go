@@ -19,7 +19,8 @@ func TestGuard(t *testing.T) {
 	}{
 		{0, "8.8.8.8 2606:4700::1111", "10.0.0.1 127.0.0.1 169.254.169.254 ::1 fd00::1 0.0.0.0"},
 		{public, "8.8.8.8", "10.0.0.1 127.0.0.1 169.254.169.254 100.64.0.1"},
-		{private, "8.8.8.8 10.0.0.1 192.168.1.1 fd00::1 100.64.0.1", "127.0.0.1 169.254.169.254 fd00:ec2::254 100.100.100.200"},
+		{private, "8.8.8.8 10.0.0.1 192.168.1.1 fd00::1 100.64.0.1",
+			"127.0.0.1 169.254.169.254 fd00:ec2::254 100.100.100.200"},
 		{loopback, "127.0.0.1 ::1 10.0.0.1", "169.254.169.254 fe80::1 224.0.0.1"},
 		{linkLocal, "169.254.1.1 fe80::1", "127.0.0.1 10.0.0.1 ::"},
 	} {
@@ -42,7 +43,8 @@ func TestGuardBehindProxy(t *testing.T) {
 	t.Parallel()
 	g := newGuard()
 	for host, ok := range map[string]bool{
-		"cdn.example": true, "8.8.8.8": true, "localhost": false, "LOCALHOST.": false, "x.localhost": false, "10.0.0.1": false, "::1": false,
+		"cdn.example": true, "8.8.8.8": true, "localhost": false, "LOCALHOST.": false, "x.localhost": false,
+		"10.0.0.1": false, "::1": false,
 		"127.1": false, "2130706433": false, "0x7f000001": false, "0177.0.0.1": false, "10.0.0.1.": false,
 	} {
 		if err := g.checkName(host); (err == nil) != ok {

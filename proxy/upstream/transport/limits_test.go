@@ -20,7 +20,8 @@ func TestRateQueueIsBounded(t *testing.T) {
 		}
 	}
 	for range 3 {
-		if e := asError(t, l.turn(t.Context(), false)); e.Kind != upstream.RateLimited || e.RetryAfter != 4*time.Second || !errors.Is(e, upstream.ErrHeld) {
+		if e := asError(t, l.turn(t.Context(), false)); e.Kind != upstream.RateLimited || e.RetryAfter != 4*time.Second ||
+			!errors.Is(e, upstream.ErrHeld) {
 			t.Errorf("got %+v", e)
 		}
 	}

@@ -23,7 +23,8 @@ const MaxChangelogs = 256 << 20
 const (
 	// maxChangelog is the longest changelog file that is opened, in bytes.
 	maxChangelog = 16 << 20
-	// maxChangelogText is how much of a changelog is read at most, in bytes after decompression; the newest entries come first.
+	// maxChangelogText is how much of a changelog is read at most, in bytes after decompression; the newest entries come
+	// first.
 	maxChangelogText = 4 << 20
 	// maxChangelogLine is the longest line; what follows a longer one is not read.
 	maxChangelogLine = 64 << 10

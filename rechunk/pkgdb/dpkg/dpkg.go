@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// maxStatus and maxList bound the files of the database in bytes. A server's status has 2 MB, one of ten thousand packages
-	// 20; the longest list of a package has 10 MB.
+	// maxStatus and maxList bound the files of the database in bytes. A server's status has 2 MB, one of ten thousand
+	// packages 20; the longest list of a package has 10 MB.
 	maxStatus = 128 << 20
 	maxList   = 64 << 20
 )
@@ -83,7 +83,10 @@ func (r *reader) readStatusD(ctx context.Context) error {
 		}
 		err := r.read(ctx, "status.d/"+name, maxList, func(text io.Reader) error {
 			return parseControl(text, func(c *control) error {
-				return r.add(ctx, c, func(ctx context.Context, _ *control) error { return r.summedFiles(ctx, "status.d/"+name) })
+				return r.add(ctx, c, func(ctx context.Context,
+					_ *control) error {
+					return r.summedFiles(ctx, "status.d/"+name)
+				})
 			})
 		})
 		if err != nil {

@@ -139,17 +139,23 @@ func TestReadDamaged(t *testing.T) {
 		packages int
 		warnings int
 	}{
-		"nothing":              {files: treetest.Files{"etc": treetest.Dir{}}},
-		"empty status":         {files: treetest.Files{"var/lib/dpkg/status": ""}},
-		"no list":              {files: treetest.Files{"var/lib/dpkg/status": "Package: a\nStatus: install ok installed\n"}, packages: 1, warnings: 1},
-		"long line":            {files: treetest.Files{"var/lib/dpkg/status": "Package: a\n\nDepends: " + strings.Repeat("x", 2<<20)}, damaged: true, packages: 1, warnings: 1},
-		"too large":            {files: treetest.Files{"var/lib/dpkg/status": treetest.Sized(1 << 40)}, damaged: true},
-		"name with a slash":    {files: treetest.Files{"var/lib/dpkg/status": "Package: ../a\n"}, warnings: 1},
-		"name of dots":         {files: treetest.Files{"var/lib/dpkg/status": "Package: ..\n"}, warnings: 1},
-		"long name":            {files: treetest.Files{"var/lib/dpkg/status": "Package: " + strings.Repeat("a", 256)}, warnings: 1},
-		"half a diversion":     {files: treetest.Files{"var/lib/dpkg/status": status, "var/lib/dpkg/diversions": "/a\n/b\n"}, damaged: true},
-		"broken changelog":     {files: treetest.Files{"var/lib/dpkg/status": "Package: a\n", "var/lib/dpkg/info/a.list": "/.\n", "usr/share/doc/a/changelog.gz": "x"}, packages: 1},
-		"truncated changelog":  {files: treetest.Files{"var/lib/dpkg/status": "Package: a\n", "var/lib/dpkg/info/a.list": "/.\n", "usr/share/doc/a/changelog.gz": compress(changelog)[:40]}, packages: 1},
+		"nothing":      {files: treetest.Files{"etc": treetest.Dir{}}},
+		"empty status": {files: treetest.Files{"var/lib/dpkg/status": ""}},
+		"no list": {files: treetest.Files{"var/lib/dpkg/status": "Package: a\nStatus: install ok installed\n"},
+			packages: 1, warnings: 1},
+		"long line": {files: treetest.Files{"var/lib/dpkg/status": "Package: a\n\nDepends: " +
+			strings.Repeat("x", 2<<20)}, damaged: true, packages: 1, warnings: 1},
+		"too large":         {files: treetest.Files{"var/lib/dpkg/status": treetest.Sized(1 << 40)}, damaged: true},
+		"name with a slash": {files: treetest.Files{"var/lib/dpkg/status": "Package: ../a\n"}, warnings: 1},
+		"name of dots":      {files: treetest.Files{"var/lib/dpkg/status": "Package: ..\n"}, warnings: 1},
+		"long name": {files: treetest.Files{"var/lib/dpkg/status": "Package: " + strings.Repeat("a", 256)},
+			warnings: 1},
+		"half a diversion": {files: treetest.Files{"var/lib/dpkg/status": status, "var/lib/dpkg/diversions": "/a\n/b\n"},
+			damaged: true},
+		"broken changelog": {files: treetest.Files{"var/lib/dpkg/status": "Package: a\n",
+			"var/lib/dpkg/info/a.list": "/.\n", "usr/share/doc/a/changelog.gz": "x"}, packages: 1},
+		"truncated changelog": {files: treetest.Files{"var/lib/dpkg/status": "Package: a\n",
+			"var/lib/dpkg/info/a.list": "/.\n", "usr/share/doc/a/changelog.gz": compress(changelog)[:40]}, packages: 1},
 		"paragraph of nothing": {files: treetest.Files{"var/lib/dpkg/status": "\n\n\nVersion: 1\n\n"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -173,7 +179,8 @@ func TestReadStops(t *testing.T) {
 	if err := dpkg.Read(ctx, rootfs.New(tr, c), &treetest.Sink{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
 	}
-	if err := dpkg.Read(t.Context(), rootfs.New(tr, treetest.Contents{}), &treetest.Sink{}); !errors.Is(err, tree.ErrNoContent) {
+	if err := dpkg.Read(t.Context(), rootfs.New(tr, treetest.Contents{}), &treetest.Sink{}); !errors.Is(err,
+		tree.ErrNoContent) {
 		t.Errorf("contents gone: %v", err)
 	}
 	full := errors.New("full")

@@ -54,8 +54,8 @@ func (p *Package) Check() error {
 
 // File is one path that a package owns.
 type File struct {
-	// Path is as the database writes it: absolute or relative to the root, as it was when the package was built. It has at most
-	// MaxPath bytes.
+	// Path is as the database writes it: absolute or relative to the root, as it was when the package was built. It has at
+	// most MaxPath bytes.
 	Path string
 	// Kind is the object's type; 0 when the database does not tell.
 	Kind tree.Kind

@@ -198,7 +198,8 @@ func TestLongHeaderCostsOnePackage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, b := range map[string][]byte{
-		"rpmdb.sqlite": sqlite, "Packages.db": rpmtest.NDB(blobs...), "Packages": rpmtest.BDB(binary.LittleEndian, 4096, blobs...),
+		"rpmdb.sqlite": sqlite, "Packages.db": rpmtest.NDB(blobs...),
+		"Packages": rpmtest.BDB(binary.LittleEndian, 4096, blobs...),
 	} {
 		tr, c := treetest.New(treetest.Files{"var/lib/rpm/" + name: b})
 		s := &treetest.Sink{}

@@ -20,7 +20,8 @@ func buildHeader(fields ...field) []byte {
 // someHeader is the header of a small package.
 func someHeader(name string) []byte {
 	return buildHeader(
-		field{tagName, name}, field{tagVersion, "1"}, field{tagRelease, "2.fc42"}, field{tagSourceRPM, name + "-src-1-2.fc42.src.rpm"},
+		field{tagName, name}, field{tagVersion, "1"}, field{tagRelease, "2.fc42"},
+		field{tagSourceRPM, name + "-src-1-2.fc42.src.rpm"},
 		field{tagBuildTime, []uint32{1700000000}}, field{tagChangelogTime, []uint32{5, 9, 9, 7}},
 		field{tagBaseNames, []string{"bin", "x"}}, field{tagDirNames, []string{"/usr/", "/usr/bin/"}},
 		field{tagDirIndexes, []uint32{0, 1}}, field{tagFileModes, []uint16{0x41ed, 0x81ed}},

@@ -24,9 +24,11 @@ func TestDecodePackage(t *testing.T) {
 		want decoded
 	}{
 		"usual": {someHeader("x"), decoded{
-			installed.Package{Name: "x", Source: "x-src", Version: "1-2.fc42", BuildTime: 1700000000, Changes: []int64{9, 7, 5}},
+			installed.Package{Name: "x", Source: "x-src", Version: "1-2.fc42", BuildTime: 1700000000,
+				Changes: []int64{9, 7, 5}},
 			[]installed.File{
-				{Path: "/usr/bin", Kind: tree.Dir, Size: 4096}, {Path: "/usr/bin/x", Kind: tree.Regular, Size: 3, Ghost: true},
+				{Path: "/usr/bin", Kind: tree.Dir, Size: 4096},
+				{Path: "/usr/bin/x", Kind: tree.Regular, Size: 3, Ghost: true},
 			},
 		}},
 		"no source": {
@@ -89,8 +91,10 @@ func TestDecodePackageDamaged(t *testing.T) {
 		"time of letters":    buildHeader(name, field{tagBuildTime, "now"}),
 		"no indexes":         buildHeader(files...),
 		"index too high":     buildHeader(append(files, field{tagDirIndexes, []uint32{0, 1}})...),
-		"modes missing":      buildHeader(append(files, field{tagDirIndexes, []uint32{0, 0}}, field{tagFileModes, []uint16{1}})...),
-		"more directories":   buildHeader(name, field{tagBaseNames, []string{"f"}}, field{tagDirNames, []string{"/", "/a/"}}),
+		"modes missing": buildHeader(append(files, field{tagDirIndexes, []uint32{0, 0}},
+			field{tagFileModes, []uint16{1}})...),
+		"more directories": buildHeader(name, field{tagBaseNames, []string{"f"}},
+			field{tagDirNames, []string{"/", "/a/"}}),
 		"long path": buildHeader(name, field{tagBaseNames, []string{strings.Repeat("f", 4000)}},
 			field{tagDirNames, []string{strings.Repeat("d", 100)}}, field{tagDirIndexes, []uint32{0}}),
 	} {

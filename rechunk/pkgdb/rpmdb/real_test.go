@@ -148,7 +148,8 @@ func TestRealDatabasesAgreeWithRPM(t *testing.T) {
 			}
 			var got []string
 			for _, p := range decodeAll(t, file) {
-				got = append(got, fmt.Sprint(p.Name, " ", p.Source, " ", p.Version, " ", p.BuildTime, " ", p.Changes, " ", len(p.Files)))
+				got = append(got, fmt.Sprint(p.Name, " ", p.Source, " ", p.Version, " ", p.BuildTime, " ", p.Changes, " ",
+					len(p.Files)))
 			}
 			slices.Sort(want)
 			slices.Sort(got)

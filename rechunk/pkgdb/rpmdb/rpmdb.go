@@ -35,8 +35,8 @@ func Dirs() []string {
 // format is one way of storing header blobs.
 type format struct {
 	name string // the database's file name
-	// read hands every header blob of the database to take, in an order that depends on its bytes alone. A blob is valid only
-	// during the call. One that is longer than maxHeader is not read, and nil is handed over in its place.
+	// read hands every header blob of the database to take, in an order that depends on its bytes alone. A blob is valid
+	// only during the call. One that is longer than maxHeader is not read, and nil is handed over in its place.
 	read func(ctx context.Context, db *database, take func(blob []byte) error) error
 }
 
@@ -46,8 +46,8 @@ func formats() []format {
 }
 
 // Read hands the packages of the first readable rpm database in v to s; without a database it does nothing. work is a
-// directory for copies of databases whose contents are no io.ReaderAt. Errors that wrap installed.ErrDamaged mean that every database found is damaged at least in
-// part; packages before the damage have been handed over.
+// directory for copies of databases whose contents are no io.ReaderAt. Errors that wrap installed.ErrDamaged mean that every
+// database found is damaged at least in part; packages before the damage have been handed over.
 func Read(ctx context.Context, v *rootfs.View, work string, s installed.Sink) error {
 	var damage []error
 	tried := map[tree.Digest]bool{}

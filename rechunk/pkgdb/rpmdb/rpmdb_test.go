@@ -73,7 +73,8 @@ func TestReadInAnyWorkDirectory(t *testing.T) {
 			}
 			tr, c := treetest.New(treetest.Files{"var/lib/rpm/" + format: db})
 			s := &treetest.Sink{}
-			if err := rpmdb.Read(t.Context(), rootfs.New(tr, c), work, s); err != nil || len(s.Packages) == 0 || len(s.Warnings) > 0 {
+			if err := rpmdb.Read(t.Context(), rootfs.New(tr, c), work, s); err != nil || len(s.Packages) == 0 ||
+				len(s.Warnings) > 0 {
 				t.Errorf("%s in %q: %d packages, warnings %q, %v", format, work, len(s.Packages), s.Warnings, err)
 			}
 			if left, err := os.ReadDir(work); err != nil || work != "." && len(left) > 0 {
@@ -110,7 +111,8 @@ func TestReadWithoutCopy(t *testing.T) {
 		if err := rpmdb.Read(t.Context(), rootfs.New(tr, c), t.TempDir(), copied); err != nil || len(copied.Packages) == 0 {
 			t.Errorf("%s: %v", format, err)
 		}
-		if err := rpmdb.Read(t.Context(), rootfs.New(tr, atRandom{c}), "/nonexistent", direct); err != nil || !reflect.DeepEqual(direct, copied) {
+		if err := rpmdb.Read(t.Context(), rootfs.New(tr, atRandom{c}), "/nonexistent", direct); err != nil ||
+			!reflect.DeepEqual(direct, copied) {
 			t.Errorf("%s without a copy: %v", format, err)
 		}
 	}
@@ -147,13 +149,16 @@ func TestReadErrors(t *testing.T) {
 		sink  treetest.Sink
 		want  error
 	}{
-		"none":          {files: treetest.Files{"var/lib/rpm": treetest.Dir{}}},
-		"garbage":       {files: treetest.Files{"var/lib/rpm/rpmdb.sqlite": strings.Repeat("garbage", 999)}, want: installed.ErrDamaged},
+		"none": {files: treetest.Files{"var/lib/rpm": treetest.Dir{}}},
+		"garbage": {files: treetest.Files{"var/lib/rpm/rpmdb.sqlite": strings.Repeat("garbage", 999)},
+			want: installed.ErrDamaged},
 		"too large":     {files: treetest.Files{"var/lib/rpm/Packages": treetest.Sized(1 << 40)}, want: rootfs.ErrTooLarge},
 		"contents gone": {files: treetest.Files{"var/lib/rpm/rpmdb.sqlite": sqlite}, gone: true, want: tree.ErrNoContent},
-		"no work":       {files: treetest.Files{"var/lib/rpm/rpmdb.sqlite": sqlite}, work: "/nonexistent", want: os.ErrNotExist},
-		"canceled":      {ctx: canceled, files: treetest.Files{"var/lib/rpm/rpmdb.sqlite": sqlite}, want: context.Canceled},
-		"sink":          {files: treetest.Files{"var/lib/rpm/rpmdb.sqlite": sqlite}, sink: treetest.Sink{Err: full}, want: full},
+		"no work": {files: treetest.Files{"var/lib/rpm/rpmdb.sqlite": sqlite}, work: "/nonexistent",
+			want: os.ErrNotExist},
+		"canceled": {ctx: canceled, files: treetest.Files{"var/lib/rpm/rpmdb.sqlite": sqlite}, want: context.Canceled},
+		"sink": {files: treetest.Files{"var/lib/rpm/rpmdb.sqlite": sqlite}, sink: treetest.Sink{Err: full},
+			want: full},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -168,7 +173,8 @@ func TestReadErrors(t *testing.T) {
 			if work == "" {
 				work = t.TempDir()
 			}
-			if err := rpmdb.Read(ctx, rootfs.New(tr, c), work, &tc.sink); !errors.Is(err, tc.want) || (err != nil) != (tc.want != nil) {
+			if err := rpmdb.Read(ctx, rootfs.New(tr, c), work, &tc.sink); !errors.Is(err, tc.want) ||
+				(err != nil) != (tc.want != nil) {
 				t.Errorf("Read: %v, want %v", err, tc.want)
 			}
 		})

@@ -42,8 +42,9 @@ const createPackages = `CREATE TABLE Packages (hnum INTEGER PRIMARY KEY AUTOINCR
 func TestSQLiteRefusesCode(t *testing.T) {
 	t.Parallel()
 	for name, statements := range map[string][]string{
-		"view":      {`CREATE VIEW Packages AS WITH RECURSIVE n(hnum) AS (SELECT 1 UNION ALL SELECT hnum+1 FROM n) SELECT hnum, zeroblob(9) AS blob FROM n`},
-		"generated": {`CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB AS (zeroblob(900000000)))`, `INSERT INTO Packages (hnum) VALUES (1), (2)`},
+		"view": {`CREATE VIEW Packages AS WITH RECURSIVE n(hnum) AS (SELECT 1 UNION ALL SELECT hnum+1 FROM n) SELECT hnum, zeroblob(9) AS blob FROM n`},
+		"generated": {`CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB AS (zeroblob(900000000)))`,
+			`INSERT INTO Packages (hnum) VALUES (1), (2)`},
 		"no table":  {`CREATE TABLE Other (a)`},
 		"no column": {`CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, data BLOB)`},
 		"no rowid":  {`CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB) WITHOUT ROWID`},
@@ -112,7 +113,8 @@ func manyPackages(t testing.TB) []byte {
 	db, file := makeSQLite(t)
 	execAll(t, db, `PRAGMA page_size=512`, `PRAGMA synchronous=OFF`, createPackages)
 	for range 100 {
-		if _, err := db.ExecContext(t.Context(), `INSERT INTO Packages (blob) VALUES (?)`, someHeader(strings.Repeat("n", 99))); err != nil {
+		if _, err := db.ExecContext(t.Context(), `INSERT INTO Packages (blob) VALUES (?)`,
+			someHeader(strings.Repeat("n", 99))); err != nil {
 			t.Fatal(err)
 		}
 	}

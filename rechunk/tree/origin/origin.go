@@ -1,5 +1,5 @@
-// Package origin tells a stream that is damaged from a source that broke while the stream was decoded: a decoder may wrap or swallow
-// the source's error, or take it for damage.
+// Package origin tells a stream that is damaged from a source that broke while the stream was decoded: a decoder may wrap or
+// swallow the source's error, or take it for damage.
 package origin
 
 import "io"

@@ -10,9 +10,10 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// Chaos returns a layer of at most n items that takes its names from a small set, so that layers of it collide: types replace
-// each other, links lead to links, whiteouts hide what is not there. Items are in path order with whiteouts anywhere; each
-// path is named once. Most such layers can be flattened; some cannot, for hardlinks that lead nowhere and symlinks in circles.
+// Chaos returns a layer of at most n items that takes its names from a small set, so that layers of it collide: types
+// replace each other, links lead to links, whiteouts hide what is not there. Items are in path order with whiteouts
+// anywhere; each path is named once. Most such layers can be flattened; some cannot, for hardlinks that lead nowhere and
+// symlinks in circles.
 func (r *Random) Chaos(n int) []Item {
 	var out []Item
 	for range n {
@@ -29,7 +30,8 @@ func (r *Random) Chaos(n int) []Item {
 	out = slices.DeleteFunc(out, func(i Item) bool {
 		return i.Typeflag == tar.TypeLink && slices.ContainsFunc(sane, func(o Item) bool {
 			hidden := strings.ReplaceAll(o.Name, ".wh.", "")
-			return (o.Typeflag == tar.TypeSymlink || isWhiteout(o)) && (tree.Within(i.Linkname, o.Name) || tree.Within(i.Linkname, hidden))
+			return (o.Typeflag == tar.TypeSymlink || isWhiteout(o)) &&
+				(tree.Within(i.Linkname, o.Name) || tree.Within(i.Linkname, hidden))
 		})
 	})
 	slices.SortFunc(out, func(a, b Item) int { return strings.Compare(a.Name, b.Name) })

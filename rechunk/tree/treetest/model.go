@@ -6,8 +6,8 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// model is a tree that can be edited. Hardlinks share the object. Names are kept in a slice as well, in an order that depends on
-// the edits alone, so that random choices are cheap and repeatable.
+// model is a tree that can be edited. Hardlinks share the object. Names are kept in a slice as well, in an order that
+// depends on the edits alone, so that random choices are cheap and repeatable.
 type model struct {
 	objects map[string]*tree.Entry
 	names   []string

@@ -13,8 +13,8 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// Reference flattens layers, lowest first, by replaying every header on a map of all paths. It is slow and simple, shares no code
-// with tree.Flatten, and knows only well-formed items: names are clean, attributes are star's.
+// Reference flattens layers, lowest first, by replaying every header on a map of all paths. It is slow and simple, shares no
+// code with tree.Flatten, and knows only well-formed items: names are clean, attributes are star's.
 func Reference(layers ...[]Item) (*tree.Tree, error) {
 	fs := reference{".": {e: tree.Entry{Kind: tree.Dir, Mode: 0o755}}}
 	for _, items := range layers {
@@ -143,8 +143,8 @@ func (fs reference) removeBelow(dir string) {
 	maps.DeleteFunc(fs, func(p string, _ *object) bool { return p != dir && tree.Within(p, dir) })
 }
 
-// resolve follows the symlinks in a path's directory. With mine, the paths of the layer at work, missing directories are made,
-// and files of lower layers give way to them.
+// resolve follows the symlinks in a path's directory. With mine, the paths of the layer at work, missing directories are
+// made, and files of lower layers give way to them.
 func (fs reference) resolve(name string, mine map[string]string) (string, error) {
 	if name == "." {
 		return ".", nil
