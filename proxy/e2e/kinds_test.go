@@ -133,6 +133,12 @@ func TestIndexKeepsWhatIsNotConfigured(t *testing.T) {
 			p.wantManifest("os/image/manifests/"+got.Digest.String(), http.StatusOK, "rechunked")
 			got.Digest, got.Size = e.Digest, e.Size
 		}
+		if of := got.Annotations["vnd.docker.reference.digest"]; of != "" { // an attestation follows what it is of
+			if of != served.Manifests[0].Digest.String() {
+				t.Errorf("the attestation is of %s", of)
+			}
+			got.Annotations["vnd.docker.reference.digest"] = entries[0].Digest.String()
+		}
 		if diff := cmp.Diff(e, got); diff != "" {
 			t.Errorf("entry %d (-source +served):\n%s", i, diff)
 		}

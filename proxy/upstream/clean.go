@@ -45,6 +45,9 @@ func Clean(s string, secrets ...string) string {
 	size := 0
 	for i, w := range words {
 		words[i] = cleanWord(w)
+		if i > 0 && (strings.EqualFold(words[i-1], "Basic") || strings.EqualFold(words[i-1], "Bearer")) {
+			words[i-1], words[i] = hidden, hidden // an echo of an Authorization header, however its value looks
+		}
 		if size += len(words[i]) + 1; size > maxMessage {
 			return strings.Join(append(words[:i:i], hidden), " ")
 		}
