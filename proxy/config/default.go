@@ -42,7 +42,7 @@ func defaultLimits() Limits {
 		ConnectionsPerAddress: 8192,
 		Requests:              16_384,
 		RequestsPerAddress:    8192,
-		MissesPerAddress:      2, // 120/m
+		MissesPerAddress:      0.5, // 30/m
 		HeaderBytes:           64 << 10,
 		BodyBytes:             64 << 10,
 		HeaderTimeout:         Duration(10 * time.Second),

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
@@ -127,13 +128,16 @@ func bombs() []bomb {
 		{"attributes of many entries", func(t *testing.T, scale int) []layer {
 			return []layer{attributes(t, 200_000/scale, 32<<10)}
 		}, false},
+		{"large attributes", func(t *testing.T, _ int) []layer {
+			return []layer{attributes(t, 130, 900<<10)}
+		}, true},
 		{"long paths", func(t *testing.T, scale int) []layer {
 			return []layer{longPaths(t, 800_000/scale)}
 		}, false},
 		{"chains of symbolic links", func(t *testing.T, scale int) []layer { return links(t, 64/scale, 2000) }, true},
 		{"an attribute object of many files",
 			func(t *testing.T, scale int) []layer { return []layer{objects(t, 1_000_000/scale)} }, true},
-		{"members of gzip", func(t *testing.T, scale int) []layer { return []layer{members(4_000_000 / scale)} }, true},
+		{"members of gzip", func(t *testing.T, scale int) []layer { return []layer{emptyMembers(4_000_000 / scale)} }, true},
 	}
 }
 
@@ -299,8 +303,8 @@ func objects(t *testing.T, files int) layer {
 	})
 }
 
-// members is a layer of gzip that consists of empty members, behind an empty archive.
-func members(n int) layer {
+// emptyMembers is a layer of gzip that consists of empty members, behind an empty archive.
+func emptyMembers(n int) layer {
 	var empty, blob bytes.Buffer
 	z := gzip.NewWriter(&empty)
 	_ = z.Close() // to memory
@@ -416,6 +420,45 @@ func TestDocumentBombs(t *testing.T) {
 	}
 	p.good("up.test/os/good", "v1")
 	t.Logf("peak memory %d MiB", p.PeakMemory()>>20)
+}
+
+// Documents of as many members as there may be, and of more, cost little even when many are asked for at once.
+func TestWideDocuments(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	u.goodImage("os/good", "v1")
+	p := newProxy(t, map[string]*upstream{"up.test": u})
+	for i := range 40 {
+		for tag, doc := range map[string]string{
+			"index": `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","a":` + fmt.Sprint(i) + `,"manifests":[` +
+				strings.Repeat("{},", 1_390_000) + `{}]}`,
+			"annotations": `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageManifest + `","layers":[],"annotations":{` +
+				members(120_000, i) + `}}`,
+		} {
+			u.put(fmt.Sprintf("/v2/os/wide%d/manifests/%s", i, tag), map[string]string{
+				"index": ocispec.MediaTypeImageIndex, "annotations": ocispec.MediaTypeImageManifest,
+			}[tag], []byte(doc))
+		}
+	}
+	var left sync.WaitGroup
+	for i := range 40 {
+		for _, tag := range []string{"index", "annotations"} {
+			left.Go(func() { p.get(fmt.Sprintf("/v2/up.test/os/wide%d/manifests/%s", i, tag)) })
+		}
+	}
+	left.Wait()
+	p.good("up.test/os/good", "v1")
+	p.within("wide documents")
+	t.Logf("peak memory %d MiB", p.PeakMemory()>>20)
+}
+
+// members are those of a JSON object, none twice.
+func members(n, salt int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `"%d-%d":"",`, salt, i)
+	}
+	return b.String() + `"last":""`
 }
 
 // pageOfReferrers is an index of some MB that leads to a next page.

@@ -54,6 +54,26 @@ func parseFields(what string, raw []byte) (fields, error) {
 	return f, nil
 }
 
+// checkMembers counts the members and elements of a JSON document without reading it, so that one of many is refused before it
+// takes memory. It counts the commas and brackets outside of strings.
+func checkMembers(what string, raw []byte, most int) error {
+	n, inString := 0, false
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case !inString && (c == ',' || c == '{' || c == '['):
+			n++
+		}
+	}
+	if n > most {
+		return fmt.Errorf("%w: %s of %d members, at most %d", ErrInvalid, what, n, most)
+	}
+	return nil
+}
+
 // get returns a member, nil if there is none. Like the readers of encoding/json it takes the name in any case.
 func (f fields) get(name string) json.RawMessage {
 	for k, v := range f {

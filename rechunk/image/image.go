@@ -108,6 +108,9 @@ func ParseConfig(m *ocispec.Manifest, raw []byte) (*ocispec.Image, error) {
 	if len(raw) > MaxDocument {
 		return nil, fmt.Errorf("%w: config of %d bytes, at most %d", ErrInvalid, len(raw), MaxDocument)
 	}
+	if err := checkMembers("config", raw, MaxMembers); err != nil {
+		return nil, err
+	}
 	doc, err := parseFields("config", raw)
 	if err != nil {
 		return nil, err

@@ -29,6 +29,9 @@ func parseIndex(raw []byte, maxBytes, maxChildren int) (*Index, error) {
 	if len(raw) > maxBytes {
 		return nil, fmt.Errorf("%w: index of %d bytes, at most %d", ErrInvalid, len(raw), maxBytes)
 	}
+	if err := checkMembers("index", raw, max(MaxMembers, maxBytes/32)); err != nil {
+		return nil, err
+	}
 	doc, err := parseFields("index", raw)
 	if err != nil {
 		return nil, err

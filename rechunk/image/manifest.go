@@ -22,6 +22,9 @@ const (
 	MaxDepth = 4
 	// MaxDescriptors bounds the layers of any manifest; artifacts may have more of them than images.
 	MaxDescriptors = 16 << 10
+	// MaxMembers bounds the members and elements of a document at any depth: four megabytes of "{}," would take a hundred times
+	// their size.
+	MaxMembers = 128 << 10
 	// MaxBlob bounds the size that a descriptor may claim, in bytes.
 	MaxBlob = 1 << 40
 )
@@ -36,6 +39,9 @@ func IsManifest(mediaType string) bool {
 func ReadManifest(raw []byte) (*ocispec.Manifest, error) {
 	if len(raw) > MaxDocument {
 		return nil, fmt.Errorf("%w: manifest of %d bytes, at most %d", ErrInvalid, len(raw), MaxDocument)
+	}
+	if err := checkMembers("manifest", raw, MaxMembers); err != nil {
+		return nil, err
 	}
 	doc, err := parseFields("manifest", raw)
 	if err != nil {

@@ -58,7 +58,7 @@ func (l Limits) OrDefault() Limits {
 		l.Entries = 4_000_000
 	}
 	if l.MetaBytes == 0 {
-		l.MetaBytes = 512 << 20
+		l.MetaBytes = 128 << 20
 	}
 	if l.Path == 0 {
 		l.Path = 4096
