@@ -44,7 +44,7 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) (refused bool) {
 // named reports whether a request asks for this listener by a name that it has.
 func (h *Handler) named(r *http.Request) bool {
 	name := hostName(r.Host)
-	return local(name) || h.ownName(name)
+	return local(name) || h.ownName(strings.TrimSuffix(name, "."))
 }
 
 // changes keeps pages of other sites from changing anything. A form can send neither this type nor, from a browser of today,
@@ -68,11 +68,11 @@ func hostName(host string) string {
 	if i := strings.LastIndexByte(name, ':'); i >= 0 && (strings.Count(name, ":") == 1 || strings.HasSuffix(name[:i], "]")) {
 		name = name[:i]
 	}
-	return strings.TrimSuffix(strings.Trim(name, "[]"), ".")
+	return strings.Trim(name, "[]")
 }
 
 // local reports whether a name can only be meant for this machine or its network: an address, or a name that the public DNS
-// does not have.
+// does not have. One that ends in a dot is of the public DNS, which has names of one label, too.
 func local(name string) bool {
 	if _, err := netip.ParseAddr(name); err == nil {
 		return true

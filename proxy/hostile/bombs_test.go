@@ -126,10 +126,10 @@ func bombs() []bomb {
 			return out
 		}, false},
 		{"attributes of many entries", func(t *testing.T, scale int) []layer {
-			return []layer{attributes(t, 200_000/scale, 32<<10)}
+			return []layer{attributes(t, 200_000/scale, 32<<10, 0)}
 		}, false},
 		{"large attributes", func(t *testing.T, _ int) []layer {
-			return []layer{attributes(t, 130, 900<<10)}
+			return []layer{attributes(t, 130, 900<<10, 0)}
 		}, true},
 		{"long paths", func(t *testing.T, scale int) []layer {
 			return []layer{longPaths(t, 800_000/scale)}
@@ -219,14 +219,14 @@ func entries(t *testing.T, prefix string, n int) layer {
 }
 
 // attributes is a layer of empty files with a large attribute each, no two of them the same.
-func attributes(t *testing.T, files, size int) layer {
+func attributes(t *testing.T, files, size, salt int) layer {
 	t.Helper()
 	return archive(t, func(w *tar.Writer) error {
 		value := strings.Repeat("v", size)
 		for i := range files {
 			h := &tar.Header{
 				Typeflag: tar.TypeReg, Name: fmt.Sprint("a", i), Mode: 0o644,
-				PAXRecords: map[string]string{"SCHILY.xattr.user.a": fmt.Sprint(i, value)},
+				PAXRecords: map[string]string{"SCHILY.xattr.user.a": fmt.Sprint(salt+i, value)},
 			}
 			if err := w.WriteHeader(h); err != nil {
 				return err
@@ -357,6 +357,21 @@ func TestBombs(t *testing.T) {
 			t.Logf("peak memory %d MiB", p.PeakMemory()>>20)
 		})
 	}
+}
+
+// The images of one lineage are planned against each other, and cost no more together than the bounds say.
+func TestBombsOfOneLineage(t *testing.T) {
+	u := newUpstream(t)
+	p := newProxy(t, map[string]*upstream{"up.test": u})
+	for i := range 3 {
+		tag := fmt.Sprint("v", i)
+		u.image("os/bomb", tag, attributes(t, 130, 900<<10, 1000*i), entries(t, tag, 100_000))
+		if a := p.get("/v2/up.test/os/bomb/manifests/" + tag); a.status != http.StatusOK {
+			t.Fatal(a)
+		}
+		p.within(tag)
+	}
+	t.Logf("peak memory %d MiB", p.PeakMemory()>>20)
 }
 
 // namesBudget picks the line that says why an image is served as it is.
