@@ -17,8 +17,8 @@ import (
 const (
 	// absentFor is how long it is believed that an upstream does not have something.
 	absentFor = 10 * time.Second
-	// absentTimes is how often in a row an upstream has to say so: a single refusal may be a fault that has passed.
-	absentTimes = 2
+	// absentTimes is how often in a row an upstream has to say so: a refusal or two may be a fault that has passed.
+	absentTimes = 3
 	// maxAbsent bounds how many such things are remembered.
 	maxAbsent = 4096
 

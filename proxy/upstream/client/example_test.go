@@ -94,7 +94,7 @@ func ExampleClient_Refresh() {
 	}
 	defer c.Close()
 
-	for range 3 {
+	for range 5 {
 		_, err = c.Head(context.Background(), repo, "made-up")
 	}
 	fmt.Println(asked, errors.Is(err, upstream.ErrHeld))
@@ -103,8 +103,8 @@ func ExampleClient_Refresh() {
 	}
 	fmt.Println(asked, errors.Is(err, upstream.ErrHeld))
 	// Output:
-	// 2 true
-	// 5 false
+	// 3 true
+	// 6 false
 }
 
 // connect returns a client of a registry that is known as registry.test, and the name of a repository there.
