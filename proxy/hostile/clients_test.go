@@ -169,6 +169,41 @@ func TestResets(t *testing.T) {
 	p.within("resets")
 }
 
+// Clients that ask for large manifests and read nothing cost a bounded amount of memory, and hold up nobody who reads.
+func TestSlowReadersOfManifests(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	u.goodImage("os/good", "v1")
+	p := newProxy(t, map[string]*upstream{"up.test": u})
+	p.good("up.test/os/good", "v1")
+	var paths []string
+	for i := range 40 {
+		d := u.manifest("os/large", fmt.Sprint("v", i), ocispec.MediaTypeImageManifest, map[string]any{
+			"schemaVersion": 2, "mediaType": ocispec.MediaTypeImageManifest, "layers": []any{},
+			"annotations": map[string]string{"org.example.large": strings.Repeat(fmt.Sprint(i%10), 4_000_000)},
+		})
+		path := "/v2/up.test/os/large/manifests/" + d.Digest.String()
+		if a := p.get(path); a.status != http.StatusOK {
+			t.Fatal(a)
+		}
+		paths = append(paths, path)
+	}
+	for i := range 600 {
+		c, err := net.Dial("tcp", p.Clients)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", paths[i%len(paths)]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u.goodImage("os/good", "v2")
+	p.good("up.test/os/good", "v2")
+	p.within("slow readers")
+	t.Logf("peak memory %d MiB", p.PeakMemory()>>20)
+}
+
 // What an upstream calls a page or a script is not one where clients, and browsers, get it.
 func TestNoScripts(t *testing.T) {
 	t.Parallel()

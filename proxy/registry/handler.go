@@ -12,6 +12,8 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/strata-oci/strata/proxy/name"
 )
 
@@ -48,6 +50,7 @@ type Options struct {
 
 type handler struct {
 	Options
+	large *semaphore.Weighted // of largeSent
 }
 
 // New returns a handler for all paths that start with /v2; others it answers with 404. It is safe for concurrent use. Do not
@@ -65,7 +68,7 @@ func New(o Options) http.Handler {
 	if o.Panicked == nil {
 		o.Panicked = func() {}
 	}
-	return &handler{o}
+	return &handler{Options: o, large: semaphore.NewWeighted(largeSent)}
 }
 
 // ServeHTTP answers one request. It panics with http.ErrAbortHandler, which net/http takes for closing the connection, when

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/strata-oci/strata/proxy/name"
 )
@@ -33,11 +34,26 @@ func (h *handler) manifest(w *response, r *http.Request, repo name.Repository, r
 	if m.Served != "" {
 		w.Header().Set(headerServed, string(m.Served))
 	}
+	if n := int64(len(m.Bytes)); n > largeManifest {
+		if !h.large.TryAcquire(n) {
+			return TooManyRequests(largeRetry)
+		}
+		defer h.large.Release(n)
+	}
 	if plainRequest(r) {
 		return serveWhole(w, r, m.Bytes)
 	}
 	return serveContent(w, r, bytes.NewReader(m.Bytes), int64(len(m.Bytes)))
 }
+
+const (
+	// largeManifest is from how many bytes on a manifest counts as large; those of images with 128 layers have half as many.
+	largeManifest = 64 << 10
+	// largeSent bounds the bytes of large manifests on their way to clients: each is in memory until its client has taken it.
+	largeSent = 128 << 20
+	// largeRetry is when to ask again for one that was too many.
+	largeRetry = 5 * time.Second
+)
 
 // checkManifest holds the backend to its contract: what is wrong here would be wrong on every client, for as long as it
 // caches.

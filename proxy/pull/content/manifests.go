@@ -35,11 +35,19 @@ type ManifestOptions struct {
 type Manifests struct {
 	ManifestOptions
 	fetches *background.Shared[*registry.Manifest]
+	loading chan struct{} // holds a token for each manifest on its way from the store
 }
+
+// maxLoading bounds the manifests that come from the store at once: each may take megabytes, and clients ask for as many as
+// they like.
+const maxLoading = 48
 
 // NewManifests returns the manifests of a store and its upstreams.
 func NewManifests(o ManifestOptions) *Manifests {
-	return &Manifests{ManifestOptions: o, fetches: background.NewShared[*registry.Manifest](o.Work, "manifest")}
+	return &Manifests{
+		ManifestOptions: o, fetches: background.NewShared[*registry.Manifest](o.Work, "manifest"),
+		loading: make(chan struct{}, maxLoading),
+	}
 }
 
 // Get returns exactly the named bytes: a served image that Strata made, or an original.
@@ -166,7 +174,13 @@ func (m *Manifests) Proven(ctx context.Context, repo name.Repository, d digest.D
 // Bytes returns a stored manifest. One that is damaged is put aside and counts as not found, so that it is fetched or
 // made again.
 func (m *Manifests) Bytes(ctx context.Context, d digest.Digest) ([]byte, error) {
+	select {
+	case m.loading <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	b, err := m.Chunks.Get(ctx, d, image.MaxDocument)
+	<-m.loading
 	if errors.Is(err, chunkstore.ErrTooLarge) {
 		return nil, fmt.Errorf("%w: %w", chunkstore.ErrNotFound, err) // a layer, perhaps, and no manifest
 	}

@@ -24,7 +24,7 @@ const (
 
 	// missSlots is how many questions may be under way, or have been asked in vain within missPause, in each repository
 	// that something was found in and, together, in all others of a host.
-	missSlots = 20
+	missSlots = 48
 	missPause = 20 * time.Second
 	// missPatience is how long a question waits for those under way.
 	missPatience = 5 * time.Second
