@@ -60,7 +60,8 @@ func TestHouse(t *testing.T) {
 		t.Errorf("%d fields hold a context, at most %d:\n%s", len(s.contexts), maxContexts, strings.Join(s.contexts, "\n"))
 	}
 	if share := float64(s.documented) / float64(s.exported); share < leastDocumented {
-		t.Errorf("%d of %d exported names are documented, %.3f; at least %.2f", s.documented, s.exported, share, leastDocumented)
+		t.Errorf("%d of %d exported names are documented, %.3f; at least %.2f", s.documented, s.exported, share,
+			leastDocumented)
 	}
 	if share := float64(s.wrapped) / float64(s.errorfs); share < leastWrapped {
 		t.Errorf("%d of %d errors made of others wrap them, %.3f; at least %.2f", s.wrapped, s.errorfs, share, leastWrapped)

@@ -445,9 +445,11 @@ func TestWideDocuments(t *testing.T) {
 	p := newProxy(t, map[string]*upstream{"up.test": u})
 	for i := range 40 {
 		for tag, doc := range map[string]string{
-			"index": `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","a":` + fmt.Sprint(i) + `,"manifests":[` +
+			"index": `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","a":` + fmt.Sprint(i) +
+				`,"manifests":[` +
 				strings.Repeat("{},", 1_390_000) + `{}]}`,
-			"annotations": `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageManifest + `","layers":[],"annotations":{` +
+			"annotations": `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageManifest +
+				`","layers":[],"annotations":{` +
 				members(120_000, i) + `}}`,
 		} {
 			u.put(fmt.Sprintf("/v2/os/wide%d/manifests/%s", i, tag), map[string]string{

@@ -49,7 +49,8 @@ func (h *handler) manifest(w *response, r *http.Request, repo name.Repository, r
 const (
 	// largeManifest is from how many bytes on a manifest counts as large; those of images with 128 layers have half as many.
 	largeManifest = 64 << 10
-	// largeSent bounds the bytes of large manifests on their way to clients: each is in memory until its client has taken it.
+	// largeSent bounds the bytes of large manifests on their way to clients: each is in memory until its client has taken
+	// it.
 	largeSent = 128 << 20
 	// largeRetry is when to ask again for one that was too many.
 	largeRetry = 5 * time.Second

@@ -54,8 +54,8 @@ func parseFields(what string, raw []byte) (fields, error) {
 	return f, nil
 }
 
-// checkMembers counts the members and elements of a JSON document without reading it, so that one of many is refused before it
-// takes memory. It counts the commas and brackets outside of strings.
+// checkMembers counts the members and elements of a JSON document without reading it, so that one of many is refused before
+// it takes memory. It counts the commas and brackets outside of strings.
 func checkMembers(what string, raw []byte, most int) error {
 	n, inString := 0, false
 	for i := 0; i < len(raw); i++ {

@@ -22,8 +22,8 @@ const (
 	MaxDepth = 4
 	// MaxDescriptors bounds the layers of any manifest; artifacts may have more of them than images.
 	MaxDescriptors = 16 << 10
-	// MaxMembers bounds the members and elements of a document at any depth: four megabytes of "{}," would take a hundred times
-	// their size.
+	// MaxMembers bounds the members and elements of a document at any depth: four megabytes of "{}," would take a hundred
+	// times their size.
 	MaxMembers = 128 << 10
 	// MaxBlob bounds the size that a descriptor may claim, in bytes.
 	MaxBlob = 1 << 40

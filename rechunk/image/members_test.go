@@ -19,7 +19,8 @@ func TestMembersAreBounded(t *testing.T) {
 			return err
 		},
 		"annotations": func() error {
-			_, err := ReadManifest([]byte(`{"layers":[],"annotations":{` + strings.Repeat(`"a":"",`, MaxMembers) + `"b":""}}`))
+			_, err := ReadManifest([]byte(`{"layers":[],"annotations":{` + strings.Repeat(`"a":"",`, MaxMembers) +
+				`"b":""}}`))
 			return err
 		},
 	} {
