@@ -88,13 +88,18 @@ func (q *Queue) makeIndex(ctx context.Context, r Request) (*Made, error) {
 	return made, err
 }
 
-// children lists the images of an index that are to be rechunked. The index itself is not held while they are.
-func (q *Queue) children(ctx context.Context, r Request) ([]image.Child, error) {
+// index reads the index that was asked for.
+func (q *Queue) index(ctx context.Context, r Request) (*image.Index, error) {
 	m, err := q.Manifests.Get(ctx, r.Repository, r.Digest)
 	if err != nil {
 		return nil, err
 	}
-	idx, err := image.ParseIndex(m.Bytes)
+	return image.ParseIndex(m.Bytes)
+}
+
+// children lists the images of an index that are to be rechunked. The index itself is not held while they are.
+func (q *Queue) children(ctx context.Context, r Request) ([]image.Child, error) {
+	idx, err := q.index(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -103,11 +108,7 @@ func (q *Queue) children(ctx context.Context, r Request) ([]image.Child, error) 
 
 // replace keeps an index in which images are replaced by what was made of them.
 func (q *Queue) replace(ctx context.Context, r Request, replaced map[digest.Digest]image.Document) (*Made, error) {
-	m, err := q.Manifests.Get(ctx, r.Repository, r.Digest)
-	if err != nil {
-		return nil, err
-	}
-	idx, err := image.ParseIndex(m.Bytes)
+	idx, err := q.index(ctx, r)
 	if err != nil {
 		return nil, err
 	}
