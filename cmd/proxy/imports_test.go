@@ -99,6 +99,9 @@ var rooms = []room{
 	{"rechunk/image", nil, append([]string{"os"}, registries...)},
 	{"rechunk/layer", []string{"rechunk/tree", "rechunk/scan"}, append([]string{"os"}, registries...)},
 	// What is wrapped in files, and how, depends on their bytes alone; programs and memory are behind interfaces.
+	{"rechunk/delta", []string{"rechunk/tree"}, append([]string{
+		"os", "time", "math/rand", "crypto/rand", "log", "syscall", "unsafe",
+	}, registries...)},
 	{"rechunk/delta/wrap", []string{"rechunk/tree"}, append([]string{
 		"os", "time", "math/rand", "crypto/rand", "log", "syscall", "unsafe"}, registries...)},
 	{"rechunk/compare", []string{"rechunk"}, append([]string{"os"}, registries...)},
