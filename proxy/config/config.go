@@ -14,7 +14,8 @@
 //
 // In the name of an upstream every character that is neither letter nor digit becomes an underscore. Such a variable counts
 // for a host that the configuration already names: as a key of upstreams, as default_upstream or as the first element of a
-// rule's match. When two of these hosts give the same name, using it is an error. Rules have no variables, being a list.
+// rule's match. When two of these hosts give the same name, using it is an error. Rules and seeds have no variables, being
+// lists.
 //
 // A variable set to the empty string counts as not set. STRATA_CONFIG, which names the file, and STRATA_ADMIN_URL, which
 // names a proxy to ask, are left to the commands, with STRATA_ADMIN_USERNAME and others by which they log in there, and so
@@ -79,6 +80,10 @@ type Config struct {
 	// Upstreams holds settings by registry host, as written in repository names ("ghcr.io", "localhost:5000"). Use Upstream
 	// to look one up.
 	Upstreams map[string]Upstream `yaml:"upstreams"`
+	// Seeds are where files are that need not be fetched from another Strata.
+	Seeds []Seed `yaml:"seeds"`
+	// Deltas bound what is done for deltas from and to other Stratas.
+	Deltas Deltas `yaml:"deltas"`
 	// Repositories are the rules, first match wins. Use Rule to look one up.
 	Repositories []Rule `yaml:"repositories"`
 }

@@ -33,6 +33,8 @@ func Default() *Config {
 		Redis:           Redis{Prefix: "strata:"},
 		Jobs:            1,
 		DefaultUpstream: "ghcr.io",
+		Seeds:           []Seed{{Store: true}},
+		Deltas:          Deltas{Wait: Duration(20 * time.Second), CPU: 1, Keep: 5 << 30, Prefer: PreferTime},
 	}
 }
 

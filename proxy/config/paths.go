@@ -11,7 +11,7 @@ import (
 
 // absolute makes the paths of files and directories absolute, so that a path means one place whoever reads it: a library
 // that builds a URI of it, or code that runs after a change of the working directory. A path is what a key names that ends
-// in _file or _dir, and the directory of a filesystem store. It returns what could not be resolved.
+// in _file or _dir, the directory of a filesystem store, and the root of a seed. It returns what could not be resolved.
 func (c *Config) absolute() []Problem {
 	r := &resolver{}
 	r.fields(reflect.ValueOf(c).Elem(), "")
@@ -23,6 +23,7 @@ func (c *Config) absolute() []Problem {
 	if root, ok := c.Storage.Parameters[rootDirectory].(string); ok && c.Storage.Driver == filesystemDriver && root != "" {
 		c.Storage.Parameters[rootDirectory] = r.path(root, "storage."+filesystemDriver+"."+rootDirectory)
 	}
+	c.absoluteSeeds(r)
 	return r.problems
 }
 

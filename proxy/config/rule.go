@@ -112,7 +112,8 @@ func (h *Hardlinks) UnmarshalText(text []byte) error {
 }
 
 // Rule returns the settings of a repository, "host/path": those of the first rule that matches, else DefaultRule. Family is
-// always set in it. The result shares nothing with the configuration.
+// always set in it, and what comes from another Strata is not rechunked again. The result shares nothing with the
+// configuration.
 func (c *Config) Rule(repository string) Rule {
 	rule := DefaultRule()
 	for i := range c.Repositories {
@@ -124,6 +125,9 @@ func (c *Config) Rule(repository string) Rule {
 	}
 	if rule.Family == "" {
 		rule.Family = repository
+	}
+	if host, _, _ := strings.Cut(repository, "/"); c.Via(host) {
+		rule.Rechunk = RechunkNever
 	}
 	return rule
 }

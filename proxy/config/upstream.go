@@ -13,6 +13,9 @@ import (
 type Upstream struct {
 	// URL is the registry's base, scheme and host; the default is https:// and the host, or http:// with Insecure.
 	URL string `yaml:"url"`
+	// Via is the base of another Strata, scheme and host, which has the registry's images: all other keys here hold for it.
+	// Images are served as they are there.
+	Via string `yaml:"via"`
 
 	// Username and Password log in. Without them the upstream is used without an account.
 	Username string `yaml:"username"`
@@ -61,6 +64,8 @@ func (c *Config) Upstream(host string) Upstream {
 		up = DefaultUpstreamSettings()
 	}
 	switch {
+	case up.Via != "":
+		up.URL = strings.TrimSuffix(up.Via, "/")
 	case up.URL != "":
 		up.URL = strings.TrimSuffix(up.URL, "/")
 	case up.Insecure:

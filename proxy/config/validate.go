@@ -83,6 +83,7 @@ func (v *validator) config(c *Config) {
 	v.storage(c.Storage)
 	v.redis(c.Redis)
 	v.notifications(c.Notifications)
+	v.edge(c)
 	if c.Redirect && (c.Storage.Driver == filesystemDriver || c.Storage.Driver == "inmemory") {
 		v.problem("redirect", "needs a storage backend that clients can reach, such as s3: remove it")
 	}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/url"
 	"strconv"
 	"strings"
 )
@@ -11,7 +10,10 @@ func (v *validator) upstream(key, host string, u Upstream) {
 		v.problem(key, "%s is no registry host: write it as it stands in image names, such as ghcr.io or localhost:5000",
 			quote(host))
 	}
-	v.upstreamURL(key+".url", u)
+	if u.URL != "" {
+		v.base(key+".url", u.URL, "https://ghcr.io", u.Insecure)
+	}
+	v.via(key, u)
 	v.account(key, u)
 	v.both(key, "client_cert_file", u.ClientCertFile, "client_key_file", u.ClientKeyFile)
 	if u.SkipVerify {
@@ -42,30 +44,6 @@ func (v *validator) upstreamLimits(key string, u Upstream) {
 	if u.Bandwidth < 0 || u.Bandwidth > 0 && u.Bandwidth < leastBandwidth {
 		v.problem(key+".bandwidth", "%s is out of range: write at least %s, or 0 for no bound", u.Bandwidth,
 			Bandwidth(leastBandwidth))
-	}
-}
-
-func (v *validator) upstreamURL(key string, u Upstream) {
-	if u.URL == "" {
-		return
-	}
-	parsed, err := url.Parse(u.URL)
-	if err != nil { // the error would repeat the URL, which may hold a password
-		v.problem(key, "is no URL: write one such as https://ghcr.io")
-		return
-	}
-	switch {
-	case parsed.User != nil:
-		v.problem(key, "has a user name in it: use username with password or password_file")
-	case parsed.Scheme != "https" && parsed.Scheme != "http":
-		v.problem(key, "%s starts with neither https:// nor http://", quote(u.URL))
-	case parsed.Hostname() == "":
-		v.problem(key, "%s names no host: write one such as https://ghcr.io", quote(u.URL))
-	case strings.Trim(parsed.Path, "/") != "" || parsed.RawQuery != "" || parsed.Fragment != "":
-		v.problem(key, "%s has more than scheme and host: a registry answers at /v2/ of its host", quote(u.URL))
-	case parsed.Scheme == "http" && !u.Insecure:
-		v.problem(key, "%s is not encrypted, so anyone on the way can replace images and read passwords: "+
-			"write https://, or add insecure: true if that is meant", quote(u.URL))
 	}
 }
 
