@@ -49,6 +49,8 @@ var rooms = []room{
 	{"proxy/metrics", nil, nil},
 	{"proxy/flight", []string{"proxy/verify", "rechunk/rescue", "rechunk/workspace"}, nil},
 	{"proxy/catalog", []string{"chunkstore", "rechunk"}, []string{"net/http"}},
+	// What signatures say, and ours. Keys and formats know nothing of the proxy.
+	{"proxy/trust/keys", nil, append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/upkeep", []string{"proxy/catalog", "proxy/lease", "proxy/metrics", "proxy/oci", "proxy/state", "chunkstore",
 		"rechunk"}, []string{"net/http"}},
 	{"proxy/workdir", []string{"proxy/flight", "proxy/upkeep", "chunkstore/claim", "rechunk/pkgdb/rpmdb", "rechunk/scan"},
