@@ -17,6 +17,10 @@ const (
 	maxAnswers = 1 << 16
 	// missLasts is how long the same question costs nothing again.
 	missLasts = time.Minute
+	// deltaPath is where layers are asked for as deltas, and deltaRefused the header of an answer that there is none of a
+	// layer that is there.
+	deltaPath    = "/strata/v1/delta"
+	deltaRefused = "Strata-Delta-Refused"
 	// blobShare is the part of a question about a name that one about a blob costs while it is under way: a pull asks for
 	// many blobs at once, which its manifest lists.
 	blobShare = 0.1
@@ -81,7 +85,7 @@ func cost(path string) float64 {
 			return 1
 		}
 	}
-	if strings.Contains(path, "/blobs/") {
+	if strings.Contains(path, "/blobs/") || path == deltaPath {
 		return blobShare
 	}
 	return 0
@@ -105,14 +109,18 @@ func (m *Misses) question(r *http.Request) question {
 		_, _ = h.Write(r.TLS.PeerCertificates[0].Raw)
 	}
 	add(r.URL.Query().Get("ns"))
-	q.repository = add(repository(r.URL.Path))
+	q.repository = add(repository(r))
 	add(r.URL.Path)
 	q.itself = add(r.URL.RawQuery)
 	return q
 }
 
-// repository is what a path says before the kind of thing that is asked for.
-func repository(path string) string {
+// repository is what a path says before the kind of thing that is asked for; a delta is of the repository of its layer.
+func repository(r *http.Request) string {
+	path := r.URL.Path
+	if path == deltaPath {
+		return "/v2/" + r.URL.Query().Get("repository")
+	}
 	for _, part := range []string{"/manifests/", "/blobs/", "/tags/", "/referrers/"} {
 		if i := strings.LastIndex(path, part); i >= 0 {
 			return path[:i]
@@ -185,7 +193,8 @@ func (m *Misses) budget(of uint64, rate float64, now time.Time) *budget {
 	return b
 }
 
-// status is a ResponseWriter that remembers the status. It keeps the way to the io.ReaderFrom below open.
+// status is a ResponseWriter that remembers the status; that of the layer, where a delta is refused. It keeps the way to the
+// io.ReaderFrom below open.
 type status struct {
 	http.ResponseWriter
 	code int
@@ -195,6 +204,9 @@ type status struct {
 func (s *status) WriteHeader(code int) {
 	if s.code == 0 && code >= http.StatusOK {
 		s.code = code
+		if s.Header().Get(deltaRefused) != "" {
+			s.code = http.StatusOK
+		}
 	}
 	s.ResponseWriter.WriteHeader(code)
 }

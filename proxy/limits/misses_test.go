@@ -100,6 +100,41 @@ func TestMisses(t *testing.T) {
 	})
 }
 
+// A delta that is refused of a layer that is there costs nothing; a layer that is not costs what it does as a blob.
+func TestMissesOfDeltas(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		refused := true
+		c := newClient(func(w http.ResponseWriter, _ *http.Request) {
+			if refused {
+				w.Header().Set("Strata-Delta-Refused", "gain")
+			}
+			w.WriteHeader(http.StatusNotFound)
+		})
+		ask := func(i int) int {
+			code, _ := c.get("10.0.0.1", "/strata/v1/delta?repository=r&layer="+strconv.Itoa(i), "")
+			return code
+		}
+		for i := range 3 * perMinute {
+			if code := ask(i); code != http.StatusNotFound {
+				t.Errorf("refusal %d: %d", i, code)
+			}
+		}
+		refused = false
+		for i := range perMinute {
+			if code := ask(1000 + i); code != http.StatusNotFound {
+				t.Errorf("miss %d: %d", i, code)
+			}
+		}
+		if code := ask(2000); code != http.StatusTooManyRequests {
+			t.Errorf("one miss too many: %d", code)
+		}
+		if code, _ := c.get("10.0.0.1", "/v2/r/blobs/x", ""); code != http.StatusTooManyRequests {
+			t.Errorf("a blob after too many misses of deltas: %d", code)
+		}
+	})
+}
+
 // Questions that come at once are not more than those that come one after the other; hosts that wait for the same thing, or
 // for the many blobs of an image, are no flood.
 func TestMissesAtOnce(t *testing.T) {

@@ -15,6 +15,7 @@ const (
 	RouteTags      Route = "tags"
 	RouteReferrers Route = "referrers"
 	RouteCatalog   Route = "catalog"
+	RouteDelta     Route = "delta"
 )
 
 // Kind is a kind of content that clients pull.
@@ -42,7 +43,7 @@ func (m *Metrics) Request(route Route, method string, status int, took time.Dura
 		return
 	}
 	label := known(route, RouteUnknown, RouteBase, RouteManifest, RouteBlob, RouteUpload, RouteTags, RouteReferrers,
-		RouteCatalog)
+		RouteCatalog, RouteDelta)
 	verb := known(method, "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 	m.requests.WithLabelValues(label, verb, code(status)).Inc()
 	m.requestSeconds.WithLabelValues(label).Observe(took.Seconds())

@@ -51,6 +51,10 @@ func TestAccess(t *testing.T) {
 			}
 		}
 	}
+	if got := call(h, http.MethodGet, "/strata/v1/delta?repository=ghcr.io/secret/image&layer=bad"); got.Code !=
+		http.StatusUnauthorized || got.Header().Get("WWW-Authenticate") == "" {
+		t.Errorf("a delta: %d", got.Code)
+	}
 	if backend.repo != (name.Repository{}) {
 		t.Errorf("the backend was asked about %s", backend.repo)
 	}

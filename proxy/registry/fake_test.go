@@ -32,6 +32,8 @@ type fake struct {
 	index     []byte
 	filtered  bool
 	fail      error
+	grows     io.Reader           // what a delta is while it is being made; nil: it is there
+	delta     registry.DeltaQuery // the last one
 
 	mu     sync.Mutex
 	repo   name.Repository // of the last call
@@ -134,7 +136,7 @@ func (f *fake) Referrers(context.Context, name.Repository, digest.Digest, string
 
 // options are those of a registry with the backend in every place.
 func (f *fake) options(log *slog.Logger) registry.Options {
-	return registry.Options{Manifests: f, Blobs: f, Listings: f, Referrers: f, Logger: log}
+	return registry.Options{Manifests: f, Blobs: f, Deltas: f, Listings: f, Referrers: f, Logger: log}
 }
 
 func (f *fake) handler() http.Handler { return registry.New(f.options(nil)) }

@@ -35,6 +35,8 @@ type Options struct {
 	Names     name.Parser
 	// Redirects may be nil: then blobs are served here.
 	Redirects Redirects
+	// Deltas may be nil: then none are made.
+	Deltas Deltas
 	// Access may be nil: then everybody may pull everything.
 	Access Access
 	// Logger gets what clients are not told: the causes of errors with a status of 500 and more, and of bodies that broke
@@ -90,11 +92,15 @@ func (h *handler) serve(w *response, r *http.Request) error {
 	if e := checkLimits(r); e != nil {
 		return e
 	}
-	if !underV2(r.URL.Path) {
+	t := parsePath(r.URL.Path)
+	if !underV2(r.URL.Path) && t.route != RouteDelta {
 		return NotFound("the registry API is at /v2/")
 	}
-	t := parsePath(r.URL.Path)
 	info.Route = t.route
+	if t.route == RouteDelta && r.Method != http.MethodGet {
+		w.Header().Set("Allow", "GET")
+		return Unsupported("deltas are there for GET alone")
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || t.route == RouteUpload {
 		w.Header().Set("Allow", "GET, HEAD")
 		return Unsupported("this registry is read-only: it takes GET and HEAD, and no uploads")
@@ -111,8 +117,13 @@ func (h *handler) serve(w *response, r *http.Request) error {
 		if _, err := h.authorize(w, r, Want{}); err != nil {
 			return err
 		}
+		if h.Deltas != nil && h.Deltas.Formats() != "" {
+			w.Header().Set(headerDeltas, h.Deltas.Formats())
+		}
 		writeJSON(w, r, "application/json", []byte("{}"))
 		return nil
+	case RouteDelta:
+		return h.delta(w, r, query)
 	case RouteCatalog:
 		return h.catalog(w, r, query)
 	case RouteUnknown:

@@ -18,6 +18,7 @@ const (
 	RouteTags      Route = "tags"
 	RouteReferrers Route = "referrers"
 	RouteCatalog   Route = "catalog"
+	RouteDelta     Route = "delta"
 )
 
 // target is a path taken apart. Neither name nor reference is checked yet.
@@ -32,6 +33,8 @@ type target struct {
 func parsePath(path string) target {
 	rest, ok := strings.CutPrefix(path, "/v2")
 	switch {
+	case path == deltaPath:
+		return target{route: RouteDelta}
 	case !ok || rest != "" && rest[0] != '/':
 		return target{route: RouteUnknown}
 	case rest == "" || rest == "/":

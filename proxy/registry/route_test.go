@@ -37,6 +37,9 @@ func TestParsePath(t *testing.T) {
 		"/v2/_catalog/":                      {route: RouteUnknown},
 		"/v2a/b/manifests/x":                 {route: RouteUnknown},
 		"/v1/":                               {route: RouteUnknown},
+		"/strata/v1/delta":                   {route: RouteDelta},
+		"/strata/v1/delta/":                  {route: RouteUnknown},
+		"/v2/strata/v1/delta":                {route: RouteUnknown},
 		"":                                   {route: RouteUnknown},
 		"/":                                  {route: RouteUnknown},
 		"*":                                  {route: RouteUnknown},
@@ -75,6 +78,8 @@ func FuzzParsePath(f *testing.F) {
 			again = []string{"/v2/" + got.name + "/blobs/uploads", "/v2/" + got.name + "/blobs/uploads/" + got.reference}
 		case RouteBase:
 			again = []string{"/v2", "/v2/"}
+		case RouteDelta:
+			again = []string{deltaPath}
 		case RouteCatalog:
 			again = []string{"/v2/_catalog"}
 		case RouteUnknown:
