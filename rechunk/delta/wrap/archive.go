@@ -1,0 +1,130 @@
+package wrap
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"io"
+	"slices"
+	"strings"
+)
+
+// isTar says whether a tar archive starts like this (ustar, pax and GNU).
+func isTar(start []byte) bool {
+	return len(start) >= 512 && bytes.Equal(start[257:262], []byte("ustar"))
+}
+
+// tar finds the members of the archive at off, and where it ends: behind the last member that could be read.
+func (p *parser) tar(s source, off int64, depth int) ([]Part, int64, error) {
+	section := s.section(off, s.size-off)
+	r := tar.NewReader(section)
+	var parts []Part
+	next := off
+	for !p.full() {
+		head, err := r.Next()
+		if err != nil {
+			break
+		}
+		at, err := section.Seek(0, io.SeekCurrent)
+		if err != nil {
+			break
+		}
+		next = off + at + (head.Size+511)&^511
+		if head.Size == 0 || head.Typeflag != tar.TypeReg || sparse(head) || len(head.Name) > p.lim.Name {
+			continue
+		}
+		if off+at+head.Size > s.size {
+			break
+		}
+		part, err := p.member(s, off+at, head.Size, head.Name, depth)
+		if err != nil {
+			return nil, off, err
+		}
+		parts = append(parts, part)
+		if err := p.ctx.Err(); err != nil {
+			return nil, off, err
+		}
+	}
+	return parts, min(next, s.size), nil
+}
+
+// sparse says whether a member's bytes do not lie in the archive as they are.
+func sparse(head *tar.Header) bool {
+	for name := range head.PAXRecords {
+		if strings.HasPrefix(name, "GNU.sparse.") {
+			return true
+		}
+	}
+	return head.Typeflag == tar.TypeGNUSparse
+}
+
+// isZip says whether a zip archive starts like this.
+func isZip(start []byte) bool { return bytes.HasPrefix(start, []byte("PK\x03\x04")) }
+
+// zipEnd is the length of the record that ends a zip archive.
+const zipEnd = 22
+
+// zip finds the members of an archive that are deflated, or stored and hold parts. Archives with a comment or in the 64-bit
+// form are left as they are.
+func (p *parser) zip(s source, depth int) ([]Part, error) {
+	end := s.bytes(s.size-zipEnd, zipEnd)
+	if !bytes.HasPrefix(end, []byte("PK\x05\x06")) ||
+		int(binary.LittleEndian.Uint16(end[10:])) > p.lim.Parts-p.parts {
+		return nil, s.err
+	}
+	r, err := zip.NewReader(s.section(0, s.size), s.size)
+	if err != nil {
+		return nil, s.err
+	}
+	var parts []Part
+	for _, f := range r.File {
+		off, err := f.DataOffset()
+		if err != nil || f.CompressedSize64 > uint64(s.size) || off+int64(f.CompressedSize64) > s.size ||
+			f.CompressedSize64 == 0 || f.Flags&1 != 0 || len(f.Name) > p.lim.Name {
+			continue
+		}
+		part, ok, err := p.zipped(s, f, off, depth)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			parts = append(parts, part)
+		}
+	}
+	return ascending(parts), nil
+}
+
+// zipped makes a part of a member whose bytes are at off.
+func (p *parser) zipped(s source, f *zip.File, off int64, depth int) (Part, bool, error) {
+	if err := p.ctx.Err(); err != nil {
+		return Part{}, false, err
+	}
+	length := int64(f.CompressedSize64)
+	switch {
+	case f.Method == zip.Store:
+		part, err := p.member(s, off, length, f.Name, depth)
+		return part, true, err
+	case f.Method == zip.Deflate && f.UncompressedSize64 <= uint64(p.lim.most(length)):
+		p.parts++
+		return Part{
+			Offset: off, Length: length, Decoder: Deflate, Name: f.Name, Size: int64(f.UncompressedSize64),
+		}, true, nil
+	}
+	return Part{}, false, nil
+}
+
+// ascending sorts parts by offset, and drops those that overlap the one before.
+func ascending(parts []Part) []Part {
+	slices.SortFunc(parts, func(a, b Part) int { return cmp.Compare(a.Offset, b.Offset) })
+	var out []Part
+	end := int64(0)
+	for _, part := range parts {
+		if part.Offset >= end {
+			out = append(out, part)
+			end = part.Offset + part.Length
+		}
+	}
+	return out
+}
