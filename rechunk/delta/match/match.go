@@ -1,0 +1,212 @@
+// Package match finds how new bytes come about from old ones: runs of old bytes, to which differences are added bytewise, and
+// bytes that are new. That is the model of bsdiff (Percival, "Naive differences of executable code", 2003): in a program that was
+// built again most code is where it was, relative to what surrounds it, and the addresses in it differ by few amounts.
+//
+// Where bsdiff sorts all suffixes of the old bytes, this package remembers hashes of short runs, so that it takes a few bytes of
+// memory for each old one and works at tens of MB/s. Old bytes that do not fit into memory are matched in two steps: what may be
+// of use for a stretch of the new ones is found by sparse hashes, and then matched as the rest is.
+package match
+
+import (
+	"context"
+	"fmt"
+	"io"
+)
+
+// Source is old or new bytes at random.
+type Source interface {
+	io.ReaderAt
+	Size() int64
+}
+
+// Op says where the next bytes of the new content come from.
+type Op struct {
+	// Source is which of the old contents they come from, from At on; -1 when they are new.
+	Source int
+	At     int64
+	Length int
+	// Data is what is added to each old byte, modulo 256; nil when they are equal. Of new bytes, Data are these. It is valid
+	// until the call returns.
+	Data []byte
+}
+
+// Options say what matching may take.
+type Options struct {
+	// Memory bounds what is held, in bytes; 0 stands for 256 MiB, and less than 16 MiB is taken for that.
+	Memory int64
+}
+
+// Match calls emit for runs of new, in order and without gaps, until all of it is dealt with. It does not depend on anything but
+// its arguments. Errors are those of reading, of emit, and the context's.
+func Match(ctx context.Context, old []Source, new Source, o Options, emit func(Op) error) error {
+	if o.Memory == 0 {
+		o.Memory = 256 << 20
+	}
+	m := &matcher{old: old, new: new, memory: max(o.Memory, 16<<20), emit: emit}
+	var size int64
+	for _, s := range old {
+		size += s.Size()
+	}
+	m.window = min(max(m.memory/8, 1<<20), 32<<20)
+	if size <= m.memory/4 && size < 1<<31 {
+		return m.whole(ctx)
+	}
+	return m.windows(ctx)
+}
+
+type matcher struct {
+	old    []Source
+	new    Source
+	memory int64
+	window int64
+	emit   func(Op) error
+	diff   []byte
+}
+
+// section is a run of one of the old contents.
+type section struct {
+	source   int
+	at, size int64
+}
+
+// whole matches with all old bytes in memory.
+func (m *matcher) whole(ctx context.Context) error {
+	var all []section
+	for i, s := range m.old {
+		all = append(all, section{source: i, size: s.Size()})
+	}
+	buf, err := m.read(all)
+	if err != nil {
+		return err
+	}
+	x := newIndex(buf, m.memory/2)
+	for at := int64(0); at < m.new.Size(); at += m.window {
+		if err := m.stretch(ctx, x, all, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read gives sections of the old contents, one after another.
+func (m *matcher) read(sections []section) ([]byte, error) {
+	var n int64
+	for _, s := range sections {
+		n += s.size
+	}
+	buf := make([]byte, n)
+	rest := buf
+	for _, s := range sections {
+		if err := readAt(m.old[s.source], rest[:s.size], s.at); err != nil {
+			return nil, err
+		}
+		rest = rest[s.size:]
+	}
+	return buf, nil
+}
+
+func readAt(r io.ReaderAt, b []byte, at int64) error {
+	n, err := r.ReadAt(b, at)
+	if n == len(b) {
+		return nil
+	}
+	if err == nil || err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("read %d bytes at %d: %w", len(b), at, err)
+}
+
+// stretch matches one window of new against an index of sections of old.
+func (m *matcher) stretch(ctx context.Context, x *index, sections []section, at int64) error {
+	data := make([]byte, min(m.window, m.new.Size()-at))
+	if err := readAt(m.new, data, at); err != nil {
+		return err
+	}
+	done := 0
+	s := &scanner{x: x, new: data, out: func(b block) error {
+		if err := m.literal(data[done:b.new]); err != nil {
+			return err
+		}
+		done = b.new + b.length
+		return m.copied(x.old, sections, data, b)
+	}}
+	if err := s.scan(ctx); err != nil {
+		return err
+	}
+	return m.literal(data[done:])
+}
+
+func (m *matcher) literal(data []byte) error {
+	if len(data) == 0 {
+		return nil
+	}
+	return m.emit(Op{Source: -1, Length: len(data), Data: data})
+}
+
+// copied emits a block, in pieces that lie in one section and are either equal or not.
+func (m *matcher) copied(old []byte, sections []section, data []byte, b block) error {
+	start := 0
+	for _, s := range sections {
+		if b.length == 0 {
+			return nil
+		}
+		if b.old >= start+int(s.size) {
+			start += int(s.size)
+			continue
+		}
+		n := min(b.length, start+int(s.size)-b.old)
+		at := s.at + int64(b.old-start)
+		if err := m.run(s.source, at, old[b.old:][:n], data[b.new:][:n]); err != nil {
+			return err
+		}
+		b = block{new: b.new + n, old: b.old + n, length: b.length - n}
+		start += int(s.size)
+	}
+	return nil
+}
+
+// equal is the length from which on a run of equal bytes is an op of its own.
+const equal = 4096
+
+// run emits a run of new that comes from old bytes.
+func (m *matcher) run(source int, at int64, old, new []byte) error {
+	from := 0 // of what is not emitted
+	flush := func(to int) error {
+		if to == from {
+			return nil
+		}
+		op := Op{Source: source, At: at + int64(from), Length: to - from}
+		op.Data = m.differences(old[from:to], new[from:to])
+		from = to
+		return m.emit(op)
+	}
+	for i := 0; i < len(new); {
+		n := common(old[i:], new[i:])
+		if n >= equal || n == len(new) {
+			if err := flush(i); err != nil {
+				return err
+			}
+			if err := m.emit(Op{Source: source, At: at + int64(i), Length: n}); err != nil {
+				return err
+			}
+			from = i + n
+		}
+		i += n
+		for i < len(new) && old[i] != new[i] {
+			i++
+		}
+	}
+	return flush(len(new))
+}
+
+// differences gives new minus old, nil when they are equal.
+func (m *matcher) differences(old, new []byte) []byte {
+	if common(old, new) == len(new) {
+		return nil
+	}
+	m.diff = m.diff[:0]
+	for i := range new {
+		m.diff = append(m.diff, new[i]-old[i])
+	}
+	return m.diff
+}
