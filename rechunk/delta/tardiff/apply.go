@@ -1,0 +1,286 @@
+package tardiff
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// ApplyOptions bound what applying a tar-diff takes. The zero value has the defaults.
+type ApplyOptions struct {
+	// Most is the length of the tar stream that is made; default 64 GiB.
+	Most int64
+	// Dictionary is the length of a source that is held in memory as a dictionary; default, and at most, 512 MiB.
+	Dictionary int64
+}
+
+// Apply makes the tar stream that a tar-diff describes and returns its length. Whether it is the right one is for the caller
+// to say, who knows its diff_id: sources are not checked. Apart from dictionaries it needs the same memory for any file.
+func Apply(ctx context.Context, w io.Writer, r io.Reader, s Sources, o ApplyOptions) (int64, error) {
+	if o.Most <= 0 {
+		o.Most = 64 << 30
+	}
+	if o.Dictionary <= 0 || o.Dictionary > maxDictionary {
+		o.Dictionary = maxDictionary
+	}
+	a := &applier{ctx: ctx, w: w, sources: s, o: o, buf: make([]byte, 64<<10), other: make([]byte, 64<<10)}
+	defer a.close()
+	if err := a.begin(r); err != nil {
+		return 0, err
+	}
+	defer a.z.Close()
+	for {
+		if ctx.Err() != nil {
+			return a.made, context.Cause(ctx)
+		}
+		op, err := a.ops.ReadByte()
+		if err == io.EOF {
+			return a.made, nil
+		}
+		if err != nil {
+			return a.made, a.broken(err)
+		}
+		if err := a.do(op); err != nil {
+			return a.made, err
+		}
+	}
+}
+
+// applier is the state of a stream.
+type applier struct {
+	ctx     context.Context // of the one call that it lives for
+	w       io.Writer
+	sources Sources
+	o       ApplyOptions
+
+	version Version
+	in      *readErrors
+	z       *zstd.Decoder
+	ops     *bufio.Reader
+
+	source  Content // nil before the first is opened
+	pos     int64
+	made    int64
+	buf     []byte
+	other   []byte
+}
+
+// readErrors remembers what its reader failed with, to tell that from what is wrong with the bytes.
+type readErrors struct {
+	r   io.Reader
+	err error
+}
+
+func (e *readErrors) Read(p []byte) (int, error) {
+	n, err := e.r.Read(p)
+	if err != nil && err != io.EOF {
+		e.err = err
+	}
+	return n, err
+}
+
+// begin reads the head of a file.
+func (a *applier) begin(r io.Reader) error {
+	a.in = &readErrors{r: r}
+	var head [magicLen]byte
+	if _, err := io.ReadFull(a.in, head[:]); err != nil {
+		return a.broken(err)
+	}
+	switch string(head[:]) {
+	case V1.magic():
+		a.version = V1
+	case V2.magic():
+		a.version = V2
+	default:
+		return fmt.Errorf("%w: it does not begin as one", ErrInvalid)
+	}
+	z, err := zstd.NewReader(a.in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxWindow(maxWindow))
+	if err != nil {
+		return a.broken(err)
+	}
+	a.z, a.ops = z, bufio.NewReaderSize(z, 64<<10)
+	return nil
+}
+
+// broken is the error for a stream that could not be read on.
+func (a *applier) broken(err error) error {
+	switch {
+	case a.in.err != nil:
+		return fmt.Errorf("reading a tar-diff: %w", a.in.err)
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return fmt.Errorf("%w: %w", ErrLimit, err)
+	case err == io.EOF:
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("%w: %w", ErrInvalid, err)
+}
+
+func (a *applier) do(op byte) error {
+	size, err := binary.ReadUvarint(a.ops)
+	if err != nil {
+		return a.broken(err)
+	}
+	n := int64(size)
+	if n < 0 {
+		return fmt.Errorf("%w: a size of %d", ErrInvalid, size)
+	}
+	switch {
+	case op == opOpen:
+		return a.open(n)
+	case op == opData:
+		return a.data(n)
+	case op > opDict || op == opDict && a.version < V2:
+		return fmt.Errorf("%w: operation %d", ErrInvalid, op)
+	case a.source == nil:
+		return fmt.Errorf("%w: operation %d before a source was opened", ErrInvalid, op)
+	case op == opSeek:
+		a.pos = n
+		return nil
+	case op == opCopy:
+		return a.copy(n)
+	case op == opAdd:
+		return a.add(n)
+	}
+	return a.dictionary(n)
+}
+
+// open makes another file the source.
+func (a *applier) open(n int64) error {
+	if n > maxPath {
+		return fmt.Errorf("%w: a path of %d bytes, at most %d", ErrLimit, n, maxPath)
+	}
+	name := make([]byte, n)
+	if _, err := io.ReadFull(a.ops, name); err != nil {
+		return a.broken(err)
+	}
+	a.close()
+	var err error
+	a.source, err = a.sources.Open(a.ctx, string(name))
+	a.pos = 0
+	return err
+}
+
+func (a *applier) close() {
+	if a.source != nil {
+		_ = a.source.Close() // only read
+		a.source = nil
+	}
+}
+
+// emit writes bytes of the target.
+func (a *applier) emit(p []byte) error {
+	if a.made += int64(len(p)); a.made > a.o.Most {
+		return fmt.Errorf("%w: it makes more than %d bytes", ErrLimit, a.o.Most)
+	}
+	_, err := a.w.Write(p)
+	return err
+}
+
+// each has step fill a part of the buffer until n bytes were emitted.
+func (a *applier) each(n int64, step func(p []byte) error) error {
+	for n > 0 {
+		if a.ctx.Err() != nil {
+			return context.Cause(a.ctx)
+		}
+		p := a.buf[:min(n, int64(len(a.buf)))]
+		if err := step(p); err != nil {
+			return err
+		}
+		if err := a.emit(p); err != nil {
+			return err
+		}
+		n -= int64(len(p))
+	}
+	return nil
+}
+
+func (a *applier) data(n int64) error {
+	return a.each(n, func(p []byte) error {
+		if _, err := io.ReadFull(a.ops, p); err != nil {
+			return a.broken(err)
+		}
+		return nil
+	})
+}
+
+func (a *applier) copy(n int64) error { return a.each(n, a.fromSource) }
+
+func (a *applier) add(n int64) error {
+	if n > maxAdd {
+		return fmt.Errorf("%w: %d bytes to add, at most %d", ErrLimit, n, maxAdd)
+	}
+	return a.each(n, func(p []byte) error {
+		if err := a.fromSource(p); err != nil {
+			return err
+		}
+		more := a.other[:len(p)]
+		if _, err := io.ReadFull(a.ops, more); err != nil {
+			return a.broken(err)
+		}
+		for i, b := range more {
+			p[i] += b
+		}
+		return nil
+	})
+}
+
+// fromSource fills p with the source's next bytes.
+func (a *applier) fromSource(p []byte) error {
+	n, err := a.source.ReadAt(p, a.pos)
+	if n < len(p) {
+		if err == nil || err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return fmt.Errorf("%w: %d bytes at %d of %d: %w", ErrSource, len(p), a.pos, a.source.Size(), err)
+	}
+	a.pos += int64(n)
+	return nil
+}
+
+// dictionary emits what a zstd frame of n bytes holds. The source is at its end then.
+func (a *applier) dictionary(n int64) error {
+	size := a.source.Size()
+	if size > a.o.Dictionary {
+		return fmt.Errorf("%w: a dictionary of %d bytes, at most %d", ErrLimit, size, a.o.Dictionary)
+	}
+	dict := make([]byte, size)
+	a.pos = 0
+	if err := a.fromSource(dict); err != nil {
+		return err
+	}
+	frame := &io.LimitedReader{R: a.ops, N: n}
+	z, err := zstd.NewReader(frame, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxWindow(maxDictionary), zstd.WithDecoderDictRaw(0, dict))
+	if err != nil {
+		return a.broken(err)
+	}
+	defer z.Close()
+	for {
+		if a.ctx.Err() != nil {
+			return context.Cause(a.ctx)
+		}
+		n, err := z.Read(a.buf)
+		if err := a.emit(a.buf[:n]); err != nil {
+			return err
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return a.broken(err)
+		}
+	}
+	if _, err := io.Copy(io.Discard, frame); err != nil {
+		return a.broken(err)
+	}
+	if frame.N > 0 {
+		return a.broken(io.ErrUnexpectedEOF)
+	}
+	return nil
+}
