@@ -58,7 +58,7 @@ func upstreamOptions(cfg *config.Config, version string, log *slog.Logger, m *me
 			},
 			Login: auth.Login{Username: u.Username, Password: u.Password.Reveal(), PasswordFile: u.PasswordFile,
 				AuthFile: u.AuthFile},
-			Attempts: u.Attempts,
+			Attempts: u.Attempts, Via: u.Via != "",
 		}
 	}
 	return o

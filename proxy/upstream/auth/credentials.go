@@ -71,6 +71,30 @@ func New(c Login, keychain authn.Keychain, log *slog.Logger) (Credentials, error
 	}
 }
 
+// Elsewhere returns who we are to a server that has a registry's images: logins are looked up by the server's host, never by
+// the registry's, whose passwords are none of its business.
+func Elsewhere(creds Credentials, server string) Credentials {
+	switch creds.(type) {
+	case authFile, keychainLogin:
+		return elsewhere{creds, server}
+	}
+	return creds
+}
+
+type elsewhere struct {
+	Credentials
+	server string
+}
+
+// Resolve implements Credentials.
+func (e elsewhere) Resolve(ctx context.Context, repo name.Repository) (authn.AuthConfig, error) {
+	there, err := name.Parser{}.Repository(e.server+"/"+repo.Path(), "")
+	if err != nil {
+		return authn.AuthConfig{}, nil //nolint:nilerr // a server without a dot or a port has no name in such files
+	}
+	return e.Credentials.Resolve(ctx, there)
+}
+
 type static authn.AuthConfig
 
 func (s static) Resolve(context.Context, name.Repository) (authn.AuthConfig, error) {

@@ -45,7 +45,7 @@ func ExampleSession() {
 		return
 	}
 
-	session := auth.NewSession(host, creds, repo, time.Now, log)
+	session := auth.NewSession(host, creds, repo, repo.Path(), time.Now, log)
 	for range 2 {
 		req, err := http.NewRequest(http.MethodGet, registry.URL+"/v2/org/app/manifests/latest", nil)
 		if err != nil {

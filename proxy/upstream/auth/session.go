@@ -31,6 +31,7 @@ type Session struct {
 	host  Host
 	creds Credentials
 	repo  name.Repository
+	path  string // what the upstream calls it
 	now   func() time.Time
 
 	mu        sync.Mutex
@@ -39,10 +40,11 @@ type Session struct {
 	renewal   shared[grant]
 }
 
-// NewSession returns a session that knows nothing yet. now is the clock that grants expire by. log is told when an
-// exchange panics.
-func NewSession(host Host, creds Credentials, repo name.Repository, now func() time.Time, log *slog.Logger) *Session {
-	s := &Session{host: host, creds: creds, repo: repo, now: now}
+// NewSession returns a session that knows nothing yet. path is what the upstream calls the repository, now the clock that
+// grants expire by. log is told when an exchange panics.
+func NewSession(host Host, creds Credentials, repo name.Repository, path string, now func() time.Time,
+	log *slog.Logger) *Session {
+	s := &Session{host: host, creds: creds, repo: repo, path: path, now: now}
 	s.renewal.panicked = func(value any, stack []byte) {
 		log.Error("a token exchange panicked", "repository", repo.String(), "panic", value, "stack", string(stack))
 	}

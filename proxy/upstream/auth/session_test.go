@@ -65,7 +65,7 @@ func newHost(token string) *fakeHost {
 
 // session returns an anonymous session.
 func session(h Host) *Session {
-	return NewSession(h, static(authn.AuthConfig{}), testRepo, time.Now, slog.New(slog.DiscardHandler))
+	return NewSession(h, static(authn.AuthConfig{}), testRepo, testRepo.Path(), time.Now, slog.New(slog.DiscardHandler))
 }
 
 // ask sends a request through a session and returns the answer's status.
@@ -134,7 +134,7 @@ func TestPanicInAnExchange(t *testing.T) {
 	give := h.token
 	h.token = func(*http.Request) (*http.Response, error) { panic("boom") }
 	var log strings.Builder
-	s := NewSession(h, static(authn.AuthConfig{}), testRepo, time.Now, slog.New(slog.NewTextHandler(&log, nil)))
+	s := NewSession(h, static(authn.AuthConfig{}), testRepo, testRepo.Path(), time.Now, slog.New(slog.NewTextHandler(&log, nil)))
 	if _, err := ask(t.Context(), s); !errors.Is(err, errPanic) {
 		t.Errorf("got %v", err)
 	}

@@ -99,7 +99,7 @@ func (s *Session) exchange(ctx context.Context, ch header.Challenge, auth authn.
 // scopes returns what to ask a token for: what the challenge says, then what pulling needs in any case. Some token
 // services look at the first one only.
 func (s *Session) scopes(ch header.Challenge) []string {
-	pull := "repository:" + s.repo.Path() + ":" + remote.PullScope
+	pull := "repository:" + s.path + ":" + remote.PullScope
 	if asked := ch.Params["scope"]; asked != "" && asked != pull && len(asked) <= maxScope {
 		return []string{asked, pull}
 	}

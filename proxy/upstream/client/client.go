@@ -40,6 +40,7 @@ type Client struct {
 type host struct {
 	*transport.Host
 	creds    auth.Credentials
+	via      bool   // it is another Strata, and no registry
 	config   Config // as it was given
 	attempts int
 	backoff  time.Duration
@@ -110,8 +111,11 @@ func (c *Client) newHost(key string, given Config) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
+	if config.Via {
+		creds = auth.Elsewhere(creds, way.URL("").Host)
+	}
 	return &host{
-		Host: way, creds: creds, config: given,
+		Host: way, creds: creds, via: config.Via, config: given,
 		attempts: config.Attempts, backoff: config.Backoff, maxWait: config.MaxWait,
 	}, nil
 }

@@ -33,6 +33,9 @@ type Config struct {
 	transport.Config
 	auth.Login
 
+	// Via says that URL is another Strata's, which knows the registry's repositories by host and path.
+	Via bool
+
 	// Attempts is how often a request is made before it fails, at most 20.
 	Attempts int
 	// Backoff is the first wait between two attempts; it doubles up to five seconds.

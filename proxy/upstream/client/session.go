@@ -55,7 +55,7 @@ func (c *Client) session(op string, repo name.Repository) (*session, error) {
 	}
 	s := &session{
 		client: c, host: h, repo: repo, misses: newMissLimit(),
-		auth: auth.NewSession(h, h.creds, repo, c.options.Now, c.options.Logger),
+		auth: auth.NewSession(h, h.creds, repo, h.pathOf(repo), c.options.Now, c.options.Logger),
 	}
 	if earlier, ok, _ := c.newcomers.PeekOrAdd(repo, s); ok {
 		return earlier, nil
@@ -64,7 +64,17 @@ func (c *Client) session(op string, repo name.Repository) (*session, error) {
 }
 
 // url returns the address of a part of the repository: "manifests/latest", "blobs/sha256:…".
-func (s *session) url(part string) *url.URL { return s.host.URL("/v2/" + s.repo.Path() + "/" + part) }
+func (s *session) url(part string) *url.URL {
+	return s.host.URL("/v2/" + s.host.pathOf(s.repo) + "/" + part)
+}
+
+// pathOf returns what the upstream calls a repository.
+func (h *host) pathOf(repo name.Repository) string {
+	if h.via {
+		return repo.String()
+	}
+	return repo.Path()
+}
 
 // send makes one attempt at a request.
 func (s *session) send(ctx context.Context, r transport.Request) (*transport.Response, error) {

@@ -19,34 +19,37 @@ type body struct {
 	take    func(n int) error // waits for the host's bandwidth
 	cancel  context.CancelCauseFunc
 	silence *time.Timer
-	pace    pace
-	host    *Host
-	release func()
+	// patience is how long it may be silent.
+	patience time.Duration
+	pace     pace
+	host     *Host
+	release  func()
 }
 
 // newBody wraps the body of an answer. cancel ends the exchange that ctx belongs to.
 func newBody(ctx context.Context, cancel context.CancelCauseFunc, resp *http.Response, h *Host, release func()) *body {
-	silence := time.AfterFunc(h.timeout, func() { cancel(upstream.ErrStalled) })
+	patience := max(h.timeout, classOfRequest(ctx).patience)
+	silence := time.AfterFunc(patience, func() { cancel(upstream.ErrStalled) })
 	silence.Stop()
 	return &body{
 		ReadCloser: resp.Body, cancel: cancel, release: release,
 		cause:   func() error { return context.Cause(ctx) },
 		take:    func(n int) error { return h.limits.take(ctx, n) },
-		silence: silence, pace: pace{least: h.minRate}, host: h,
+		silence: silence, patience: patience, pace: pace{least: h.minRate, window: max(paceWindow, patience)}, host: h,
 	}
 }
 
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
 	began := b.host.options.Now()
-	b.silence.Reset(b.host.timeout)
+	b.silence.Reset(b.patience)
 	n, err := b.ReadCloser.Read(b.host.limits.chunk(p))
 	b.silence.Stop()
 	if n > 0 {
 		b.host.options.Observer.Bytes(b.host.name, n)
 	}
 	if err != nil && err != io.EOF && errors.Is(b.cause(), upstream.ErrStalled) {
-		err = fmt.Errorf("%w: nothing came for %s", upstream.ErrStalled, b.host.timeout)
+		err = fmt.Errorf("%w: nothing came for %s", upstream.ErrStalled, b.patience)
 	}
 	if slow := b.pace.add(n, b.host.options.Now().Sub(began)); err == nil {
 		err = slow
@@ -66,12 +69,13 @@ func (b *body) Close() error {
 	return err
 }
 
-// paceWindow is the time of waiting for bytes over which their rate is measured.
+// paceWindow is the time of waiting for bytes over which their rate is measured, unless patience is greater.
 const paceWindow = time.Minute
 
 // pace measures how fast a body comes while somebody waits for it: a slow reader is not held against the sender.
 type pace struct {
 	least  int64 // bytes in a second
+	window time.Duration
 	got    int64
 	waited time.Duration
 }
@@ -80,7 +84,7 @@ type pace struct {
 // wraps upstream.ErrStalled.
 func (p *pace) add(n int, waited time.Duration) error {
 	p.got += int64(n)
-	if p.waited += max(waited, 0); p.waited < paceWindow {
+	if p.waited += max(waited, 0); p.waited < p.window {
 		return nil
 	}
 	got, took := p.got, p.waited

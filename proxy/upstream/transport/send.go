@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/strata-oci/strata/proxy/upstream"
 )
@@ -16,6 +18,10 @@ type Request struct {
 	URL    *url.URL
 	Accept string
 	Range  string // the header's value
+	// Header has further fields.
+	Header http.Header
+	// Patience is how long the answer's body may be silent or trickle where that is longer than usual.
+	Patience time.Duration
 	// Blob says that the answer's body is a whole blob: it counts as a download.
 	Blob bool
 }
@@ -37,7 +43,8 @@ func (h *Host) Send(ctx context.Context, r Request, home http.RoundTripper) (*Re
 		if free, err = acquire(ctx, h.limits.downloads); err != nil {
 			return nil, err
 		}
-		ctx = context.WithValue(ctx, classKey{}, class{unknown: classOfRequest(ctx).unknown, blob: true})
+		ctx = context.WithValue(ctx, classKey{},
+			class{unknown: classOfRequest(ctx).unknown, blob: true, patience: r.Patience})
 	}
 	resp, err := h.follow(ctx, r, home)
 	if err != nil {
@@ -54,6 +61,8 @@ func (h *Host) Send(ctx context.Context, r Request, home http.RoundTripper) (*Re
 type class struct {
 	unknown bool // nobody here knows whether there is what is asked for
 	blob    bool // it holds a place among the downloads
+	// patience is that of Request.
+	patience time.Duration
 }
 
 type classKey struct{}
@@ -90,6 +99,7 @@ func (h *Host) follow(ctx context.Context, r Request, home http.RoundTripper) (*
 		}
 		setHeader(req.Header, "Accept", r.Accept)
 		setHeader(req.Header, "Range", r.Range)
+		maps.Copy(req.Header, r.Header)
 		req.Header.Set("Accept-Encoding", "identity")
 		via, atHome := http.RoundTripper(h), SameOrigin(at, h.base)
 		if atHome {
