@@ -106,6 +106,13 @@ var rooms = []room{
 	}, registries...)},
 	{"rechunk/delta/wrap", []string{"rechunk/tree"}, append([]string{
 		"os", "time", "math/rand", "crypto/rand", "log", "syscall", "unsafe"}, registries...)},
+	// tar-diff and its artifact are as pure as the deltas between Stratas.
+	{"rechunk/delta/tardiff", []string{"rechunk/delta", "rechunk/tree"}, append([]string{
+		"os", "time", "math/rand", "crypto/rand", "log", "syscall", "unsafe",
+	}, registries...)},
+	{"rechunk/delta/ocidelta", []string{"rechunk/delta", "rechunk/image"}, append([]string{
+		"os", "time", "math/rand", "crypto/rand", "log", "syscall", "unsafe",
+	}, registries...)},
 	{"rechunk/compare", []string{"rechunk"}, append([]string{"os"}, registries...)},
 	// The plan is pure: no I/O, no clock, no randomness, nothing that depends on who runs when.
 	{"rechunk/plan", []string{"rechunk/tree", "rechunk/pkgdb"}, append([]string{

@@ -17,8 +17,8 @@ func EncoderNamed(encoder string) (Format, bool) {
 	return nil, false
 }
 
-// Compress writes the blob of a layer whose tar stream there is already. Of a stream that the format's Writer made, that is the
-// same blob. It reads to io.EOF, and ends soon after ctx does.
+// Compress writes the blob of a layer whose tar stream there is already. Of a stream that the format's Writer made, that is
+// the same blob. It reads to io.EOF, and ends soon after ctx does.
 func Compress(ctx context.Context, dst io.Writer, stream io.Reader, f Format) (Blob, error) {
 	c, ok := f.(Compressed)
 	if !ok {

@@ -9,6 +9,8 @@ import (
 	"io"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/strata-oci/strata/rechunk/delta"
 )
 
 // ApplyOptions bound what applying a tar-diff takes. The zero value has the defaults.
@@ -28,7 +30,7 @@ func Apply(ctx context.Context, w io.Writer, r io.Reader, s Sources, o ApplyOpti
 	if o.Dictionary <= 0 || o.Dictionary > maxDictionary {
 		o.Dictionary = maxDictionary
 	}
-	a := &applier{ctx: ctx, w: w, sources: s, o: o, buf: make([]byte, 64<<10), other: make([]byte, 64<<10)}
+	a := &applier{w: w, sources: s, o: o, buf: make([]byte, 64<<10), other: make([]byte, 64<<10)}
 	defer a.close()
 	if err := a.begin(r); err != nil {
 		return 0, err
@@ -45,7 +47,7 @@ func Apply(ctx context.Context, w io.Writer, r io.Reader, s Sources, o ApplyOpti
 		if err != nil {
 			return a.made, a.broken(err)
 		}
-		if err := a.do(op); err != nil {
+		if err := a.do(ctx, op); err != nil {
 			return a.made, err
 		}
 	}
@@ -53,7 +55,6 @@ func Apply(ctx context.Context, w io.Writer, r io.Reader, s Sources, o ApplyOpti
 
 // applier is the state of a stream.
 type applier struct {
-	ctx     context.Context // of the one call that it lives for
 	w       io.Writer
 	sources Sources
 	o       ApplyOptions
@@ -63,11 +64,11 @@ type applier struct {
 	z       *zstd.Decoder
 	ops     *bufio.Reader
 
-	source  Content // nil before the first is opened
-	pos     int64
-	made    int64
-	buf     []byte
-	other   []byte
+	source delta.Content // nil before the first is opened
+	pos    int64
+	made   int64
+	buf    []byte
+	other  []byte
 }
 
 // readErrors remembers what its reader failed with, to tell that from what is wrong with the bytes.
@@ -121,7 +122,7 @@ func (a *applier) broken(err error) error {
 	return fmt.Errorf("%w: %w", ErrInvalid, err)
 }
 
-func (a *applier) do(op byte) error {
+func (a *applier) do(ctx context.Context, op byte) error {
 	size, err := binary.ReadUvarint(a.ops)
 	if err != nil {
 		return a.broken(err)
@@ -132,9 +133,9 @@ func (a *applier) do(op byte) error {
 	}
 	switch {
 	case op == opOpen:
-		return a.open(n)
+		return a.open(ctx, n)
 	case op == opData:
-		return a.data(n)
+		return a.data(ctx, n)
 	case op > opDict || op == opDict && a.version < V2:
 		return fmt.Errorf("%w: operation %d", ErrInvalid, op)
 	case a.source == nil:
@@ -143,15 +144,15 @@ func (a *applier) do(op byte) error {
 		a.pos = n
 		return nil
 	case op == opCopy:
-		return a.copy(n)
+		return a.copy(ctx, n)
 	case op == opAdd:
-		return a.add(n)
+		return a.add(ctx, n)
 	}
-	return a.dictionary(n)
+	return a.dictionary(ctx, n)
 }
 
 // open makes another file the source.
-func (a *applier) open(n int64) error {
+func (a *applier) open(ctx context.Context, n int64) error {
 	if n > maxPath {
 		return fmt.Errorf("%w: a path of %d bytes, at most %d", ErrLimit, n, maxPath)
 	}
@@ -161,7 +162,7 @@ func (a *applier) open(n int64) error {
 	}
 	a.close()
 	var err error
-	a.source, err = a.sources.Open(a.ctx, string(name))
+	a.source, err = a.sources.Open(ctx, string(name))
 	a.pos = 0
 	return err
 }
@@ -183,10 +184,10 @@ func (a *applier) emit(p []byte) error {
 }
 
 // each has step fill a part of the buffer until n bytes were emitted.
-func (a *applier) each(n int64, step func(p []byte) error) error {
+func (a *applier) each(ctx context.Context, n int64, step func(p []byte) error) error {
 	for n > 0 {
-		if a.ctx.Err() != nil {
-			return context.Cause(a.ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		p := a.buf[:min(n, int64(len(a.buf)))]
 		if err := step(p); err != nil {
@@ -200,8 +201,8 @@ func (a *applier) each(n int64, step func(p []byte) error) error {
 	return nil
 }
 
-func (a *applier) data(n int64) error {
-	return a.each(n, func(p []byte) error {
+func (a *applier) data(ctx context.Context, n int64) error {
+	return a.each(ctx, n, func(p []byte) error {
 		if _, err := io.ReadFull(a.ops, p); err != nil {
 			return a.broken(err)
 		}
@@ -209,13 +210,13 @@ func (a *applier) data(n int64) error {
 	})
 }
 
-func (a *applier) copy(n int64) error { return a.each(n, a.fromSource) }
+func (a *applier) copy(ctx context.Context, n int64) error { return a.each(ctx, n, a.fromSource) }
 
-func (a *applier) add(n int64) error {
+func (a *applier) add(ctx context.Context, n int64) error {
 	if n > maxAdd {
 		return fmt.Errorf("%w: %d bytes to add, at most %d", ErrLimit, n, maxAdd)
 	}
-	return a.each(n, func(p []byte) error {
+	return a.each(ctx, n, func(p []byte) error {
 		if err := a.fromSource(p); err != nil {
 			return err
 		}
@@ -244,7 +245,7 @@ func (a *applier) fromSource(p []byte) error {
 }
 
 // dictionary emits what a zstd frame of n bytes holds. The source is at its end then.
-func (a *applier) dictionary(n int64) error {
+func (a *applier) dictionary(ctx context.Context, n int64) error {
 	size := a.source.Size()
 	if size > a.o.Dictionary {
 		return fmt.Errorf("%w: a dictionary of %d bytes, at most %d", ErrLimit, size, a.o.Dictionary)
@@ -262,8 +263,8 @@ func (a *applier) dictionary(n int64) error {
 	}
 	defer z.Close()
 	for {
-		if a.ctx.Err() != nil {
-			return context.Cause(a.ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		n, err := z.Read(a.buf)
 		if err := a.emit(a.buf[:n]); err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/strata-oci/strata/rechunk/delta"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -17,12 +18,12 @@ import (
 //     and /sysroot, where ostree keeps its objects;
 //   - files that not everybody may read, as the format's own tools do;
 //   - names that are not UTF-8 or longer than readers accept.
-func Nameable(t *tree.Tree) []File {
-	var out []File
+func Nameable(t *tree.Tree) []delta.File {
+	var out []delta.File
 	for i := range t.Entries {
 		e := &t.Entries[i]
 		if e.Kind == tree.Regular && e.Size > 0 && e.Mode&0o004 != 0 && nameable(e.Path) {
-			out = append(out, File{Path: e.Path, Size: e.Size, Digest: e.Digest})
+			out = append(out, delta.File{Path: e.Path, Size: e.Size, Digest: e.Digest})
 		}
 	}
 	return out
@@ -45,25 +46,25 @@ func nameable(p string) bool {
 
 // Files are the files of an image as Sources.
 type Files struct {
-	files    map[string]File
-	contents Contents
+	files    map[string]delta.File
+	contents delta.Contents
 }
 
 var _ Sources = (*Files)(nil)
 
 // NewFiles gives the regular files of a merged filesystem, whatever others may name, by their paths.
-func NewFiles(t *tree.Tree, c Contents) *Files {
-	s := &Files{files: map[string]File{}, contents: c}
+func NewFiles(t *tree.Tree, c delta.Contents) *Files {
+	s := &Files{files: map[string]delta.File{}, contents: c}
 	for i := range t.Entries {
 		if e := &t.Entries[i]; e.Kind == tree.Regular {
-			s.files[e.Path] = File{Path: e.Path, Size: e.Size, Digest: e.Digest}
+			s.files[e.Path] = delta.File{Path: e.Path, Size: e.Size, Digest: e.Digest}
 		}
 	}
 	return s
 }
 
 // Open implements Sources. A file of etc may be in usr/etc, where ostree keeps an image's.
-func (s *Files) Open(ctx context.Context, name string) (Content, error) {
+func (s *Files) Open(ctx context.Context, name string) (delta.Content, error) {
 	p := path.Clean("/" + name)[1:]
 	f, ok := s.files[p]
 	if !ok && strings.HasPrefix(p, "etc/") {

@@ -1,5 +1,5 @@
-// Package tardiff reads and writes tar-diff files, versions 1 and 2, of github.com/containers/tar-diff: how to make a layer's
-// tar stream of the files of an older image. docs/formats.md has the format byte by byte.
+// Package tardiff reads and writes tar-diff files, versions 1 and 2, of github.com/containers/tar-diff: how to make a
+// layer's tar stream of the files of an older image. docs/formats.md has the format byte by byte.
 //
 // A tar-diff names its sources by their paths in the merged filesystem of the old image, as a host that runs it sees them.
 // Nothing about the target is in the file, neither length nor digest: who applies one compares the result with the diff_id.
@@ -9,9 +9,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
-	"github.com/strata-oci/strata/rechunk/tree"
+	"github.com/strata-oci/strata/rechunk/delta"
 )
 
 // MediaType is that of a tar-diff blob, of either version.
@@ -61,28 +60,8 @@ var (
 	ErrSource = errors.New("tar-diff's source does not fit")
 )
 
-// File is a file of the old image's merged filesystem.
-type File struct {
-	// Path is clean, without a slash in front.
-	Path   string
-	Size   int64
-	Digest tree.Digest
-}
-
-// Content is a file's bytes. It is safe for concurrent ReadAt.
-type Content interface {
-	io.ReaderAt
-	io.Closer
-	Size() int64
-}
-
-// Contents opens files of the old image. The bytes are not trusted.
-type Contents interface {
-	Open(ctx context.Context, f File) (Content, error)
-}
-
 // Sources opens files of the old image by the names that tar-diffs have for them. Whatever is wrong with a name or its file
 // is an error that wraps ErrSource.
 type Sources interface {
-	Open(ctx context.Context, path string) (Content, error)
+	Open(ctx context.Context, path string) (delta.Content, error)
 }

@@ -1,0 +1,139 @@
+package tardiff
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/strata-oci/strata/rechunk/delta"
+	"github.com/strata-oci/strata/rechunk/delta/match"
+)
+
+const (
+	// inMemory is the length of a file that is matched in memory; longer ones are in scratch files.
+	inMemory = 64 << 20
+	// mostDictionary is the length of a source that is tried as a dictionary. For longer ones the encoder's tables forget
+	// what they saw.
+	mostDictionary = 32 << 20
+)
+
+// patch writes a file of size bytes as a patch of an old one, in whichever of the version's ways is shorter.
+func (m *maker) patch(ctx context.Context, r io.Reader, size int64, f *delta.File, c delta.Content,
+	item *delta.Item) error {
+	now, err := m.keep(r, size)
+	if err != nil {
+		return err
+	}
+	defer now.Close()
+	item.How = delta.Patch
+	if m.o.Version >= V2 && now.Size() <= mostDictionary && f.Size <= mostDictionary {
+		done, err := m.patchEither(ctx, now, f, c)
+		if done || err != nil {
+			return err
+		}
+	}
+	old, err := m.patchRuns(ctx, m.out, now, f, c)
+	if err != nil {
+		return err
+	}
+	if old == 0 {
+		item.How, item.Source, item.Why = delta.Whole, "", "nothing of "+f.Path+" is in it"
+	}
+	return nil
+}
+
+// keep holds a file so that it can be read at random. One that ends early is what is there of it.
+func (m *maker) keep(r io.Reader, size int64) (delta.Content, error) {
+	if size <= inMemory || m.o.Scratch == nil {
+		b := make([]byte, size)
+		n, err := io.ReadFull(r, b)
+		if errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF {
+			err = nil
+		}
+		return inBytes{bytes.NewReader(b[:n])}, err
+	}
+	f, err := m.o.Scratch.Create()
+	if err != nil {
+		return nil, fmt.Errorf("making a scratch file: %w", err)
+	}
+	if _, err := io.Copy(f, r); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// inBytes is a content in memory.
+type inBytes struct{ *bytes.Reader }
+
+// Close implements io.Closer.
+func (inBytes) Close() error { return nil }
+
+// patchRuns writes a file as runs of an old one, and says how many bytes come from there.
+func (m *maker) patchRuns(ctx context.Context, out *writer, now delta.Content, f *delta.File, c delta.Content) (int64,
+	error) {
+	old := int64(0)
+	err := match.Match(ctx, []match.Source{c}, now, match.Options{Memory: m.o.Memory}, func(op match.Op) error {
+		if op.Source < 0 {
+			return out.data(op.Data)
+		}
+		old += int64(op.Length)
+		if op.Data == nil {
+			return out.copy(f.Path, op.At, int64(op.Length))
+		}
+		return out.add(f.Path, op.At, op.Data)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("matching it with %q of the old image: %w", f.Path, err)
+	}
+	return old, nil
+}
+
+// patchEither tries a file as runs and as a frame with the old file as its dictionary, each compressed by itself. If the
+// frame is shorter, it is written.
+func (m *maker) patchEither(ctx context.Context, now delta.Content, f *delta.File, c delta.Content) (bool, error) {
+	if m.trial == nil {
+		var err error
+		if m.trial, err = newWriter(io.Discard, V1, mostDictionary); err != nil {
+			return false, err
+		}
+	}
+	m.trial.reset()
+	if _, err := m.patchRuns(ctx, m.trial, now, f, c); err != nil {
+		m.trial.abandon()
+		return false, err
+	}
+	runs, err := m.trial.close()
+	if err != nil {
+		return false, err
+	}
+	both := make([]byte, f.Size+now.Size())
+	was, is := both[:f.Size], both[f.Size:]
+	if _, err := c.ReadAt(was, 0); err != nil && err != io.EOF {
+		return false, fmt.Errorf("reading %q of the old image: %w", f.Path, err)
+	}
+	if _, err := now.ReadAt(is, 0); err != nil && err != io.EOF {
+		return false, err
+	}
+	frame, err := dictionaryFrame(was, is)
+	if err != nil || int64(len(frame)) >= runs {
+		return false, err
+	}
+	return true, m.out.dictionary(f.Path, f.Size, frame)
+}
+
+// dictionaryFrame is one zstd frame with the old file as its dictionary. The whole of that is within its window.
+func dictionaryFrame(was, now []byte) ([]byte, error) {
+	window := 1 << max(10, bits.Len64(uint64(max(len(was), len(now), 1)-1)))
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderDictRaw(0, was), zstd.WithEncoderLevel(zstd.SpeedBestCompression),
+		zstd.WithSingleSegment(true), zstd.WithWindowSize(window), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return nil, fmt.Errorf("a zstd encoder with a dictionary: %w", err)
+	}
+	defer z.Close()
+	return z.EncodeAll(now, nil), nil
+}
