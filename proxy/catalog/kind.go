@@ -44,6 +44,8 @@ const (
 	SourceLayer
 	// LayerIndex: what a layer holds.
 	LayerIndex
+	// DeltaOf: how to make a layer of an older image. It is made again when somebody asks.
+	DeltaOf
 
 	// AnyLayer are the uses of layers.
 	AnyLayer = ServedLayer | OriginalLayer | SourceLayer
@@ -67,6 +69,8 @@ type Owner struct {
 	Content digest.Digest
 	// Layer is content that is needed as a layer.
 	Layer digest.Digest
+	// With is a layer that has to be needed as well.
+	With digest.Digest
 }
 
 // Leads are what gc wants to know of a record.
@@ -83,6 +87,8 @@ const (
 	KindLineage    = rechunk.KindLineage
 	KindHistory    = rechunk.KindHistory
 	KindRepository = "repository"
+	// KindDeltaDemand has the keys of KindRepository.
+	KindDeltaDemand = "delta-demand"
 )
 
 // Kind is what is to be known of the records of a kind without knowing the kind.
@@ -104,6 +110,7 @@ func Kinds() []Kind {
 		repositoryKind().any(),
 		proofKind().any(), blobProofKind().any(), memberKind().any(), attemptKind().any(), planKind().any(),
 		historyKind().any(),
+		deltaKind().any(), deltaDemandKind().any(), trialsKind().any(),
 		indexKind().any(), upkeepKind[json.RawMessage]("").any(),
 	}
 }

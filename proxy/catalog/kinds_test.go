@@ -68,6 +68,18 @@ func samples() []sample {
 		{"member", inRepository, `{}`, catalog.Leads{Owner: catalog.Owner{Content: image}}},
 		{"attempt", "0011", fmt.Sprintf(`{"source_digest":%q,"started_at":"2026-01-02T03:04:05Z","tries":2}`, image),
 			catalog.Leads{Owner: ofImage}},
+		{"delta", image.String() + " " + layer.String() + " 65536-0011223344556677", fmt.Sprintf(`{"digest":%q,"size":9,
+			"blob_size":99,"worth":65536,"allowed":["xz/5.4"],"needs":["xz/5.4"],"at":"2026-01-02T03:04:05Z"}`, config),
+			catalog.Leads{Owner: catalog.Owner{Manifest: image, With: layer},
+				To: []catalog.Target{{Digest: config, Use: catalog.DeltaOf}}}},
+		{"delta", image.String() + " " + layer.String() + " 0-0011223344556677",
+			`{"refused":"gain","message":"too large","at":"2026-01-02T03:04:05Z","until":"2026-01-03T03:04:05Z"}`,
+			catalog.Leads{Owner: catalog.Owner{Manifest: image, With: layer}}},
+		{"delta-demand", "ghcr.io/team/os", `{"asked":[{"worth":65536,"encoders":["xz/5.4"],"at":"2026-01-02T03:04:05Z"}]}`,
+			catalog.Leads{}},
+		{"trials", layer.String(), fmt.Sprintf(`{"encoders":[{"program":"xz","version":"5.4","args":["-T2"]}],
+			"programs":[["xz/5.4"]],"tried":{%q:[0,0],%q:[-1,0]}}`, source.Encoded(), config.Encoded()),
+			catalog.Leads{Owner: catalog.Owner{Layer: layer}}},
 		{"upkeep", "usage", `{"bytes":1,"at":"2026-01-02T03:04:05Z"}`, catalog.Leads{}},
 	}
 }

@@ -19,6 +19,9 @@ type Records struct {
 	BlobProofs   *Table[ContentKey, Proof]
 	Attempts     *Table[string, Attempt]
 	Pulls        *Table[digest.Digest, Pulls]
+	Deltas       *Table[DeltaKey, Delta]
+	DeltaDemands *Table[string, DeltaDemand]
+	Trials       *Table[digest.Digest, Trials]
 
 	// The engine's.
 	Served    *Table[string, rechunk.Version]
@@ -37,6 +40,7 @@ func New(store *chunkstore.Store, log *slog.Logger) *Records {
 	return &Records{
 		Tags: newHot(s, tagKind()), Manifests: newHot(s, manifestKind()), Repositories: newTable(s, repositoryKind()),
 		Proofs: newTable(s, proofKind()), BlobProofs: newTable(s, blobProofKind()), Attempts: newTable(s, attemptKind()),
+		Deltas: newTable(s, deltaKind()), DeltaDemands: newTable(s, deltaDemandKind()), Trials: newTable(s, trialsKind()),
 		Pulls: newTable(s, pullsKind()), Served: newTable(s, servedKind()), Lineages: newTable(s, lineageKind()),
 		Histories: newTable(s, historyKind()), Plans: newTable(s, planKind()), Indexes: newTable(s, indexKind()),
 	}

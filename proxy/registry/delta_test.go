@@ -63,13 +63,13 @@ func TestDelta(t *testing.T) {
 	head := got.Header()
 	if got.Code != http.StatusOK || !bytes.Equal(got.Body.Bytes(), blob) || head.Get("Strata-Seed") != seedA.String() ||
 		head.Get("Content-Type") != "application/vnd.strata.delta.v1" ||
-			head.Get("Content-Length") != fmt.Sprint(len(blob)) ||
+		head.Get("Content-Length") != fmt.Sprint(len(blob)) ||
 		head.Get("Cache-Control") != "no-store" {
 		t.Errorf("%d, %d bytes, %v", got.Code, got.Body.Len(), head)
 	}
 	for prefer, want := range map[string]time.Duration{
 		"": 10 * time.Second, "wait=0": 0, "wait=3": 3 * time.Second, "respond-async": 0, "respond-async, wait=9": 0,
-			"wait=x": 10 *
+		"wait=x": 10 *
 			time.Second, "wait=-1": 10 * time.Second, "wait=1000000": time.Minute, "Wait=5": 5 * time.Second,
 	} {
 		if call(h, http.MethodGet, deltaURL(layer, "&seed="+seedA.String()), "Prefer", prefer); backend.delta.Wait != want {
@@ -126,26 +126,26 @@ func TestDeltaQueries(t *testing.T) {
 	layer := digest.FromBytes(blob)
 	one := "&seed=" + seedA.String()
 	for ask, want := range map[string]int{
-		deltaURL(layer, ""):               400,
-		deltaURL(layer, "&seed="):         400,
-		deltaURL(layer, "&seed=sha256:x"): 400,
-		deltaURL(layer, "&seed=stable"):   400,
-		deltaURL("sha256:../../x", one):   400,
-		deltaURL("", one):                 400,
-		deltaURL(layer, strings.Repeat(one, 16)):                             200,
-		deltaURL(layer, strings.Repeat(one, 17)):                             400,
-		deltaURL(layer, strings.Repeat(one, 1000)):                           414,
-		deltaURL(layer, one+"&worth=99999999999999999999999"):                400,
-		deltaURL(layer, one+"&worth=9223372036854775807"):                    200,
-		deltaURL(layer, one+"&worth=-1"):                                     400,
-		deltaURL(layer, one+"&worth=1e3"):                                    400,
-		deltaURL(layer, one+"&worth=1&worth=2"):                              400,
-		deltaURL(layer, one+"&layer="+seedA.String()):                        400,
-		deltaURL(layer, one+"&repository=a/b"):                               400,
-		deltaURL(layer, one+"&%zz"):                                          400,
-		"/strata/v1/delta?layer=" + layer.String() + one:                     404,
+		deltaURL(layer, ""):                                                   400,
+		deltaURL(layer, "&seed="):                                             400,
+		deltaURL(layer, "&seed=sha256:x"):                                     400,
+		deltaURL(layer, "&seed=stable"):                                       400,
+		deltaURL("sha256:../../x", one):                                       400,
+		deltaURL("", one):                                                     400,
+		deltaURL(layer, strings.Repeat(one, 16)):                              200,
+		deltaURL(layer, strings.Repeat(one, 17)):                              400,
+		deltaURL(layer, strings.Repeat(one, 1000)):                            414,
+		deltaURL(layer, one+"&worth=99999999999999999999999"):                 400,
+		deltaURL(layer, one+"&worth=9223372036854775807"):                     200,
+		deltaURL(layer, one+"&worth=-1"):                                      400,
+		deltaURL(layer, one+"&worth=1e3"):                                     400,
+		deltaURL(layer, one+"&worth=1&worth=2"):                               400,
+		deltaURL(layer, one+"&layer="+seedA.String()):                         400,
+		deltaURL(layer, one+"&repository=a/b"):                                400,
+		deltaURL(layer, one+"&%zz"):                                           400,
+		"/strata/v1/delta?layer=" + layer.String() + one:                      404,
 		"/strata/v1/delta?repository=../../etc&layer=" + layer.String() + one: 400,
-		"/strata/v1/delta": 404,
+		"/strata/v1/delta":                                                    404,
 	} {
 		backend.delta = registry.DeltaQuery{}
 		got := call(h, http.MethodGet, ask)
@@ -155,7 +155,7 @@ func TestDeltaQueries(t *testing.T) {
 	}
 	for header, want := range map[string]int{
 		"xz/5.8": 200, "xz": 400, "xz/": 400, "/1": 400, "xz/5 8": 400, "XZ/5": 400, "../xz/5": 400, "xz/5;rm": 400,
-		"xz/5\x00": 400,
+		"xz/5\x00":                 400,
 		strings.Repeat("a/1,", 32): 200, strings.Repeat("a/1,", 33): 400, strings.Repeat(",", 5000): 400,
 		"a/" + strings.Repeat("1", 32): 200, "a/" + strings.Repeat("1", 33): 400,
 	} {

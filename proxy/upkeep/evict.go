@@ -23,9 +23,10 @@ type EvictReport struct {
 	Met bool `json:"met"`
 }
 
-// Evict brings the store below its quota's low mark when it is above the high one: first what nobody needs, then what
-// upstreams have, too, oldest first: layers of sources, then of images that are served as they are; then versions, by their
-// last pull. What tags stand for stays, and the newest version of each lineage. ErrBusy says that a gc is under way.
+// Evict brings the store below its quota's low mark when it is above the high one: first what nobody needs, then deltas,
+// then what upstreams have, too: layers of sources, then of images that are served as they are, each oldest first; then
+// versions, by their last pull. What tags stand for stays, and the newest version of each lineage. ErrBusy says that a gc is
+// under way.
 func (k *Keeper) Evict(ctx context.Context) (EvictReport, error) {
 	out := EvictReport{Evicted: map[string]Amount{}}
 	err := k.only(ctx, workGC, func(ctx context.Context, t turn) error {
@@ -95,7 +96,7 @@ func (e *eviction) count(kind string, a Amount) {
 	e.Metrics.Evicted(kind, a.Bytes)
 }
 
-// layers evicts what upstreams have, too.
+// layers evicts deltas, and what upstreams have, too.
 func (e *eviction) layers(ctx context.Context) error {
 	m, err := e.mark(ctx, rules{policy: e.policy})
 	if err != nil {
@@ -108,11 +109,13 @@ func (e *eviction) layers(ctx context.Context) error {
 		limit = active
 	}
 	limit = limit.Add(-chunkstore.FreshFor)
-	var sources, originals oldest
+	var deltas, sources, originals oldest
 	err = e.Chunks.Walk(ctx, func(i chunkstore.Info) error {
 		u, err := m.use(i.Digest)
 		switch {
 		case err != nil || u == 0 || !i.ModTime.Before(limit):
+		case u == catalog.DeltaOf:
+			deltas.add(i)
 		case u == catalog.SourceLayer:
 			sources.add(i)
 		case u&^(catalog.SourceLayer|catalog.OriginalLayer) == 0:
@@ -123,10 +126,15 @@ func (e *eviction) layers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := e.evict(ctx, KindSource, sources.sorted(), limit); err != nil {
-		return err
+	for _, of := range []struct {
+		kind    string
+		content oldest
+	}{{KindDelta, deltas}, {KindSource, sources}, {KindOriginal, originals}} {
+		if err := e.evict(ctx, of.kind, of.content.sorted(), limit); err != nil {
+			return err
+		}
 	}
-	return e.evict(ctx, KindOriginal, originals.sorted(), limit)
+	return nil
 }
 
 // maxEvicted bounds the content of a kind that is evicted at once; the next time goes on.

@@ -43,6 +43,23 @@ func (f *fixture) setQuota(missing int64) {
 	f.usage.SetQuota((f.usage.Used() - missing) * 100 / lowPercent)
 }
 
+// Deltas go before everything else that somebody needs.
+func TestEvictDeltasFirst(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil, keepAllVersions)
+	versions := crowded(f)
+	f.delta(versions[2].Digest, versions[3].Layers[1].Digest, content("delta", 30))
+	f.clock.advance(time.Hour)
+	f.must(f.keeper.Measure(t.Context()))
+	f.setQuota(20 * kib)
+	r, err := f.keeper.Evict(t.Context())
+	if err != nil || !r.Met || r.Evicted[KindDelta].Objects != 1 || r.Evicted[KindSource].Objects != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	f.want(false, content("delta", 30))
+	f.want(true, content("original", 40), "source layer 1")
+}
+
 func TestEvictOrder(t *testing.T) {
 	t.Parallel()
 	p := pulls{}

@@ -189,6 +189,13 @@ func (f *fixture) tag(tag string, source, served digest.Digest) {
 		map[string]any{"source_digest": source, "digest": served, "served": kind, "media_type": "x"})
 }
 
+// delta stores a delta of a layer.
+func (f *fixture) delta(seed, layer digest.Digest, content string) {
+	f.t.Helper()
+	f.record("delta", seed.String()+" "+layer.String()+" 0-0011223344556677",
+		map[string]any{"digest": f.put(content), "size": len(content)})
+}
+
 func (f *fixture) has(content string) bool { return f.hasDigest(digest.FromString(content)) }
 
 func (f *fixture) hasDigest(d digest.Digest) bool {

@@ -58,6 +58,29 @@ func TestGC(t *testing.T) {
 	}
 }
 
+// A delta goes with its seed, and with its layer; what was refused and tried goes like that, too.
+func TestGCDeltas(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil, nil)
+	versions := series(f)
+	layer := func(i int) digest.Digest { return versions[i].Layers[1].Digest }
+	f.delta(versions[2].Digest, layer(3), "from 3 to 4")
+	f.delta(versions[0].Digest, layer(3), "from a version that goes")
+	f.delta(versions[3].Digest, layer(0), "of a layer that goes")
+	for _, i := range []int{0, 3} {
+		f.record("trials", layer(i).String(), map[string]any{"tried": map[string]any{}})
+	}
+	f.clock.advance(time.Hour)
+	if r := f.gc(GCOptions{}); r.Kinds[KindDelta].Objects != 1 || r.Records["delta"] != 2 || r.Records["trials"] != 1 {
+		t.Errorf("%+v", r)
+	}
+	f.want(true, "from 3 to 4")
+	f.want(false, "from a version that goes", "of a layer that goes")
+	if got := f.keys("trials"); len(got) != 1 || got[0] != layer(3).String() {
+		t.Errorf("trials: %v", got)
+	}
+}
+
 // What a tag stands for stays, and what is pulled; a version that is too old goes, but the newest two.
 func TestGCKeeps(t *testing.T) {
 	t.Parallel()

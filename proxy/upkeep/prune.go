@@ -111,7 +111,8 @@ func (k *Keeper) drop(ctx context.Context, p PruneReport) error {
 		kind string
 		keys []string
 	}{
-		{catalog.KindTag, p.Tags}, {catalog.KindRepository, p.Repositories}, {catalog.KindHistory, p.Lineages},
+		{catalog.KindTag, p.Tags}, {catalog.KindRepository, p.Repositories}, {catalog.KindDeltaDemand, p.Repositories},
+		{catalog.KindHistory, p.Lineages},
 		{catalog.KindLineage, p.Lineages},
 	} {
 		for _, key := range of.keys {

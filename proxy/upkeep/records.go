@@ -75,18 +75,31 @@ func (m *marking) goes(r going) {
 
 // needed reports whether what a record belongs to is needed, or that it belongs to nothing.
 func (m *marking) needed(o catalog.Owner) (bool, error) {
-	if o == (catalog.Owner{}) || m.stays(o.Manifest) {
+	if o == (catalog.Owner{}) {
+		return true, nil
+	}
+	if o.With != "" {
+		if with, err := m.neededLayer(o.With); !with || err != nil {
+			return false, err
+		}
+	}
+	if m.stays(o.Manifest) {
 		return true, nil
 	}
 	u, err := m.use(o.Content)
 	if u != 0 || err != nil {
 		return u != 0, err
 	}
-	layer, ok := hashOf(o.Layer)
+	return m.neededLayer(o.Layer)
+}
+
+// neededLayer reports whether content is needed as a layer.
+func (m *marking) neededLayer(d digest.Digest) (bool, error) {
+	layer, ok := hashOf(d)
 	if !ok {
 		return false, nil
 	}
-	u, err = m.marked(layer)
+	u, err := m.marked(layer)
 	return u&(catalog.AnyLayer|indexed) != 0, err
 }
 

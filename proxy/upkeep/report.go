@@ -65,6 +65,7 @@ const (
 	KindOriginal = "original" // layers of images that are served as they are
 	KindSource   = "source"   // layers of images that were made others of
 	KindIndex    = "index"    // what layers hold
+	KindDelta    = "delta"    // how to make layers of older images
 )
 
 // kindOf is the one that content counts as.
@@ -78,6 +79,8 @@ func kindOf(u catalog.Use) string {
 		return KindSource
 	case u&catalog.LayerIndex != 0:
 		return KindIndex
+	case u&catalog.DeltaOf != 0:
+		return KindDelta
 	}
 	return KindDocument
 }
