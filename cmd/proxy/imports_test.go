@@ -87,6 +87,7 @@ var rooms = []room{
 	{"proxy/admin", []string{"proxy/background", "proxy/operate", "proxy/pull/jobs", "proxy/upkeep"}, registries[2:]},
 	{"proxy/lease", nil, append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/replicas", []string{"proxy/lease", "proxy/background"}, registries[2:]},
+	{"proxy/edge/encoder", []string{"rechunk/delta/wrap"}, registries},
 	{"chunkstore", nil, []string{"github.com/google/go-containerregistry"}},
 	{"rechunk", nil, registries},
 	{"rechunk/tree", nil, append([]string{"os", "time", "math/rand", "log"}, registries...)},

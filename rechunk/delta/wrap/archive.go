@@ -43,7 +43,7 @@ func (p *parser) tar(s source, off int64, depth int) ([]Part, int64, error) {
 			return nil, off, err
 		}
 		parts = append(parts, part)
-		if err := p.ctx.Err(); err != nil {
+		if err := p.ended(); err != nil {
 			return nil, off, err
 		}
 	}
@@ -98,7 +98,7 @@ func (p *parser) zip(s source, depth int) ([]Part, error) {
 
 // zipped makes a part of a member whose bytes are at off.
 func (p *parser) zipped(s source, f *zip.File, off int64, depth int) (Part, bool, error) {
-	if err := p.ctx.Err(); err != nil {
+	if err := p.ended(); err != nil {
 		return Part{}, false, err
 	}
 	length := int64(f.CompressedSize64)

@@ -14,7 +14,8 @@ func isCpio(start []byte) bool {
 	return bytes.HasPrefix(start, []byte("070701")) || bytes.HasPrefix(start, []byte("070702"))
 }
 
-// cpio finds the members of the archive at off, and where it ends: behind its trailer, or before the first header that is none.
+// cpio finds the members of the archive at off, and where it ends: behind its trailer, or before the first header that is
+// none.
 func (p *parser) cpio(s source, off int64, depth int) ([]Part, int64, error) {
 	var parts []Part
 	for !p.full() {
@@ -33,7 +34,7 @@ func (p *parser) cpio(s source, off int64, depth int) ([]Part, int64, error) {
 			parts = append(parts, part)
 		}
 		off = m.next
-		if err := p.ctx.Err(); err != nil {
+		if err := p.ended(); err != nil {
 			return nil, off, err
 		}
 	}
@@ -47,8 +48,8 @@ type cpioEntry struct {
 	data, size, next int64
 }
 
-// cpioMember reads the header at off. Headers and contents are padded to four bytes, from the archive's start; archives start at
-// multiples of four.
+// cpioMember reads the header at off. Headers and contents are padded to four bytes, from the archive's start; archives
+// start at multiples of four.
 func cpioMember(s source, off int64, lim Limits) (cpioEntry, bool) {
 	head := s.bytes(off, cpioHeader)
 	if head == nil || !isCpio(head) {

@@ -42,7 +42,7 @@ type decoders struct {
 
 // decode is Decode.
 func (d *decoders) decode(ctx context.Context, decoder string, src io.Reader, dst io.Writer, lim Limits) error {
-	in := &counter{ctx: ctx, r: src}
+	in := &counter{ended: ctx.Err, r: src}
 	r, err := d.open(decoder, in, lim)
 	if err != nil {
 		return in.blame(decoder, err)
@@ -60,8 +60,8 @@ func (d *decoders) decode(ctx context.Context, decoder string, src io.Reader, ds
 	return in.err
 }
 
-// open returns a reader of the plain bytes of the stream that in begins with. It reads through d.in, which is left behind the
-// stream for the decoders that end exactly (gzip, deflate).
+// open returns a reader of the plain bytes of the stream that in begins with. It reads through d.in, which is left behind
+// the stream for the decoders that end exactly (gzip, deflate).
 func (d *decoders) open(decoder string, in io.Reader, lim Limits) (io.Reader, error) {
 	if d.in == nil {
 		d.in = bufio.NewReaderSize(in, 32<<10)
@@ -121,17 +121,17 @@ func (d *decoders) openXz(lim Limits) (io.Reader, error) {
 	return d.xz, nil
 }
 
-// counter counts what is read, keeps the error that reading ended with, and looks at the context.
+// counter counts what is read, keeps the error that reading ended with, and ends when its context has.
 type counter struct {
-	ctx context.Context // of one call; the decoders' readers take none
-	r   io.Reader
-	n   int64
-	err error // other than io.EOF
+	ended func() error // of the call's context
+	r     io.Reader
+	n     int64
+	err   error // other than io.EOF
 }
 
 // Read implements io.Reader.
 func (c *counter) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
+	if err := c.ended(); err != nil {
 		c.err = err
 		return 0, err
 	}

@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 )
 
-// isKernel says whether a kernel image starts like this: x86's bzImage (Documentation/arch/x86/boot.rst), or an EFI zboot image
-// (drivers/firmware/efi/libstub/zboot-header.S).
+// isKernel says whether a kernel image starts like this: x86's bzImage (Documentation/arch/x86/boot.rst), or an EFI zboot
+// image (drivers/firmware/efi/libstub/zboot-header.S).
 func isKernel(start []byte) bool { return isBzImage(start) || isZboot(start) }
 
 func isBzImage(start []byte) bool {
@@ -18,8 +18,8 @@ func isZboot(start []byte) bool {
 	return len(start) >= 0x40 && bytes.HasPrefix(start, []byte("MZ")) && bytes.Equal(start[4:8], []byte("zimg"))
 }
 
-// kernel finds the compressed payload of a kernel image. Its place is told by the header, in bytes; behind the stream may lie
-// the size of what is in it.
+// kernel finds the compressed payload of a kernel image. Its place is told by the header, in bytes; behind the stream may
+// lie the size of what is in it.
 func (p *parser) kernel(s source, depth int) ([]Part, error) {
 	start := s.most(0, peek)
 	var off, length int64

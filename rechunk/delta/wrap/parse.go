@@ -12,17 +12,17 @@ import (
 // (newc and crc), tar and zip archives and their members; an initramfs, which is a chain of all these; and the payload of a
 // kernel image. What is wrapped in what is found is looked for, too. Streams of bzip2, lz4 and lzma are left as they are.
 //
-// Structure is read, not proven: that a part can be decoded is known when it was. What is damaged, unknown, or over lim is no
-// part, and no error either; errors are those of ctx, of reading c, and of scratch, which holds what is larger than a MiB and
-// has parts inside; with nil, that is not looked into.
+// Structure is read, not proven: that a part can be decoded is known when it was. What is damaged, unknown, or over lim is
+// no part, and no error either; errors are those of ctx, of reading c, and of scratch, which holds what is larger than a MiB
+// and has parts inside; with nil, that is not looked into.
 func Parse(ctx context.Context, c Content, lim Limits, scratch Scratch) ([]Part, error) {
-	p := &parser{ctx: ctx, lim: lim, scratch: scratch}
+	p := &parser{ended: ctx.Err, lim: lim, scratch: scratch}
 	return p.content(c, 0)
 }
 
 // parser is one run of Parse.
 type parser struct {
-	ctx      context.Context // of the one call
+	ended    func() error // of the call's context
 	lim      Limits
 	scratch  Scratch
 	parts    int
@@ -62,7 +62,7 @@ func (p *parser) chain(s source, depth int) ([]Part, error) {
 	}
 	var parts []Part
 	for off := int64(0); off < s.size && !p.full(); {
-		if err := p.ctx.Err(); err != nil {
+		if err := p.ended(); err != nil {
 			return nil, err
 		}
 		found, next, err := p.link(s, off, depth)
@@ -121,7 +121,7 @@ func (p *parser) stream(s source, off int64, decoder string, depth int) (Part, e
 	if length == 0 || s.err != nil {
 		return Part{}, s.err
 	}
-	in := &counter{ctx: p.ctx, r: s.section(off, length)}
+	in := &counter{ended: p.ended, r: s.section(off, length)}
 	r, err := p.decoders.open(decoder, in, p.lim)
 	if err != nil {
 		return Part{}, in.err

@@ -1,13 +1,13 @@
 // Package wrap knows what is compressed inside of files: where (Parse), what the bytes are without it (Decode), and how
-// exactly these compressed bytes are made of them again (Try). A kernel module is one xz stream, an initramfs a chain of bare and
-// compressed cpio archives, a manual page one gzip member.
+// exactly these compressed bytes are made of them again (Try). A kernel module is one xz stream, an initramfs a chain of
+// bare and compressed cpio archives, a manual page one gzip member.
 //
-// A file that was compressed hides from a binary delta: one changed byte changes all that follow. Its plain bytes do not. So a
-// delta of the plain bytes is small, if they can be wrapped again into the same file, to the byte.
+// A file that was compressed hides from a binary delta: one changed byte changes all that follow. Its plain bytes do not. So
+// a delta of the plain bytes is small, if they can be wrapped again into the same file, to the byte.
 //
 // Everything here comes from images that anybody may have made: nothing is trusted, all of it is bounded by Limits, and an
-// encoder counts as found only after its output was compared with the file's bytes. The package is pure: no files, no clock, no
-// programs; those are behind Encoders and Trials.
+// encoder counts as found only after its output was compared with the file's bytes. The package is pure: no files, no clock,
+// no programs; those are behind Encoders and Trials.
 package wrap
 
 import (
@@ -48,8 +48,8 @@ func (e Encoder) String() string {
 
 // Encoders runs encoders. Safe for concurrent use.
 type Encoders interface {
-	// Encode writes to wrapped what e makes of plain. Its bytes are not trusted: who calls compares them or their digest. Errors:
-	// ErrUnavailable, ErrLimit for output without end, the error of plain or wrapped, the context's.
+	// Encode writes to wrapped what e makes of plain. Its bytes are not trusted: who calls compares them or their digest.
+	// Errors: ErrUnavailable, ErrLimit for output without end, the error of plain or wrapped, the context's.
 	Encode(ctx context.Context, e Encoder, plain io.Reader, wrapped io.Writer) error
 	// Available lists the programs that there are, by name.
 	Available() []Program

@@ -111,8 +111,8 @@ func (x *xzStream) block(s source, off, header int64) (next, plain int64, ok boo
 
 // end reads index and footer, with the index at off.
 func (x *xzStream) end(s source, start, off int64) bool {
-	// A number takes at most 9 bytes; an index of some blocks, more than a block of the cache. The footer tells its size, but
-	// where it is must be found: so the index is read.
+	// A number takes at most 9 bytes; an index of some blocks, more than a block of the cache. The footer tells its size,
+	// but where it is must be found: so the index is read.
 	at, records := off+1, int64(-1)
 	for left := int64(1); left > 0; left-- {
 		f := fields{b: s.most(at, 9)}

@@ -1,0 +1,42 @@
+package encoder
+
+import (
+	"errors"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// apart puts the process into a group of its own, which ends as a whole.
+func apart(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
+}
+
+// restrict sets the limits of a process that has just begun: no files, no more memory and processor time than options say,
+// and only what is left of the processor. A process that has ended already needs none.
+func restrict(pid int, o Options) error {
+	seconds := uint64(o.Processor/time.Second) + 1
+	var errs []error
+	for _, limit := range []struct {
+		what int
+		most uint64
+	}{
+		{unix.RLIMIT_AS, uint64(o.Memory)},
+		{unix.RLIMIT_CPU, seconds},
+		{unix.RLIMIT_FSIZE, 0},
+		{unix.RLIMIT_CORE, 0},
+		{unix.RLIMIT_NOFILE, 16},
+	} {
+		errs = append(errs, unix.Prlimit(pid, limit.what, &unix.Rlimit{Cur: limit.most, Max: limit.most}, nil))
+	}
+	errs = append(errs, unix.Setpriority(unix.PRIO_PGRP, pid, 19))
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, unix.ESRCH) {
+			return err
+		}
+	}
+	return nil
+}
