@@ -84,6 +84,11 @@ var rooms = []room{
 		"proxy/name", "proxy/oci", "proxy/pulls", "proxy/registry",
 		"proxy/upkeep", "proxy/upstream", "chunkstore", "rechunk",
 	}, registries},
+	{"proxy/edge/seed", []string{"rechunk"}, append([]string{"net/http"}, registries[2:]...)},
+	{"proxy/edge/via", []string{
+		"proxy/catalog", "proxy/edge/seed", "proxy/metrics", "proxy/name", "proxy/registry", "proxy/upstream", "proxy/verify",
+		"chunkstore", "rechunk",
+	}, registries[2:]},
 	{"proxy/admin", []string{"proxy/background", "proxy/operate", "proxy/pull/jobs", "proxy/upkeep"}, registries[2:]},
 	{"proxy/lease", nil, append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/replicas", []string{"proxy/lease", "proxy/background"}, registries[2:]},

@@ -21,6 +21,10 @@ import (
 type Options struct {
 	// Spool takes the contents of regular files; without one they are only hashed.
 	Spool *Spool
+	// Want says which files' contents the spool takes, and Kept is told when one is in there, to be opened at once; nil is
+	// for all of them, when the layer has been read.
+	Want func(path string, size int64) bool
+	Kept func(tree.Digest)
 	// Inline says which files' contents the index is to carry, as far as they are small; nil is none.
 	Inline func(path string) bool
 	// Decoder decompresses; nil stands for one of this scan's own, and a goroutine that reads ahead.
@@ -104,7 +108,7 @@ func scan(ctx context.Context, r io.Reader, opts Options) (*Result, error) {
 	}
 	s := newScanner(opts.Budget, opts.Spool)
 	defer s.layer.Close()
-	s.inline.want = opts.Inline
+	s.inline.want, s.want, s.kept = opts.Inline, opts.Want, opts.Kept
 	if err := s.run(src); err != nil {
 		return nil, err
 	}

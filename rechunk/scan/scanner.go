@@ -23,6 +23,8 @@ type scanner struct {
 	content int64 // bytes of files so far
 	charged int64 // bytes that the budget knows of
 	inline  inliner
+	want    func(path string, size int64) bool // nil: the spool takes all
+	kept    func(tree.Digest)
 }
 
 func newScanner(b *tree.Budget, spool *Spool) *scanner {
@@ -138,8 +140,12 @@ func (s *scanner) readContent(e *tree.Entry, size int64, body io.Reader) error {
 		return err
 	}
 	s.sum.Reset()
-	if s.spool != nil {
-		if err := s.spool.start(size); err != nil {
+	spool := s.spool
+	if s.want != nil && !s.want(e.Path, size) {
+		spool = nil
+	}
+	if spool != nil {
+		if err := spool.start(size); err != nil {
 			return &localError{err}
 		}
 	}
@@ -150,8 +156,8 @@ func (s *scanner) readContent(e *tree.Entry, size int64, body io.Reader) error {
 		if inline != nil {
 			inline.Write(s.buf[:n])
 		}
-		if s.spool != nil {
-			if _, err := s.spool.Write(s.buf[:n]); err != nil {
+		if spool != nil {
+			if _, err := spool.Write(s.buf[:n]); err != nil {
 				return &localError{err}
 			}
 		}
@@ -164,8 +170,18 @@ func (s *scanner) readContent(e *tree.Entry, size int64, body io.Reader) error {
 	}
 	s.sum.Sum(e.Digest[:0])
 	s.inline.close(e.Digest, inline)
-	if s.spool != nil {
-		s.spool.finish(e.Digest)
+	if spool == nil {
+		return nil
+	}
+	spool.finish(e.Digest)
+	if s.want == nil {
+		return nil
+	}
+	if err := spool.flush(); err != nil {
+		return &localError{err}
+	}
+	if s.kept != nil {
+		s.kept(e.Digest)
 	}
 	return nil
 }

@@ -82,13 +82,22 @@ func (s *Spool) Size() int64 {
 
 // Open implements tree.Contents.
 func (s *Spool) Open(d tree.Digest) (io.ReadCloser, error) {
+	section, err := s.Section(d)
+	if err != nil {
+		return nil, err
+	}
+	return &spooled{*section}, nil
+}
+
+// Section returns a content to be read at random, as long as the spool is open.
+func (s *Spool) Section(d tree.Digest) (*io.SectionReader, error) {
 	s.mu.RLock()
 	e, ok := s.where[d]
 	s.mu.RUnlock()
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", tree.ErrNoContent, d)
 	}
-	return &spooled{*io.NewSectionReader(s.file, e.off, e.size)}, nil
+	return io.NewSectionReader(s.file, e.off, e.size), nil
 }
 
 // spooled reads a content.

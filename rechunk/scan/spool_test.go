@@ -154,3 +154,39 @@ func TestSpoolFails(t *testing.T) {
 		t.Errorf("a closed spool: %v", err)
 	}
 }
+
+// Of a scan that wants some files, these can be opened while it goes on, and nothing else takes room.
+func TestSpoolWanted(t *testing.T) {
+	t.Parallel()
+	spool := newSpool(t)
+	items := append(randomFiles(3, 40), File("wanted", "this one"), File("last", "last"))
+	var kept []tree.Digest
+	_, err := scan.Layer(t.Context(), bytes.NewReader(Tar(t, items...)), scan.Options{
+		Spool: spool, Want: func(path string, size int64) bool { return path == "wanted" || size == int64(items[5].Size) },
+		Kept: func(d tree.Digest) {
+			if !spool.Has(d) {
+				t.Errorf("%s is told of and not there", d)
+			}
+			kept = append(kept, d)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, item := range items {
+		d := tree.Digest(sha256.Sum256([]byte(item.Body)))
+		if want := item.Name == "wanted" || item.Size == items[5].Size; !want {
+			continue
+		}
+		section, err := spool.Section(d)
+		if err != nil {
+			t.Fatal(item.Name, err)
+		}
+		if got, _ := io.ReadAll(section); string(got) != item.Body {
+			t.Errorf("%s differs", item.Name)
+		}
+	}
+	if spool.Has(sha256.Sum256([]byte("last"))) || len(kept) == 0 {
+		t.Errorf("the spool has what nobody wanted, or told of %d", len(kept))
+	}
+}

@@ -134,7 +134,8 @@ func TestPanicInAnExchange(t *testing.T) {
 	give := h.token
 	h.token = func(*http.Request) (*http.Response, error) { panic("boom") }
 	var log strings.Builder
-	s := NewSession(h, static(authn.AuthConfig{}), testRepo, testRepo.Path(), time.Now, slog.New(slog.NewTextHandler(&log, nil)))
+	s := NewSession(h, static(authn.AuthConfig{}), testRepo, testRepo.Path(), time.Now,
+		slog.New(slog.NewTextHandler(&log, nil)))
 	if _, err := ask(t.Context(), s); !errors.Is(err, errPanic) {
 		t.Errorf("got %v", err)
 	}

@@ -1,0 +1,96 @@
+package seed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+
+	"github.com/strata-oci/strata/rechunk/delta"
+)
+
+// Root has the files of a root file system, such as that of a bootc host: as its image has them where they are not the
+// host's to change. It is only read, and never left: a symbolic link that leads out of it leads nowhere. It is safe for
+// concurrent use.
+type Root struct {
+	dir string
+}
+
+// NewRoot returns the files below a directory.
+func NewRoot(dir string) *Root { return &Root{dir} }
+
+// Dir is where the root file system lies.
+func (r *Root) Dir() string { return r.dir }
+
+// Files returns all files of the root. They are opened there when they are needed.
+func (r *Root) Files() (Files, error) {
+	root, err := os.OpenRoot(r.dir)
+	if err != nil {
+		return nil, fmt.Errorf("root file system %s: %w", r.dir, err)
+	}
+	return rootFiles{root}, nil
+}
+
+// rootFiles are a root file system's.
+type rootFiles struct{ root *os.Root }
+
+// Close implements Files.
+func (r rootFiles) Close() error { return r.root.Close() }
+
+// Open implements delta.Contents. A file of the image counts as missing where the host has something else.
+func (r rootFiles) Open(_ context.Context, f delta.File) (delta.Content, error) {
+	if !fs.ValidPath(f.Path) {
+		return nil, missing(f, "the path is none of an image")
+	}
+	for _, p := range hostPaths(f.Path) {
+		c, err := r.open(p, f.Size)
+		if err == nil {
+			return c, nil
+		}
+		if !errors.Is(err, errOther) {
+			return nil, missing(f, err.Error())
+		}
+	}
+	return nil, missing(f, "the host has none, or another one")
+}
+
+// errOther says that at a path there is nothing, or not what the image has.
+var errOther = errors.New("another file")
+
+// hostPaths are where a host keeps a file of its image: /etc is the host's, /usr/etc what the image had there.
+func hostPaths(p string) []string {
+	if rest, ok := strings.CutPrefix(p, "etc/"); ok {
+		return []string{path.Join("usr/etc", rest), p}
+	}
+	return []string{p}
+}
+
+// open opens a regular file of a size. What else there may be, pipes and devices, is not even opened.
+func (r rootFiles) open(p string, size int64) (delta.Content, error) {
+	before, err := r.root.Lstat(p)
+	if err != nil || !before.Mode().IsRegular() || before.Size() != size {
+		return nil, errOther
+	}
+	f, err := r.root.OpenFile(p, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errOther, err)
+	}
+	if after, err := f.Stat(); err != nil || !os.SameFile(before, after) {
+		_ = f.Close() // it was put there in this moment
+		return nil, errOther
+	}
+	return hostFile{f, size}, nil
+}
+
+// hostFile is an open file of the host.
+type hostFile struct {
+	*os.File
+	size int64
+}
+
+// Size implements delta.Content.
+func (f hostFile) Size() int64 { return f.size }
