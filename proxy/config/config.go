@@ -75,6 +75,9 @@ type Config struct {
 	// Jobs is how many images are rechunked at once, at least 1.
 	Jobs int `yaml:"jobs"`
 
+	// Signing says what served images are signed with.
+	Signing Signing `yaml:"signing"`
+
 	// DefaultUpstream is the host for repository names that start with no registry host.
 	DefaultUpstream string `yaml:"default_upstream"`
 	// Upstreams holds settings by registry host, as written in repository names ("ghcr.io", "localhost:5000"). Use Upstream

@@ -69,6 +69,7 @@ func DefaultRule() Rule {
 		MTime:            MTimeKeep,
 		Hardlinks:        HardlinksShare,
 		KeepVersions:     16,
+		Sign:             SignVerified,
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -19,6 +20,17 @@ func (c *Config) absolute() []Problem {
 		up := c.Upstreams[host]
 		r.fields(reflect.ValueOf(&up).Elem(), "upstreams."+host)
 		c.Upstreams[host] = up
+	}
+	for i := range c.Repositories {
+		key, verify := "repositories["+strconv.Itoa(i)+"].verify", &c.Repositories[i].Verify
+		for k, file := range verify.Keys {
+			if file != "" {
+				verify.Keys[k] = r.path(file, key+".keys")
+			}
+		}
+		if verify.Keyless.TrustedRoot != "" {
+			verify.Keyless.TrustedRoot = r.path(verify.Keyless.TrustedRoot, key+".keyless.trusted_root")
+		}
 	}
 	if root, ok := c.Storage.Parameters[rootDirectory].(string); ok && c.Storage.Driver == filesystemDriver && root != "" {
 		c.Storage.Parameters[rootDirectory] = r.path(root, "storage."+filesystemDriver+"."+rootDirectory)

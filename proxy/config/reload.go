@@ -14,7 +14,7 @@ func reloadable() []string {
 		"limits.body_bytes", "limits.connections", "limits.connections_per_address", "limits.misses_per_address",
 		"limits.request_timeout",
 		"limits.requests", "limits.requests_per_address", "limits.stall_timeout", "log.level", "min_free", "quota",
-		"repositories", "scrub", "shutdown_timeout", "tls", "upstreams",
+		"repositories", "scrub", "shutdown_timeout", "signing", "tls", "upstreams",
 	}
 }
 

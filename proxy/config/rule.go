@@ -42,6 +42,10 @@ type Rule struct {
 	KeepDays int `yaml:"keep_days"`
 	// Family names the lineage. Repositories with the same family share layers; the default is the repository itself.
 	Family string `yaml:"family"`
+	// Verify says whose signature images need; what has none is not served.
+	Verify Verify `yaml:"verify"`
+	// Sign says which images get the proxy's own signature.
+	Sign Sign `yaml:"sign"`
 }
 
 // Rechunk says which images are rechunked.
@@ -120,6 +124,7 @@ func (c *Config) Rule(repository string) Rule {
 		if matchName(c.Repositories[i].Match, repository) {
 			rule = c.Repositories[i]
 			rule.Platforms = slices.Clone(rule.Platforms)
+			rule.Verify.Keys = slices.Clone(rule.Verify.Keys)
 			break
 		}
 	}

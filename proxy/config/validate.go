@@ -87,6 +87,7 @@ func (v *validator) config(c *Config) {
 	if c.Redirect && (c.Storage.Driver == filesystemDriver || c.Storage.Driver == "inmemory") {
 		v.problem("redirect", "needs a storage backend that clients can reach, such as s3: remove it")
 	}
+	v.signing(c.Signing)
 	if !isHost(c.DefaultUpstream) {
 		v.problem("default_upstream",
 			"%s is no registry host: write a host name with a dot, such as ghcr.io, without scheme or path",
@@ -204,6 +205,7 @@ func (v *validator) rule(key string, r *Rule) {
 	v.duration(key+".first_pull_timeout", r.FirstPullTimeout, false)
 	v.watch(key+".watch", r.Watch)
 	v.platforms(key+".platforms", r.Platforms)
+	v.verify(key+".verify", r.Verify)
 	if r.Family != "" && (len(r.Family) > longestName || !familyForm.MatchString(r.Family)) {
 		v.problem(key+".family", "%s is no name: write lower-case letters, digits and . _ - / between them, at most %d",
 			quote(r.Family), longestName)

@@ -1,0 +1,202 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/proxy/upstream/client"
+	"github.com/strata-oci/strata/rechunk/image"
+)
+
+// Bounds of one check.
+const (
+	maxReferrers = 16
+	maxImages    = 64 // of an index
+	maxReasons   = 8
+	patience     = 2 * time.Minute
+)
+
+// ErrRefused says that an image is not signed as its policy asks.
+var ErrRefused = errors.New("not signed as configured")
+
+// Source has what upstreams keep of signatures.
+type Source interface {
+	// Manifest returns a verified manifest.
+	Manifest(ctx context.Context, repo name.Repository, ref name.Reference) (client.Manifest, error)
+	// Referrers returns the index of what refers to a digest, and whether it was filtered by type.
+	Referrers(ctx context.Context, repo name.Repository, d digest.Digest, artifactType string) ([]byte, bool, error)
+	// Blob streams a blob that verifies itself.
+	Blob(ctx context.Context, repo name.Repository, d digest.Digest, size int64) (io.ReadCloser, int64, error)
+}
+
+// Image is what is checked: a manifest or an index.
+type Image struct {
+	Repository name.Repository
+	// Tag is the one that it was asked for by, or empty.
+	Tag       string
+	MediaType string
+	Digest    digest.Digest
+	Bytes     []byte
+}
+
+// How a signature was found.
+type How string
+
+// The ways.
+const (
+	ByTag     How = "signature" // under cosign's tag
+	ByBundle  How = "bundle"    // among the referrers
+	ByParts   How = "instances" // all images of the index, each by itself
+	ByIndex   How = "index"     // an index that is signed names the image
+	byNothing How = ""
+)
+
+// Verdict says what made an image pass.
+type Verdict struct {
+	// By is the key or the identity.
+	By  string
+	How How
+	// Claims is the name in the payload; empty where there is none.
+	Claims string
+}
+
+// Checker checks images. It is safe for concurrent use.
+type Checker struct{ Source Source }
+
+// Check returns a verdict on an image that passes. An error that wraps ErrRefused says what was missing; others say that
+// the upstream could not be asked.
+func (c *Checker) Check(ctx context.Context, img Image, p *Policy) (*Verdict, error) {
+	ctx, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	s := search{Checker: c, Policy: p, img: img}
+	v, err := s.signed(ctx)
+	if v != nil || err != nil {
+		return v, err
+	}
+	if image.IsIndex(img.MediaType) {
+		if v, err = s.parts(ctx); v != nil || err != nil {
+			return v, err
+		}
+	}
+	return nil, fmt.Errorf("%w: it needs a signature by %s: %s", ErrRefused, p.Wants(), strings.Join(s.reasons, "; "))
+}
+
+// search looks for one signature that satisfies the policy, and notes why others do not.
+type search struct {
+	*Checker
+	*Policy
+	img     Image
+	reasons []string
+}
+
+func (s *search) note(format string, args ...any) {
+	if len(s.reasons) < maxReasons {
+		s.reasons = append(s.reasons, upstream.Clean(fmt.Sprintf(format, args...)))
+	}
+}
+
+// signed looks for a signature of the image itself; nil when there is none.
+func (s *search) signed(ctx context.Context) (*Verdict, error) {
+	v, err := s.byTag(ctx)
+	if v != nil || err != nil {
+		return v, err
+	}
+	return s.byBundle(ctx)
+}
+
+// parts looks for signatures of all images of an index; what is no image is not asked for.
+func (s *search) parts(ctx context.Context) (*Verdict, error) {
+	idx, err := image.ParseIndex(s.img.Bytes)
+	if err != nil {
+		s.note("the index cannot be read: %s", err)
+		return nil, nil
+	}
+	children := idx.Images(nil)
+	if len(children) == 0 || len(children) > maxImages {
+		s.note("the index itself is not signed, and has %d images; 1 to %d could be signed one by one", len(children),
+			maxImages)
+		return nil, nil
+	}
+	if len(children) != countable(idx) {
+		s.note("the index itself is not signed, and names more than images and what is about them")
+		return nil, nil
+	}
+	var first *Verdict
+	for _, child := range children {
+		m, err := s.Source.Manifest(ctx, s.img.Repository, name.Reference(child.Digest))
+		if err != nil {
+			return nil, fmt.Errorf("fetching %s of the index: %w", child.Digest, err)
+		}
+		part := search{Checker: s.Checker, Policy: s.Policy, img: Image{
+			Repository: s.img.Repository, Tag: s.img.Tag, MediaType: m.MediaType, Digest: child.Digest, Bytes: m.Bytes,
+		}}
+		v, err := part.signed(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if v == nil {
+			s.note("the index itself is not signed, nor is its image for %s", child.Platform)
+			return nil, nil
+		}
+		if first == nil {
+			first = &Verdict{By: v.By, How: ByParts, Claims: v.Claims}
+		}
+	}
+	return first, nil
+}
+
+// countable counts the entries of an index that clients could run: all but what is marked as being about another one.
+func countable(idx *image.Index) (n int) {
+	for _, d := range idx.Manifests() {
+		if !Attestation(d) {
+			n++
+		}
+	}
+	return n
+}
+
+// Attestation reports whether an index's entry is about an image rather than one, as BuildKit marks them.
+func Attestation(d ocispec.Descriptor) bool {
+	return d.Annotations["vnd.docker.reference.type"] == "attestation-manifest"
+}
+
+// absent reports whether an error says that an upstream does not have a thing, or does not show that it has.
+func absent(err error) bool {
+	var up *upstream.Error
+	if !errors.As(err, &up) {
+		return false
+	}
+	switch up.Kind {
+	case upstream.NotFound, upstream.Unauthorized, upstream.Denied:
+		return true
+	}
+	return false
+}
+
+// blob reads a small blob.
+func (s *search) blob(ctx context.Context, d digest.Digest, size, limit int64) ([]byte, error) {
+	rc, _, err := s.Source.Blob(ctx, s.img.Repository, d, size)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(io.LimitReader(rc, limit+1))
+	if cerr := rc.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", d, err)
+	}
+	if int64(len(b)) > limit || d.Algorithm().FromBytes(b) != d {
+		return nil, fmt.Errorf("%s is not what it was named", d)
+	}
+	return b, nil
+}

@@ -1,0 +1,74 @@
+// Package verify finds the signatures of an image at its upstream and checks them against a policy. It knows cosign's
+// tags, the bundles that refer to an image, and indexes whose images are signed one by one. What upstreams send is bounded
+// and trusted in nothing. Verdicts are remembered elsewhere.
+package verify
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/trust/keys"
+	"github.com/strata-oci/strata/proxy/trust/simplesigning"
+)
+
+// Identities check signatures that were made with a certificate in place of a key.
+type Identities interface {
+	// Payload checks a signature of a payload, as it lies in a signature image.
+	Payload(payload []byte, s simplesigning.Signature) error
+	// Bundle checks a bundle about an artifact.
+	Bundle(raw []byte, artifact digest.Digest) error
+	// String says which identity of which issuer, and Fingerprint what it depends on.
+	fmt.Stringer
+	Fingerprint() string
+}
+
+// Policy is what an image needs: one signature by any of the keys or the identity.
+type Policy struct {
+	// Keys are those that may sign; several for the time of a rotation.
+	Keys []keys.Public
+	// Keyless may be nil.
+	Keyless Identities
+	// SignedAs is the repository, "host/path", that payloads have to name; empty for the one that is pulled.
+	SignedAs string
+}
+
+// Fingerprint names the policy: another one has another, 32 hex digits.
+func (p *Policy) Fingerprint() string {
+	var ids []string
+	for _, k := range p.Keys {
+		ids = append(ids, k.ID())
+	}
+	slices.Sort(ids)
+	if p.Keyless != nil {
+		ids = append(ids, "keyless "+p.Keyless.Fingerprint())
+	}
+	sum := sha256.Sum256([]byte("strata policy 1\n" + p.SignedAs + "\n" + strings.Join(ids, "\n")))
+	return hex.EncodeToString(sum[:16])
+}
+
+// Wants says for people whose signature is needed.
+func (p *Policy) Wants() string {
+	var all []string
+	for _, k := range p.Keys {
+		all = append(all, "key "+k.ID())
+	}
+	if p.Keyless != nil {
+		all = append(all, p.Keyless.String())
+	}
+	return strings.Join(all, " or ")
+}
+
+// key returns the key that made a signature of a message.
+func (p *Policy) key(message, signature []byte) (keys.Public, bool) {
+	for _, k := range p.Keys {
+		if k.Verify(message, signature) == nil {
+			return k, true
+		}
+	}
+	return keys.Public{}, false
+}

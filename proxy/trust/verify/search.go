@@ -1,0 +1,244 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/trust/bundle"
+	"github.com/strata-oci/strata/proxy/trust/keys"
+	"github.com/strata-oci/strata/proxy/trust/simplesigning"
+	"github.com/strata-oci/strata/rechunk/image"
+)
+
+// byTag looks among the signatures under cosign's tag.
+func (s *search) byTag(ctx context.Context) (*Verdict, error) {
+	tag := simplesigning.Tag(s.img.Digest)
+	m, err := s.Source.Manifest(ctx, s.img.Repository, name.Reference(tag))
+	if absent(err) {
+		s.note("there is no tag %s", tag)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("fetching the signatures: %w", err)
+	}
+	found, err := simplesigning.Read(m.Bytes)
+	if err != nil || len(found) == 0 {
+		s.note("the tag %s holds no signatures", tag)
+		return nil, nil
+	}
+	for i, sig := range found {
+		payload, err := s.blob(ctx, sig.Payload, sig.Size, simplesigning.MaxPayload)
+		if absent(err) {
+			s.note("the payload of signature %d is missing", i+1)
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("fetching a signature's payload: %w", err)
+		}
+		by, err := s.signer(payload, sig)
+		if err == nil {
+			var claim simplesigning.Claim
+			if claim, err = s.claim(payload); err == nil {
+				return &Verdict{By: by, How: ByTag, Claims: claim.Reference}, nil
+			}
+		}
+		s.note("signature %d: %s", i+1, err)
+	}
+	return nil, nil
+}
+
+// signer returns who signed a payload, if the policy names them.
+func (s *search) signer(payload []byte, sig simplesigning.Signature) (string, error) {
+	if k, ok := s.key(payload, sig.Bytes); ok {
+		return k.ID(), nil
+	}
+	switch {
+	case s.Keyless == nil && len(sig.Certificate) > 0:
+		return "", errors.New("it was made with a certificate, and no identity is configured")
+	case s.Keyless == nil:
+		return "", errors.New("it was made with another key")
+	case len(sig.Certificate) == 0:
+		return "", errors.New("it has no certificate, and was made with none of the keys")
+	}
+	if err := s.Keyless.Payload(payload, sig); err != nil {
+		return "", err
+	}
+	return s.Keyless.String(), nil
+}
+
+// claim reads a payload whose signature is right, and holds it to the image.
+func (s *search) claim(payload []byte) (simplesigning.Claim, error) {
+	c, err := simplesigning.ParsePayload(payload)
+	if err != nil {
+		return c, err
+	}
+	if c.Digest != s.img.Digest {
+		return c, fmt.Errorf("it is about another image, %s", c.Digest)
+	}
+	want := s.SignedAs
+	if want == "" {
+		want = s.img.Repository.String()
+	}
+	repository, tag := splitTag(c.Reference)
+	if repository != want {
+		return c, fmt.Errorf("it is about another repository, %s", c.Reference)
+	}
+	if tag != "" && s.img.Tag != "" && tag != s.img.Tag {
+		return c, fmt.Errorf("it is about another tag, %s", c.Reference)
+	}
+	return c, nil
+}
+
+// splitTag takes the tag off a reference, and gives Docker's registry the name that it has here.
+func splitTag(reference string) (repository, tag string) {
+	reference, _, _ = strings.Cut(reference, "@")
+	if i := strings.LastIndexByte(reference, ':'); i > strings.LastIndexByte(reference, '/') {
+		reference, tag = reference[:i], reference[i+1:]
+	}
+	if rest, ok := strings.CutPrefix(reference, "index.docker.io/"); ok {
+		reference = "docker.io/" + rest
+	}
+	return reference, tag
+}
+
+// byBundle looks among the bundles that refer to the image.
+func (s *search) byBundle(ctx context.Context) (*Verdict, error) {
+	list, _, err := s.Source.Referrers(ctx, s.img.Repository, s.img.Digest, "")
+	if absent(err) {
+		s.note("nothing refers to it")
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing what refers to the image: %w", err)
+	}
+	referrers := candidates(list)
+	if len(referrers) == 0 {
+		s.note("no bundle refers to it")
+	}
+	for _, r := range referrers {
+		m, err := s.Source.Manifest(ctx, s.img.Repository, name.Reference(r.Digest))
+		if absent(err) {
+			s.note("the referrer %s is missing", r.Digest)
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("fetching a referrer: %w", err)
+		}
+		if v, err := s.inReferrer(ctx, m.Bytes); v != nil || err != nil {
+			return v, err
+		}
+	}
+	return nil, nil
+}
+
+// candidates are the first of a list of referrers: those that say they are bundles before those that say nothing of the
+// kind, since registries without the referrers API lose what a referrer is.
+func candidates(list []byte) []ocispec.Descriptor {
+	idx, err := image.ParseLayout(list)
+	if err != nil {
+		return nil
+	}
+	all := idx.Manifests()
+	slices.SortStableFunc(all, func(a, b ocispec.Descriptor) int { return rank(a) - rank(b) })
+	return all[:min(len(all), maxReferrers)]
+}
+
+func rank(d ocispec.Descriptor) int {
+	if bundle.Is(d.ArtifactType) {
+		return 0
+	}
+	return 1
+}
+
+// inReferrer looks at the bundles of one referrer.
+func (s *search) inReferrer(ctx context.Context, manifest []byte) (*Verdict, error) {
+	layers, err := bundle.Layers(manifest)
+	if err != nil {
+		s.note("a referrer cannot be read: %s", err)
+		return nil, nil
+	}
+	for _, l := range layers[:min(len(layers), maxReferrers)] {
+		raw, err := s.blob(ctx, l.Digest, l.Size, bundle.MaxBundle)
+		if absent(err) {
+			s.note("the bundle %s is missing", l.Digest)
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("fetching a bundle: %w", err)
+		}
+		by, err := s.inBundle(raw)
+		if err == nil {
+			return &Verdict{By: by, How: ByBundle}, nil
+		}
+		s.note("bundle %s: %s", short(l.Digest), err)
+	}
+	return nil, nil
+}
+
+func short(d digest.Digest) string { return d.Encoded()[:12] }
+
+// inBundle returns who signed the image by a bundle, if the policy names them.
+func (s *search) inBundle(raw []byte) (string, error) {
+	b, err := bundle.Parse(raw)
+	if err != nil {
+		return "", err
+	}
+	if b.Keyless() {
+		return s.keylessBundle(b)
+	}
+	if len(s.Keys) == 0 {
+		return "", errors.New("it was made with a key, and an identity is configured")
+	}
+	for _, k := range s.Keys {
+		statement, err := b.Verify(k, s.img.Bytes)
+		if errors.Is(err, keys.ErrSignature) {
+			continue
+		}
+		if err == nil {
+			err = s.about(statement)
+		}
+		if err != nil {
+			return "", err
+		}
+		return k.ID(), nil
+	}
+	return "", errors.New("it was made with another key")
+}
+
+func (s *search) keylessBundle(b *bundle.Bundle) (string, error) {
+	if s.Keyless == nil {
+		return "", errors.New("it was made with a certificate, and no identity is configured")
+	}
+	statement, err := b.Statement()
+	if err == nil {
+		err = s.about(statement)
+	}
+	if err == nil {
+		err = s.Keyless.Bundle(b.Raw(), s.img.Digest)
+	}
+	if err != nil {
+		return "", err
+	}
+	return s.Keyless.String(), nil
+}
+
+// about holds a statement to the image; a signature of the manifest itself has none. An attestation is no signature: who
+// scanned an image, and signed what was found, has not said that it may run.
+func (s *search) about(statement *bundle.Statement) error {
+	switch {
+	case statement == nil:
+		return nil
+	case statement.Type != bundle.Signed:
+		return fmt.Errorf("it is an attestation, %s, and no signature", statement.Type)
+	case !statement.About(s.img.Digest):
+		return errors.New("it is about another image")
+	}
+	return nil
+}
