@@ -51,6 +51,13 @@ var rooms = []room{
 	{"proxy/catalog", []string{"chunkstore", "rechunk"}, []string{"net/http"}},
 	// What signatures say, and ours. Keys and formats know nothing of the proxy.
 	{"proxy/trust/keys", nil, append([]string{"net/http"}, registries[2:]...)},
+	{"proxy/trust/simplesigning", []string{"rechunk/image"}, append([]string{"os", "net/http"}, registries[2:]...)},
+	{"proxy/trust/bundle", []string{"proxy/trust/keys", "rechunk/image"},
+		append([]string{"os", "net/http"}, registries[2:]...)},
+	{"proxy/trust/keyless", []string{"proxy/trust/simplesigning", "rechunk/rescue"},
+		append([]string{"os", "net/http"}, registries[2:]...)},
+	{"proxy/trust/verify", []string{"proxy/trust/keys", "proxy/trust/simplesigning", "proxy/trust/bundle", "proxy/name",
+		"proxy/upstream", "rechunk/image"}, append([]string{"os", "net/http"}, registries[2:]...)},
 	{"proxy/upkeep", []string{"proxy/catalog", "proxy/lease", "proxy/metrics", "proxy/oci", "proxy/state", "chunkstore",
 		"rechunk"}, []string{"net/http"}},
 	{"proxy/workdir", []string{"proxy/flight", "proxy/upkeep", "chunkstore/claim", "rechunk/pkgdb/rpmdb", "rechunk/scan"},

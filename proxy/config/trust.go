@@ -180,7 +180,8 @@ func (v *validator) verify(key string, r Verify) {
 func (v *validator) keyless(key string, k Keyless) {
 	switch {
 	case k.Issuer == "":
-		v.problem(key+".issuer", "is missing: write whose identities count, such as https://token.actions.githubusercontent.com")
+		v.problem(key+".issuer",
+			"is missing: write whose identities count, such as https://token.actions.githubusercontent.com")
 	case k.Identity == "" && k.IdentityPattern == "":
 		v.problem(key+".identity", "is missing: write the certificate's subject, such as the URL of a workflow")
 	case k.Identity != "" && k.IdentityPattern != "":
