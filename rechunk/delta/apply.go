@@ -1,19 +1,32 @@
 package delta
 
 import (
+	"bufio"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Delta is a delta that is being read. It is for one goroutine.
 type Delta struct {
 	header Header
+	lim    Limits
+	r      *bytesReader
 }
 
 // Open reads a delta's header from r. Errors wrap ErrInvalid or ErrLimit, or are r's.
 func Open(r io.Reader, lim Limits) (*Delta, error) {
-	return nil, fmt.Errorf("open a delta: %w", ErrInvalid)
+	buffered := bufio.NewReader(r)
+	d := &Delta{lim: lim.OrDefault(), r: &bytesReader{Reader: buffered, ByteReader: buffered}}
+	var err error
+	if d.header, err = readHeader(d.r, d.lim); err != nil {
+		return nil, fmt.Errorf("open a delta: %w", err)
+	}
+	return d, nil
 }
 
 // Header returns what the delta says of itself.
@@ -23,5 +36,244 @@ func (d *Delta) Header() Header { return d.header }
 // in the end whether the bytes are right: who passes them on holds the last ones back until Apply returns nil. Errors wrap
 // ErrSource, ErrEncoder, ErrInvalid or ErrLimit, or are those of w, the delta's reader or the context.
 func (d *Delta) Apply(ctx context.Context, w io.Writer, o ApplyOptions) error {
-	return fmt.Errorf("apply a delta: %w", ErrInvalid)
+	if o.Memory == 0 {
+		o.Memory = 256 << 20
+	}
+	o.Parallel = max(o.Parallel, 1)
+	if err := d.apply(ctx, w, o); err != nil {
+		return fmt.Errorf("apply the delta of %s: %w", d.header.Blob, err)
+	}
+	return nil
+}
+
+func (d *Delta) apply(ctx context.Context, w io.Writer, o ApplyOptions) (err error) {
+	group, inner := errgroup.WithContext(ctx)
+	m := newMemory(o.Memory - fixed)
+	a := &applier{
+		d: d, o: o, batches: newBatchReader(d.r), memory: m,
+		sources: newSources(d, o, m), out: newOutput(inner.Done(), w), pool: newPool(o),
+	}
+	defer func() { err = errors.Join(err, a.close()) }()
+	group.Go(func() error {
+		defer close(a.out.queue)
+		return a.run(inner)
+	})
+	group.Go(func() error { return a.out.write(inner) })
+	if err := group.Wait(); err != nil {
+		if errors.Is(err, ErrEncoder) { // it may have been given wrong bytes
+			err = cmp.Or(a.sources.check(ctx), err)
+		}
+		return err
+	}
+	if a.out.digest() == d.header.DiffID {
+		return nil
+	}
+	if err := a.sources.check(ctx); err != nil {
+		return err
+	}
+	if len(a.encoders) > 0 {
+		return fmt.Errorf("%w: the tar stream is %s, not %s", ErrEncoder, a.out.digest(), d.header.DiffID)
+	}
+	return fmt.Errorf("%w: the tar stream is %s, not %s", ErrInvalid, a.out.digest(), d.header.DiffID)
+}
+
+// fixed is the memory that batches and buffers take.
+const fixed = 64 << 20
+
+// applier carries out the operations of a delta.
+type applier struct {
+	d        *Delta
+	o        ApplyOptions
+	batches  *batchReader
+	memory   *memory
+	sources  *sources
+	out      *output
+	pool     *pool
+	encoders []Encoder
+	made     int64    // plain bytes of parts that were begun
+	levels   []*level // that are begun; the tar stream is the first
+	buf      []byte
+}
+
+// level is the tar stream or a part that is being made.
+type level struct {
+	left   int64 // bytes that are still to come
+	cursor cursor
+	sink   sink
+	part   *part // nil for the tar stream
+}
+
+// sink takes the bytes of a level and the parts in it, in their order.
+type sink interface {
+	io.Writer
+	place(r *result) error
+}
+
+func (a *applier) close() error {
+	a.batches.close()
+	a.pool.wait()
+	return errors.Join(a.sources.close(), a.pool.close())
+}
+
+// run reads batches until the end.
+func (a *applier) run(ctx context.Context) error {
+	a.buf = make([]byte, pieceMost)
+	a.levels = []*level{{left: a.d.header.TarSize, cursor: cursor{source: noRef}, sink: a.out}}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := a.batches.next(); err != nil {
+			return err
+		}
+		end, err := a.batch(ctx)
+		if err != nil {
+			return err
+		}
+		if err := a.out.flush(); err != nil {
+			return err
+		}
+		if end {
+			return a.end()
+		}
+	}
+}
+
+// end checks that nothing is missing or left over.
+func (a *applier) end() error {
+	if l := a.levels[len(a.levels)-1]; len(a.levels) > 1 || l.left > 0 {
+		return fmt.Errorf("%w: it ends before the tar stream does", ErrInvalid)
+	}
+	if _, err := a.d.r.ReadByte(); err == nil {
+		return fmt.Errorf("%w: there is something behind its end", ErrInvalid)
+	} else if !errors.Is(err, io.EOF) {
+		return brokenOff(err)
+	}
+	return nil
+}
+
+// batch carries out the operations of one batch, and says whether the last was the end.
+func (a *applier) batch(ctx context.Context) (bool, error) {
+	f := &fields{b: a.batches.data[operations]}
+	rest := a.batches.data
+	for len(f.b) > 0 {
+		op := f.b[0]
+		f.b = f.b[1:]
+		if op == opEnd {
+			rest[operations] = f.b
+			return true, used(rest)
+		}
+		if err := a.op(ctx, op, f, &rest); err != nil {
+			return false, err
+		}
+		if f.err != nil {
+			return false, f.err
+		}
+	}
+	rest[operations] = nil
+	return false, used(rest)
+}
+
+// used checks that nothing is left of a batch.
+func used(rest [streams][]byte) error {
+	for i := range rest {
+		if len(rest[i]) > 0 {
+			return fmt.Errorf("%w: %d bytes of stream %d are left of a batch", ErrInvalid, len(rest[i]), i)
+		}
+	}
+	return nil
+}
+
+// op carries out one operation.
+func (a *applier) op(ctx context.Context, op byte, f *fields, rest *[streams][]byte) error {
+	l := a.levels[len(a.levels)-1]
+	switch op {
+	case opUse:
+		l.cursor = cursor{source: ref(f.uint("a source", 1<<40))}
+	case opSeek:
+		l.cursor.at += f.int("a distance")
+	case opCopy:
+		return a.copy(ctx, l, f.uint("a length", l.left))
+	case opAdd:
+		return a.add(ctx, l, f.uint("a length", l.left), &rest[differences])
+	case opNew:
+		return a.bytes(l, f.uint("a length", l.left), &rest[literals])
+	case opBetween:
+		return a.bytes(l, f.uint("a length", l.left), &rest[between])
+	case opPart:
+		return a.unwrap(ctx, f)
+	case opBegin:
+		return a.begin(l, f)
+	case opDone:
+		return a.done(ctx, l)
+	case opEncoder:
+		a.encoders = append(a.encoders, f.encoder())
+		if len(a.encoders) > maxEncoders {
+			return fmt.Errorf("%w: more than %d encoders", ErrLimit, maxEncoders)
+		}
+	case opClear:
+		if len(a.levels) > 1 {
+			return fmt.Errorf("%w: slots are cleared inside of a part", ErrInvalid)
+		}
+		l.cursor = cursor{source: noRef}
+		return a.sources.clear()
+	default:
+		return fmt.Errorf("%w: operation %d is unknown", ErrInvalid, op)
+	}
+	return nil
+}
+
+// copy writes n bytes of the current source.
+func (a *applier) copy(ctx context.Context, l *level, n int64) error {
+	for n > 0 {
+		b := a.buf[:min(n, int64(len(a.buf)))]
+		if err := a.put(ctx, l, b, nil); err != nil {
+			return err
+		}
+		n -= int64(len(b))
+	}
+	return nil
+}
+
+// add writes n bytes of the current source with differences.
+func (a *applier) add(ctx context.Context, l *level, n int64, diff *[]byte) error {
+	if n > int64(len(*diff)) {
+		return fmt.Errorf("%w: differences are missing", ErrInvalid)
+	}
+	d := (*diff)[:n]
+	*diff = (*diff)[n:]
+	for len(d) > 0 {
+		k := min(len(d), len(a.buf))
+		if err := a.put(ctx, l, a.buf[:k], d[:k]); err != nil {
+			return err
+		}
+		d = d[k:]
+	}
+	return nil
+}
+
+// put writes as many bytes of the current source as b has room for.
+func (a *applier) put(ctx context.Context, l *level, b, diff []byte) error {
+	if err := a.sources.read(ctx, l.cursor, b); err != nil {
+		return err
+	}
+	for i, d := range diff {
+		b[i] += d
+	}
+	l.cursor.at += int64(len(b))
+	l.left -= int64(len(b))
+	_, err := l.sink.Write(b)
+	return err
+}
+
+// bytes writes n bytes of a stream.
+func (a *applier) bytes(l *level, n int64, from *[]byte) error {
+	if n > int64(len(*from)) {
+		return fmt.Errorf("%w: new bytes are missing", ErrInvalid)
+	}
+	b := (*from)[:n]
+	*from = (*from)[n:]
+	l.left -= n
+	_, err := l.sink.Write(b)
+	return err
 }

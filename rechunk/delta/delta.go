@@ -41,6 +41,9 @@ type (
 	Encoders = wrap.Encoders
 	Program  = wrap.Program
 	Trials   = wrap.Trials
+	// Scratch holds what is too large for memory: unwrapped sources, parts that are used again.
+	Scratch     = wrap.Scratch
+	ScratchFile = wrap.ScratchFile
 )
 
 // File is a regular file of the seed's merged tree, which is what a host with that image sees.
@@ -62,19 +65,6 @@ type Content interface {
 type Contents interface {
 	// Open fails with an error that wraps ErrSource when there is no such file.
 	Open(ctx context.Context, f File) (Content, error)
-}
-
-// Scratch gives temporary files. Whoever implements it bounds what they take together. Safe for concurrent use.
-type Scratch interface {
-	Create() (ScratchFile, error)
-}
-
-// ScratchFile is a temporary file: written once, then read at random. Close removes it.
-type ScratchFile interface {
-	io.Writer
-	io.ReaderAt
-	io.Closer
-	Size() int64
 }
 
 // Target is the layer that a delta makes.

@@ -1,16 +1,259 @@
 package delta
 
 import (
+	"archive/tar"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/strata-oci/strata/rechunk/tree"
 )
 
 // Make writes a delta that makes the layer t of files of the seed s. It streams: the header is written before t.Tar is read,
 // and what follows as files are done with. Equal arguments give equal deltas, as long as Encoders and Trials find the same.
 //
 // Errors are those of w, of t.Tar, of o's parts, and the context's; ErrSource when a file of the seed is not what Seed says,
-// and ErrInvalid when the tar stream has not the length or the digest that t says. What was written to w is of no use then.
+// and ErrInvalid when the tar stream is not what t says. What was written to w is of no use then.
 func Make(ctx context.Context, w io.Writer, t Target, s Seed, o Options) (Report, error) {
-	return Report{}, fmt.Errorf("make a delta: %w", ErrInvalid)
+	m, err := newMaker(ctx, t, s, o)
+	if err != nil {
+		return Report{}, err
+	}
+	report, err := m.make(ctx, w)
+	if err != nil {
+		return Report{}, fmt.Errorf("make a delta of %s: %w", t.Blob, err)
+	}
+	return report, nil
+}
+
+// maker makes one delta.
+type maker struct {
+	t       Target
+	o       Options
+	header  Header
+	finder  *Finder
+	sources map[string]int        // by path, their numbers in the header
+	entries map[string]tree.Entry // the layer's regular files
+	report  Report
+	memory  *memory   // for contents
+	shares  []float64 // bytes of the delta by item
+	between float64   // and those of none
+}
+
+func newMaker(ctx context.Context, t Target, s Seed, o Options) (*maker, error) {
+	if o.Memory == 0 {
+		o.Memory = 512 << 20
+	}
+	o.Parallel = max(o.Parallel, 1)
+	m := &maker{t: t, o: o, finder: NewFinder(s.Files), sources: map[string]int{}, entries: map[string]tree.Entry{}}
+	m.memory = newMemory(o.Memory / 4)
+	for i, e := range t.Entries {
+		if i%10_000 == 0 && ctx.Err() != nil {
+			return nil, fmt.Errorf("make a delta of %s: %w", t.Blob, ctx.Err())
+		}
+		if e.Kind != tree.Regular || e.Size == 0 {
+			continue
+		}
+		m.entries[e.Path] = e
+		if e.Link != "" && e.Link != e.Path {
+			continue
+		}
+		for _, f := range m.candidates(e) {
+			if _, ok := m.sources[f.Path]; !ok {
+				m.sources[f.Path] = 0
+				m.header.Sources = append(m.header.Sources, f)
+			}
+		}
+	}
+	sortSources(m.header.Sources)
+	for i, f := range m.header.Sources {
+		m.sources[f.Path] = i
+	}
+	h := &m.header
+	h.Blob, h.BlobSize, h.DiffID, h.TarSize, h.Encoder, h.Seed = t.Blob, t.BlobSize, t.DiffID, t.TarSize, t.Encoder,
+		s.Manifest
+	return m, nil
+}
+
+// candidates are the seed's files that a file of the layer may come from.
+func (m *maker) candidates(e tree.Entry) []File {
+	if f, ok := m.finder.Same(e.Digest, e.Size); ok {
+		return []File{f}
+	}
+	return m.finder.Like(e.Path, e.Size)
+}
+
+func (m *maker) make(ctx context.Context, w io.Writer) (Report, error) {
+	head, err := m.header.envelope()
+	if err != nil {
+		return Report{}, err
+	}
+	batches := newBatchWriter(w, m.charge)
+	defer batches.close()
+	if err := batches.write(head); err != nil {
+		return Report{}, err
+	}
+	m.charge(-1, float64(len(head)))
+	group, ctx := errgroup.WithContext(ctx)
+	jobs := make(chan job, m.o.Parallel)
+	group.Go(func() error {
+		defer close(jobs)
+		return m.read(ctx, group, jobs)
+	})
+	group.Go(func() error { return m.write(ctx, batches, jobs) })
+	if err := group.Wait(); err != nil {
+		return Report{}, err
+	}
+	return m.summary(batches.n), nil
+}
+
+// job is a run of the stream that is worked on: its chunks come one after another, until the channel is closed.
+type job struct {
+	item   Item
+	chunks chan chunk
+	result *Item // what became of it, once chunks is closed
+}
+
+// charge adds to what an item costs.
+func (m *maker) charge(item int, bytes float64) {
+	if item < 0 {
+		m.between += bytes
+		return
+	}
+	m.shares[item] += bytes
+}
+
+// write writes what the jobs give, in their order.
+func (m *maker) write(ctx context.Context, batches *batchWriter, jobs <-chan job) error {
+	for j := range jobs {
+		item := -1
+		if j.result != nil {
+			item = len(m.report.Items)
+			m.shares = append(m.shares, 0)
+		}
+		for c := range j.chunks {
+			c.item = item
+			if err := batches.add(c); err != nil {
+				return err
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if j.result != nil {
+			m.report.Items = append(m.report.Items, *j.result)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	end := chunk{item: -1}
+	end.data[operations] = []byte{opEnd}
+	if err := batches.add(end); err != nil {
+		return err
+	}
+	return batches.flush()
+}
+
+// summary completes the report.
+func (m *maker) summary(size int64) Report {
+	r := m.report
+	r.Size, r.TarSize, r.BlobSize = size, m.t.TarSize, m.t.BlobSize
+	r.Headers = int64(m.between)
+	for i := range r.Items {
+		r.Items[i].Bytes = int64(m.shares[i])
+		r.Seconds += r.Items[i].Seconds
+	}
+	return r
+}
+
+// read takes the stream apart and begins a job for each piece.
+func (m *maker) read(ctx context.Context, group *errgroup.Group, jobs chan<- job) error {
+	workers := make(chan struct{}, m.o.Parallel)
+	send := func(j job) error {
+		select {
+		case jobs <- j:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	split := newSplitter(m.t.Tar, func(b []byte) error { return m.headers(ctx, b, send) })
+	for {
+		h, err := split.next()
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if sent := m.headers(ctx, split.raw.between, send); sent != nil {
+			return sent
+		}
+		if err != nil {
+			return m.check(split.raw)
+		}
+		if err := m.content(ctx, group, workers, h, split.tar, send); err != nil {
+			return err
+		}
+	}
+}
+
+// headers sends what lies between contents.
+func (m *maker) headers(ctx context.Context, b []byte, send func(job) error) error {
+	j := job{chunks: make(chan chunk, len(b)/pieceMost+2)}
+	s := newScript(-1, func(c chunk) error { j.chunks <- c; return ctx.Err() })
+	if err := s.bytes(opBetween, between, b); err != nil {
+		return err
+	}
+	if err := s.end(); err != nil {
+		return err
+	}
+	close(j.chunks)
+	return send(j)
+}
+
+// check holds the stream against what the target says of it.
+func (m *maker) check(raw *recorder) error {
+	if got := digest.NewDigest(digest.SHA256, raw.sum); got != m.t.DiffID {
+		return fmt.Errorf("%w: the tar stream is %s, not %s", ErrInvalid, got, m.t.DiffID)
+	}
+	if raw.n != m.t.TarSize {
+		return fmt.Errorf("%w: the tar stream has %d bytes, not %d", ErrInvalid, raw.n, m.t.TarSize)
+	}
+	return nil
+}
+
+// content reads the content of a file and begins its job.
+func (m *maker) content(ctx context.Context, group *errgroup.Group, workers chan struct{}, h *tar.Header, r io.Reader,
+	send func(job) error,
+) error {
+	c := &coder{m: m, item: Item{Path: h.Name, Size: h.Size}}
+	if err := c.load(h, r); err != nil {
+		return err
+	}
+	j := job{chunks: make(chan chunk, 4), result: &c.item}
+	c.s = newScript(0, func(c chunk) error {
+		select {
+		case j.chunks <- c:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	select {
+	case workers <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	group.Go(func() error {
+		defer func() { <-workers }()
+		defer close(j.chunks)
+		if err := c.code(ctx); err != nil {
+			return fmt.Errorf("%.200q: %w", h.Name, err)
+		}
+		return nil
+	})
+	return send(j)
 }

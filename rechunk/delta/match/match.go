@@ -1,10 +1,11 @@
-// Package match finds how new bytes come about from old ones: runs of old bytes, to which differences are added bytewise, and
-// bytes that are new. That is the model of bsdiff (Percival, "Naive differences of executable code", 2003): in a program that was
-// built again most code is where it was, relative to what surrounds it, and the addresses in it differ by few amounts.
+// Package match finds how new bytes come about from old ones: runs of old bytes, to which differences are added bytewise,
+// and bytes that are new. That is the model of bsdiff (Percival, "Naive differences of executable code", 2003): in a program
+// that was built again most code is where it was, relative to what surrounds it, and the addresses in it differ by few
+// amounts.
 //
-// Where bsdiff sorts all suffixes of the old bytes, this package remembers hashes of short runs, so that it takes a few bytes of
-// memory for each old one and works at tens of MB/s. Old bytes that do not fit into memory are matched in two steps: what may be
-// of use for a stretch of the new ones is found by sparse hashes, and then matched as the rest is.
+// Where bsdiff sorts all suffixes of the old bytes, this package remembers hashes of short runs, so that it takes a few
+// bytes of memory for each old one and works at tens of MB/s. Old bytes that do not fit into memory are matched in two
+// steps: what may be of use for a stretch of the new ones is found by sparse hashes, and then matched as the rest is.
 package match
 
 import (
@@ -36,8 +37,8 @@ type Options struct {
 	Memory int64
 }
 
-// Match calls emit for runs of new, in order and without gaps, until all of it is dealt with. It does not depend on anything but
-// its arguments. Errors are those of reading, of emit, and the context's.
+// Match calls emit for runs of new, in order and without gaps, until all of it is dealt with. It does not depend on anything
+// but its arguments. Errors are those of reading, of emit, and the context's.
 func Match(ctx context.Context, old []Source, new Source, o Options, emit func(Op) error) error {
 	if o.Memory == 0 {
 		o.Memory = 256 << 20

@@ -144,8 +144,8 @@ func (s *scanner) forward(end int) int {
 	return best
 }
 
-// divide returns where between two positions of new, that both the last block and the next one with offset next cover, the one
-// should end and the other begin.
+// divide returns where between two positions of new, that both the last block and the next one with offset next cover, the
+// one should end and the other begin.
 func (s *scanner) divide(from, to, next int) int {
 	off := s.offset()
 	cut, score, most := from, 0, 0

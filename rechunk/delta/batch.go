@@ -1,0 +1,242 @@
+package delta
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// The streams of a batch.
+const (
+	operations = iota
+	differences
+	literals
+	between
+	streams
+)
+
+// batchMost is how many bytes a batch has of each stream at most.
+var batchMost = [streams]int{operations: 1 << 20, differences: 4 << 20, literals: 4 << 20, between: 4 << 20}
+
+// batchOutput ends a batch early, so that who waits for the delta gets on: bytes that the operations make.
+const batchOutput = 64 << 20
+
+const window = 8 << 20 // of the streams
+
+// chunk is some operations with all that they need.
+type chunk struct {
+	data   [streams][]byte
+	output int64 // bytes that they make
+	item   int   // whose they are; -1 for none
+}
+
+// batchWriter writes chunks as batches.
+type batchWriter struct {
+	w      io.Writer
+	n      int64 // bytes written
+	raw    [streams][]byte
+	enc    [streams]*zstd.Encoder
+	packed [streams]bytes.Buffer
+	output int64
+	shares []share // of what is in raw
+	charge func(item int, bytes float64)
+}
+
+// share is how much of each stream is an item's.
+type share struct {
+	item  int
+	bytes [streams]int
+}
+
+func newBatchWriter(w io.Writer, charge func(int, float64)) *batchWriter {
+	return &batchWriter{w: w, charge: charge}
+}
+
+// encode compresses what a stream has.
+func (b *batchWriter) encode(stream int) error {
+	if b.enc[stream] == nil {
+		enc, err := zstd.NewWriter(&b.packed[stream], zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window),
+			zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderCRC(false))
+		if err != nil {
+			return fmt.Errorf("compress a delta: %w", err)
+		}
+		b.enc[stream] = enc
+	}
+	if _, err := b.enc[stream].Write(b.raw[stream]); err != nil {
+		return fmt.Errorf("compress a delta: %w", err)
+	}
+	if err := b.enc[stream].Flush(); err != nil {
+		return fmt.Errorf("compress a delta: %w", err)
+	}
+	return nil
+}
+
+// close frees the encoders.
+func (b *batchWriter) close() {
+	for _, enc := range b.enc {
+		if enc != nil {
+			enc.Reset(io.Discard)
+			enc.Close() //nolint:errcheck // writes nowhere
+		}
+	}
+}
+
+// add takes over a chunk, which is within batchMost.
+func (b *batchWriter) add(c chunk) error {
+	for i := range c.data {
+		if len(b.raw[i])+len(c.data[i]) > batchMost[i] {
+			if err := b.flush(); err != nil {
+				return err
+			}
+			break
+		}
+	}
+	s := share{item: c.item}
+	for i := range c.data {
+		b.raw[i] = append(b.raw[i], c.data[i]...)
+		s.bytes[i] = len(c.data[i])
+	}
+	b.shares = append(b.shares, s)
+	b.output += c.output
+	if b.output >= batchOutput {
+		return b.flush()
+	}
+	return nil
+}
+
+// flush writes what there is as a batch.
+func (b *batchWriter) flush() error {
+	if len(b.raw[operations]) == 0 {
+		return nil
+	}
+	var head []byte
+	for i, raw := range b.raw {
+		if len(raw) > 0 {
+			if err := b.encode(i); err != nil {
+				return err
+			}
+		}
+		head = binary.AppendUvarint(head, uint64(len(raw)))
+		head = binary.AppendUvarint(head, uint64(b.packed[i].Len()))
+	}
+	b.account(len(head))
+	if err := b.write(head); err != nil {
+		return err
+	}
+	for i := range b.packed {
+		if err := b.write(b.packed[i].Bytes()); err != nil {
+			return err
+		}
+		b.packed[i].Reset()
+		b.raw[i] = b.raw[i][:0]
+	}
+	b.output = 0
+	return nil
+}
+
+// account shares out what the batch costs.
+func (b *batchWriter) account(head int) {
+	b.charge(-1, float64(head))
+	for _, s := range b.shares {
+		for i, n := range s.bytes {
+			if n == 0 {
+				continue
+			}
+			item := s.item
+			if i == between {
+				item = -1
+			}
+			b.charge(item, float64(n)*float64(b.packed[i].Len())/float64(len(b.raw[i])))
+		}
+	}
+	b.shares = b.shares[:0]
+}
+
+func (b *batchWriter) write(p []byte) error {
+	n, err := b.w.Write(p)
+	b.n += int64(n)
+	if err != nil {
+		return fmt.Errorf("write the delta: %w", err)
+	}
+	return nil
+}
+
+// batchReader reads batches.
+type batchReader struct {
+	r    *bytesReader
+	dec  [streams]*zstd.Decoder
+	feed [streams]feed
+	data [streams][]byte
+}
+
+// feed is what a decoder reads: one piece after another. It shows nothing of a bytes.Buffer, which the decoder would take
+// for all that there is.
+type feed struct{ buf bytes.Buffer }
+
+// Read implements io.Reader.
+func (f *feed) Read(p []byte) (int, error) { return f.buf.Read(p) }
+
+func newBatchReader(r *bytesReader) *batchReader { return &batchReader{r: r} }
+
+func (b *batchReader) close() {
+	for _, dec := range b.dec {
+		if dec != nil {
+			dec.Close()
+		}
+	}
+}
+
+// next reads a batch into data.
+func (b *batchReader) next() error {
+	var packed [streams]uint64
+	for i := range b.data {
+		size, err := b.r.uint()
+		if err != nil {
+			return err
+		}
+		if packed[i], err = b.r.uint(); err != nil {
+			return err
+		}
+		if size > uint64(batchMost[i]) || packed[i] > size+size/64+1024 || (size == 0) != (packed[i] == 0) {
+			return fmt.Errorf("%w: a batch with %d bytes of stream %d, %d compressed", ErrInvalid, size, i, packed[i])
+		}
+		b.data[i] = slices.Grow(b.data[i][:0], int(size))[:size]
+	}
+	if len(b.data[operations]) == 0 {
+		return fmt.Errorf("%w: a batch without operations", ErrInvalid)
+	}
+	for i := range b.data {
+		if packed[i] == 0 {
+			continue
+		}
+		if err := b.unpack(i, int64(packed[i])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unpack reads the piece of one stream.
+func (b *batchReader) unpack(i int, packed int64) error {
+	if _, err := io.CopyN(&b.feed[i].buf, b.r, packed); err != nil {
+		return brokenOff(err)
+	}
+	if b.dec[i] == nil {
+		dec, err := zstd.NewReader(&b.feed[i], zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window))
+		if err != nil {
+			return fmt.Errorf("%w: stream %d: %w", ErrInvalid, i, err)
+		}
+		b.dec[i] = dec
+	}
+	if _, err := io.ReadFull(b.dec[i], b.data[i]); err != nil {
+		return fmt.Errorf("%w: stream %d: %w", ErrInvalid, i, err)
+	}
+	if b.feed[i].buf.Len() > 0 {
+		return fmt.Errorf("%w: %d bytes are left of stream %d", ErrInvalid, b.feed[i].buf.Len(), i)
+	}
+	return nil
+}

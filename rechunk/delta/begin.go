@@ -1,0 +1,81 @@
+package delta
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+)
+
+// encoder reads the fields of an encoder.
+func (f *fields) encoder() Encoder {
+	e := Encoder{Program: f.string("a program", maxName), Version: f.string("a version", maxName)}
+	for range f.uint("the number of arguments", maxArgs) {
+		e.Args = append(e.Args, f.string("an argument", maxName))
+	}
+	return e
+}
+
+// unwrap carries out the operation part.
+func (a *applier) unwrap(ctx context.Context, f *fields) error {
+	slot := int(f.uint("a slot", 1<<40))
+	source := ref(f.uint("a source", 1<<40))
+	at, length := f.uint("an offset", 1<<62), f.uint("a length", 1<<62)
+	decoder := f.uint("a decoder", int64(len(decoders)-1))
+	size := f.uint("a size", 1<<62)
+	if f.err != nil {
+		return f.err
+	}
+	return a.sources.unwrap(ctx, slot, source, at, length, decoders[decoder], size)
+}
+
+// begin carries out the operation begin.
+func (a *applier) begin(l *level, f *fields) error {
+	flags := f.uint("flags", flagKeep)
+	encoder := f.uint("an encoder", int64(len(a.encoders)))
+	size := f.uint("a size", 1<<62)
+	p := &part{kept: -1, wrapped: size, memory: a.memory, scratch: a.o.Scratch}
+	if flags&flagKeep != 0 {
+		p.kept = int(f.uint("the number of a kept part", 1<<40))
+	}
+	if encoder > 0 {
+		p.encoder = &a.encoders[encoder-1]
+		p.wrapped = f.uint("a wrapped length", 1<<62)
+		p.check = bytes.Clone(f.bytes("a check", checkBytes))
+	}
+	switch {
+	case f.err != nil:
+		return f.err
+	case p.wrapped > l.left:
+		return fmt.Errorf("%w: a part is longer than what it is in", ErrInvalid)
+	case size > a.d.lim.Part || len(a.levels) > a.d.lim.Depth:
+		return fmt.Errorf("%w: a part of %d bytes, %d deep", ErrLimit, size, len(a.levels))
+	case p.kept >= 0 && a.sources.kept[p.kept] != nil:
+		return fmt.Errorf("%w: kept part %d is there already", ErrInvalid, p.kept)
+	case p.kept >= 0 && len(a.sources.kept)+len(a.sources.slots) >= a.d.lim.Parts:
+		return fmt.Errorf("%w: %d parts", ErrLimit, a.d.lim.Parts)
+	}
+	if a.made += size; a.made > a.d.lim.Unwrapped {
+		return fmt.Errorf("%w: parts of %d bytes in all", ErrLimit, a.made)
+	}
+	a.levels = append(a.levels, &level{left: size, cursor: cursor{source: noRef}, sink: p, part: p})
+	return nil
+}
+
+// done carries out the operation done.
+func (a *applier) done(ctx context.Context, l *level) error {
+	if l.part == nil || l.left > 0 {
+		return fmt.Errorf("%w: a part is done too early", ErrInvalid)
+	}
+	a.levels = a.levels[:len(a.levels)-1]
+	above := a.levels[len(a.levels)-1]
+	above.left -= l.part.wrapped
+	users := 1
+	if l.part.kept >= 0 {
+		users = 2
+	}
+	r := a.pool.start(ctx, l.part, users)
+	if l.part.kept >= 0 {
+		a.sources.kept[l.part.kept] = r
+	}
+	return above.sink.place(r)
+}

@@ -1,0 +1,153 @@
+package delta
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// script writes the operations of one item, in chunks that fit into a batch.
+type script struct {
+	c      chunk
+	out    func(chunk) error
+	cursor cursor
+	outer  []cursor // of the parts that are begun
+}
+
+// cursor is where the next bytes of a source come from.
+type cursor struct {
+	source ref
+	at     int64
+}
+
+// pieceMost is how much one operation takes of a stream, so that a chunk stays small.
+const pieceMost = 256 << 10
+
+func newScript(item int, out func(chunk) error) *script {
+	return &script{c: chunk{item: item}, out: out, cursor: cursor{source: noRef}}
+}
+
+func (s *script) op(op byte, fields ...int64) {
+	b := append(s.c.data[operations], op)
+	for _, v := range fields {
+		b = binary.AppendUvarint(b, uint64(v))
+	}
+	s.c.data[operations] = b
+}
+
+// spill hands on what there is when it is enough.
+func (s *script) spill() error {
+	if len(s.c.data[operations]) < 32<<10 &&
+		len(s.c.data[differences])+len(s.c.data[literals])+len(s.c.data[between]) < pieceMost {
+		return nil
+	}
+	return s.flush()
+}
+
+func (s *script) flush() error {
+	if len(s.c.data[operations]) == 0 {
+		return nil
+	}
+	c := s.c
+	s.c = chunk{item: c.item}
+	return s.out(c)
+}
+
+// from makes bytes of a source the next ones.
+func (s *script) from(source ref, at int64) {
+	if s.cursor.source != source {
+		s.op(opUse, int64(source))
+		s.cursor = cursor{source: source}
+	}
+	if d := at - s.cursor.at; d != 0 {
+		s.c.data[operations] = binary.AppendVarint(append(s.c.data[operations], opSeek), d)
+		s.cursor.at = at
+	}
+}
+
+// copy makes n bytes of a source.
+func (s *script) copy(source ref, at, n int64) error {
+	s.from(source, at)
+	s.op(opCopy, n)
+	s.cursor.at += n
+	s.c.output += n
+	return s.spill()
+}
+
+// add makes bytes of a source's and differences.
+func (s *script) add(source ref, at int64, diff []byte) error {
+	for len(diff) > 0 {
+		n := min(len(diff), pieceMost)
+		s.from(source, at)
+		s.op(opAdd, int64(n))
+		s.cursor.at += int64(n)
+		s.c.output += int64(n)
+		s.c.data[differences] = append(s.c.data[differences], diff[:n]...)
+		diff, at = diff[n:], at+int64(n)
+		if err := s.spill(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// data makes bytes of a stream.
+func (s *script) bytes(op byte, stream int, b []byte) error {
+	for len(b) > 0 {
+		n := min(len(b), pieceMost)
+		s.op(op, int64(n))
+		s.c.output += int64(n)
+		s.c.data[stream] = append(s.c.data[stream], b[:n]...)
+		b = b[n:]
+		if err := s.spill(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// part puts a run of a source into a slot.
+func (s *script) part(slot int, source ref, at, n int64, decoder int, size int64) {
+	s.op(opPart, int64(slot), int64(source), at, n, int64(decoder), size)
+}
+
+// begin begins a part. An encoder of 0 is none, a number kept of -1 says that it is not kept.
+func (s *script) begin(encoder, kept int, size, wrapped int64, check []byte) {
+	var flags int64
+	if kept >= 0 {
+		flags = flagKeep
+	}
+	s.op(opBegin, flags, int64(encoder), size)
+	if kept >= 0 {
+		s.c.data[operations] = binary.AppendUvarint(s.c.data[operations], uint64(kept))
+	}
+	if encoder > 0 {
+		b := binary.AppendUvarint(s.c.data[operations], uint64(wrapped))
+		s.c.data[operations] = append(b, check[:checkBytes]...)
+	}
+	s.outer = append(s.outer, s.cursor)
+	s.cursor = cursor{source: noRef}
+}
+
+func (s *script) done() {
+	s.op(opDone)
+	last := len(s.outer) - 1
+	s.cursor, s.outer = s.outer[last], s.outer[:last]
+}
+
+// encoder names the next encoder.
+func (s *script) encoder(e Encoder) {
+	b := appendString(appendString(append(s.c.data[operations], opEncoder), e.Program), e.Version)
+	b = binary.AppendUvarint(b, uint64(len(e.Args)))
+	for _, a := range e.Args {
+		b = appendString(b, a)
+	}
+	s.c.data[operations] = b
+}
+
+// end hands on the rest, when every part is done.
+func (s *script) end() error {
+	if len(s.outer) > 0 {
+		return fmt.Errorf("%w: %d parts are not done", ErrInvalid, len(s.outer))
+	}
+	return s.flush()
+}
