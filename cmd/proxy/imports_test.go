@@ -86,6 +86,7 @@ var rooms = []room{
 		"proxy/upstream", "chunkstore", "rechunk",
 	}, registries[2:]},
 	{"proxy/pull/proof", []string{"proxy/catalog", "proxy/name"}, registries[2:]},
+	{"proxy/imagedelta", []string{"rechunk"}, registries},
 	{"proxy/operate", []string{
 		"proxy/pull/jobs", "proxy/pull/tags", "proxy/catalog", "proxy/config", "proxy/history", "proxy/metrics",
 		"proxy/name", "proxy/oci", "proxy/pulls", "proxy/registry",

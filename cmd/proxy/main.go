@@ -34,6 +34,7 @@ type commands struct {
 	Rechunk rechunkCommand `cmd:"" help:"Rechunk one image, without a server."`
 	Plan    planCommand    `cmd:"" help:"Show which layers an image would get, and why, without writing anything."`
 	Compare compareCommand `cmd:"" help:"Show what an update from one image to another costs a client."`
+	Delta   deltaCommand   `cmd:"" help:"Write what leads from one image to another into a file, or apply such a file."`
 	Verify  verifyCommand  `cmd:"" help:"Check that two images hold the same filesystem."`
 	Warm    warmCommand    `cmd:"" help:"Have a running proxy fetch and rechunk images before clients ask."`
 	Status  statusCommand  `cmd:"" help:"Show what a running proxy has and does."`

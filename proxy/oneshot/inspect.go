@@ -48,8 +48,8 @@ func (i *Inspector) Inspect(ctx context.Context, ref string) (*Inspection, error
 	return &Inspection{in, from}, nil
 }
 
-// inspectBoth takes two images apart, one after the other, since each of them uses all cores.
-func inspectBoth(ctx context.Context, a, b string, o Options, use func(a, b *rechunk.Inspection) error) (err error) {
+// withBoth takes two images apart, one after the other, since each of them uses all cores.
+func withBoth(ctx context.Context, a, b string, o Options, use func(i *Inspector, a, b *Inspection) error) (err error) {
 	i, err := NewInspector(ctx, o)
 	if err != nil {
 		return err
@@ -65,5 +65,10 @@ func inspectBoth(ctx context.Context, a, b string, o Options, use func(a, b *rec
 		return err
 	}
 	defer y.Close()
-	return use(x.Inspection, y.Inspection)
+	return use(i, x, y)
+}
+
+// inspectBoth is withBoth for who needs no more than the inspections.
+func inspectBoth(ctx context.Context, a, b string, o Options, use func(a, b *rechunk.Inspection) error) error {
+	return withBoth(ctx, a, b, o, func(_ *Inspector, a, b *Inspection) error { return use(a.Inspection, b.Inspection) })
 }

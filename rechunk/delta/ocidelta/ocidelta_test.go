@@ -68,8 +68,10 @@ func TestParseHostile(t *testing.T) {
 		"another format":   func(m *ocispec.Manifest) { m.Layers[2].MediaType = delta.MediaType },
 		"a large document": func(m *ocispec.Manifest) { m.Layers[0].Size = 1 << 40 },
 		"a strange digest": func(m *ocispec.Manifest) { m.Layers[2].Digest = "sha256:x" },
-		"another digest":   func(m *ocispec.Manifest) { m.Layers[2].Digest = digest.Digest("sha512:" + strings.Repeat("0", 128)) },
-		"a negative size":  func(m *ocispec.Manifest) { m.Layers[2].Size = -1 },
+		"another digest": func(m *ocispec.Manifest) {
+			m.Layers[2].Digest = digest.Digest("sha512:" + strings.Repeat("0", 128))
+		},
+		"a negative size": func(m *ocispec.Manifest) { m.Layers[2].Size = -1 },
 		"a long encoder": func(m *ocispec.Manifest) {
 			m.Layers[2].Annotations["io.github.strata-oci.delta.encoder"] = strings.Repeat("x", 300)
 		},
