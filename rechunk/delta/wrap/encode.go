@@ -89,3 +89,6 @@ func Encode(ctx context.Context, encs Encoders, e Encoder, plain io.Reader, wrap
 	}
 	return nil
 }
+
+// builtin are the encoders of this package, as programs.
+func builtin() []Program { return nil }
