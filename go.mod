@@ -3,6 +3,7 @@ module github.com/strata-oci/strata
 go 1.26.8
 
 require (
+	github.com/BurntSushi/toml v1.5.0
 	github.com/alecthomas/kong v1.17.0
 	github.com/anchore/go-rpmdb v0.2.2
 	github.com/coreos/go-systemd/v22 v22.7.0

@@ -1,0 +1,168 @@
+package hosts
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// names makes registries.conf.d, which lets names lead to the proxy. Podman, skopeo, buildah, CRI-O and bootc read it.
+func (s *setup) names() {
+	var b strings.Builder
+	for _, scope := range s.scopes {
+		if b.Len() > 0 {
+			b.WriteString("\n")
+		}
+		target := s.under(scope)
+		fmt.Fprintf(&b, "[[registry]]\nprefix = %q\n", scope)
+		if s.NoFallback {
+			fmt.Fprintf(&b, "location = %q\n%s", target, s.insecure())
+			continue
+		}
+		fmt.Fprintf(&b, "location = %q\n\n[[registry.mirror]]\nlocation = %q\n%s", scope, target, s.insecure())
+		if host, _, _ := strings.Cut(scope, "/"); strings.Contains(host, ":") {
+			s.note("the proxy has to know %s by its name without a port, as upstreams.%s", host, strings.Split(host, ":")[0])
+		}
+	}
+	if s.Proxy.Insecure {
+		if b.Len() > 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "[[registry]]\nlocation = %q\ninsecure = true\n", s.Name)
+		s.note("the proxy speaks plain HTTP: who sits between it and a host can replace images that are not signed")
+	}
+	if b.Len() > 0 {
+		s.add("/etc/containers/registries.conf.d/50-"+s.base()+".conf", "names lead to the proxy", b.String())
+	}
+	if s.NoFallback && len(s.scopes) > 0 {
+		s.note("while the proxy is down, pulls fail and hosts stay on what they run")
+	}
+}
+
+func (s *setup) insecure() string {
+	if s.Proxy.Insecure {
+		return "insecure = true\n"
+	}
+	return ""
+}
+
+// attachments makes registries.d, which has clients look for signatures at the registry. What counts is the host that is asked:
+// the proxy, and the registry where that is the fallback.
+func (s *setup) attachments() {
+	var b strings.Builder
+	for _, namespace := range append([]string{s.Name}, s.scopes...) {
+		listed, enabled := false, false
+		if s.Existing.Attachments != nil {
+			listed, enabled = s.Existing.Attachments(namespace)
+		}
+		switch {
+		case listed && !enabled:
+			s.note("registries.d has an entry for %s in another file: add use-sigstore-attachments: true there, since clients "+
+				"refuse a second one", namespace)
+		case !enabled:
+			fmt.Fprintf(&b, "  %s:\n    use-sigstore-attachments: true\n", yamlName(namespace))
+		}
+	}
+	if b.Len() > 0 {
+		s.add("/etc/containers/registries.d/50-"+s.base()+".yaml", "signatures are looked for at the registry",
+			"docker:\n"+b.String())
+	}
+}
+
+// yamlName quotes a namespace, in which a port looks like a mapping and an address in brackets like a list.
+func yamlName(s string) string {
+	if strings.ContainsAny(s, ":[") {
+		return `"` + s + `"`
+	}
+	return s
+}
+
+// authority has all clients trust the proxy's certificate.
+func (s *setup) authority() {
+	if s.Proxy.CA == "" || s.Proxy.Insecure {
+		return
+	}
+	ca := strings.TrimSpace(s.Proxy.CA) + "\n"
+	s.add("/etc/containers/certs.d/"+s.Name+"/ca.crt", "the authority of the proxy's certificate, for podman, skopeo, bootc", ca)
+	s.add("/etc/docker/certs.d/"+s.Name+"/ca.crt", "the same for docker", ca)
+}
+
+// containerd makes hosts.toml, one directory for each registry.
+func (s *setup) containerd() {
+	scheme, ca := "https", ""
+	if s.Proxy.Insecure {
+		scheme = "http"
+	} else if s.Proxy.CA != "" {
+		ca = fmt.Sprintf("  ca = %q\n", "/etc/containerd/certs.d/"+s.Name+"/ca.crt")
+		s.add("/etc/containerd/certs.d/"+s.Name+"/ca.crt", "the same for containerd", strings.TrimSpace(s.Proxy.CA)+"\n")
+	}
+	endpoint := fmt.Sprintf("%s://%s", scheme, s.Name)
+	entry := fmt.Sprintf("\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n%s", endpoint, ca)
+	s.add("/etc/containerd/certs.d/"+s.Name+"/hosts.toml", "containerd, by the proxy's own name",
+		fmt.Sprintf("server = %q\n%s", endpoint, entry))
+	seen := map[string]bool{}
+	for _, scope := range s.scopes {
+		host, _, narrower := strings.Cut(scope, "/")
+		if seen[host] {
+			continue
+		}
+		seen[host] = true
+		server := endpoint
+		if !s.NoFallback {
+			server = "https://" + originOf(host)
+		}
+		s.add("/etc/containerd/certs.d/"+host+"/hosts.toml", "containerd: all of "+host+" leads to the proxy",
+			fmt.Sprintf("server = %q\n%s", server, entry))
+		if narrower {
+			s.note("containerd and docker know hosts only: with them all of %s leads to the proxy", host)
+		}
+	}
+}
+
+// originOf is the host that answers for a registry's name.
+func originOf(host string) string {
+	if host == "docker.io" {
+		return "registry-1.docker.io"
+	}
+	return host
+}
+
+// docker makes daemon.json where docker needs one: it knows mirrors of docker.io alone.
+func (s *setup) docker() error {
+	hub := false
+	for _, scope := range s.scopes {
+		host, _, _ := strings.Cut(scope, "/")
+		hub = hub || host == "docker.io"
+	}
+	if !hub && !s.Proxy.Insecure {
+		return nil
+	}
+	have := map[string]any{}
+	if s.Existing.Docker != nil {
+		if err := json.Unmarshal(s.Existing.Docker, &have); err != nil {
+			return fmt.Errorf("the host's daemon.json: %w", err)
+		}
+	}
+	scheme := "https://"
+	if s.Proxy.Insecure {
+		have["insecure-registries"] = with(have["insecure-registries"], s.Name)
+		scheme = "http://"
+	}
+	if hub {
+		have["registry-mirrors"] = with(have["registry-mirrors"], scheme+s.Name)
+		s.note("docker asks its mirror for names without a host: the proxy needs default_upstream: docker.io")
+	}
+	s.add("/etc/docker/daemon.json", "docker", document(have))
+	return nil
+}
+
+// with adds an element to a list of JSON, once.
+func with(list any, element string) []any {
+	have, _ := list.([]any)
+	for _, v := range have {
+		if v == element {
+			return have
+		}
+	}
+	return append(have, element)
+}

@@ -1,0 +1,295 @@
+// Package hosts makes the files that a host needs to pull through a proxy: where names lead, whose signatures count, which
+// authority to trust; and snippets that bake them into images and installers. It makes text of text: it reads and writes no
+// file, and asks nobody.
+package hosts
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/distribution/reference"
+
+	"github.com/strata-oci/strata/proxy/hosts/policy"
+)
+
+// Limits of a Setup.
+const (
+	maxImages = 100
+	maxKeys   = 16
+	maxPEM    = 64 << 10
+)
+
+// Proxy is what hosts need to know of a proxy. The keys of its JSON are those of GET /api/v1/client-config.
+type Proxy struct {
+	// Names are those that hosts know the proxy by, host[:port], the preferred one first.
+	Names []string `json:"names"`
+	// Keys are the public keys that it signs with, in PEM, the newest first; none when it does not sign.
+	Keys []string `json:"keys"`
+	// CA is the PEM of the authority of its certificate, where that is none that hosts know anyway.
+	CA string `json:"ca,omitempty"`
+	// Insecure says that it speaks plain HTTP.
+	Insecure bool `json:"insecure"`
+	// Upstreams are the registries that it pulls from; none when that is any.
+	Upstreams []string `json:"upstreams"`
+}
+
+// Existing is what a host has already. What is not known is empty.
+type Existing struct {
+	// Policy is its policy.json.
+	Policy []byte
+	// Attachments reports whether registries.d has a namespace, and whether signatures are looked for at the registry for
+	// it. Clients refuse a namespace that two files have.
+	Attachments func(namespace string) (listed, enabled bool)
+	// Docker is its daemon.json.
+	Docker []byte
+}
+
+// Setup is what a host's files are made of.
+type Setup struct {
+	// Name is the proxy's, host[:port], as hosts are to call it.
+	Name  string
+	Proxy Proxy
+	// Images are hosts, namespaces, repositories or images in the names of their registries that are to lead to the proxy.
+	// None: the proxy is used by its own name alone.
+	Images []string
+	// NoFallback lets names lead to the proxy alone. Else their registry is asked when the proxy does not answer.
+	NoFallback bool
+	// Admit has a policy that rejects the proxy, because it doesn't name it, accept what the proxy signed.
+	Admit bool
+	// Policy overrides the fallback's trust: paths of further public keys that the host has and that images may be signed by.
+	UpstreamKeys []string
+	Existing     Existing
+}
+
+// File is one file of a host.
+type File struct {
+	// Path is absolute.
+	Path    string `json:"path"`
+	Content string `json:"content"`
+	// About says in a line what it is for.
+	About string `json:"about"`
+}
+
+// Config is all that a host needs.
+type Config struct {
+	// Files go to the host as they are.
+	Files []File `json:"files"`
+	// Snippets are for people to take from; their paths are names.
+	Snippets []File `json:"snippets"`
+	// Notes say what the files cannot do, and what has to be done by hand.
+	Notes []string `json:"notes"`
+}
+
+// setup is a Setup that was checked.
+type setup struct {
+	Setup
+	scopes []string // of Images: hosts, namespaces and repositories, each once
+	image  string   // the first of Images that is one, with a tag or digest, else ""
+	config *Config
+}
+
+// Make makes the files. An error says in a line what is wrong with the setup.
+func Make(s Setup) (*Config, error) {
+	c := &setup{Setup: s, config: &Config{Files: []File{}, Snippets: []File{}, Notes: []string{}}}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	c.names()
+	if err := c.trust(); err != nil {
+		return nil, err
+	}
+	c.authority()
+	c.containerd()
+	if err := c.docker(); err != nil {
+		return nil, err
+	}
+	c.snippets()
+	return c.config, nil
+}
+
+var hostName = regexp.MustCompile(`^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?$`)
+
+func (s *setup) check() error {
+	switch {
+	case !validHost(s.Name):
+		return fmt.Errorf("%.200q is no name of a proxy: write HOST or HOST:PORT, without https://", s.Name)
+	case len(s.Images) > maxImages:
+		return fmt.Errorf("more than %d images", maxImages)
+	case len(s.Proxy.Keys) > maxKeys || len(s.UpstreamKeys) > maxKeys:
+		return fmt.Errorf("more than %d keys", maxKeys)
+	}
+	for _, key := range s.Proxy.Keys {
+		if err := checkKey(key); err != nil {
+			return err
+		}
+	}
+	for _, key := range s.UpstreamKeys {
+		if !path.IsAbs(key) || strings.ContainsFunc(key, isControl) {
+			return fmt.Errorf("the key %.200q has to be named as the host finds it: by an absolute path", key)
+		}
+	}
+	if err := checkAuthority(s.Proxy.CA); err != nil {
+		return err
+	}
+	for _, image := range s.Images {
+		if err := s.addImage(image); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func validHost(h string) bool {
+	return len(h) <= 255 && hostName.MatchString(h)
+}
+
+func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
+
+// addImage reads a host, a namespace, a repository or an image.
+func (s *setup) addImage(image string) error {
+	wrong := fmt.Errorf("%.200q is no image: write HOST, HOST/NAMESPACE or HOST/REPOSITORY[:TAG] in full, as in "+
+		"ghcr.io/ublue-os/bluefin:stable", image)
+	host, rest, slashed := strings.Cut(image, "/")
+	if len(image) > 512 || !validHost(host) || !strings.ContainsAny(host, ".:") && host != "localhost" {
+		return wrong
+	}
+	if host == s.Name {
+		return fmt.Errorf("%s is the proxy itself: name the image as its registry does", image)
+	}
+	scope := strings.TrimSuffix(image, "/")
+	if slashed && rest != "" {
+		named, err := reference.ParseNamed(scope)
+		if err != nil {
+			return wrong
+		}
+		if scope = named.Name(); s.image == "" && !reference.IsNameOnly(named) {
+			s.image = named.String()
+		}
+	}
+	if !slices.Contains(s.scopes, scope) {
+		s.scopes = append(s.scopes, scope)
+	}
+	return nil
+}
+
+// checkKey makes sure that a key is a public one, and nothing besides.
+func checkKey(key string) error {
+	block, rest := pem.Decode([]byte(key))
+	if len(key) > maxPEM || block == nil || len(bytes.TrimSpace(rest)) > 0 {
+		return errors.New("a key is not one block in PEM form")
+	}
+	if block.Type != "PUBLIC KEY" {
+		return fmt.Errorf("a key is a %.40q: hosts get the public key, as strata key public writes it", block.Type)
+	}
+	if _, err := x509.ParsePKIXPublicKey(block.Bytes); err != nil {
+		return fmt.Errorf("a public key cannot be read: %w", err)
+	}
+	return nil
+}
+
+func checkAuthority(ca string) error {
+	rest := []byte(ca)
+	for n := 0; len(bytes.TrimSpace(rest)) > 0; n++ {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil || block.Type != "CERTIFICATE" || n >= maxKeys || len(ca) > maxPEM {
+			return errors.New("the authority is no file of certificates in PEM form")
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return fmt.Errorf("the authority's certificate cannot be read: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *setup) add(path, about, content string) {
+	s.config.Files = append(s.config.Files, File{path, content, about})
+}
+
+func (s *setup) note(format string, args ...any) {
+	if n := fmt.Sprintf(format, args...); !slices.Contains(s.config.Notes, n) {
+		s.config.Notes = append(s.config.Notes, n)
+	}
+}
+
+// base is the proxy's name as part of a file's.
+func (s *setup) base() string {
+	return "strata-" + regexp.MustCompile(`[^A-Za-z0-9.-]+`).ReplaceAllString(s.Name, "-")
+}
+
+// under is the name by which the proxy has a repository, namespace or host. It knows upstreams without their ports, which
+// clients allow in the first element alone.
+func (s *setup) under(scope string) string {
+	host, rest, _ := strings.Cut(scope, "/")
+	bare, _, _ := strings.Cut(host, ":")
+	return path.Join(s.Name, bare, rest)
+}
+
+// KeyPath is where a host has the nth key of a proxy, counted from 0.
+func (s *setup) keyPath(n int) string {
+	if n == 0 {
+		return "/etc/pki/containers/" + s.base() + ".pub"
+	}
+	return fmt.Sprintf("/etc/pki/containers/%s-%d.pub", s.base(), n+1)
+}
+
+// trust makes what has to do with signatures: keys, registries.d and policy.json.
+func (s *setup) trust() error {
+	if len(s.Proxy.Keys) == 0 {
+		s.note("no public key of the proxy is known, so its images are not signed for hosts: a policy that asks for a signature "+
+			"refuses what was rechunked. Sign at the proxy (signing.key_file), then name the key with --key or --admin")
+		return nil
+	}
+	paths, pems := slices.Clone(s.UpstreamKeys), [][]byte{}
+	for i, key := range s.Proxy.Keys {
+		paths, pems = append(paths, s.keyPath(i)), append(pems, []byte(key))
+		s.add(s.keyPath(i), "the public key that the proxy signs with", strings.TrimSpace(key)+"\n")
+	}
+	s.attachments()
+	p := &policy.Policy{Default: []policy.Requirement{{Type: policy.Reject}}}
+	admit := s.Admit
+	if s.Existing.Policy == nil {
+		s.note("no policy of the host was read, so policy.json rejects whatever is not named here: merge it with the host's " +
+			"by --policy FILE or --root DIR")
+		admit = true
+	} else {
+		var err error
+		if p, err = policy.Parse(s.Existing.Policy); err != nil {
+			return fmt.Errorf("the host's policy.json: %w", err)
+		}
+	}
+	own := policy.Grant{Scope: s.Name, Paths: paths[len(s.UpstreamKeys):], PEMs: pems, Demand: true, Admit: admit}
+	p, notes := p.Trust(own)
+	for _, scope := range s.scopes {
+		// While the registry itself is a fallback, its images are accepted as before.
+		demand := s.NoFallback || len(s.UpstreamKeys) > 0
+		var more []string
+		p, more = p.Trust(policy.Grant{Scope: scope, Paths: paths, PEMs: pems, Demand: demand, Admit: admit})
+		notes = append(notes, more...)
+	}
+	for _, n := range notes {
+		s.note("policy.json: %s", n)
+	}
+	text := string(p.Bytes())
+	s.add("/etc/containers/policy.json", "the host's policy, with the proxy's key beside the keys that it has", text)
+	if strings.Contains(text, `"keyPaths"`) {
+		s.note("keyPaths in policy.json needs containers/image 5.33: skopeo 1.17, podman 5.3, bootc on Fedora 41")
+	}
+	return nil
+}
+
+// document is JSON for people.
+func document(v any) string {
+	b, err := json.MarshalIndent(v, "", "    ")
+	if err != nil {
+		panic(err) // maps of what was read as JSON
+	}
+	return string(b) + "\n"
+}

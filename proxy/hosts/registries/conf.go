@@ -1,0 +1,367 @@
+// Package registries reads what podman, skopeo, buildah and bootc know of registries: registries.conf with its drop-ins, which
+// says where names lead (containers-registries.conf(5)), and registries.d, which says where signatures are looked for
+// (containers-registries.d(5)). It decides as containers/image 5.36 does.
+package registries
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+	"github.com/distribution/reference"
+)
+
+// Where the files lie below a root.
+const (
+	ConfFile = "etc/containers/registries.conf"
+	ConfDir  = "etc/containers/registries.conf.d"
+	SignDir  = "etc/containers/registries.d"
+)
+
+// Limits of what is read.
+const (
+	maxFile  = 1 << 20
+	maxFiles = 1000
+	maxTable = 10_000
+)
+
+// ErrInvalid says that clients would refuse a file, and with it every pull.
+var ErrInvalid = errors.New("invalid configuration of registries")
+
+// Endpoint is a place that images are pulled from.
+type Endpoint struct {
+	Location string `toml:"location"`
+	Insecure bool   `toml:"insecure"`
+	// PullFromMirror is "", "all", "digest-only" or "tag-only"; of mirrors alone.
+	PullFromMirror string `toml:"pull-from-mirror"`
+}
+
+// Registry is a [[registry]].
+type Registry struct {
+	Prefix string `toml:"prefix"`
+	Endpoint
+	Blocked            bool       `toml:"blocked"`
+	MirrorByDigestOnly bool       `toml:"mirror-by-digest-only"`
+	Mirrors            []Endpoint `toml:"mirror"`
+	// File is where it stands.
+	File string `toml:"-"`
+}
+
+// Conf is what all files say together.
+type Conf struct {
+	Registries []Registry
+	// Warnings are what clients pass over in silence: settings that they don't know, entries that another file replaces.
+	Warnings []string
+}
+
+// document is one file; Registries that are a table are of the first version of the format.
+type document struct {
+	Registry []Registry `toml:"registry"`
+	V1       struct {
+		Search   struct{ Registries []string } `toml:"search"`
+		Insecure struct{ Registries []string } `toml:"insecure"`
+		Block    struct{ Registries []string } `toml:"block"`
+	} `toml:"registries"`
+	Search    []string          `toml:"unqualified-search-registries"`
+	Helpers   []string          `toml:"credential-helpers"`
+	ShortMode string            `toml:"short-name-mode"`
+	Layers    string            `toml:"additional-layer-store-auth-helper"`
+	Aliases   map[string]string `toml:"aliases"`
+}
+
+// Read reads the files below a root. What is not there is empty.
+func Read(root fs.FS) (*Conf, error) {
+	c := &Conf{}
+	names, err := list(root, ConfDir, ".conf")
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range append([]string{ConfFile}, names...) {
+		b, err := read(root, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = c.add(name, b, i == 0)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("/%s: %w", name, err)
+		}
+	}
+	return c, nil
+}
+
+// Parse reads one file, as a drop-in.
+func Parse(name string, b []byte) (*Conf, error) {
+	c := &Conf{}
+	return c, c.add(name, b, false)
+}
+
+func (c *Conf) add(name string, b []byte, first bool) error {
+	var d document
+	meta, err := toml.Decode(string(b), &d)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	for i, key := range meta.Undecoded() {
+		if i < 10 {
+			c.warn("/%s: %.100q is unknown and has no effect", name, key.String())
+		}
+	}
+	old := append(slices.Clone(d.V1.Insecure.Registries), d.V1.Block.Registries...)
+	if len(old) > 0 || len(d.V1.Search.Registries) > 0 {
+		if !first || len(d.Registry) > 0 {
+			return fmt.Errorf("%w: [registries.…] is of the first version of the format: write [[registry]]", ErrInvalid)
+		}
+		for _, location := range old {
+			r := Registry{Endpoint: Endpoint{Location: location}}
+			r.Insecure = slices.Contains(d.V1.Insecure.Registries, location)
+			r.Blocked = slices.Contains(d.V1.Block.Registries, location)
+			d.Registry = append(d.Registry, r)
+		}
+	}
+	if len(d.Registry)+len(c.Registries) > maxTable {
+		return fmt.Errorf("%w: more than %d entries", ErrInvalid, maxTable)
+	}
+	if err := checkAll(d.Registry); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	c.merge(name, d.Registry)
+	return nil
+}
+
+// merge puts in the entries of a file. Of equal prefixes the first of a file counts, and the last file.
+func (c *Conf) merge(name string, more []Registry) {
+	seen := map[string]bool{}
+	for _, r := range more {
+		if seen[r.Prefix] {
+			c.warn("/%s: the prefix %q comes twice, and the second has no effect", name, r.Prefix)
+			continue
+		}
+		seen[r.Prefix], r.File = true, name
+		i := slices.IndexFunc(c.Registries, func(have Registry) bool { return have.Prefix == r.Prefix })
+		if i < 0 {
+			c.Registries = append(c.Registries, r)
+			continue
+		}
+		c.warn("/%s replaces the entry for %q in /%s", name, r.Prefix, c.Registries[i].File)
+		c.Registries[i] = r
+	}
+}
+
+func (c *Conf) warn(format string, args ...any) {
+	if len(c.Warnings) < 100 {
+		c.Warnings = append(c.Warnings, fmt.Sprintf(format, args...))
+	}
+}
+
+// checkAll puts the entries of one file in order, or says why clients refuse it.
+func checkAll(registries []Registry) error {
+	for i := range registries {
+		if err := registries[i].check(); err != nil {
+			return err
+		}
+	}
+	byLocation := map[string]*Registry{}
+	for i := range registries {
+		r := &registries[i]
+		key := r.Location
+		if key == "" {
+			key = r.Prefix
+		}
+		have := byLocation[key]
+		if have == nil {
+			byLocation[key] = r
+			continue
+		}
+		if have.Insecure != r.Insecure || have.Blocked != r.Blocked {
+			return fmt.Errorf("the location %q comes twice, with insecure or blocked different", key)
+		}
+	}
+	return nil
+}
+
+func (r *Registry) check() error {
+	var err error
+	if r.Location, err = location(r.Location); err != nil {
+		return err
+	}
+	if r.Prefix, err = location(r.Prefix); err != nil {
+		return err
+	}
+	wild := strings.HasPrefix(r.Prefix, "*.")
+	switch {
+	case r.Prefix == "" && r.Location == "":
+		return errors.New("a [[registry]] has neither prefix nor location")
+	case r.Location == "" && !wild:
+		return fmt.Errorf("the registry %q has no location", r.Prefix)
+	case wild && strings.ContainsAny(r.Prefix, "/@:"):
+		return fmt.Errorf("the prefix %q is no *.DOMAIN", r.Prefix)
+	case r.PullFromMirror != "":
+		return fmt.Errorf("pull-from-mirror is for mirrors, not for the registry %q", cmpOr(r.Prefix, r.Location))
+	}
+	r.Prefix = cmpOr(r.Prefix, r.Location)
+	for i := range r.Mirrors {
+		m := &r.Mirrors[i]
+		if m.Location, err = location(m.Location); err != nil {
+			return err
+		}
+		switch {
+		case m.Location == "":
+			return fmt.Errorf("a mirror of %q has no location", r.Prefix)
+		case !slices.Contains([]string{"", "all", "digest-only", "tag-only"}, m.PullFromMirror):
+			return fmt.Errorf("pull-from-mirror %.40q of the mirror %s is unknown: all, digest-only, tag-only", m.PullFromMirror,
+				m.Location)
+		case r.MirrorByDigestOnly && m.PullFromMirror != "":
+			return fmt.Errorf("mirror-by-digest-only of %q and pull-from-mirror of its mirror %s exclude each other", r.Prefix,
+				m.Location)
+		}
+	}
+	return nil
+}
+
+func cmpOr(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func location(s string) (string, error) {
+	s = strings.TrimRight(s, "/")
+	if strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://") {
+		return "", fmt.Errorf("the location %.200q has a scheme: write HOST[:PORT][/PATH], and insecure = true for plain HTTP", s)
+	}
+	return s, nil
+}
+
+// Find returns the entry with the longest prefix of a name, or nil.
+func (c *Conf) Find(named reference.Named) *Registry {
+	var found *Registry
+	for i := range c.Registries {
+		r := &c.Registries[i]
+		if matching(named.Name(), r.Prefix) >= 0 && (found == nil || len(r.Prefix) > len(found.Prefix)) {
+			found = r
+		}
+	}
+	return found
+}
+
+// matching is how many bytes of a name a prefix stands for, or -1.
+func matching(name, prefix string) int {
+	end := len(prefix)
+	if domain, wild := strings.CutPrefix(prefix, "*"); wild {
+		i := strings.Index(name, domain)
+		if i < 0 || strings.Contains(name[:i], "/") {
+			return -1
+		}
+		end = i + len(domain)
+	} else if !strings.HasPrefix(name, prefix) {
+		return -1
+	}
+	if end == len(name) || strings.ContainsRune(":/@", rune(name[end])) {
+		return end
+	}
+	return -1
+}
+
+// Source is a place that a client asks for an image.
+type Source struct {
+	Named    reference.Named
+	Insecure bool
+	Mirror   bool
+	// File is where that stands; "" without an entry.
+	File string
+}
+
+// Skipped is a mirror that is not asked.
+type Skipped struct {
+	Location, File string
+	// Why names the setting.
+	Why string
+}
+
+// Sources lists the places in the order in which they are asked, and the mirrors that are not.
+func (c *Conf) Sources(named reference.Named) ([]Source, []Skipped, error) {
+	r := c.Find(named)
+	if r == nil {
+		return []Source{{Named: named}}, nil, nil
+	}
+	_, byDigest := named.(reference.Canonical)
+	var sources []Source
+	var skipped []Skipped
+	for _, m := range r.Mirrors {
+		why := ""
+		switch {
+		case r.MirrorByDigestOnly && !byDigest:
+			why = "mirror-by-digest-only = true, and the image is pulled by tag"
+		case m.PullFromMirror == "digest-only" && !byDigest:
+			why = `pull-from-mirror = "digest-only", and the image is pulled by tag`
+		case m.PullFromMirror == "tag-only" && byDigest:
+			why = `pull-from-mirror = "tag-only", and the image is pulled by digest`
+		}
+		if why != "" {
+			skipped = append(skipped, Skipped{m.Location, r.File, why})
+			continue
+		}
+		at, err := r.rewrite(m.Location, named)
+		if err != nil {
+			return nil, nil, err
+		}
+		sources = append(sources, Source{at, m.Insecure, true, r.File})
+	}
+	at, err := r.rewrite(r.Location, named)
+	if err != nil {
+		return nil, nil, err
+	}
+	return append(sources, Source{at, r.Insecure, false, r.File}), skipped, nil
+}
+
+func (r *Registry) rewrite(location string, named reference.Named) (reference.Named, error) {
+	if location == "" {
+		return named, nil
+	}
+	at, err := reference.ParseNamed(location + named.String()[matching(named.Name(), r.Prefix):])
+	if err != nil {
+		return nil, fmt.Errorf("/%s: %s with the location %q makes no name: %w", r.File, named, location, err)
+	}
+	return at, nil
+}
+
+func list(root fs.FS, dir, suffix string) ([]string, error) {
+	entries, err := fs.ReadDir(root, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("/%s: %w", dir, err)
+	}
+	var names []string
+	for _, e := range entries {
+		if !e.IsDir() && strings.HasSuffix(e.Name(), suffix) {
+			names = append(names, path.Join(dir, e.Name()))
+		}
+	}
+	if len(names) > maxFiles {
+		return nil, fmt.Errorf("/%s: more than %d files", dir, maxFiles)
+	}
+	return names, nil
+}
+
+func read(root fs.FS, name string) ([]byte, error) {
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(b) > maxFile {
+		return nil, fmt.Errorf("%w: more than %d bytes", ErrInvalid, maxFile)
+	}
+	return b, err
+}

@@ -1,0 +1,139 @@
+package registries
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/distribution/reference"
+	"github.com/goccy/go-yaml"
+)
+
+// Namespace says where signatures are looked for.
+type Namespace struct {
+	Lookaside string `yaml:"lookaside"`
+	SigStore  string `yaml:"sigstore"` // the old name of it
+	// Attachments: at the registry itself, under the tag sha256-DIGEST.sig. Nil says nothing.
+	Attachments *bool `yaml:"use-sigstore-attachments"`
+	// File is where it stands.
+	File string `yaml:"-"`
+}
+
+// Signatures is what all files of registries.d say together.
+type Signatures struct {
+	Default *Namespace
+	// Docker is by namespace: a name with tag or digest, a repository, a namespace, a host, *.domain.
+	Docker map[string]Namespace
+}
+
+// ReadSignatures reads the files below a root, but for those that skip names.
+func ReadSignatures(root fs.FS, skip ...string) (*Signatures, error) {
+	s := &Signatures{Docker: map[string]Namespace{}}
+	names, err := list(root, SignDir, ".yaml")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if len(skip) > 0 && strings.HasSuffix(name, "/"+skip[0]) {
+			continue
+		}
+		b, err := read(root, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = s.add(name, b)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("/%s: %w", name, err)
+		}
+	}
+	return s, nil
+}
+
+// ParseSignatures reads one file.
+func ParseSignatures(name string, b []byte) (*Signatures, error) {
+	s := &Signatures{Docker: map[string]Namespace{}}
+	return s, s.add(name, b)
+}
+
+func (s *Signatures) add(name string, b []byte) error {
+	var d struct {
+		Default *Namespace           `yaml:"default-docker"`
+		Docker  map[string]Namespace `yaml:"docker"`
+	}
+	if len(strings.TrimSpace(string(b))) == 0 {
+		return nil
+	}
+	if err := yaml.Unmarshal(b, &d); err != nil {
+		return fmt.Errorf("%w: %.300s", ErrInvalid, strings.SplitN(err.Error(), "\n", 2)[0])
+	}
+	if d.Default != nil {
+		if s.Default != nil {
+			return fmt.Errorf("%w: default-docker stands in /%s, too", ErrInvalid, s.Default.File)
+		}
+		s.Default, s.Default.File = d.Default, name
+	}
+	if len(d.Docker)+len(s.Docker) > maxTable {
+		return fmt.Errorf("%w: more than %d namespaces", ErrInvalid, maxTable)
+	}
+	for namespace, n := range d.Docker {
+		if have, ok := s.Docker[namespace]; ok {
+			return fmt.Errorf("%w: the namespace %s stands in /%s, too", ErrInvalid, namespace, have.File)
+		}
+		n.File = name
+		s.Docker[namespace] = n
+	}
+	return nil
+}
+
+// Attachments reports whether signatures of an image are looked for at the registry that is asked for it, and which namespace
+// says so.
+func (s *Signatures) Attachments(asked reference.Named) (on bool, where string) {
+	for _, name := range namespaces(asked) {
+		if n, ok := s.Docker[name]; ok && n.Attachments != nil {
+			return *n.Attachments, fmt.Sprintf("%s in /%s", name, n.File)
+		}
+	}
+	if s.Default != nil && s.Default.Attachments != nil {
+		return *s.Default.Attachments, "default-docker in /" + s.Default.File
+	}
+	return false, ""
+}
+
+// Lookaside returns where else signatures are looked for, or "".
+func (s *Signatures) Lookaside(asked reference.Named) (url, where string) {
+	for _, name := range namespaces(asked) {
+		n := s.Docker[name]
+		if url := cmpOr(n.Lookaside, n.SigStore); url != "" {
+			return url, fmt.Sprintf("%s in /%s", name, n.File)
+		}
+	}
+	if s.Default != nil {
+		return cmpOr(s.Default.Lookaside, s.Default.SigStore), "default-docker in /" + s.Default.File
+	}
+	return "", ""
+}
+
+// namespaces are the names that may speak for an image, the nearest first.
+func namespaces(named reference.Named) []string {
+	names := []string{named.String()}
+	name := named.Name()
+	for {
+		names = append(names, name)
+		i := strings.LastIndexByte(name, '/')
+		if i < 0 {
+			break
+		}
+		name = name[:i]
+	}
+	host, _, _ := strings.Cut(name, ":")
+	for {
+		_, rest, ok := strings.Cut(host, ".")
+		if !ok {
+			return names
+		}
+		names, host = append(names, "*."+rest), rest
+	}
+}
