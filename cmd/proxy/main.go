@@ -44,6 +44,10 @@ type commands struct {
 	Prune   pruneCommand   `cmd:"" help:"Drop a tag, a repository or a lineage from a store."`
 	Demo    demoCommand    `cmd:"" help:"Take a self-contained tour: no network, no privileges."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+
+	// Hosts and keys.
+	ClientConfig clientConfigCommand `cmd:"" help:"Show the files that a host needs to pull through a proxy."`
+	Key          keyCommand          `cmd:"" help:"Make and read the keys that a proxy signs with."`
 }
 
 // description begins strata --help.

@@ -13,6 +13,8 @@
 //	POST /api/v1/reload              an empty document; ReloadReport
 //	POST /api/v1/scrub               ScrubRequest; likewise, with a upkeep.ScrubReport
 //	POST /api/v1/prune               PruneRequest; likewise, with a upkeep.PruneReport
+//	GET  /api/v1/client-config       hosts.Proxy: what hosts need to know of this proxy
+//	GET  /client-config              the files that a host needs, as text: ?host=NAME&image=IMAGE…, &no-fallback=1
 //	GET  /                           the dashboard
 //
 // Sizes in documents are bytes, times are seconds, timestamps RFC 3339. Keys stay; new ones may come. An error is a document
@@ -30,6 +32,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/strata-oci/strata/proxy/background"
+	"github.com/strata-oci/strata/proxy/hosts"
 	"github.com/strata-oci/strata/proxy/operate"
 )
 
@@ -77,6 +80,8 @@ type Options struct {
 	OwnName func(host string) bool
 	// Reload has the proxy take over its configuration anew and returns that one's warnings; nil: there is no such thing.
 	Reload func(context.Context) (warnings []string, err error)
+	// Hosts tells what hosts need to know of the proxy; nil: nothing is known.
+	Hosts func() hosts.Proxy
 	// Panicked is told where a panic was caught; nil: nobody.
 	Panicked func(where string)
 	// Logger is told about failures that no client hears of; nil discards them.
@@ -94,6 +99,7 @@ type Handler struct {
 	login   Login
 	ownName func(host string) bool
 	reload  func(context.Context) ([]string, error)
+	hosts   func() hosts.Proxy
 	log     *slog.Logger
 	mux     *http.ServeMux
 
@@ -110,6 +116,10 @@ func New(o Options) *Handler {
 		keeper: o.Keeper, mux: http.NewServeMux(),
 	}
 	h.login, h.ownName, h.reload = o.Login, o.OwnName, o.Reload
+	h.hosts = o.Hosts
+	if h.hosts == nil {
+		h.hosts = func() hosts.Proxy { return hosts.Proxy{} }
+	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -138,6 +148,8 @@ func (h *Handler) routes(metrics prometheus.Gatherer) {
 	get("/api/v1/repositories", h.getRepositories)
 	get("/api/v1/repositories/{name...}", h.getRepository)
 	get("/api/v1/jobs", h.getJobs)
+	get("/api/v1/client-config", h.getProxy)
+	get("/client-config", h.getClientConfig)
 	h.mux.Handle("/api/v1/warm", only(h.postWarm, http.MethodPost))
 	h.mux.Handle("/api/v1/gc", only(h.postGC, http.MethodPost))
 	h.mux.Handle("/api/v1/reload", only(h.postReload, http.MethodPost))

@@ -46,8 +46,8 @@ func (s *setup) insecure() string {
 	return ""
 }
 
-// attachments makes registries.d, which has clients look for signatures at the registry. What counts is the host that is asked:
-// the proxy, and the registry where that is the fallback.
+// attachments makes registries.d, which has clients look for signatures at the registry. What counts is the host that is
+// asked: the proxy, and the registry where that is the fallback.
 func (s *setup) attachments() {
 	var b strings.Builder
 	for _, namespace := range append([]string{s.Name}, s.scopes...) {
@@ -64,7 +64,7 @@ func (s *setup) attachments() {
 		}
 	}
 	if b.Len() > 0 {
-		s.add("/etc/containers/registries.d/50-"+s.base()+".yaml", "signatures are looked for at the registry",
+		s.add("/etc/containers/registries.d/"+AttachmentsFile(s.Name), "signatures are looked for at the registry",
 			"docker:\n"+b.String())
 	}
 }
@@ -83,7 +83,8 @@ func (s *setup) authority() {
 		return
 	}
 	ca := strings.TrimSpace(s.Proxy.CA) + "\n"
-	s.add("/etc/containers/certs.d/"+s.Name+"/ca.crt", "the authority of the proxy's certificate, for podman, skopeo, bootc", ca)
+	s.add("/etc/containers/certs.d/"+s.Name+"/ca.crt", "the authority of the proxy's certificate, for podman, skopeo, bootc",
+		ca)
 	s.add("/etc/docker/certs.d/"+s.Name+"/ca.crt", "the same for docker", ca)
 }
 
@@ -165,4 +166,10 @@ func with(list any, element string) []any {
 		}
 	}
 	return append(have, element)
+}
+
+// AttachmentsFile is the name, in registries.d, of the file that is made for a proxy.
+func AttachmentsFile(proxy string) string {
+	s := setup{Setup: Setup{Name: proxy}}
+	return "50-" + s.base() + ".yaml"
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/distribution/reference"
 
 	"github.com/strata-oci/strata/proxy/hosts/policy"
+	"github.com/strata-oci/strata/proxy/trust/keys"
 )
 
 // Limits of a Setup.
@@ -64,7 +65,7 @@ type Setup struct {
 	NoFallback bool
 	// Admit has a policy that rejects the proxy, because it doesn't name it, accept what the proxy signed.
 	Admit bool
-	// Policy overrides the fallback's trust: paths of further public keys that the host has and that images may be signed by.
+	// UpstreamKeys are paths of public keys, which the host has, that the registries' own images are signed by.
 	UpstreamKeys []string
 	Existing     Existing
 }
@@ -91,8 +92,9 @@ type Config struct {
 // setup is a Setup that was checked.
 type setup struct {
 	Setup
-	scopes []string // of Images: hosts, namespaces and repositories, each once
+	scopes []string // of Images: hosts, namespaces and repositories, none in another
 	image  string   // the first of Images that is one, with a tag or digest, else ""
+	keys   []keys.Public
 	config *Config
 }
 
@@ -127,9 +129,11 @@ func (s *setup) check() error {
 		return fmt.Errorf("more than %d keys", maxKeys)
 	}
 	for _, key := range s.Proxy.Keys {
-		if err := checkKey(key); err != nil {
-			return err
+		read, err := keys.ParsePublic([]byte(key))
+		if err != nil {
+			return fmt.Errorf("a key for hosts, which has to be a public one as strata key public writes it: %w", err)
 		}
+		s.keys = append(s.keys, read...) // clients read one key of a file
 	}
 	for _, key := range s.UpstreamKeys {
 		if !path.IsAbs(key) || strings.ContainsFunc(key, isControl) {
@@ -174,24 +178,11 @@ func (s *setup) addImage(image string) error {
 			s.image = named.String()
 		}
 	}
-	if !slices.Contains(s.scopes, scope) {
-		s.scopes = append(s.scopes, scope)
+	if slices.ContainsFunc(s.scopes, func(have string) bool { return policy.Within(scope, have) }) {
+		return nil
 	}
-	return nil
-}
-
-// checkKey makes sure that a key is a public one, and nothing besides.
-func checkKey(key string) error {
-	block, rest := pem.Decode([]byte(key))
-	if len(key) > maxPEM || block == nil || len(bytes.TrimSpace(rest)) > 0 {
-		return errors.New("a key is not one block in PEM form")
-	}
-	if block.Type != "PUBLIC KEY" {
-		return fmt.Errorf("a key is a %.40q: hosts get the public key, as strata key public writes it", block.Type)
-	}
-	if _, err := x509.ParsePKIXPublicKey(block.Bytes); err != nil {
-		return fmt.Errorf("a public key cannot be read: %w", err)
-	}
+	s.scopes = slices.DeleteFunc(s.scopes, func(have string) bool { return policy.Within(have, scope) })
+	s.scopes = append(s.scopes, scope)
 	return nil
 }
 
@@ -242,15 +233,15 @@ func (s *setup) keyPath(n int) string {
 
 // trust makes what has to do with signatures: keys, registries.d and policy.json.
 func (s *setup) trust() error {
-	if len(s.Proxy.Keys) == 0 {
-		s.note("no public key of the proxy is known, so its images are not signed for hosts: a policy that asks for a signature "+
+	if len(s.keys) == 0 {
+		s.note("no public key of the proxy is known, so its images are not signed for hosts: a policy that asks for a signature " +
 			"refuses what was rechunked. Sign at the proxy (signing.key_file), then name the key with --key or --admin")
 		return nil
 	}
 	paths, pems := slices.Clone(s.UpstreamKeys), [][]byte{}
-	for i, key := range s.Proxy.Keys {
-		paths, pems = append(paths, s.keyPath(i)), append(pems, []byte(key))
-		s.add(s.keyPath(i), "the public key that the proxy signs with", strings.TrimSpace(key)+"\n")
+	for i, key := range s.keys {
+		paths, pems = append(paths, s.keyPath(i)), append(pems, key.PEM())
+		s.add(s.keyPath(i), "the public key that the proxy signs with", string(key.PEM()))
 	}
 	s.attachments()
 	p := &policy.Policy{Default: []policy.Requirement{{Type: policy.Reject}}}

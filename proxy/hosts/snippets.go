@@ -17,13 +17,9 @@ func (s *setup) snippets() {
 	if image == "" {
 		return
 	}
-	pulled := image
-	if !s.NoFallback && len(s.scopes) == 0 {
-		pulled = s.under(image)
-	}
 	s.snippet(s.base()+".image", "a Quadlet in /etc/containers/systemd that pulls the image at boot",
 		fmt.Sprintf("[Unit]\nDescription=%s through %s\nWants=network-online.target\nAfter=network-online.target\n\n"+
-			"[Image]\nImage=%s\n\n[Install]\nWantedBy=multi-user.target\n", image, s.Name, pulled))
+			"[Image]\nImage=%s\n\n[Install]\nWantedBy=multi-user.target\n", image, s.Name, image))
 	s.snippet("kickstart.cfg", "installs the image through the proxy, and leaves the files on the host", s.kickstart())
 }
 
@@ -41,7 +37,8 @@ func (s *setup) kickstart() string {
 			if strings.HasPrefix(f.Path, "/etc/docker/") || strings.HasPrefix(f.Path, "/etc/containerd/") {
 				continue
 			}
-			fmt.Fprintf(&b, "mkdir -p %s\ncat > %s <<'STRATA'\n%sSTRATA\n", quote(path.Dir(f.Path)), quote(f.Path), f.Content)
+			fmt.Fprintf(&b, "mkdir -p %s\ncat > %s <<'STRATA'\n%sSTRATA\n", quote(path.Dir(f.Path)), quote(f.Path),
+				f.Content)
 		}
 		b.WriteString("%end\n\n")
 	}

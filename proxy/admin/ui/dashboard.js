@@ -198,3 +198,24 @@ async function loop() {
 }
 
 loop();
+
+// The files of a host are made when they are asked for.
+byID("hosts").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const query = new URLSearchParams(new FormData(event.target));
+  const files = byID("hosts-files");
+  try {
+    const response = await fetch(`client-config?${query}`, { cache: "no-store", signal: AbortSignal.timeout(20000) });
+    const text = await response.text();
+    files.textContent = response.ok ? text : JSON.parse(text).error;
+    byID("hosts-copy").hidden = !response.ok;
+  } catch (error) {
+    files.textContent = String(error);
+    byID("hosts-copy").hidden = true;
+  }
+  files.hidden = false;
+});
+byID("hosts-copy").addEventListener("click", () => navigator.clipboard.writeText(byID("hosts-files").textContent));
+ask("api/v1/client-config").then((proxy) => {
+  byID("hosts").elements.host.value = proxy.names[0] || "";
+}).catch(() => {});

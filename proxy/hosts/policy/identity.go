@@ -94,8 +94,8 @@ func (id *Identity) String() string {
 	return id.Type
 }
 
-// Accepts reports whether the name in a signature, its docker-reference, fits to the image that is pulled under a name. That the
-// digests are the same is not looked at.
+// Accepts reports whether the name in a signature, its docker-reference, fits to the image that is pulled under a name. That
+// the digests are the same is not looked at.
 func (id *Identity) Accepts(pulled reference.Named, signed string) bool {
 	s, err := reference.ParseNormalizedNamed(signed)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 // errUnknown says that a member has no meaning; members adds its name.
 var errUnknown = errors.New("is unknown")
 
-// members calls fn with the members of one JSON object, in their order. It refuses members that come twice, and anything after
-// the object.
+// members calls fn with the members of one JSON object, in their order. It refuses members that come twice, and anything
+// after the object.
 func members(b []byte, fn func(name string, value json.RawMessage) error) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	start, err := d.Token()

@@ -1,11 +1,13 @@
-// Package policy reads policy.json, the file by which podman, skopeo, buildah and bootc decide which images they accept: which
-// of its entries applies to a name, whether a signature's identity fits, and how a key is added without making the file weaker.
+// Package policy reads policy.json, the file by which podman, skopeo, buildah and bootc decide which images they accept:
+// which of its entries applies to a name, whether a signature's identity fits, and how a key is added without making the
+// file weaker.
 //
-// It follows containers-policy.json(5) as containers/image 5.36 reads it: the same members, and as strict about those that it
-// doesn't know or that come twice, since a client that finds such a file refuses every image.
+// It follows containers-policy.json(5) as containers/image 5.36 reads it: the same members, and as strict about those that
+// it doesn't know or that come twice, since a client that finds such a file refuses every image.
 package policy
 
 import (
+	_ "crypto/sha256" // without which no reference with a digest can be read
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,13 +44,13 @@ const Docker = "docker"
 
 // Policy is what a policy.json says.
 type Policy struct {
-	Default    []Requirement     `json:"default"`
-	Transports map[string]Scopes `json:"transports,omitempty"`
+	Default    []Requirement      `json:"default"`
+	Transports map[string]Entries `json:"transports,omitempty"`
 }
 
-// Scopes are the requirements of a transport by scope: a name with a tag or digest, a repository, a namespace, a host, a
+// Entries are the requirements of a transport by scope: a name with a tag or digest, a repository, a namespace, a host, a
 // wildcard such as *.example.com, or "" for all of the transport.
-type Scopes map[string][]Requirement
+type Entries map[string][]Requirement
 
 // Requirement is one condition; an image has to meet all of its scope.
 type Requirement struct {
@@ -106,12 +108,12 @@ func Parse(b []byte) (*Policy, error) {
 }
 
 func (p *Policy) parseTransports(b json.RawMessage) error {
-	p.Transports = map[string]Scopes{}
+	p.Transports = map[string]Entries{}
 	return members(b, func(transport string, value json.RawMessage) error {
 		if len(p.Transports) >= maxTransports {
 			return fmt.Errorf("more than %d transports", maxTransports)
 		}
-		scopes := Scopes{}
+		scopes := Entries{}
 		p.Transports[transport] = scopes
 		return members(value, func(scope string, value json.RawMessage) (err error) {
 			if len(scopes) >= maxScopes {
@@ -152,17 +154,20 @@ func (m Match) String() string {
 	return fmt.Sprintf("the entry %q of %q", m.Scope, Docker)
 }
 
-// Find returns the entry for an image in a registry: that of the exact name with its tag or digest, else of the repository, of
-// its namespaces from the longest, of the host, of *.domain from the longest, of the transport, of all.
-func (p *Policy) Find(named reference.Named) Match {
+// Find returns the entry for an image in a registry: that of the exact name with its tag or digest, else of the repository,
+// of its namespaces from the longest, of the host, of *.domain from the longest, of the transport, of all.
+func (p *Policy) Find(named reference.Named) Match { return p.first(Scopes(named)) }
+
+// Scopes lists the scopes that an image is in, the nearest first. Of a name with a tag and a digest, the digest counts.
+func Scopes(named reference.Named) []string {
 	scopes := enclosing(named.Name())
 	switch n := named.(type) {
-	case reference.Digested: // of a name with both, clients keep the digest
-		scopes = append([]string{named.Name() + "@" + n.Digest().String()}, scopes...)
+	case reference.Digested:
+		return append([]string{named.Name() + "@" + n.Digest().String()}, scopes...)
 	case reference.Tagged:
-		scopes = append([]string{named.Name() + ":" + n.Tag()}, scopes...)
+		return append([]string{named.Name() + ":" + n.Tag()}, scopes...)
 	}
-	return p.first(scopes)
+	return scopes
 }
 
 // FindScope is Find for all images of a repository, a namespace or a host.
@@ -199,8 +204,8 @@ func enclosing(name string) []string {
 	}
 }
 
-// within reports whether a scope is one, or lies in it.
-func within(scope, of string) bool {
+// Within reports whether a scope is another one, or lies in it.
+func Within(scope, of string) bool {
 	rest, ok := strings.CutPrefix(scope, of)
 	return ok && (rest == "" || rest[0] == '/' || strings.ContainsAny(rest[:1], ":@") && strings.Contains(of, "/"))
 }
@@ -209,7 +214,7 @@ func within(scope, of string) bool {
 func (p *Policy) scopesWithin(scope string) []string {
 	var out []string
 	for s := range p.Transports[Docker] {
-		if within(s, scope) {
+		if Within(s, scope) {
 			out = append(out, s)
 		}
 	}
@@ -220,11 +225,11 @@ func (p *Policy) scopesWithin(scope string) []string {
 func (p *Policy) clone() *Policy {
 	q := &Policy{Default: p.Default, Transports: maps.Clone(p.Transports)}
 	if q.Transports == nil {
-		q.Transports = map[string]Scopes{}
+		q.Transports = map[string]Entries{}
 	}
 	q.Transports[Docker] = maps.Clone(q.Transports[Docker])
 	if q.Transports[Docker] == nil {
-		q.Transports[Docker] = Scopes{}
+		q.Transports[Docker] = Entries{}
 	}
 	return q
 }

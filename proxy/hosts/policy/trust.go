@@ -21,16 +21,18 @@ type Grant struct {
 }
 
 // Trust returns the policy with a key added, and what people should know of it. Nothing gets weaker but by that key: entries
-// that ask for a signature get the key beside theirs, all other members stay; what is rejected stays rejected unless Admit is
-// set; no entry becomes one that accepts anything, and entries outside of the scope do not change.
+// that ask for a signature get the key beside theirs, all other members stay; what is rejected stays rejected unless Admit
+// is set; no entry becomes one that accepts anything, and entries outside of the scope do not change.
 func (p *Policy) Trust(g Grant) (*Policy, []string) {
 	q := p.clone()
 	entries := q.Transports[Docker]
 	var notes []string
 	m := q.FindScope(g.Scope)
-	if reqs, note := g.top(m); reqs != nil {
+	reqs, note := g.top(m)
+	if reqs != nil {
 		entries[g.Scope] = reqs
-	} else if note != "" {
+	}
+	if note != "" {
 		notes = append(notes, note)
 	}
 	for _, scope := range q.scopesWithin(g.Scope) {
@@ -120,7 +122,8 @@ func (g Grant) add(r *Requirement) {
 		}
 		n := len(have)
 		for _, pem := range g.PEMs {
-			if !slices.ContainsFunc(have, func(b []byte) bool { return bytes.Equal(bytes.TrimSpace(b), bytes.TrimSpace(pem)) }) {
+			if !slices.ContainsFunc(have,
+				func(b []byte) bool { return bytes.Equal(bytes.TrimSpace(b), bytes.TrimSpace(pem)) }) {
 				have = append(have, pem)
 			}
 		}

@@ -1,5 +1,5 @@
-// Package registries reads what podman, skopeo, buildah and bootc know of registries: registries.conf with its drop-ins, which
-// says where names lead (containers-registries.conf(5)), and registries.d, which says where signatures are looked for
+// Package registries reads what podman, skopeo, buildah and bootc know of registries: registries.conf with its drop-ins,
+// which says where names lead (containers-registries.conf(5)), and registries.d, which says where signatures are looked for
 // (containers-registries.d(5)). It decides as containers/image 5.36 does.
 package registries
 
@@ -215,10 +215,12 @@ func (r *Registry) check() error {
 		case m.Location == "":
 			return fmt.Errorf("a mirror of %q has no location", r.Prefix)
 		case !slices.Contains([]string{"", "all", "digest-only", "tag-only"}, m.PullFromMirror):
-			return fmt.Errorf("pull-from-mirror %.40q of the mirror %s is unknown: all, digest-only, tag-only", m.PullFromMirror,
+			return fmt.Errorf("pull-from-mirror %.40q of the mirror %s is unknown: all, digest-only, tag-only",
+				m.PullFromMirror,
 				m.Location)
 		case r.MirrorByDigestOnly && m.PullFromMirror != "":
-			return fmt.Errorf("mirror-by-digest-only of %q and pull-from-mirror of its mirror %s exclude each other", r.Prefix,
+			return fmt.Errorf("mirror-by-digest-only of %q and pull-from-mirror of its mirror %s exclude each other",
+				r.Prefix,
 				m.Location)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/goccy/go-yaml"
+
+	"github.com/strata-oci/strata/proxy/hosts/policy"
 )
 
 // Namespace says where signatures are looked for.
@@ -88,10 +90,10 @@ func (s *Signatures) add(name string, b []byte) error {
 	return nil
 }
 
-// Attachments reports whether signatures of an image are looked for at the registry that is asked for it, and which namespace
-// says so.
+// Attachments reports whether signatures of an image are looked for at the registry that is asked for it, and which
+// namespace says so.
 func (s *Signatures) Attachments(asked reference.Named) (on bool, where string) {
-	for _, name := range namespaces(asked) {
+	for _, name := range policy.Scopes(asked) {
 		if n, ok := s.Docker[name]; ok && n.Attachments != nil {
 			return *n.Attachments, fmt.Sprintf("%s in /%s", name, n.File)
 		}
@@ -104,7 +106,7 @@ func (s *Signatures) Attachments(asked reference.Named) (on bool, where string) 
 
 // Lookaside returns where else signatures are looked for, or "".
 func (s *Signatures) Lookaside(asked reference.Named) (url, where string) {
-	for _, name := range namespaces(asked) {
+	for _, name := range policy.Scopes(asked) {
 		n := s.Docker[name]
 		if url := cmpOr(n.Lookaside, n.SigStore); url != "" {
 			return url, fmt.Sprintf("%s in /%s", name, n.File)
@@ -114,26 +116,4 @@ func (s *Signatures) Lookaside(asked reference.Named) (url, where string) {
 		return cmpOr(s.Default.Lookaside, s.Default.SigStore), "default-docker in /" + s.Default.File
 	}
 	return "", ""
-}
-
-// namespaces are the names that may speak for an image, the nearest first.
-func namespaces(named reference.Named) []string {
-	names := []string{named.String()}
-	name := named.Name()
-	for {
-		names = append(names, name)
-		i := strings.LastIndexByte(name, '/')
-		if i < 0 {
-			break
-		}
-		name = name[:i]
-	}
-	host, _, _ := strings.Cut(name, ":")
-	for {
-		_, rest, ok := strings.Cut(host, ".")
-		if !ok {
-			return names
-		}
-		names, host = append(names, "*."+rest), rest
-	}
 }

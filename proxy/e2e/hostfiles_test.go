@@ -1,0 +1,162 @@
+package e2e
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/registry"
+
+	"github.com/strata-oci/strata/proxy/oneshot/imagetest"
+	"github.com/strata-oci/strata/rechunk/tree/treetest"
+)
+
+// host is a root with the files of strata client-config. Programs see its /etc/containers and /etc/pki in place of the
+// machine's.
+type host struct {
+	tb   testing.TB
+	root string
+}
+
+func newHost(tb testing.TB) *host {
+	tb.Helper()
+	need(tb, "unshare")
+	needRoot(tb)
+	h := &host{tb, tb.TempDir()}
+	h.write("etc/containers/policy.json", `{"default":[{"type":"insecureAcceptAnything"}]}`)
+	h.write("etc/pki/.keep", "")
+	return h
+}
+
+func (h *host) path(name string) string { return filepath.Join(h.root, name) }
+
+func (h *host) write(name, content string) {
+	h.tb.Helper()
+	if err := os.MkdirAll(filepath.Dir(h.path(name)), 0o755); err != nil {
+		h.tb.Fatal(err)
+	}
+	if err := os.WriteFile(h.path(name), []byte(content), 0o600); err != nil {
+		h.tb.Fatal(err)
+	}
+}
+
+// run runs a program as it would run on the host.
+func (h *host) run(program string, args ...string) (string, error) {
+	h.tb.Helper()
+	const mounts = `mkdir -p /etc/pki; mount --bind "$0/etc/containers" /etc/containers && mount --bind "$0/etc/pki" /etc/pki && exec "$@"`
+	return try(h.tb, nil, "unshare", append([]string{"--mount", "sh", "-c", mounts, h.root, program}, args...)...)
+}
+
+// signingSkopeo is a skopeo that makes and checks sigstore's signatures, with several keys: STRATA_TEST_SKOPEO, or the one
+// that is installed. Debian's does neither.
+func signingSkopeo(tb testing.TB) string {
+	tb.Helper()
+	path := cmp.Or(os.Getenv("STRATA_TEST_SKOPEO"), "skopeo")
+	need(tb, path)
+	version := strings.TrimPrefix(strings.TrimSpace(command(tb, nil, path, "--version")), "skopeo version ")
+	minor := 0
+	if _, err := fmt.Sscanf(version, "1.%d", &minor); err != nil || minor < 17 {
+		tb.Skipf("skopeo %s doesn't check signatures of sigstore by several keys: set STRATA_TEST_SKOPEO to one from 1.17 on", version)
+	}
+	return path
+}
+
+// signedRegistry is a registry that stands for a proxy which signs: it has registry.example/team/os:1 under that name, with
+// signatures for the logical name and for its own, made by skopeo with the key PREFIX.key.
+func signedRegistry(tb testing.TB, skopeo, prefix string) (address string) {
+	tb.Helper()
+	s := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	tb.Cleanup(s.Close)
+	address = s.Listener.Addr().String()
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		tb.Fatal(err)
+	}
+	dir := tb.TempDir()
+	imagetest.Image{Layers: [][]treetest.Item{{treetest.File("etc/os-release", "ID=test\n")}}}.Write(tb, "oci:"+dir+":1")
+	attach := filepath.Join(tb.TempDir(), "attach.yaml")
+	text := "docker:\n  \"" + address + "\":\n    use-sigstore-attachments: true\n"
+	if err := os.WriteFile(attach, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	password := filepath.Join(tb.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("\n"), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	at := address + "/registry.example/team/os:1"
+	for _, identity := range []string{"registry.example/team/os:1", at} {
+		command(tb, nil, skopeo, "--insecure-policy", "--registries.d", filepath.Dir(attach), "copy", "--quiet",
+			"--dest-tls-verify=false", "--sign-by-sigstore-private-key", prefix+".key", "--sign-passphrase-file", password,
+			"--sign-identity", identity, "oci:"+dir+":1", "docker://"+at)
+	}
+	return address
+}
+
+// generateKey makes PREFIX.key and PREFIX.pub.
+func generateKey(tb testing.TB, name string) (prefix string) {
+	tb.Helper()
+	prefix = filepath.Join(tb.TempDir(), name)
+	command(tb, nil, program, "key", "generate", prefix)
+	return prefix
+}
+
+// The files of client-config, as they are: what the proxy signed is pulled by its own name and through the mirror, by tag
+// and by digest, where the policy enforces signatures; what another key signed is not.
+func TestClientConfig(t *testing.T) {
+	t.Parallel()
+	skopeo := signingSkopeo(t)
+	ours, others := generateKey(t, "ours"), generateKey(t, "others")
+	address := signedRegistry(t, skopeo, ours)
+	const image = "registry.example/team/os"
+	fleet := `{"default":[{"type":"reject"}],"transports":{"docker":{"":[{"type":"insecureAcceptAnything"}],"registry.example":` +
+		`[{"type":"reject"}]}}}`
+	for _, tt := range []struct {
+		name, key, policy string
+		flags             []string
+		logical, own      string // what refuses; "" for a pull that works
+	}{
+		{name: "signed", key: ours, flags: []string{"--no-fallback"}},
+		{name: "by another key", key: others, flags: []string{"--no-fallback"},
+			logical: "cryptographic signature verification failed", own: "cryptographic signature verification failed"},
+		{name: "mirror without a key of the registry", key: ours},
+		{name: "rejected by name", key: ours, policy: fleet, logical: "is rejected by policy"},
+		{name: "default reject", key: ours, policy: `{"default":[{"type":"reject"}]}`, flags: []string{"--admit"}},
+		{name: "default reject, not admitted", key: ours, policy: `{"default":[{"type":"reject"}]}`,
+			logical: "is rejected by policy", own: "is rejected by policy"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			if tt.policy != "" {
+				h.write("etc/containers/policy.json", tt.policy)
+			}
+			args := append([]string{"client-config", "--insecure", "--key", tt.key + ".pub", "--write", h.root}, tt.flags...)
+			command(t, nil, program, append(args, address, image)...)
+			digest := strings.TrimSpace(command(t, nil, skopeo, "--insecure-policy", "inspect", "--tls-verify=false",
+				"--no-tags",
+				"--format", "{{.Digest}}", "docker://"+address+"/"+image+":1"))
+			for _, ref := range []string{":1", "@" + digest} {
+				h.pull(skopeo, "docker://"+image+ref, tt.logical)
+				h.pull(skopeo, "docker://"+address+"/"+image+ref, tt.own)
+			}
+		})
+	}
+}
+
+// pull copies an image as the host would; want is what refuses it.
+func (h *host) pull(skopeo, image, want string) {
+	h.tb.Helper()
+	_, err := h.run(skopeo, "copy", "--quiet", image, "dir:"+h.tb.TempDir())
+	switch {
+	case want == "" && err != nil:
+		h.tb.Errorf("%s: %v", image, err)
+	case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+		h.tb.Errorf("%s: %v, want %q", image, err, want)
+	}
+}

@@ -1,0 +1,118 @@
+// Package disk reads what a host has of the files that package hosts makes, and writes those. It stays below the directory
+// that it is given: links that lead out of it are refused.
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/strata-oci/strata/proxy/hosts"
+	"github.com/strata-oci/strata/proxy/hosts/policy"
+	"github.com/strata-oci/strata/proxy/hosts/registries"
+)
+
+// maxFile bounds what is read of one file.
+const maxFile = policy.MaxBytes
+
+// Existing reads what the host has whose files lie below root. What is not there is empty; own is the name of the file in
+// registries.d that is about to be written, which does not count.
+func Existing(root, own string) (hosts.Existing, error) {
+	var e hosts.Existing
+	r, err := os.OpenRoot(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return e, nil
+	}
+	if err != nil {
+		return e, err
+	}
+	defer func() { _ = r.Close() }() // only read
+	if e.Policy, err = optional(r, "etc/containers/policy.json"); err != nil {
+		return e, err
+	}
+	if e.Docker, err = optional(r, "etc/docker/daemon.json"); err != nil {
+		return e, err
+	}
+	signatures, err := registries.ReadSignatures(r.FS(), own)
+	if err != nil {
+		return e, err
+	}
+	e.Attachments = func(namespace string) (listed, enabled bool) {
+		n, ok := signatures.Docker[namespace]
+		return ok, ok && n.Attachments != nil && *n.Attachments
+	}
+	return e, nil
+}
+
+// ReadFile reads a file of at most a megabyte.
+func ReadFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return readAll(f)
+}
+
+func optional(r *os.Root, name string) ([]byte, error) {
+	f, err := r.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return readAll(f)
+}
+
+func readAll(f *os.File) ([]byte, error) {
+	defer func() { _ = f.Close() }() // only read
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(b) > maxFile {
+		return nil, fmt.Errorf("%s: more than %d bytes", f.Name(), maxFile)
+	}
+	return b, err
+}
+
+// Write puts files below root, each whole or not at all, the one before replaced. It makes the directories that are missing.
+func Write(root string, files []hosts.File) error {
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return err
+	}
+	r, err := os.OpenRoot(root)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }() // nothing was written through it itself
+	for _, f := range files {
+		if err := write(r, strings.TrimPrefix(f.Path, "/"), f.Content); err != nil {
+			return fmt.Errorf("write %s: %w", f.Path, err)
+		}
+	}
+	return nil
+}
+
+func write(r *os.Root, name, content string) error {
+	if err := r.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
+	}
+	temporary := name + ".strata-new"
+	f, err := r.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = r.Rename(temporary, name)
+	}
+	if err != nil {
+		return errors.Join(err, r.Remove(temporary))
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+package hosts
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/strata-oci/strata/proxy/hosts/policy"
+	"github.com/strata-oci/strata/proxy/hosts/registries"
+	"github.com/strata-oci/strata/proxy/trust/keys"
+)
+
+func publicKey(t testing.TB) string {
+	t.Helper()
+	k, err := keys.Generate(keys.Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(k.Public().PEM())
+}
+
+func content(c *Config, suffix string) string {
+	for _, f := range append(c.Files, c.Snippets...) {
+		if strings.HasSuffix(f.Path, suffix) {
+			return f.Content
+		}
+	}
+	return ""
+}
+
+// Whatever the setup, clients can read the files, and names lead to the proxy.
+func TestFilesAreRead(t *testing.T) {
+	t.Parallel()
+	key := publicKey(t)
+	for _, name := range []string{"proxy.example", "proxy.example:5000", "10.1.2.3:5000", "[fd00::1]:5000",
+		"localhost:5000"} {
+		for _, image := range []string{"", "ghcr.io", "ghcr.io/ublue-os", "ghcr.io/ublue-os/bluefin:stable", "docker.io",
+			"registry.example:5000/team/os@sha256:" + strings.Repeat("a", 64)} {
+			for _, insecure := range []bool{false, true} {
+				s := Setup{Name: name, Proxy: Proxy{Keys: []string{key}, Insecure: insecure}, NoFallback: len(image)%2 == 0}
+				if image != "" {
+					s.Images = []string{image}
+				}
+				c, err := Make(s)
+				if err != nil {
+					t.Fatalf("%s, %s: %v", name, image, err)
+				}
+				conf, err := registries.Parse("x.conf", []byte(content(c, ".conf")))
+				if err != nil || len(conf.Warnings) > 0 {
+					t.Fatalf("%s, %s: %v, %v", name, image, err, conf.Warnings)
+				}
+				signatures, err := registries.ParseSignatures("x.yaml", []byte(content(c, ".yaml")))
+				if err != nil || signatures.Docker[name].Attachments == nil {
+					t.Fatalf("%s, %s: %v: %s", name, image, err, content(c, ".yaml"))
+				}
+				p, err := policy.Parse([]byte(content(c, "policy.json")))
+				if err != nil || p.FindScope(name).Requirements[0].Type != policy.SigstoreSigned {
+					t.Fatalf("%s, %s: %v", name, image, err)
+				}
+			}
+		}
+	}
+}
+
+func TestMakeRefuses(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		s    Setup
+		want string
+	}{
+		"a URL":            {Setup{Name: "https://proxy.example"}, "without https://"},
+		"a path":           {Setup{Name: "proxy.example/x"}, "no name of a proxy"},
+		"a short name":     {Setup{Name: "p.example", Images: []string{"bluefin"}}, "in full"},
+		"no registry":      {Setup{Name: "p.example", Images: []string{"ublue-os/bluefin"}}, "in full"},
+		"upper case":       {Setup{Name: "p.example", Images: []string{"ghcr.io/Ublue"}}, "in full"},
+		"the proxy itself": {Setup{Name: "p.example", Images: []string{"p.example/ghcr.io/x"}}, "the proxy itself"},
+		"a line in a name": {Setup{Name: "p.example", Images: []string{"ghcr.io/x\ny"}}, "in full"},
+		"no key":           {Setup{Name: "p.example", Proxy: Proxy{Keys: []string{"x"}}}, "a public one"},
+		"a relative key":   {Setup{Name: "p.example", UpstreamKeys: []string{"a.pub"}}, "absolute path"},
+		"no authority":     {Setup{Name: "p.example", Proxy: Proxy{CA: "x"}}, "certificates in PEM"},
+		"a broken policy": {Setup{Name: "p.example", Proxy: Proxy{Keys: []string{publicKey(t)}},
+			Existing: Existing{Policy: []byte("{}")}}, "default"},
+		"a broken daemon": {Setup{Name: "p.example", Images: []string{"docker.io"},
+			Existing: Existing{Docker: []byte("x")}}, "daemon.json"},
+		"too many images":     {Setup{Name: "p.example", Images: make([]string, maxImages+1)}, "more than"},
+		"an image of nothing": {Setup{Name: "p.example", Images: []string{""}}, "in full"},
+	} {
+		_, err := Make(tt.s)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+	}
+}
+
+func TestDocker(t *testing.T) {
+	t.Parallel()
+	c, err := Make(Setup{Name: "p.example", Proxy: Proxy{Insecure: true}, Images: []string{"docker.io", "ghcr.io"},
+		Existing: Existing{Docker: []byte(`{"log-driver":"journald","registry-mirrors":["https://m.example"]}`)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(strings.Fields(content(c, "daemon.json")), "")
+	const want = `{"insecure-registries":["p.example"],"log-driver":"journald","registry-mirrors":["https://m.example","http://p.example"]}`
+	if got != want {
+		t.Error(got)
+	}
+}
+
+// A key that is rotated counts beside the one before, in a file of its own.
+func TestTwoKeys(t *testing.T) {
+	t.Parallel()
+	c, err := Make(Setup{Name: "p.example", Proxy: Proxy{Keys: []string{publicKey(t) + publicKey(t)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(content(c, "policy.json"), "strata-p.example-2.pub") || content(c, "p.example-2.pub") == "" {
+		t.Error(content(c, "policy.json"))
+	}
+}
+
+func FuzzMake(f *testing.F) {
+	f.Add("proxy.example:5000", "ghcr.io/ublue-os/bluefin:stable", []byte(`{"default":[{"type":"reject"}]}`), true)
+	key := publicKey(f)
+	f.Fuzz(func(t *testing.T, name, image string, host []byte, flag bool) {
+		c, err := Make(Setup{Name: name, Images: []string{image}, NoFallback: flag, Admit: flag,
+			Proxy: Proxy{Keys: []string{key}, Insecure: flag}, Existing: Existing{Policy: host}})
+		if err != nil {
+			return
+		}
+		if _, err := policy.Parse([]byte(content(c, "policy.json"))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := registries.Parse("x.conf", []byte(content(c, ".conf"))); err != nil {
+			t.Fatalf("%v: %s", err, content(c, ".conf"))
+		}
+		if _, err := registries.ParseSignatures("x.yaml", []byte(content(c, ".yaml"))); err != nil {
+			t.Fatalf("%v: %s", err, content(c, ".yaml"))
+		}
+	})
+}

@@ -1,0 +1,63 @@
+package server
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/hosts"
+)
+
+// hostsProxy tells operators what hosts need to know of this proxy, by the newest configuration.
+func (s *Server) hostsProxy() hosts.Proxy {
+	cfg := s.live.Load()
+	p := hosts.Proxy{Upstreams: cfg.Hosts(), Insecure: !cfg.TLS.Enabled()}
+	if !p.Insecure {
+		names, ca := certificateNames(cfg.TLS.CertFile)
+		p.CA = ca
+		for _, n := range names {
+			p.Names = append(p.Names, withPort(n, cfg))
+		}
+	}
+	return p
+}
+
+// withPort adds the port that clients have to name.
+func withPort(name string, cfg *config.Config) string {
+	_, port, err := net.SplitHostPort(cfg.Listen)
+	if err != nil || port == "443" || port == "" {
+		return name
+	}
+	return name + ":" + port
+}
+
+// certificateNames returns the names that a certificate is for, wildcards left out, and the authority in its file, where
+// there is one that signed itself. What cannot be read shows elsewhere.
+func certificateNames(file string) (names []string, ca string) {
+	rest, err := os.ReadFile(file)
+	if err != nil {
+		return nil, ""
+	}
+	for first := true; ; first = false {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return names, ca
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return names, ca
+		}
+		for _, n := range c.DNSNames {
+			if first && !strings.HasPrefix(n, "*") {
+				names = append(names, n)
+			}
+		}
+		if bytes.Equal(c.RawIssuer, c.RawSubject) {
+			ca = string(pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes}))
+		}
+	}
+}
