@@ -42,7 +42,7 @@ func (m *maker) patch(ctx context.Context, r io.Reader, size int64, f *delta.Fil
 		return err
 	}
 	if old == 0 {
-		item.How, item.Source, item.Why = delta.Whole, "", "nothing of "+f.Path+" is in it"
+		item.How, item.Source, item.Why = delta.Whole, "", "nothing of the old file is in it"
 	}
 	return nil
 }
