@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"text/tabwriter"
 
+	"github.com/strata-oci/strata/proxy/imagedelta"
 	"github.com/strata-oci/strata/proxy/oneshot"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/compare"
@@ -19,6 +20,8 @@ type compareCommand struct {
 	Compression string `help:"Compression of the floor: zstd or gzip." default:"zstd"`
 	All         bool   `help:"List every component, not only the largest."`
 	State       string `help:"State or storage directory that has the plan of the new image: its reasons are shown then." placeholder:"DIR"`
+	Deltas      bool   `help:"Make deltas, too, and show what they take and why."`
+	Format      string `help:"Format of the deltas: strata, tar-diff-1 or tar-diff-2." default:"strata"`
 	imageFlags
 }
 
@@ -26,7 +29,8 @@ type compareCommand struct {
 func (compareCommand) Help() string {
 	return `A client on OLD fetches the layers of NEW that OLD lacks: the update bytes. The floor is what the changed files alone
 take in one compressed layer; nothing that consists of layers can do better. The tables show why each layer was written and
-which component each byte of the update goes to: what changed, and what did not but lies in a layer with it.
+which component each byte of the update goes to: what changed, and what did not but lies in a layer with it. With --deltas the
+update is made as deltas, too, which takes its time: what they take, and what stood in the way of less.
 
     strata compare oci:./out:1 oci:./out:2
     strata compare docker://quay.io/fedora/fedora-bootc:42 docker://quay.io/fedora/fedora-bootc:43`
@@ -40,10 +44,16 @@ func (c *compareCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return usageError{fmt.Errorf("--compression: %w", err)}
 	}
+	var deltas imagedelta.Format
+	if c.Deltas {
+		if deltas, err = imagedelta.ParseFormat(c.Format); err != nil {
+			return usageError{fmt.Errorf("--format: %w", err)}
+		}
+	}
 	b := newBars(s.err)
 	o := c.options(s, b)
 	o.State = c.State
-	r, err := oneshot.Compare(ctx, c.Old, c.New, format, o)
+	r, err := oneshot.Compare(ctx, c.Old, c.New, format, deltas, o)
 	b.close()
 	if err != nil {
 		return err
@@ -51,7 +61,11 @@ func (c *compareCommand) Run(ctx context.Context, s *streams) error {
 	if c.JSON {
 		return printJSON(s.out, r)
 	}
-	return c.print(s, r)
+	if err := c.print(s, r); err != nil || r.Deltas == nil {
+		return err
+	}
+	fmt.Fprintln(s.out)
+	return printDeltas(s, r.Deltas, c.All)
 }
 
 func (c *compareCommand) print(s *streams, r *compare.Comparison) error {

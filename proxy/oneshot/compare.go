@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/imagedelta"
 	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/compare"
@@ -18,14 +19,28 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// Compare works out what an update from one image to another costs a client. Where the state directory has the plan of the
-// new one, the reasons are the plan's. Nothing is written to it.
-func Compare(ctx context.Context, old, next string, f layer.Format, o Options) (out *compare.Comparison, err error) {
+// Compare works out what an update from one image to another costs a client; with a format of deltas, what it costs one that
+// takes them, too. Where the state directory has the plan of the new one, the reasons are the plan's. Nothing is written to
+// it.
+func Compare(ctx context.Context, old, next string, f layer.Format, deltas imagedelta.Format, o Options) (
+	out *compare.Comparison, err error) {
 	state := o.State
 	o.State = ""
-	err = inspectBoth(ctx, old, next, o, func(a, b *rechunk.Inspection) error {
-		if out, err = compare.Update(ctx, a, b, f); err != nil || state == "" {
+	err = withBoth(ctx, old, next, o, func(i *Inspector, a, b *Inspection) error {
+		if out, err = compare.Update(ctx, a.Inspection, b.Inspection, f); err != nil {
 			return err
+		}
+		if deltas != "" {
+			_, raw, _ := b.from.Manifest()
+			made, err := imagedelta.Make(ctx, a.image(), b.image(), raw, deltas, nil, i.tools(ctx))
+			if err != nil {
+				return err
+			}
+			out.Deltas = made.Costs
+			out.Deltas.FloorBytes = out.FloorBytes
+		}
+		if state == "" {
+			return nil
 		}
 		p, err := recorded(ctx, state, b.Image.Digest, o)
 		if p != nil {

@@ -152,7 +152,7 @@ func TestRechunkKeepsLayers(t *testing.T) {
 		}
 		last = now
 	}
-	c, err := oneshot.Compare(t.Context(), ref("out", 0), ref("out", 1), layer.Zstd, oneshot.Options{})
+	c, err := oneshot.Compare(t.Context(), ref("out", 0), ref("out", 1), layer.Zstd, "", oneshot.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +274,7 @@ func TestRechunkFails(t *testing.T) {
 	if _, err := os.Stat(dir + "/out.tar"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("there is a result: %v", err)
 	}
-	if _, err := oneshot.Compare(t.Context(), src, "oci:"+dir+"/none:1", layer.Zstd, oneshot.Options{}); err == nil {
+	if _, err := oneshot.Compare(t.Context(), src, "oci:"+dir+"/none:1", layer.Zstd, "", oneshot.Options{}); err == nil {
 		t.Error("compared with nothing")
 	}
 }

@@ -36,6 +36,8 @@ type Comparison struct {
 	Layers []LayerBytes `json:"layers"`
 	// Dropped are the layers of the image that the plan of the new one built on and did not keep, where that plan is known.
 	Dropped []rechunk.PlanDropped `json:"dropped,omitempty"`
+	// Deltas is what the update costs a client that takes deltas; nil where nobody asked.
+	Deltas *Deltas `json:"deltas,omitempty"`
 }
 
 // ComponentBytes is a component's part of an update.
