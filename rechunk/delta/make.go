@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -91,6 +92,9 @@ func (m *maker) make(ctx context.Context, w io.Writer) (Report, error) {
 	head, err := m.header.envelope()
 	if err != nil {
 		return Report{}, err
+	}
+	if m.o.Chosen != nil {
+		m.o.Chosen(slices.Clone(m.header.Sources))
 	}
 	batches := newBatchWriter(w, m.charge)
 	defer batches.close()

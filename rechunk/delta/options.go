@@ -4,7 +4,10 @@ package delta
 type Options struct {
 	// Contents has the seed's files.
 	Contents Contents
-	Scratch  Scratch
+	// Chosen, if it is there, is called once with the files that may be opened, which are Header.Sources, before the first is.
+	Chosen func(sources []File)
+	// Scratch holds contents that are too large for memory.
+	Scratch Scratch
 	// Encoders are tried on what is compressed inside of files; nil: nothing is wrapped again. What the other side has is
 	// for the caller to choose: only Programs of Available are used.
 	Encoders Encoders

@@ -9,6 +9,8 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+
+	"github.com/strata-oci/strata/rechunk/delta/wrap"
 )
 
 // part is a part that is being made: its plain bytes, with parts of its own among them.
@@ -158,12 +160,9 @@ func (p *pool) wrap(ctx context.Context, q *part, plain io.Reader, to *blob) err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if p.o.Encoders == nil {
-		return fmt.Errorf("%w: %s is not available", ErrEncoder, q.encoder)
-	}
 	sum := sha256.New()
 	out := &capped{w: io.MultiWriter(sum, to), left: q.wrapped}
-	err := p.o.Encoders.Encode(ctx, *q.encoder, plain, out)
+	err := wrap.Encode(ctx, p.o.Encoders, *q.encoder, plain, out)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()

@@ -37,31 +37,51 @@ type Options struct {
 	Memory int64
 }
 
-// Match calls emit for runs of new, in order and without gaps, until all of it is dealt with. It does not depend on anything
-// but its arguments. Errors are those of reading, of emit, and the context's.
+// Match calls emit for runs of new, in order and without gaps, until all of it is dealt with. It does not depend on anything but
+// its arguments. Errors are those of reading, of emit, and the context's.
 func Match(ctx context.Context, old []Source, new Source, o Options, emit func(Op) error) error {
+	return New(old, o).Match(ctx, new, emit)
+}
+
+// Matcher matches several new contents against the same old ones. It is for one goroutine.
+type Matcher struct {
+	old    []Source
+	memory int64
+	window int64
+	all    []section // all old contents, when they fit into memory
+	index  *index
+	sketch *sketch // when they do not
+	diff   []byte
+}
+
+// New makes a matcher. The old contents are read when something is matched first.
+func New(old []Source, o Options) *Matcher {
 	if o.Memory == 0 {
 		o.Memory = 256 << 20
 	}
-	m := &matcher{old: old, new: new, memory: max(o.Memory, 16<<20), emit: emit}
-	var size int64
-	for _, s := range old {
-		size += s.Size()
-	}
+	m := &Matcher{old: old, memory: max(o.Memory, 16<<20)}
 	m.window = min(max(m.memory/8, 1<<20), 32<<20)
-	if size <= m.memory/4 && size < 1<<31 {
-		return m.whole(ctx)
-	}
-	return m.windows(ctx)
+	return m
 }
 
-type matcher struct {
-	old    []Source
-	new    Source
-	memory int64
-	window int64
-	emit   func(Op) error
-	diff   []byte
+// Match is the function Match, with the old contents of New.
+func (m *Matcher) Match(ctx context.Context, new Source, emit func(Op) error) error {
+	r := &run{Matcher: m, new: new, emit: emit}
+	var size int64
+	for _, s := range m.old {
+		size += s.Size()
+	}
+	if size <= m.memory/4 && size < 1<<31 {
+		return r.whole(ctx)
+	}
+	return r.windows(ctx)
+}
+
+// run is one call of Match.
+type run struct {
+	*Matcher
+	new  Source
+	emit func(Op) error
 }
 
 // section is a run of one of the old contents.
@@ -71,18 +91,19 @@ type section struct {
 }
 
 // whole matches with all old bytes in memory.
-func (m *matcher) whole(ctx context.Context) error {
-	var all []section
-	for i, s := range m.old {
-		all = append(all, section{source: i, size: s.Size()})
+func (m *run) whole(ctx context.Context) error {
+	if m.index == nil && m.new.Size() > 0 {
+		for i, s := range m.old {
+			m.all = append(m.all, section{source: i, size: s.Size()})
+		}
+		buf, err := m.read(m.all)
+		if err != nil {
+			return err
+		}
+		m.index = newIndex(buf, m.memory/2)
 	}
-	buf, err := m.read(all)
-	if err != nil {
-		return err
-	}
-	x := newIndex(buf, m.memory/2)
 	for at := int64(0); at < m.new.Size(); at += m.window {
-		if err := m.stretch(ctx, x, all, at); err != nil {
+		if err := m.stretch(ctx, m.index, m.all, at); err != nil {
 			return err
 		}
 	}
@@ -90,7 +111,7 @@ func (m *matcher) whole(ctx context.Context) error {
 }
 
 // read gives sections of the old contents, one after another.
-func (m *matcher) read(sections []section) ([]byte, error) {
+func (m *Matcher) read(sections []section) ([]byte, error) {
 	var n int64
 	for _, s := range sections {
 		n += s.size
@@ -118,7 +139,7 @@ func readAt(r io.ReaderAt, b []byte, at int64) error {
 }
 
 // stretch matches one window of new against an index of sections of old.
-func (m *matcher) stretch(ctx context.Context, x *index, sections []section, at int64) error {
+func (m *run) stretch(ctx context.Context, x *index, sections []section, at int64) error {
 	data := make([]byte, min(m.window, m.new.Size()-at))
 	if err := readAt(m.new, data, at); err != nil {
 		return err
@@ -137,7 +158,7 @@ func (m *matcher) stretch(ctx context.Context, x *index, sections []section, at 
 	return m.literal(data[done:])
 }
 
-func (m *matcher) literal(data []byte) error {
+func (m *run) literal(data []byte) error {
 	if len(data) == 0 {
 		return nil
 	}
@@ -145,7 +166,7 @@ func (m *matcher) literal(data []byte) error {
 }
 
 // copied emits a block, in pieces that lie in one section and are either equal or not.
-func (m *matcher) copied(old []byte, sections []section, data []byte, b block) error {
+func (m *run) copied(old []byte, sections []section, data []byte, b block) error {
 	start := 0
 	for _, s := range sections {
 		if b.length == 0 {
@@ -157,7 +178,7 @@ func (m *matcher) copied(old []byte, sections []section, data []byte, b block) e
 		}
 		n := min(b.length, start+int(s.size)-b.old)
 		at := s.at + int64(b.old-start)
-		if err := m.run(s.source, at, old[b.old:][:n], data[b.new:][:n]); err != nil {
+		if err := m.same(s.source, at, old[b.old:][:n], data[b.new:][:n]); err != nil {
 			return err
 		}
 		b = block{new: b.new + n, old: b.old + n, length: b.length - n}
@@ -169,8 +190,8 @@ func (m *matcher) copied(old []byte, sections []section, data []byte, b block) e
 // equal is the length from which on a run of equal bytes is an op of its own.
 const equal = 4096
 
-// run emits a run of new that comes from old bytes.
-func (m *matcher) run(source int, at int64, old, new []byte) error {
+// same emits a run of new that comes from old bytes.
+func (m *run) same(source int, at int64, old, new []byte) error {
 	from := 0 // of what is not emitted
 	flush := func(to int) error {
 		if to == from {
@@ -201,7 +222,7 @@ func (m *matcher) run(source int, at int64, old, new []byte) error {
 }
 
 // differences gives new minus old, nil when they are equal.
-func (m *matcher) differences(old, new []byte) []byte {
+func (m *Matcher) differences(old, new []byte) []byte {
 	if common(old, new) == len(new) {
 		return nil
 	}

@@ -21,17 +21,20 @@ type sketch struct {
 }
 
 // windows matches old contents that do not fit into memory.
-func (m *matcher) windows(ctx context.Context) error {
-	k, err := m.sketch(ctx)
-	if err != nil {
-		return err
+func (m *run) windows(ctx context.Context) error {
+	if m.sketch == nil {
+		k, err := m.draw(ctx)
+		if err != nil {
+			return err
+		}
+		m.sketch = k
 	}
 	for at := int64(0); at < m.new.Size(); at += m.window {
 		data := make([]byte, min(m.window, m.new.Size()-at))
 		if err := readAt(m.new, data, at); err != nil {
 			return err
 		}
-		sections := k.likely(data, at, m.window*2)
+		sections := m.sketch.likely(data, at, m.window*2)
 		data = nil
 		buf, err := m.read(sections)
 		if err != nil {
@@ -44,8 +47,8 @@ func (m *matcher) windows(ctx context.Context) error {
 	return nil
 }
 
-// sketch reads all old contents once.
-func (m *matcher) sketch(ctx context.Context) (*sketch, error) {
+// draw reads all old contents once.
+func (m *Matcher) draw(ctx context.Context) (*sketch, error) {
 	k := &sketch{}
 	for _, s := range m.old {
 		k.sizes = append(k.sizes, s.Size())
