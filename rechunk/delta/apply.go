@@ -71,7 +71,7 @@ func (d *Delta) apply(ctx context.Context, w io.Writer, o ApplyOptions) (err err
 	if err := a.sources.check(ctx); err != nil {
 		return err
 	}
-	if len(a.encoders) > 0 {
+	if a.wrapping {
 		return fmt.Errorf("%w: the tar stream is %s, not %s", ErrEncoder, a.out.digest(), d.header.DiffID)
 	}
 	return fmt.Errorf("%w: the tar stream is %s, not %s", ErrInvalid, a.out.digest(), d.header.DiffID)
@@ -89,7 +89,7 @@ type applier struct {
 	sources  *sources
 	out      *output
 	pool     *pool
-	encoders []Encoder
+	wrapping bool     // encoders were run
 	made     int64    // plain bytes of parts that were begun
 	levels   []*level // that are begun; the tar stream is the first
 	buf      []byte
@@ -206,11 +206,8 @@ func (a *applier) op(ctx context.Context, op byte, f *fields, rest *[streams][]b
 		return a.begin(l, f)
 	case opDone:
 		return a.done(ctx, l)
-	case opEncoder:
-		a.encoders = append(a.encoders, f.encoder())
-		if len(a.encoders) > maxEncoders {
-			return fmt.Errorf("%w: more than %d encoders", ErrLimit, maxEncoders)
-		}
+	case opDrop:
+		return a.sources.drop(int(f.uint("a slot", 1<<40)))
 	case opClear:
 		if len(a.levels) > 1 {
 			return fmt.Errorf("%w: slots are cleared inside of a part", ErrInvalid)

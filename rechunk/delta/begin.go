@@ -30,15 +30,15 @@ func (a *applier) unwrap(ctx context.Context, f *fields) error {
 
 // begin carries out the operation begin.
 func (a *applier) begin(l *level, f *fields) error {
-	flags := f.uint("flags", flagKeep)
-	encoder := f.uint("an encoder", int64(len(a.encoders)))
+	flags := f.uint("flags", flagsAll)
 	size := f.uint("a size", 1<<62)
 	p := &part{kept: -1, wrapped: size, memory: a.memory, scratch: a.o.Scratch}
 	if flags&flagKeep != 0 {
 		p.kept = int(f.uint("the number of a kept part", 1<<40))
 	}
-	if encoder > 0 {
-		p.encoder = &a.encoders[encoder-1]
+	if flags&flagEncoder != 0 {
+		e := f.encoder()
+		p.encoder, a.wrapping = &e, true
 		p.wrapped = f.uint("a wrapped length", 1<<62)
 		p.check = bytes.Clone(f.bytes("a check", checkBytes))
 	}

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/strata-oci/strata/rechunk/delta/match"
+	"github.com/strata-oci/strata/rechunk/delta/wrap"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -17,44 +17,74 @@ type coder struct {
 	m    *maker
 	s    *script
 	item Item
-	data *blob  // the content; nil when a file of the seed is the same
-	same File   // that one
-	like []File // of the seed, that it may come from
+	data *blob   // the content; nil when a source has the same
+	same ref     // that one
+	like []File  // of the seed, that it may come from
+	kids []*node // what is wrapped in it
+	kept int     // the number under which it is kept, or -1
+	came int64   // bytes of the source that most come from
 }
 
-// load reads the content, or past it when the seed has the same.
-func (c *coder) load(h *tar.Header, r io.Reader) error {
+// load reads the content, or past it when a source has the same.
+func (c *coder) load(ctx context.Context, h *tar.Header, r io.Reader) error {
 	path, err := tree.CleanPath(h.Name, tree.Limits{}.OrDefault())
 	if err != nil {
 		path = h.Name
 	}
-	c.item.Path = path
+	c.item.Path, c.kept = path, -1
 	e, known := c.m.entries[path]
 	known = known && e.Size == h.Size
+	same := known && c.find(e)
 	sum := sha256.New()
 	w := io.Writer(sum)
-	if known {
-		c.same, known = c.m.source(c.m.finder.Same(e.Digest, e.Size))
-	}
-	if !known {
+	if !same {
 		c.data = newBlob(c.m.memory, c.m.o.Scratch)
-		w = c.data
+		w = io.MultiWriter(sum, c.data)
 	}
 	if n, err := io.Copy(w, r); err != nil || n != h.Size {
-		return errors.Join(fmt.Errorf("read %d of %d bytes of %.200q: %w", n, h.Size, path, err), c.close())
+		return fmt.Errorf("read %d of %d bytes of %.200q: %w", n, h.Size, path, err)
 	}
-	if known {
-		if tree.Digest(sum.Sum(nil)) != e.Digest {
-			return fmt.Errorf("%w: %.200q in the tar stream is not what the layer's index says", ErrInvalid, path)
-		}
+	d := tree.Digest(sum.Sum(nil))
+	if same && d != e.Digest {
+		return fmt.Errorf("%w: %.200q in the tar stream is not what the layer's index says", ErrInvalid, path)
+	}
+	kept := c.m.again.pass(d, h.Size)
+	if same {
 		return nil
 	}
+	c.kept = kept
 	for _, f := range c.m.finder.Like(path, h.Size) {
 		if f, ok := c.m.source(f, true); ok {
 			c.like = append(c.like, f)
 		}
 	}
-	return nil
+	return c.parse(ctx)
+}
+
+// find looks for a source with an entry's content.
+func (c *coder) find(e tree.Entry) bool {
+	if n, ok := c.m.again.kept[e.Digest]; ok {
+		c.same = keptRef(n)
+		return true
+	}
+	f, ok := c.m.source(c.m.finder.Same(e.Digest, e.Size))
+	if ok {
+		c.same, c.item.Source = fileRef(c.m.sources[f.Path]), f.Path
+	}
+	return ok
+}
+
+// parse finds what is wrapped in the content.
+func (c *coder) parse(ctx context.Context) error {
+	if c.m.trier == nil {
+		return nil
+	}
+	parts, err := wrap.Parse(ctx, c.data, wrap.DefaultLimits(), c.m.o.Scratch)
+	if err != nil {
+		return fmt.Errorf("look into %.200q: %w", c.item.Path, err)
+	}
+	c.kids = nodes(c.data, parts, 0, "", c.m.again.want)
+	return c.register(ctx, c.kids, c.item.Size)
 }
 
 // source passes a file of the seed on if it is among the header's.
@@ -65,52 +95,68 @@ func (m *maker) source(f File, ok bool) (File, bool) {
 	return f, ok
 }
 
+// close frees what load has taken.
 func (c *coder) close() error {
-	if c.data == nil {
-		return nil
+	var errs []error
+	for _, n := range c.kids {
+		errs = append(errs, n.close())
 	}
-	return c.data.Close()
+	if c.data != nil {
+		errs = append(errs, c.data.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // code writes the operations that make the content.
 func (c *coder) code(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, c.close()) }()
 	if c.data == nil {
-		c.item.How, c.item.Source = Same, c.same.Path
-		if err := c.s.copy(fileRef(c.m.sources[c.same.Path]), 0, c.item.Size); err != nil {
+		c.item.How = Same
+		if err := c.s.copy(c.same, 0, c.item.Size); err != nil {
 			return err
 		}
 		return c.s.end()
 	}
-	if err := c.patch(ctx); err != nil {
+	var olds []*old
+	for _, f := range c.like {
+		o, err := c.m.oldFile(ctx, f, len(c.kids) > 0)
+		if err != nil {
+			return err
+		}
+		defer o.close() //nolint:errcheck // only read
+		olds = append(olds, o)
+	}
+	if c.kept >= 0 {
+		c.s.begin(nil, c.kept, c.item.Size, 0, nil)
+	}
+	if err := c.level(ctx, c.s, c.data, c.kids, olds, 0); err != nil {
 		return err
 	}
+	if c.kept >= 0 {
+		c.s.done()
+	}
+	c.tell()
 	return c.s.end()
 }
 
-// patch codes the content as it is.
-func (c *coder) patch(ctx context.Context) error {
-	var old []match.Source
-	var refs []ref
-	for _, f := range c.like {
-		content, err := c.m.o.Contents.Open(ctx, f)
-		if err != nil {
-			return fmt.Errorf("open %.200q of the seed: %w", f.Path, err)
-		}
-		defer content.Close() //nolint:errcheck // only read
-		old, refs = append(old, content), append(refs, fileRef(c.m.sources[f.Path]))
+// tell completes what the report says of the content.
+func (c *coder) tell() {
+	c.item.Seconds = c.s.seconds
+	switch {
+	case c.s.seconds > 0:
+		c.item.How = Wrapped
+	case c.item.Source != "":
+		c.item.How = Patch
+	default:
+		c.item.How = Whole
 	}
-	c.item.How = Whole
-	return match.Match(ctx, old, c.data, match.Options{Memory: c.m.o.Memory / int64(c.m.o.Parallel)},
-		func(op match.Op) error {
-			switch {
-			case op.Source < 0:
-				return c.s.bytes(opNew, literals, op.Data)
-			case op.Data == nil:
-				c.item.How, c.item.Source = Patch, c.like[op.Source].Path
-				return c.s.copy(refs[op.Source], op.At, int64(op.Length))
-			}
-			c.item.How, c.item.Source = Patch, c.like[op.Source].Path
-			return c.s.add(refs[op.Source], op.At, op.Data)
-		})
+}
+
+// from notes how much comes from each of some sources.
+func (c *coder) from(olds []*old, bytes []int64) {
+	for i, o := range olds {
+		if bytes[i] > c.came {
+			c.came, c.item.Source = bytes[i], o.path
+		}
+	}
 }

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/strata-oci/strata/rechunk/delta/wrap"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -25,6 +28,7 @@ func Make(ctx context.Context, w io.Writer, t Target, s Seed, o Options) (Report
 		return Report{}, err
 	}
 	report, err := m.make(ctx, w)
+	m.packer.Close() //nolint:errcheck // writes nowhere
 	if err != nil {
 		return Report{}, fmt.Errorf("make a delta of %s: %w", t.Blob, err)
 	}
@@ -33,16 +37,20 @@ func Make(ctx context.Context, w io.Writer, t Target, s Seed, o Options) (Report
 
 // maker makes one delta.
 type maker struct {
-	t       Target
-	o       Options
-	header  Header
-	finder  *Finder
-	sources map[string]int        // by path, their numbers in the header
-	entries map[string]tree.Entry // the layer's regular files
-	report  Report
-	memory  *memory   // for contents
-	shares  []float64 // bytes of the delta by item
-	between float64   // and those of none
+	t        Target
+	o        Options
+	header   Header
+	finder   *Finder
+	sources  map[string]int        // by path, their numbers in the header
+	entries  map[string]tree.Entry // the layer's regular files
+	report   Report
+	again    again
+	trier    *wrap.Trier
+	memory   *memory          // for contents
+	packer   *zstd.Encoder    // for estimates
+	programs map[Program]bool // that are run
+	shares   []float64        // bytes of the delta by item
+	between  float64          // and those of none
 }
 
 func newMaker(ctx context.Context, t Target, s Seed, o Options) (*maker, error) {
@@ -51,7 +59,17 @@ func newMaker(ctx context.Context, t Target, s Seed, o Options) (*maker, error) 
 	}
 	o.Parallel = max(o.Parallel, 1)
 	m := &maker{t: t, o: o, finder: NewFinder(s.Files), sources: map[string]int{}, entries: map[string]tree.Entry{}}
-	m.memory = newMemory(o.Memory / 4)
+	m.memory, m.programs = newMemory(o.Memory/4), map[Program]bool{}
+	var err error
+	if m.packer, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(o.Parallel), zstd.WithEncoderCRC(false)); err != nil {
+		return nil, fmt.Errorf("compress a delta: %w", err)
+	}
+	if o.Encoders != nil {
+		m.trier = wrap.NewTrier(o.Encoders, o.Trials, wrap.DefaultLimits())
+		m.header.Programs = o.Encoders.Available()
+		sortPrograms(m.header.Programs)
+	}
+	m.again = newAgain(t.Entries, m.finder)
 	for i, e := range t.Entries {
 		if i%10_000 == 0 && ctx.Err() != nil {
 			return nil, fmt.Errorf("make a delta of %s: %w", t.Blob, ctx.Err())
@@ -117,9 +135,8 @@ func (m *maker) make(ctx context.Context, w io.Writer) (Report, error) {
 
 // job is a run of the stream that is worked on: its chunks come one after another, until the channel is closed.
 type job struct {
-	item   Item
 	chunks chan chunk
-	result *Item // what became of it, once chunks is closed
+	coder  *coder // that makes them, nil when they are no file's; it may be looked at once chunks is closed
 }
 
 // charge adds to what an item costs.
@@ -135,7 +152,7 @@ func (m *maker) charge(item int, bytes float64) {
 func (m *maker) write(ctx context.Context, batches *batchWriter, jobs <-chan job) error {
 	for j := range jobs {
 		item := -1
-		if j.result != nil {
+		if j.coder != nil {
 			item = len(m.report.Items)
 			m.shares = append(m.shares, 0)
 		}
@@ -148,8 +165,11 @@ func (m *maker) write(ctx context.Context, batches *batchWriter, jobs <-chan job
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if j.result != nil {
-			m.report.Items = append(m.report.Items, *j.result)
+		if j.coder != nil {
+			m.report.Items = append(m.report.Items, j.coder.item)
+			for _, p := range j.coder.s.programs {
+				m.programs[p] = true
+			}
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -168,6 +188,8 @@ func (m *maker) summary(size int64) Report {
 	r := m.report
 	r.Size, r.TarSize, r.BlobSize = size, m.t.TarSize, m.t.BlobSize
 	r.Headers = int64(m.between)
+	r.Programs = slices.Collect(maps.Keys(m.programs))
+	sortPrograms(r.Programs)
 	for i := range r.Items {
 		r.Items[i].Bytes = int64(m.shares[i])
 		r.Seconds += r.Items[i].Seconds
@@ -234,10 +256,10 @@ func (m *maker) content(ctx context.Context, group *errgroup.Group, workers chan
 	send func(job) error,
 ) error {
 	c := &coder{m: m, item: Item{Path: h.Name, Size: h.Size}}
-	if err := c.load(h, r); err != nil {
-		return err
+	if err := c.load(ctx, h, r); err != nil {
+		return errors.Join(err, c.close())
 	}
-	j := job{chunks: make(chan chunk, 4), result: &c.item}
+	j := job{chunks: make(chan chunk, 4), coder: c}
 	c.s = newScript(0, func(c chunk) error {
 		select {
 		case j.chunks <- c:
@@ -249,7 +271,7 @@ func (m *maker) content(ctx context.Context, group *errgroup.Group, workers chan
 	select {
 	case workers <- struct{}{}:
 	case <-ctx.Done():
-		return ctx.Err()
+		return errors.Join(ctx.Err(), c.close())
 	}
 	group.Go(func() error {
 		defer func() { <-workers }()

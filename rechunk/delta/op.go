@@ -14,11 +14,16 @@ const (
 	opPart
 	opBegin
 	opDone
-	opEncoder
+	opDrop
 	opClear
 )
 
-const flagKeep = 1 // of opBegin
+// Flags of opBegin.
+const (
+	flagKeep = 1 << iota
+	flagEncoder
+	flagsAll = flagKeep | flagEncoder
+)
 
 // checkBytes are those of a wrapped part's digest that stand in a delta.
 const checkBytes = 4

@@ -4,7 +4,8 @@ package delta
 type Options struct {
 	// Contents has the seed's files.
 	Contents Contents
-	// Chosen, if it is there, is called once with the files that may be opened, which are Header.Sources, before the first is.
+	// Chosen, if it is there, is called once with the files that may be opened, which are Header.Sources, before the first
+	// is.
 	Chosen func(sources []File)
 	// Scratch holds contents that are too large for memory.
 	Scratch Scratch

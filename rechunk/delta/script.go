@@ -3,6 +3,7 @@ package delta
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // script writes the operations of one item, in chunks that fit into a batch.
@@ -11,6 +12,9 @@ type script struct {
 	out    func(chunk) error
 	cursor cursor
 	outer  []cursor // of the parts that are begun
+
+	seconds  float64 // that encoders take
+	programs []Program
 }
 
 // cursor is where the next bytes of a source come from.
@@ -110,20 +114,29 @@ func (s *script) part(slot int, source ref, at, n int64, decoder int, size int64
 	s.op(opPart, int64(slot), int64(source), at, n, int64(decoder), size)
 }
 
-// begin begins a part. An encoder of 0 is none, a number kept of -1 says that it is not kept.
-func (s *script) begin(encoder, kept int, size, wrapped int64, check []byte) {
+// begin begins a part. Without an encoder it is as it is; a number kept of -1 says that it is not kept.
+func (s *script) begin(e *Encoder, kept int, size, wrapped int64, check []byte) {
 	var flags int64
 	if kept >= 0 {
-		flags = flagKeep
+		flags |= flagKeep
 	}
-	s.op(opBegin, flags, int64(encoder), size)
+	if e != nil {
+		flags |= flagEncoder
+	}
+	s.op(opBegin, flags, size)
+	b := s.c.data[operations]
 	if kept >= 0 {
-		s.c.data[operations] = binary.AppendUvarint(s.c.data[operations], uint64(kept))
+		b = binary.AppendUvarint(b, uint64(kept))
 	}
-	if encoder > 0 {
-		b := binary.AppendUvarint(s.c.data[operations], uint64(wrapped))
-		s.c.data[operations] = append(b, check[:checkBytes]...)
+	if e != nil {
+		b = binary.AppendUvarint(appendString(appendString(b, e.Program), e.Version), uint64(len(e.Args)))
+		for _, a := range e.Args {
+			b = appendString(b, a)
+		}
+		b = append(binary.AppendUvarint(b, uint64(wrapped)), check[:checkBytes]...)
+		s.programs = append(s.programs, Program{Name: e.Program, Version: e.Version})
 	}
+	s.c.data[operations] = b
 	s.outer = append(s.outer, s.cursor)
 	s.cursor = cursor{source: noRef}
 }
@@ -134,14 +147,24 @@ func (s *script) done() {
 	s.cursor, s.outer = s.outer[last], s.outer[:last]
 }
 
-// encoder names the next encoder.
-func (s *script) encoder(e Encoder) {
-	b := appendString(appendString(append(s.c.data[operations], opEncoder), e.Program), e.Version)
-	b = binary.AppendUvarint(b, uint64(len(e.Args)))
-	for _, a := range e.Args {
-		b = appendString(b, a)
+// merge puts the operations of a hole behind what was written. They leave the cursor as it is.
+func (s *script) merge(h *hole) error {
+	if err := s.flush(); err != nil {
+		return err
 	}
-	s.c.data[operations] = b
+	for _, c := range h.chunks {
+		c.item = s.c.item
+		if err := s.out(c); err != nil {
+			return err
+		}
+	}
+	s.seconds += h.script.seconds
+	for _, p := range h.script.programs {
+		if !slices.Contains(s.programs, p) {
+			s.programs = append(s.programs, p)
+		}
+	}
+	return nil
 }
 
 // end hands on the rest, when every part is done.

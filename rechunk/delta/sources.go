@@ -40,9 +40,8 @@ type slot struct {
 }
 
 const (
-	maxOpen     = 64
-	maxEncoders = 10_000
-	maxArgs     = 64
+	maxOpen = 64 // files of the seed
+	maxArgs = 64 // of an encoder
 )
 
 func newSources(d *Delta, o ApplyOptions, m *memory) *sources {
@@ -222,6 +221,19 @@ func (s *sources) verify(ctx context.Context, n int) error {
 		return fmt.Errorf("%w: %.200q is %s, not %s", ErrSource, f.Path, got, f.Digest)
 	}
 	return ctx.Err()
+}
+
+// drop empties a slot.
+func (s *sources) drop(n int) error {
+	p := s.slots[n]
+	if p == nil {
+		return fmt.Errorf("%w: slot %d is empty", ErrInvalid, n)
+	}
+	delete(s.slots, n)
+	if p.plain == nil {
+		return nil
+	}
+	return p.plain.Close()
 }
 
 // clear empties the slots.

@@ -37,8 +37,8 @@ type Options struct {
 	Memory int64
 }
 
-// Match calls emit for runs of new, in order and without gaps, until all of it is dealt with. It does not depend on anything but
-// its arguments. Errors are those of reading, of emit, and the context's.
+// Match calls emit for runs of new, in order and without gaps, until all of it is dealt with. It does not depend on anything
+// but its arguments. Errors are those of reading, of emit, and the context's.
 func Match(ctx context.Context, old []Source, new Source, o Options, emit func(Op) error) error {
 	return New(old, o).Match(ctx, new, emit)
 }
