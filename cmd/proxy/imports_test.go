@@ -94,8 +94,8 @@ var rooms = []room{
 	}, registries},
 	{"proxy/edge/seed", []string{"rechunk"}, append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/edge/via", []string{
-		"proxy/catalog", "proxy/edge/seed", "proxy/metrics", "proxy/name", "proxy/registry", "proxy/upstream", "proxy/verify",
-		"chunkstore", "rechunk",
+		"proxy/catalog", "proxy/edge/seed", "proxy/metrics", "proxy/name", "proxy/registry", "proxy/state",
+		"proxy/upstream", "proxy/verify", "chunkstore", "rechunk",
 	}, registries[2:]},
 	// What hosts need is text made of text; only disk reads and writes files.
 	{"proxy/hosts", []string{"proxy/trust/keys"}, append([]string{"os", "time"}, registries[:3]...)},

@@ -87,8 +87,9 @@ const (
 	KindLineage    = rechunk.KindLineage
 	KindHistory    = rechunk.KindHistory
 	KindRepository = "repository"
-	// KindDeltaDemand has the keys of KindRepository.
+	// KindDeltaDemand and KindEdgeImages have the keys of KindRepository.
 	KindDeltaDemand = "delta-demand"
+	KindEdgeImages  = "edge-images"
 )
 
 // Kind is what is to be known of the records of a kind without knowing the kind.
@@ -110,7 +111,7 @@ func Kinds() []Kind {
 		repositoryKind().any(),
 		proofKind().any(), blobProofKind().any(), memberKind().any(), attemptKind().any(), planKind().any(),
 		historyKind().any(),
-		deltaKind().any(), deltaDemandKind().any(), trialsKind().any(),
+		deltaKind().any(), deltaDemandKind().any(), edgeImagesKind().any(), trialsKind().any(),
 		indexKind().any(), upkeepKind[json.RawMessage]("").any(),
 	}
 }

@@ -77,6 +77,8 @@ func samples() []sample {
 			catalog.Leads{Owner: catalog.Owner{Manifest: image, With: layer}}},
 		{"delta-demand", "ghcr.io/team/os", `{"asked":[{"worth":65536,"encoders":["xz/5.4"],"at":"2026-01-02T03:04:05Z"}]}`,
 			catalog.Leads{}},
+		{"edge-images", "ghcr.io/team/os", fmt.Sprintf(`{"images":[{"manifest":%q,"at":"2026-01-02T03:04:05Z"}]}`, image),
+			catalog.Leads{}},
 		{"trials", layer.String(), fmt.Sprintf(`{"encoders":[{"program":"xz","version":"5.4","args":["-T2"]}],
 			"programs":[["xz/5.4"]],"tried":{%q:[0,0],%q:[-1,0]}}`, source.Encoded(), config.Encoded()),
 			catalog.Leads{Owner: catalog.Owner{Layer: layer}}},

@@ -21,6 +21,7 @@ type Records struct {
 	Pulls        *Table[digest.Digest, Pulls]
 	Deltas       *Table[DeltaKey, Delta]
 	DeltaDemands *Table[string, DeltaDemand]
+	EdgeImages   *Table[string, EdgeImages]
 	Trials       *Table[digest.Digest, Trials]
 
 	// The engine's.
@@ -40,7 +41,8 @@ func New(store *chunkstore.Store, log *slog.Logger) *Records {
 	return &Records{
 		Tags: newHot(s, tagKind()), Manifests: newHot(s, manifestKind()), Repositories: newTable(s, repositoryKind()),
 		Proofs: newTable(s, proofKind()), BlobProofs: newTable(s, blobProofKind()), Attempts: newTable(s, attemptKind()),
-		Deltas: newTable(s, deltaKind()), DeltaDemands: newTable(s, deltaDemandKind()), Trials: newTable(s, trialsKind()),
+		Deltas: newTable(s, deltaKind()), DeltaDemands: newTable(s, deltaDemandKind()),
+		EdgeImages: newHot(s, edgeImagesKind()), Trials: newTable(s, trialsKind()),
 		Pulls: newTable(s, pullsKind()), Served: newTable(s, servedKind()), Lineages: newTable(s, lineageKind()),
 		Histories: newTable(s, historyKind()), Plans: newTable(s, planKind()), Indexes: newTable(s, indexKind()),
 	}

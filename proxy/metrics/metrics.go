@@ -37,6 +37,10 @@
 //	strata_evicted_bytes_total          counter    kind             removed for the quota: delta, source, …
 //	strata_scrubbed_bytes_total         counter                     read and compared with its digest
 //	strata_damaged_total                counter    outcome          found damaged: fetched, made, later, served, …
+//	strata_edge_layers_total            counter    how, reason      layers from another Strata: delta, or whole and why
+//	strata_edge_delta_bytes_total       counter                     bytes of deltas that layers were made of
+//	strata_edge_saved_bytes_total       counter                     bytes of these layers, less that
+//	strata_edge_wrapping_seconds_total  counter                     time in which files were compressed again
 //	strata_panics_total                 counter    where            panics that cost one job, download, request, …
 //
 // Labels take few values, whatever clients send: a route, method, kind or result is one of the constants here, and a host is
@@ -84,6 +88,7 @@ type Metrics struct {
 	upstreamBytes    *prometheus.CounterVec
 	storedBytes      *prometheus.GaugeVec
 	upkeep           upkeep
+	edge             edge
 	panics           *prometheus.CounterVec
 }
 
@@ -124,6 +129,7 @@ func New(reg prometheus.Registerer, hosts ...string) *Metrics {
 		[]string{"host", "kind"})
 	m.upstreamBytes = f.NewCounterVec(counter("upstream_bytes_total", "Bytes received from upstreams."), []string{"host"})
 	m.upkeep = newUpkeep(f)
+	m.edge = newEdge(f)
 	m.panics = f.NewCounterVec(counter("panics_total",
 		"Panics that were caught: each cost the one thing that it happened in."), []string{"where"})
 	m.storedBytes = f.NewGaugeVec(gauge("stored_bytes", "Size of the store."), []string{"kind"})

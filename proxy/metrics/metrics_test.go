@@ -45,6 +45,10 @@ func every(m *Metrics) {
 	m.Evicted("evil", 9)
 	m.Scrubbed(11)
 	m.Damaged("made")
+	m.EdgeDelta(3, 12)
+	m.EdgeWhole("seed")
+	m.EdgeWhole("evil")
+	m.EdgeWrapped(time.Second)
 	m.JobStarted()(JobSkipped)
 	m.JobStarted() // and still runs
 }
@@ -77,6 +81,12 @@ func TestMetrics(t *testing.T) {
 			`strata_config_reload_timestamp_seconds 1.5`,
 			`strata_connections_refused_total{limit="address"} 1`,
 			`strata_damaged_total{outcome="made"} 1`,
+			`strata_edge_delta_bytes_total 3`,
+			`strata_edge_layers_total{how="delta",reason=""} 1`,
+			`strata_edge_layers_total{how="whole",reason="other"} 1`,
+			`strata_edge_layers_total{how="whole",reason="seed"} 1`,
+			`strata_edge_saved_bytes_total 12`,
+			`strata_edge_wrapping_seconds_total 1`,
 			`strata_evicted_bytes_total{kind="other"} 9`,
 			`strata_evicted_bytes_total{kind="source"} 8`,
 			`strata_gc_removed_bytes_total 11`,
@@ -142,7 +152,7 @@ func TestNames(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v, %v", problems, err)
 	}
-	if !runtime || len(own) != 26 {
+	if !runtime || len(own) != 30 {
 		t.Errorf("got %d metrics of %d", len(own), len(families))
 	}
 }

@@ -112,6 +112,7 @@ func (k *Keeper) drop(ctx context.Context, p PruneReport) error {
 		keys []string
 	}{
 		{catalog.KindTag, p.Tags}, {catalog.KindRepository, p.Repositories}, {catalog.KindDeltaDemand, p.Repositories},
+		{catalog.KindEdgeImages, p.Repositories},
 		{catalog.KindHistory, p.Lineages},
 		{catalog.KindLineage, p.Lineages},
 	} {

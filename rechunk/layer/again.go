@@ -18,7 +18,8 @@ func EncoderNamed(encoder string) (Format, bool) {
 }
 
 // Compress writes the blob of a layer whose tar stream there is already. Of a stream that the format's Writer made, that is
-// the same blob. It reads to io.EOF, and ends soon after ctx does.
+// the same blob. It reads to io.EOF, and ends soon after ctx does. What it has written when the stream fails is the blob's
+// beginning.
 func Compress(ctx context.Context, dst io.Writer, stream io.Reader, f Format) (Blob, error) {
 	c, ok := f.(Compressed)
 	if !ok {
@@ -32,6 +33,9 @@ func Compress(ctx context.Context, dst io.Writer, stream io.Reader, f Format) (B
 	z.Reset(&blob)
 	plain := counter{w: z}
 	err = pump(ctx, &plain, stream)
+	if err != nil {
+		z.Reset(io.Discard) // an end would not be the blob's
+	}
 	// The encoder is closed in any case: it may hold goroutines.
 	if cerr := z.Close(); err == nil {
 		err = cerr

@@ -67,3 +67,27 @@ func ExampleCompress() {
 	fmt.Println(blob.TarSize, blob.Size < 100, err)
 	// Output: 1024 true <nil>
 }
+
+// What comes of a stream that breaks off is the beginning of its blob, not one that looks complete.
+func TestCompressBreaksOff(t *testing.T) {
+	t.Parallel()
+	stream := make([]byte, 3<<20)
+	for i := range stream {
+		stream[i] = byte(i * i >> 7)
+	}
+	failure := errors.New("it broke")
+	for _, f := range layer.Formats() {
+		var whole, part bytes.Buffer
+		if _, err := layer.Compress(t.Context(), &whole, bytes.NewReader(stream), f); err != nil {
+			continue // no format of a stream
+		}
+		for _, n := range []int{0, 1000, 1 << 20, len(stream)} {
+			part.Reset()
+			broken := io.MultiReader(bytes.NewReader(stream[:n]), iotest.ErrReader(failure))
+			if _, err := layer.Compress(t.Context(), &part, broken, f); !errors.Is(err, failure) ||
+				!bytes.HasPrefix(whole.Bytes(), part.Bytes()) || part.Len() == whole.Len() {
+				t.Errorf("%s after %d: %d bytes of %d, %v", f.Spec().Name, n, part.Len(), whole.Len(), err)
+			}
+		}
+	}
+}

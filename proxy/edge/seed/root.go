@@ -2,6 +2,7 @@ package seed
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/strata-oci/strata/rechunk/delta"
+	"github.com/strata-oci/strata/rechunk/tree"
 )
 
 // Root has the files of a root file system, such as that of a bootc host: as its image has them where they are not the
@@ -41,13 +43,14 @@ type rootFiles struct{ root *os.Root }
 // Close implements Files.
 func (r rootFiles) Close() error { return r.root.Close() }
 
-// Open implements delta.Contents. A file of the image counts as missing where the host has something else.
-func (r rootFiles) Open(_ context.Context, f delta.File) (delta.Content, error) {
+// Open implements delta.Contents. A file of the image counts as missing where the host has something else: it is read once
+// before it is used, so that wrong bytes don't show when half of the layer was passed on.
+func (r rootFiles) Open(ctx context.Context, f delta.File) (delta.Content, error) {
 	if !fs.ValidPath(f.Path) {
 		return nil, missing(f, "the path is none of an image")
 	}
 	for _, p := range hostPaths(f.Path) {
-		c, err := r.open(p, f.Size)
+		c, err := r.open(ctx, p, f)
 		if err == nil {
 			return c, nil
 		}
@@ -69,21 +72,46 @@ func hostPaths(p string) []string {
 	return []string{p}
 }
 
-// open opens a regular file of a size. What else there may be, pipes and devices, is not even opened.
-func (r rootFiles) open(p string, size int64) (delta.Content, error) {
+// open opens a regular file with a content. What else there may be, pipes and devices, is not even opened.
+func (r rootFiles) open(ctx context.Context, p string, want delta.File) (delta.Content, error) {
 	before, err := r.root.Lstat(p)
-	if err != nil || !before.Mode().IsRegular() || before.Size() != size {
+	if err != nil || !before.Mode().IsRegular() || before.Size() != want.Size {
 		return nil, errOther
 	}
 	f, err := r.root.OpenFile(p, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errOther, err)
 	}
-	if after, err := f.Stat(); err != nil || !os.SameFile(before, after) {
-		_ = f.Close() // it was put there in this moment
-		return nil, errOther
+	after, err := f.Stat()
+	if err != nil || !os.SameFile(before, after) { // it was put there in this moment
+		err = errors.Join(errOther, err)
+	} else {
+		err = check(ctx, f, want)
 	}
-	return hostFile{f, size}, nil
+	if err != nil {
+		_ = f.Close() // nothing was written
+		return nil, err
+	}
+	return hostFile{f, want.Size}, nil
+}
+
+// check reads a file and compares its digest.
+func check(ctx context.Context, f *os.File, want delta.File) error {
+	sum, buf := sha256.New(), make([]byte, 128<<10)
+	for off := int64(0); off < want.Size; {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		n, err := f.ReadAt(buf[:min(int64(len(buf)), want.Size-off)], off)
+		sum.Write(buf[:n])
+		if off += int64(n); err != nil && off < want.Size {
+			return fmt.Errorf("%w: %w", errOther, err)
+		}
+	}
+	if tree.Digest(sum.Sum(nil)) != want.Digest {
+		return errOther
+	}
+	return nil
 }
 
 // hostFile is an open file of the host.

@@ -68,6 +68,9 @@ func TestRoot(t *testing.T) {
 			t.Errorf("%q: %v, %v", path, c, err)
 		}
 	}
+	if _, err := files.Open(t.Context(), file(0, "usr/bin/tool", "loot")); !errors.Is(err, delta.ErrSource) {
+		t.Errorf("an altered file: %v", err)
+	}
 	if _, err := seed.NewRoot(dir + "/none").Files(); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}

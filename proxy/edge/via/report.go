@@ -1,0 +1,113 @@
+package via
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/strata-oci/strata/proxy/metrics"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/rechunk/delta"
+)
+
+// Report tells how an edge fares, since it was started.
+type Report struct {
+	// Deltas and Whole are the layers that came as deltas and whole; Reasons say why.
+	Deltas  int64            `json:"deltas"`
+	Whole   int64            `json:"whole"`
+	Reasons map[string]int64 `json:"reasons"`
+	// DeltaBytes is what the deltas took, SavedBytes how much less that is than their layers.
+	DeltaBytes int64 `json:"delta_bytes"`
+	SavedBytes int64 `json:"saved_bytes"`
+	// Centrals are the other Stratas that were asked so far, by the hosts that they stand for.
+	Centrals []CentralReport `json:"centrals"`
+}
+
+// CentralReport tells of one of them.
+type CentralReport struct {
+	Host string `json:"host"`
+	// Makes says whether it makes deltas.
+	Makes bool `json:"makes_deltas"`
+	// Rate is what the link to it brings, in bytes per second; 0 while unknown.
+	Rate int64 `json:"bytes_per_second"`
+}
+
+// tally counts layers.
+type tally struct {
+	mu                          sync.Mutex
+	deltas, whole, bytes, saved int64
+	reasons                     map[string]int64
+}
+
+// cameByDelta counts a layer that a delta of so many bytes made.
+func (s *Source) cameByDelta(l layer, bytes int64) {
+	s.tally.mu.Lock()
+	s.tally.deltas++
+	s.tally.bytes += bytes
+	s.tally.saved += l.size - bytes
+	s.tally.mu.Unlock()
+	s.Metrics.EdgeDelta(bytes, l.size-bytes)
+}
+
+// wentWhole counts a layer that is fetched whole, and tells of what is not as usual.
+func (s *Source) wentWhole(ctx context.Context, repo name.Repository, l layer, why Reason, err error) {
+	if ctx.Err() != nil {
+		return // nobody gets it
+	}
+	s.tally.mu.Lock()
+	s.tally.whole++
+	s.tally.reasons[string(why)]++
+	s.tally.mu.Unlock()
+	s.Metrics.EdgeWhole(string(why))
+	level := slog.LevelInfo
+	switch why {
+	case NoCentral, NoSeed, Refused, Wait, Again:
+		level = slog.LevelDebug
+	}
+	s.Logger.LogAttrs(ctx, level, "layer is fetched whole", slog.String("repository", repo.String()),
+		slog.String("digest", l.digest.String()), slog.String("reason", string(why)), slog.Any("error", err))
+}
+
+// Report tells how the edge fares.
+func (s *Source) Report() Report {
+	s.tally.mu.Lock()
+	r := Report{
+		Deltas: s.tally.deltas, Whole: s.tally.whole, Reasons: maps.Clone(s.tally.reasons), DeltaBytes: s.tally.bytes,
+		SavedBytes: s.tally.saved, Centrals: []CentralReport{},
+	}
+	s.tally.mu.Unlock()
+	s.mu.Lock()
+	centrals := maps.Clone(s.centrals)
+	s.mu.Unlock()
+	for host, c := range centrals {
+		out := CentralReport{Host: host}
+		if c.asking.TryLock() { // else it is being asked, and nothing is known
+			out.Makes = c.makes
+			c.asking.Unlock()
+		}
+		if rate, known := c.link.bytesPerSecond(); known {
+			out.Rate = int64(rate)
+		}
+		r.Centrals = append(r.Centrals, out)
+	}
+	slices.SortFunc(r.Centrals, func(a, b CentralReport) int { return strings.Compare(a.Host, b.Host) })
+	return r
+}
+
+// timed counts what encoders take.
+type timed struct {
+	Encoders
+	metrics *metrics.Metrics
+}
+
+// Encode implements delta.Encoders.
+func (t timed) Encode(ctx context.Context, e delta.Encoder, plain io.Reader, wrapped io.Writer) error {
+	began := time.Now()
+	defer func() { t.metrics.EdgeWrapped(time.Since(began)) }()
+	return t.Encoders.Encode(ctx, e, plain, wrapped)
+}
