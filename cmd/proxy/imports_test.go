@@ -101,6 +101,7 @@ var rooms = []room{
 	{"proxy/hosts", []string{"proxy/trust/keys"}, append([]string{"os", "time"}, registries[:3]...)},
 	{"proxy/hosts/policy", nil, append([]string{"os", "time"}, registries[:3]...)},
 	{"proxy/hosts/registries", []string{"proxy/hosts/policy"}, append([]string{"os", "time"}, registries[:3]...)},
+	{"proxy/doctor", []string{"proxy/hosts", "proxy/trust"}, nil},
 	{"proxy/hosts/disk", []string{"proxy/hosts"}, registries[:3]},
 	{"proxy/admin", []string{"proxy/background", "proxy/hosts", "proxy/operate", "proxy/pull/jobs", "proxy/upkeep"},
 		registries[2:]},

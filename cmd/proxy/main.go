@@ -47,6 +47,7 @@ type commands struct {
 
 	// Hosts and keys.
 	ClientConfig clientConfigCommand `cmd:"" help:"Show the files that a host needs to pull through a proxy."`
+	Doctor       doctorCommand       `cmd:"" help:"Find out whether a host would get an image through the proxy, and what to change."`
 	Key          keyCommand          `cmd:"" help:"Make and read the keys that a proxy signs with."`
 }
 

@@ -367,3 +367,6 @@ func read(root fs.FS, name string) ([]byte, error) {
 	}
 	return b, err
 }
+
+// Holds reports whether an entry is for a name, unless another one has a longer prefix.
+func (r *Registry) Holds(named reference.Named) bool { return matching(named.Name(), r.Prefix) >= 0 }

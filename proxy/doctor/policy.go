@@ -1,0 +1,164 @@
+package doctor
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/distribution/reference"
+
+	"github.com/strata-oci/strata/proxy/hosts/policy"
+	"github.com/strata-oci/strata/proxy/hosts/registries"
+)
+
+const (
+	policyFile = "etc/containers/policy.json"
+	// userPolicy is root's own, which replaces the system's.
+	userPolicy = "root/.config/containers/policy.json"
+)
+
+// policy finds the entry that applies, and tries the image's signatures by it.
+func (e *examination) policy(ctx context.Context, sources []registries.Source, p *pulled) {
+	file := userPolicy
+	b, err := readFile(e.Root, file)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		file = policyFile
+		b, err = readFile(e.Root, file)
+	}
+	if err != nil {
+		e.add(CheckPolicy, Wrong, "write one: strata client-config --write / HOST IMAGE",
+			"clients refuse every image without "+
+				"/%s: %v", policyFile, err)
+		return
+	}
+	parsed, err := policy.Parse(b)
+	if err != nil {
+		e.add(CheckPolicy, Wrong, "mend the file: clients refuse every image while it is so", "/%s: %v", file, err)
+		return
+	}
+	m := parsed.Find(e.named)
+	asks := false
+	for _, r := range m.Requirements {
+		asks = e.requirement(m, file, r) || asks
+	}
+	if asks {
+		e.signed(ctx, m, sources, p)
+	}
+}
+
+// requirement tells of one. It reports whether it is of sigstore, which can be tried.
+func (e *examination) requirement(m policy.Match, file string, r policy.Requirement) bool {
+	change := fmt.Sprintf("add an entry for %s to /%s: strata client-config --write / --key PROXY.pub PROXY %[1]s",
+		e.named.Name(), file)
+	switch r.Type {
+	case policy.AcceptAnything:
+		e.fine(CheckPolicy, "%s applies: signed or not", m)
+	case policy.Reject:
+		e.add(CheckPolicy, Wrong, change, "%s applies and rejects the image", m)
+	case policy.SigstoreSigned:
+		e.fine(CheckPolicy, "%s applies: signed by %s, identity %s", m, keyNames(r), r.Identity)
+		return true
+	default:
+		e.add(CheckPolicy, Wrong, "have the proxy serve the image as it is (rechunk: never), or ask for the proxy's key "+
+			"(sigstoreSigned) in its place",
+			"%s applies and asks for a GPG signature (%s), which no image has that was rechunked",
+			m, r.Type)
+	}
+	return false
+}
+
+// keyNames are the keys of a requirement for people.
+func keyNames(r policy.Requirement) string {
+	switch {
+	case r.Fulcio != nil:
+		return "a certificate of fulcio"
+	case r.PKI != nil:
+		return "a certificate of an authority"
+	case r.KeyData != nil || r.KeyDatas != nil:
+		return fmt.Sprintf("one of %d keys in the policy itself", max(1, len(r.KeyDatas)))
+	case len(r.KeyPaths) > 0:
+		return "one of " + strings.Join(r.KeyPaths, ", ")
+	}
+	return r.KeyPath
+}
+
+// keyError is a key that clients cannot read.
+type keyError struct {
+	where string
+	err   error
+}
+
+func (k *keyError) Error() string { return fmt.Sprintf("the key %s: %v", k.where, k.err) }
+func (k *keyError) Unwrap() error { return k.err }
+
+// loadKeys reads a requirement's keys as clients do: each file holds one, and one that can't be read fails all.
+func (e *examination) loadKeys(r policy.Requirement) ([]any, error) {
+	paths := r.KeyPaths
+	if r.KeyPath != "" {
+		paths = []string{r.KeyPath}
+	}
+	var keys []any
+	for _, path := range paths {
+		b, err := readFile(e.Root, strings.TrimPrefix(path, "/"))
+		if err != nil {
+			return nil, &keyError{path, err}
+		}
+		key, err := parseKey(b)
+		if err != nil {
+			return nil, &keyError{path, err}
+		}
+		keys = append(keys, key)
+	}
+	data := r.KeyDatas
+	if r.KeyData != nil {
+		data = [][]byte{r.KeyData}
+	}
+	for i, b := range data {
+		key, err := parseKey(b)
+		if err != nil {
+			return nil, &keyError{fmt.Sprintf("%d in the policy", i+1), err}
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+func parseKey(b []byte) (any, error) {
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return nil, errors.New("no PEM")
+	}
+	if block.Type != "PUBLIC KEY" {
+		return nil, fmt.Errorf("it is a %.40q, not a public key", block.Type)
+	}
+	return x509.ParsePKIXPublicKey(block.Bytes)
+}
+
+// attachments tells whether the client looks for signatures at the registry that is asked.
+func (e *examination) attachments(asked reference.Named) bool {
+	s, err := registries.ReadSignatures(e.Root)
+	if err != nil {
+		e.add(CheckSignature, Wrong, "keep one of them: clients refuse every pull while it is so", "%v", err)
+		return false
+	}
+	on, where := s.Attachments(asked)
+	if on {
+		e.fine(CheckSignature, "looked for at %s, by %s", reference.Domain(asked), where)
+		return true
+	}
+	host := reference.Domain(asked)
+	text := "nothing in /etc/containers/registries.d says so"
+	if where != "" {
+		text = where + " says no"
+	}
+	if url, _ := s.Lookaside(asked); url != "" {
+		text += ", and a lookaside at " + url + " has signatures of another kind"
+	}
+	e.add(CheckSignature, Wrong, fmt.Sprintf(`in /etc/containers/registries.d/50-strata.yaml: {docker: {"%s": `+
+		`{use-sigstore-attachments: true}}}`, host), "the client does not look for signatures at %s: %s", host, text)
+	return false
+}
