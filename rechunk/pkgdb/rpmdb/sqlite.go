@@ -39,6 +39,7 @@ type sqlite struct {
 	levels [maxDepth][]byte // a page of each level on the way down
 	chain  []byte           // an overflow page
 	row    []byte
+	rowid  int64 // the number of the row that was taken last
 }
 
 // readSQLite reads rpm's sqlite format: a table Packages(hnum INTEGER PRIMARY KEY, blob BLOB), in the order of hnum.
@@ -233,8 +234,8 @@ func (s *sqlite) walkPage(n uint32, depth int, limit int64, take func(row []byte
 // takeCell puts the row of a leaf's cell together and hands it to take.
 func (s *sqlite) takeCell(cell []byte, limit int64, take func(row []byte) error) error {
 	size, n := varint(cell)
-	_, m := varint(cell[n:]) // the row's number
-	cell = cell[n+m:]
+	id, m := varint(cell[n:])
+	cell, s.rowid = cell[n+m:], id
 	if n == 0 || m == 0 || size < 0 {
 		return installed.Damaged("sqlite cell without a size")
 	}
