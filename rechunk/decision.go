@@ -20,6 +20,8 @@ type Decision struct {
 	Reference string
 	// Layout is the plan, with estimates for the sizes of new layers.
 	Layout *plan.Layout
+	// NoiseKept are the files that would stay as they were served before, in path order.
+	NoiseKept []KeptFile
 	// Images are the earlier images that were looked at, newest first; Versions is the whole lineage.
 	Images   []plan.Image
 	Versions []Version
@@ -45,7 +47,7 @@ func (r *run) decision() *Decision {
 	return &Decision{
 		SourceDigest: r.req.Digest, Platform: r.platform(), Options: r.req.Options, Demand: r.req.Demand,
 		Reference: r.req.Reference,
-		Layout:    r.layout, Images: r.images, Versions: r.lineage.Versions,
+		Layout:    r.layout, NoiseKept: r.kept, Images: r.images, Versions: r.lineage.Versions,
 	}
 }
 

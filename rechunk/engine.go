@@ -154,6 +154,8 @@ type Result struct {
 	SourceBytes    int64   `json:"source_bytes"`
 	SourceNewBytes int64   `json:"source_new_bytes"`
 	Seconds        float64 `json:"seconds"`
+	// NoiseKept counts the files that stayed as they were served before, since the source's differ in build noise only.
+	NoiseKept int `json:"noise_kept,omitempty"`
 	// Sequence counts the versions of the lineage from 1.
 	Sequence int `json:"sequence"`
 	// Reused says that an earlier run had made the image, and that this one did nothing.

@@ -44,12 +44,19 @@ func (r *run) loadLineage(ctx context.Context) error {
 		}
 		r.images = append(r.images, img)
 	}
-	if !r.req.Options.ExactTime {
-		exact := r.tree
-		r.tree = keepTimes(exact, r.images)
-		return r.keepQuotedTimes(ctx, exact)
-	}
 	return nil
+}
+
+// keepServed has the tree carry on what was served before: times, and contents that differ in noise only.
+func (r *run) keepServed(ctx context.Context) error {
+	exact := r.tree
+	if !r.req.Options.ExactTime {
+		r.tree = keepTimes(exact, r.images)
+	}
+	if err := r.keepNoise(ctx, exact); err != nil || r.req.Options.ExactTime {
+		return err
+	}
+	return r.keepQuotedTimes(ctx, exact)
 }
 
 // planImage makes what the plan is to know of a version, or says why it can't be built on. Contents may be read from its

@@ -24,6 +24,8 @@ type Options struct {
 	ExactTime bool
 	// OwnLinks leaves identical files of bootable images apart where the source has them apart (hardlinks: preserve).
 	OwnLinks bool
+	// KeepNoise has files that differ in build noise only from those served before stay as they were served (noise: keep).
+	KeepNoise bool
 	// Platforms are those that are rechunked ("linux/amd64"); none stands for all.
 	Platforms []string
 	// Versions is the number of images that a lineage remembers.
@@ -54,6 +56,9 @@ func (o Options) values() (decisive, others []string) {
 	decisive = []string{
 		strconv.FormatBool(o.Always), strconv.Itoa(o.MaxLayers), strconv.FormatFloat(o.MaxStale, 'g', -1, 64), encoder,
 		strconv.FormatBool(o.ExactTime), strconv.FormatBool(o.OwnLinks),
+	}
+	if o.KeepNoise {
+		decisive = append(decisive, "noise=keep")
 	}
 	return decisive, []string{fmt.Sprintf("%q", o.Platforms), strconv.Itoa(o.Versions)}
 }

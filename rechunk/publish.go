@@ -25,6 +25,8 @@ type PlanRecord struct {
 	ExactTime bool          `json:"exact_time"`
 	// Linked is the number of identical files that became hardlinks; the source has them apart.
 	Linked int `json:"linked"`
+	// NoiseKept are the files that stayed as they were served before, in path order.
+	NoiseKept []KeptFile `json:"noise_kept,omitempty"`
 	// Demand is what the plan took clients to ask for.
 	Demand plan.Demand `json:"demand"`
 	Layers []PlanLayer `json:"layers"`
@@ -68,7 +70,7 @@ func (r *run) publish(ctx context.Context) error {
 		in[i] = image.Layer{MediaType: l.Type, Digest: l.Digest, Size: l.Size, DiffID: l.DiffID, Name: l.Name,
 			Annotations: l.Annotations}
 	}
-	config, manifest, err := image.Build(r.src, in, r.plain)
+	config, manifest, err := image.Build(r.src, in, image.Made{Plain: r.plain, KeptNoise: len(r.kept) > 0})
 	if err != nil {
 		return err
 	}
@@ -103,7 +105,7 @@ func (r *run) version(layers []madeLayer, config, manifest image.Document) Versi
 	v := Version{Config: config.Digest, Reference: r.req.Reference, Result: Result{
 		Sequence:     r.sequence(),
 		SourceDigest: r.req.Digest, Digest: manifest.Digest, MediaType: manifest.MediaType, Size: int64(len(manifest.Bytes)),
-		Platform: r.platform(), LayersTotal: len(layers), StaleBytes: r.layout.StaleBytes,
+		Platform: r.platform(), LayersTotal: len(layers), StaleBytes: r.layout.StaleBytes, NoiseKept: len(r.kept),
 	}}
 	for _, l := range layers {
 		v.Layers = append(v.Layers, l.VersionLayer)
@@ -135,7 +137,7 @@ func (r *run) planRecord(layers []madeLayer, d digest.Digest) PlanRecord {
 		SourceDigest: r.req.Digest, Digest: d, Encoder: r.req.Options.Format.Spec().Encoder.String(),
 		MaxLayers: r.req.Options.MaxLayers,
 		MaxStale:  r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime, Linked: r.linked, Notes: r.layout.Notes,
-		Demand: r.req.Demand.Rounded(), Base: decided.Base(), Dropped: decided.Dropped(),
+		Demand: r.req.Demand.Rounded(), Base: decided.Base(), Dropped: decided.Dropped(), NoiseKept: r.kept,
 	}
 	for i, l := range layers {
 		planned := &r.layout.Layers[i]

@@ -38,6 +38,8 @@ type run struct {
 	contents *contents
 	tree     *tree.Tree
 	timed    map[string]bool // paths whose time another file quotes
+	kept     []KeptFile      // in whose place the tree has what was served before
+	exactSum [32]byte        // of the tree as the source has it, when something was kept
 	linked   int             // files of the tree that became hardlinks
 	owners   *pkgdb.Owners
 	lineage  Lineage

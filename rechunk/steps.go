@@ -45,6 +45,7 @@ func pipeline() []step {
 		{toPlan | toServe, (*run).refuseSealed},
 		{toPlan | toServe, (*run).refuseDisputed},
 		{toPlan | toServe, (*run).loadLineage},
+		{toPlan | toServe, (*run).keepServed},
 		{toPlan | toServe, (*run).share},
 		{toPlan | toServe, (*run).loadHistory},
 		{toInspect | toPlan | toServe, (*run).own},

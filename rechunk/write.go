@@ -135,7 +135,7 @@ func (r *run) verify(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", ErrNotSame, err)
 	}
 	if len(diffs) == 0 {
-		return nil
+		return r.checkKept()
 	}
 	lines := make([]string, len(diffs))
 	for i, d := range diffs {

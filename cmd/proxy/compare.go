@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"text/tabwriter"
 
 	"github.com/strata-oci/strata/proxy/imagedelta"
@@ -76,6 +77,7 @@ func (c *compareCommand) print(s *streams, r *compare.Comparison) error {
 	if r.FloorBytes > 0 {
 		fmt.Fprintf(w, "ratio\t%.2f\n", r.Ratio)
 	}
+	printNoise(w, r.NoiseKept, r.KeepsNoise)
 	if err := w.Flush(); err != nil || len(r.Components) == 0 {
 		return err
 	}
@@ -83,6 +85,18 @@ func (c *compareCommand) print(s *streams, r *compare.Comparison) error {
 		return err
 	}
 	return c.printComponents(s, r)
+}
+
+// printNoise says which files stay as they were served before.
+func printNoise(w io.Writer, kept []rechunk.KeptFile, some bool) {
+	switch {
+	case len(kept) > 0:
+		for _, k := range kept {
+			fmt.Fprintf(w, "noise\t%s\n", k)
+		}
+	case some:
+		fmt.Fprintln(w, "noise\tfiles that differ in build noise only stay as they were served before: strata verify lists them")
+	}
 }
 
 // printLayersSent shows the layers that an update fetches, and which of those before were given up.
@@ -162,6 +176,9 @@ is. What Strata changes in bootable images is no difference: what lies in /sysro
 identical files in /usr that it makes one count as linked. Their configs are the same if user, environment, entry point,
 command, directory, labels, ports, volumes, signal and platform are; labels that Strata drops are named.
 
+Where an image says that it keeps files that differ in build noise only (noise: keep), those are compared for it, listed with
+both digests and what differs, and no difference. Any other byte is one.
+
     strata verify docker://ghcr.io/ublue-os/bluefin:stable docker://proxy.example/ghcr.io/ublue-os/bluefin:stable
 
 The exit code is 1 if they differ; the differences are listed, one a line.`
@@ -188,8 +205,14 @@ func (c *verifyCommand) Run(ctx context.Context, s *streams) error {
 }
 
 func printVerification(s *streams, v *oneshot.Verification) {
-	if v.Same {
+	switch {
+	case v.Same && len(v.Noise) > 0:
+		fmt.Fprintln(s.out, "the same filesystem, but for build noise in files that stayed as they were served before:")
+	case v.Same:
 		fmt.Fprintln(s.out, "the same filesystem")
+	}
+	for _, k := range v.Noise {
+		fmt.Fprintln(s.out, k)
 	}
 	for _, d := range v.Differences {
 		fmt.Fprintln(s.out, d)

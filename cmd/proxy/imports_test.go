@@ -118,6 +118,10 @@ var rooms = []room{
 		append([]string{"time", "math/rand", "log"}, registries...)},
 	{"rechunk/ostree", []string{"rechunk/tree"}, append([]string{"os", "time", "math/rand", "log"}, registries...)},
 	{"rechunk/pkgdb", []string{"rechunk/tree"}, append([]string{"modernc.org/sqlite", "database"}, registries...)},
+	// What differs in noise only depends on the two contents alone.
+	{"rechunk/noise", []string{"rechunk/tree", "rechunk/rescue", "rechunk/delta/wrap", "rechunk/pkgdb/rpmdb",
+		"rechunk/pkgdb/installed"}, append([]string{"os", "time", "math/rand", "crypto/rand", "log", "syscall", "unsafe"},
+		registries...)},
 	{"rechunk/selinux", nil, append([]string{"os"}, registries...)},
 	{"rechunk/image", nil, append([]string{"os"}, registries...)},
 	{"rechunk/layer", []string{"rechunk/tree", "rechunk/scan"}, append([]string{"os"}, registries...)},

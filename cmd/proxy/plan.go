@@ -59,6 +59,7 @@ func (c *planCommand) print(s *streams, p *compare.Preview) error {
 		fmt.Fprintf(w, "update\t%s for the clients to be expected (%s); %s next time\n", size(p.UpdateBytes), p.Demand,
 			size(p.NextBytes))
 	}
+	printNoise(w, p.NoiseKept, false)
 	for _, n := range p.Notes {
 		fmt.Fprintf(w, "note\t%s\n", n)
 	}

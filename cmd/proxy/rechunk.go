@@ -45,6 +45,7 @@ type ruleFlags struct {
 	MaxStale    string `help:"Most stale bytes of the result, in percent of all." default:"10%"`
 	Compression string `help:"Compression of new layers: zstd or gzip." default:"zstd"`
 	MTime       string `help:"Modification times: keep the first served ones, or preserve the source's." enum:"keep,preserve" default:"keep" name:"mtime"`
+	Noise       string `help:"Files that differ from those served before in build noise only: serve the new ones, or keep those served before." enum:"serve,keep" default:"serve"`
 	Hardlinks   string `help:"Identical large files in /usr of bootable images: share them as hardlinks, or preserve the source's links." enum:"share,preserve" default:"share"`
 }
 
@@ -74,6 +75,7 @@ type rechunkReport struct {
 	NewBytes     int64   `json:"new_bytes"`
 	TotalBytes   int64   `json:"total_bytes"`
 	StaleBytes   int64   `json:"stale_bytes"`
+	NoiseKept    int     `json:"noise_kept,omitempty"`
 	Seconds      float64 `json:"seconds"`
 	PeakRSS      int64   `json:"peak_rss"`
 }
@@ -98,7 +100,7 @@ func (c *ruleFlags) rules() (rechunk.Options, error) {
 	}
 	return rechunk.Options{
 		MaxLayers: c.MaxLayers, MaxStale: stale, Format: format, ExactTime: c.MTime == "preserve",
-		OwnLinks: c.Hardlinks == "preserve", Versions: lineageVersions,
+		OwnLinks: c.Hardlinks == "preserve", KeepNoise: c.Noise == "keep", Versions: lineageVersions,
 	}, nil
 }
 
@@ -128,8 +130,9 @@ func (c *rechunkCommand) Run(ctx context.Context, s *streams) error {
 			SourceDigest: r.SourceDigest.String(), Digest: r.Digest.String(), LayersTotal: r.LayersTotal,
 			LayersKept: r.LayersKept,
 			LayersNew:  r.LayersNew, NewBytes: r.NewBytes, TotalBytes: r.TotalBytes, StaleBytes: r.StaleBytes,
-			Seconds: r.Seconds,
-			PeakRSS: peakRSS(),
+			NoiseKept: r.NoiseKept,
+			Seconds:   r.Seconds,
+			PeakRSS:   peakRSS(),
 		})
 	}
 	return c.print(s, r)
@@ -142,6 +145,9 @@ func (c *rechunkCommand) print(s *streams, r *rechunk.Result) error {
 	fmt.Fprintf(w, "layers\t%d: %d kept, %d new\n", r.LayersTotal, r.LayersKept, r.LayersNew)
 	fmt.Fprintf(w, "size\t%s, of which %s are new and %s stale (the source has %s)\n",
 		size(r.TotalBytes), size(r.NewBytes), size(r.StaleBytes), size(r.SourceBytes))
+	if r.NoiseKept > 0 {
+		fmt.Fprintf(w, "noise\t%d files stay as they were served before (strata verify lists them)\n", r.NoiseKept)
+	}
 	fmt.Fprintf(w, "took\t%.1f s, %s of memory at most\n", r.Seconds, size(peakRSS()))
 	return w.Flush()
 }

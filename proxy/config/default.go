@@ -68,6 +68,7 @@ func DefaultRule() Rule {
 		Refresh:          Duration(60 * time.Second),
 		MTime:            MTimeKeep,
 		Hardlinks:        HardlinksShare,
+		Noise:            NoiseServe,
 		KeepVersions:     16,
 		Sign:             SignVerified,
 	}

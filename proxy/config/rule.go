@@ -36,6 +36,8 @@ type Rule struct {
 	MTime MTime `yaml:"mtime"`
 	// Hardlinks says what happens to identical files in /usr of bootable images.
 	Hardlinks Hardlinks `yaml:"hardlinks"`
+	// Noise says what happens to files that differ from those served before in build noise only.
+	Noise Noise `yaml:"noise"`
 	// KeepVersions is the length of the lineage, at least 1.
 	KeepVersions int `yaml:"keep_versions"`
 	// KeepDays is how long a version stays in the lineage, in days. 0 means as long as KeepVersions lets it.
@@ -114,6 +116,18 @@ const (
 func (h *Hardlinks) UnmarshalText(text []byte) error {
 	return oneOf(h, text, HardlinksShare, HardlinksPreserve)
 }
+
+// Noise says what happens to files that differ from those served before in build noise only.
+type Noise string
+
+// The choices for noise.
+const (
+	NoiseServe Noise = "serve" // they are served as the source has them
+	NoiseKeep  Noise = "keep"  // they stay as they were served first
+)
+
+// UnmarshalText accepts the name of a choice.
+func (n *Noise) UnmarshalText(text []byte) error { return oneOf(n, text, NoiseServe, NoiseKeep) }
 
 // Rule returns the settings of a repository, "host/path": those of the first rule that matches, else DefaultRule. Family is
 // always set in it, and what comes from another Strata is not rechunked again. The result shares nothing with the

@@ -85,16 +85,27 @@ func readState(ctx context.Context, dir string, o Options) (*state.Store, error)
 type Verification struct {
 	Same        bool              `json:"same"`
 	Differences []tree.Difference `json:"differences"`
+	// Noise are files that are no difference: they differ in build noise only, and one of the images says that it keeps
+	// such.
+	Noise []rechunk.KeptFile `json:"noise,omitempty"`
 	// Config are the differences between the configs; those that say why are none.
 	Config []image.Difference `json:"config"`
 }
 
 // Verify compares the filesystems of two images, as compare.Differences does, and their configs, as image.DiffConfigs does.
-// At most so many differences of the filesystems are listed; 0 lists all. times compares modification times, too.
+// At most so many differences of the filesystems are listed; 0 lists all. times compares modification times, too. The second
+// image is taken for the served one, unless only the first says that it keeps noise.
 func Verify(ctx context.Context, a, b string, times bool, most int, o Options) (*Verification, error) {
 	out := &Verification{Differences: []tree.Difference{}, Config: []image.Difference{}}
 	err := inspectBoth(ctx, a, b, o, func(x, y *rechunk.Inspection) error {
-		out.Differences = append(out.Differences, compare.Differences(x, y, tree.DiffOptions{Times: times, Most: most})...)
+		if compare.KeepsNoise(x) && !compare.KeepsNoise(y) {
+			x, y = y, x
+		}
+		diffs, noise, err := compare.WithNoise(ctx, x, y, tree.DiffOptions{Times: times, Most: most})
+		if err != nil {
+			return err
+		}
+		out.Differences, out.Noise = append(out.Differences, diffs...), noise
 		config, err := image.DiffConfigs(x.Image, y.Image)
 		out.Config = append(out.Config, config...)
 		return err

@@ -1,7 +1,9 @@
 package compare
 
 import (
+	"context"
 	"math"
+	"slices"
 
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/image"
@@ -13,6 +15,33 @@ import (
 // linked.
 func Differences(a, b *rechunk.Inspection, opts tree.DiffOptions) []tree.Difference {
 	return tree.Diff(shared(a, opts.Times), shared(b, opts.Times), opts)
+}
+
+// WithNoise is Differences of a served image from its source, without the contents that differ in build noise only, if the
+// image says that it keeps such files (image.AnnotationNoise). Those are told, in path order, and no more than are
+// different.
+func WithNoise(ctx context.Context, source, served *rechunk.Inspection, opts tree.DiffOptions) (diffs []tree.Difference,
+	told []rechunk.KeptFile, err error) {
+	if !KeepsNoise(served) {
+		return Differences(source, served, opts), nil, nil
+	}
+	if told, err = served.NoiseKept(ctx, source); err != nil {
+		return nil, nil, err
+	}
+	most := opts.Most
+	opts.Most = 0
+	diffs = slices.DeleteFunc(Differences(source, served, opts), func(d tree.Difference) bool {
+		return d.What == "content" && slices.ContainsFunc(told, func(k rechunk.KeptFile) bool { return k.Path == d.Path })
+	})
+	if most > 0 && len(diffs) > most {
+		diffs = diffs[:most]
+	}
+	return diffs, told, nil
+}
+
+// KeepsNoise reports whether a served image says that it keeps files that differ in build noise only.
+func KeepsNoise(i *rechunk.Inspection) bool {
+	return i.Image.Manifest.Annotations[image.AnnotationNoise] == image.NoiseKept
 }
 
 // shared is the image's tree with its identical files linked, if it is a bootable one.

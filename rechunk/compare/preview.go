@@ -37,6 +37,8 @@ type Preview struct {
 	// Candidates are the earlier images that were looked at, newest first.
 	Candidates []Candidate `json:"candidates"`
 	Notes      []string    `json:"notes"`
+	// NoiseKept are the files that would stay as they were served before, in path order.
+	NoiseKept []rechunk.KeptFile `json:"noise_kept,omitempty"`
 }
 
 // PreviewLayer is a layer in a Preview.
@@ -78,7 +80,7 @@ func PreviewOf(d *rechunk.Decision) *Preview {
 		MaxStale: d.Options.MaxStale,
 		Demand:   d.Demand.Rounded(), LayersTotal: len(d.Layout.Layers), StaleBytes: d.Layout.StaleBytes, Base: d.Base(),
 		Dropped: append([]rechunk.PlanDropped{}, d.Dropped()...), Candidates: []Candidate{},
-		Notes: append([]string{}, d.Layout.Notes...),
+		Notes: append([]string{}, d.Layout.Notes...), NoiseKept: d.NoiseKept,
 	}
 	var next float64
 	for i := range d.Layout.Layers {

@@ -65,6 +65,7 @@ func (p *ComponentBytes) why(others []string) string {
 
 // Planned replaces what was inferred of the layers' reasons by what the plan of the new image says.
 func (out *Comparison) Planned(p rechunk.PlanRecord) {
+	out.NoiseKept = p.NoiseKept
 	for i := range out.Layers {
 		l := &out.Layers[i]
 		for _, planned := range p.Layers {

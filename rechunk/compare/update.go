@@ -34,6 +34,10 @@ type Comparison struct {
 	Components []ComponentBytes `json:"components"`
 	// Layers are those to fetch, lowest first.
 	Layers []LayerBytes `json:"layers"`
+	// NoiseKept are the files of the new image that stayed as they were served before, though its source's differ in build
+	// noise, where the plan is known; KeepsNoise says that there are some.
+	NoiseKept  []rechunk.KeptFile `json:"noise_kept,omitempty"`
+	KeepsNoise bool               `json:"keeps_noise,omitempty"`
 	// Dropped are the layers of the image that the plan of the new one built on and did not keep, where that plan is known.
 	Dropped []rechunk.PlanDropped `json:"dropped,omitempty"`
 	// Deltas is what the update costs a client that takes deltas; nil where nobody asked.
@@ -63,7 +67,9 @@ type ComponentBytes struct {
 
 // Update works out the cost of an update; the floor is written in format f.
 func Update(ctx context.Context, old, next *rechunk.Inspection, f layer.Format) (*Comparison, error) {
-	out := &Comparison{LayersTotal: len(next.Layers), Components: []ComponentBytes{}, Layers: []LayerBytes{}}
+	out := &Comparison{
+		LayersTotal: len(next.Layers), Components: []ComponentBytes{}, Layers: []LayerBytes{}, KeepsNoise: KeepsNoise(next),
+	}
 	changed, removed := changes(old.Tree, next.Tree)
 	for i := range old.Tree.Entries {
 		if e := &old.Tree.Entries[i]; e.Kind != tree.Dir && next.Tree.Lookup(e.Path) == nil {

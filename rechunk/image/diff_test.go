@@ -64,7 +64,7 @@ func TestServedConfigIsTheSame(t *testing.T) {
 	t.Parallel()
 	src := parse(t, manifest("", layerOf(ocispec.MediaTypeImageLayer)), sourceConfig)
 	for _, plain := range []bool{true, false} {
-		config, _, err := Build(src, twoLayers, plain)
+		config, _, err := Build(src, twoLayers, Made{Plain: plain})
 		if err != nil {
 			t.Fatal(err)
 		}

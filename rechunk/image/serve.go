@@ -14,6 +14,13 @@ import (
 // AnnotationSource is the manifest annotation that holds the source image's digest.
 const AnnotationSource = "io.github.strata-oci.source.digest"
 
+// AnnotationNoise is the manifest annotation of a served image in which files stayed as they were served before though the
+// source's differ, in build noise only. Its value is NoiseKept. It proves nothing: who wants to know compares the files.
+const (
+	AnnotationNoise = "io.github.strata-oci.noise"
+	NoiseKept       = "kept"
+)
+
 // createdBy begins the history entries of served images.
 const createdBy = "strata: "
 
@@ -44,11 +51,17 @@ func document(mediaType string, v any) (Document, error) {
 	return Document{mediaType, digest.FromBytes(b), b}, nil
 }
 
+// Made says what a served image is, apart from its layers.
+type Made struct {
+	Plain     bool // a plain bootc image
+	KeptNoise bool // AnnotationNoise is set
+}
+
 // Build makes config and manifest of a served image. Everything that the source's config says stays, unknown fields
 // included, but for the layers' diff_ids, the history, which has one entry for each layer as bootc demands, and, in a plain
 // bootc image, the labels that announce an ostree encapsulation. Equal arguments give equal bytes.
-func Build(src *Source, layers []Layer, plain bool) (config, manifest Document, err error) {
-	raw, err := editConfig(src, layers, plain)
+func Build(src *Source, layers []Layer, made Made) (config, manifest Document, err error) {
+	raw, err := editConfig(src, layers, made.Plain)
 	if err != nil {
 		return Document{}, Document{}, err
 	}
@@ -64,10 +77,13 @@ func Build(src *Source, layers []Layer, plain bool) (config, manifest Document, 
 	}
 	m.Annotations = map[string]string{}
 	maps.Copy(m.Annotations, src.Manifest.Annotations)
-	if plain {
+	if made.Plain {
 		dropOSTree(m.Annotations)
 	}
 	m.Annotations[AnnotationSource] = src.Digest.String()
+	if delete(m.Annotations, AnnotationNoise); made.KeptNoise {
+		m.Annotations[AnnotationNoise] = NoiseKept
+	}
 	for _, l := range layers {
 		m.Layers = append(m.Layers, ocispec.Descriptor{MediaType: l.MediaType, Digest: l.Digest, Size: l.Size,
 			Annotations: l.Annotations})

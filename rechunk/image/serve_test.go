@@ -47,7 +47,7 @@ func TestBuild(t *testing.T) {
 		true:  {"containers.bootc": "1", "ostree.linux": "6.1"},
 		false: {"containers.bootc": "1", "ostree.linux": "6.1", "ostree.commit": "c", "ostree.final-diffid": "d"},
 	} {
-		config, m, err := Build(src, twoLayers, plain)
+		config, m, err := Build(src, twoLayers, Made{Plain: plain})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +87,7 @@ func TestBuild(t *testing.T) {
 		if m.MediaType != ociType || m.Digest != digest.FromBytes(m.Bytes) || config.Digest != manifest.Config.Digest {
 			t.Errorf("%+v, %+v", m.Digest, config.Digest)
 		}
-		again, same, err := Build(src, twoLayers, plain)
+		again, same, err := Build(src, twoLayers, Made{Plain: plain})
 		if err != nil || !bytes.Equal(again.Bytes, config.Bytes) || !bytes.Equal(same.Bytes, m.Bytes) {
 			t.Errorf("another result the next time: %v", err)
 		}
@@ -107,7 +107,7 @@ func TestBuildFromDocker(t *testing.T) {
 	src := parse(t, `{"schemaVersion":2,"mediaType":"`+DockerManifest+`","config":`+descriptor(dockerConfig, digestA,
 		"")+`,"layers":[`+
 		layerOf(dockerLayer+".gzip")+`]}`, `{"os":"linux","docker_version":"1","rootfs":{"type":"layers","diff_ids":["x"]}}`)
-	config, m, err := Build(src, twoLayers, true)
+	config, m, err := Build(src, twoLayers, Made{Plain: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestBuildNormalisesNames(t *testing.T) {
 	t.Parallel()
 	src := parse(t, manifest("", layerOf(ocispec.MediaTypeImageLayer)),
 		`{"Config":{"labels":{"ostree.commit":"1","a":"b"}},"History":[],"RootFS":{"Diff_IDs":["x"]}}`)
-	config, _, err := Build(src, twoLayers, true)
+	config, _, err := Build(src, twoLayers, Made{Plain: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func FuzzBuild(f *testing.F) {
 			return
 		}
 		madeConfig, madeManifest, err := Build(&Source{Digest: digestA, Manifest: *m, RawConfig: config, Config: *c},
-			twoLayers, true)
+			twoLayers, Made{Plain: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,15 +26,7 @@ func Read(ctx context.Context, t *tree.Tree, contents tree.Contents, work string
 	components := newComponents()
 	c := newClaims(t, view, components)
 	var final []string // warnings that are not to be lost among those about single packages
-	for _, db := range []struct {
-		name string
-		read func() error
-	}{
-		{"rpm", func() error { return rpmdb.Read(ctx, view, work, c) }},
-		{"dpkg", func() error { return dpkg.Read(ctx, view, c) }},
-		{"apk", func() error { return apk.Read(ctx, view, c) }},
-		{"alpm", func() error { return alpm.Read(ctx, view, c) }},
-	} {
+	for _, db := range databases(ctx, view, work, c) {
 		c.ecosystem = db.name
 		err := db.read()
 		if cause := ctx.Err(); cause != nil {
@@ -54,4 +46,20 @@ func Read(ctx context.Context, t *tree.Tree, contents tree.Contents, work string
 	o := &Owners{Warnings: c.allWarnings(append(final, c.over()...))}
 	o.Components, o.Of = components.finish(of)
 	return o, nil
+}
+
+// database reads the database of one package manager.
+type database struct {
+	name string
+	read func() error
+}
+
+// databases are those of all package managers, in the order in which claims win.
+func databases(ctx context.Context, view *rootfs.View, work string, s installed.Sink) []database {
+	return []database{
+		{"rpm", func() error { return rpmdb.Read(ctx, view, work, s) }},
+		{"dpkg", func() error { return dpkg.Read(ctx, view, s) }},
+		{"apk", func() error { return apk.Read(ctx, view, s) }},
+		{"alpm", func() error { return alpm.Read(ctx, view, s) }},
+	}
 }

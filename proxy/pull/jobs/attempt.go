@@ -19,8 +19,8 @@ func options(r config.Rule) rechunk.Options {
 	return rechunk.Options{
 		Always: r.Rechunk == config.RechunkAlways, MaxLayers: r.MaxLayers, MaxStale: float64(r.MaxStale),
 		Format: layer.Compressed(r.Compression), ExactTime: r.MTime == config.MTimePreserve,
-		OwnLinks: r.Hardlinks == config.HardlinksPreserve, Versions: r.KeepVersions,
-		Platforms: r.Platforms,
+		OwnLinks: r.Hardlinks == config.HardlinksPreserve, KeepNoise: r.Noise == config.NoiseKeep,
+		Versions: r.KeepVersions, Platforms: r.Platforms,
 	}
 }
 

@@ -43,8 +43,9 @@ func InDatabaseDir(p string) bool {
 func Companions(p string) []string { return []string{p + logSuffix, p + "-journal"} }
 
 // FormOf reads a database in sqlite's format that has no log and no journal beside it. Equal bytes have equal forms. Of what
-// sqlite stores it leaves out where it lies: the pages' order, free pages, and the indexes, which repeat what the tables say.
-// Errors that wrap installed.ErrDamaged, installed.ErrBudget or ErrNoForm are about the database, others about reading it.
+// sqlite stores it leaves out where it lies: the pages' order, free pages, and the indexes, which repeat what the tables
+// say. Errors that wrap installed.ErrDamaged, installed.ErrBudget or ErrNoForm are about the database, others about reading
+// it.
 func FormOf(ctx context.Context, r io.ReaderAt, size int64) (*Form, error) {
 	s, err := openSQLite(ctx, &database{main: r, size: size})
 	if err != nil {
