@@ -50,12 +50,18 @@ var rooms = []room{
 	{"proxy/flight", []string{"proxy/verify", "rechunk/rescue", "rechunk/workspace"}, nil},
 	{"proxy/catalog", []string{"chunkstore", "rechunk"}, []string{"net/http"}},
 	// What signatures say, and ours. Keys and formats know nothing of the proxy.
+	{"proxy/trust", []string{
+		"proxy/catalog", "proxy/name", "proxy/background", "proxy/config", "proxy/livefile", "proxy/oci", "proxy/registry",
+		"proxy/upstream", "chunkstore", "rechunk",
+	}, registries[2:]},
 	{"proxy/trust/keys", nil, append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/trust/simplesigning", []string{"rechunk/image"}, append([]string{"os", "net/http"}, registries[2:]...)},
 	{"proxy/trust/bundle", []string{"proxy/trust/keys", "rechunk/image"},
 		append([]string{"os", "net/http"}, registries[2:]...)},
 	{"proxy/trust/keyless", []string{"proxy/trust/simplesigning", "rechunk/rescue"},
 		append([]string{"os", "net/http"}, registries[2:]...)},
+	{"proxy/trust/sign", []string{"proxy/trust/keys", "proxy/trust/simplesigning", "proxy/trust/bundle"},
+		append([]string{"os", "net/http", "time"}, registries[2:]...)},
 	{"proxy/trust/verify", []string{"proxy/trust/keys", "proxy/trust/simplesigning", "proxy/trust/bundle", "proxy/name",
 		"proxy/upstream", "rechunk/image"}, append([]string{"os", "net/http"}, registries[2:]...)},
 	{"proxy/upkeep", []string{"proxy/catalog", "proxy/lease", "proxy/metrics", "proxy/oci", "proxy/state", "chunkstore",

@@ -109,7 +109,8 @@ func Kinds() []Kind {
 	return []Kind{
 		manifestKind().any(), tagKind().any(), lineageKind().any(), servedKind().any(), pullsKind().any(),
 		repositoryKind().any(),
-		proofKind().any(), blobProofKind().any(), memberKind().any(), attemptKind().any(), planKind().any(),
+		proofKind().any(), blobProofKind().any(), memberKind().any(), attemptKind().any(), verdictKind().any(),
+		signatureKind().any(), planKind().any(),
 		historyKind().any(),
 		deltaKind().any(), deltaDemandKind().any(), edgeImagesKind().any(), trialsKind().any(),
 		indexKind().any(), upkeepKind[json.RawMessage]("").any(),

@@ -82,6 +82,11 @@ func samples() []sample {
 		{"trials", layer.String(), fmt.Sprintf(`{"encoders":[{"program":"xz","version":"5.4","args":["-T2"]}],
 			"programs":[["xz/5.4"]],"tried":{%q:[0,0],%q:[-1,0]}}`, source.Encoded(), config.Encoded()),
 			catalog.Leads{Owner: catalog.Owner{Layer: layer}}},
+		{"verdict", inRepository, `{"policy":"00","passed":true,"by":"SHA256:00","checked_at":"2026-01-02T03:04:05Z"}`,
+			catalog.Leads{Owner: ofImage}},
+		{"signature", inRepository, fmt.Sprintf(`{"maker":"00","image":%q,"referrers":[{"digest":%q}]}`, config, layer),
+			catalog.Leads{Owner: ofImage, To: []catalog.Target{
+				{Digest: config, Use: catalog.Document, Image: true}, {Digest: layer, Use: catalog.Document, Image: true}}}},
 		{"upkeep", "usage", `{"bytes":1,"at":"2026-01-02T03:04:05Z"}`, catalog.Leads{}},
 	}
 }

@@ -34,6 +34,12 @@ type Tag struct {
 	// CheckedAt is when the upstream last said so, UpdatedAt when Digest last changed.
 	CheckedAt time.Time `json:"checked_at"`
 	UpdatedAt time.Time `json:"updated_at"`
+	// Policy is the fingerprint of what the image's signatures were checked by; empty where none are asked for.
+	Policy string `json:"policy,omitempty"`
+	// Seen are the source digests that the tag stood for before, newest last, where signatures are asked for, and Released
+	// the one of them that an operator allowed it to go back to.
+	Seen     []digest.Digest `json:"seen,omitempty"`
+	Released digest.Digest   `json:"released,omitempty"`
 	// Failure is why the record shows less than the rule asks for; nil when all is well.
 	Failure *Failure `json:"failure,omitempty"`
 }
@@ -43,6 +49,9 @@ type Failure struct {
 	// Source is the image that the upstream's tag led to.
 	Source digest.Digest `json:"source_digest"`
 	Error  string        `json:"error"`
+	// Refused: it is not signed as its repository's rule asks. Rollback: it is, but the tag stood for it before.
+	Refused  bool `json:"refused,omitempty"`
+	Rollback bool `json:"rollback,omitempty"`
 	// RetryAt is when it is tried again, Tries how often it was.
 	RetryAt time.Time `json:"retry_at"`
 	Tries   int       `json:"tries"`

@@ -19,6 +19,8 @@ type Records struct {
 	BlobProofs   *Table[ContentKey, Proof]
 	Attempts     *Table[string, Attempt]
 	Pulls        *Table[digest.Digest, Pulls]
+	Verdicts     *Table[ContentKey, Verdict]
+	Signatures   *Table[ContentKey, Signature]
 	Deltas       *Table[DeltaKey, Delta]
 	DeltaDemands *Table[string, DeltaDemand]
 	EdgeImages   *Table[string, EdgeImages]
@@ -43,6 +45,7 @@ func New(store *chunkstore.Store, log *slog.Logger) *Records {
 		Proofs: newTable(s, proofKind()), BlobProofs: newTable(s, blobProofKind()), Attempts: newTable(s, attemptKind()),
 		Deltas: newTable(s, deltaKind()), DeltaDemands: newTable(s, deltaDemandKind()),
 		EdgeImages: newHot(s, edgeImagesKind()), Trials: newTable(s, trialsKind()),
+		Verdicts: newHot(s, verdictKind()), Signatures: newHot(s, signatureKind()),
 		Pulls: newTable(s, pullsKind()), Served: newTable(s, servedKind()), Lineages: newTable(s, lineageKind()),
 		Histories: newTable(s, historyKind()), Plans: newTable(s, planKind()), Indexes: newTable(s, indexKind()),
 	}

@@ -41,6 +41,8 @@
 //	strata_edge_delta_bytes_total       counter                     bytes of deltas that layers were made of
 //	strata_edge_saved_bytes_total       counter                     bytes of these layers, less that
 //	strata_edge_wrapping_seconds_total  counter                     time in which files were compressed again
+//	strata_verified_total               counter    result           images whose signatures were checked: passed or refused
+//	strata_signed_total                 counter    result           served images that were signed: done or failed
 //	strata_panics_total                 counter    where            panics that cost one job, download, request, …
 //
 // Labels take few values, whatever clients send: a route, method, kind or result is one of the constants here, and a host is
@@ -90,6 +92,7 @@ type Metrics struct {
 	upkeep           upkeep
 	edge             edge
 	panics           *prometheus.CounterVec
+	verified, signed *prometheus.CounterVec
 }
 
 // New registers the metrics with reg. Hosts are the upstreams that get a label of their own. New panics when reg has
@@ -130,6 +133,8 @@ func New(reg prometheus.Registerer, hosts ...string) *Metrics {
 	m.upstreamBytes = f.NewCounterVec(counter("upstream_bytes_total", "Bytes received from upstreams."), []string{"host"})
 	m.upkeep = newUpkeep(f)
 	m.edge = newEdge(f)
+	m.verified = f.NewCounterVec(counter("verified_total", "Images whose signatures were checked."), []string{"result"})
+	m.signed = f.NewCounterVec(counter("signed_total", "Served images that were signed."), []string{"result"})
 	m.panics = f.NewCounterVec(counter("panics_total",
 		"Panics that were caught: each cost the one thing that it happened in."), []string{"where"})
 	m.storedBytes = f.NewGaugeVec(gauge("stored_bytes", "Size of the store."), []string{"kind"})

@@ -49,6 +49,10 @@ func every(m *Metrics) {
 	m.EdgeWhole("seed")
 	m.EdgeWhole("evil")
 	m.EdgeWrapped(time.Second)
+	m.Verified(true)
+	m.Verified(false)
+	m.Signed(nil)
+	m.Signed(errors.New("no space"))
 	m.JobStarted()(JobSkipped)
 	m.JobStarted() // and still runs
 }
@@ -105,6 +109,8 @@ func TestMetrics(t *testing.T) {
 			`strata_response_bytes_total{kind="blob",origin="rechunked"} 100`,
 			`strata_response_bytes_total{kind="manifest",origin="miss"} 0`,
 			`strata_scrubbed_bytes_total 11`,
+			`strata_signed_total{result="done"} 1`,
+			`strata_signed_total{result="failed"} 1`,
 			`strata_store_over_quota 1`,
 			`strata_store_quota_bytes 100`,
 			`strata_store_used_bytes 70`,
@@ -116,6 +122,8 @@ func TestMetrics(t *testing.T) {
 			`strata_upstream_errors_total{host="ghcr.io",kind="timeout"} 1`,
 			`strata_upstream_requests_total{code="200",host="other"} 1`,
 			`strata_upstream_requests_total{code="304",host="ghcr.io"} 1`,
+			`strata_verified_total{result="passed"} 1`,
+			`strata_verified_total{result="refused"} 1`,
 		}
 		if diff := cmp.Diff(want, scrape(t, reg)); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
@@ -152,7 +160,7 @@ func TestNames(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v, %v", problems, err)
 	}
-	if !runtime || len(own) != 30 {
+	if !runtime || len(own) != 32 {
 		t.Errorf("got %d metrics of %d", len(own), len(families))
 	}
 }

@@ -26,18 +26,19 @@ func newAnswers() answers {
 	return answers{seen}
 }
 
-func answerKey(repo name.Repository, ref name.Reference) string {
-	return repo.String() + " " + string(ref)
+// answerKey names an answer. policy is what the image was checked by: keys that change make others of all answers.
+func answerKey(repo name.Repository, ref name.Reference, policy string) string {
+	return repo.String() + " " + string(ref) + " " + policy
 }
 
-func (l answers) note(repo name.Repository, ref name.Reference, m *registry.Manifest) {
+func (l answers) note(repo name.Repository, ref name.Reference, policy string, m *registry.Manifest) {
 	answer := *m
 	answer.Bytes = nil
-	l.seen.Add(answerKey(repo, ref), answer)
+	l.seen.Add(answerKey(repo, ref, policy), answer)
 }
 
-func (l answers) recall(repo name.Repository, ref name.Reference) (registry.Manifest, bool) {
-	return l.seen.Get(answerKey(repo, ref))
+func (l answers) recall(repo name.Repository, ref name.Reference, policy string) (registry.Manifest, bool) {
+	return l.seen.Get(answerKey(repo, ref, policy))
 }
 
 // fromMemory answers as before, where an error says that the store cannot be reached and memory has all of it; nil else.
@@ -45,7 +46,7 @@ func (i *Images) fromMemory(ctx context.Context, repo name.Repository, ref name.
 	if !errors.Is(err, chunkstore.ErrUnreachable) || ctx.Err() != nil {
 		return nil
 	}
-	m, ok := i.answers.recall(repo, ref)
+	m, ok := i.answers.recall(repo, ref, i.policy(repo))
 	if !ok {
 		return nil
 	}

@@ -42,6 +42,26 @@ type Tally interface {
 	Manifest(d digest.Digest, layers func() []digest.Digest)
 }
 
+// Guard says which images may be shown, by their signatures.
+type Guard interface {
+	// Policy names what the images of a repository, "host/path", are checked by; "" says that they are not.
+	Policy(repository string) string
+	// Admit returns nil for an image that may be shown under a tag, or, without one, by its digest.
+	Admit(ctx context.Context, repo name.Repository, tag name.Reference, m *registry.Manifest) error
+}
+
+// Signatures are those of images that were made here.
+type Signatures interface {
+	// Signature returns the signature image that a tag of cosign stands for. ours is false for all tags but those of
+	// images that were made here.
+	Signature(ctx context.Context, repo name.Repository, tag name.Reference) (m *registry.Manifest, ours bool, err error)
+	// Document returns a signature image or a bundle's manifest by its digest, or nil.
+	Document(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
+	// Absent reports whether an error about a tag is to be told as its absence: clients break off when the signatures
+	// of an image are out of reach that they would take without.
+	Absent(tag name.Reference, err error) bool
+}
+
 // Cache has manifests in memory.
 type Cache interface {
 	Get(ctx context.Context, d digest.Digest, limit int64) ([]byte, error)
@@ -53,6 +73,9 @@ type Options struct {
 	Manifests Manifests
 	Blobs     Blobs
 	Tally     Tally
+	// Guard and Signatures may be nil: nothing is checked, nothing signed.
+	Guard      Guard
+	Signatures Signatures
 	// Cache is the store's, for answers while it cannot be reached.
 	Cache Cache
 }
@@ -74,16 +97,16 @@ func NewImages(o Options) *Images { return &Images{o, newAnswers()} }
 
 // Manifest implements registry.Manifests.
 func (i *Images) Manifest(ctx context.Context, repo name.Repository, ref name.Reference) (*registry.Manifest, error) {
-	var m *registry.Manifest
-	var err error
-	if ref.IsDigest() {
-		m, err = i.Manifests.Get(ctx, repo, digest.Digest(ref))
-	} else {
-		m, err = i.Tags.Resolve(ctx, repo, ref)
+	if m, ours, err := i.signature(ctx, repo, ref); ours {
+		return m, ClientError(err, registry.ManifestUnknown)
 	}
+	m, err := i.find(ctx, repo, ref)
 	if err == nil {
-		i.answers.note(repo, ref, m)
+		i.answers.note(repo, ref, i.policy(repo), m)
 	} else if m = i.fromMemory(ctx, repo, ref, err); m == nil {
+		if i.Signatures != nil && i.Signatures.Absent(ref, err) {
+			return nil, registry.ManifestUnknown("no signatures were found").WithCause(err)
+		}
 		return nil, ClientError(err, registry.ManifestUnknown)
 	}
 	if m.Origin == registry.MadeHere {
@@ -91,6 +114,42 @@ func (i *Images) Manifest(ctx context.Context, repo name.Repository, ref name.Re
 	}
 	i.Tally.Manifest(m.Digest, func() []digest.Digest { return layersMade(m) })
 	return m, nil
+}
+
+// find returns the image that a reference stands for, if it may be shown.
+func (i *Images) find(ctx context.Context, repo name.Repository, ref name.Reference) (*registry.Manifest, error) {
+	if !ref.IsDigest() {
+		return i.Tags.Resolve(ctx, repo, ref)
+	}
+	m, err := i.Manifests.Get(ctx, repo, digest.Digest(ref))
+	if err == nil && i.Guard != nil {
+		err = i.Guard.Admit(ctx, repo, "", m)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// signature answers for what was signed here.
+func (i *Images) signature(ctx context.Context, repo name.Repository, ref name.Reference) (m *registry.Manifest, ours bool,
+	err error) {
+	if i.Signatures == nil {
+		return nil, false, nil
+	}
+	if !ref.IsDigest() {
+		return i.Signatures.Signature(ctx, repo, ref)
+	}
+	m, err = i.Signatures.Document(ctx, repo, digest.Digest(ref))
+	return m, m != nil || err != nil, err
+}
+
+// policy names what a repository's images are checked by.
+func (i *Images) policy(repo name.Repository) string {
+	if i.Guard == nil {
+		return ""
+	}
+	return i.Guard.Policy(repo.String())
 }
 
 // layersMade lists the layers of an image that was rechunked: only what was planned here is counted.

@@ -23,9 +23,19 @@ type ListSource interface {
 	Referrers(ctx context.Context, repo name.Repository, d digest.Digest, artifactType string) ([]byte, bool, error)
 }
 
+// SignedReferrers know what was signed here.
+type SignedReferrers interface {
+	// Referrers returns what was signed of a manifest that was made here, and what it was made of. ours is false for all
+	// other manifests.
+	Referrers(ctx context.Context, repo name.Repository, d digest.Digest) (signed []catalog.Referrer, source digest.Digest,
+		ours bool, err error)
+}
+
 // ListOptions are what Lists are made of.
 type ListOptions struct {
 	Upstream ListSource
+	// Signed may be nil: nothing is signed.
+	Signed SignedReferrers
 	// Pulled and Known have the tags and the repositories that were pulled through.
 	Pulled *catalog.Table[catalog.TagKey, catalog.Tag]
 	Known  *catalog.Table[string, catalog.Repository]
@@ -132,12 +142,4 @@ func cut(all []string, p registry.Page) ([]string, bool) {
 		return slices.Clone(all), false
 	}
 	return slices.Clone(all[:p.N]), true
-}
-
-// Referrers implements registry.Referrers: what the upstream says, about its own manifests. Nothing refers to a
-// rechunked image: a signature of the source image would not fit it.
-func (l *Lists) Referrers(ctx context.Context, repo name.Repository, d digest.Digest, artifactType string) ([]byte, bool,
-	error) {
-	b, filtered, err := l.Upstream.Referrers(ctx, repo, d, artifactType)
-	return b, filtered, ClientError(err, registry.NameUnknown)
 }

@@ -32,6 +32,7 @@ import (
 	"github.com/strata-oci/strata/proxy/pull/content"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/server/wiring"
+	"github.com/strata-oci/strata/proxy/trust"
 	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/proxy/upstream/transport"
@@ -67,9 +68,11 @@ type harness struct {
 	clock  *clock
 	driver storagedriver.StorageDriver
 	rule   config.Rule // of every repository; Family is the repository where empty
-	jobs   int
-	ruled  atomic.Bool // whether not everybody may pull everything
-	leases *lease.Leases
+	// signing is what the configuration says of it.
+	signing trust.SigningSettings
+	jobs    int
+	ruled   atomic.Bool // whether not everybody may pull everything
+	leases  *lease.Leases
 	// workDir is a temporary directory where empty; workBytes bounds it.
 	workDir   string
 	workBytes int64
@@ -146,7 +149,8 @@ func (h *harness) startOn(chunks *chunkstore.Store) {
 	h.reg = prometheus.NewRegistry()
 	h.chunks, h.workDir = chunks, cmp.Or(h.workDir, h.t.TempDir())
 	h.Rooms = wiring.New(wiring.Options{
-		Chunks: chunks, Upstream: upstreams, Rule: h.ruleOf, Ruled: h.ruled.Load, WorkDir: h.workDir, WorkBytes: h.workBytes,
+		Chunks: chunks, Upstream: upstreams, Rule: h.ruleOf, Ruled: h.ruled.Load,
+		Signing: func() trust.SigningSettings { return h.signing }, WorkDir: h.workDir, WorkBytes: h.workBytes,
 		Jobs: h.jobs,
 		Now:  h.clock.now, Version: "test", Metrics: metrics.New(h.reg),
 		Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: h.log}, nil)),

@@ -63,6 +63,9 @@ func (s *Server) prepare() (n *next, err error) {
 	if n.upstream, err = s.upstream.Prepare(upstreamOptions(n.cfg, s.version, s.log, s.metrics)); err != nil {
 		return nil, err
 	}
+	if err := checkTrust(n.cfg); err != nil {
+		return nil, err
+	}
 	return n, n.prepareAccess(s.log)
 }
 

@@ -81,6 +81,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{cfg: cfg, log: log, level: o.Level, version: o.Version, load: o.Load,
 		usage: upkeep.NewUsage(int64(cfg.Quota)), senders: newSenders(spare())}
 	s.live.Store(cfg)
+	if err := checkTrust(cfg); err != nil {
+		return nil, err
+	}
 	m, err := s.gather(ctx)
 	if err != nil {
 		return nil, errors.Join(err, s.release())
@@ -150,7 +153,7 @@ func (s *Server) newRooms(m *makings) *wiring.Rooms {
 	store.Used = s.usage.Used
 	return wiring.New(wiring.Options{
 		Chunks: m.chunks, Upstream: s.upstream, Rule: s.Rule, Metrics: s.metrics,
-		Ruled:   s.ruled,
+		Ruled: s.ruled, Signing: s.signing,
 		WorkDir: s.work, WorkBytes: int64(s.cfg.WorkBytes), Jobs: s.cfg.Jobs, Version: s.version,
 		Names: s.names(), Store: store, Logger: s.log,
 		Leases: m.leases, Counters: counters, Redis: s.watchRedis(m.gatherer, s.metrics), RecordAge: recordAge,

@@ -62,7 +62,19 @@ func (q *Queue) makeImage(ctx context.Context, r Request, platform string, d dig
 	if err != nil {
 		return nil, err
 	}
-	return q.Manifests.Made(ctx, r.Repository, result.Digest, result.MediaType, d)
+	doc, err := q.Manifests.Made(ctx, r.Repository, result.Digest, result.MediaType, d)
+	if err != nil {
+		return nil, err
+	}
+	return doc, q.sign(ctx, r.Repository, *doc, d)
+}
+
+// sign has what was made of a source signed, before anybody can see it.
+func (q *Queue) sign(ctx context.Context, repo name.Repository, doc image.Document, source digest.Digest) error {
+	if q.Signer == nil {
+		return nil
+	}
+	return q.Signer.Sign(ctx, repo, doc, source)
 }
 
 // makeIndex rechunks the configured platforms of an index. When some of them can't be, the others are served rechunked
@@ -118,6 +130,9 @@ func (q *Queue) replace(ctx context.Context, r Request, replaced map[digest.Dige
 	}
 	rec := catalog.Manifest{MediaType: doc.MediaType, Source: r.Digest, Served: catalog.Rechunked}
 	if err := q.Manifests.Store(ctx, r.Repository, doc.Digest, doc.Bytes, rec); err != nil {
+		return nil, err
+	}
+	if err := q.sign(ctx, r.Repository, doc, r.Digest); err != nil {
 		return nil, err
 	}
 	return &Made{doc.Digest, doc.MediaType}, nil

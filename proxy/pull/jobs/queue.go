@@ -70,7 +70,13 @@ type Metrics interface {
 	Update(newBytes, sourceBytes int64)
 }
 
-// Options are what a Queue is made of; all are needed but for Leases.
+// Signer signs what is made.
+type Signer interface {
+	// Sign signs a manifest that was made of a source, where that is to be signed.
+	Sign(ctx context.Context, repo name.Repository, made image.Document, source digest.Digest) error
+}
+
+// Options are what a Queue is made of; all are needed but for Leases and Signer.
 type Options struct {
 	Engine    Engine
 	Manifests Manifests
@@ -78,6 +84,7 @@ type Options struct {
 	Indexes   Indexes
 	Attempts  Attempts
 	Demand    Demand
+	Signer    Signer
 	Metrics   Metrics
 	Work      *background.Group
 	// Leases keep other replicas from the same job; nil says that there are none.

@@ -96,7 +96,7 @@ func (t *Tags) ask(ctx context.Context, repo name.Repository, tag name.Reference
 	if rec, err = t.record(ctx, repo, tag); err != nil {
 		return nil, err
 	}
-	if rec == nil || !t.settled(rec, d.Digest, rule) || !t.intact(ctx, repo, rec) {
+	if rec == nil || !t.trusted(repo, rec) || !t.settled(rec, d.Digest, rule) || !t.intact(ctx, repo, rec) {
 		u, err := t.startUpdate(repo, tag, rule, d, rec)
 		return &checked{rec, u}, err
 	}

@@ -2,12 +2,14 @@ package tags
 
 import (
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/pull/jobs"
+	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/rechunk"
 )
 
@@ -17,6 +19,8 @@ const (
 	lastRetry  = 6 * time.Hour
 	// spaceRetry is the longest pause while the disk is full: somebody or the quota makes room.
 	spaceRetry = 10 * time.Minute
+	// signatureRetry is the longest pause while an image is not signed as configured: its signature may be on its way.
+	signatureRetry = 10 * time.Minute
 	// maxErrorText bounds what a record holds of an error, in bytes.
 	maxErrorText = 2048
 )
@@ -29,7 +33,10 @@ func newFailure(source digest.Digest, before *catalog.Tag, now time.Time, err er
 		f.Tries = before.Failure.Tries + 1
 	}
 	wait := min(firstRetry<<min(max(f.Tries-1, 0), 10), lastRetry)
+	var said *registry.Error
 	switch {
+	case errors.As(err, &said) && said.Status == http.StatusForbidden:
+		wait = min(wait, signatureRetry)
 	case jobs.NoSpace(err):
 		wait = min(wait, spaceRetry)
 	case rechunk.OverBudget(err), errors.Is(err, jobs.ErrDied):

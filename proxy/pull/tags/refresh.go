@@ -28,6 +28,9 @@ func (t *Tags) Refresh(ctx context.Context, repo name.Repository, tag name.Refer
 			return nil, context.Cause(ctx)
 		}
 	}
+	if f := rec.Failure; f != nil && f.Refused {
+		return nil, fmt.Errorf("%s; it is checked again after %s", f.Error, f.RetryAt.Format(time.RFC3339))
+	}
 	if f := rec.Failure; f != nil {
 		return nil, fmt.Errorf("it was not rechunked, which is tried again after %s: %s", f.RetryAt.Format(time.RFC3339),
 			f.Error)

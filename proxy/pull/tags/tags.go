@@ -65,6 +65,8 @@ type Options struct {
 	// Records keep what tags stand for.
 	Records      *catalog.Table[catalog.TagKey, catalog.Tag]
 	Repositories Repositories
+	// Guard checks signatures; nil checks none.
+	Guard Guard
 	// Rule returns the settings of a repository, "host/path", complete with all defaults.
 	Rule func(repository string) config.Rule
 	Work *background.Group
@@ -89,6 +91,9 @@ type Tags struct {
 
 // New makes tags.
 func New(o Options) *Tags {
+	if o.Guard == nil {
+		o.Guard = unguarded{}
+	}
 	return &Tags{Options: o, checks: background.NewShared[*checked](o.Work, "check"), outages: newOutages(),
 		updates: map[catalog.TagKey]*update{}}
 }
@@ -150,7 +155,7 @@ func (t *Tags) fresh(repo name.Repository, rec *catalog.Tag, rule config.Rule) b
 	age := t.Now().Sub(rec.CheckedAt)
 	// A record from the future was written by a clock that was wrong, or is damaged.
 	return age >= 0 && age < time.Duration(rule.Refresh) && rec.Rule == string(rule.Rechunk) &&
-		!t.Losses.Since(repo, rec.CheckedAt)
+		t.trusted(repo, rec) && !t.Losses.Since(repo, rec.CheckedAt)
 }
 
 // intact reports whether what a tag's record leads to is stored: its manifest, and, where clients missed something
@@ -170,7 +175,7 @@ func (t *Tags) intact(ctx context.Context, repo name.Repository, rec *catalog.Ta
 // served on, too.
 func (t *Tags) stale(ctx context.Context, repo name.Repository, tag name.Reference, rec *catalog.Tag,
 	cause error) (*registry.Manifest, error) {
-	if rec == nil || ctx.Err() != nil {
+	if rec == nil || ctx.Err() != nil || !t.trusted(repo, rec) {
 		return nil, cause
 	}
 	m, err := t.show(ctx, repo, rec, registry.Stale)
@@ -239,7 +244,20 @@ func (t *Tags) awaitUpdate(ctx context.Context, repo name.Repository, rule confi
 	if previous {
 		return t.show(ctx, repo, rec, served(rec))
 	}
-	return t.Manifests.Get(ctx, repo, u.target.Digest)
+	return t.original(ctx, repo, u, rec)
+}
+
+// original is the image that a tag is being moved to, as the upstream has it.
+func (t *Tags) original(ctx context.Context, repo name.Repository, u *update, before *catalog.Tag) (*registry.Manifest,
+	error) {
+	m, err := t.Manifests.Get(ctx, repo, u.target.Digest)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.admit(ctx, repo, u.tag, before, m); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // stopgap reports whether a tag's record is good enough to be shown while an update runs: a version before that was
@@ -249,7 +267,7 @@ func (t *Tags) stopgap(ctx context.Context, repo name.Repository, rule config.Ru
 	if rec.Served == catalog.Rechunked {
 		good = rule.Rechunk != config.RechunkNever
 	}
-	return good && t.intact(ctx, repo, rec)
+	return good && t.trusted(repo, rec) && t.intact(ctx, repo, rec)
 }
 
 // updated makes the answer that an update led to.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -127,10 +128,15 @@ func (t *Tags) runUpdate(ctx context.Context, u *update) (*catalog.Tag, error) {
 		return nil, err
 	}
 	u.origin = m.Origin
+	policy := t.Guard.Policy(u.repo.String())
+	if err := t.admit(ctx, u.repo, u.tag, u.before, m); err != nil {
+		return t.refuse(ctx, u, policy, err)
+	}
 	rec := &catalog.Tag{
 		SourceDigest: m.Digest, SourceType: m.MediaType, Digest: m.Digest, MediaType: m.MediaType, Served: catalog.Original,
-		Rule: string(u.rule.Rechunk),
+		Rule: string(u.rule.Rechunk), Policy: policy,
 	}
+	remember(rec, u.before)
 	if u.rule.Rechunk == config.RechunkNever {
 		return rec, nil
 	}
@@ -150,14 +156,37 @@ func (t *Tags) runUpdate(ctx context.Context, u *update) (*catalog.Tag, error) {
 	if u.replaces(u.target.Digest) && jobs.Passing(err) {
 		// What can't be fetched can't be served either, and what can't be kept is a whole download: the version before
 		// stays.
-		stays := *u.before
-		stays.Rule = string(u.rule.Rechunk)
-		rec = &stays
+		stays, kept := t.keepBefore(ctx, u, policy, err)
+		if kept != nil {
+			return nil, kept
+		}
+		rec = stays
 	}
 	rec.Failure = newFailure(u.target.Digest, u.before, t.Now(), err)
 	t.Logger.WarnContext(ctx, "image could not be rechunked and will be tried again", "repository", u.repo.String(), "tag",
 		string(u.tag),
 		"source", u.target.Digest.String(), "served", string(served(rec)), "retry_at", rec.Failure.RetryAt, "error", err)
+	return rec, nil
+}
+
+// refuse finds out what a tag is to stand for while what the upstream has is not shown: the image before, if it is good.
+func (t *Tags) refuse(ctx context.Context, u *update, policy string, cause error) (*catalog.Tag, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	var said *registry.Error
+	if !errors.As(cause, &said) || said.Status != http.StatusForbidden {
+		return nil, cause // nobody said no
+	}
+	rec, err := t.keepBefore(ctx, u, policy, cause)
+	if err != nil {
+		return nil, err
+	}
+	rec.Failure = newFailure(u.target.Digest, u.before, t.Now(), cause)
+	rec.Failure.Error = said.Message[:min(len(said.Message), maxErrorText)]
+	rec.Failure.Refused, rec.Failure.Rollback = true, errors.Is(cause, errRollback)
+	t.Logger.WarnContext(ctx, "image is refused, and the version before is served", "repository", u.repo.String(), "tag",
+		string(u.tag), "source", u.target.Digest.String(), "retry_at", rec.Failure.RetryAt, "reason", rec.Failure.Error)
 	return rec, nil
 }
 

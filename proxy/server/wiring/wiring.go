@@ -25,6 +25,7 @@ import (
 	"github.com/strata-oci/strata/proxy/pull/tags"
 	"github.com/strata-oci/strata/proxy/pulls"
 	"github.com/strata-oci/strata/proxy/state"
+	"github.com/strata-oci/strata/proxy/trust"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/image"
@@ -37,6 +38,8 @@ type Options struct {
 	Upstream *client.Client
 	// Rule returns the settings of a repository, "host/path", complete with all defaults.
 	Rule func(repository string) config.Rule
+	// Signing returns what the configuration says of signing; nil: nothing is signed.
+	Signing func() trust.SigningSettings
 	// Ruled reports whether not everybody may pull everything; nil: everybody may.
 	Ruled func() bool
 	// Names reads the references that operators give.
@@ -102,6 +105,9 @@ func New(o Options) *Rooms {
 	if o.Store.Used == nil {
 		o.Store.Used = func() int64 { return 0 }
 	}
+	if o.Signing == nil {
+		o.Signing = func() trust.SigningSettings { return trust.SigningSettings{} }
+	}
 	if o.Ruled == nil {
 		o.Ruled = func() bool { return false }
 	}
@@ -138,24 +144,41 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 		RecordAge: manifestAges * o.RecordAge, Now: o.Now,
 	})
 	r.Blobs = content.NewBlobs(content.BlobOptions{Common: common, Upstream: o.Upstream, WorkDir: o.WorkDir, Space: space})
+	guard, signer := r.trusting(o, manifests, proofs)
 	r.Jobs = jobs.New(jobs.Options{
+		Signer: signer,
 		Engine: r.Engine, Manifests: manifests, Blobs: r.Blobs, Indexes: r.Records.Indexes, Attempts: r.Records.Attempts,
 		Demand: history.New(r.Records.Lineages, r.Tally), Metrics: o.Metrics, Work: r.Work, Leases: o.Leases, AtOnce: o.Jobs,
 		Deadline: rechunk.DefaultDeadline(), WorkDir: o.WorkDir, Logger: o.Logger, Now: o.Now,
 	})
 	r.Tags = tags.New(tags.Options{
 		Upstream: o.Upstream, Manifests: manifests, Maker: r.Jobs, Losses: losses, Records: r.Records.Tags,
-		Repositories: manifests, Rule: o.Rule, Work: r.Work,
+		Repositories: manifests, Guard: guard, Rule: o.Rule, Work: r.Work,
 		Leases: o.Leases, RecordAge: o.RecordAge, Logger: o.Logger, Now: o.Now,
 	})
 	r.Images = pull.NewImages(pull.Options{Tags: r.Tags, Manifests: manifests, Blobs: r.Blobs, Tally: r.Tally,
-		Cache: o.Chunks})
+		Guard: guard, Signatures: signer, Cache: o.Chunks})
 	r.Lists = pull.NewLists(pull.ListOptions{
-		Upstream: o.Upstream, Pulled: r.Records.Tags, Known: r.Records.Repositories, Rule: o.Rule, Work: r.Work,
+		Upstream: o.Upstream, Signed: signer, Pulled: r.Records.Tags, Known: r.Records.Repositories, Rule: o.Rule,
+		Work:   r.Work,
 		Logger: o.Logger, Now: o.Now,
 	})
 	r.Restorer = &operate.Restorer{Records: r.Records.Manifests, Losses: losses}
 	return manifests
+}
+
+// trusting makes what checks upstream's signatures and signs what is made here.
+func (r *Rooms) trusting(o Options, manifests *content.Manifests, proofs *proof.Proofs) (*trust.Guard, *trust.Signer) {
+	guard := trust.NewGuard(trust.GuardOptions{
+		Rule: o.Rule, Upstream: o.Upstream, Manifests: manifests, Verdicts: r.Records.Verdicts,
+		RecordAge: manifestAges * o.RecordAge, Metrics: o.Metrics, Work: r.Work, Logger: o.Logger, Now: o.Now,
+	})
+	signer := trust.NewSigner(trust.SignerOptions{
+		Settings: o.Signing, Rule: o.Rule, Guard: guard, Manifests: manifests, Chunks: o.Chunks,
+		Signatures: r.Records.Signatures, Plans: r.Records.Plans, Proofs: proofs, Metrics: o.Metrics, Work: r.Work,
+		Logger: o.Logger, Now: o.Now,
+	})
+	return guard, signer
 }
 
 // operating makes what operators and upkeep use.

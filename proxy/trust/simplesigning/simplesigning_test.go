@@ -100,13 +100,16 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// The payload is what cosign writes for an image that is signed under its name.
+// A payload says which image has a name. It is what cosign signs.
 func ExamplePayload() {
 	payload, err := simplesigning.Payload(simplesigning.Claim{
-		Reference: "ghcr.io/ublue-os/bluefin",
-		Digest:    "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+		Reference: "ghcr.io/ublue-os/bluefin", Digest: digest.FromString("a manifest"),
 	})
-	fmt.Println(string(payload), err)
-	// Output:
-	// {"critical":{"identity":{"docker-reference":"ghcr.io/ublue-os/bluefin"},"image":{"docker-manifest-digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},"type":"cosign container image signature"},"optional":null} <nil>
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	claim, err := simplesigning.ParsePayload(payload)
+	fmt.Println(len(payload), claim.Reference, claim.Digest == digest.FromString("a manifest"), err)
+	// Output: 240 ghcr.io/ublue-os/bluefin true <nil>
 }

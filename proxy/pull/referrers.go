@@ -1,0 +1,74 @@
+package pull
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+
+	"github.com/opencontainers/go-digest"
+	specs "github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/rechunk/image"
+)
+
+// Referrers implements registry.Referrers: of the upstream's manifests what the upstream says. Of an image that was made
+// here and signed, what was signed, and what refers to its source, marked with that: an attestation of the source is about
+// the same files, though its subject is another digest. While nothing is signed here, nothing refers to such an image.
+func (l *Lists) Referrers(ctx context.Context, repo name.Repository, d digest.Digest, artifactType string) ([]byte, bool,
+	error) {
+	if l.Signed != nil {
+		signed, source, ours, err := l.Signed.Referrers(ctx, repo, d)
+		if err != nil {
+			return nil, false, ClientError(err, registry.NameUnknown)
+		}
+		if ours {
+			b, err := l.joined(ctx, repo, source, signed)
+			return b, false, err
+		}
+	}
+	b, filtered, err := l.Upstream.Referrers(ctx, repo, d, artifactType)
+	return b, filtered, ClientError(err, registry.NameUnknown)
+}
+
+// joined lists what was signed here and what refers to the source. The latter is left out while the upstream does not say.
+func (l *Lists) joined(ctx context.Context, repo name.Repository, source digest.Digest, signed []catalog.Referrer) ([]byte,
+	error) {
+	out := ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex,
+		Manifests: []ocispec.Descriptor{},
+	}
+	for _, r := range signed {
+		out.Manifests = append(out.Manifests, ocispec.Descriptor{
+			MediaType: r.MediaType, Digest: r.Digest, Size: r.Size, ArtifactType: r.ArtifactType, Annotations: r.Annotations,
+		})
+	}
+	list, _, err := l.Upstream.Referrers(ctx, repo, source, "")
+	if err == nil {
+		var idx *image.Index
+		if idx, err = image.ParseLayout(list); err == nil {
+			for _, m := range idx.Manifests() {
+				marked := maps.Clone(m.Annotations)
+				if marked == nil {
+					marked = map[string]string{}
+				}
+				marked[image.AnnotationSource] = source.String()
+				m.Annotations = marked
+				out.Manifests = append(out.Manifests, m)
+			}
+		}
+	}
+	if err != nil {
+		l.Logger.WarnContext(ctx, "what refers to the source could not be listed", "repository", repo.String(), "source",
+			source.String(), "error", err)
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		return nil, fmt.Errorf("listing referrers: %w", err)
+	}
+	return b, nil
+}

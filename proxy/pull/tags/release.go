@@ -1,0 +1,36 @@
+package tags
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/name"
+)
+
+// ErrNothingToRelease says that a tag did not go back to an earlier image.
+var ErrNothingToRelease = errors.New("the tag did not go back to an earlier image")
+
+// Release allows a tag to stand for the earlier image that its upstream went back to, and returns that. The next pull moves
+// the tag.
+func (t *Tags) Release(ctx context.Context, repo name.Repository, tag name.Reference) (digest.Digest, error) {
+	key := recordKey(repo, tag)
+	defer t.lock(ctx, key)()
+	rec, err := t.record(ctx, repo, tag)
+	if err != nil {
+		return "", err
+	}
+	if rec == nil || rec.Failure == nil || !rec.Failure.Rollback {
+		return "", fmt.Errorf("%s: %w", key, ErrNothingToRelease)
+	}
+	rec.Released = rec.Failure.Source
+	rec.Failure.RetryAt = t.Now().UTC()
+	rec.CheckedAt = time.Time{} // the next pull asks the upstream
+	if err := t.Records.Put(ctx, key, rec); err != nil {
+		return "", fmt.Errorf("releasing the tag: %w", err)
+	}
+	return rec.Released, nil
+}

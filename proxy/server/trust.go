@@ -1,0 +1,19 @@
+package server
+
+import (
+	"errors"
+
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/trust"
+)
+
+// checkTrust reads the keys that a configuration names, so that one which cannot be used is found before anybody pulls.
+func checkTrust(cfg *config.Config) error {
+	return errors.Join(trust.CheckSigning(cfg.Signing), trust.CheckRules(cfg.Repositories))
+}
+
+// signing is what the newest configuration says of signing.
+func (s *Server) signing() trust.SigningSettings {
+	cfg := s.live.Load()
+	return trust.SigningSettings{Signing: cfg.Signing, DefaultUpstream: cfg.DefaultUpstream, Version: s.version}
+}

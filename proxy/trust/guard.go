@@ -1,0 +1,262 @@
+package trust
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/background"
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/trust/verify"
+	"github.com/strata-oci/strata/rechunk/image"
+)
+
+// ErrRefused marks images that are not shown: they are not signed as their rule asks.
+var ErrRefused = verify.ErrRefused
+
+// An image that does not pass is checked again, since a signature may come after its image: after a minute at first, then
+// ever later.
+const (
+	firstRetry = time.Minute
+	lastRetry  = 10 * time.Minute
+	maxReason  = 2048
+)
+
+// unusable stands for a policy whose files cannot be read: no record has it, so that nothing passes.
+const unusable = "unusable"
+
+// Manifests have manifests by digest.
+type Manifests interface {
+	Get(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
+}
+
+// Metrics count verdicts.
+type Metrics interface {
+	// Verified counts an image that was checked.
+	Verified(passed bool)
+}
+
+// GuardOptions are what a Guard is made of; all are needed.
+type GuardOptions struct {
+	// Rule returns the settings of a repository, "host/path".
+	Rule      func(repository string) config.Rule
+	Upstream  verify.Source
+	Manifests Manifests
+	Verdicts  *catalog.Table[catalog.ContentKey, catalog.Verdict]
+	// RecordAge is how old a verdict's record may be; 0 asks the store.
+	RecordAge time.Duration
+	Metrics   Metrics
+	Work      *background.Group
+	Logger    *slog.Logger
+	Now       func() time.Time
+}
+
+// Guard says which images may be shown. It is safe for concurrent use.
+type Guard struct {
+	GuardOptions
+	policies *policies
+	checks   *background.Shared[*catalog.Verdict]
+	checker  verify.Checker
+}
+
+// NewGuard makes a guard.
+func NewGuard(o GuardOptions) *Guard {
+	return &Guard{
+		GuardOptions: o, policies: newPolicies(o.Logger, o.Now), checker: verify.Checker{Source: o.Upstream},
+		checks: background.NewShared[*catalog.Verdict](o.Work, "verify"),
+	}
+}
+
+// Policy names what the images of a repository are checked by; "" says that they are not. It changes when keys do.
+func (g *Guard) Policy(repository string) string {
+	p, err := g.policies.of(g.Rule(repository).Verify)
+	switch {
+	case err != nil:
+		return unusable
+	case p == nil:
+		return ""
+	}
+	return p.fingerprint
+}
+
+// CheckRules returns an error when the files cannot be used that some rules name.
+func CheckRules(rules []config.Rule) error {
+	p := newPolicies(slog.New(slog.DiscardHandler), time.Now)
+	for _, r := range rules {
+		if _, err := p.of(r.Verify); err != nil {
+			return fmt.Errorf("%s: %w", r.Match, err)
+		}
+	}
+	return nil
+}
+
+// Admit returns nil for an image that may be shown, or that no rule asks a signature of. tag is the one that it was asked
+// for by, or empty. An error that wraps ErrRefused is for clients, and says whose signature is missing; others say that it
+// could not be found out.
+func (g *Guard) Admit(ctx context.Context, repo name.Repository, tag name.Reference, m *registry.Manifest) error {
+	p, err := g.policies.of(g.Rule(repo.String()).Verify)
+	if err != nil {
+		return registry.Unavailable("the keys that images of this repository are checked by cannot be read",
+			0).WithCause(err)
+	}
+	if p == nil || aboutImages(m) {
+		return nil
+	}
+	source := m.Source
+	if source == "" {
+		source = m.Digest
+	}
+	key := catalog.ContentKey{Repository: repo.String(), Digest: source}
+	rec, err := g.Verdicts.GetWithin(ctx, key, g.RecordAge)
+	if err != nil {
+		return err
+	}
+	if rec == nil || !g.stands(rec, p) {
+		rec, err = g.checks.Do(ctx, key.String()+" "+string(tag)+" "+p.fingerprint,
+			func(ctx context.Context) (*catalog.Verdict, error) { return g.check(ctx, key, repo, tag, m, p) })
+		if err != nil {
+			return err
+		}
+	}
+	if rec.Passed {
+		return nil
+	}
+	return refusal(rec.Reason)
+}
+
+// stands reports whether a verdict need not be reached again.
+func (g *Guard) stands(rec *catalog.Verdict, p *policy) bool {
+	return rec.Policy == p.fingerprint && (rec.Passed || g.Now().Before(rec.RetryAt))
+}
+
+// refusal is what clients are told.
+func refusal(reason string) error {
+	return registry.Denied("the image is refused: " + reason).WithCause(ErrRefused)
+}
+
+// check reaches a verdict and records it.
+func (g *Guard) check(ctx context.Context, key catalog.ContentKey, repo name.Repository, tag name.Reference,
+	m *registry.Manifest, p *policy) (*catalog.Verdict, error) {
+	before, err := g.Verdicts.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if before != nil && g.stands(before, p) {
+		return before, nil // another check has ended since
+	}
+	if before != nil && before.Via != "" && before.Via != key.Digest {
+		// The index that vouched for it is asked first: what it says now it says of all its images.
+		if rec, err := g.again(ctx, key, repo, tag, before.Via, p); rec != nil || err != nil {
+			return rec, err
+		}
+	}
+	if m.Digest != key.Digest {
+		if m, err = g.Manifests.Get(ctx, repo, key.Digest); err != nil {
+			return nil, fmt.Errorf("fetching the source, whose signature is to be checked: %w", err)
+		}
+	}
+	rec := &catalog.Verdict{Policy: p.fingerprint, CheckedAt: g.Now().UTC()}
+	found, err := g.checker.Check(ctx, verify.Image{
+		Repository: repo, Tag: string(tag), MediaType: m.MediaType, Digest: m.Digest, Bytes: m.Bytes,
+	}, &p.Policy)
+	switch {
+	case err == nil:
+		rec.Passed, rec.By, rec.How, rec.Claims = true, found.By, string(found.How), found.Claims
+	case errors.Is(err, ErrRefused):
+		rec.Reason = err.Error()[:min(len(err.Error()), maxReason)]
+		g.postpone(rec, before)
+	default:
+		return nil, err
+	}
+	g.tell(ctx, key, rec)
+	if err := g.Verdicts.Put(ctx, key, rec); err != nil {
+		return nil, fmt.Errorf("recording the verdict: %w", err)
+	}
+	if rec.Passed && image.IsIndex(m.MediaType) {
+		return rec, g.vouch(ctx, repo, m, rec)
+	}
+	return rec, nil
+}
+
+// again checks an index that vouched for an image under another policy, and returns the verdict on the image if there is a
+// new one.
+func (g *Guard) again(ctx context.Context, key catalog.ContentKey, repo name.Repository, tag name.Reference,
+	index digest.Digest, p *policy) (*catalog.Verdict, error) {
+	m, err := g.Manifests.Get(ctx, repo, index)
+	if err != nil {
+		return nil, fmt.Errorf("fetching the index, whose signature is to be checked: %w", err)
+	}
+	of := catalog.ContentKey{Repository: key.Repository, Digest: index}
+	if rec, err := g.check(ctx, of, repo, tag, m, p); err != nil || !rec.Passed {
+		return nil, err
+	}
+	rec, err := g.Verdicts.Get(ctx, key)
+	if err != nil || rec == nil || !g.stands(rec, p) {
+		return nil, err
+	}
+	return rec, nil
+}
+
+// postpone says when an image that did not pass is checked again.
+func (g *Guard) postpone(rec, before *catalog.Verdict) {
+	rec.Tries = 1
+	if before != nil && before.Policy == rec.Policy && !before.Passed {
+		rec.Tries = before.Tries + 1
+	}
+	rec.RetryAt = g.Now().Add(min(firstRetry<<min(rec.Tries-1, 10), lastRetry)).UTC()
+}
+
+func (g *Guard) tell(ctx context.Context, key catalog.ContentKey, rec *catalog.Verdict) {
+	g.Metrics.Verified(rec.Passed)
+	log := g.Logger.With("repository", key.Repository, "digest", key.Digest.String())
+	if rec.Passed {
+		log.InfoContext(ctx, "image is signed as configured", "by", rec.By, "found", rec.How)
+		return
+	}
+	log.WarnContext(ctx, "image is refused", "reason", rec.Reason, "retry_at", rec.RetryAt)
+}
+
+// vouch records that the images of an index pass by it: all that a signed one names, and those that were checked of one
+// that is not signed itself.
+func (g *Guard) vouch(ctx context.Context, repo name.Repository, m *registry.Manifest, of *catalog.Verdict) error {
+	idx, err := image.ParseIndex(m.Bytes)
+	if err != nil {
+		return fmt.Errorf("reading a signed index: %w", err)
+	}
+	var children []digest.Digest
+	if of.How == string(verify.ByParts) {
+		for _, child := range idx.Images(nil) {
+			children = append(children, child.Digest)
+		}
+	} else {
+		for _, child := range idx.Manifests() {
+			children = append(children, child.Digest)
+		}
+	}
+	for _, child := range children {
+		rec := *of
+		rec.How, rec.Via = string(verify.ByIndex), m.Digest
+		key := catalog.ContentKey{Repository: repo.String(), Digest: child}
+		if err := g.Verdicts.Put(ctx, key, &rec); err != nil {
+			return fmt.Errorf("recording the verdict on an index's image: %w", err)
+		}
+	}
+	return nil
+}
+
+// Passed reports whether an image was found to be signed as its repository's rule asks now. It asks nobody.
+func (g *Guard) Passed(ctx context.Context, repo name.Repository, source digest.Digest) bool {
+	p, err := g.policies.of(g.Rule(repo.String()).Verify)
+	if p == nil || err != nil {
+		return false
+	}
+	rec, err := g.Verdicts.GetWithin(ctx, catalog.ContentKey{Repository: repo.String(), Digest: source}, g.RecordAge)
+	return err == nil && rec != nil && rec.Passed && rec.Policy == p.fingerprint
+}

@@ -1,0 +1,291 @@
+package trust
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/background"
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/trust/sign"
+	"github.com/strata-oci/strata/proxy/trust/simplesigning"
+	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/image"
+)
+
+// maxKnown bounds the documents that are known to be ours without a look at records.
+const maxKnown = 1 << 14
+
+// Stored has manifests that a repository may serve.
+type Stored interface {
+	// Stored returns a manifest that is stored with its record and that the repository may serve, or nil.
+	Stored(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
+}
+
+// Proofs know what repositories may serve.
+type Proofs interface {
+	Has(ctx context.Context, repo name.Repository, d digest.Digest) bool
+	// Image notes that all of an image was made here of what the repository was proven to have.
+	Image(ctx context.Context, repo name.Repository, manifest digest.Digest, made bool)
+}
+
+// SignerOptions are what a Signer is made of; all are needed but Metrics.
+type SignerOptions struct {
+	// Settings returns what the configuration says of signing, and Rule the settings of a repository, "host/path".
+	Settings   func() SigningSettings
+	Rule       func(repository string) config.Rule
+	Guard      *Guard
+	Manifests  Stored
+	Chunks     *chunkstore.Store
+	Signatures *catalog.Table[catalog.ContentKey, catalog.Signature]
+	Plans      *catalog.Table[digest.Digest, rechunk.PlanRecord]
+	Proofs     Proofs
+	Metrics    interface{ Signed(err error) }
+	Work       *background.Group
+	Logger     *slog.Logger
+	Now        func() time.Time
+}
+
+// Signer signs what is made here and keeps the signatures. It is safe for concurrent use.
+type Signer struct {
+	SignerOptions
+	makers  *makers
+	signing *background.Shared[*catalog.Signature]
+	known   *lru.Cache[catalog.ContentKey, struct{}]
+}
+
+// NewSigner makes a signer.
+func NewSigner(o SignerOptions) *Signer {
+	known, _ := lru.New[catalog.ContentKey, struct{}](maxKnown) // fails for sizes below 1 only
+	return &Signer{
+		SignerOptions: o, makers: &makers{settings: o.Settings, log: o.Logger, now: o.Now}, known: known,
+		signing: background.NewShared[*catalog.Signature](o.Work, "sign"),
+	}
+}
+
+// Sign signs a manifest that was made of a source, where that is to be. What is signed already stays.
+func (s *Signer) Sign(ctx context.Context, repo name.Repository, made image.Document, source digest.Digest) error {
+	_, err := s.signature(ctx, repo, &registry.Manifest{
+		MediaType: made.MediaType, Digest: made.Digest, Bytes: made.Bytes, Source: source,
+	}, false)
+	return err
+}
+
+// allowed reports whether what was made of a source is signed: only what is known to be upstream's, or is not checked
+// because the operator said so.
+func (s *Signer) allowed(ctx context.Context, repo name.Repository, source digest.Digest) bool {
+	rule := s.Rule(repo.String())
+	if rule.Verify.Enabled() && rule.Sign != config.SignNever {
+		return s.Guard.Passed(ctx, repo, source)
+	}
+	return rule.Sign == config.SignUnverified
+}
+
+// signature returns what was signed of a manifest, and signs it where it was not or has to be again; nil where it is not
+// to be signed.
+func (s *Signer) signature(ctx context.Context, repo name.Repository, m *registry.Manifest, again bool) (*catalog.Signature,
+	error) {
+	by, err := s.makers.get()
+	if by == nil || err != nil || !s.allowed(ctx, repo, m.Source) {
+		return nil, err
+	}
+	key := catalog.ContentKey{Repository: repo.String(), Digest: m.Digest}
+	rec, err := s.Signatures.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if rec == nil || rec.Maker != by.fingerprint || again {
+		rec, err = s.signing.Do(ctx, key.String()+" "+by.fingerprint,
+			func(ctx context.Context) (*catalog.Signature, error) { return s.sign(ctx, key, repo, m, by) })
+		if s.Metrics != nil {
+			s.Metrics.Signed(err)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("signing %s: %w", m.Digest, err)
+		}
+	}
+	for _, d := range documents(rec) {
+		s.known.Add(catalog.ContentKey{Repository: key.Repository, Digest: d}, struct{}{})
+	}
+	return rec, nil
+}
+
+// documents lists the manifests of a signature's record.
+func documents(rec *catalog.Signature) []digest.Digest {
+	out := []digest.Digest{rec.Image}
+	for _, r := range rec.Referrers {
+		out = append(out, r.Digest)
+	}
+	return out
+}
+
+// sign signs a manifest and stores what that gives, the record last.
+func (s *Signer) sign(ctx context.Context, key catalog.ContentKey, repo name.Repository, m *registry.Manifest,
+	by *maker) (*catalog.Signature, error) {
+	subject := sign.Subject{
+		Host: repo.Host(), Path: repo.Path(), Source: m.Source,
+		Manifest: ocispec.Descriptor{MediaType: m.MediaType, Digest: m.Digest, Size: int64(len(m.Bytes))},
+	}
+	if err := s.describe(ctx, &subject); err != nil {
+		return nil, err
+	}
+	signed, err := by.Sign(subject)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.store(ctx, signed); err != nil {
+		return nil, err
+	}
+	rec := &catalog.Signature{Maker: by.fingerprint, Image: signed.Image.Manifest.Digest}
+	for _, a := range signed.Artifacts {
+		rec.Referrers = append(rec.Referrers, catalog.Referrer{
+			MediaType: a.Manifest.MediaType, Digest: a.Manifest.Digest, Size: int64(len(a.Manifest.Bytes)),
+			ArtifactType: a.Bundle.MediaType, Annotations: a.Annotations,
+		})
+	}
+	for _, d := range documents(rec) {
+		s.Proofs.Image(ctx, repo, d, true)
+	}
+	return rec, s.Signatures.Put(ctx, key, rec)
+}
+
+// describe adds what the plan's record says of how an image was made.
+func (s *Signer) describe(ctx context.Context, subject *sign.Subject) error {
+	plan, err := s.Plans.Get(ctx, subject.Manifest.Digest)
+	if plan == nil || err != nil {
+		return err
+	}
+	b, err := json.Marshal(plan)
+	if err != nil {
+		return fmt.Errorf("reading the plan: %w", err)
+	}
+	subject.Encoder, subject.Base, subject.Plan = plan.Encoder, plan.Base, digest.FromBytes(b)
+	return nil
+}
+
+// store keeps the documents: they are small, so several are written at once.
+func (s *Signer) store(ctx context.Context, signed sign.Documents) error {
+	all := append([]image.Document{signed.Image.Manifest, signed.Image.Config}, signed.Image.Payloads...)
+	for _, a := range signed.Artifacts {
+		all = append(all, a.Manifest, a.Bundle)
+	}
+	if len(signed.Artifacts) > 0 {
+		all = append(all, signed.Artifacts[0].Config)
+	}
+	g, storing := errgroup.WithContext(ctx)
+	for _, doc := range all {
+		g.Go(func() error {
+			_, err := s.Chunks.Put(storing, doc.Bytes)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("storing the signature: %w", err)
+	}
+	return nil
+}
+
+// Signature returns the signature image that a tag of cosign stands for. ours is false for all tags but those of images
+// that were made here. An image without signature is told as absent, whatever the cause: clients that do not ask for one
+// break off at any other answer.
+func (s *Signer) Signature(ctx context.Context, repo name.Repository, tag name.Reference) (_ *registry.Manifest, ours bool,
+	_ error) {
+	subject, ok := simplesigning.Subject(string(tag))
+	if !ok || !s.Settings().Enabled() {
+		return nil, false, nil
+	}
+	m, err := s.Manifests.Stored(ctx, repo, subject)
+	if err != nil || m == nil || m.Origin != registry.MadeHere {
+		return nil, false, nil
+	}
+	rec, err := s.signature(ctx, repo, m, false)
+	var found *registry.Manifest
+	if rec != nil && err == nil {
+		found, err = s.read(ctx, rec.Image)
+		if errors.Is(err, chunkstore.ErrNotFound) || errors.Is(err, chunkstore.ErrCorrupt) {
+			if rec, err = s.signature(ctx, repo, m, true); rec != nil && err == nil {
+				found, err = s.read(ctx, rec.Image)
+			}
+		}
+	}
+	if err != nil {
+		s.Logger.ErrorContext(ctx, "image could not be signed", "repository", repo.String(), "image", subject.String(),
+			"error", err)
+	}
+	if found == nil {
+		return nil, true, registry.ManifestUnknown("the image is not signed").WithCause(err)
+	}
+	return found, true, nil
+}
+
+// read returns one of the documents that were signed.
+func (s *Signer) read(ctx context.Context, d digest.Digest) (*registry.Manifest, error) {
+	b, err := s.Chunks.Get(ctx, d, image.MaxDocument)
+	if err != nil {
+		return nil, err
+	}
+	return &registry.Manifest{
+		MediaType: ocispec.MediaTypeImageManifest, Digest: d, Bytes: b, Source: d, Origin: registry.MadeHere,
+	}, nil
+}
+
+// Document returns a signature image or a bundle's manifest by its digest, or nil.
+func (s *Signer) Document(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error) {
+	if !s.known.Contains(catalog.ContentKey{Repository: repo.String(), Digest: d}) || !s.Proofs.Has(ctx, repo, d) {
+		return nil, nil
+	}
+	m, err := s.read(ctx, d)
+	if err != nil {
+		return nil, nil //nolint:nilerr // whoever asks next looks elsewhere
+	}
+	return m, nil
+}
+
+// Absent reports whether an error about a tag is to be told as its absence: that of a signature whose upstream is out of
+// reach. Clients that ask for no signature go on then, and the others find none.
+func (s *Signer) Absent(tag name.Reference, err error) bool {
+	if _, ok := simplesigning.Subject(string(tag)); !ok || !s.Settings().Enabled() {
+		return false
+	}
+	var up *upstream.Error
+	var own *registry.Error
+	switch {
+	case errors.As(err, &own):
+		return own.Status >= http.StatusInternalServerError
+	case errors.As(err, &up):
+		return up.Kind != upstream.RateLimited
+	}
+	return false
+}
+
+// Referrers returns what was signed of a manifest that was made here, and what it was made of: what refers to that is
+// about the image, too. ours is false for all other manifests.
+func (s *Signer) Referrers(ctx context.Context, repo name.Repository, d digest.Digest) (signed []catalog.Referrer,
+	source digest.Digest, ours bool, err error) {
+	if !s.Settings().Enabled() {
+		return nil, "", false, nil
+	}
+	m, err := s.Manifests.Stored(ctx, repo, d)
+	if err != nil || m == nil || m.Origin != registry.MadeHere {
+		return nil, "", false, err
+	}
+	rec, err := s.signature(ctx, repo, m, false)
+	if rec == nil || err != nil {
+		return nil, m.Source, err == nil, err
+	}
+	return rec.Referrers, m.Source, true, nil
+}
