@@ -110,8 +110,10 @@ func (a *again) promising(parts []wrap.Part) bool {
 
 // sortPrograms sorts by name and version.
 func sortPrograms(p []Program) {
-	slices.SortFunc(p, func(a, b Program) int { return cmp.Or(cmp.Compare(a.Name, b.Name),
-		cmp.Compare(a.Version, b.Version)) })
+	slices.SortFunc(p, func(a, b Program) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name),
+			cmp.Compare(a.Version, b.Version))
+	})
 }
 
 // estimate is about what chunks are in a delta.
@@ -119,9 +121,13 @@ func (m *maker) estimate(chunks []chunk) int64 {
 	var n int64
 	var buf []byte
 	for _, c := range chunks {
-		for _, b := range c.data {
+		for i, b := range c.data {
 			buf = m.packer.EncodeAll(b, buf[:0])
-			n += int64(len(buf))
+			if i == differences {
+				n += int64(len(buf)) * 5 / 8 // they have a better encoder
+			} else {
+				n += int64(len(buf))
+			}
 		}
 	}
 	return n

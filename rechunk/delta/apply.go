@@ -9,6 +9,8 @@ import (
 	"io"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/strata-oci/strata/rechunk/delta/residual"
 )
 
 // Delta is a delta that is being read. It is for one goroutine.
@@ -60,7 +62,7 @@ func (d *Delta) apply(ctx context.Context, w io.Writer, o ApplyOptions) (err err
 	})
 	group.Go(func() error { return a.out.write(inner) })
 	if err := group.Wait(); err != nil {
-		if errors.Is(err, ErrEncoder) { // it may have been given wrong bytes
+		if errors.Is(err, ErrEncoder) || errors.Is(err, ErrInvalid) { // wrong bytes of the seed may have led to it
 			err = cmp.Or(a.sources.check(ctx), err)
 		}
 		return err
@@ -117,7 +119,7 @@ func (a *applier) close() error {
 
 // run reads batches until the end.
 func (a *applier) run(ctx context.Context) error {
-	a.buf = make([]byte, pieceMost)
+	a.buf = make([]byte, residual.MaxRun)
 	a.levels = []*level{{left: a.d.header.TarSize, cursor: cursor{source: noRef}, sink: a.out}}
 	for {
 		if err := ctx.Err(); err != nil {
@@ -161,7 +163,7 @@ func (a *applier) batch(ctx context.Context) (bool, error) {
 		f.b = f.b[1:]
 		if op == opEnd {
 			rest[operations] = f.b
-			return true, used(rest)
+			return true, a.used(rest)
 		}
 		if err := a.op(ctx, op, f, &rest); err != nil {
 			return false, err
@@ -171,11 +173,15 @@ func (a *applier) batch(ctx context.Context) (bool, error) {
 		}
 	}
 	rest[operations] = nil
-	return false, used(rest)
+	return false, a.used(rest)
 }
 
 // used checks that nothing is left of a batch.
-func used(rest [streams][]byte) error {
+func (a *applier) used(rest [streams][]byte) error {
+	rest[differences] = nil
+	if a.batches.left > 0 {
+		return fmt.Errorf("%w: %d differences are left of a batch", ErrInvalid, a.batches.left)
+	}
 	for i := range rest {
 		if len(rest[i]) > 0 {
 			return fmt.Errorf("%w: %d bytes of stream %d are left of a batch", ErrInvalid, len(rest[i]), i)
@@ -195,7 +201,7 @@ func (a *applier) op(ctx context.Context, op byte, f *fields, rest *[streams][]b
 	case opCopy:
 		return a.copy(ctx, l, f.uint("a length", l.left))
 	case opAdd:
-		return a.add(ctx, l, f.uint("a length", l.left), &rest[differences])
+		return a.add(ctx, l, f.uint("a length", min(l.left, residual.MaxRun)))
 	case opNew:
 		return a.bytes(l, f.uint("a length", l.left), &rest[literals])
 	case opBetween:
@@ -224,7 +230,10 @@ func (a *applier) op(ctx context.Context, op byte, f *fields, rest *[streams][]b
 func (a *applier) copy(ctx context.Context, l *level, n int64) error {
 	for n > 0 {
 		b := a.buf[:min(n, int64(len(a.buf)))]
-		if err := a.put(ctx, l, b, nil); err != nil {
+		if err := a.sources.read(ctx, l.cursor, b); err != nil {
+			return err
+		}
+		if err := l.put(b); err != nil {
 			return err
 		}
 		n -= int64(len(b))
@@ -233,30 +242,19 @@ func (a *applier) copy(ctx context.Context, l *level, n int64) error {
 }
 
 // add writes n bytes of the current source with differences.
-func (a *applier) add(ctx context.Context, l *level, n int64, diff *[]byte) error {
-	if n > int64(len(*diff)) {
-		return fmt.Errorf("%w: differences are missing", ErrInvalid)
-	}
-	d := (*diff)[:n]
-	*diff = (*diff)[n:]
-	for len(d) > 0 {
-		k := min(len(d), len(a.buf))
-		if err := a.put(ctx, l, a.buf[:k], d[:k]); err != nil {
-			return err
-		}
-		d = d[k:]
-	}
-	return nil
-}
-
-// put writes as many bytes of the current source as b has room for.
-func (a *applier) put(ctx context.Context, l *level, b, diff []byte) error {
+func (a *applier) add(ctx context.Context, l *level, n int64) error {
+	b := a.buf[:n]
 	if err := a.sources.read(ctx, l.cursor, b); err != nil {
 		return err
 	}
-	for i, d := range diff {
-		b[i] += d
+	if err := a.batches.add(b); err != nil {
+		return err
 	}
+	return l.put(b)
+}
+
+// put writes bytes that came from the current source.
+func (l *level) put(b []byte) error {
 	l.cursor.at += int64(len(b))
 	l.left -= int64(len(b))
 	_, err := l.sink.Write(b)

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/strata-oci/strata/rechunk/delta/residual"
 )
 
 // The streams of a batch.
@@ -20,18 +22,28 @@ const (
 )
 
 // batchMost is how many bytes a batch has of each stream at most.
-var batchMost = [streams]int{operations: 1 << 20, differences: 4 << 20, literals: 4 << 20, between: 4 << 20}
+var batchMost = [streams]int{operations: 1 << 20, differences: 1 << 20, literals: 4 << 20, between: 4 << 20}
 
 // batchOutput ends a batch early, so that who waits for the delta gets on: bytes that the operations make.
 const batchOutput = 64 << 20
 
 const window = 8 << 20 // of the streams
 
+// packedMost is how many bytes a stream's piece has at most, for so many that it gives.
+func packedMost(stream int, n uint64) uint64 {
+	if stream == differences {
+		return 14*n + 1024 // nine bits a difference, each of at most twelve bits
+	}
+	return n + n/64 + 1024
+}
+
 // chunk is some operations with all that they need.
 type chunk struct {
 	data   [streams][]byte
-	output int64 // bytes that they make
-	item   int   // whose they are; -1 for none
+	old    []byte // bytes that the differences are added to
+	runs   []int  // how many differences the operations take, one after another
+	output int64  // bytes that they make
+	item   int    // whose they are; -1 for none
 }
 
 // batchWriter writes chunks as batches.
@@ -39,7 +51,10 @@ type batchWriter struct {
 	w      io.Writer
 	n      int64 // bytes written
 	raw    [streams][]byte
-	enc    [streams]*zstd.Encoder
+	old    []byte
+	runs   []int
+	diff   *residual.Encoder
+	enc    [streams]*zstd.Encoder // but for differences
 	packed [streams]bytes.Buffer
 	output int64
 	shares []share // of what is in raw
@@ -58,6 +73,10 @@ func newBatchWriter(w io.Writer, charge func(int, float64)) *batchWriter {
 
 // encode compresses what a stream has.
 func (b *batchWriter) encode(stream int) error {
+	if stream == differences {
+		b.residual()
+		return nil
+	}
 	if b.enc[stream] == nil {
 		enc, err := zstd.NewWriter(&b.packed[stream], zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window),
 			zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderCRC(false))
@@ -73,6 +92,20 @@ func (b *batchWriter) encode(stream int) error {
 		return fmt.Errorf("compress a delta: %w", err)
 	}
 	return nil
+}
+
+// residual compresses the differences.
+func (b *batchWriter) residual() {
+	if b.diff == nil {
+		b.diff = residual.NewEncoder()
+	}
+	old, diff := b.old, b.raw[differences]
+	for _, n := range b.runs {
+		b.diff.Add(old[:n], diff[:n])
+		old, diff = old[n:], diff[n:]
+	}
+	b.packed[differences].Write(b.diff.Flush())
+	b.old, b.runs = b.old[:0], b.runs[:0]
 }
 
 // close frees the encoders.
@@ -100,6 +133,7 @@ func (b *batchWriter) add(c chunk) error {
 		b.raw[i] = append(b.raw[i], c.data[i]...)
 		s.bytes[i] = len(c.data[i])
 	}
+	b.old, b.runs = append(b.old, c.old...), append(b.runs, c.runs...)
 	b.shares = append(b.shares, s)
 	b.output += c.output
 	if b.output >= batchOutput {
@@ -168,9 +202,11 @@ func (b *batchWriter) write(p []byte) error {
 // batchReader reads batches.
 type batchReader struct {
 	r    *bytesReader
-	dec  [streams]*zstd.Decoder
+	diff *residual.Decoder
+	left int                    // differences that were not used yet
+	dec  [streams]*zstd.Decoder // but for differences
 	feed [streams]feed
-	data [streams][]byte
+	data [streams][]byte // but for differences
 }
 
 // feed is what a decoder reads: one piece after another. It shows nothing of a bytes.Buffer, which the decoder would take
@@ -201,8 +237,13 @@ func (b *batchReader) next() error {
 		if packed[i], err = b.r.uint(); err != nil {
 			return err
 		}
-		if size > uint64(batchMost[i]) || packed[i] > size+size/64+1024 || (size == 0) != (packed[i] == 0) {
+		if size > uint64(batchMost[i]) || packed[i] > packedMost(i, size) || (size == 0) != (packed[i] == 0) {
 			return fmt.Errorf("%w: a batch with %d bytes of stream %d, %d compressed", ErrInvalid, size, i, packed[i])
+		}
+		if i == differences {
+			b.left = int(size)
+			b.feed[i].buf.Reset()
+			continue
 		}
 		b.data[i] = slices.Grow(b.data[i][:0], int(size))[:size]
 	}
@@ -220,10 +261,35 @@ func (b *batchReader) next() error {
 	return nil
 }
 
+// add adds differences to old bytes.
+func (b *batchReader) add(old []byte) error {
+	if len(old) > b.left {
+		return fmt.Errorf("%w: differences are missing", ErrInvalid)
+	}
+	b.left -= len(old)
+	if err := b.diff.Add(old); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if b.left > 0 {
+		return nil
+	}
+	if err := b.diff.End(); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return nil
+}
+
 // unpack reads the piece of one stream.
 func (b *batchReader) unpack(i int, packed int64) error {
 	if _, err := io.CopyN(&b.feed[i].buf, b.r, packed); err != nil {
 		return brokenOff(err)
+	}
+	if i == differences {
+		if b.diff == nil {
+			b.diff = residual.NewDecoder()
+		}
+		b.diff.Begin(b.feed[i].buf.Bytes())
+		return nil
 	}
 	if b.dec[i] == nil {
 		dec, err := zstd.NewReader(&b.feed[i], zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window))

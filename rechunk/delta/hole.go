@@ -306,6 +306,9 @@ func (w *woven) op(op match.Op) error {
 		if op.Data != nil {
 			op.Data = op.Data[n:]
 		}
+		if op.Old != nil {
+			op.Old = op.Old[n:]
+		}
 	}
 	return nil
 }
@@ -321,7 +324,7 @@ func (w *woven) piece(op match.Op, n int) error {
 	case op.Data == nil || bytes.Count(op.Data[:n], []byte{0}) == n:
 		return w.s.copy(w.olds[op.Source].ref, op.At, int64(n))
 	}
-	return w.s.add(w.olds[op.Source].ref, op.At, op.Data[:n])
+	return w.s.add(w.olds[op.Source].ref, op.At, op.Old[:n], op.Data[:n])
 }
 
 // fill writes the holes that come next.

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+
+	"github.com/strata-oci/strata/rechunk/delta/residual"
 )
 
 // script writes the operations of one item, in chunks that fit into a batch.
@@ -78,15 +80,16 @@ func (s *script) copy(source ref, at, n int64) error {
 }
 
 // add makes bytes of a source's and differences.
-func (s *script) add(source ref, at int64, diff []byte) error {
+func (s *script) add(source ref, at int64, old, diff []byte) error {
 	for len(diff) > 0 {
-		n := min(len(diff), pieceMost)
+		n := min(len(diff), residual.MaxRun)
 		s.from(source, at)
 		s.op(opAdd, int64(n))
 		s.cursor.at += int64(n)
 		s.c.output += int64(n)
 		s.c.data[differences] = append(s.c.data[differences], diff[:n]...)
-		diff, at = diff[n:], at+int64(n)
+		s.c.old, s.c.runs = append(s.c.old, old[:n]...), append(s.c.runs, n)
+		old, diff, at = old[n:], diff[n:], at+int64(n)
 		if err := s.spill(); err != nil {
 			return err
 		}

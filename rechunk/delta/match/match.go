@@ -29,6 +29,8 @@ type Op struct {
 	// Data is what is added to each old byte, modulo 256; nil when they are equal. Of new bytes, Data are these. It is valid
 	// until the call returns.
 	Data []byte
+	// Old are the old bytes that Data belongs to, nil when Data is nil or the bytes are new. It is as long valid.
+	Old []byte
 }
 
 // Options say what matching may take.
@@ -198,7 +200,9 @@ func (m *run) same(source int, at int64, old, new []byte) error {
 			return nil
 		}
 		op := Op{Source: source, At: at + int64(from), Length: to - from}
-		op.Data = m.differences(old[from:to], new[from:to])
+		if op.Data = m.differences(old[from:to], new[from:to]); op.Data != nil {
+			op.Old = old[from:to]
+		}
 		from = to
 		return m.emit(op)
 	}
