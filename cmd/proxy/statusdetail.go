@@ -35,7 +35,14 @@ func printRepository(s *streams, r *operate.RepositoryDetail) error {
 			shareOf(l.StaleShare),
 			shareOf(l.Heat), l.Pulls, l.Name)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil || len(r.NoiseKept) == 0 {
+		return err
+	}
+	fmt.Fprintf(s.out, "\nfiles that stayed as they were served before, as build noise is all that differs\n")
+	for _, k := range r.NoiseKept {
+		fmt.Fprintln(s.out, k)
+	}
+	return nil
 }
 
 // ago shows a time for people.

@@ -24,6 +24,8 @@ func TestTrustProblems(t *testing.T) {
 		`repositories: [{match: "**", verify: {keyless: {issuer: x}}}]`:                                         "certificate's subject",
 		`repositories: [{match: "**", verify: {keyless: {issuer: x, identity: y}}}]`:                            "trusted_root.json",
 		`repositories: [{match: "**", verify: {keyless: {issuer: x, identity_pattern: "(", trusted_root: z}}}]`: "regular",
+		`repositories: [{match: "**", noise: keep, verify: {keys: [a]}}]`:                                       "says nothing about: remove one",
+		`repositories: [{match: "**", noise: some}]`:                                                            "serve",
 		`repositories: [{match: "**", sign: all}]`:                                                              "unverified",
 	} {
 		_, _, err := parse("test.yml", []byte(file), nil)

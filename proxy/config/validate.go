@@ -206,6 +206,9 @@ func (v *validator) rule(key string, r *Rule) {
 	v.watch(key+".watch", r.Watch)
 	v.platforms(key+".platforms", r.Platforms)
 	v.verify(key+".verify", r.Verify)
+	if r.Noise == NoiseKeep && r.Verify.Enabled() {
+		v.problem(key+".noise", "keeps bytes of earlier images, which verify says nothing about: remove one of them")
+	}
 	if r.Family != "" && (len(r.Family) > longestName || !familyForm.MatchString(r.Family)) {
 		v.problem(key+".family", "%s is no name: write lower-case letters, digits and . _ - / between them, at most %d",
 			quote(r.Family), longestName)

@@ -143,7 +143,7 @@ func (v *View) detail(ctx context.Context, what, family string, tags []TagReport
 	}
 	if len(versions) > 0 {
 		out.LayersOf = versions[0].Digest.String()
-		out.Layers, err = v.layerReports(ctx, versions[0], versions)
+		err = v.addPlanned(ctx, out, versions[0], versions)
 	}
 	return out, err
 }
@@ -159,9 +159,10 @@ func (v *View) reportSeries(ctx context.Context, series []rechunk.Version, repor
 			SourceDigest: v.SourceDigest.String(), Digest: v.Digest.String(), Platform: v.Platform, Created: v.Created,
 			LayersTotal: v.LayersTotal, LayersKept: v.LayersKept, LayersNew: v.LayersNew, NewBytes: v.NewBytes,
 			TotalBytes: v.TotalBytes,
-			StaleBytes: v.StaleBytes, Seconds: v.Seconds, Sequence: v.Sequence, Reference: v.Reference,
-			LastPull: pulled[i].Last,
-			Pulls:    pullCount(pulled[i].Lags),
+			StaleBytes: v.StaleBytes, NoiseKept: v.NoiseKept, Seconds: v.Seconds, Sequence: v.Sequence,
+			Reference: v.Reference,
+			LastPull:  pulled[i].Last,
+			Pulls:     pullCount(pulled[i].Lags),
 		}
 	}
 	return nil
@@ -181,20 +182,20 @@ func pullCount(l pulls.Lags) PullCount {
 	return out
 }
 
-// layerReports tells of the layers of a version, with what its plan says of them.
-func (v *View) layerReports(ctx context.Context, of rechunk.Version, all []rechunk.Version) ([]LayerReport, error) {
+// addPlanned tells of the layers of a version, with what its plan says of them, and which files it kept.
+func (v *View) addPlanned(ctx context.Context, out *RepositoryDetail, of rechunk.Version, all []rechunk.Version) error {
 	planned, err := v.Plans.Get(ctx, of.Digest)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if planned == nil {
 		planned = &rechunk.PlanRecord{}
 	}
 	pulled, err := v.History.Pulled(ctx, []rechunk.Version{of}, 1)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out := make([]LayerReport, len(of.Layers))
+	out.NoiseKept, out.Layers = planned.NoiseKept, make([]LayerReport, len(of.Layers))
 	for i, l := range of.Layers {
 		r := LayerReport{
 			Digest: l.Digest.String(), Size: l.Size, Name: l.Name, Age: of.Sequence - l.Since, Kept: l.Kept, Since: l.Since,
@@ -211,7 +212,7 @@ func (v *View) layerReports(ctx context.Context, of rechunk.Version, all []rechu
 				r.StaleShare = math.Round(1000*float64(p.StaleBytes)/float64(max(l.Size, 1))) / 1000
 			}
 		}
-		out[i] = r
+		out.Layers[i] = r
 	}
-	return out, nil
+	return nil
 }

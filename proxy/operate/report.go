@@ -6,6 +6,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/pull/jobs"
 	"github.com/strata-oci/strata/proxy/upkeep"
+	"github.com/strata-oci/strata/rechunk"
 )
 
 // ErrNotFound says that nothing of a name was pulled through this proxy.
@@ -95,6 +96,8 @@ type RepositoryDetail struct {
 	// LayersOf is the digest of the newest served image, and Layers are its layers, lowest first.
 	LayersOf string        `json:"layers_of,omitempty"`
 	Layers   []LayerReport `json:"layers"`
+	// NoiseKept are the files of that image that stayed as they were served before (noise: keep).
+	NoiseKept []rechunk.KeptFile `json:"noise_kept,omitempty"`
 }
 
 // VersionReport tells about one served image.
@@ -109,7 +112,8 @@ type VersionReport struct {
 	NewBytes     int64     `json:"new_bytes"`
 	TotalBytes   int64     `json:"total_bytes"`
 	StaleBytes   int64     `json:"stale_bytes"`
-	Seconds      float64   `json:"seconds"` // that making it took
+	NoiseKept    int       `json:"noise_kept,omitempty"` // files that stayed as they were served before
+	Seconds      float64   `json:"seconds"`              // that making it took
 	Sequence     int       `json:"sequence"`
 	Reference    string    `json:"reference,omitempty"` // what it was made for first, host/path:tag
 	LastPull     time.Time `json:"last_pull,omitzero"`  // when a client last asked for it, to the hour or so
