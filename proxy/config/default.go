@@ -34,7 +34,9 @@ func Default() *Config {
 		Jobs:            1,
 		DefaultUpstream: "ghcr.io",
 		Seeds:           []Seed{{Store: true}},
-		Deltas:          Deltas{Wait: Duration(20 * time.Second), CPU: 1, Keep: 5 << 30, Prefer: PreferTime},
+		Deltas: Deltas{
+			Wait: Duration(20 * time.Second), CPU: 1, Memory: 512 << 20, Queue: 256, Keep: 5 << 30, Prefer: PreferTime,
+		},
 	}
 }
 

@@ -26,8 +26,11 @@ type Seed struct {
 type Deltas struct {
 	// Wait is how long an edge waits for a delta that its central is making, before it fetches the layer whole. 0 does not.
 	Wait Duration `yaml:"wait"`
-	// CPU is how many processors making deltas and wrapping again may use, at least 1.
+	// CPU is how many processors making deltas and wrapping again may use. 0 makes no deltas.
 	CPU int `yaml:"cpu"`
+	// Memory is what all deltas that are being made may hold together, Queue how many may wait for their turn.
+	Memory ByteSize `yaml:"memory"`
+	Queue  int      `yaml:"queue"`
 	// Keep is how many bytes of deltas stay in the store. They count against the quota and go first. 0 keeps none.
 	Keep ByteSize `yaml:"keep"`
 	// Prefer says what an edge saves where it cannot save both.
@@ -65,6 +68,13 @@ func (c *Config) KeepsLayers() bool {
 	return len(c.Seeds) == 0 || slices.ContainsFunc(c.Seeds, func(s Seed) bool { return s.Store })
 }
 
+const (
+	// leastDeltaMemory is what matching large files takes at the least.
+	leastDeltaMemory = 64 << 20
+	// mostDeltas bounds the deltas that wait: each takes some memory.
+	mostDeltas = 100_000
+)
+
 // mostSeeds bounds the seeds: each is looked at for every layer.
 const mostSeeds = 8
 
@@ -77,7 +87,12 @@ func (v *validator) edge(c *Config) {
 		v.seed("seeds["+strconv.Itoa(i)+"]", s, c.Seeds[:i])
 	}
 	v.duration("deltas.wait", c.Deltas.Wait, true)
-	v.between("deltas.cpu", c.Deltas.CPU, 1, mostJobs)
+	v.between("deltas.cpu", c.Deltas.CPU, 0, mostJobs)
+	if c.Deltas.Memory < leastDeltaMemory {
+		v.problem("deltas.memory", "is %s, less than the least of %s: write 512MiB, or cpu: 0 to make no deltas",
+			c.Deltas.Memory, ByteSize(leastDeltaMemory))
+	}
+	v.between("deltas.queue", c.Deltas.Queue, 1, mostDeltas)
 	if c.Deltas.Keep < 0 {
 		v.problem("deltas.keep", "is negative: write 0 to keep no deltas")
 	}

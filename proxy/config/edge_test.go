@@ -25,9 +25,12 @@ func TestEdgeProblems(t *testing.T) {
 		"seeds: [{root: /}, {root: /}]":                             "seeds[1]: is there twice",
 		"seeds: [" + strings.Repeat("{store: true},", 9) + "]":      "seeds: has 9 entries, more than the limit of 8",
 		"deltas: {wait: -1s}":                                       "deltas.wait: -1s is negative",
-		"deltas: {cpu: 0}":                                          "deltas.cpu: 0 is out of range: write 1 to 256",
-		"deltas: {keep: -1}":                                        "deltas.keep: ",
-		"deltas: {prefer: money}":                                   `deltas.prefer: "money" is not known: write time or bytes`,
+		"deltas: {cpu: -1}":                                         "deltas.cpu: -1 is out of range: write 0 to 256",
+		"deltas: {queue: 0}":                                        "deltas.queue: 0 is out of range: write 1 to 100000",
+		"deltas: {memory: 1MiB}": "deltas.memory: is 1MiB, less than the least of 64MiB: write 512MiB, or cpu: 0 to make no " +
+			"deltas",
+		"deltas: {keep: -1}":      "deltas.keep: ",
+		"deltas: {prefer: money}": `deltas.prefer: "money" is not known: write time or bytes`,
 	} {
 		_, _, err := parse("c.yml", []byte(text), nil)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") ||

@@ -43,6 +43,15 @@
 //	strata_edge_wrapping_seconds_total  counter                     time in which files were compressed again
 //	strata_verified_total               counter    result           images whose signatures were checked: passed or refused
 //	strata_signed_total                 counter    result           served images that were signed: done or failed
+//	strata_deltas_made_total            counter                     deltas for other Stratas that were stored
+//	strata_deltas_made_bytes_total      counter                     their bytes
+//	strata_deltas_layer_bytes_total     counter                     bytes of the layers that they make
+//	strata_deltas_seconds               histogram                   how long making them took
+//	strata_deltas_refused_total         counter    reason           questions for what is not to be had: gain, seed, …
+//	strata_deltas_answers_total         counter    answer           stored, made, pending, refused, failed
+//	strata_deltas_waiting               gauge                       deltas that wait for their turn
+//	strata_deltas_running               gauge                       deltas that are being made
+//	strata_deltas_stored_bytes          gauge                       deltas in the store
 //	strata_panics_total                 counter    where            panics that cost one job, download, request, …
 //
 // Labels take few values, whatever clients send: a route, method, kind or result is one of the constants here, and a host is
@@ -91,6 +100,7 @@ type Metrics struct {
 	storedBytes      *prometheus.GaugeVec
 	upkeep           upkeep
 	edge             edge
+	deltas           deltas
 	panics           *prometheus.CounterVec
 	verified, signed *prometheus.CounterVec
 }
@@ -135,6 +145,7 @@ func New(reg prometheus.Registerer, hosts ...string) *Metrics {
 	m.edge = newEdge(f)
 	m.verified = f.NewCounterVec(counter("verified_total", "Images whose signatures were checked."), []string{"result"})
 	m.signed = f.NewCounterVec(counter("signed_total", "Served images that were signed."), []string{"result"})
+	m.deltas = newDeltas(f)
 	m.panics = f.NewCounterVec(counter("panics_total",
 		"Panics that were caught: each cost the one thing that it happened in."), []string{"where"})
 	m.storedBytes = f.NewGaugeVec(gauge("stored_bytes", "Size of the store."), []string{"kind"})

@@ -53,6 +53,11 @@ func every(m *Metrics) {
 	m.Verified(false)
 	m.Signed(nil)
 	m.Signed(errors.New("no space"))
+	m.DeltaMade(3, 12, 2)
+	m.DeltaRefused("gain")
+	m.DeltaRefused("evil")
+	m.DeltaAnswered("stored")
+	m.Deltas(1, 2, 13)
 	m.JobStarted()(JobSkipped)
 	m.JobStarted() // and still runs
 }
@@ -85,6 +90,17 @@ func TestMetrics(t *testing.T) {
 			`strata_config_reload_timestamp_seconds 1.5`,
 			`strata_connections_refused_total{limit="address"} 1`,
 			`strata_damaged_total{outcome="made"} 1`,
+			`strata_deltas_answers_total{answer="stored"} 1`,
+			`strata_deltas_layer_bytes_total 12`,
+			`strata_deltas_made_bytes_total 3`,
+			`strata_deltas_made_total 1`,
+			`strata_deltas_refused_total{reason="gain"} 1`,
+			`strata_deltas_refused_total{reason="other"} 1`,
+			`strata_deltas_running 2`,
+			`strata_deltas_seconds_count 1`,
+			`strata_deltas_seconds_sum 2`,
+			`strata_deltas_stored_bytes 13`,
+			`strata_deltas_waiting 1`,
 			`strata_edge_delta_bytes_total 3`,
 			`strata_edge_layers_total{how="delta",reason=""} 1`,
 			`strata_edge_layers_total{how="whole",reason="other"} 1`,
@@ -160,7 +176,7 @@ func TestNames(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v, %v", problems, err)
 	}
-	if !runtime || len(own) != 32 {
+	if !runtime || len(own) != 41 {
 		t.Errorf("got %d metrics of %d", len(own), len(families))
 	}
 }

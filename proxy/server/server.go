@@ -19,6 +19,7 @@ import (
 	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/edge/encoder"
 	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/name"
@@ -111,6 +112,7 @@ type makings struct {
 	gatherer *prometheus.Registry
 	first    *next
 	leases   *lease.Leases // nil without Redis
+	encoders *encoder.Encoders
 }
 
 // gather opens what the parts are made of. After an error, release frees what there is.
@@ -140,6 +142,7 @@ func (s *Server) gather(ctx context.Context) (*makings, error) {
 	s.gate, s.operators = clientGate{&atomic.Pointer[access.Gate]{}}, operatorGate{&atomic.Pointer[access.Operators]{}}
 	s.gate.Store(m.first.gate)
 	s.operators.Store(m.first.operators)
+	m.encoders = encoder.New(ctx, encoder.Options{Parallel: max(s.cfg.Deltas.CPU, 1)})
 	s.redis, m.leases, err = openRedis(ctx, s.cfg, s.log)
 	return m, err
 }
@@ -156,6 +159,7 @@ func (s *Server) newRooms(m *makings) *wiring.Rooms {
 		Ruled: s.ruled, Signing: s.signing,
 		WorkDir: s.work, WorkBytes: int64(s.cfg.WorkBytes), Jobs: s.cfg.Jobs, Version: s.version,
 		Names: s.names(), Store: store, Logger: s.log,
+		Deltas: func() config.Deltas { return s.live.Load().Deltas }, Encoders: m.encoders,
 		Leases: m.leases, Counters: counters, Redis: s.watchRedis(m.gatherer, s.metrics), RecordAge: recordAge,
 	})
 }
@@ -174,9 +178,9 @@ func (s *Server) newAdmin(m *makings) *admin.Handler {
 func (s *Server) newRegistry() http.Handler {
 	images := s.rooms.Images
 	o := registry.Options{
-		Manifests: images, Blobs: images, Listings: s.rooms.Lists, Referrers: s.rooms.Lists, Names: s.names(), Logger: s.log,
-		Access: s.gate,
-		Ruled:  s.ruled, Panicked: func() { s.metrics.Panicked("request") },
+		Manifests: images, Blobs: images, Deltas: s.rooms.Deltas, Listings: s.rooms.Lists, Referrers: s.rooms.Lists,
+		Names: s.names(), Logger: s.log, Access: s.gate,
+		Ruled: s.ruled, Panicked: func() { s.metrics.Panicked("request") },
 	}
 	if s.cfg.Redirect {
 		o.Redirects = images

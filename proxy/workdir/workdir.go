@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/strata-oci/strata/chunkstore/claim"
+	"github.com/strata-oci/strata/proxy/edge/scratch"
 	"github.com/strata-oci/strata/proxy/flight"
 	"github.com/strata-oci/strata/proxy/upkeep"
 	"github.com/strata-oci/strata/rechunk/pkgdb/rpmdb"
@@ -21,7 +22,7 @@ import (
 // room that makes some says how it names them; those that earlier versions made come last.
 func Patterns() []string {
 	return []string{
-		scan.TempPattern, rpmdb.TempPattern, flight.TempPattern, upkeep.TempPattern, upkeep.SortPattern,
+		scan.TempPattern, rpmdb.TempPattern, flight.TempPattern, scratch.TempPattern, upkeep.TempPattern, upkeep.SortPattern,
 		"spool-*", "rpmdb-*", "strata-download-*", "needed-*", "htpasswd-*",
 	}
 }

@@ -166,7 +166,7 @@ func TestMakers(t *testing.T) {
 		}
 	}
 	slices.Sort(makers)
-	want := []string{"proxy/flight", "proxy/upkeep", "rechunk/pkgdb/rpmdb", "rechunk/scan"}
+	want := []string{"proxy/edge/scratch", "proxy/flight", "proxy/upkeep", "rechunk/pkgdb/rpmdb", "rechunk/scan"}
 	if got := slices.Compact(makers); !slices.Equal(got, want) {
 		t.Errorf("temporary files are made in %q; the sweep knows %q", got, want)
 	}

@@ -66,7 +66,13 @@ func (q *Queue) makeImage(ctx context.Context, r Request, platform string, d dig
 	if err != nil {
 		return nil, err
 	}
-	return doc, q.sign(ctx, r.Repository, *doc, d)
+	if err := q.sign(ctx, r.Repository, *doc, d); err != nil {
+		return doc, err
+	}
+	if !result.Reused && q.Published != nil {
+		q.Published(r.Repository, result.Digest)
+	}
+	return doc, nil
 }
 
 // sign has what was made of a source signed, before anybody can see it.

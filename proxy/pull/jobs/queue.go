@@ -76,7 +76,7 @@ type Signer interface {
 	Sign(ctx context.Context, repo name.Repository, made image.Document, source digest.Digest) error
 }
 
-// Options are what a Queue is made of; all are needed but for Leases and Signer.
+// Options are what a Queue is made of; all are needed but for Leases, Signer and Published.
 type Options struct {
 	Engine    Engine
 	Manifests Manifests
@@ -89,6 +89,8 @@ type Options struct {
 	Work      *background.Group
 	// Leases keep other replicas from the same job; nil says that there are none.
 	Leases *lease.Leases
+	// Published is told of an image that was made just now and can be asked for; nil: nobody is. It does not wait.
+	Published func(repo name.Repository, manifest digest.Digest)
 	// AtOnce is how many images are rechunked at once, at least one.
 	AtOnce int
 	// Deadline bounds how long an image's blobs may be on their way while its job has no place.

@@ -13,6 +13,7 @@ import (
 	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/edge/central"
 	"github.com/strata-oci/strata/proxy/history"
 	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/metrics"
@@ -28,6 +29,7 @@ import (
 	"github.com/strata-oci/strata/proxy/trust"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/delta"
 	"github.com/strata-oci/strata/rechunk/image"
 	"github.com/strata-oci/strata/rechunk/workspace"
 )
@@ -62,6 +64,12 @@ type Options struct {
 	WorkBytes int64
 	// Jobs is the number of images that are rechunked at once.
 	Jobs int
+	// Deltas bound what is done for deltas, by the newest configuration. Nil: no deltas are made.
+	Deltas func() config.Deltas
+	// Encoders wrap files again; nil: none do.
+	Encoders delta.Encoders
+	// Next asks another Strata for deltas; nil: there is none.
+	Next central.Next
 	// Version is that of the program.
 	Version string
 	Logger  *slog.Logger
@@ -84,11 +92,14 @@ type Rooms struct {
 	Blobs    *content.Blobs
 	Records  *catalog.Records
 	Tally    *pulls.Tally
+	Deltas   *central.Central
 	Engine   *rechunk.Engine
 	View     *operate.View
 	Warmer   *operate.Warmer
 	Restorer *operate.Restorer
 	Work     *background.Group
+
+	proofs *proof.Proofs
 }
 
 // New makes the rooms. Close ends their work.
@@ -124,6 +135,7 @@ func New(o Options) *Rooms {
 		}),
 	}
 	manifests := r.pulling(o, engineStore, space)
+	r.deltas(o, engineStore, space)
 	r.operating(o, manifests)
 	r.Work.Go("pull counts", r.Tally.Run)
 	return r
@@ -136,6 +148,7 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 		Ruled: o.Ruled, Images: r.Records.Proofs, Single: r.Records.BlobProofs, Blobs: imageBlobs(o.Chunks), Now: o.Now,
 		Logger: o.Logger,
 	})
+	r.proofs = proofs
 	common := content.Common{
 		Chunks: o.Chunks, Work: r.Work, Leases: o.Leases, Losses: losses, Proofs: proofs, State: store, Logger: o.Logger,
 	}
@@ -148,7 +161,9 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 	r.Jobs = jobs.New(jobs.Options{
 		Signer: signer,
 		Engine: r.Engine, Manifests: manifests, Blobs: r.Blobs, Indexes: r.Records.Indexes, Attempts: r.Records.Attempts,
-		Demand: history.New(r.Records.Lineages, r.Tally), Metrics: o.Metrics, Work: r.Work, Leases: o.Leases, AtOnce: o.Jobs,
+		Published: func(repo name.Repository, d digest.Digest) { r.Deltas.Published(repo, d) },
+		Demand:    history.New(r.Records.Lineages, r.Tally), Metrics: o.Metrics, Work: r.Work, Leases: o.Leases,
+		AtOnce:   o.Jobs,
 		Deadline: rechunk.DefaultDeadline(), WorkDir: o.WorkDir, Logger: o.Logger, Now: o.Now,
 	})
 	r.Tags = tags.New(tags.Options{
@@ -181,6 +196,26 @@ func (r *Rooms) trusting(o Options, manifests *content.Manifests, proofs *proof.
 	return guard, signer
 }
 
+// deltas makes the room for deltas, which asks those of the pull path.
+func (r *Rooms) deltas(o Options, store *state.Store, space *workspace.Budget) {
+	limits := config.Deltas{}
+	if o.Deltas != nil {
+		limits = o.Deltas()
+	}
+	r.Deltas = central.New(central.Options{
+		Chunks: o.Chunks, Content: store, Records: r.Records, Blobs: r.Images, Proofs: r.proofs,
+		Family: func(repository string) string { return o.Rule(repository).Family },
+		Lags:   history.New(r.Records.Lineages, r.Tally), Next: o.Next, Encoders: o.Encoders, Work: r.Work, Leases: o.Leases,
+		Metrics: o.Metrics, WorkDir: o.WorkDir, Space: space, CPU: limits.CPU, Memory: int64(limits.Memory),
+		Queue: limits.Queue, Keep: func() int64 {
+			if o.Deltas == nil {
+				return 0
+			}
+			return int64(o.Deltas().Keep)
+		}, Logger: o.Logger, Now: o.Now,
+	})
+}
+
 // operating makes what operators and upkeep use.
 func (r *Rooms) operating(o Options, manifests *content.Manifests) {
 	r.View = operate.NewView(operate.Options{
@@ -198,7 +233,7 @@ func (r *Rooms) operating(o Options, manifests *content.Manifests) {
 // once.
 func (r *Rooms) Close(ctx context.Context) error {
 	r.Work.Stop()
-	return errors.Join(r.Blobs.Close(ctx), r.Work.Close(ctx))
+	return errors.Join(r.Blobs.Close(ctx), r.Deltas.Close(ctx), r.Work.Close(ctx))
 }
 
 // locker makes the engine wait for other replicas, where there are any.

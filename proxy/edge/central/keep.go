@@ -1,0 +1,282 @@
+package central
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/catalog"
+)
+
+// deltaWriter writes one delta into the store.
+type deltaWriter struct {
+	*chunkstore.Writer
+	central *Central
+	job     *job
+}
+
+// Commit implements flight.Writer: what leads to the delta is written when that is there.
+func (w *deltaWriter) Commit(ctx context.Context) (err error) {
+	defer func() { w.job.settle(err) }()
+	d, err := w.Writer.Commit(ctx, chunkstore.Expected{Size: chunkstore.AnySize})
+	if err != nil {
+		return err
+	}
+	j, c := w.job, w.central
+	j.mu.Lock()
+	rec := &catalog.Delta{
+		Digest: d.Digest, Size: d.Size, BlobSize: j.size, Repository: j.repo.String(), Worth: j.worth, Allowed: j.allowed,
+		Needs: j.made.needs, At: c.Now().UTC(), Seconds: j.made.seconds, Cost: j.made.cost,
+	}
+	key := j.key
+	j.mu.Unlock()
+	if err := c.Records.Deltas.Put(ctx, key, rec); err != nil {
+		return err
+	}
+	c.shelf.put(key, *rec, c.Now())
+	c.shelf.wake()
+	c.Metrics.DeltaMade(rec.Size, rec.BlobSize, rec.Seconds)
+	c.Logger.InfoContext(ctx, "delta made", "repository", rec.Repository, "layer", key.Layer.String(), "seed",
+		key.Seed.String(), "bytes", rec.Size, "layer_bytes", rec.BlobSize, "worth", rec.Worth, "seconds", rec.Seconds)
+	return nil
+}
+
+// keep stores the record of a refusal.
+func (c *Central) keep(ctx context.Context, key catalog.DeltaKey, rec *catalog.Delta) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), writePatience)
+	defer stop()
+	if err := c.Records.Deltas.Put(ctx, key, rec); err != nil {
+		c.Logger.WarnContext(ctx, "refusal of a delta could not be noted", "layer", key.Layer.String(), "error", err)
+		return
+	}
+	c.shelf.put(key, *rec, c.Now())
+	c.shelf.wake()
+}
+
+// writePatience bounds the writing of a record.
+const writePatience = 30 * time.Second
+
+// maxRecords bounds the deltas and refusals that are remembered.
+const maxRecords = 10_000
+
+// shelf knows the records of deltas, for choosing, for telling, and for what has to go. It is safe for concurrent use.
+type shelf struct {
+	changed chan struct{} // holds a token when something was added
+
+	mu    sync.Mutex
+	known map[catalog.DeltaKey]entry
+	bytes int64
+}
+
+// entry is a record, and when it was of use.
+type entry struct {
+	catalog.Delta
+	used time.Time
+}
+
+func newShelf() *shelf {
+	return &shelf{changed: make(chan struct{}, 1), known: map[catalog.DeltaKey]entry{}}
+}
+
+func (s *shelf) wake() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (s *shelf) put(key catalog.DeltaKey, rec catalog.Delta, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bytes += rec.Size - s.known[key].Size
+	s.known[key] = entry{rec, now}
+}
+
+func (s *shelf) used(key catalog.DeltaKey, rec *catalog.Delta, now time.Time) { s.put(key, *rec, now) }
+
+func (s *shelf) drop(key catalog.DeltaKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bytes -= s.known[key].Size
+	delete(s.known, key)
+}
+
+func (s *shelf) has(key catalog.DeltaKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.known[key]
+	return ok
+}
+
+// stored is how many bytes of deltas there are.
+func (s *shelf) stored() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bytes
+}
+
+// others lists the deltas of a pair that were made for others and are as good for a client: it runs what they need, and what
+// it can run more than that would not have helped.
+func (s *shelf) others(key catalog.DeltaKey, worth int64, p programs) []catalog.DeltaKey {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []catalog.DeltaKey
+	for k, e := range s.known {
+		if k.Layer != key.Layer || k.Seed != key.Seed || k == key || e.Digest == "" || e.Worth != worth || !p.runs(e.Needs) {
+			continue
+		}
+		if !slices.ContainsFunc(p.allowed, func(a string) bool { return !slices.Contains(e.Allowed, a) }) {
+			out = append(out, k)
+		}
+	}
+	slices.SortFunc(out, func(a, b catalog.DeltaKey) int { return int(s.known[a].Size - s.known[b].Size) })
+	return out
+}
+
+// surplus chooses what goes: what was refused and may be tried again, and what was of no use for longest while there is too
+// much.
+func (s *shelf) surplus(now time.Time, keep int64) []catalog.DeltaKey {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out, left []catalog.DeltaKey
+	for k, e := range s.known {
+		if e.Refused != "" && now.After(e.Until) {
+			out = append(out, k)
+		} else {
+			left = append(left, k)
+		}
+	}
+	slices.SortFunc(left, func(a, b catalog.DeltaKey) int { return s.known[a].used.Compare(s.known[b].used) })
+	bytes := s.bytes
+	for n := len(left); len(left) > 0 && (n > maxRecords || bytes > keep); n-- {
+		k := left[0]
+		left = left[1:]
+		if e := s.known[k]; e.Digest != "" || n > maxRecords {
+			bytes -= e.Size
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// list calls fn for each record, in no order.
+func (s *shelf) list(fn func(catalog.DeltaKey, entry)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, e := range s.known {
+		fn(k, e)
+	}
+}
+
+const (
+	// lookEvery is how often the records are listed, for what other replicas and gc have done.
+	lookEvery = 10 * time.Minute
+	// tidyEvery is the least time between two looks for what has to go.
+	tidyEvery = 5 * time.Second
+)
+
+// keepShelf reads the records, and holds deltas to the space that they may take.
+func (c *Central) keepShelf(ctx context.Context) {
+	for {
+		c.look(ctx)
+		again := time.NewTimer(lookEvery)
+		for looking := false; !looking && ctx.Err() == nil; {
+			c.tidy(ctx)
+			pause := time.NewTimer(tidyEvery)
+			select {
+			case <-pause.C:
+			case <-ctx.Done():
+			}
+			select {
+			case <-c.shelf.changed:
+			case <-again.C:
+				looking = true
+			case <-ctx.Done():
+			}
+			pause.Stop()
+		}
+		again.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// look reads records that are not known, and forgets those that are gone.
+func (c *Central) look(ctx context.Context) {
+	there := map[catalog.DeltaKey]bool{}
+	err := c.Records.Deltas.List(ctx, catalog.Prefix[catalog.DeltaKey]{}, func(k catalog.DeltaKey, at time.Time) error {
+		there[k] = true
+		if c.shelf.has(k) {
+			return ctx.Err()
+		}
+		rec, err := c.Records.Deltas.Get(ctx, k)
+		if err == nil && rec != nil {
+			c.shelf.put(k, *rec, at)
+		}
+		return err
+	})
+	if err != nil {
+		if ctx.Err() == nil {
+			c.Logger.WarnContext(ctx, "records of deltas could not be read", "error", err)
+		}
+		return
+	}
+	limit := c.Now().Add(-lookEvery)
+	var gone []catalog.DeltaKey
+	c.shelf.list(func(k catalog.DeltaKey, e entry) {
+		if !there[k] && e.At.Before(limit) {
+			gone = append(gone, k)
+		}
+	})
+	for _, k := range gone {
+		c.shelf.drop(k)
+	}
+	c.tell()
+}
+
+// tidy removes what is too much: the record first, so that nothing leads to content that is not there.
+func (c *Central) tidy(ctx context.Context) {
+	for _, k := range c.shelf.surplus(c.Now(), c.Keep()) {
+		if err := c.remove(ctx, k); err != nil {
+			if ctx.Err() == nil {
+				c.Logger.WarnContext(ctx, "a delta could not be removed", "layer", k.Layer.String(), "error", err)
+			}
+			return
+		}
+	}
+	c.tell()
+}
+
+func (c *Central) remove(ctx context.Context, k catalog.DeltaKey) error {
+	rec, err := c.Records.Deltas.Get(ctx, k)
+	if err != nil {
+		return err
+	}
+	if err := c.Records.Deltas.Delete(ctx, k); err != nil {
+		return err
+	}
+	c.shelf.drop(k)
+	if rec == nil || rec.Digest == "" || c.shared(rec.Digest) {
+		return nil
+	}
+	_, err = c.Chunks.DeleteUnused(ctx, rec.Digest, c.Now().Add(time.Hour))
+	return err
+}
+
+// shared reports whether another delta has the same bytes.
+func (c *Central) shared(d digest.Digest) bool {
+	found := false
+	c.shelf.list(func(_ catalog.DeltaKey, e entry) { found = found || e.Digest == d })
+	return found
+}
+
+// tell tells metrics how things stand.
+func (c *Central) tell() {
+	waiting, running := c.line.waiting()
+	c.Metrics.Deltas(waiting, running, c.shelf.stored())
+}

@@ -1,0 +1,120 @@
+package central
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/rechunk/delta"
+	"github.com/strata-oci/strata/rechunk/scan"
+	"github.com/strata-oci/strata/rechunk/tree"
+)
+
+// errLost says that something a delta is made of is not stored any more.
+var errLost = errors.New("not stored here")
+
+// facts are what is to be known of a layer to make its blob again.
+type facts struct {
+	diffID  digest.Digest
+	tarSize int64
+	encoder string
+}
+
+// facts finds a layer among the versions of a repository's lineage; nil where it is not there, or nobody knows what made its
+// blob.
+func (c *Central) facts(ctx context.Context, repo name.Repository, layer digest.Digest) (*facts, error) {
+	v, err := c.versions(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	for i := range v {
+		for _, l := range v[i].Layers {
+			if l.Digest == layer && l.Encoder != "" && l.DiffID.Validate() == nil && l.TarSize > 0 {
+				return &facts{l.DiffID, l.TarSize, l.Encoder}, nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// make writes the delta of a job.
+func (c *Central) make(ctx context.Context, w io.Writer, j *job, cpus int) error {
+	began := c.Now()
+	image, err := c.image(ctx, j.key.Seed)
+	if err != nil {
+		return err
+	}
+	if image == nil {
+		return fmt.Errorf("seed %s: %w", j.key.Seed, errLost)
+	}
+	index, err := c.index(ctx, j.layer)
+	if err != nil {
+		return err
+	}
+	blob, err := c.Content.Open(ctx, j.layer)
+	if err != nil {
+		return err
+	}
+	defer blob.Close()
+	tar, err := scan.Decompress(blob, tree.Limits{})
+	if err != nil {
+		return err
+	}
+	defer tar.Close()
+	tried, err := c.recall(ctx, j.layer)
+	if err != nil {
+		return err
+	}
+	files := newContents(ctx, c.seeds, image)
+	defer files.Close()
+	o := delta.Options{
+		Contents: files, Scratch: c.scratch, Trials: tried, Worth: j.worth,
+		Memory: max(c.Memory/int64(c.CPU)*int64(cpus), 1), Parallel: cpus,
+	}
+	if c.Encoders != nil && len(j.allowed) > 0 {
+		o.Encoders = encoders{c.Encoders, j.allowed}
+	}
+	report, err := c.Make(ctx, &worthwhile{w: w, left: j.size / 10 * 9}, delta.Target{
+		Tar: tar, TarSize: j.facts.tarSize, Entries: index.Entries, Blob: j.layer, BlobSize: j.size, DiffID: j.facts.diffID,
+		Encoder: j.facts.encoder,
+	}, delta.Seed{Manifest: image.manifest, Files: image.files}, o)
+	c.remember(ctx, j.layer, tried)
+	if err == nil {
+		err = ended(tar, blob)
+	}
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.made = made{programsOf(report.Programs), c.Now().Sub(began).Seconds(), report.Seconds}
+	return nil
+}
+
+// ended reads a layer to its end, where it shows whether it is what its digest says.
+func ended(tar, blob io.Reader) error {
+	for _, r := range []io.Reader{tar, blob} {
+		if _, err := io.Copy(io.Discard, r); err != nil {
+			return fmt.Errorf("reading the layer to its end: %w", err)
+		}
+	}
+	return nil
+}
+
+// worthwhile fails when a delta turns out to save too little.
+type worthwhile struct {
+	w    io.Writer
+	left int64
+}
+
+// Write passes bytes on.
+func (w *worthwhile) Write(p []byte) (int, error) {
+	if w.left -= int64(len(p)); w.left < 0 {
+		return 0, errNoGain
+	}
+	return w.w.Write(p)
+}

@@ -1,0 +1,255 @@
+package central
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/flight"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/rechunk/delta"
+)
+
+const (
+	// retryMade is when to ask again for a delta that is being made, retryFull for one that there was no room for.
+	retryMade = 2 * time.Second
+	retryFull = 15 * time.Second
+)
+
+// How a question was answered; values of a label of metrics.
+const (
+	answerStored  = "stored"
+	answerMade    = "made"
+	answerPending = "pending"
+	answerRefused = "refused"
+	answerFailed  = "failed"
+)
+
+// OpenDelta implements registry.Deltas.
+func (c *Central) OpenDelta(ctx context.Context, repo name.Repository, q registry.DeltaQuery) (*registry.Delta, error) {
+	d, err := c.open(ctx, repo, q)
+	var none *registry.NoDelta
+	switch {
+	case errors.As(err, &none) && none.Reason != "":
+		c.Metrics.DeltaRefused(none.Reason)
+		c.Metrics.DeltaAnswered(answerRefused)
+	case none != nil:
+		c.Metrics.DeltaAnswered(answerPending)
+	case err != nil:
+		c.Metrics.DeltaAnswered(answerFailed)
+	case d.Size >= 0:
+		c.Metrics.DeltaAnswered(answerStored)
+	default:
+		c.Metrics.DeltaAnswered(answerMade)
+	}
+	return d, err
+}
+
+func (c *Central) open(ctx context.Context, repo name.Repository, q registry.DeltaQuery) (*registry.Delta, error) {
+	if c.off() {
+		return nil, refusal(turned, told(turned))
+	}
+	// Who may not have the layer learns no more here than from the blob.
+	size, err := c.Blobs.StatBlob(ctx, repo, q.Layer)
+	if err != nil {
+		return nil, err
+	}
+	a := &ask{Central: c, repo: repo, query: q, size: size, worth: delta.WorthClass(q.Worth),
+		programs: c.programs(q.Encoders)}
+	if !c.Proofs.Has(ctx, repo, q.Layer) {
+		// An upstream that names a layer is no proof of it; once it was fetched, there is one.
+		return nil, refusal(noLayer, told(noLayer))
+	}
+	c.noteDemand(ctx, repo, a.worth, a.programs.allowed)
+	return a.answer(ctx)
+}
+
+// ask is a question that may be answered.
+type ask struct {
+	*Central
+	repo     name.Repository
+	query    registry.DeltaQuery
+	size     int64 // of the layer's blob
+	worth    int64
+	programs programs
+}
+
+// answer looks for a delta that is stored, and has one made.
+func (a *ask) answer(ctx context.Context) (*registry.Delta, error) {
+	seeds := a.known(ctx)
+	var refused *catalog.Delta
+	var left []digest.Digest
+	for _, seed := range seeds {
+		d, rec, err := a.stored(ctx, seed)
+		switch {
+		case err != nil:
+			return nil, err
+		case d != nil:
+			return d, nil
+		case rec != nil:
+			refused = rec
+		default:
+			left = append(left, seed)
+		}
+	}
+	if len(left) == 0 && refused != nil {
+		return nil, refusal(refused.Refused, told(refused.Refused))
+	}
+	j, err := a.plan(ctx, left)
+	if err != nil {
+		return nil, err
+	}
+	return a.wait(ctx, j)
+}
+
+// plan says what is to be made, here or above.
+func (a *ask) plan(ctx context.Context, seeds []digest.Digest) (*job, error) {
+	why := noSeed
+	if len(seeds) > 0 && a.CPU > 0 {
+		facts, err := a.facts(ctx, a.repo, a.query.Layer)
+		if err != nil {
+			return nil, err
+		}
+		if facts != nil {
+			seed, err := a.best(ctx, seeds, a.query.Layer)
+			if err != nil {
+				return nil, err
+			}
+			if seed != "" {
+				return a.job(a.key(seed), facts), nil
+			}
+		} else {
+			why = noLayer
+		}
+	}
+	if a.Next != nil {
+		return a.above(), nil
+	}
+	return nil, refusal(why, told(why))
+}
+
+// key names the delta that is asked for.
+func (a *ask) key(seed digest.Digest) catalog.DeltaKey {
+	return catalog.DeltaKey{Seed: seed, Layer: a.query.Layer, Variant: variant(a.worth, a.programs.allowed)}
+}
+
+// stored opens a delta that is stored and of use to the client; or returns the record that says that there is none.
+func (a *ask) stored(ctx context.Context, seed digest.Digest) (*registry.Delta, *catalog.Delta, error) {
+	key := a.key(seed)
+	rec, err := a.Records.Deltas.Get(ctx, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	if rec != nil && rec.Refused != "" && a.Now().Before(rec.Until) {
+		return nil, rec, nil
+	}
+	for _, k := range append([]catalog.DeltaKey{key}, a.shelf.others(key, a.worth, a.programs)...) {
+		if k != key {
+			if rec, err = a.Records.Deltas.Get(ctx, k); err != nil {
+				return nil, nil, err
+			}
+		}
+		if rec == nil || rec.Digest == "" {
+			continue
+		}
+		content, err := a.Chunks.Open(ctx, rec.Digest)
+		if errors.Is(err, chunkstore.ErrNotFound) {
+			continue // evicted; it is made again
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		a.shelf.used(k, rec, a.Now())
+		return &registry.Delta{ReadCloser: content, Seed: seed, Size: content.Size()}, nil, nil
+	}
+	return nil, nil, nil
+}
+
+var errImpatient = errors.New("the client does not wait any longer")
+
+// wait has a delta made, or joins those who wait for it, and returns it as soon as it begins to be there.
+func (a *ask) wait(ctx context.Context, j *job) (*registry.Delta, error) {
+	j, err := a.begin(j, false)
+	if errors.Is(err, errFull) {
+		return nil, &registry.NoDelta{RetryAfter: retryFull}
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer j.left(a.Now())
+	if a.query.Wait <= 0 && !j.streams() {
+		return nil, &registry.NoDelta{RetryAfter: retryMade}
+	}
+	waiting, stop := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(a.query.Wait, func() {
+		if !j.streams() {
+			stop(errImpatient)
+		}
+	})
+	r, err := a.flights.Open(waiting, j.flight(), a.fetch(j))
+	timer.Stop()
+	if err == nil && waiting.Err() != nil {
+		err = errors.Join(context.Cause(waiting), r.Close())
+	}
+	switch {
+	case err == nil:
+		return &registry.Delta{ReadCloser: stopping{r, stop}, Seed: j.seed(), Size: -1}, nil
+	case errors.Is(err, flight.ErrStored):
+		stop(nil)
+		return a.again(ctx, j)
+	case errors.Is(err, errImpatient):
+		err = &registry.NoDelta{RetryAfter: retryMade}
+	default:
+		err = clientError(err)
+	}
+	stop(nil)
+	return nil, err
+}
+
+// again opens what another has made meanwhile.
+func (a *ask) again(ctx context.Context, j *job) (*registry.Delta, error) {
+	d, rec, err := a.stored(ctx, j.seed())
+	switch {
+	case err != nil:
+		return nil, err
+	case d != nil:
+		return d, nil
+	case rec != nil:
+		return nil, refusal(rec.Refused, told(rec.Refused))
+	}
+	return nil, &registry.NoDelta{RetryAfter: retryMade}
+}
+
+// clientError is what a client is told of a delta that could not be made.
+func clientError(err error) error {
+	var none *registry.NoDelta
+	if errors.As(err, &none) {
+		return none
+	}
+	if errors.Is(err, errFull) {
+		return &registry.NoDelta{RetryAfter: retryFull}
+	}
+	word, _ := reason(err)
+	if word == "" {
+		return registry.Unavailable("the proxy is shutting down", retryMade).WithCause(err)
+	}
+	return refusal(word, told(word))
+}
+
+// stopping is a reader with a context of its own.
+type stopping struct {
+	*flight.Reader
+	stop context.CancelCauseFunc
+}
+
+// Close implements io.Closer.
+func (s stopping) Close() error {
+	err := s.Reader.Close()
+	s.stop(nil)
+	return err
+}
