@@ -28,6 +28,18 @@ func (c *Config) NeedsRestart(next *Config) []string {
 	if c.Admin.TLS.Enabled() != next.Admin.TLS.Enabled() {
 		keys = append(keys, "admin.tls.cert_file")
 	}
+	if c.Edge() != next.Edge() { // the parts of an edge are made when it starts
+		for host := range next.Upstreams {
+			if c.Via(host) != next.Via(host) {
+				keys = append(keys, "upstreams."+host+".via")
+			}
+		}
+		for host := range c.Upstreams {
+			if c.Via(host) != next.Via(host) {
+				keys = append(keys, "upstreams."+host+".via")
+			}
+		}
+	}
 	slices.Sort(keys)
 	return slices.Compact(keys)
 }

@@ -16,6 +16,7 @@ func TestNeedsRestart(t *testing.T) {
 		"log: {level: debug}":                                                 nil,
 		"log: {level: error}\nshutdown_timeout: 1s":                           nil,
 		"upstreams: {quay.io: {}}":                                            nil,
+		"upstreams: {quay.io: {via: 'https://c.example'}}":                    {"upstreams.quay.io.via"},
 		"access: {htpasswd_file: f}":                                          nil,
 		"repositories: [{match: quay.io}]":                                    nil,
 		"gc: {interval: 1h, grace: 1h, keep_pulled: 1h}\nquota: 1GiB":         nil,

@@ -27,6 +27,7 @@ type proxyOptions struct {
 	rule string   // further keys of the rule that holds for all repositories, "key: value" lines
 	top  string   // further keys of the configuration
 	env  []string // further environment
+	via  string   // address of another Strata that has the upstream's images; there is no upstream then
 	dir  string   // holds the store; default: an empty one
 	// storage are the lines of the driver's parameters; default: a filesystem store in dir.
 	storage string
@@ -40,6 +41,10 @@ func newProxy(tb testing.TB, u *upstream, o proxyOptions) *proxy {
 	}
 	if o.storage == "" {
 		o.storage = "  filesystem:\n    rootdirectory: " + filepath.Join(o.dir, "data")
+	}
+	from := "via: http://" + o.via
+	if o.via == "" {
+		from = "url: " + u.server.URL
 	}
 	rule := ""
 	for line := range strings.Lines(strings.TrimSpace("refresh: 0s\n" + o.rule)) {
@@ -56,13 +61,13 @@ storage:
 default_upstream: %s
 upstreams:
   %[2]s:
-    url: %s
+    %s
     insecure: true
     attempts: 2
     timeout: 20s
 repositories:
   - match: "**"
-%s%s`, o.storage, upstreamHost, u.server.URL, rule, o.top)
+%s%s`, o.storage, upstreamHost, from, rule, o.top)
 	p := &proxy{tb: tb, dir: o.dir, config: filepath.Join(o.dir, "config.yml"), env: o.env}
 	if err := os.WriteFile(p.config, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)

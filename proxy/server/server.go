@@ -159,7 +159,7 @@ func (s *Server) newRooms(m *makings) *wiring.Rooms {
 		Ruled: s.ruled, Signing: s.signing,
 		WorkDir: s.work, WorkBytes: int64(s.cfg.WorkBytes), Jobs: s.cfg.Jobs, Version: s.version,
 		Names: s.names(), Store: store, Logger: s.log,
-		Deltas: func() config.Deltas { return s.live.Load().Deltas }, Encoders: m.encoders,
+		Deltas: func() config.Deltas { return s.live.Load().Deltas }, Encoders: m.encoders, Edge: s.edge(),
 		Leases: m.leases, Counters: counters, Redis: s.watchRedis(m.gatherer, s.metrics), RecordAge: recordAge,
 	})
 }

@@ -85,7 +85,9 @@ func (s *Source) begin(ctx context.Context, repo name.Repository, l layer) (_ *m
 			m.delta = &measured{ReadCloser: answer.Body, link: &s.central(repo.Host()).link, now: s.Now}
 		}
 		if err = m.start(running, answer, o); err != nil {
-			why = reasonOf(err)
+			if why = reasonOf(err); m.wire.broken {
+				why = Link
+			}
 			s.fail(pair{answer.Seed, l.digest}, why)
 		}
 	}
@@ -124,14 +126,16 @@ type made struct {
 
 // counter counts what is read, for one goroutine at a time; it is read when that has ended.
 type counter struct {
-	r io.Reader
-	n int64
+	r      io.Reader
+	n      int64
+	broken bool // it failed
 }
 
 // Read implements io.Reader.
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n += int64(n)
+	c.broken = c.broken || err != nil && err != io.EOF
 	return n, err
 }
 
@@ -259,9 +263,12 @@ func (m *made) ended() {
 
 // resume goes on with the layer as it is, from where it came to: what was passed on has to be its beginning.
 func (m *made) resume(cause error) error {
-	why := reasonOf(cause)
 	if err := m.stop(); err != nil {
 		cause = errors.Join(cause, err)
+	}
+	why := reasonOf(cause)
+	if m.wire.broken {
+		why = Link // whatever the delta looked like then
 	}
 	m.source.fail(pair{m.seed, m.layer.digest}, why)
 	whole, err := m.fetch(why, cause)

@@ -19,13 +19,15 @@ import (
 // maxBlob bounds one blob, in bytes.
 const maxBlob = 64 << 30
 
-// BlobOptions are what Blobs are made of; all are needed but for Space.
+// BlobOptions are what Blobs are made of; all are needed but for Space and Transient.
 type BlobOptions struct {
 	Common
 	Upstream BlobSource
 	// WorkDir holds the downloads on their way, and Space bounds them; nil means no bound.
 	WorkDir string
 	Space   flight.Space
+	// Transient reports whether a blob is passed on without being kept; nil: none is.
+	Transient func(ctx context.Context, repo name.Repository, d digest.Digest) bool
 }
 
 // Blobs are layers and configs by digest. They are safe for concurrent use.
@@ -128,6 +130,9 @@ func (b *Blobs) missed(repo name.Repository, err error) error {
 
 // download opens a blob while it is being fetched. size is what a manifest says, -1 when unknown.
 func (b *Blobs) download(ctx context.Context, repo name.Repository, d digest.Digest, size int64) (registry.Blob, error) {
+	if b.Transient != nil && b.Transient(ctx, repo, d) {
+		return passOn(d, size, func(size int64) (io.ReadCloser, int64, error) { return b.open(ctx, repo, d, size) })
+	}
 	r, err := b.flights.Open(ctx, downloadKey(repo, d), b.fetch(repo, d, size))
 	if errors.Is(err, flight.ErrStored) {
 		c, err := b.Chunks.Open(ctx, d)

@@ -14,6 +14,8 @@ import (
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/edge/central"
+	"github.com/strata-oci/strata/proxy/edge/seed"
+	"github.com/strata-oci/strata/proxy/edge/via"
 	"github.com/strata-oci/strata/proxy/history"
 	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/metrics"
@@ -29,7 +31,6 @@ import (
 	"github.com/strata-oci/strata/proxy/trust"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/rechunk"
-	"github.com/strata-oci/strata/rechunk/delta"
 	"github.com/strata-oci/strata/rechunk/image"
 	"github.com/strata-oci/strata/rechunk/workspace"
 )
@@ -67,9 +68,9 @@ type Options struct {
 	// Deltas bound what is done for deltas, by the newest configuration. Nil: no deltas are made.
 	Deltas func() config.Deltas
 	// Encoders wrap files again; nil: none do.
-	Encoders delta.Encoders
-	// Next asks another Strata for deltas; nil: there is none.
-	Next central.Next
+	Encoders via.Encoders
+	// Edge says how images come from other Stratas; nil: none do.
+	Edge *Edge
 	// Version is that of the program.
 	Version string
 	Logger  *slog.Logger
@@ -99,7 +100,11 @@ type Rooms struct {
 	Restorer *operate.Restorer
 	Work     *background.Group
 
+	// Edge fetches from other Stratas; nil: there are none.
+	Edge *via.Source
+
 	proofs *proof.Proofs
+	seeds  *seed.Store // nil where layers are none
 }
 
 // New makes the rooms. Close ends their work.
@@ -149,14 +154,17 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 		Logger: o.Logger,
 	})
 	r.proofs = proofs
+	r.Edge = r.edge(o, store, space)
 	common := content.Common{
 		Chunks: o.Chunks, Work: r.Work, Leases: o.Leases, Losses: losses, Proofs: proofs, State: store, Logger: o.Logger,
 	}
 	manifests := content.NewManifests(content.ManifestOptions{
-		Common: common, Records: r.Records.Manifests, Repositories: r.Records.Repositories, Upstream: o.Upstream,
+		Common: common, Records: r.Records.Manifests, Repositories: r.Records.Repositories, Upstream: r.source(o),
 		RecordAge: manifestAges * o.RecordAge, Now: o.Now,
 	})
-	r.Blobs = content.NewBlobs(content.BlobOptions{Common: common, Upstream: o.Upstream, WorkDir: o.WorkDir, Space: space})
+	r.Blobs = content.NewBlobs(content.BlobOptions{
+		Common: common, Upstream: r.source(o), WorkDir: o.WorkDir, Space: space, Transient: r.transient(),
+	})
 	guard, signer := r.trusting(o, manifests, proofs)
 	r.Jobs = jobs.New(jobs.Options{
 		Signer: signer,
@@ -205,7 +213,7 @@ func (r *Rooms) deltas(o Options, store *state.Store, space *workspace.Budget) {
 	r.Deltas = central.New(central.Options{
 		Chunks: o.Chunks, Content: store, Records: r.Records, Blobs: r.Images, Proofs: r.proofs,
 		Family: func(repository string) string { return o.Rule(repository).Family },
-		Lags:   history.New(r.Records.Lineages, r.Tally), Next: o.Next, Encoders: o.Encoders, Work: r.Work, Leases: o.Leases,
+		Lags:   history.New(r.Records.Lineages, r.Tally), Next: r.next(), Encoders: encoders(o), Work: r.Work, Leases: o.Leases,
 		Metrics: o.Metrics, WorkDir: o.WorkDir, Space: space, CPU: limits.CPU, Memory: int64(limits.Memory),
 		Queue: limits.Queue, Keep: func() int64 {
 			if o.Deltas == nil {
@@ -233,7 +241,11 @@ func (r *Rooms) operating(o Options, manifests *content.Manifests) {
 // once.
 func (r *Rooms) Close(ctx context.Context) error {
 	r.Work.Stop()
-	return errors.Join(r.Blobs.Close(ctx), r.Deltas.Close(ctx), r.Work.Close(ctx))
+	err := errors.Join(r.Blobs.Close(ctx), r.Deltas.Close(ctx), r.Work.Close(ctx))
+	if r.seeds != nil {
+		r.seeds.Close()
+	}
+	return err
 }
 
 // locker makes the engine wait for other replicas, where there are any.

@@ -1,0 +1,335 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/strata-oci/strata/proxy/programtest"
+)
+
+// wire is a way to a server that counts what comes back over it.
+type wire struct {
+	address string
+	bytes   atomic.Int64
+	// cut, when set, ends each connection after so many bytes.
+	cut atomic.Int64
+}
+
+// newWire leads to a server's address.
+func newWire(tb testing.TB, to string) *wire {
+	tb.Helper()
+	var lc net.ListenConfig
+	listener, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	w := &wire{address: listener.Addr().String()}
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			in, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { w.lead(ctx, in, to) })
+		}
+	})
+	tb.Cleanup(func() {
+		stop()
+		_ = listener.Close()
+		running.Wait()
+	})
+	return w
+}
+
+func (w *wire) lead(ctx context.Context, in net.Conn, to string) {
+	defer in.Close()
+	var d net.Dialer
+	out, err := d.DialContext(ctx, "tcp", to)
+	if err != nil {
+		return
+	}
+	defer out.Close()
+	defer context.AfterFunc(ctx, func() { _, _ = in.Close(), out.Close() })()
+	go func() {
+		_, _ = io.Copy(out, in)
+		_ = out.Close()
+	}()
+	var back io.Reader = out
+	if n := w.cut.Load(); n > 0 {
+		back = io.LimitReader(out, n)
+	}
+	_, _ = io.Copy(io.MultiWriter(in, writerFunc(func(p []byte) { w.bytes.Add(int64(len(p))) })), back)
+}
+
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(p []byte) (int, error) {
+	f(p)
+	return len(p), nil
+}
+
+// patient are the keys of an edge that takes as few bytes as it can.
+const patient = "deltas: {wait: 2m, prefer: bytes}\n"
+
+// pullThrough fetches an image as hosts do, all of it, and returns its manifest. What has another digest fails.
+func pullThrough(ctx context.Context, tb testing.TB, image string) ([]byte, error) {
+	tb.Helper()
+	img, err := remote.Image(reference(tb, image), remote.WithContext(ctx))
+	if err != nil {
+		return nil, err
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, err
+	}
+	var g errgroup.Group
+	g.SetLimit(3)
+	for _, l := range layers {
+		g.Go(func() error { return readLayer(l) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return img.RawManifest()
+}
+
+func readLayer(l v1.Layer) error {
+	want, err := l.Digest()
+	if err != nil {
+		return err
+	}
+	r, err := l.Compressed()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	sum := digest.Canonical.Digester()
+	if _, err := io.Copy(sum.Hash(), r); err != nil {
+		return err
+	}
+	if got := sum.Digest().String(); got != want.String() {
+		return fmt.Errorf("layer %s has the digest %s", want, got)
+	}
+	return nil
+}
+
+// pulled pulls a tag of os/image through an edge, and checks that it is the central's.
+func pulled(tb testing.TB, central, edge *proxy, tag string) {
+	tb.Helper()
+	got, err := pullThrough(tb.Context(), tb, edge.image("os/image:"+tag))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if want := rawManifest(tb, central.image("os/image:"+tag)); string(got) != string(want) {
+		tb.Errorf("%s is another image at the edge", tag)
+	}
+}
+
+// An edge serves what its central does, to the byte, and of updates only what is new in them comes over the wire.
+func TestEdge(t *testing.T) {
+	t.Parallel()
+	central := newProxy(t, pushSeries(t, series(false)), proxyOptions{})
+	w := newWire(t, central.Clients)
+	edge := newProxy(t, nil, proxyOptions{via: w.address, top: patient})
+	pulled(t, central, edge, "v1")
+	for i, tag := range []string{"v2", "v3"} {
+		before := w.bytes.Load()
+		pulled(t, central, edge, tag)
+		now := manifest(t, edge.image("os/image:"+tag))
+		update := layersSize(now, manifest(t, edge.image(fmt.Sprint("os/image:v", i+1))))
+		took := w.bytes.Load() - before
+		t.Logf("%s: %d bytes over the wire, its new layers have %d", tag, took, update)
+		if took >= update {
+			t.Errorf("%s: %d bytes came over the wire, its new layers have %d", tag, took, update)
+		}
+	}
+	if edge.Metric(`strata_edge_layers_total{how="delta",reason=""}`) == 0 ||
+		edge.Metric("strata_edge_saved_bytes_total") == 0 {
+		t.Error("no layer came as a delta")
+	}
+	// Without the central, what is stored is served.
+	central.Kill()
+	if _, err := pullThrough(t.Context(), t, edge.image("os/image:v3")); err != nil {
+		t.Error(err)
+	}
+}
+
+// An edge behind an edge.
+func TestEdgeChain(t *testing.T) {
+	t.Parallel()
+	central := newProxy(t, pushSeries(t, series(false)), proxyOptions{})
+	region := newProxy(t, nil, proxyOptions{via: central.Clients, top: patient})
+	w := newWire(t, region.Clients)
+	site := newProxy(t, nil, proxyOptions{via: w.address, top: patient})
+	for _, tag := range []string{"v1", "v2", "v3"} {
+		pulled(t, central, site, tag)
+	}
+	if site.Metric(`strata_edge_layers_total{how="delta",reason=""}`) == 0 {
+		t.Error("no layer came as a delta")
+	}
+}
+
+// An edge whose central is a registry like any other is a mirror, and says so once.
+func TestEdgeOfRegistry(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	for i, image := range series(false) {
+		u.push(fmt.Sprint(upstreamHost, "/os/image:v", i+1), image)
+	}
+	edge := newProxy(t, nil, proxyOptions{via: u.host(), top: patient})
+	for _, tag := range []string{"v1", "v2", "v3"} {
+		got, err := pullThrough(t.Context(), t, edge.image("os/image:"+tag))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := rawManifest(t, u.host()+"/"+upstreamHost+"/os/image:"+tag); string(got) != string(want) {
+			t.Errorf("%s is another image at the edge", tag)
+		}
+	}
+	said := edge.Log.Find(func(l programtest.Line) bool { return strings.Contains(fmt.Sprint(l["msg"]), "an ordinary mirror") })
+	if len(said) != 1 {
+		t.Errorf("it says %d times that the central is no Strata", len(said))
+	}
+}
+
+// Whatever becomes of the connection, of either side, and of the edge's own layers: hosts get the right image, now or at the
+// next try.
+func TestEdgeSurvives(t *testing.T) {
+	t.Parallel()
+	central := newProxy(t, pushSeries(t, series(false)), proxyOptions{})
+	w := newWire(t, central.Clients)
+	edge := newProxy(t, nil, proxyOptions{via: w.address, top: patient})
+	pulled(t, central, edge, "v1")
+	rng := rand.New(rand.NewPCG(1, 2))
+
+	// The wire breaks again and again, at any place.
+	w.cut.Store(40_000 + rng.Int64N(20_000))
+	_, err := pullThrough(t.Context(), t, edge.image("os/image:v2"))
+	t.Log("over a wire that breaks:", err)
+	w.cut.Store(0)
+
+	// The edge is killed in the middle.
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error, 1)
+	before := w.bytes.Load()
+	go func() {
+		_, err := pullThrough(ctx, t, edge.image("os/image:v3"))
+		done <- err
+	}()
+	until(t, "some bytes", func() bool { return w.bytes.Load() > before+1000 || len(done) > 0 })
+	edge.Kill()
+	cancel()
+	t.Log("of an edge that is killed:", <-done)
+	edge.start()
+	checkNoLeftovers(t, edge)
+	pulled(t, central, edge, "v2")
+
+	// What lies in its store is altered, cut and removed.
+	for _, path := range files(t, filepath.Join(edge.dir, "data")) {
+		info, err := os.Stat(path)
+		if err != nil || !strings.Contains(path, "blobs") || info.Size() < 10_000 || rng.IntN(2) == 0 {
+			continue
+		}
+		damage(t, path, info.Size(), rng)
+	}
+	edge.Kill()
+	edge.start() // what was read in memory is gone, too
+	pulled(t, central, edge, "v3")
+}
+
+// damage alters, cuts or removes a file.
+func damage(tb testing.TB, path string, size int64, rng *rand.Rand) {
+	tb.Helper()
+	var err error
+	switch rng.IntN(3) {
+	case 0:
+		err = os.Truncate(path, rng.Int64N(size))
+	case 1:
+		err = os.Remove(path)
+	default:
+		var b []byte
+		if b, err = os.ReadFile(path); err == nil {
+			b[rng.Int64N(size)] ^= 0x55
+			err = os.WriteFile(path, b, 0o600)
+		}
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// Many edges ask for one delta at once: it is made once, and all get the same.
+func TestManyEdges(t *testing.T) {
+	t.Parallel()
+	many := 200
+	if testing.Short() {
+		many = 40
+	}
+	central := newProxy(t, pushSeries(t, series(false)), proxyOptions{})
+	d := digests(t, central, "v1", "v2")
+	had := manifest(t, central.image("os/image:v1"))
+	var layer digest.Digest
+	for _, l := range manifest(t, central.image("os/image:v2")).Layers {
+		if !slices.ContainsFunc(had.Layers, func(h ocispec.Descriptor) bool { return h.Digest == l.Digest }) {
+			layer = l.Digest
+		}
+	}
+	url := fmt.Sprintf("http://%s/strata/v1/delta?repository=%s/os/image&layer=%s&seed=%s", central.Clients, upstreamHost, layer, d[0])
+	var sums sync.Map
+	var g errgroup.Group
+	for range many {
+		g.Go(func() error {
+			for {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+				if err != nil {
+					return err
+				}
+				req.Header.Set("Prefer", "wait=60")
+				resp, err := http.DefaultClient.Do(req)
+				if err != nil {
+					return err
+				}
+				b, err := io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+				switch {
+				case err != nil:
+					return err
+				case resp.StatusCode == http.StatusAccepted:
+					continue
+				case resp.StatusCode != http.StatusOK:
+					return fmt.Errorf("%s %v", resp.Status, resp.Header)
+				}
+				sums.Store(digest.FromBytes(b), true)
+				return nil
+			}
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	sums.Range(func(any, any) bool { n++; return true })
+	if made := central.Metric("strata_deltas_made_total"); n != 1 || made < 1 {
+		t.Errorf("there are %d different deltas, %v were made", n, made)
+	}
+}
