@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/strata-oci/strata/proxy/programtest"
+	"github.com/strata-oci/strata/rechunk/tree/treetest"
 )
 
 // wire is a way to a server that counts what comes back over it.
@@ -144,10 +145,36 @@ func pulled(tb testing.TB, central, edge *proxy, tag string) {
 	}
 }
 
+// firmware makes three versions of an image whose files change in places, as what compilers and databases write does.
+func firmware(tb testing.TB) [3]sourceImage {
+	tb.Helper()
+	var out [3]sourceImage
+	for v := range out {
+		rng := rand.New(rand.NewPCG(7, 7))
+		items := []treetest.Item{treetest.Dir("usr"), treetest.Dir("usr/lib")}
+		for i := range 24 {
+			b := make([]byte, 100_000+rng.IntN(100_000))
+			for j := range b {
+				b[j] = byte(rng.Uint32())
+			}
+			if i < 8*v {
+				copy(b[20_000:], fmt.Sprintf("version %d of file %d", v, i))
+				b = append(b, fmt.Sprint("built ", v)...)
+			}
+			items = append(items, treetest.File(fmt.Sprintf("usr/lib/f%02d", i), string(b)))
+		}
+		out[v] = sourceImage{
+			layers: [][]byte{treetest.Gzip(tb, treetest.Tar(tb, items...))},
+			labels: map[string]string{"containers.bootc": "1", "org.opencontainers.image.version": fmt.Sprint(v)},
+		}
+	}
+	return out
+}
+
 // An edge serves what its central does, to the byte, and of updates only what is new in them comes over the wire.
 func TestEdge(t *testing.T) {
 	t.Parallel()
-	central := newProxy(t, pushSeries(t, series(false)), proxyOptions{})
+	central := newProxy(t, pushSeries(t, firmware(t)), proxyOptions{})
 	w := newWire(t, central.Clients)
 	edge := newProxy(t, nil, proxyOptions{via: w.address, top: patient})
 	pulled(t, central, edge, "v1")
@@ -158,7 +185,7 @@ func TestEdge(t *testing.T) {
 		update := layersSize(now, manifest(t, edge.image(fmt.Sprint("os/image:v", i+1))))
 		took := w.bytes.Load() - before
 		t.Logf("%s: %d bytes over the wire, its new layers have %d", tag, took, update)
-		if took >= update {
+		if took >= update/2 { // manifests and configs are some of it
 			t.Errorf("%s: %d bytes came over the wire, its new layers have %d", tag, took, update)
 		}
 	}
@@ -176,7 +203,7 @@ func TestEdge(t *testing.T) {
 // An edge behind an edge.
 func TestEdgeChain(t *testing.T) {
 	t.Parallel()
-	central := newProxy(t, pushSeries(t, series(false)), proxyOptions{})
+	central := newProxy(t, pushSeries(t, firmware(t)), proxyOptions{})
 	region := newProxy(t, nil, proxyOptions{via: central.Clients, top: patient})
 	w := newWire(t, region.Clients)
 	site := newProxy(t, nil, proxyOptions{via: w.address, top: patient})
@@ -192,7 +219,7 @@ func TestEdgeChain(t *testing.T) {
 func TestEdgeOfRegistry(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)
-	for i, image := range series(false) {
+	for i, image := range firmware(t) {
 		u.push(fmt.Sprint(upstreamHost, "/os/image:v", i+1), image)
 	}
 	edge := newProxy(t, nil, proxyOptions{via: u.host(), top: patient})
@@ -205,7 +232,10 @@ func TestEdgeOfRegistry(t *testing.T) {
 			t.Errorf("%s is another image at the edge", tag)
 		}
 	}
-	said := edge.Log.Find(func(l programtest.Line) bool { return strings.Contains(fmt.Sprint(l["msg"]), "an ordinary mirror") })
+	said := edge.Log.Find(func(l programtest.Line) bool {
+		return strings.Contains(fmt.Sprint(l["msg"]),
+			"an ordinary mirror")
+	})
 	if len(said) != 1 {
 		t.Errorf("it says %d times that the central is no Strata", len(said))
 	}
@@ -215,7 +245,7 @@ func TestEdgeOfRegistry(t *testing.T) {
 // next try.
 func TestEdgeSurvives(t *testing.T) {
 	t.Parallel()
-	central := newProxy(t, pushSeries(t, series(false)), proxyOptions{})
+	central := newProxy(t, pushSeries(t, firmware(t)), proxyOptions{})
 	w := newWire(t, central.Clients)
 	edge := newProxy(t, nil, proxyOptions{via: w.address, top: patient})
 	pulled(t, central, edge, "v1")
@@ -285,7 +315,7 @@ func TestManyEdges(t *testing.T) {
 	if testing.Short() {
 		many = 40
 	}
-	central := newProxy(t, pushSeries(t, series(false)), proxyOptions{})
+	central := newProxy(t, pushSeries(t, firmware(t)), proxyOptions{})
 	d := digests(t, central, "v1", "v2")
 	had := manifest(t, central.image("os/image:v1"))
 	var layer digest.Digest
@@ -294,7 +324,8 @@ func TestManyEdges(t *testing.T) {
 			layer = l.Digest
 		}
 	}
-	url := fmt.Sprintf("http://%s/strata/v1/delta?repository=%s/os/image&layer=%s&seed=%s", central.Clients, upstreamHost, layer, d[0])
+	url := fmt.Sprintf("http://%s/strata/v1/delta?repository=%s/os/image&layer=%s&seed=%s", central.Clients, upstreamHost,
+		layer, d[0])
 	var sums sync.Map
 	var g errgroup.Group
 	for range many {
@@ -329,7 +360,8 @@ func TestManyEdges(t *testing.T) {
 	}
 	n := 0
 	sums.Range(func(any, any) bool { n++; return true })
-	if made := central.Metric("strata_deltas_made_total"); n != 1 || made < 1 {
+	until(t, "the delta is stored", func() bool { return central.Metric("strata_deltas_made_total") > 0 })
+	if made := central.Metric("strata_deltas_made_total"); n != 1 || made != 1 {
 		t.Errorf("there are %d different deltas, %v were made", n, made)
 	}
 }

@@ -213,7 +213,8 @@ func (r *Rooms) deltas(o Options, store *state.Store, space *workspace.Budget) {
 	r.Deltas = central.New(central.Options{
 		Chunks: o.Chunks, Content: store, Records: r.Records, Blobs: r.Images, Proofs: r.proofs,
 		Family: func(repository string) string { return o.Rule(repository).Family },
-		Lags:   history.New(r.Records.Lineages, r.Tally), Next: r.next(), Encoders: encoders(o), Work: r.Work, Leases: o.Leases,
+		Lags:   history.New(r.Records.Lineages, r.Tally), Next: r.next(), Encoders: encoders(o), Work: r.Work,
+		Leases:  o.Leases,
 		Metrics: o.Metrics, WorkDir: o.WorkDir, Space: space, CPU: limits.CPU, Memory: int64(limits.Memory),
 		Queue: limits.Queue, Keep: func() int64 {
 			if o.Deltas == nil {
