@@ -11,6 +11,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/mikelolasagasti/xz"
+
+	"github.com/strata-oci/strata/rechunk/delta/wrap/zstdtokens"
 )
 
 // Names of decoders, as they stand in deltas.
@@ -19,14 +21,30 @@ const (
 	Zstd    = "zstd"    // one frame, RFC 8878
 	Xz      = "xz"      // one stream, without padding
 	Deflate = "deflate" // RFC 1951, no header: what a member of a zip archive is
+	// ZstdTokens undoes only the entropy coding of a zstd frame: not its plain bytes come out, but the tokens of package
+	// zstdtokens.
+	ZstdTokens = "zstd-tokens"
 )
 
-// Decoders are the names that Part.Decoder has and Decode takes.
-func Decoders() []string { return []string{Deflate, Gzip, Xz, Zstd} }
+// Tokens returns the decoder that undoes only the entropy coding of what decoder reads; "" if there is none. Tokens are made
+// into the same bytes again by this package itself, whoever made these, but a delta of them is larger than one of plain
+// bytes.
+func Tokens(decoder string) string {
+	if decoder == Zstd {
+		return ZstdTokens
+	}
+	return ""
+}
 
-// Decode writes the plain bytes of the one stream that src is. ErrInvalid if src is anything else, such as two streams, one
-// that breaks off, or one with something behind it; ErrLimit beyond lim. Errors of src and dst are passed on, and ctx is
-// looked at while reading.
+// isTokens says whether a decoder gives tokens.
+func isTokens(decoder string) bool { return decoder == ZstdTokens }
+
+// Decoders are the names that Part.Decoder has and Decode takes.
+func Decoders() []string { return []string{Deflate, Gzip, Xz, Zstd, ZstdTokens} }
+
+// Decode writes the plain bytes of the one stream that src is, or its tokens. ErrInvalid if src is anything else, such as
+// two streams, one that breaks off, or one with something behind it; ErrLimit beyond lim. Errors of src and dst are passed
+// on, and ctx is looked at while reading.
 func Decode(ctx context.Context, decoder string, src io.Reader, dst io.Writer, lim Limits) error {
 	return new(decoders).decode(ctx, decoder, src, dst, lim)
 }
@@ -43,12 +61,8 @@ type decoders struct {
 // decode is Decode.
 func (d *decoders) decode(ctx context.Context, decoder string, src io.Reader, dst io.Writer, lim Limits) error {
 	in := &counter{ended: ctx.Err, r: src}
-	r, err := d.open(decoder, in, lim)
-	if err != nil {
-		return in.blame(decoder, err)
-	}
 	out := &bounded{w: dst, in: in, lim: lim}
-	if _, err := io.Copy(out, r); err != nil {
+	if err := d.pass(decoder, in, out, lim); err != nil {
 		if out.err != nil {
 			return out.err
 		}
@@ -60,14 +74,32 @@ func (d *decoders) decode(ctx context.Context, decoder string, src io.Reader, ds
 	return in.err
 }
 
-// open returns a reader of the plain bytes of the stream that in begins with. It reads through d.in, which is left behind
-// the stream for the decoders that end exactly (gzip, deflate).
-func (d *decoders) open(decoder string, in io.Reader, lim Limits) (io.Reader, error) {
+// pass writes what the stream that in begins with stands for.
+func (d *decoders) pass(decoder string, in io.Reader, out io.Writer, lim Limits) error {
+	if decoder == ZstdTokens {
+		return zstdtokens.Decode(d.read(in), out)
+	}
+	r, err := d.open(decoder, in, lim)
+	if err == nil {
+		_, err = io.Copy(out, r)
+	}
+	return err
+}
+
+// read makes d.in read in.
+func (d *decoders) read(in io.Reader) *bufio.Reader {
 	if d.in == nil {
 		d.in = bufio.NewReaderSize(in, 32<<10)
 	} else {
 		d.in.Reset(in)
 	}
+	return d.in
+}
+
+// open returns a reader of the plain bytes of the stream that in begins with. It reads through d.in, which is left behind
+// the stream for the decoders that end exactly (gzip, deflate).
+func (d *decoders) open(decoder string, in io.Reader, lim Limits) (io.Reader, error) {
+	d.read(in)
 	switch decoder {
 	case Gzip:
 		return d.openGzip()

@@ -2,11 +2,14 @@ package wrap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/strata-oci/strata/rechunk/delta/wrap/zstdtokens"
 )
 
 // Names of the programs that wrap.
@@ -20,8 +23,11 @@ const (
 
 // Compatible says whether a program that there is makes e's bytes, as far as versions tell: who runs it compares the result.
 // The output of xz (since 5.4) and gzip (since 1.10) has not changed; that of zstd does with every release, and pigz brings
-// a zlib of its distribution.
+// a zlib of its distribution. This package's own are wherever it is, in their one version.
 func Compatible(e Encoder, have []Program) bool {
+	if e.Program == ProgramStrata {
+		return slices.ContainsFunc(tokens(), func(t Encoder) bool { return t.Version == e.Version })
+	}
 	return slices.ContainsFunc(have, func(p Program) bool {
 		return p.Name == e.Program && (p.Version == e.Version || family(p) != "" &&
 			family(p) == family(Program{p.Name, e.Version}))
@@ -63,7 +69,7 @@ func paces(program string) []pace {
 	case ProgramZstd:
 		return []pace{{"-1", 300e6}, {"-2", 250e6}, {"-3", 180e6}, {"-19", 2.5e6}, {"-22", 2e6}, {"", 20e6}}
 	}
-	return []pace{{"", 80e6}}
+	return []pace{{"", 30e6}}
 }
 
 // Seconds is what e takes for that many plain bytes on one core, by a model that is the same on every machine: good for
@@ -79,9 +85,18 @@ func (e Encoder) Seconds(plain int64) float64 {
 	return float64(plain)/bytes + 0.002 // a process
 }
 
-// Encode runs e: in Go for Program "strata", else by encs, which may be nil. Its errors are those of Encoders.Encode.
+// tokens are the encoders of this package: by their one argument, the decoder that each undoes.
+func tokens() []Encoder {
+	return []Encoder{{Program: ProgramStrata, Version: zstdtokens.Version, Args: []string{ZstdTokens}}}
+}
+
+// Encode runs e: in Go for Program "strata", else by encs, which may be nil. Its errors are those of Encoders.Encode, and
+// ErrInvalid for tokens that are none.
 func Encode(ctx context.Context, encs Encoders, e Encoder, plain io.Reader, wrapped io.Writer) error {
-	if e.Program == ProgramStrata || encs == nil {
+	if e.Program == ProgramStrata {
+		return encodeTokens(ctx, e, plain, wrapped)
+	}
+	if encs == nil {
 		return fmt.Errorf("%w: %.64s", ErrUnavailable, e)
 	}
 	if err := encs.Encode(ctx, e, plain, wrapped); err != nil {
@@ -90,5 +105,14 @@ func Encode(ctx context.Context, encs Encoders, e Encoder, plain io.Reader, wrap
 	return nil
 }
 
-// builtin are the encoders of this package, as programs.
-func builtin() []Program { return nil }
+func encodeTokens(ctx context.Context, e Encoder, plain io.Reader, wrapped io.Writer) error {
+	if !slices.ContainsFunc(tokens(), func(t Encoder) bool { return t.String() == e.String() }) {
+		return fmt.Errorf("%w: %.64s", ErrUnavailable, e)
+	}
+	in := &counter{ended: ctx.Err, r: plain}
+	err := zstdtokens.Encode(in, wrapped)
+	if errors.Is(err, zstdtokens.ErrInvalid) {
+		return in.blame(e.Args[0], err)
+	}
+	return err
+}

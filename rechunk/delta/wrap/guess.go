@@ -24,6 +24,8 @@ func guess(parent Content, p Part) (string, []Encoder) {
 		name, out = guessXz(s)
 	case Zstd:
 		name, out = guessZstd(s)
+	default:
+		out = slices.DeleteFunc(tokens(), func(e Encoder) bool { return e.Args[0] != p.Decoder })
 	}
 	return p.Decoder + " " + name, out[:min(len(out), maxGuesses)]
 }

@@ -213,7 +213,7 @@ func TestParse(t *testing.T) {
 		{"nothing in xz", file(t, "empty.xz"), "", 0},
 		{"two streams and padding", file(t, "two.xz"),
 			fmt.Sprintf("0+%d xz 9000\n%d+%d xz 9000\n", len(module), len(module)+8,
-			len(file(t, "single.xz"))), 2},
+				len(file(t, "single.xz"))), 2},
 		{"zstd", zstded(t, plain), fmt.Sprintf("0+%d zstd 9000\n", len(zstded(t, plain))), 1},
 		{"zstd that doesn't tell its size", file(t, "untold.zst"),
 			fmt.Sprintf("0+%d zstd 9000\n", len(file(t, "untold.zst"))), 1},

@@ -47,15 +47,21 @@ func NewTrier(encoders Encoders, trials Trials, lim Limits) *Trier {
 // of ctx, of reading parent, and of the trials.
 func (t *Trier) Try(ctx context.Context, parent Content, p *Part) error {
 	p.Encoder, p.Seconds = nil, 0
-	have := t.available()
-	var name tree.Digest
-	if t.trials != nil {
+	var have []Program
+	if t.encoders != nil {
+		have = t.encoders.Available()
+	}
+	trials, name := t.trials, tree.Digest{}
+	if isTokens(p.Decoder) {
+		trials = nil // there is nothing to find
+	}
+	if trials != nil {
 		h := sha256.New()
 		if _, err := io.Copy(h, &counter{ended: ctx.Err, r: io.NewSectionReader(parent, p.Offset, p.Length)}); err != nil {
 			return fmt.Errorf("reading what is wrapped: %w", err)
 		}
 		name = tree.Digest(h.Sum(nil))
-		trial, ok, err := t.trials.Tried(ctx, name)
+		trial, ok, err := trials.Tried(ctx, name)
 		if err != nil {
 			return fmt.Errorf("what was tried before: %w", err)
 		}
@@ -74,27 +80,20 @@ func (t *Trier) Try(ctx context.Context, parent Content, p *Part) error {
 	if found != nil {
 		p.Encoder, p.Seconds = found, found.Seconds(p.Size)
 	}
-	if t.trials != nil && tried {
-		if err := t.trials.Remember(ctx, name, Trial{Encoder: found, Programs: have}); err != nil {
+	if trials != nil && tried {
+		if err := trials.Remember(ctx, name, Trial{Encoder: found, Programs: have}); err != nil {
 			return fmt.Errorf("remembering what was tried: %w", err)
 		}
 	}
 	return nil
 }
 
-// available lists the programs, and this package's encoders.
-func (t *Trier) available() []Program {
-	var out []Program
-	if t.encoders != nil {
-		out = append(out, t.encoders.Available()...)
-	}
-	return append(out, builtin()...)
-}
-
 // look tries the encoders that may have made the part, the most likely first. It says whether it did try.
 func (t *Trier) look(ctx context.Context, parent Content, p Part, have []Program) (*Encoder, bool, error) {
 	name, guesses := guess(parent, p)
-	guesses = slices.DeleteFunc(guesses, func(e Encoder) bool { return !slices.ContainsFunc(have, e.by) })
+	guesses = slices.DeleteFunc(guesses, func(e Encoder) bool {
+		return e.Program != ProgramStrata && !slices.ContainsFunc(have, e.by)
+	})
 	likely, ok := t.likely(name)
 	if !ok {
 		return nil, false, nil

@@ -175,6 +175,39 @@ func TestTryDamaged(t *testing.T) {
 	}
 }
 
+// TestTokens: what no program makes again, this package does by its tokens; without any program.
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	frame := zstded(t, bytes.Repeat(file(t, "plain"), 20))
+	content := slices.Concat([]byte("before"), frame)
+	part := wrap.Part{Offset: 6, Length: int64(len(frame)), Decoder: wrap.Tokens(wrap.Zstd)}
+	if err := wrap.NewTrier(nil, nil, wrap.DefaultLimits()).Try(t.Context(), bytes.NewReader(content), &part); err != nil {
+		t.Fatal(err)
+	}
+	if part.Encoder == nil || !wrap.Compatible(*part.Encoder, nil) {
+		t.Fatalf("%v", part.Encoder)
+	}
+	var tokens, again bytes.Buffer
+	if err := wrap.Decode(t.Context(), part.Decoder, bytes.NewReader(frame), &tokens, wrap.DefaultLimits()); err != nil {
+		t.Fatal(err)
+	}
+	if err := wrap.Encode(t.Context(), nil, *part.Encoder, &tokens, &again); err != nil ||
+		!bytes.Equal(again.Bytes(), frame) {
+		t.Error(err, again.Len())
+	}
+	for _, e := range []wrap.Encoder{{Program: "strata", Version: "1", Args: []string{"sh"}},
+		{Program: "strata", Version: "0"},
+		{Program: "xz", Version: "5.4.1"}} {
+		if err := wrap.Encode(t.Context(), nil, e, bytes.NewReader(nil), io.Discard); !errors.Is(err, wrap.ErrUnavailable) {
+			t.Errorf("%v: %v", e, err)
+		}
+	}
+	err := wrap.Encode(t.Context(), nil, *part.Encoder, bytes.NewReader([]byte("no tokens")), io.Discard)
+	if !errors.Is(err, wrap.ErrInvalid) {
+		t.Error(err)
+	}
+}
+
 func TestDecode(t *testing.T) {
 	t.Parallel()
 	plain := file(t, "plain")
@@ -191,6 +224,9 @@ func TestDecode(t *testing.T) {
 		{wrap.Zstd, zstded(t, plain), nil},
 		{wrap.Zstd, zstded(t, plain)[:900], wrap.ErrInvalid},
 		{wrap.Zstd, append(zstded(t, plain), 1, 2, 3), wrap.ErrInvalid},
+		{wrap.ZstdTokens, zstded(t, plain)[:900], wrap.ErrInvalid},
+		{wrap.ZstdTokens, append(zstded(t, plain), 1), wrap.ErrInvalid},
+		{wrap.ZstdTokens, plain, wrap.ErrInvalid},
 		{wrap.Xz, file(t, "threads.xz"), nil},
 		{wrap.Xz, file(t, "threads.xz")[:900], wrap.ErrInvalid},
 		{wrap.Xz, append(file(t, "threads.xz"), 1, 2, 3, 4), wrap.ErrInvalid},
