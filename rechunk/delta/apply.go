@@ -79,8 +79,10 @@ func (d *Delta) apply(ctx context.Context, w io.Writer, o ApplyOptions) (err err
 	return fmt.Errorf("%w: the tar stream is %s, not %s", ErrInvalid, a.out.digest(), d.header.DiffID)
 }
 
-// fixed is the memory that batches and buffers take.
-const fixed = 64 << 20
+const (
+	fixed   = 128 << 20 // bytes of memory that batches, their decoders and buffers take
+	opsMost = 64 << 20  // bytes of operations, beside one for each that they make
+)
 
 // applier carries out the operations of a delta.
 type applier struct {
@@ -92,7 +94,9 @@ type applier struct {
 	out      *output
 	pool     *pool
 	wrapping bool     // encoders were run
-	made     int64    // plain bytes of parts that were begun
+	parts    int      // that were begun
+	made     int64    // and their plain bytes
+	ops      int64    // bytes of operations so far
 	levels   []*level // that are begun; the tar stream is the first
 	buf      []byte
 }
@@ -127,6 +131,9 @@ func (a *applier) run(ctx context.Context) error {
 		}
 		if err := a.batches.next(); err != nil {
 			return err
+		}
+		if a.ops += int64(len(a.batches.data[operations])); a.ops > a.d.header.TarSize+opsMost {
+			return fmt.Errorf("%w: %d bytes of operations", ErrLimit, a.ops)
 		}
 		end, err := a.batch(ctx)
 		if err != nil {

@@ -54,8 +54,9 @@ func (a *applier) begin(l *level, f *fields) error {
 	case p.kept >= 0 && len(a.sources.kept)+len(a.sources.slots) >= a.d.lim.Parts:
 		return fmt.Errorf("%w: %d parts", ErrLimit, a.d.lim.Parts)
 	}
-	if a.made += size; a.made > a.d.lim.Unwrapped {
-		return fmt.Errorf("%w: parts of %d bytes in all", ErrLimit, a.made)
+	a.parts++
+	if a.made += size; a.made > a.d.lim.Unwrapped || a.parts > a.d.lim.Parts {
+		return fmt.Errorf("%w: %d parts of %d bytes in all", ErrLimit, a.parts, a.made)
 	}
 	a.levels = append(a.levels, &level{left: size, cursor: cursor{source: noRef}, sink: p, part: p})
 	return nil

@@ -91,15 +91,20 @@ func (f *Finder) Like(p string, size int64) []File {
 	return found
 }
 
+// likeness tells how much two paths are equal, in front and in the back; 100 for equal ones.
+func likeness(a, b string) int {
+	front := shared(a, b)
+	back := 0
+	for back < min(len(a), len(b))-front && a[len(a)-1-back] == b[len(b)-1-back] {
+		back++
+	}
+	return 2 * (front + back) * 100 / max(len(a)+len(b), 1)
+}
+
 // alike tells how much a file's path and size are like others.
 func (f *Finder) alike(i int32, p string, size int64) int {
 	file := f.files[i]
-	front := shared(file.Path, p)
-	back := 0
-	for back < min(len(file.Path), len(p))-front && file.Path[len(file.Path)-1-back] == p[len(p)-1-back] {
-		back++
-	}
-	score := 2 * (front + back) * 100 / (len(file.Path) + len(p))
+	score := likeness(file.Path, p)
 	if small, large := min(file.Size, size), max(file.Size, size); small*2 < large {
 		score -= int(min(large/max(small, 1), 20)) * 5
 	}

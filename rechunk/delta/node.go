@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/strata-oci/strata/rechunk/delta/match"
 	"github.com/strata-oci/strata/rechunk/delta/wrap"
@@ -128,7 +129,7 @@ type old struct {
 	path  string // of the file
 	kids  []*node
 	known map[tree.Digest]bool // the kids' bytes, as they are; nil when not looked at
-	named map[string]*node     // kids by name without versions
+	named map[string][]*node   // kids by name without versions
 	close func() error
 }
 
@@ -155,10 +156,11 @@ func (m *maker) oldFile(ctx context.Context, f File, wrapped bool) (*old, error)
 }
 
 func (o *old) list(kids []*node) {
-	o.kids, o.named = kids, map[string]*node{}
+	o.kids, o.named = kids, map[string][]*node{}
 	for _, k := range kids {
 		if k.name != "" {
-			o.named[unversioned(k.name)] = k
+			key := unversioned(k.name)
+			o.named[key] = append(o.named[key], k)
 		}
 	}
 }
@@ -185,7 +187,13 @@ func (o *old) has(n *node) (bool, error) {
 // like returns the kid that n may have come from: of the same name, or in the same place.
 func (o *old) like(n *node, place int) *node {
 	if n.name != "" {
-		return o.named[unversioned(n.name)]
+		list := o.named[unversioned(n.name)]
+		if len(list) == 0 {
+			return nil
+		}
+		return slices.MaxFunc(list[:min(len(list), most)], func(a, b *node) int {
+			return likeness(a.name, n.name) - likeness(b.name, n.name)
+		})
 	}
 	for _, k := range o.kids {
 		if k.name != "" {

@@ -43,13 +43,13 @@ type Limits struct {
 	Tar int64
 	// Sources is the number of the seed's files; default 1,000,000.
 	Sources int
-	// Header is the length of the header, uncompressed; default 256 MiB.
+	// Header is the length of the header, uncompressed; default 64 MiB.
 	Header int64
 	// Path is the length of a path; default 4096.
 	Path int
 	// Depth is how deep wrapped parts may lie in each other; default 8.
 	Depth int
-	// Parts is the number of unwrapped and kept parts at the same time; default 100,000.
+	// Parts is the number of parts that are made, and of those that are unwrapped or kept at the same time; default 100,000.
 	Parts int
 	// Unwrapped is the number of plain bytes that parts are unwrapped to, all together; default 64 GiB.
 	Unwrapped int64
@@ -71,7 +71,7 @@ func (l Limits) OrDefault() Limits {
 	}
 	def(&l.Tar, 64<<30)
 	count(&l.Sources, 1_000_000)
-	def(&l.Header, 256<<20)
+	def(&l.Header, 64<<20)
 	count(&l.Path, 4096)
 	count(&l.Depth, 8)
 	count(&l.Parts, 100_000)

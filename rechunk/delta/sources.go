@@ -158,6 +158,9 @@ func (s *sources) unwrap(ctx context.Context, n int, source ref, at, length int6
 	case s.slots[n] != nil:
 		return fmt.Errorf("%w: slot %d is taken", ErrInvalid, n)
 	case decoder == "":
+		if p := s.slots[source.number()]; source.kind() == 1 && p.plain == nil {
+			source, at = p.source, p.at+at // so that runs of runs are no chain
+		}
 		s.slots[n] = &slot{source: source, at: at, size: size}
 		return nil
 	}
