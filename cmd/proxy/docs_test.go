@@ -86,7 +86,7 @@ func TestDocumentCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	block := regexp.MustCompile(codeBlock)
-	command := regexp.MustCompile(`(?m)(?:^\s*[$#] |^ExecStart=)(?:\S*/)?strata ([a-z]+)((?: [^#|&;\n]*)?)`)
+	command := regexp.MustCompile(`(?m)(?:^\s*[$#] |^ExecStart=)(?:\S*/)?strata ([a-z]+(?:-[a-z]+)*)((?: [^#|&;\n]*)?)`)
 	found := 0
 	for page, text := range documents(t) {
 		for _, b := range block.FindAllStringSubmatch(text, -1) {

@@ -108,6 +108,8 @@ var rooms = []room{
 	{"proxy/hosts", []string{"proxy/trust/keys"}, append([]string{"os", "time"}, registries[:3]...)},
 	{"proxy/hosts/policy", nil, append([]string{"os", "time"}, registries[:3]...)},
 	{"proxy/hosts/registries", []string{"proxy/hosts/policy"}, append([]string{"os", "time"}, registries[:3]...)},
+	{"proxy/airgap", []string{"proxy/catalog", "proxy/imageref", "proxy/name", "proxy/oci", "chunkstore"},
+		[]string{"net/http", "github.com/google/go-containerregistry"}},
 	{"proxy/doctor", []string{"proxy/hosts", "proxy/trust"}, nil},
 	{"proxy/hosts/disk", []string{"proxy/hosts"}, registries[:3]},
 	{"proxy/admin", []string{"proxy/background", "proxy/hosts", "proxy/operate", "proxy/pull/jobs", "proxy/upkeep"},

@@ -11,6 +11,7 @@ import (
 	"github.com/strata-oci/strata/chunkstore/claim"
 	"github.com/strata-oci/strata/chunkstore/private"
 	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/upkeep"
 	"github.com/strata-oci/strata/proxy/workdir"
 )
 
@@ -95,4 +96,16 @@ func openWork(cfg *config.Config, log *slog.Logger) (string, *claim.Claim, error
 		return "", nil, fmt.Errorf("directory for temporary files: %w: set work_dir (STRATA_WORK_DIR) to one that can be written", err)
 	}
 	return dir, held, nil
+}
+
+// WithStore opens the store of a configuration beside whoever uses it, and lets work add to it.
+func WithStore(ctx context.Context, cfg *config.Config, log *slog.Logger,
+	work func(context.Context, *chunkstore.Store) error) (err error) {
+	chunks, held, err := openStore(ctx, cfg, upkeep.NewUsage(int64(cfg.Quota)), func() int64 { return int64(cfg.MinFree) },
+		log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, held.Release()) }()
+	return work(ctx, chunks)
 }

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/airgap"
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/imageref"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/server"
+)
+
+// Help follows the flags in strata export --help.
+func (exportCommand) Help() string {
+	return `Writes an image with its signatures, attestations and SBOMs into one file, which strata import puts into a proxy that has no way
+out, and which skopeo, podman and bootc read by the image's name:
+
+    strata export proxy.example/ghcr.io/ublue-os/bluefin:stable bluefin.tar
+    skopeo copy oci-archive:bluefin.tar:ghcr.io/ublue-os/bluefin:stable …
+    strata export --since oci-archive:last.tar:ghcr.io/ublue-os/bluefin:stable proxy.example/ghcr.io/ublue-os/bluefin:stable next.tar
+
+With --since only what that image lacks is in the file, and only strata import reads it. Images of a proxy keep their layers, so
+that this is what an update costs. Credentials are those of podman login and docker login.`
+}
+
+type exportCommand struct {
+	Ref  string `arg:"" help:"Image in a registry, best in a proxy."`
+	File string `arg:"" help:"File to write."`
+
+	As    string   `help:"Reference to serve the image under; its own by default, without the name of a proxy." placeholder:"REF"`
+	Since []string `help:"Image that the other side has; what it holds is left out. May be repeated." placeholder:"IMAGE"`
+	imageFlags
+}
+
+func (c *exportCommand) Run(ctx context.Context, s *streams) error {
+	b := newBars(s.err)
+	report, err := airgap.Export(ctx, c.Ref, c.File, airgap.ExportOptions{
+		Options: imageref.Options{Insecure: c.Insecure}, Name: c.As, Platform: c.Platform, Since: c.Since,
+		Progress: func(done, total int64) { b.update("export", done, total) },
+	})
+	b.close()
+	if err != nil {
+		return err
+	}
+	return printCarried(s, c.JSON, report, "left out")
+}
+
+// Help follows the flags in strata import --help.
+func (importCommand) Help() string {
+	return `Puts all images of a file into a proxy's store, which serves them under their names: also while its registries are out of
+reach, and while it runs.
+
+    strata import --config /etc/strata/config.yml bluefin.tar
+    strata import --state /var/lib/strata/data --as ghcr.io/ublue-os/bluefin:stable made-by-skopeo.tar
+
+Everything is verified; whose images they are, signatures tell the hosts. A tag that the proxy has points to the file's image
+afterwards.`
+}
+
+type importCommand struct {
+	File string `arg:"" help:"File of strata export, or another OCI archive."`
+
+	Config string `help:"Configuration of the proxy whose store it goes to." short:"c" placeholder:"FILE" xor:"store" required:""`
+	State  string `help:"Directory of the store, in place of a configuration." placeholder:"DIR" xor:"store" required:""`
+	As     string `help:"Reference to serve an image under that has no full name in the file." placeholder:"REF"`
+	JSON   bool   `help:"Print a JSON document."`
+}
+
+func (c *importCommand) Run(ctx context.Context, s *streams) error {
+	cfg := config.Default()
+	if c.Config != "" {
+		var err error
+		if cfg, _, err = config.Load(c.Config, s.env); err != nil {
+			return usageError{configurationError(c.Config, err)}
+		}
+	} else {
+		cfg.Storage.Parameters = map[string]any{"rootdirectory": c.State}
+	}
+	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	b := newBars(s.err)
+	var report *airgap.Report
+	err := server.WithStore(ctx, cfg, log, func(ctx context.Context, chunks *chunkstore.Store) (err error) {
+		report, err = airgap.Import(ctx, c.File, airgap.ImportOptions{
+			Chunks: chunks, Records: catalog.New(chunks, log), Names: name.Parser{DefaultUpstream: cfg.DefaultUpstream},
+			Rule: func(repository string) string { return string(cfg.Rule(repository).Rechunk) }, Name: c.As,
+			TempDir: cfg.WorkDir,
+			Now: time.Now, Progress: func(done, total int64) { b.update("import", done, total) },
+		})
+		return err
+	})
+	b.close()
+	if errors.Is(err, chunkstore.ErrNoSpace) {
+		return fmt.Errorf("%w: raise quota, or free some (strata gc)", err)
+	}
+	if err != nil {
+		return err
+	}
+	return printCarried(s, c.JSON, report, "there already")
+}
+
+// printCarried shows what was exported or imported.
+func printCarried(s *streams, asJSON bool, r *airgap.Report, left string) error {
+	if asJSON {
+		return printJSON(s.out, r)
+	}
+	for _, e := range r.Entries {
+		text := e.Name
+		if text == "" {
+			text = "(by digest)"
+		}
+		fmt.Fprintf(s.out, "%s  %s\n", e.Digest, text)
+	}
+	fmt.Fprintf(s.out, "%d blobs, %s", r.Blobs, size(r.Bytes))
+	if r.Left > 0 {
+		fmt.Fprintf(s.out, "; %s %s", size(r.Left), left)
+	}
+	_, err := fmt.Fprintln(s.out)
+	return err
+}

@@ -1,0 +1,333 @@
+package airgap
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/imageref"
+	"github.com/strata-oci/strata/proxy/name"
+)
+
+// ImportOptions say where a file goes.
+type ImportOptions struct {
+	// Chunks is the store, and Records are its records.
+	Chunks  *chunkstore.Store
+	Records *catalog.Records
+	// Rule returns how a repository, "host/path", is rechunked by the proxy's configuration: "auto", "never", …
+	Rule func(repository string) string
+	// Names reads the names in the file as the proxy would.
+	Names name.Parser
+	// Name is the reference to serve an image under that has none in the file.
+	Name string
+	// TempDir is for a file that is compressed.
+	TempDir string
+	Now     func() time.Time
+	// Progress hears of bytes that are in the store; nil: nobody.
+	Progress func(done, total int64)
+}
+
+// placed is an entry of the file with its place.
+type placed struct {
+	doc  *document
+	repo name.Repository
+	tag  name.Reference // "" without a tag
+}
+
+// load is one run.
+type load struct {
+	documents
+	ImportOptions
+	file    *imageref.Archive
+	entries []placed
+	report  *Report
+}
+
+// Import puts all images of a file into a store, from which a proxy serves them as they are. All content is verified.
+// Records come after what they lead to, tags last, so that an import that breaks off leaves what was there.
+func Import(ctx context.Context, file string, o ImportOptions) (_ *Report, err error) {
+	l := &load{ImportOptions: o, report: &Report{Entries: []Entry{}}}
+	if l.file, err = imageref.OpenArchive(ctx, file, o.TempDir); err != nil {
+		return nil, err
+	}
+	defer func() { err = closing(err, l.file) }()
+	for _, step := range []func(context.Context) error{l.read, l.fill, l.record} {
+		if err := step(ctx); err != nil {
+			return nil, fmt.Errorf("import %s: %w", file, err)
+		}
+	}
+	return l.report, nil
+}
+
+// read finds out what the file holds.
+func (l *load) read(ctx context.Context) error {
+	list := l.file.Index.Manifests()
+	if len(list) == 0 {
+		return errors.New("there is no image in it")
+	}
+	nameless := 0
+	for _, d := range list {
+		repo, tag, err := l.place(d)
+		if err != nil {
+			return err
+		}
+		if tag == "" && d.Annotations[AnnotationRepository] == "" {
+			nameless++
+		}
+		raw, err := l.file.Document(ctx, d)
+		if err != nil {
+			return err
+		}
+		m, err := l.tree(ctx, d, raw, l.file.Document, 0)
+		if err != nil {
+			return err
+		}
+		if tag.IsDigest() && digest.Digest(tag) != m.Digest {
+			return fmt.Errorf("its name says %s, and it is %s", tag, m.Digest)
+		}
+		l.entries = append(l.entries, placed{m, repo, tag})
+	}
+	if nameless > 1 {
+		return fmt.Errorf("%d images in it have no names: import them one by one, from files of their own", nameless)
+	}
+	return nil
+}
+
+// place says where an entry belongs: by its full name, or by its repository, or by the name that was given for all.
+func (l *load) place(d ocispec.Descriptor) (name.Repository, name.Reference, error) {
+	text, repository := d.Annotations[ocispec.AnnotationRefName], d.Annotations[AnnotationRepository]
+	switch {
+	case repository != "" && text == "":
+		repo, err := l.Names.Repository(repository, "")
+		return repo, "", err
+	case repository == "" && l.Name != "":
+		return l.parse(l.Name)
+	}
+	repo, tag, err := l.parse(text)
+	if err != nil && repository == "" {
+		err = fmt.Errorf("the image %s has no full name in the file, but %.200q: name it with --as HOST/REPOSITORY:TAG",
+			d.Digest,
+			text)
+	}
+	if err == nil && repository != "" && repo.String() != repository {
+		err = fmt.Errorf("the image %s is of %.200q by its name and of %.200q by its annotation", d.Digest, repo, repository)
+	}
+	return repo, tag, err
+}
+
+// parse reads a full name. What other tools call an image in a file, such as stable, is none.
+func (l *load) parse(text string) (name.Repository, name.Reference, error) {
+	host, _, full := strings.Cut(text, "/")
+	if !full || !strings.ContainsAny(host, ".:") && host != "localhost" {
+		return name.Repository{}, "", fmt.Errorf("%.200q is no full name: write HOST/REPOSITORY:TAG", text)
+	}
+	return l.Names.ParseReference(text)
+}
+
+// fill puts blobs and manifests into the store.
+func (l *load) fill(ctx context.Context) error {
+	blobs := l.blobs()
+	var total, done int64
+	for _, b := range blobs {
+		total += b.Size
+	}
+	for _, b := range blobs {
+		if err := l.blob(ctx, b); err != nil {
+			return err
+		}
+		if done += b.Size; l.Progress != nil {
+			l.Progress(done, total)
+		}
+	}
+	for _, m := range l.all {
+		if _, err := l.Chunks.Put(ctx, m.raw); err != nil {
+			return err
+		}
+		l.report.Blobs++
+		l.report.Bytes += m.Size
+	}
+	return nil
+}
+
+func (l *load) blob(ctx context.Context, b ocispec.Descriptor) error {
+	size, err := l.Chunks.Stat(ctx, b.Digest)
+	switch {
+	case err == nil && size == b.Size:
+		l.report.Left += b.Size
+		return nil
+	case err != nil && !errors.Is(err, chunkstore.ErrNotFound):
+		return err
+	case !l.file.Has(b.Digest):
+		return fmt.Errorf("blob %s is neither in the file nor in the store: export the image whole, without --since",
+			b.Digest)
+	}
+	r, err := l.file.Blob(ctx, b.Digest, b.Size)
+	if err != nil {
+		return err
+	}
+	return closing(l.keep(ctx, b, r), r)
+}
+
+func (l *load) keep(ctx context.Context, b ocispec.Descriptor, r io.Reader) error {
+	w, err := l.Chunks.Create(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = w.Cancel(ctx) }() // does nothing after Commit
+	if _, err := io.Copy(w, r); err != nil {
+		return fmt.Errorf("blob %s: %w", b.Digest, err)
+	}
+	if _, err := w.Commit(ctx, chunkstore.Expected{Digest: b.Digest, Size: b.Size}); err != nil {
+		return fmt.Errorf("blob %s: %w", b.Digest, err)
+	}
+	l.report.Blobs++
+	l.report.Bytes += b.Size
+	return nil
+}
+
+// record tells the proxy: what manifests are, which repository was proven to have them, what refers to what, and what tags
+// stand for.
+func (l *load) record(ctx context.Context) error {
+	for _, m := range l.all {
+		if err := l.describe(ctx, m.Descriptor); err != nil {
+			return err
+		}
+	}
+	for _, e := range l.entries {
+		if err := l.prove(ctx, e); err != nil {
+			return err
+		}
+	}
+	if err := l.refer(ctx); err != nil {
+		return err
+	}
+	for _, e := range l.entries {
+		if e.tag != "" && !e.tag.IsDigest() {
+			if err := l.tag(ctx, e.repo, string(e.tag), e.doc.Descriptor); err != nil {
+				return err
+			}
+		}
+		entry := Entry{Digest: e.doc.Digest, Type: e.doc.MediaType}
+		if e.tag != "" {
+			entry.Name = catalog.TagKey{Repository: e.repo.String(), Tag: string(e.tag)}.String()
+		}
+		l.report.Entries = append(l.report.Entries, entry)
+	}
+	return nil
+}
+
+// describe records what a manifest is, unless that is known: it may have been made here.
+func (l *load) describe(ctx context.Context, d ocispec.Descriptor) error {
+	have, err := l.Records.Manifests.Get(ctx, d.Digest)
+	if err != nil || have != nil {
+		return err
+	}
+	rec := &catalog.Manifest{MediaType: d.MediaType, Source: d.Digest, Served: catalog.Original}
+	return l.Records.Manifests.Put(ctx, d.Digest, rec)
+}
+
+// prove notes that a repository has an entry, and of an index all that it lists.
+func (l *load) prove(ctx context.Context, e placed) error {
+	have, err := l.Records.Repositories.Get(ctx, e.repo.String())
+	if err != nil {
+		return err
+	}
+	if have == nil {
+		if err := l.Records.Repositories.Put(ctx, e.repo.String(), &catalog.Repository{Since: l.Now()}); err != nil {
+			return err
+		}
+	}
+	proof := &catalog.Proof{At: l.Now(), All: true}
+	for _, d := range l.below(e.doc, 0) {
+		if err := l.Records.Proofs.Put(ctx, catalog.ContentKey{Repository: e.repo.String(), Digest: d}, proof); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// below lists a manifest and what an index leads to.
+func (l *load) below(m *document, depth int) []digest.Digest {
+	out := []digest.Digest{m.Digest}
+	if m.doc.Index == nil || depth > maxDepth {
+		return out
+	}
+	for _, child := range m.doc.Index.Manifests() {
+		if c := l.seen[child.Digest]; c != nil {
+			out = append(out, l.below(c, depth+1)...)
+		}
+	}
+	return out
+}
+
+// tag lets a tag stand for an image, served as it is.
+func (l *load) tag(ctx context.Context, repo name.Repository, tag string, d ocispec.Descriptor) error {
+	now := l.Now()
+	return l.Records.Tags.Put(ctx, catalog.TagKey{Repository: repo.String(), Tag: tag}, &catalog.Tag{
+		SourceDigest: d.Digest, SourceType: d.MediaType, Digest: d.Digest, MediaType: d.MediaType, Served: catalog.Original,
+		Rule: l.Rule(repo.String()), CheckedAt: now, UpdatedAt: now,
+	})
+}
+
+// refer makes the tags that the OCI distribution specification falls back to for lists of referrers, sha256-HEX, of what the
+// file holds.
+func (l *load) refer(ctx context.Context) error {
+	type about struct {
+		repo    name.Repository
+		subject digest.Digest
+	}
+	lists := map[about][]ocispec.Descriptor{}
+	var order []about
+	for _, e := range l.entries {
+		if e.doc.doc.Manifest == nil || e.doc.doc.Manifest.Subject == nil {
+			continue
+		}
+		m := e.doc.doc.Manifest
+		key := about{e.repo, m.Subject.Digest}
+		d := ocispec.Descriptor{MediaType: e.doc.MediaType, Digest: e.doc.Digest, Size: e.doc.Size,
+			ArtifactType: m.ArtifactType, Annotations: m.Annotations}
+		if d.ArtifactType == "" {
+			d.ArtifactType = m.Config.MediaType
+		}
+		if !slices.Contains(order, key) {
+			order = append(order, key)
+		}
+		lists[key] = append(lists[key], d)
+	}
+	for _, key := range order {
+		raw, err := json.Marshal(ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2},
+			MediaType: ocispec.MediaTypeImageIndex, Manifests: lists[key]})
+		if err != nil {
+			return err
+		}
+		d, err := l.Chunks.Put(ctx, raw)
+		if err != nil {
+			return err
+		}
+		desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageIndex, Digest: d, Size: int64(len(raw))}
+		if err := l.describe(ctx, desc); err != nil {
+			return err
+		}
+		proof := &catalog.Proof{At: l.Now(), All: true}
+		if err := l.Records.Proofs.Put(ctx, catalog.ContentKey{Repository: key.repo.String(), Digest: d},
+			proof); err != nil {
+			return err
+		}
+		tag := key.subject.Algorithm().String() + "-" + key.subject.Encoded()
+		if err := l.tag(ctx, key.repo, tag, desc); err != nil {
+			return err
+		}
+	}
+	return nil
+}

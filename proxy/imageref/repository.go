@@ -1,0 +1,106 @@
+package imageref
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/proxy/verify"
+)
+
+// Repository is one in a registry, for who reads more of it than one image. It is safe for concurrent use.
+type Repository struct {
+	client *registryClient
+	puller *remote.Puller
+}
+
+// OpenRepository returns the repository that a reference of a registry is in. The caller closes it.
+func OpenRepository(r Ref, opts Options) (*Repository, error) {
+	if r.kind != kindRegistry {
+		return nil, fmt.Errorf("%s is in no registry", r)
+	}
+	client, err := newRegistryClient(r.named, opts)
+	if err != nil {
+		return nil, r.describe("open", err)
+	}
+	puller, err := remote.NewPuller(client.options...)
+	if err != nil {
+		return nil, r.describe("open", err)
+	}
+	return &Repository{client, puller}, nil
+}
+
+// Named returns what the reference itself stands for.
+func (r *Repository) Named(ctx context.Context) (ocispec.Descriptor, []byte, error) {
+	got, err := r.puller.Get(ctx, r.client.ref)
+	if err != nil {
+		return ocispec.Descriptor{}, nil, r.client.fail(err)
+	}
+	return described(got)
+}
+
+// Tag returns what a tag stands for, or ErrNotFound.
+func (r *Repository) Tag(ctx context.Context, tag string) (ocispec.Descriptor, []byte, error) {
+	got, err := r.puller.Get(ctx, r.client.ref.Context().Tag(tag))
+	var answer *transport.Error
+	if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
+		return ocispec.Descriptor{}, nil, fmt.Errorf("tag %s %w", tag, ErrNotFound)
+	}
+	if err != nil {
+		return ocispec.Descriptor{}, nil, r.client.fail(err)
+	}
+	return described(got)
+}
+
+func described(got *remote.Descriptor) (ocispec.Descriptor, []byte, error) {
+	m, _, err := identify(string(got.MediaType), got.Manifest)
+	return ocispec.Descriptor{MediaType: m.mediaType, Digest: m.digest, Size: int64(len(got.Manifest))}, got.Manifest, err
+}
+
+// Document returns a manifest or an index by its descriptor, verified.
+func (r *Repository) Document(ctx context.Context, d ocispec.Descriptor) ([]byte, error) {
+	if err := checkDigest(d.Digest); err != nil {
+		return nil, err
+	}
+	got, err := r.puller.Get(ctx, r.client.ref.Context().Digest(d.Digest.String()))
+	if err != nil {
+		return nil, r.client.fail(err)
+	}
+	if int64(len(got.Manifest)) != d.Size {
+		return nil, fmt.Errorf("%s has %d bytes, not %d: %w", d.Digest, len(got.Manifest), d.Size, verify.ErrMismatch)
+	}
+	return got.Manifest, nil
+}
+
+// Referrers lists what refers to a manifest.
+func (r *Repository) Referrers(ctx context.Context, d digest.Digest) ([]ocispec.Descriptor, error) {
+	index, err := remote.Referrers(r.client.ref.Context().Digest(d.String()),
+		append([]remote.Option{remote.WithContext(ctx)}, r.client.options...)...)
+	if err != nil {
+		return nil, r.client.fail(err)
+	}
+	raw, err := index.RawManifest()
+	if err != nil {
+		return nil, err
+	}
+	x, err := parseIndexFile(raw)
+	if err != nil {
+		return nil, fmt.Errorf("referrers of %s: %w", d, err)
+	}
+	return x.Manifests(), nil
+}
+
+// Blob opens a blob; wrong content gives an error that is verify.ErrMismatch before its end. The caller closes it.
+func (r *Repository) Blob(ctx context.Context, d digest.Digest, size int64) (io.ReadCloser, error) {
+	return (&registrySource{registryClient: r.client, puller: r.puller}).Blob(ctx, d, size)
+}
+
+// Close ends the connections.
+func (r *Repository) Close() error { return r.client.Close() }
