@@ -95,7 +95,8 @@ var rooms = []room{
 	{"proxy/pull/proof", []string{"proxy/catalog", "proxy/name"}, registries[2:]},
 	{"proxy/imagedelta", []string{"rechunk"}, registries},
 	{"proxy/operate", []string{
-		"proxy/pull/jobs", "proxy/pull/tags", "proxy/catalog", "proxy/config", "proxy/history", "proxy/metrics",
+		"proxy/edge/via", "proxy/pull/jobs", "proxy/pull/tags", "proxy/catalog", "proxy/config", "proxy/history",
+		"proxy/metrics",
 		"proxy/name", "proxy/oci", "proxy/pulls", "proxy/registry",
 		"proxy/upkeep", "proxy/upstream", "chunkstore", "rechunk",
 	}, registries},

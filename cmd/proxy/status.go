@@ -104,6 +104,9 @@ func printStatus(s *streams, r *statusReport) error {
 		fmt.Fprintf(w, "redis\t%s does not answer since %s, this replica goes on alone\n", r.Redis.Address,
 			humanize.Time(r.Redis.Since))
 	}
+	if r.Edge != nil {
+		printEdge(w, r.Edge)
+	}
 	for _, u := range r.Upstreams {
 		if note := upstreamNote(u); note != "" {
 			fmt.Fprintf(w, "upstream\t%s: %s\n", u.Host, note)

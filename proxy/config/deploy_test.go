@@ -34,6 +34,19 @@ func TestDeployments(t *testing.T) {
 	}
 }
 
+// That of a host's edge is an edge's, which keeps no layers.
+func TestEdgeDeployment(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/deploy/strata-edge.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, warnings, err := parse("strata-edge.yml", text, nil)
+	if err != nil || len(warnings) > 0 || !c.Edge() || c.KeepsLayers() || c.Seeds[0].Root != "/" {
+		t.Errorf("%+v, %v, %v", c, warnings, err)
+	}
+}
+
 // The compose file parses, and what it sets in the environment are keys that exist.
 func TestComposeFile(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/strata-oci/strata/proxy/edge/via"
 	"github.com/strata-oci/strata/proxy/pull/jobs"
 	"github.com/strata-oci/strata/proxy/upkeep"
 	"github.com/strata-oci/strata/rechunk"
@@ -27,6 +28,8 @@ type StatusReport struct {
 	UpdateBytesSaved int64 `json:"update_bytes_saved"`
 	// Redis tells of the Redis that replicas share; absent where none is configured.
 	Redis *RedisReport `json:"redis,omitempty"`
+	// Edge tells of what comes from other Stratas; absent where nothing does.
+	Edge *via.Report `json:"edge,omitempty"`
 	// Upkeep tells how full the store is and when it was looked after; absent where nothing looks after it.
 	Upkeep *upkeep.State `json:"upkeep,omitempty"`
 	// Upstreams tell how those fare that are configured or were asked lately.

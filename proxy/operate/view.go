@@ -10,6 +10,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/edge/via"
 	"github.com/strata-oci/strata/proxy/history"
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/name"
@@ -50,7 +51,7 @@ type Store struct {
 	Used func() int64
 }
 
-// Options are what a View is made of; all are needed but for Redis.
+// Options are what a View is made of; all are needed but for Redis and Edge.
 type Options struct {
 	// Pulled and Known have the tags and the repositories that were pulled through, Plans how images were planned.
 	Pulled    *catalog.Table[catalog.TagKey, catalog.Tag]
@@ -66,7 +67,9 @@ type Options struct {
 	// Upstreams tells how those fare.
 	Upstreams func() []upstream.HostStatus
 	// Redis tells how the Redis fares that replicas share; nil says that there is none.
-	Redis   func() *RedisReport
+	Redis func() *RedisReport
+	// Edge tells of what comes from other Stratas; nil says that nothing does.
+	Edge    func() via.Report
 	Store   Store
 	Version string // of the program
 	Now     func() time.Time
@@ -90,6 +93,10 @@ func (v *View) Status(ctx context.Context) (StatusReport, error) {
 	}
 	if v.Redis != nil {
 		out.Redis = v.Redis()
+	}
+	if v.Edge != nil {
+		edge := v.Edge()
+		out.Edge = &edge
 	}
 	repositories, err := v.names(ctx)
 	if err != nil {

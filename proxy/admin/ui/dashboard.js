@@ -98,6 +98,7 @@ function showStatus(s) {
   const source = s.update_bytes + s.update_bytes_saved;
   const j = s.jobs;
   byID("tiles").replaceChildren(
+    ...(s.edge ? [tile("Saved by deltas", bytes(s.edge.saved_bytes), `${s.edge.deltas} of ${s.edge.deltas + s.edge.whole} layers`)] : []),
     tile("Saved on updates", bytes(s.update_bytes_saved), `${share(s.update_bytes_saved, source)} of ${bytes(source)}`),
     tile("Repositories", s.repositories.toLocaleString(), plural(s.versions, "version")),
     tile("Stored", bytes(s.store.total_bytes), `${bytes(s.store.served_bytes)} served · ${bytes(s.store.source_bytes)} source`),

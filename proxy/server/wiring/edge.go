@@ -81,3 +81,11 @@ func encoders(o Options) delta.Encoders {
 	}
 	return o.Encoders
 }
+
+// edgeReport tells of what comes from other Stratas; nil where nothing does.
+func (r *Rooms) edgeReport() func() via.Report {
+	if r.Edge == nil {
+		return nil
+	}
+	return r.Edge.Report
+}

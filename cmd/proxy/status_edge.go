@@ -1,0 +1,32 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/strata-oci/strata/proxy/edge/via"
+)
+
+// printEdge tells of the layers that came from other Stratas.
+func printEdge(w io.Writer, r *via.Report) {
+	fmt.Fprintf(w, "edge\t%d layers of deltas, %s for %s", r.Deltas, size(r.DeltaBytes), size(r.DeltaBytes+r.SavedBytes))
+	if r.Whole > 0 {
+		var why []string
+		for _, reason := range slices.Sorted(maps.Keys(r.Reasons)) {
+			why = append(why, fmt.Sprintf("%s %d", reason, r.Reasons[reason]))
+		}
+		fmt.Fprintf(w, "; %d whole: %s", r.Whole, strings.Join(why, ", "))
+	}
+	fmt.Fprintln(w)
+	for _, c := range r.Centrals {
+		switch {
+		case !c.Makes:
+			fmt.Fprintf(w, "\t%s: its upstream makes no deltas\n", c.Host)
+		case c.Rate > 0:
+			fmt.Fprintf(w, "\t%s: %s/s\n", c.Host, size(c.Rate))
+		}
+	}
+}
