@@ -47,7 +47,7 @@ func judgeFiles(ctx context.Context, now *tree.Tree, files []noise.File,
 	open func(ctx context.Context, old, now tree.Digest) (a, b noise.Content, err error)) (kept []noise.File,
 	told []KeptFile,
 	err error) {
-	judge := noise.NewJudge(noise.DefaultLimits())
+	judge, what := noise.NewJudge(noise.DefaultLimits()), map[tree.Digest]string{}
 	for _, f := range files {
 		e := &now.Entries[f.Names[0]]
 		a, b, err := open(ctx, f.Old.Digest, e.Digest)
@@ -65,11 +65,15 @@ func judgeFiles(ctx context.Context, now *tree.Tree, files []noise.File,
 			continue
 		}
 		kept = append(kept, f)
+		what[e.Digest] = v.What
+	}
+	kept = noise.WithCopies(now, kept)
+	for _, f := range kept {
 		for _, i := range f.Names {
 			n := &now.Entries[i]
 			told = append(told, KeptFile{
 				Path: n.Path, Served: ociDigest(f.Old.Digest), Source: ociDigest(n.Digest), ServedSize: f.Old.Size,
-				SourceSize: n.Size, What: v.What,
+				SourceSize: n.Size, What: what[n.Digest],
 			})
 		}
 	}

@@ -180,6 +180,10 @@ func TestKeepNoiseLeaves(t *testing.T) {
 		"a damaged database": {options: keep,
 			more: []Item{Dir("usr/lib"), Dir("usr/lib/sysimage"), Dir("usr/lib/sysimage/rpm"),
 				File("usr/lib/sysimage/rpm/rpmdb.sqlite", "SQLite format 3\x00")}},
+		"a copy": {options: keep, more: []Item{
+			File("boot/copy", cpio(1, "microcode")+gzipped(0, cpio(2000, kernel)))}, kept: 1},
+		"a copy that is shipped": {options: keep, more: append(shipped("/usr/share/notes/copy.gz"),
+			File("usr/share/notes/copy.gz", gzipped(2000, notes))), kept: 1},
 		"a signature": {options: keep, more: []Item{File("boot/initrd.img.sig", "signed")}, kept: 1},
 	} {
 		t.Run(name, func(t *testing.T) {

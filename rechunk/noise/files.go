@@ -22,7 +22,8 @@ type File struct {
 // and the same headers. With times, only those of the same modification time: the others are sent again for that alone.
 //
 // It leaves what something else quotes or seals: files with attributes of IMA, EVM or fs-verity, those with a signature or a
-// checksum beside them, databases with a part in another file, and objects with a name at which something else is served.
+// checksum beside them, databases with a part in another file, objects with a name at which something else is served, and
+// objects of whose content the tree has a copy that is not kept with them: what was one content stays one.
 func Files(old, now *tree.Tree, times bool) []File {
 	groups := map[string][]int{}
 	for i := range now.Entries {
@@ -44,7 +45,37 @@ func Files(old, now *tree.Tree, times bool) []File {
 			out = append(out, f)
 		}
 	}
-	return out
+	return WithCopies(now, out)
+}
+
+// WithCopies leaves out files of whose content the tree has copies, unless all of them are among the files and were served
+// with one content before.
+func WithCopies(now *tree.Tree, files []File) []File {
+	type content struct {
+		old    tree.Digest
+		copies int // that are not among the files
+		torn   bool
+	}
+	contents := map[tree.Digest]*content{}
+	for _, f := range files {
+		d := now.Entries[f.Names[0]].Digest
+		c := contents[d]
+		if c == nil {
+			c = &content{old: f.Old.Digest}
+			contents[d] = c
+		}
+		c.torn = c.torn || c.old != f.Old.Digest
+		c.copies -= len(f.Names)
+	}
+	for i := range now.Entries {
+		if e := &now.Entries[i]; e.Kind == tree.Regular && contents[e.Digest] != nil {
+			contents[e.Digest].copies++
+		}
+	}
+	return slices.DeleteFunc(files, func(f File) bool {
+		c := contents[now.Entries[f.Names[0]].Digest]
+		return c.torn || c.copies > 0
+	})
 }
 
 // judged reports whether all names of a file allow for its being judged.

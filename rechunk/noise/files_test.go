@@ -85,6 +85,12 @@ func TestFiles(t *testing.T) {
 		"names of two": {old: treeOf(file("boot/initrd-a", 1), file("boot/initrd-b", 3)),
 			now: treeOf(linked(file("boot/initrd-a", 2), "boot/initrd-a"),
 				linked(file("boot/initrd-b", 2), "boot/initrd-a"))},
+		"a copy elsewhere": {old: treeOf(file("boot/initrd", 1)),
+			now: treeOf(file("boot/initrd", 2), file("boot/other", 2))},
+		"a copy with it": {old: treeOf(file("boot/initrd", 1), file("usr/lib/modules/1/initrd", 1)),
+			now: treeOf(file("boot/initrd", 2), file("usr/lib/modules/1/initrd", 2)), want: 2},
+		"a copy of another": {old: treeOf(file("boot/initrd", 1), file("usr/lib/modules/1/initrd", 3)),
+			now: treeOf(file("boot/initrd", 2), file("usr/lib/modules/1/initrd", 2))},
 		"a name elsewhere": {old: treeOf(file("boot/initrd-a", 1), file("boot/x", 1)),
 			now: treeOf(linked(file("boot/initrd-a", 2), "boot/initrd-a"), linked(file("boot/x", 2), "boot/initrd-a"))},
 	} {
