@@ -68,8 +68,9 @@ func newHole() *hole {
 	return h
 }
 
-// wrapped makes a part of its plain bytes, if that can be done and pays; else it returns nil.
-func (c *coder) wrapped(ctx context.Context, n *node, place int, olds []*old, slots int) (h *hole, err error) {
+// wrapped makes a part of its plain bytes, if that can be done and pays; of its tokens, where no encoder makes it again, or
+// not soon enough; else it returns nil.
+func (c *coder) wrapped(ctx context.Context, n *node, place int, olds []*old, slots int) (*hole, error) {
 	if n.decoder == "" || n.size > c.m.o.Memory/4 || n.n < 64 {
 		return nil, nil
 	}
@@ -80,13 +81,30 @@ func (c *coder) wrapped(ctx context.Context, n *node, place int, olds []*old, sl
 			}
 		}
 	}
+	why := c.item.Why
+	h, unmade, err := c.form(ctx, n, place, olds, slots)
+	if !unmade || err != nil || n.must() {
+		return h, err
+	}
+	t := n.tokens()
+	if t == nil {
+		return nil, nil
+	}
+	if h, _, err = c.form(ctx, t, place, olds, slots); h != nil {
+		c.item.Why = why
+	}
+	return h, errors.Join(err, t.close())
+}
+
+// form makes a part of what its decoder gives. When that would pay but for the encoder, it returns nil and true.
+func (c *coder) form(ctx context.Context, n *node, place int, olds []*old, slots int) (h *hole, unmade bool, err error) {
 	plain, err := n.open(ctx, c.m, nil)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	o, define, err := c.counterpart(ctx, n, place, olds, slots)
 	if o == nil || err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer func() { err = errors.Join(err, o.close()) }()
 	if o.slot >= 0 {
@@ -94,26 +112,27 @@ func (c *coder) wrapped(ctx context.Context, n *node, place int, olds []*old, sl
 	}
 	h = newHole()
 	if err := c.inside(ctx, h.script, n, plain, o, slots); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	cost := c.m.estimate(h.chunks)
 	saved := n.n - cost
 	if saved < 64 || saved < n.n/16 && n.kept < 0 {
 		c.why(n, "the plain bytes are too different")
-		return nil, nil
+		return nil, false, nil
 	}
 	if err := c.try(ctx, n); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	switch e := n.part.Encoder; {
 	case e == nil:
 		c.why(n, "no encoder makes the same bytes")
-		return nil, nil
+		return nil, true, nil
 	case float64(saved) < float64(c.m.o.Worth)*n.part.Seconds && !n.must():
 		c.why(n, "the encoder takes longer than the bytes")
-		return nil, nil
+		return nil, true, nil
 	}
-	return c.enclose(n, h, o, define)
+	h, err = c.enclose(n, h, o, define)
+	return h, false, err
 }
 
 // inside makes the plain bytes of a part.
@@ -187,7 +206,7 @@ func (c *coder) counterpart(ctx context.Context, n *node, place int, olds []*old
 ) {
 	for _, o := range olds {
 		if k := o.like(n, place); k != nil {
-			return c.unwrapped(ctx, o, k, slots, func() error { return nil })
+			return c.unwrapped(ctx, o, n.form(k), slots, func() error { return nil })
 		}
 	}
 	if n.name == "" {
@@ -203,7 +222,7 @@ func (c *coder) counterpart(ctx context.Context, n *node, place int, olds []*old
 			return nil, nil, err
 		}
 		if len(o.kids) == 1 && o.kids[0].n == o.data.Size() {
-			return c.unwrapped(ctx, o, o.kids[0], slots, o.close)
+			return c.unwrapped(ctx, o, n.form(o.kids[0]), slots, o.close)
 		}
 		return o, func(*script) {}, nil
 	}

@@ -56,6 +56,26 @@ func newNode(in match.Source, p wrap.Part, at int64, name string) *node {
 	return &node{in: in, at: at, n: p.Length, decoder: p.Decoder, size: p.Size, name: name, part: p, kept: -1}
 }
 
+// tokens is the part with nothing but its entropy coding undone; nil if that can't be. How large the tokens are is known
+// when they were decoded.
+func (n *node) tokens() *node {
+	decoder := wrap.Tokens(n.decoder)
+	if decoder == "" {
+		return nil
+	}
+	t := &node{in: n.in, at: n.at, n: n.n, decoder: decoder, size: -1, name: n.name, part: n.part, kept: n.kept}
+	t.part.Decoder, t.part.Parts, t.part.Encoder = decoder, nil, nil
+	return t
+}
+
+// form is k undone as n is: to its tokens, too, if that is what n gives.
+func (n *node) form(k *node) *node {
+	if n.decoder != "" && n.decoder == wrap.Tokens(k.decoder) {
+		return k.tokens()
+	}
+	return k
+}
+
 // covers reports whether all of a member is one compressed part.
 func covers(p wrap.Part) bool {
 	return len(p.Parts) == 1 && p.Parts[0].Decoder != "" && p.Parts[0].Length == p.Length
@@ -87,7 +107,13 @@ func (n *node) decode(ctx context.Context, m *maker) (match.Source, error) {
 	b := newBlob(m.memory, m.o.Scratch)
 	lim := wrap.DefaultLimits()
 	lim.Plain = n.size
+	if n.size < 0 {
+		lim.Plain = m.o.Memory / 4
+	}
 	err := wrap.Decode(ctx, n.decoder, n.section(), b, lim)
+	if err == nil && n.size < 0 {
+		n.size, n.part.Size = b.Size(), b.Size()
+	}
 	if err == nil && b.Size() == n.size {
 		n.plain = b
 		return b, nil

@@ -63,22 +63,36 @@ type pace struct {
 func paces(program string) []pace {
 	switch program {
 	case ProgramXz:
-		return []pace{{"-0", 20e6}, {"-1", 10e6}, {"-2", 7e6}, {"-3", 5e6}, {"", 3.5e6}}
+		return []pace{{"0", 12e6}, {"1", 6e6}, {"2", 4e6}, {"3", 3e6}, {"", 1.9e6}}
 	case ProgramGzip, ProgramPigz:
-		return []pace{{"-1", 70e6}, {"-2", 60e6}, {"-3", 50e6}, {"-4", 45e6}, {"-5", 35e6}, {"-9", 12e6}, {"", 25e6}}
+		return []pace{{"1", 50e6}, {"2", 45e6}, {"3", 40e6}, {"4", 35e6}, {"5", 28e6}, {"8", 7e6}, {"9", 5e6}, {"", 21e6}}
 	case ProgramZstd:
-		return []pace{{"-1", 300e6}, {"-2", 250e6}, {"-3", 180e6}, {"-19", 2.5e6}, {"-22", 2e6}, {"", 20e6}}
+		return []pace{{"1", 250e6}, {"2", 200e6}, {"3", 150e6}, {"15", 6e6}, {"18", 2e6}, {"19", 1.8e6}, {"20", 1.5e6},
+			{"21", 1.3e6},
+			{"22", 1.2e6}, {"", 15e6}}
 	}
 	return []pace{{"", 30e6}}
+}
+
+// level is the level among arguments, without what is added to it: "9" of -9e and of --lzma2=preset=9e,dict=1048576.
+func level(args []string) string {
+	for _, arg := range args {
+		arg = strings.TrimPrefix(arg, "--lzma2=preset=")
+		arg, _, _ = strings.Cut(strings.TrimPrefix(arg, "-"), ",")
+		if arg = strings.TrimSuffix(arg, "e"); arg != "" && strings.Trim(arg, "0123456789") == "" {
+			return arg
+		}
+	}
+	return ""
 }
 
 // Seconds is what e takes for that many plain bytes on one core, by a model that is the same on every machine: good for
 // choosing between sending bytes and making them.
 func (e Encoder) Seconds(plain int64) float64 {
-	list := paces(e.Program)
+	list, at := paces(e.Program), level(e.Args)
 	bytes := list[len(list)-1].bytes
 	for _, p := range list {
-		if p.level != "" && slices.Contains(e.Args, p.level) {
+		if p.level == at && at != "" {
 			bytes = p.bytes
 		}
 	}

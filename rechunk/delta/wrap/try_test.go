@@ -260,6 +260,22 @@ type fails struct{ err error }
 
 func (f fails) Write([]byte) (int, error) { return 0, f.err }
 
+func TestSeconds(t *testing.T) {
+	t.Parallel()
+	last := 0.0
+	for _, args := range [][]string{{"-T1", "--lzma2=preset=0,dict=1"}, {"-1"}, {"-2e"}, {"--lzma2=preset=3e"},
+		{"--check=crc32"}} {
+		got := wrap.Encoder{Program: "xz", Args: args}.Seconds(1 << 20)
+		if got <= last {
+			t.Errorf("%v: %v, not more than %v", args, got, last)
+		}
+		last = got
+	}
+	if a, b := (wrap.Encoder{Program: "xz", Args: []string{"--lzma2=preset=6,dict=1048576"}}).Seconds(1<<20), last; a != b {
+		t.Errorf("the default preset: %v, %v", a, b)
+	}
+}
+
 func TestCompatible(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
