@@ -6,21 +6,32 @@ import (
 	"encoding/pem"
 	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/hosts"
+	"github.com/strata-oci/strata/proxy/trust"
 )
 
 // hostsProxy tells operators what hosts need to know of this proxy, by the newest configuration.
 func (s *Server) hostsProxy() hosts.Proxy {
 	cfg := s.live.Load()
-	p := hosts.Proxy{Upstreams: cfg.Hosts(), Insecure: !cfg.TLS.Enabled()}
+	p := hosts.Proxy{Names: slices.Clone(cfg.Signing.Names), Upstreams: cfg.Hosts(), Insecure: !cfg.TLS.Enabled()}
+	public, err := trust.PublicKeys(cfg.Signing)
+	if err != nil {
+		s.log.Error("the signing keys cannot be read, so operators are not shown them", "error", err)
+	}
+	for _, k := range public {
+		p.Keys = append(p.Keys, string(k.PEM()))
+	}
 	if !p.Insecure {
 		names, ca := certificateNames(cfg.TLS.CertFile)
 		p.CA = ca
 		for _, n := range names {
-			p.Names = append(p.Names, withPort(n, cfg))
+			if n = withPort(n, cfg); !slices.Contains(p.Names, n) {
+				p.Names = append(p.Names, n)
+			}
 		}
 	}
 	return p

@@ -123,3 +123,19 @@ func where(k config.SigningKey) string {
 	}
 	return "key"
 }
+
+// PublicKeys reads the keys that images are signed with, the current one first, and returns what hosts check them by.
+func PublicKeys(s config.Signing) ([]keys.Public, error) {
+	if !s.Enabled() {
+		return nil, nil
+	}
+	file, err := openMaker(SigningSettings{Signing: s}, livefile.Options{})
+	if err != nil {
+		return nil, err
+	}
+	var out []keys.Public
+	for _, k := range file.Get().Keys {
+		out = append(out, k.Public())
+	}
+	return out, nil
+}

@@ -75,7 +75,8 @@ func (s *Signatures) add(name string, b []byte) error {
 		if s.Default != nil {
 			return fmt.Errorf("%w: default-docker stands in /%s, too", ErrInvalid, s.Default.File)
 		}
-		s.Default, s.Default.File = d.Default, name
+		d.Default.File = name
+		s.Default = d.Default
 	}
 	if len(d.Docker)+len(s.Docker) > maxTable {
 		return fmt.Errorf("%w: more than %d namespaces", ErrInvalid, maxTable)
