@@ -8,16 +8,20 @@
 // it is integer arithmetic, equal on every machine. docs/delta-format.md has the numbers.
 package residual
 
+import "math/bits"
+
 const (
 	contexts  = 6
-	tableBits = 20 // of each context's table
+	zeroBits  = 16 // of each context's table, by its logarithm
+	tableBits = 20
 	blockSize = 16 // differences that are looked at as one first
 )
 
 // model says how likely the next bit is 1, and learns what it was. Encoder and decoder have equal ones.
 type model struct {
 	blocks  [8]uint32
-	tables  [contexts][]uint32
+	zeros   [contexts][]uint32 // for whether a difference is 0
+	tables  [contexts][]uint32 // for the bits of others
 	weights [selectors][contexts]int32
 	slots   [contexts]*uint32 // of the bit that is coded
 	inputs  [contexts]int32
@@ -39,10 +43,7 @@ func newModel() *model {
 		m.blocks[i] = even
 	}
 	for i := range m.tables {
-		m.tables[i] = make([]uint32, 1<<tableBits)
-		for k := range m.tables[i] {
-			m.tables[i][k] = even
-		}
+		m.zeros[i], m.tables[i] = newTable(zeroBits), newTable(tableBits)
 	}
 	for i := range m.weights {
 		for k := range m.weights[i] {
@@ -62,6 +63,14 @@ func newModel() *model {
 		m.rates[n] = uint32(65536 / (float64(n) + 1.6))
 	}
 	return m
+}
+
+func newTable(width int) []uint32 {
+	t := make([]uint32, 1<<width)
+	for i := range t {
+		t[i] = even
+	}
+	return t
 }
 
 // squash gives 4096 / (1 + e^(-x/256)), by a table with straight lines between.
@@ -85,11 +94,12 @@ func squash(x int32) int32 {
 // mix gives the probability, of 65536, that the next bit is 1; slots are set.
 func (m *model) mix(selector uint32) uint32 {
 	m.weight = &m.weights[selector]
-	var dot int64
-	for i, s := range m.slots {
-		m.inputs[i] = int32(m.stretch[*s>>20])
-		dot += int64(m.inputs[i]) * int64(m.weight[i])
-	}
+	in, w := &m.inputs, m.weight
+	in[0], in[1] = int32(m.stretch[*m.slots[0]>>20]), int32(m.stretch[*m.slots[1]>>20])
+	in[2], in[3] = int32(m.stretch[*m.slots[2]>>20]), int32(m.stretch[*m.slots[3]>>20])
+	in[4], in[5] = int32(m.stretch[*m.slots[4]>>20]), int32(m.stretch[*m.slots[5]>>20])
+	dot := int64(in[0])*int64(w[0]) + int64(in[1])*int64(w[1]) + int64(in[2])*int64(w[2]) +
+		int64(in[3])*int64(w[3]) + int64(in[4])*int64(w[4]) + int64(in[5])*int64(w[5])
 	m.mixed = squash(int32(min(max(dot>>16, -2047), 2047)))
 	return uint32(min(max(m.mixed, 1), 4095)) << 4
 }
@@ -142,9 +152,9 @@ func (m *model) zero(w *window) {
 		sum(5, w.hist&15, w.back&0xffff|w.front<<16),
 	}
 	for i, h := range hashes {
-		m.slots[i] = &m.tables[i][h>>(32-tableBits)]
+		m.slots[i] = &m.zeros[i][h>>(32-zeroBits)]
 	}
-	m.slots[0] = &m.tables[0][hashes[0]]
+	m.slots[0] = &m.zeros[0][hashes[0]]
 }
 
 // value chooses where the slots for the difference lie.
@@ -161,8 +171,15 @@ func (w *window) value() {
 
 // bit chooses the slots for a bit of the difference: node is 1 and the bits before it.
 func (m *model) bit(w *window, node uint32) {
+	half := node
+	if node >= 16 { // one cache line for each half of the bits
+		half = 1<<(bits.Len32(node)-5) | node&(1<<(bits.Len32(node)-5)-1)
+		node >>= bits.Len32(node) - 5
+	} else {
+		node = 0
+	}
 	for i, b := range w.bases {
-		m.slots[i] = &m.tables[i][(b+node*0x9e3779b1)>>(32-tableBits)]
+		m.slots[i] = &m.tables[i][(b+node*0x9e3779b1)>>(32-tableBits)&^15|half]
 	}
 }
 

@@ -73,7 +73,7 @@ func TestGolden(t *testing.T) {
 	t.Parallel()
 	old, diff := runs(rand.New(rand.NewPCG(1, 2)))
 	got := fmt.Sprintf("%x", sha256.Sum256(bytes.Join(code(old, diff), nil)))
-	if want := "8e2241201073721cbf8141522f6e13eb21df2e5caebabb7af92396cf74609881"; got != want {
+	if want := "957c80e5a09e2435644f6b391981aa05019b021e82c6804e0a3b55f66179437f"; got != want {
 		t.Errorf("%s, not %s", got, want)
 	}
 }
