@@ -95,8 +95,8 @@ var rooms = []room{
 	{"proxy/pull/proof", []string{"proxy/catalog", "proxy/name"}, registries[2:]},
 	{"proxy/imagedelta", []string{"rechunk"}, registries},
 	{"proxy/operate", []string{
-		"proxy/edge/via", "proxy/pull/jobs", "proxy/pull/tags", "proxy/catalog", "proxy/config", "proxy/history",
-		"proxy/metrics",
+		"proxy/edge/central", "proxy/edge/via", "proxy/pull/jobs", "proxy/pull/tags", "proxy/catalog", "proxy/config",
+		"proxy/history", "proxy/metrics",
 		"proxy/name", "proxy/oci", "proxy/pulls", "proxy/registry",
 		"proxy/upkeep", "proxy/upstream", "chunkstore", "rechunk",
 	}, registries},
@@ -120,7 +120,8 @@ var rooms = []room{
 	{"proxy/edge/scratch", []string{"rechunk"}, registries},
 	{"proxy/edge/central", []string{
 		"proxy/background", "proxy/catalog", "proxy/edge/scratch", "proxy/edge/seed", "proxy/flight", "proxy/history",
-		"proxy/lease", "proxy/metrics", "proxy/name", "proxy/registry", "proxy/state", "chunkstore", "rechunk",
+		"proxy/lease", "proxy/metrics", "proxy/name", "proxy/pulls", "proxy/registry", "proxy/state", "chunkstore",
+		"rechunk",
 	}, append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/edge/encoder", []string{"rechunk/delta/wrap"}, registries},
 	{"chunkstore", nil, []string{"github.com/google/go-containerregistry"}},

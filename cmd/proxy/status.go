@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -100,6 +102,9 @@ func printStatus(s *streams, r *statusReport) error {
 	c := r.StatusReport.Jobs
 	fmt.Fprintf(w, "jobs\t%d running, %d queued, %d done, %d failed, %d skipped\n", c.Running, c.Queued, c.Done, c.Failed,
 		c.Skipped)
+	if d := r.Deltas; d != nil {
+		fmt.Fprintf(w, "deltas\t%s\n", deltaNote(*d))
+	}
 	if r.Redis != nil && !r.Redis.Up {
 		fmt.Fprintf(w, "redis\t%s does not answer since %s, this replica goes on alone\n", r.Redis.Address,
 			humanize.Time(r.Redis.Since))
@@ -127,6 +132,20 @@ func printStatus(s *streams, r *statusReport) error {
 		}
 	}
 	return w.Flush()
+}
+
+// deltaNote says what is made for other Stratas.
+func deltaNote(d operate.DeltaTotals) string {
+	note := fmt.Sprintf("%d stored, %s of %s for layers of %s", d.Stored, size(d.Bytes), size(d.KeepBytes),
+		size(d.LayerBytes))
+	if d.LayerBytes > 0 {
+		note += fmt.Sprintf(" (%.1f %%)", 100*float64(d.Bytes)/float64(d.LayerBytes))
+	}
+	note += fmt.Sprintf(", %d running, %d waiting", d.Running, d.Waiting)
+	for _, reason := range slices.Sorted(maps.Keys(d.Refused)) {
+		note += fmt.Sprintf(", %d refused: %s", d.Refused[reason], reason)
+	}
+	return note
 }
 
 // spaceNote says how full the store is and when it was looked after.

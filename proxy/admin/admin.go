@@ -7,6 +7,7 @@
 //	GET  /api/v1/repositories        RepositoryList
 //	GET  /api/v1/repositories/NAME   operate.RepositoryDetail; NAME is host/path
 //	GET  /api/v1/jobs                JobList
+//	GET  /api/v1/deltas              operate.DeltaReport
 //	POST /api/v1/warm                WarmRequest; 202 and a WarmAccepted, or with ?wait=1
 //	                                 an operate.WarmEvent a line until all is done
 //	POST /api/v1/gc                  GCRequest; an UpkeepEvent a line, the last one with a upkeep.GCReport
@@ -46,6 +47,8 @@ type Status interface {
 	Repository(ctx context.Context, name string) (*operate.RepositoryDetail, error)
 	// Jobs returns the running jobs and those that ended lately, newest first.
 	Jobs(ctx context.Context) []operate.JobReport
+	// Deltas returns what is made for other Stratas, the latest first.
+	Deltas(ctx context.Context) operate.DeltaReport
 }
 
 // Warmer pulls images through before clients ask for them. It is safe for concurrent use.
@@ -148,6 +151,7 @@ func (h *Handler) routes(metrics prometheus.Gatherer) {
 	get("/api/v1/repositories", h.getRepositories)
 	get("/api/v1/repositories/{name...}", h.getRepository)
 	get("/api/v1/jobs", h.getJobs)
+	get("/api/v1/deltas", h.getDeltas)
 	get("/api/v1/client-config", h.getProxy)
 	get("/client-config", h.getClientConfig)
 	h.mux.Handle("/api/v1/warm", only(h.postWarm, http.MethodPost))

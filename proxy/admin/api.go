@@ -81,6 +81,12 @@ func (h *Handler) getJobs(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, JobList{Jobs: jobs})
 }
 
+func (h *Handler) getDeltas(w http.ResponseWriter, r *http.Request) {
+	report := h.status.Deltas(r.Context())
+	report.Deltas = notNil(report.Deltas)
+	writeJSON(w, http.StatusOK, report)
+}
+
 // fail answers with an error of the proxy's own. Operators may read it whole.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {

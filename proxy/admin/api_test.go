@@ -42,6 +42,10 @@ func TestClientReadsWhatTheHandlerWrites(t *testing.T) {
 		t.Errorf("escaped name: %v, %v", detail, err)
 	}
 	jobs, err := c.Jobs(ctx)
+	deltas, err := c.Deltas(ctx)
+	if diff := cmp.Diff(fakeStatus{}.Deltas(ctx), deltas); err != nil || diff != "" {
+		t.Errorf("deltas: %v (-want +got)\n%s", err, diff)
+	}
 	wantJobs := fakeStatus{}.Jobs(ctx)
 	wantJobs[0].Kind = operate.KindRechunk
 	if diff := cmp.Diff(wantJobs, jobs); err != nil || diff != "" {

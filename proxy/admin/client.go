@@ -81,6 +81,12 @@ func (c *Client) Jobs(ctx context.Context) ([]operate.JobReport, error) {
 	return list.Jobs, err
 }
 
+// Deltas returns what is made for other Stratas, the latest first.
+func (c *Client) Deltas(ctx context.Context) (report operate.DeltaReport, err error) {
+	err = c.get(ctx, "/api/v1/deltas", &report)
+	return report, err
+}
+
 // Ready returns nil when the proxy can serve, else an error that says what is wrong.
 func (c *Client) Ready(ctx context.Context) error {
 	return c.get(ctx, "/readyz", new(ReadyReport))

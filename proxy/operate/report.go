@@ -30,6 +30,8 @@ type StatusReport struct {
 	Redis *RedisReport `json:"redis,omitempty"`
 	// Edge tells of what comes from other Stratas; absent where nothing does.
 	Edge *via.Report `json:"edge,omitempty"`
+	// Deltas add up what is made for other Stratas; absent while none asked for any.
+	Deltas *DeltaTotals `json:"deltas,omitempty"`
 	// Upkeep tells how full the store is and when it was looked after; absent where nothing looks after it.
 	Upkeep *upkeep.State `json:"upkeep,omitempty"`
 	// Upstreams tell how those fare that are configured or were asked lately.

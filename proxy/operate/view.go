@@ -71,6 +71,7 @@ type Options struct {
 	// Edge tells of what comes from other Stratas; nil says that nothing does.
 	Edge    func() via.Report
 	Store   Store
+	Deltas  Deltas // nil: none are made
 	Version string // of the program
 	Now     func() time.Time
 }
@@ -91,6 +92,7 @@ func (v *View) Status(ctx context.Context) (StatusReport, error) {
 		Jobs:      v.Queue.Counts(),
 		Upstreams: upstreamReports(v.Upstreams()), Store: StoreReport{Driver: v.Store.Driver, Location: v.Store.Location},
 	}
+	out.Deltas = v.deltaTotals()
 	if v.Redis != nil {
 		out.Redis = v.Redis()
 	}

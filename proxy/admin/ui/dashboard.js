@@ -121,6 +121,26 @@ function showJobs(jobs) {
   byID("jobs").replaceChildren(table(["What", "Kind", "State", "Progress", "#Time"], rows, "Nothing is being rechunked."));
 }
 
+// showDeltas shows what is made for other Stratas; nothing while none asked for any.
+function showDeltas(d) {
+  byID("deltas-section").hidden = d.deltas.length === 0;
+  const refused = Object.entries(d.refused || {}).map(([reason, n]) => `${n} ${reason}`).join(", ");
+  const note = make("p", { className: "legend" },
+    `${plural(d.stored, "delta")} of ${bytes(d.bytes)} for layers of ${bytes(d.layer_bytes)} (${share(d.bytes, d.layer_bytes)}) · ` +
+    `at most ${bytes(d.keep_bytes)} are kept · ${d.running} being made · ${d.waiting} waiting${refused ? ` · refused: ${refused}` : ""}`);
+  const rows = d.deltas.slice(0, 30).map((p) => {
+    const state = make("span", { className: p.state === "refused" ? "bad" : p.state === "stored" ? "good" : "", title: p.message || "" },
+      p.refused ? `refused: ${p.refused}` : p.state);
+    return [[make("code", {}, p.repository || "–"), p.message ? make("div", { className: "bad" }, p.message) : null],
+      short(p.seed), short(p.layer), state,
+      p.bytes ? bar(p.layer_bytes, `${bytes(p.bytes)} of ${bytes(p.layer_bytes)}`, ["new", p.bytes]) : "–",
+      p.bytes ? bytes(p.bytes) : "–", bytes(p.layer_bytes), p.bytes ? share(p.bytes, p.layer_bytes) : "–",
+      (p.needs || []).join(", ") || "–", ago(p.at), p.seconds ? time(p.seconds) : "–"];
+  });
+  byID("deltas").replaceChildren(note, table(["Repository", "From image", "Layer", "State", "Size", "#Delta", "#Layer", "#Ratio", "Needs", "When",
+    "#Took"], rows, "No delta was asked for yet."));
+}
+
 function showRepositories(repositories) {
   const rows = repositories.map((r) => {
     const open = make("button", { className: "link", type: "button" }, r.name);
@@ -188,6 +208,7 @@ async function refresh() {
     showHealth(),
     ask("api/v1/status").then(showStatus),
     ask("api/v1/jobs").then((d) => showJobs(d.jobs)),
+    ask("api/v1/deltas").then(showDeltas),
     ask("api/v1/repositories").then((d) => showRepositories(d.repositories)),
     detail,
   ].map((p) => Promise.resolve(p).catch((problem) => console.warn(problem))));

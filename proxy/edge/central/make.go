@@ -72,7 +72,7 @@ func (c *Central) make(ctx context.Context, w io.Writer, j *job, cpus int) error
 	files := newContents(ctx, c.seeds, image)
 	defer files.Close()
 	o := delta.Options{
-		Contents: files, Scratch: c.scratch, Trials: tried, Worth: j.worth,
+		Contents: files, Chosen: files.choose, Scratch: c.scratch, Trials: tried, Worth: j.worth,
 		Memory: max(c.Memory/int64(c.CPU)*int64(cpus), 1), Parallel: cpus,
 	}
 	if c.Encoders != nil && len(j.allowed) > 0 {

@@ -231,8 +231,7 @@ func (r *Rooms) operating(o Options, manifests *content.Manifests) {
 		Pulled: r.Records.Tags, Known: r.Records.Repositories, Plans: r.Records.Plans,
 		History: history.New(r.Records.Lineages, r.Tally), Queue: r.Jobs, Manifests: manifests, Metrics: o.Metrics,
 		Names: o.Names, Rule: o.Rule, Upstreams: o.Upstream.Status, Redis: o.Redis, Edge: r.edgeReport(), Store: o.Store,
-		Version: o.Version,
-		Now:     o.Now,
+		Deltas: r.Deltas, Version: o.Version, Now: o.Now,
 	})
 	r.Warmer = &operate.Warmer{Tags: r.Tags, Manifests: manifests, Blobs: r.Blobs, Queue: r.Jobs, Names: o.Names,
 		Rule: o.Rule}
