@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
@@ -417,4 +418,40 @@ func TestSignedIndexes(t *testing.T) {
 			}
 		})
 	}
+}
+
+func verdictKey(d digest.Digest) catalog.ContentKey {
+	return catalog.ContentKey{Repository: testRepo.String(), Digest: d}
+}
+
+// everything is all that the store and the metrics hold.
+func (h *harness) everything() string {
+	h.t.Helper()
+	var all strings.Builder
+	var walk func(dir string)
+	walk = func(dir string) {
+		names, err := h.driver.List(h.t.Context(), dir)
+		if err != nil {
+			b, err := h.driver.GetContent(h.t.Context(), dir)
+			if err == nil {
+				all.Write(b)
+			}
+			return
+		}
+		for _, n := range names {
+			walk(n)
+		}
+	}
+	walk("/")
+	families, err := h.reg.Gather()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, f := range families {
+		all.WriteString(f.String())
+	}
+	if all.Len() < 1000 {
+		h.t.Errorf("only %d bytes were found", all.Len())
+	}
+	return all.String()
 }
