@@ -14,7 +14,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export CORPUS FUZZTIME IMAGES
 
 .DEFAULT_GOAL := build
-.PHONY: build run test test-hostile corpus series fuzz lint bench bench-bytes clean help
+.PHONY: build run test test-hostile test-clients corpus series fuzz lint bench bench-bytes clean help
 
 build: ## Build a static bin/strata
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/strata ./cmd/proxy
@@ -27,6 +27,12 @@ test: ## Set up what tests need and run everything, with a real image series and
 
 test-hostile: ## Attack the running program at its own limits; "make test" does so in a short form
 	CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m ./proxy/hostile
+
+test-clients: ## Build the clients that read and make signatures, containers/image and cosign, and try them; minutes the first time
+	cd proxy/e2e/testdata/client && CGO_ENABLED=0 $(GO) build -o $(BIN)/clients/client \
+	  -tags "containers_image_openpgp containers_image_storage_stub containers_image_docker_daemon_stub" .
+	GOBIN=$(BIN)/clients CGO_ENABLED=0 $(GO) install github.com/sigstore/cosign/v3/cmd/cosign@v3.0.2
+	STRATA_TEST_CLIENTS=$(BIN)/clients CGO_ENABLED=0 $(GO) test -count=1 ./proxy/e2e -run 'Signatures|Cosign'
 
 corpus: ## Build the series of real images that tests pull; needs root, five minutes and a Debian mirror
 	@.ci/corpus

@@ -191,7 +191,8 @@ func (h *harness) checkBundles(d, source digest.Digest, by keys.Private) {
 	if signed != 1 || provenance != 1 {
 		h.t.Errorf("%d signatures and %d provenances of %s", signed, provenance, d)
 	}
-	if of, err := h.Records.Verdicts.Get(h.t.Context(), verdictKey(source)); err != nil || of.How != "index" && upstreams != 1 {
+	if of, err := h.Records.Verdicts.Get(h.t.Context(), verdictKey(source)); err != nil || of.How != "index" &&
+		upstreams != 1 {
 		h.t.Errorf("%d referrers of the source; %v", upstreams, err)
 	}
 }
@@ -251,7 +252,8 @@ func TestArtifactsPass(t *testing.T) {
 	}
 	h.pull(m.Digest.String(), registry.Original)
 	// An image is none by the company that it keeps.
-	layers := `{"mediaType":"` + simplesigning.PayloadType + `","digest":"` + digest.FromString("p").String() + `","size":1},` +
+	layers := `{"mediaType":"` + simplesigning.PayloadType + `","digest":"` + digest.FromString("p").String() +
+		`","size":1},` +
 		`{"mediaType":"` + ocispec.MediaTypeImageLayerGzip + `","digest":"` + digest.FromString("l").String() + `","size":1}`
 	var doc map[string]json.RawMessage
 	if err := json.Unmarshal(m.Bytes, &doc); err != nil {
