@@ -40,6 +40,7 @@ type commands struct {
 	Status  statusCommand  `cmd:"" help:"Show what a running proxy has and does."`
 	GC      gcCommand      `cmd:"" name:"gc" help:"Remove what nobody needs from a store."`
 	Reload  reloadCommand  `cmd:"" help:"Have a running proxy take over its configuration anew."`
+	Release releaseCommand `cmd:"" help:"Let a tag go back to an earlier image that is signed."`
 	Scrub   scrubCommand   `cmd:"" help:"Read all that a store has, and mend what is damaged."`
 	Prune   pruneCommand   `cmd:"" help:"Drop a tag, a repository or a lineage from a store."`
 	Demo    demoCommand    `cmd:"" help:"Take a self-contained tour: no network, no privileges."`

@@ -11,6 +11,7 @@
 //	POST /api/v1/warm                WarmRequest; 202 and a WarmAccepted, or with ?wait=1
 //	                                 an operate.WarmEvent a line until all is done
 //	POST /api/v1/gc                  GCRequest; an UpkeepEvent a line, the last one with a upkeep.GCReport
+//	POST /api/v1/release             ReleaseRequest; ReleaseReport
 //	POST /api/v1/reload              an empty document; ReloadReport
 //	POST /api/v1/scrub               ScrubRequest; likewise, with a upkeep.ScrubReport
 //	POST /api/v1/prune               PruneRequest; likewise, with a upkeep.PruneReport
@@ -83,6 +84,9 @@ type Options struct {
 	OwnName func(host string) bool
 	// Reload has the proxy take over its configuration anew and returns that one's warnings; nil: there is no such thing.
 	Reload func(context.Context) (warnings []string, err error)
+	// Release lets a tag go back to the earlier image that its upstream names, and returns its digest; errors wrap
+	// operate.ErrNothingToRelease or operate.ErrReference. Nil: there is no such thing.
+	Release func(ctx context.Context, reference string) (source string, err error)
 	// Hosts tells what hosts need to know of the proxy; nil: nothing is known.
 	Hosts func() hosts.Proxy
 	// Panicked is told where a panic was caught; nil: nobody.
@@ -102,6 +106,7 @@ type Handler struct {
 	login   Login
 	ownName func(host string) bool
 	reload  func(context.Context) ([]string, error)
+	release func(context.Context, string) (string, error)
 	hosts   func() hosts.Proxy
 	log     *slog.Logger
 	mux     *http.ServeMux
@@ -119,6 +124,7 @@ func New(o Options) *Handler {
 		keeper: o.Keeper, mux: http.NewServeMux(),
 	}
 	h.login, h.ownName, h.reload = o.Login, o.OwnName, o.Reload
+	h.release = o.Release
 	h.hosts = o.Hosts
 	if h.hosts == nil {
 		h.hosts = func() hosts.Proxy { return hosts.Proxy{} }
@@ -156,6 +162,7 @@ func (h *Handler) routes(metrics prometheus.Gatherer) {
 	get("/client-config", h.getClientConfig)
 	h.mux.Handle("/api/v1/warm", only(h.postWarm, http.MethodPost))
 	h.mux.Handle("/api/v1/gc", only(h.postGC, http.MethodPost))
+	h.mux.Handle("/api/v1/release", only(h.postRelease, http.MethodPost))
 	h.mux.Handle("/api/v1/reload", only(h.postReload, http.MethodPost))
 	h.mux.Handle("/api/v1/scrub", only(h.postScrub, http.MethodPost))
 	h.mux.Handle("/api/v1/prune", only(h.postPrune, http.MethodPost))

@@ -159,7 +159,7 @@ func TestHostsThatWantSignatures(t *testing.T) {
 			upstreamHost: {upstreams.public, key.public}, p.Clients: {key.public}})
 		for _, image := range []string{
 			own + ":v1", own + "@" + served.String(), logical + ":v1", logical + "@" + served.String(), p.Clients +
-			"/os/image:v1",
+				"/os/image:v1",
 		} {
 			if err := h.pull(image); err != nil {
 				t.Errorf("%s key, %s: %v", what, image, err)

@@ -185,11 +185,15 @@ func (v *View) tags(ctx context.Context, only string) (map[string][]TagReport, e
 		of = catalog.TagsOf(only)
 	}
 	err := v.Pulled.Each(ctx, of, func(key catalog.TagKey, rec *catalog.Tag) error {
-		out[key.Repository] = append(out[key.Repository], TagReport{
+		report := TagReport{
 			Tag: key.Tag, SourceDigest: rec.SourceDigest.String(), Digest: rec.Digest.String(),
 			Served:    string(tags.Served(rec)),
 			CheckedAt: rec.CheckedAt, UpdatedAt: rec.UpdatedAt,
-		})
+		}
+		if rec.Failure != nil && rec.Failure.Refused {
+			report.Refused = rec.Failure.Error
+		}
+		out[key.Repository] = append(out[key.Repository], report)
 		return nil
 	})
 	return out, err

@@ -298,6 +298,10 @@ func TestLateSignature(t *testing.T) {
 	if e := h.pullError(second.String()); e.Status != http.StatusForbidden {
 		t.Errorf("by digest: %v", e)
 	}
+	detail, err := h.View.Repository(t.Context(), testRepo.String())
+	if err != nil || !strings.Contains(detail.Tags[0].Refused, s.Public().ID()) {
+		t.Errorf("operators are told of %+v, %v", detail, err)
+	}
 	s.sign(t, h.up, second)
 	h.clock.advance(2 * time.Minute)
 	if m := h.pull("stable", registry.Rechunked); m.Source != second {

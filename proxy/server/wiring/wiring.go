@@ -98,6 +98,7 @@ type Rooms struct {
 	View     *operate.View
 	Warmer   *operate.Warmer
 	Restorer *operate.Restorer
+	Releaser *operate.Releaser
 	Work     *background.Group
 
 	// Edge fetches from other Stratas; nil: there are none.
@@ -236,6 +237,7 @@ func (r *Rooms) operating(o Options, manifests *content.Manifests) {
 	r.Warmer = &operate.Warmer{Tags: r.Tags, Manifests: manifests, Blobs: r.Blobs, Queue: r.Jobs, Names: o.Names,
 		Rule: o.Rule}
 	r.Restorer.Warmer = r.Warmer
+	r.Releaser = &operate.Releaser{Tags: r.Tags, Names: o.Names}
 }
 
 // Close stops jobs and downloads, which leave nothing half, and waits for them until ctx ends. It may be called more than
