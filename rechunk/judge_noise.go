@@ -31,7 +31,7 @@ func (i *Inspection) NoiseKept(ctx context.Context, source *Inspection) ([]KeptF
 	if files, err = unvouched(ctx, source.Tree, files, source.Contents(ctx), source.run.cfg.WorkDir); err != nil {
 		return nil, err
 	}
-	_, told, err := judgeFiles(ctx, source.Tree, files,
+	_, told, err := judgeFiles(ctx, i.Tree, source.Tree, files,
 		func(ctx context.Context, old, now tree.Digest) (a, b noise.Content, err error) {
 			if a, err = atRandom(i.Contents(ctx), old); err == nil {
 				b, err = atRandom(source.Contents(ctx), now)
@@ -43,11 +43,10 @@ func (i *Inspection) NoiseKept(ctx context.Context, source *Inspection) ([]KeptF
 
 // judgeFiles judges files of a tree with what was served before. It returns those that differ in noise only, and what is to
 // be told of them, name by name. open opens two contents; nil for those that can't be had, which are not judged.
-func judgeFiles(ctx context.Context, now *tree.Tree, files []noise.File,
+func judgeFiles(ctx context.Context, old, now *tree.Tree, files []noise.File,
 	open func(ctx context.Context, old, now tree.Digest) (a, b noise.Content, err error)) (kept []noise.File,
-	told []KeptFile,
-	err error) {
-	judge, what := noise.NewJudge(noise.DefaultLimits()), map[tree.Digest]string{}
+	told []KeptFile, err error) {
+	judge, what, quoted := noise.NewJudge(noise.DefaultLimits()), map[tree.Digest]string{}, map[int][2]uint32{}
 	for _, f := range files {
 		e := &now.Entries[f.Names[0]]
 		a, b, err := open(ctx, f.Old.Digest, e.Digest)
@@ -65,9 +64,12 @@ func judgeFiles(ctx context.Context, now *tree.Tree, files []noise.File,
 			continue
 		}
 		kept = append(kept, f)
-		what[e.Digest] = v.What
+		what[e.Digest], quoted[f.Names[0]] = v.What, v.Quoted
 	}
-	kept = noise.WithCopies(now, kept)
+	for before := -1; before != len(kept); {
+		before = len(kept)
+		kept = noise.WithSources(old, now, noise.WithCopies(now, kept), quoted)
+	}
 	for _, f := range kept {
 		for _, i := range f.Names {
 			n := &now.Entries[i]

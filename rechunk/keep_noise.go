@@ -65,7 +65,7 @@ func (r *run) keepNoise(ctx context.Context, exact *tree.Tree) error {
 		return err
 	}
 	var kept []noise.File
-	kept, r.kept, err = judgeFiles(ctx, exact, files, r.noiseContents)
+	kept, r.kept, err = judgeFiles(ctx, old, exact, files, r.noiseContents)
 	if err != nil || len(kept) == 0 {
 		return err
 	}
@@ -129,7 +129,17 @@ func (r *run) putOld(exact, old *tree.Tree, files []noise.File) {
 			if !r.req.Options.ExactTime {
 				e.Sec, e.Nsec = f.Old.Sec, f.Old.Nsec
 			}
+			if source, ok := noise.CompiledFrom(e.Path); ok {
+				r.keepTimeOf(source, old)
+			}
 		}
+	}
+}
+
+// keepTimeOf gives a file the time that it was served with before.
+func (r *run) keepTimeOf(p string, old *tree.Tree) {
+	if e, was := r.tree.Lookup(p), old.Lookup(p); e != nil && was != nil {
+		e.Sec, e.Nsec = was.Sec, was.Nsec
 	}
 }
 

@@ -2,12 +2,10 @@ package rechunk
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
-	"path"
-	"strings"
 
+	"github.com/strata-oci/strata/rechunk/noise"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -56,8 +54,8 @@ func (r *run) changedQuotes(exact *tree.Tree) []quote {
 		if e.Kind != tree.Regular {
 			continue
 		}
-		source, ok := pycSource(e.Path)
-		if !ok {
+		source, ok := noise.CompiledFrom(e.Path)
+		if !ok || r.tree.Entries[i].Digest != e.Digest { // one that was kept, with its source's time
 			continue
 		}
 		if k, ok := exact.Find(source); ok && exact.Entries[k].Kind == tree.Regular &&
@@ -95,29 +93,6 @@ func (r *run) restoreTime(exact *tree.Tree, k int) {
 	}
 }
 
-// pycSource is the path of the file that a compiled one is made of: dir/__pycache__/NAME.TAG[.opt-N].pyc of dir/NAME.py, and
-// beside its source, as Python 2 and compileall -b have it, NAME.pyc or NAME.pyo of NAME.py.
-func pycSource(p string) (source string, ok bool) {
-	ext := path.Ext(p)
-	if ext != ".pyc" && ext != ".pyo" {
-		return "", false
-	}
-	dir, base := path.Split(p)
-	name := strings.TrimSuffix(base, ext)
-	if up, cached := strings.CutSuffix(dir, "__pycache__/"); cached {
-		dir = up
-		if i := strings.LastIndex(name, ".opt-"); i > 0 {
-			name = name[:i]
-		}
-		i := strings.LastIndexByte(name, '.')
-		if i <= 0 {
-			return "", false
-		}
-		name = name[:i]
-	}
-	return dir + name + ".py", name != ""
-}
-
 // quotedTime reads the time that a compiled file quotes; ok is false where it quotes none.
 func (r *run) quotedTime(ctx context.Context, e *tree.Entry) (stamp uint32, ok bool, err error) {
 	rc, err := r.contents.open(ctx, e.Digest)
@@ -130,23 +105,6 @@ func (r *run) quotedTime(ctx context.Context, e *tree.Entry) (stamp uint32, ok b
 	if err != nil && err != io.ErrUnexpectedEOF && err != io.EOF {
 		return 0, false, err
 	}
-	stamp, ok = pycTime(header[:n])
+	stamp, _, ok = noise.QuotedTime(header[:n])
 	return stamp, ok, nil
-}
-
-// pycTime reads the header of a compiled file. The magic number, two bytes and "\r\n", tells the version of Python: since
-// 3.7 (3394) flags stand before the time, and the lowest says that the content quotes a hash of its source and no time.
-func pycTime(header []byte) (stamp uint32, ok bool) {
-	const first3, first37, first2 = 3000, 3390, 20000
-	if len(header) < 8 || header[2] != '\r' || header[3] != '\n' {
-		return 0, false
-	}
-	magic := binary.LittleEndian.Uint16(header)
-	if magic < first37 || magic >= first2 { // Python 2 counts from 20121 up to 62211
-		return binary.LittleEndian.Uint32(header[4:]), magic >= first3
-	}
-	if len(header) < 16 || binary.LittleEndian.Uint32(header[4:])&1 != 0 {
-		return 0, false
-	}
-	return binary.LittleEndian.Uint32(header[8:]), true
 }

@@ -28,8 +28,8 @@ func notes(text string, at int64) string {
 func TestWithNoise(t *testing.T) {
 	t.Parallel()
 	made := func(annotation string, items ...Item) *rechunk.Inspection {
-		img := rechunktest.NewImage(t, rechunktest.ImageOptions{Annotations: map[string]string{image.AnnotationNoise: annotation}},
-			append([]Item{Dir(".")}, items...))
+		o := rechunktest.ImageOptions{Annotations: map[string]string{image.AnnotationNoise: annotation}}
+		img := rechunktest.NewImage(t, o, append([]Item{Dir(".")}, items...))
 		i, err := engine(t).Inspect(t.Context(), img.Request("", rechunk.Options{}))
 		if err != nil {
 			t.Fatal(err)

@@ -84,7 +84,8 @@ func (f *File) judged(old, now *tree.Tree, times bool) bool {
 		e := &now.Entries[i]
 		was := old.Lookup(e.Path)
 		return KindAt(e.Path) != f.Kind || f.Kind == "" || was == nil || was.Digest != f.Old.Digest ||
-			times && !was.SameTime(e) || !sameHeader(was, e) || sealed(e) || quoted(now, e.Path) || quoted(old, e.Path) ||
+			times && !was.SameTime(e) || f.Kind == Compiled && (times || len(f.Names) > 1) || !sameHeader(was, e) ||
+			sealed(e) || quoted(now, e.Path) || quoted(old, e.Path) ||
 			f.Kind == RPMDatabase && (split(now, e.Path) || split(old, e.Path))
 	})
 }

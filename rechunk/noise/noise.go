@@ -36,6 +36,8 @@ const (
 	Compressed Kind = "compressed"
 	// RPMDatabase is rpm's, in sqlite's format: install times and the numbers of transactions, which are times, are noise.
 	RPMDatabase Kind = "rpmdb"
+	// Compiled is Python's compiled code that quotes the time of its source, which is noise as long as the source has it.
+	Compiled Kind = "pyc"
 )
 
 // KindAt tells by its path what a content is judged as; "" for most, which are not.
@@ -47,6 +49,9 @@ func KindAt(p string) Kind {
 		return Initramfs
 	case decoderAt(p) != "":
 		return Compressed
+	}
+	if _, ok := CompiledFrom(p); ok {
+		return Compiled
 	}
 	return ""
 }
@@ -90,6 +95,8 @@ type Verdict struct {
 	Same bool
 	// What names that noise ("times of 1,241 of 1,298 members"), or says why they can't be judged, or that more differs.
 	What string
+	// Quoted are the times that two compiled files quote, the earlier's first.
+	Quoted [2]uint32
 }
 
 // errUnjudged marks a content that has no form; the error says why.
@@ -118,7 +125,13 @@ func (j *Judge) Compare(ctx context.Context, k Kind, p string, old, now Content)
 	if forms[0].sum != forms[1].sum {
 		return Verdict{What: "more than noise differs"}, nil
 	}
-	return Verdict{Same: true, What: forms[0].differs(forms[1])}, nil
+	v := Verdict{Same: true, What: forms[0].differs(forms[1])}
+	if k == Compiled {
+		for i, f := range forms {
+			v.Quoted[i] = uint32(f.noise[0].values[0])
+		}
+	}
+	return v, nil
 }
 
 // isUnjudged tells what a content itself is to blame for.
@@ -145,6 +158,8 @@ func (j *Judge) form(ctx context.Context, k Kind, p string, c Content) (*form, e
 		return j.compressed(ctx, decoderAt(p), c)
 	case RPMDatabase:
 		return packages(ctx, c)
+	case Compiled:
+		return compiled(ctx, c)
 	}
 	return nil, unjudged("no kind of content that is judged")
 }

@@ -221,6 +221,36 @@ func TestCompressed(t *testing.T) {
 	}
 }
 
+// TestCompiled changes each byte of a compiled file: only the time that it quotes may be another.
+func TestCompiled(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		header string
+		at     int
+	}{
+		"Python 3.11": {"\xa7\x0d\r\n\x00\x00\x00\x00\x01\x02\x03\x04\x07\x00\x00\x00", 8},
+		"Python 2.7":  {"\x03\xf3\r\n\x01\x02\x03\x04", 4},
+		"a hash":      {"\xa7\x0d\r\n\x03\x00\x00\x00\x01\x02\x03\x04\x07\x00\x00\x00", -100},
+		"short":       {"\xa7\x0d\r\n", -100},
+	} {
+		old := []byte(tc.header + "code")
+		if name == "short" {
+			old = []byte(tc.header)
+		}
+		for i := range old {
+			now := bytes.Clone(old)
+			now[i] ^= 0x40
+			v := judged(t, Compiled, "a.pyc", old, now)
+			if v.Same != (i >= tc.at && i < tc.at+4) {
+				t.Errorf("%s: byte %d: %+v", name, i, v)
+			}
+			if v.Same && (v.Quoted[0] != 0x04030201 || v.Quoted[1] == v.Quoted[0] || v.What != "the quoted time of 1 file") {
+				t.Errorf("%s: %+v", name, v)
+			}
+		}
+	}
+}
+
 // TestBombsAreBounded has small files of large contents, and headers that promise large ones.
 func TestBombsAreBounded(t *testing.T) {
 	t.Parallel()
@@ -273,7 +303,7 @@ func (failing) Size() int64                         { return 1000 }
 func TestTroubleIsNoVerdict(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("disk on fire")
-	for _, k := range []Kind{Initramfs, Compressed, RPMDatabase} {
+	for _, k := range []Kind{Initramfs, Compressed, RPMDatabase, Compiled} {
 		v, err := NewJudge(DefaultLimits()).Compare(t.Context(), k, "a.gz", failing{broken}, failing{broken})
 		if !errors.Is(err, broken) {
 			t.Errorf("%s: %v, %v", k, v, err)
@@ -298,7 +328,8 @@ func FuzzCompare(f *testing.F) {
 	f.Add(xzStored([]byte("xx"), 1), xzStored([]byte("xx"), 2))
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		lim := Limits{Plain: 8 << 20, Members: 1000, Name: 1000}
-		for kind, p := range map[Kind]string{Initramfs: "boot/initrd", RPMDatabase: "x", Compressed: "a.gz"} {
+		for kind, p := range map[Kind]string{Initramfs: "boot/initrd", RPMDatabase: "x", Compressed: "a.gz",
+			Compiled: "a.pyc"} {
 			v := judgedWithin(t, lim, kind, p, a, b)
 			if self := judgedWithin(t, lim, kind, p, a, a); v.Same && !self.Same {
 				t.Error("the same as another, and not as itself")
