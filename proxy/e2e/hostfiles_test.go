@@ -160,3 +160,89 @@ func (h *host) pull(skopeo, image, want string) {
 		h.tb.Errorf("%s: %v, want %q", image, err, want)
 	}
 }
+
+// A proxy that signs, a host whose policy rejects what it does not name, and what client-config wrote: images come by both
+// names, by tag and by digest, doctor finds nothing, and the file of an export brings the signatures to a proxy without a
+// network. Where the client refuses, doctor says so, too.
+func TestSignedHost(t *testing.T) {
+	t.Parallel()
+	skopeo := signingSkopeo(t)
+	prefix := generateKey(t, "proxy")
+	u := newSeries(t)
+	p := newProxy(t, u, proxyOptions{top: "signing: {key_file: " + prefix + ".key, names: [host]}\n",
+		rule: "sign: unverified"})
+	text, err := os.ReadFile(p.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = []byte(strings.Replace(string(text), "names: [host]", "names: [\""+p.Clients+"\"]", 1))
+	if err := os.WriteFile(p.config, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command(t, nil, program, "reload", "--admin", "http://"+p.Operators)
+	logical, own := upstreamHost+"/os/image", p.Clients+"/"+upstreamHost+"/os/image"
+	setUp := func(host *host, address string, flags ...string) {
+		host.write("etc/containers/policy.json", `{"default":[{"type":"reject"}]}`)
+		args := append([]string{"client-config", "--admin", "http://" + p.Operators, "--admit", "--no-fallback", "--write",
+			host.root}, flags...)
+		command(t, nil, program, append(args, address, upstreamHost)...)
+	}
+	h := newHost(t)
+	setUp(h, p.Clients)
+	digest := p.wantManifest("os/image/manifests/v1", 200, "rechunked").String()
+	for _, image := range []string{logical + ":v1", logical + "@" + digest, own + ":v1", own + "@" + digest} {
+		h.both(skopeo, image, true)
+	}
+	h.write("etc/containers/registries.d/50-strata-"+strings.ReplaceAll(p.Clients, ":", "-")+".yaml", "")
+	h.both(skopeo, logical+":v1", false)
+	setUp(h, p.Clients)
+	h.write("etc/pki/containers/strata-"+strings.ReplaceAll(p.Clients, ":", "-")+".pub",
+		readFile(t, generateKey(t, "x")+".pub"))
+	h.both(skopeo, own+":v1", false)
+}
+
+// both pulls an image with the client and asks doctor whether that would work; they have to agree.
+func (h *host) both(skopeo, image string, works bool) {
+	h.tb.Helper()
+	_, pulled := h.run(skopeo, "copy", "--quiet", "docker://"+image, "dir:"+h.tb.TempDir())
+	said, looked := try(h.tb, nil, program, "doctor", "--root", h.root, "--bootc", "1.16.9", image)
+	if (pulled == nil) != works || (looked == nil) != works {
+		h.tb.Errorf("%s: pulled: %v; doctor: %v\n%s", image, pulled, looked, said)
+	}
+}
+
+func readFile(tb testing.TB, name string) string {
+	tb.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(b)
+}
+
+// The file of an export is read by the clients that are installed, and a proxy that reaches no registry serves it.
+func TestExportedArchive(t *testing.T) {
+	t.Parallel()
+	need(t, "skopeo")
+	u := newSeries(t)
+	p := newProxy(t, u, proxyOptions{})
+	file := filepath.Join(t.TempDir(), "os.tar")
+	image := upstreamHost + "/os/image:v1"
+	command(t, nil, program, "export", p.Clients+"/"+image, file)
+	digest := p.wantManifest("os/image/manifests/v1", 200, "rechunked").String()
+	got := command(t, nil, "skopeo", "--insecure-policy", "inspect", "--format", "{{.Digest}}",
+		"oci-archive:"+file+":"+image)
+	if strings.TrimSpace(got) != digest {
+		t.Errorf("skopeo reads %s, not %s", got, digest)
+	}
+	store := newPodman(t)
+	command(t, store.env, "podman", store.args("pull", "--quiet", "--signature-policy", store.dir+"/policy.json",
+		"oci-archive:"+file+":"+image)...)
+	u.stop()
+	gap := newProxy(t, u, proxyOptions{})
+	command(t, nil, program, "import", "--state", filepath.Join(gap.dir, "data"), file)
+	if got := gap.wantManifest("os/image/manifests/v1", 200, "stale").String(); got != digest {
+		t.Errorf("imported: %s, not %s", got, digest)
+	}
+	skopeo(t, gap.Clients+"/"+image, t.TempDir()+":x")
+}

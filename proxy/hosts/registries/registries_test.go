@@ -83,15 +83,16 @@ location = "m.example"
 		t.Fatal(err)
 	}
 	for image, want := range map[string]string{
-		"ghcr.io/a/os:1":            "proxy.example:5000/ghcr.io/a/os:1! tags.example/a/os:1 ghcr.io/a/os:1 -digests.example/a",
-		"ghcr.io/a/os" + someDigest: "proxy.example:5000/ghcr.io/a/os" + someDigest + "! digests.example/a/os" + someDigest + " ghcr.io/a/os" + someDigest + " -tags.example/a",
-		"ghcr.io/ab/os:1":           "ghcr.io/ab/os:1",
-		"ghcr.io/a/moved:1":         "quay.io/b/moved:1",
-		"ghcr.io/a/moved/x:1":       "quay.io/b/moved/x:1",
-		"reg.example.com/x:1":       "reg.example.com/x:1",
-		"quay.io/x/y:1":             "quay.io/x/y:1 -m.example",
-		"quay.io/x/y" + someDigest:  "m.example/x/y" + someDigest + " quay.io/x/y" + someDigest,
-		"os:1":                      "docker.io/library/os:1",
+		"ghcr.io/a/os:1": "proxy.example:5000/ghcr.io/a/os:1! tags.example/a/os:1 ghcr.io/a/os:1 -digests.example/a",
+		"ghcr.io/a/os" + someDigest: "proxy.example:5000/ghcr.io/a/os" + someDigest + "! digests.example/a/os" + someDigest +
+			" ghcr.io/a/os" + someDigest + " -tags.example/a",
+		"ghcr.io/ab/os:1":          "ghcr.io/ab/os:1",
+		"ghcr.io/a/moved:1":        "quay.io/b/moved:1",
+		"ghcr.io/a/moved/x:1":      "quay.io/b/moved/x:1",
+		"reg.example.com/x:1":      "reg.example.com/x:1",
+		"quay.io/x/y:1":            "quay.io/x/y:1 -m.example",
+		"quay.io/x/y" + someDigest: "m.example/x/y" + someDigest + " quay.io/x/y" + someDigest,
+		"os:1":                     "docker.io/library/os:1",
 	} {
 		if got := sources(t, c, image); got != want {
 			t.Errorf("%s: %s, want %s", image, got, want)
@@ -139,15 +140,17 @@ func TestRead(t *testing.T) {
 func TestReadRefuses(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ file, text, want string }{
-		"no TOML":         {ConfFile, "[[registry]", "invalid"},
-		"no location":     {ConfFile, "[[registry]]\ninsecure = true\n", "neither prefix nor location"},
-		"prefix alone":    {ConfFile, "[[registry]]\nprefix = \"x.example\"\n", "has no location"},
-		"scheme":          {ConfFile, "[[registry]]\nlocation = \"https://x.example\"\n", "has a scheme"},
-		"wild path":       {ConfFile, "[[registry]]\nprefix = \"*.x.example/a\"\n", "is no *.DOMAIN"},
-		"mirror's word":   {ConfFile, "[[registry]]\nlocation = \"x.example\"\npull-from-mirror = \"all\"\n", "is for mirrors"},
-		"unknown word":    {ConfFile, "[[registry]]\nlocation = \"x.example\"\n[[registry.mirror]]\nlocation = \"m\"\npull-from-mirror = \"x\"\n", "is unknown"},
-		"two words":       {ConfFile, "[[registry]]\nlocation = \"x.example\"\nmirror-by-digest-only = true\n[[registry.mirror]]\nlocation = \"m\"\npull-from-mirror = \"all\"\n", "exclude each other"},
-		"no mirror":       {ConfFile, "[[registry]]\nlocation = \"x.example\"\n[[registry.mirror]]\ninsecure = true\n", "has no location"},
+		"no TOML":      {ConfFile, "[[registry]", "invalid"},
+		"no location":  {ConfFile, "[[registry]]\ninsecure = true\n", "neither prefix nor location"},
+		"prefix alone": {ConfFile, "[[registry]]\nprefix = \"x.example\"\n", "has no location"},
+		"scheme":       {ConfFile, "[[registry]]\nlocation = \"https://x.example\"\n", "has a scheme"},
+		"wild path":    {ConfFile, "[[registry]]\nprefix = \"*.x.example/a\"\n", "is no *.DOMAIN"},
+		"mirror's word": {ConfFile, "[[registry]]\nlocation = \"x.example\"\npull-from-mirror = \"all\"\n",
+			"is for mirrors"},
+		"unknown word": {ConfFile, "[[registry]]\nlocation = \"x.example\"\n[[registry.mirror]]\nlocation = \"m\"\npull-from-mirror = \"x\"\n", "is unknown"},
+		"two words":    {ConfFile, "[[registry]]\nlocation = \"x.example\"\nmirror-by-digest-only = true\n[[registry.mirror]]\nlocation = \"m\"\npull-from-mirror = \"all\"\n", "exclude each other"},
+		"no mirror": {ConfFile, "[[registry]]\nlocation = \"x.example\"\n[[registry.mirror]]\ninsecure = true\n",
+			"has no location"},
 		"two minds":       {ConfFile, "[[registry]]\nprefix = \"a\"\nlocation = \"x.example\"\n[[registry]]\nprefix = \"b\"\nlocation = \"x.example\"\ninsecure = true\n", "comes twice"},
 		"old in drop-ins": {ConfDir + "/x.conf", "[registries.search]\nregistries = [\"a.example\"]\n", "first version"},
 		"too large":       {ConfFile, strings.Repeat("#\n", maxFile), "more than"},
@@ -188,7 +191,8 @@ func TestSignatures(t *testing.T) {
 		"namespace twice": "docker:\n  ghcr.io/a: {}\n", "default twice": "default-docker: {}\n", "no YAML": "docker: [",
 		"too large": strings.Repeat("#\n", maxFile),
 	} {
-		_, err := ReadSignatures(files(SignDir+"/1.yaml", "docker:\n  ghcr.io/a: {}\ndefault-docker: {}\n", SignDir+"/2.yaml", second))
+		_, err := ReadSignatures(files(SignDir+"/1.yaml", "docker:\n  ghcr.io/a: {}\ndefault-docker: {}\n",
+			SignDir+"/2.yaml", second))
 		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "/"+SignDir+"/2.yaml") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -196,7 +200,8 @@ func TestSignatures(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add([]byte("[[registry]]\nprefix = \"*.x.example\"\n[[registry.mirror]]\nlocation = \"m.example\"\n"), "a.x.example/y:1")
+	f.Add([]byte("[[registry]]\nprefix = \"*.x.example\"\n[[registry.mirror]]\nlocation = \"m.example\"\n"),
+		"a.x.example/y:1")
 	f.Add([]byte("[registries.search]\nregistries = []\n"), "x")
 	f.Fuzz(func(t *testing.T, b []byte, image string) {
 		c, err := Parse("x.conf", b)
