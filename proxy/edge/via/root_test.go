@@ -1,0 +1,146 @@
+package via_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/strata-oci/strata/proxy/edge/seed"
+	"github.com/strata-oci/strata/proxy/edge/via"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/rechunk/tree/treetest"
+)
+
+// host writes an image's files into a directory.
+func host(t *testing.T, p picture) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, i := range p.items {
+		path := filepath.Join(dir, i.Name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(i.Body), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// newHostEdge is an edge on a host that has an image and keeps no layers.
+func newHostEdge(t *testing.T, dir string, holds picture, central ...picture) *edge {
+	t.Helper()
+	return newEdge(t, func(o *via.Options) {
+		o.Store, o.Roots = nil, []via.Root{{Root: seed.NewRoot(dir), Told: holds.digest()}}
+	}, central...)
+}
+
+func TestRoot(t *testing.T) {
+	t.Parallel()
+	before, after := versions(t)
+	e := newHostEdge(t, host(t, before), before, before, after)
+	if r := e.pulled(t, after); r.Deltas != 1 || e.central.blobs != 0 {
+		t.Errorf("%+v", r)
+	}
+	// Layers are passed on; a config is kept, and so is what nobody knows to be a layer.
+	if !e.Transient(t.Context(), repo, after.layer()) || e.Transient(t.Context(), repo, before.layer()) {
+		t.Error("which blobs are kept is wrong")
+	}
+	e = newEdge(t, nil, before, after)
+	e.keep(t, repo, after)
+	if e.Transient(t.Context(), repo, after.layer()) {
+		t.Error("an edge with a store keeps no layers")
+	}
+}
+
+// A host that holds another image than it was said to.
+func TestRootOfAnotherImage(t *testing.T) {
+	t.Parallel()
+	before, after := versions(t)
+	other := paint(t, treetest.File("usr/0", "other"))
+	e := newHostEdge(t, host(t, other), before, before, after)
+	if r := e.pulled(t, after); r.Reasons[string(via.BadSource)] != 1 {
+		t.Errorf("%+v", r)
+	}
+	// One that does not tell is no seed.
+	e = newEdge(t, func(o *via.Options) {
+		o.Store, o.Roots = nil, []via.Root{{Root: seed.NewRoot(t.TempDir())}}
+	}, before, after)
+	if r := e.pulled(t, after); r.Reasons[string(via.NoSeed)] != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Whatever becomes of a host's files, before or while a layer is made of them, the layer is right.
+func TestRootDamaged(t *testing.T) {
+	t.Parallel()
+	before, after := versions(t)
+	for run := range 24 {
+		rng := rand.New(rand.NewPCG(uint64(run), 3))
+		dir := host(t, before)
+		e := newHostEdge(t, dir, before, before, after)
+		if _, err := e.Manifest(t.Context(), repo, name.Reference(after.digest())); err != nil {
+			t.Fatal(err)
+		}
+		late := run%2 == 0 // when some of the layer was passed on
+		if !late {
+			damageFiles(t, dir, rng)
+		}
+		body, _, err := e.Blob(t.Context(), repo, after.layer(), -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got bytes.Buffer
+		if late {
+			if _, err := io.CopyN(&got, body, rng.Int64N(int64(len(after.blob)))); err != nil {
+				t.Fatal(err)
+			}
+			damageFiles(t, dir, rng)
+		}
+		_, err = io.Copy(&got, body)
+		if cerr := body.Close(); cerr != nil {
+			t.Error(cerr)
+		}
+		if err != nil || !bytes.Equal(got.Bytes(), after.blob) {
+			t.Errorf("run %d: %d bytes of %d, %v", run, got.Len(), len(after.blob), err)
+		}
+		if r := e.Report(); r.Deltas+r.Whole != 1 {
+			t.Errorf("run %d: %+v", run, r)
+		}
+	}
+}
+
+// damageFiles alters, cuts, replaces or removes some files.
+func damageFiles(t *testing.T, dir string, rng *rand.Rand) {
+	t.Helper()
+	for range 1 + rng.IntN(3) {
+		path := filepath.Join(dir, fmt.Sprintf("usr/%d", rng.IntN(8)))
+		b, err := os.ReadFile(path)
+		if err != nil || len(b) == 0 {
+			continue
+		}
+		switch rng.IntN(4) {
+		case 0:
+			err = os.Remove(path)
+		case 1:
+			err = os.WriteFile(path, b[:rng.IntN(len(b))], 0o644)
+		case 2:
+			if err = os.Remove(path); err == nil {
+				err = os.Symlink("/etc/passwd", path)
+			}
+		default:
+			b[rng.IntN(len(b))] ^= 1
+			// As package managers do: the file that is open stays what it was.
+			if err = os.WriteFile(path+".new", b, 0o644); err == nil {
+				err = os.Rename(path+".new", path)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
