@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -76,6 +77,9 @@ func (s *Source) begin(ctx context.Context, repo name.Repository, l layer) (_ *m
 			return whole, err
 		},
 	}
+	if m.free = s.slot(ctx); m.free == nil {
+		return nil, Wait, errors.New("other layers are being made")
+	}
 	running, cancel := context.WithCancelCause(ctx)
 	m.cancel = cancel
 	answer, why, err := s.ask(running, repo, l, o.manifests)
@@ -97,6 +101,26 @@ func (s *Source) begin(ctx context.Context, repo name.Repository, l layer) (_ *m
 	return m, "", nil
 }
 
+// slot waits for leave to make a layer, as long as a delta is waited for. It returns what gives the leave back; nil says that there
+// was none in time: whoever reads the others may want this one first.
+func (s *Source) slot(ctx context.Context) (free func()) {
+	free = sync.OnceFunc(func() { <-s.slots })
+	select {
+	case s.slots <- struct{}{}:
+		return free
+	default:
+	}
+	timer := time.NewTimer(s.Settings().Wait)
+	defer timer.Stop()
+	select {
+	case s.slots <- struct{}{}:
+		return free
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
 // made is a layer that is being made of a delta. It is for one goroutine.
 type made struct {
 	source *Source
@@ -106,6 +130,7 @@ type made struct {
 	gone  func() error
 	fetch func(why Reason, cause error) (io.ReadCloser, error)
 
+	free   func()                  // gives the leave back
 	cancel context.CancelCauseFunc // of what makes it
 	work   sync.WaitGroup
 	delta  io.ReadCloser
@@ -215,6 +240,7 @@ func (m *made) stop() error {
 	}
 	m.work.Wait()
 	m.delta, m.pipes = nil, nil
+	m.free()
 	if m.files != nil {
 		err = errors.Join(err, m.files.Close())
 		m.files = nil

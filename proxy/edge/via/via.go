@@ -96,10 +96,14 @@ type Source struct {
 	images *images
 	failed *lru.Cache[pair, failure]
 	tally  tally
+	slots  chan struct{} // holds a token for each layer that is being made
 
 	mu       sync.Mutex
 	centrals map[string]*central // by host, as repositories are called
 }
+
+// leastAtOnce is how many layers are made at the same time, or one for each encoder that may run: each takes up to 256 MiB of memory.
+const leastAtOnce = 2
 
 // New returns a Source.
 func New(o Options) *Source {
@@ -113,7 +117,7 @@ func New(o Options) *Source {
 	failed, _ := lru.New[pair, failure](maxFailed) // fails for sizes below 1 only
 	return &Source{
 		Options: o, images: newImages(o), failed: failed, tally: tally{reasons: map[string]int64{}},
-		centrals: map[string]*central{},
+		slots: make(chan struct{}, max(leastAtOnce, o.Parallel)), centrals: map[string]*central{},
 	}
 }
 

@@ -278,3 +278,24 @@ func TestChain(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// So many layers are made at once; who opens more than it reads gets the others whole.
+func TestSlots(t *testing.T) {
+	t.Parallel()
+	before, after := versions(t)
+	e := newEdge(t, nil, before, after)
+	e.keep(t, repo, before)
+	if _, err := e.Manifest(t.Context(), repo, name.Reference(after.digest())); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		body, _, err := e.Blob(t.Context(), repo, after.layer(), -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer body.Close()
+	}
+	if r := e.Report(); r.Reasons[string(via.Wait)] != 3 {
+		t.Errorf("%+v", r)
+	}
+}
