@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -17,6 +19,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/klauspost/compress/gzip"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
@@ -197,6 +200,60 @@ func TestEdge(t *testing.T) {
 	central.Kill()
 	if _, err := pullThrough(t.Context(), t, edge.image("os/image:v3")); err != nil {
 		t.Error(err)
+	}
+}
+
+// An edge on a host makes layers of the host's own files, and keeps none.
+func TestEdgeOnHost(t *testing.T) {
+	t.Parallel()
+	images := firmware(t)
+	central := newProxy(t, pushSeries(t, images), proxyOptions{})
+	had := digests(t, central, "v1")[0]
+	root := t.TempDir()
+	unpackInto(t, root, images[0].layers[0])
+	w := newWire(t, central.Clients)
+	edge := newProxy(t, nil, proxyOptions{via: w.address, top: patient +
+		fmt.Sprintf("seeds: [{root: %s, image: %s}]\n", root, had)})
+	pulled(t, central, edge, "v2")
+	if n := layersSize(manifest(t, edge.image("os/image:v2"))); w.bytes.Load() >= n/2 {
+		t.Errorf("%d bytes came over the wire, the image has %d", w.bytes.Load(), n)
+	}
+	for _, path := range files(t, filepath.Join(edge.dir, "data")) {
+		if info, err := os.Stat(path); err == nil && info.Size() > 100_000 {
+			t.Errorf("%s with %d bytes is kept", path, info.Size())
+		}
+	}
+}
+
+// unpackInto writes the regular files of a layer below a directory.
+func unpackInto(tb testing.TB, dir string, layer []byte) {
+	tb.Helper()
+	z, err := gzip.NewReader(bytes.NewReader(layer))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for r := tar.NewReader(z); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if h.Typeflag != tar.TypeReg {
+			continue
+		}
+		b, err := io.ReadAll(r)
+		path := filepath.Join(dir, h.Name)
+		if err == nil {
+			err = os.MkdirAll(filepath.Dir(path), 0o755)
+		}
+		if err == nil {
+			err = os.WriteFile(path, b, 0o600)
+		}
+		if err != nil {
+			tb.Fatal(err)
+		}
 	}
 }
 

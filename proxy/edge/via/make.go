@@ -101,8 +101,8 @@ func (s *Source) begin(ctx context.Context, repo name.Repository, l layer) (_ *m
 	return m, "", nil
 }
 
-// slot waits for leave to make a layer, as long as a delta is waited for. It returns what gives the leave back; nil says that there
-// was none in time: whoever reads the others may want this one first.
+// slot waits for leave to make a layer, as long as a delta is waited for. It returns what gives the leave back; nil says
+// that there was none in time: whoever reads the others may want this one first.
 func (s *Source) slot(ctx context.Context) (free func()) {
 	free = sync.OnceFunc(func() { <-s.slots })
 	select {

@@ -102,7 +102,8 @@ type Source struct {
 	centrals map[string]*central // by host, as repositories are called
 }
 
-// leastAtOnce is how many layers are made at the same time, or one for each encoder that may run: each takes up to 256 MiB of memory.
+// leastAtOnce is how many layers are made at the same time, or one for each encoder that may run: each takes up to 256 MiB
+// of memory.
 const leastAtOnce = 2
 
 // New returns a Source.
