@@ -234,6 +234,30 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// One that is hardly smaller than the blob is sent to its end to who has most of it, and is not kept.
+func TestNoGainIsSentToItsEnd(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil, nil)
+	all := strings.Repeat("x", int(f.v2.Layers[1].Size))
+	f.maker.set(func(_ context.Context, w io.Writer, _ delta.Target, _ delta.Seed, _ delta.Options) error {
+		_, err := io.WriteString(w, all)
+		return err
+	})
+	if text, _, err := f.get(f.query()); err != nil || text != all {
+		t.Errorf("%d bytes, %v", len(text), err)
+	}
+	f.settled()
+	f.refused(f.query(), "gain")
+	for k, d := range f.deltas() {
+		if d.Digest != "" {
+			t.Errorf("%v is kept", k)
+		}
+	}
+	if _, err := f.chunks.Stat(t.Context(), digest.FromString(all)); !errors.Is(err, chunkstore.ErrNotFound) {
+		t.Errorf("its bytes are kept: %v", err)
+	}
+}
+
 // Without proof nothing is made, and seeds without proof are as if they were not there.
 func TestAccess(t *testing.T) {
 	t.Parallel()

@@ -37,9 +37,10 @@ type job struct {
 	mu        sync.Mutex
 	key       catalog.DeltaKey // its seed is known late for those from above
 	ahead     bool             // nobody has asked yet
-	waiters   int
-	leftAt    time.Time // when the last one left
-	begun     bool      // somebody is at it
+	waiters   int              // for the first byte
+	readers   int              // that wait, or read on
+	leftAt    time.Time        // when the last one left
+	begun     bool             // somebody is at it
 	streaming bool
 	made      made
 	err       error
@@ -113,6 +114,13 @@ func (j *job) left(now time.Time) {
 	defer j.mu.Unlock()
 	j.waiters--
 	j.leftAt = now
+}
+
+// gone notes that one who asked does not read any more.
+func (j *job) gone() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.readers--
 }
 
 // wanted reports whether anybody still cares for what has not begun.
@@ -190,6 +198,7 @@ func (j *job) ask() {
 	j.mu.Lock()
 	j.ahead = false
 	j.waiters++
+	j.readers++
 	j.mu.Unlock()
 	j.hurry()
 }
@@ -352,7 +361,7 @@ func (s sink) Create(ctx context.Context, id digest.Digest) (flight.Writer, erro
 	if err != nil {
 		return nil, err
 	}
-	return &deltaWriter{w, s.Central, j}, nil
+	return &deltaWriter{Writer: w, central: s.Central, job: j}, nil
 }
 
 // programsOf lists programs, "name/version".

@@ -17,10 +17,22 @@ type deltaWriter struct {
 	*chunkstore.Writer
 	central *Central
 	job     *job
+	written int64
+}
+
+// Write implements io.Writer.
+func (w *deltaWriter) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	w.written += int64(n)
+	return n, err
 }
 
 // Commit implements flight.Writer: what leads to the delta is written when that is there.
 func (w *deltaWriter) Commit(ctx context.Context) (err error) {
+	if w.job.above == nil && w.job.gainless(w.written) { // those who waited have it, and it is not kept
+		w.job.settle(errNoGain)
+		return w.Cancel(ctx)
+	}
 	defer func() { w.job.settle(err) }()
 	d, err := w.Writer.Commit(ctx, chunkstore.Expected{Size: chunkstore.AnySize})
 	if err != nil {

@@ -78,7 +78,7 @@ func (c *Central) make(ctx context.Context, w io.Writer, j *job, cpus int) error
 	if c.Encoders != nil && len(j.allowed) > 0 {
 		o.Encoders = encoders{c.Encoders, j.allowed}
 	}
-	report, err := c.Make(ctx, &worthwhile{w: w, left: j.size / 10 * 9}, delta.Target{
+	report, err := c.Make(ctx, &worthwhile{w: w, job: j}, delta.Target{
 		Tar: tar, TarSize: j.facts.tarSize, Entries: index.Entries, Blob: j.layer, BlobSize: j.size, DiffID: j.facts.diffID,
 		Encoder: j.facts.encoder,
 	}, delta.Seed{Manifest: image.manifest, Files: image.files}, o)
@@ -105,16 +105,32 @@ func ended(tar, blob io.Reader) error {
 	return nil
 }
 
-// worthwhile fails when a delta turns out to save too little.
+// worthwhile ends a delta that turns out to save too little. To who has most of it already the rest is cheaper than the
+// whole blob, so that one is made to its end unless it is far too long.
 type worthwhile struct {
-	w    io.Writer
-	left int64
+	w       io.Writer
+	job     *job
+	written int64
 }
 
 // Write passes bytes on.
 func (w *worthwhile) Write(p []byte) (int, error) {
-	if w.left -= int64(len(p)); w.left < 0 {
+	w.written += int64(len(p))
+	if most := w.job.size / 2 * 3; w.written > most && w.written > leastMost || w.job.gainless(w.written) && w.job.unread() {
 		return 0, errNoGain
 	}
 	return w.w.Write(p)
+}
+
+// leastMost is up to how many bytes a delta is made to its end, however small the layer.
+const leastMost = 64 << 10
+
+// gainless reports whether a delta of so many bytes is not worth it: nine tenths of the blob, or more.
+func (j *job) gainless(bytes int64) bool { return bytes > j.size/10*9 }
+
+// unread reports whether nobody waits for a delta.
+func (j *job) unread() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.readers == 0
 }

@@ -3,6 +3,7 @@ package central
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -181,7 +182,13 @@ func (a *ask) wait(ctx context.Context, j *job) (*registry.Delta, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer j.left(a.Now())
+	defer func() { j.left(a.Now()) }()
+	reads := false
+	defer func() {
+		if !reads {
+			j.gone()
+		}
+	}()
 	if a.query.Wait <= 0 && !j.streams() {
 		return nil, &registry.NoDelta{RetryAfter: retryMade}
 	}
@@ -198,7 +205,10 @@ func (a *ask) wait(ctx context.Context, j *job) (*registry.Delta, error) {
 	}
 	switch {
 	case err == nil:
-		return &registry.Delta{ReadCloser: stopping{r, stop}, Seed: j.seed(), Size: -1}, nil
+		reads = true
+		return &registry.Delta{ReadCloser: &stopping{Reader: r, stop: stop, gone: sync.OnceFunc(j.gone)}, Seed: j.seed(),
+				Size: -1},
+			nil
 	case errors.Is(err, flight.ErrStored):
 		stop(nil)
 		return a.again(ctx, j)
@@ -245,11 +255,13 @@ func clientError(err error) error {
 type stopping struct {
 	*flight.Reader
 	stop context.CancelCauseFunc
+	gone func()
 }
 
 // Close implements io.Closer.
-func (s stopping) Close() error {
+func (s *stopping) Close() error {
 	err := s.Reader.Close()
 	s.stop(nil)
+	s.gone()
 	return err
 }
