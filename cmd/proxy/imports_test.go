@@ -145,6 +145,8 @@ var rooms = []room{
 	{"rechunk/delta", []string{"rechunk/tree"}, append([]string{
 		"os", "time", "math/rand", "crypto/rand", "log", "syscall", "unsafe",
 	}, registries...)},
+	{"rechunk/delta/wrap/deflatetokens", nil, append([]string{
+		"os", "context", "time", "math/rand", "crypto/rand", "log", "syscall", "unsafe"}, registries...)},
 	{"rechunk/delta/wrap/zstdtokens", nil, append([]string{
 		"os", "context", "time", "math/rand", "crypto/rand", "log", "syscall", "unsafe"}, registries...)},
 	{"rechunk/delta/wrap", []string{"rechunk/tree"}, append([]string{

@@ -29,7 +29,8 @@ const (
 const checkBytes = 4
 
 // decoders are those of parts, by their numbers in a delta.
-var decoders = [...]string{"", wrap.Gzip, wrap.Zstd, wrap.Xz, wrap.Deflate, wrap.ZstdTokens}
+var decoders = [...]string{"", wrap.Gzip, wrap.Zstd, wrap.Xz, wrap.Deflate, wrap.ZstdTokens, wrap.GzipTokens,
+	wrap.DeflateTokens}
 
 // ref is a source's number in a delta.
 type ref int64

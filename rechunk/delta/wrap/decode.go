@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/mikelolasagasti/xz"
 
+	"github.com/strata-oci/strata/rechunk/delta/wrap/deflatetokens"
 	"github.com/strata-oci/strata/rechunk/delta/wrap/zstdtokens"
 )
 
@@ -24,23 +25,35 @@ const (
 	// ZstdTokens undoes only the entropy coding of a zstd frame: not its plain bytes come out, but the tokens of package
 	// zstdtokens.
 	ZstdTokens = "zstd-tokens"
+	// GzipTokens and DeflateTokens do the same for what Gzip and Deflate read, by package deflatetokens.
+	GzipTokens    = "gzip-tokens"
+	DeflateTokens = "deflate-tokens"
 )
 
 // Tokens returns the decoder that undoes only the entropy coding of what decoder reads; "" if there is none. Tokens are made
 // into the same bytes again by this package itself, whoever made these, but a delta of them is larger than one of plain
 // bytes.
 func Tokens(decoder string) string {
-	if decoder == Zstd {
+	switch decoder {
+	case Zstd:
 		return ZstdTokens
+	case Gzip:
+		return GzipTokens
+	case Deflate:
+		return DeflateTokens
 	}
 	return ""
 }
 
 // isTokens says whether a decoder gives tokens.
-func isTokens(decoder string) bool { return decoder == ZstdTokens }
+func isTokens(decoder string) bool {
+	return decoder == ZstdTokens || decoder == GzipTokens || decoder == DeflateTokens
+}
 
 // Decoders are the names that Part.Decoder has and Decode takes.
-func Decoders() []string { return []string{Deflate, Gzip, Xz, Zstd, ZstdTokens} }
+func Decoders() []string {
+	return []string{Deflate, DeflateTokens, Gzip, GzipTokens, Xz, Zstd, ZstdTokens}
+}
 
 // Decode writes the plain bytes of the one stream that src is, or its tokens. ErrInvalid if src is anything else, such as
 // two streams, one that breaks off, or one with something behind it; ErrLimit beyond lim. Errors of src and dst are passed
@@ -76,8 +89,13 @@ func (d *decoders) decode(ctx context.Context, decoder string, src io.Reader, ds
 
 // pass writes what the stream that in begins with stands for.
 func (d *decoders) pass(decoder string, in io.Reader, out io.Writer, lim Limits) error {
-	if decoder == ZstdTokens {
+	switch decoder {
+	case ZstdTokens:
 		return zstdtokens.Decode(d.read(in), out)
+	case GzipTokens:
+		return deflatetokens.DecodeGzip(d.read(in), out)
+	case DeflateTokens:
+		return deflatetokens.Decode(d.read(in), out)
 	}
 	r, err := d.open(decoder, in, lim)
 	if err == nil {

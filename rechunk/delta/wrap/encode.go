@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/strata-oci/strata/rechunk/delta/wrap/deflatetokens"
 	"github.com/strata-oci/strata/rechunk/delta/wrap/zstdtokens"
 )
 
@@ -101,7 +102,11 @@ func (e Encoder) Seconds(plain int64) float64 {
 
 // tokens are the encoders of this package: by their one argument, the decoder that each undoes.
 func tokens() []Encoder {
-	return []Encoder{{Program: ProgramStrata, Version: zstdtokens.Version, Args: []string{ZstdTokens}}}
+	return []Encoder{
+		{Program: ProgramStrata, Version: zstdtokens.Version, Args: []string{ZstdTokens}},
+		{Program: ProgramStrata, Version: deflatetokens.Version, Args: []string{GzipTokens}},
+		{Program: ProgramStrata, Version: deflatetokens.Version, Args: []string{DeflateTokens}},
+	}
 }
 
 // Encode runs e: in Go for Program "strata", else by encs, which may be nil. Its errors are those of Encoders.Encode, and
@@ -124,8 +129,11 @@ func encodeTokens(ctx context.Context, e Encoder, plain io.Reader, wrapped io.Wr
 		return fmt.Errorf("%w: %.64s", ErrUnavailable, e)
 	}
 	in := &counter{ended: ctx.Err, r: plain}
-	err := zstdtokens.Encode(in, wrapped)
-	if errors.Is(err, zstdtokens.ErrInvalid) {
+	encode := map[string]func(io.Reader, io.Writer) error{
+		ZstdTokens: zstdtokens.Encode, GzipTokens: deflatetokens.EncodeGzip, DeflateTokens: deflatetokens.Encode,
+	}[e.Args[0]]
+	err := encode(in, wrapped)
+	if errors.Is(err, zstdtokens.ErrInvalid) || errors.Is(err, deflatetokens.ErrInvalid) {
 		return in.blame(e.Args[0], err)
 	}
 	return err

@@ -178,22 +178,39 @@ func TestTryDamaged(t *testing.T) {
 // TestTokens: what no program makes again, this package does by its tokens; without any program.
 func TestTokens(t *testing.T) {
 	t.Parallel()
-	frame := zstded(t, bytes.Repeat(file(t, "plain"), 20))
-	content := slices.Concat([]byte("before"), frame)
-	part := wrap.Part{Offset: 6, Length: int64(len(frame)), Decoder: wrap.Tokens(wrap.Zstd)}
-	if err := wrap.NewTrier(nil, nil, wrap.DefaultLimits()).Try(t.Context(), bytes.NewReader(content), &part); err != nil {
-		t.Fatal(err)
-	}
-	if part.Encoder == nil || !wrap.Compatible(*part.Encoder, nil) {
-		t.Fatalf("%v", part.Encoder)
-	}
-	var tokens, again bytes.Buffer
-	if err := wrap.Decode(t.Context(), part.Decoder, bytes.NewReader(frame), &tokens, wrap.DefaultLimits()); err != nil {
-		t.Fatal(err)
-	}
-	if err := wrap.Encode(t.Context(), nil, *part.Encoder, &tokens, &again); err != nil ||
-		!bytes.Equal(again.Bytes(), frame) {
-		t.Error(err, again.Len())
+	plain := bytes.Repeat(file(t, "plain"), 20)
+	member := gzipped(t, plain)
+	for decoder, wrapped := range map[string][]byte{
+		wrap.Zstd: zstded(t, plain), wrap.Gzip: member, wrap.Deflate: member[10 : len(member)-8],
+	} {
+		content := slices.Concat([]byte("before"), wrapped)
+		part := wrap.Part{Offset: 6, Length: int64(len(wrapped)), Decoder: wrap.Tokens(decoder)}
+		if err := wrap.NewTrier(nil, nil, wrap.DefaultLimits()).Try(t.Context(), bytes.NewReader(content),
+			&part); err != nil {
+			t.Fatal(err)
+		}
+		if part.Encoder == nil || !wrap.Compatible(*part.Encoder, nil) || !slices.Contains(wrap.Decoders(), part.Decoder) {
+			t.Fatalf("%s: %v", decoder, part.Encoder)
+		}
+		var tokens, again bytes.Buffer
+		if err := wrap.Decode(t.Context(), part.Decoder, bytes.NewReader(wrapped), &tokens,
+			wrap.DefaultLimits()); err != nil {
+			t.Fatal(err)
+		}
+		err := wrap.Encode(t.Context(), nil, *part.Encoder, &tokens, &again)
+		if err != nil || !bytes.Equal(again.Bytes(), wrapped) {
+			t.Error(decoder, err, again.Len())
+		}
+		err = wrap.Encode(t.Context(), nil, *part.Encoder, bytes.NewReader([]byte("no tokens")), io.Discard)
+		if !errors.Is(err, wrap.ErrInvalid) {
+			t.Error(decoder, err)
+		}
+		for _, bad := range [][]byte{wrapped[:len(wrapped)/2], append(bytes.Clone(wrapped), 1), nil} {
+			err := wrap.Decode(t.Context(), part.Decoder, bytes.NewReader(bad), io.Discard, wrap.DefaultLimits())
+			if !errors.Is(err, wrap.ErrInvalid) {
+				t.Errorf("%s of %d bytes: %v", decoder, len(bad), err)
+			}
+		}
 	}
 	for _, e := range []wrap.Encoder{{Program: "strata", Version: "1", Args: []string{"sh"}},
 		{Program: "strata", Version: "0"},
@@ -202,9 +219,8 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%v: %v", e, err)
 		}
 	}
-	err := wrap.Encode(t.Context(), nil, *part.Encoder, bytes.NewReader([]byte("no tokens")), io.Discard)
-	if !errors.Is(err, wrap.ErrInvalid) {
-		t.Error(err)
+	if wrap.Tokens(wrap.Xz) != "" {
+		t.Error("tokens of xz")
 	}
 }
 
