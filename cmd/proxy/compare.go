@@ -8,6 +8,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/imagedelta"
 	"github.com/strata-oci/strata/proxy/oneshot"
+	"github.com/strata-oci/strata/proxy/trust/keys"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/compare"
 	"github.com/strata-oci/strata/rechunk/layer"
@@ -166,6 +167,8 @@ type verifyCommand struct {
 
 	MTime bool `help:"Compare modification times, too." name:"mtime"`
 	Most  int  `help:"Most differences to list; 0 lists all." default:"100"`
+
+	ProvenanceKey string `help:"Check, too, that an attestation by a public key in FILE says that B was made of A." placeholder:"FILE"`
 	imageFlags
 }
 
@@ -201,7 +204,27 @@ func (c *verifyCommand) Run(ctx context.Context, s *streams) error {
 	if !v.Same {
 		return errFailed
 	}
-	return nil
+	return c.provenance(ctx, s)
+}
+
+// provenance checks of what the second image says that it was made.
+func (c *verifyCommand) provenance(ctx context.Context, s *streams) error {
+	if c.ProvenanceKey == "" {
+		return nil
+	}
+	file, err := keys.ReadFile(c.ProvenanceKey)
+	if err != nil {
+		return err
+	}
+	by, err := keys.ParsePublic(file)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.ProvenanceKey, err)
+	}
+	key, from, err := oneshot.Provenance(ctx, c.A, c.B, by, c.options(s, newBars(io.Discard)))
+	if err != nil || c.JSON {
+		return err
+	}
+	return printLine(s.out, "made of "+from+", by the word of "+key.ID())
 }
 
 func printVerification(s *streams, v *oneshot.Verification) {
