@@ -34,6 +34,8 @@ type wire struct {
 	bytes   atomic.Int64
 	// cut, when set, ends each connection after so many bytes.
 	cut atomic.Int64
+	// to is the server's address.
+	to atomic.Value
 }
 
 // newWire leads to a server's address.
@@ -45,6 +47,7 @@ func newWire(tb testing.TB, to string) *wire {
 		tb.Fatal(err)
 	}
 	w := &wire{address: listener.Addr().String()}
+	w.to.Store(to)
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -53,7 +56,7 @@ func newWire(tb testing.TB, to string) *wire {
 			if err != nil {
 				return
 			}
-			running.Go(func() { w.lead(ctx, in, to) })
+			running.Go(func() { w.lead(ctx, in) })
 		}
 	})
 	tb.Cleanup(func() {
@@ -64,10 +67,10 @@ func newWire(tb testing.TB, to string) *wire {
 	return w
 }
 
-func (w *wire) lead(ctx context.Context, in net.Conn, to string) {
+func (w *wire) lead(ctx context.Context, in net.Conn) {
 	defer in.Close()
 	var d net.Dialer
-	out, err := d.DialContext(ctx, "tcp", to)
+	out, err := d.DialContext(ctx, "tcp", w.to.Load().(string))
 	if err != nil {
 		return
 	}
@@ -329,6 +332,20 @@ func TestEdgeSurvives(t *testing.T) {
 	t.Log("of an edge that is killed:", <-done)
 	edge.start()
 	checkNoLeftovers(t, edge)
+	pulled(t, central, edge, "v2")
+
+	// The central is.
+	before = w.bytes.Load()
+	go func() {
+		_, err := pullThrough(t.Context(), t, edge.image("os/image:v3"))
+		done <- err
+	}()
+	until(t, "some bytes", func() bool { return w.bytes.Load() > before+1000 || len(done) > 0 })
+	central.Kill()
+	t.Log("of a central that is killed:", <-done)
+	central.start()
+	checkNoLeftovers(t, central)
+	w.to.Store(central.Clients)
 	pulled(t, central, edge, "v2")
 
 	// What lies in its store is altered, cut and removed.

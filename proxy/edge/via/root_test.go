@@ -79,7 +79,11 @@ func TestRootOfAnotherImage(t *testing.T) {
 func TestRootDamaged(t *testing.T) {
 	t.Parallel()
 	before, after := versions(t)
-	for run := range 24 {
+	runs := 24
+	if testing.Short() {
+		runs = 6
+	}
+	for run := range runs {
 		rng := rand.New(rand.NewPCG(uint64(run), 3))
 		dir := host(t, before)
 		e := newHostEdge(t, dir, before, before, after)
