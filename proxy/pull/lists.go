@@ -31,11 +31,19 @@ type SignedReferrers interface {
 		ours bool, err error)
 }
 
+// StoredManifests have manifests without asking anybody.
+type StoredManifests interface {
+	// Stored returns a manifest that is stored with its record and that the repository may serve, or nil.
+	Stored(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
+}
+
 // ListOptions are what Lists are made of.
 type ListOptions struct {
 	Upstream ListSource
 	// Signed may be nil: nothing is signed.
 	Signed SignedReferrers
+	// Manifests are those that are stored; nil: none.
+	Manifests StoredManifests
 	// Pulled and Known have the tags and the repositories that were pulled through.
 	Pulled *catalog.Table[catalog.TagKey, catalog.Tag]
 	Known  *catalog.Table[string, catalog.Repository]

@@ -32,7 +32,29 @@ func (l *Lists) Referrers(ctx context.Context, repo name.Repository, d digest.Di
 		}
 	}
 	b, filtered, err := l.Upstream.Referrers(ctx, repo, d, artifactType)
+	if err != nil {
+		if b := l.imported(ctx, repo, d); b != nil {
+			return b, false, nil
+		}
+	}
 	return b, filtered, ClientError(err, registry.NameUnknown)
+}
+
+// imported returns the list that came with an image by a file (strata import), under the tag that the OCI distribution
+// specification falls back to; nil where there is none. It is asked for while the upstream is out of reach.
+func (l *Lists) imported(ctx context.Context, repo name.Repository, d digest.Digest) []byte {
+	if l.Manifests == nil {
+		return nil
+	}
+	rec, err := l.Pulled.Get(ctx, catalog.TagKey{Repository: repo.String(), Tag: d.Algorithm().String() + "-" + d.Encoded()})
+	if rec == nil || err != nil || !image.IsIndex(rec.MediaType) {
+		return nil
+	}
+	m, err := l.Manifests.Stored(ctx, repo, rec.Digest)
+	if m == nil || err != nil {
+		return nil
+	}
+	return m.Bytes
 }
 
 // joined lists what was signed here and what refers to the source. The latter is left out while the upstream does not say.

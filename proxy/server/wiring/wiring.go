@@ -184,7 +184,7 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 		Guard: guard, Signatures: signer, Cache: o.Chunks})
 	r.Lists = pull.NewLists(pull.ListOptions{
 		Upstream: o.Upstream, Signed: signer, Pulled: r.Records.Tags, Known: r.Records.Repositories, Rule: o.Rule,
-		Work:   r.Work,
+		Work: r.Work, Manifests: manifests,
 		Logger: o.Logger, Now: o.Now,
 	})
 	r.Restorer = &operate.Restorer{Records: r.Records.Manifests, Losses: losses}
