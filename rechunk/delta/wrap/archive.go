@@ -63,16 +63,24 @@ func sparse(head *tar.Header) bool {
 // isZip says whether a zip archive starts like this.
 func isZip(start []byte) bool { return bytes.HasPrefix(start, []byte("PK\x03\x04")) }
 
-// zipEnd is the length of the record that ends a zip archive.
-const zipEnd = 22
+// zipEnd is the length of the record that ends a zip archive, zipDirectory the most that its directory may take: it is read
+// into memory.
+const (
+	zipEnd       = 22
+	zipDirectory = 16 << 20
+)
 
 // zip finds the members of an archive that are deflated, or stored and hold parts. Archives with a comment or in the 64-bit
-// form are left as they are.
+// form are left as they are, and those with something between the directory and the end.
 func (p *parser) zip(s source, depth int) ([]Part, error) {
 	end := s.bytes(s.size-zipEnd, zipEnd)
 	if !bytes.HasPrefix(end, []byte("PK\x05\x06")) ||
 		int(binary.LittleEndian.Uint16(end[10:])) > p.lim.Parts-p.parts {
 		return nil, s.err
+	}
+	size, off := int64(binary.LittleEndian.Uint32(end[12:])), int64(binary.LittleEndian.Uint32(end[16:]))
+	if size > zipDirectory || off+size+zipEnd != s.size {
+		return nil, nil
 	}
 	r, err := zip.NewReader(s.section(0, s.size), s.size)
 	if err != nil {

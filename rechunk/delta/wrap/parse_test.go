@@ -287,6 +287,13 @@ func TestParseLimits(t *testing.T) {
 	if n := check(t, zipped(t, zip.Deflate, many...), parse(t, zipped(t, zip.Deflate, many...), small)); n != 0 {
 		t.Errorf("zip: %d parts", n)
 	}
+	huge := zipped(t, zip.Store, member{"a", file(t, "threads.xz")})
+	// the directory is told to be all of the archive
+	binary.LittleEndian.PutUint32(huge[len(huge)-6:], 0)
+	binary.LittleEndian.PutUint32(huge[len(huge)-10:], uint32(len(huge)-22+1)) //nolint:gosec // short
+	if n := check(t, huge, parse(t, huge, wrap.DefaultLimits())); n != 0 {
+		t.Errorf("a directory in the wrong place: %d parts", n)
+	}
 	small = wrap.DefaultLimits()
 	small.Window = 64 << 10
 	if parts := parse(t, file(t, "single.xz"), small); len(parts) > 0 {
