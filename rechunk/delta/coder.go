@@ -129,7 +129,7 @@ func (c *coder) code(ctx context.Context) (err error) {
 	if c.kept >= 0 {
 		c.s.begin(nil, c.kept, c.item.Size, 0, nil)
 	}
-	if err := c.level(ctx, c.s, c.data, c.kids, olds, 0); err != nil {
+	if err := c.better(ctx, olds); err != nil {
 		return err
 	}
 	if c.kept >= 0 {

@@ -150,7 +150,8 @@ func (s *script) done() {
 	s.cursor, s.outer = s.outer[last], s.outer[:last]
 }
 
-// merge puts the operations of a hole behind what was written. They leave the cursor as it is.
+// merge puts the operations of a hole behind what was written. Those of a part leave the cursor as it is; after others, the
+// next source must be named.
 func (s *script) merge(h *hole) error {
 	if err := s.flush(); err != nil {
 		return err
