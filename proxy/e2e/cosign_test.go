@@ -69,7 +69,7 @@ func TestCosign(t *testing.T) {
 			}
 			p := newProxy(t, u, proxyOptions{
 				rule: "verify: {keys: [" + dir + "/cosign.pub, " + strataKey.public + "]}",
-				top:  fmt.Sprintf("signing: {key_file: %s, password_file: %s}\n", strataKey.private,
+				top: fmt.Sprintf("signing: {key_file: %s, password_file: %s}\n", strataKey.private,
 					strataKey.passwordFile()),
 			})
 			served := p.wantManifest("os/image/manifests/v1", http.StatusOK, "rechunked")

@@ -184,9 +184,6 @@ func TestTamperings(t *testing.T) {
 		"other host": {func(t *testing.T, h *harness, d digest.Digest) {
 			h.up.attach(t, d, s.signed(t, payload(t, "evil.test/org/os", d)))
 		}, "another repository"},
-		"other tag": {func(t *testing.T, h *harness, d digest.Digest) {
-			h.up.attach(t, d, s.signed(t, payload(t, testRepo.String()+":beta", d)))
-		}, "another tag"},
 		"damaged signature": {func(t *testing.T, h *harness, d digest.Digest) {
 			h.up.attach(t, d, flip(s.signed(t, payload(t, testRepo.String(), d))))
 		}, "another key"},
@@ -277,6 +274,27 @@ func TestTamperings(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A signature that names a tag is none for another, and one for the image all the same.
+func TestTagsInSignatures(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t)
+	h := newHarness(t, verifying(s.file))
+	src := bootable(t, "one").push(t, h.up)
+	h.up.attach(t, src, s.signed(t, payload(t, testRepo.String()+":beta", src)))
+	h.up.tag("stable", src)
+	h.up.tag("beta", src)
+	for range 2 {
+		if e := h.pullError("stable"); e.Status != http.StatusForbidden || !strings.Contains(e.Message, "another tag") {
+			t.Error(e)
+		}
+		h.pull("beta", registry.Rechunked)
+		h.pull(src.String(), registry.Original)
+	}
+	h.up.attach(t, src, s.signed(t, payload(t, testRepo.String()+":beta", src)),
+		s.signed(t, payload(t, testRepo.String()+":stable", src)))
+	h.pull("stable", registry.Rechunked)
 }
 
 // A version that was good is served on while what comes after it is not signed, until it is; then the tag moves.

@@ -119,8 +119,15 @@ func (g *Guard) Admit(ctx context.Context, repo name.Repository, tag name.Refere
 		return err
 	}
 	if rec == nil || !g.stands(rec, p) {
-		rec, err = g.checks.Do(ctx, key.String()+" "+string(tag)+" "+p.fingerprint,
-			func(ctx context.Context) (*catalog.Verdict, error) { return g.check(ctx, key, repo, tag, m, p) })
+		rec, err = g.checks.Do(ctx, key.String()+" "+p.fingerprint,
+			func(ctx context.Context) (*catalog.Verdict, error) { return g.check(ctx, key, repo, m, p) })
+		if err != nil {
+			return err
+		}
+	}
+	if rec.Passed && !verify.Fits(rec.Claims, string(tag)) {
+		rec, err = g.checks.Do(ctx, key.String()+" "+p.fingerprint+" "+string(tag),
+			func(ctx context.Context) (*catalog.Verdict, error) { return g.underTag(ctx, key, repo, tag, m, p) })
 		if err != nil {
 			return err
 		}
@@ -129,6 +136,40 @@ func (g *Guard) Admit(ctx context.Context, repo name.Repository, tag name.Refere
 		return nil
 	}
 	return refusal(rec.Reason)
+}
+
+// underTag looks for a signature that fits a tag, where the one that was found names another. The verdict is on image and
+// tag, and not recorded: the image is good.
+func (g *Guard) underTag(ctx context.Context, key catalog.ContentKey, repo name.Repository, tag name.Reference,
+	m *registry.Manifest, p *policy) (*catalog.Verdict, error) {
+	m, err := g.original(ctx, key, repo, m)
+	if err != nil {
+		return nil, err
+	}
+	_, err = g.checker.Check(ctx, verify.Image{
+		Repository: repo, Tag: string(tag), MediaType: m.MediaType, Digest: m.Digest, Bytes: m.Bytes,
+	}, &p.Policy)
+	if err != nil && !errors.Is(err, ErrRefused) {
+		return nil, err
+	}
+	rec := &catalog.Verdict{Passed: err == nil}
+	if err != nil {
+		rec.Reason = err.Error()
+	}
+	return rec, nil
+}
+
+// original returns the source of an image that is to be shown.
+func (g *Guard) original(ctx context.Context, key catalog.ContentKey, repo name.Repository,
+	m *registry.Manifest) (*registry.Manifest, error) {
+	if m.Digest == key.Digest {
+		return m, nil
+	}
+	m, err := g.Manifests.Get(ctx, repo, key.Digest)
+	if err != nil {
+		return nil, fmt.Errorf("fetching the source, whose signature is to be checked: %w", err)
+	}
+	return m, nil
 }
 
 // stands reports whether a verdict need not be reached again.
@@ -142,8 +183,8 @@ func refusal(reason string) error {
 }
 
 // check reaches a verdict and records it.
-func (g *Guard) check(ctx context.Context, key catalog.ContentKey, repo name.Repository, tag name.Reference,
-	m *registry.Manifest, p *policy) (*catalog.Verdict, error) {
+func (g *Guard) check(ctx context.Context, key catalog.ContentKey, repo name.Repository, m *registry.Manifest,
+	p *policy) (*catalog.Verdict, error) {
 	before, err := g.Verdicts.Get(ctx, key)
 	if err != nil {
 		return nil, err
@@ -153,18 +194,16 @@ func (g *Guard) check(ctx context.Context, key catalog.ContentKey, repo name.Rep
 	}
 	if before != nil && before.Via != "" && before.Via != key.Digest {
 		// The index that vouched for it is asked first: what it says now it says of all its images.
-		if rec, err := g.again(ctx, key, repo, tag, before.Via, p); rec != nil || err != nil {
+		if rec, err := g.again(ctx, key, repo, before.Via, p); rec != nil || err != nil {
 			return rec, err
 		}
 	}
-	if m.Digest != key.Digest {
-		if m, err = g.Manifests.Get(ctx, repo, key.Digest); err != nil {
-			return nil, fmt.Errorf("fetching the source, whose signature is to be checked: %w", err)
-		}
+	if m, err = g.original(ctx, key, repo, m); err != nil {
+		return nil, err
 	}
 	rec := &catalog.Verdict{Policy: p.fingerprint, CheckedAt: g.Now().UTC()}
 	found, err := g.checker.Check(ctx, verify.Image{
-		Repository: repo, Tag: string(tag), MediaType: m.MediaType, Digest: m.Digest, Bytes: m.Bytes,
+		Repository: repo, MediaType: m.MediaType, Digest: m.Digest, Bytes: m.Bytes,
 	}, &p.Policy)
 	switch {
 	case err == nil:
@@ -187,14 +226,14 @@ func (g *Guard) check(ctx context.Context, key catalog.ContentKey, repo name.Rep
 
 // again checks an index that vouched for an image under another policy, and returns the verdict on the image if there is a
 // new one.
-func (g *Guard) again(ctx context.Context, key catalog.ContentKey, repo name.Repository, tag name.Reference,
+func (g *Guard) again(ctx context.Context, key catalog.ContentKey, repo name.Repository,
 	index digest.Digest, p *policy) (*catalog.Verdict, error) {
 	m, err := g.Manifests.Get(ctx, repo, index)
 	if err != nil {
 		return nil, fmt.Errorf("fetching the index, whose signature is to be checked: %w", err)
 	}
 	of := catalog.ContentKey{Repository: key.Repository, Digest: index}
-	if rec, err := g.check(ctx, of, repo, tag, m, p); err != nil || !rec.Passed {
+	if rec, err := g.check(ctx, of, repo, m, p); err != nil || !rec.Passed {
 		return nil, err
 	}
 	rec, err := g.Verdicts.Get(ctx, key)

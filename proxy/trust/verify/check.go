@@ -53,11 +53,10 @@ type How string
 
 // The ways.
 const (
-	ByTag     How = "signature" // under cosign's tag
-	ByBundle  How = "bundle"    // among the referrers
-	ByParts   How = "instances" // all images of the index, each by itself
-	ByIndex   How = "index"     // an index that is signed names the image
-	byNothing How = ""
+	ByTag    How = "signature" // under cosign's tag
+	ByBundle How = "bundle"    // among the referrers
+	ByParts  How = "instances" // all images of the index, each by itself
+	ByIndex  How = "index"     // an index that is signed names the image
 )
 
 // Verdict says what made an image pass.

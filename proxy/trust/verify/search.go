@@ -96,6 +96,12 @@ func (s *search) claim(payload []byte) (simplesigning.Claim, error) {
 	return c, nil
 }
 
+// Fits reports whether a name that a payload gave allows an image to be shown under a tag: most name no tag.
+func Fits(claim, tag string) bool {
+	_, claimed := splitTag(claim)
+	return claimed == "" || tag == "" || claimed == tag
+}
+
 // splitTag takes the tag off a reference, and gives Docker's registry the name that it has here.
 func splitTag(reference string) (repository, tag string) {
 	reference, _, _ = strings.Cut(reference, "@")

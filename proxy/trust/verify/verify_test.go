@@ -1,0 +1,167 @@
+package verify_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/name/nametest"
+	"github.com/strata-oci/strata/proxy/trust/keys"
+	"github.com/strata-oci/strata/proxy/trust/simplesigning"
+	"github.com/strata-oci/strata/proxy/trust/verify"
+	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/proxy/upstream/client"
+)
+
+var repo = nametest.Repository("registry.test/org/os")
+
+// registry is an upstream in memory.
+type registry struct {
+	manifests map[name.Reference][]byte // by tag and digest
+	referrers []byte
+	blobs     map[digest.Digest][]byte
+}
+
+// Manifest implements verify.Source, and so do the next two.
+func (r *registry) Manifest(_ context.Context, _ name.Repository, ref name.Reference) (client.Manifest, error) {
+	b, ok := r.manifests[ref]
+	if !ok {
+		return client.Manifest{}, &upstream.Error{Kind: upstream.NotFound}
+	}
+	return client.Manifest{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromBytes(b), Bytes: b}, nil
+}
+
+// Referrers lists what there is.
+func (r *registry) Referrers(context.Context, name.Repository, digest.Digest, string) ([]byte, bool, error) {
+	if r.referrers == nil {
+		return nil, false, &upstream.Error{Kind: upstream.NotFound}
+	}
+	return r.referrers, false, nil
+}
+
+// Blob opens a blob.
+func (r *registry) Blob(_ context.Context, _ name.Repository, d digest.Digest, _ int64) (io.ReadCloser, int64, error) {
+	b, ok := r.blobs[d]
+	if !ok {
+		return nil, 0, &upstream.Error{Kind: upstream.NotFound}
+	}
+	return io.NopCloser(bytes.NewReader(b)), int64(len(b)), nil
+}
+
+func fixture(t testing.TB, file string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", "cosign3", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// cosigned is an image that cosign signed, in the form of version 2 or 3, and its key.
+func cosigned(t testing.TB, bundles bool) (*registry, verify.Image, []keys.Public) {
+	t.Helper()
+	raw := fixture(t, "image.json")
+	img := verify.Image{
+		Repository: repo, MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromBytes(raw), Bytes: raw,
+	}
+	r := &registry{manifests: map[name.Reference][]byte{}, blobs: map[digest.Digest][]byte{}}
+	if bundles {
+		r.referrers = fixture(t, "referrers.json")
+		m, b := fixture(t, "referrer.json"), fixture(t, "bundle.json")
+		r.manifests[name.Reference(digest.FromBytes(m))], r.blobs[digest.FromBytes(b)] = m, b
+	} else {
+		p := fixture(t, "payload.json")
+		r.manifests[name.Reference(simplesigning.Tag(img.Digest))] = fixture(t, "signature.json")
+		r.blobs[digest.FromBytes(p)] = p
+	}
+	public, err := keys.ParsePublic(fixture(t, "cosign.pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, img, public
+}
+
+// What cosign signs passes with its key; with another, under another name and for another image it does not.
+func TestCosign(t *testing.T) {
+	t.Parallel()
+	other, err := keys.Generate(keys.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for how, bundles := range map[verify.How]bool{verify.ByTag: false, verify.ByBundle: true} {
+		source, img, public := cosigned(t, bundles)
+		c := verify.Checker{Source: source}
+		v, err := c.Check(t.Context(), img, &verify.Policy{Keys: append([]keys.Public{other.Public()}, public...)})
+		if err != nil || v.How != how || v.By != public[0].ID() {
+			t.Errorf("%s: %+v, %v", how, v, err)
+		}
+		_, err = c.Check(t.Context(), img, &verify.Policy{Keys: []keys.Public{other.Public()}})
+		if !errors.Is(err, verify.ErrRefused) || !strings.Contains(err.Error(), other.Public().ID()) {
+			t.Errorf("%s, another key: %v", how, err)
+		}
+		if bundles {
+			continue // which name no repository
+		}
+		_, err = c.Check(t.Context(), img, &verify.Policy{Keys: public, SignedAs: "registry.test/org/other"})
+		if !errors.Is(err, verify.ErrRefused) {
+			t.Errorf("%s, another name: %v", how, err)
+		}
+	}
+}
+
+// broken is an upstream that does not answer.
+type broken struct{ *registry }
+
+// Referrers fails.
+func (broken) Referrers(context.Context, name.Repository, digest.Digest, string) ([]byte, bool, error) {
+	return nil, false, &upstream.Error{Kind: upstream.Unavailable}
+}
+
+// An upstream that does not answer has not said that there is no signature.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	source, img, public := cosigned(t, true)
+	_, err := (&verify.Checker{Source: broken{source}}).Check(t.Context(), img, &verify.Policy{Keys: public})
+	if err == nil || errors.Is(err, verify.ErrRefused) {
+		t.Error(err)
+	}
+}
+
+// A blob that is not what it was named is no payload, even if the signature of its bytes is right.
+func TestWrongBlob(t *testing.T) {
+	t.Parallel()
+	source, img, public := cosigned(t, false)
+	for d := range source.blobs {
+		source.blobs[d] = []byte("something else")
+	}
+	if v, err := (&verify.Checker{Source: source}).Check(t.Context(), img, &verify.Policy{Keys: public}); err == nil {
+		t.Errorf("%+v", v)
+	}
+}
+
+// Whose signature is missing is said in one line.
+func ExamplePolicy_Wants() {
+	file, err := os.ReadFile("testdata/cosign3/cosign.pub")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	public, err := keys.ParsePublic(file)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	p := verify.Policy{Keys: public}
+	fmt.Println(p.Wants() == "key "+public[0].ID(), len(p.Fingerprint()))
+	// Output: true 32
+}
