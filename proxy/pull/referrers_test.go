@@ -52,8 +52,9 @@ func TestImportedReferrers(t *testing.T) {
 	image, index := digest.FromString("image"), digest.FromString("index")
 	records := catalog.New(chunks, nil)
 	tag := catalog.TagKey{Repository: repo.String(), Tag: "sha256-" + image.Encoded()}
-	if err := records.Tags.Put(t.Context(), tag, &catalog.Tag{SourceDigest: index, Digest: index,
-		SourceType: ocispec.MediaTypeImageIndex, MediaType: ocispec.MediaTypeImageIndex, Served: catalog.Original}); err != nil {
+	rec := &catalog.Tag{SourceDigest: index, Digest: index, SourceType: ocispec.MediaTypeImageIndex,
+		MediaType: ocispec.MediaTypeImageIndex, Served: catalog.Original}
+	if err := records.Tags.Put(t.Context(), tag, rec); err != nil {
 		t.Fatal(err)
 	}
 	l := &Lists{ListOptions: ListOptions{Upstream: unreachable{}, Pulled: records.Tags,
