@@ -94,6 +94,10 @@ var rooms = []room{
 	}, registries[2:]},
 	{"proxy/pull/proof", []string{"proxy/catalog", "proxy/name"}, registries[2:]},
 	{"proxy/imagedelta", []string{"rechunk"}, registries},
+	{"proxy/artifacts", []string{
+		"proxy/background", "proxy/catalog", "proxy/config", "proxy/imagedelta", "proxy/lease", "proxy/name", "proxy/oci",
+		"proxy/operate", "proxy/registry", "chunkstore", "rechunk",
+	}, registries[2:]},
 	{"proxy/operate", []string{
 		"proxy/edge/central", "proxy/edge/via", "proxy/pull/jobs", "proxy/pull/tags", "proxy/catalog", "proxy/config",
 		"proxy/history", "proxy/metrics",
@@ -113,7 +117,8 @@ var rooms = []room{
 		[]string{"net/http", "github.com/google/go-containerregistry"}},
 	{"proxy/doctor", []string{"proxy/hosts", "proxy/trust"}, nil},
 	{"proxy/hosts/disk", []string{"proxy/hosts"}, registries[:3]},
-	{"proxy/admin", []string{"proxy/background", "proxy/hosts", "proxy/operate", "proxy/pull/jobs", "proxy/upkeep"},
+	{"proxy/admin", []string{"rechunk/compare", "proxy/background", "proxy/hosts", "proxy/operate", "proxy/pull/jobs",
+		"proxy/upkeep"},
 		registries[2:]},
 	{"proxy/lease", nil, append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/replicas", []string{"proxy/lease", "proxy/background"}, registries[2:]},

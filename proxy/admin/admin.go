@@ -8,6 +8,7 @@
 //	GET  /api/v1/repositories/NAME   operate.RepositoryDetail; NAME is host/path
 //	GET  /api/v1/jobs                JobList
 //	GET  /api/v1/deltas              operate.DeltaReport
+//	GET  /api/v1/updates             compare.Deltas: what an update costs; ?from=IMAGE&to=IMAGE[&platform=OS/ARCH]
 //	POST /api/v1/warm                WarmRequest; 202 and a WarmAccepted, or with ?wait=1
 //	                                 an operate.WarmEvent a line until all is done
 //	POST /api/v1/gc                  GCRequest; an UpkeepEvent a line, the last one with a upkeep.GCReport
@@ -36,6 +37,7 @@ import (
 	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/hosts"
 	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/rechunk/compare"
 )
 
 // Status tells what the proxy has and does. It is safe for concurrent use.
@@ -59,12 +61,21 @@ type Warmer interface {
 	Warm(ctx context.Context, ref string, progress func(operate.WarmEvent)) error
 }
 
+// Updates tells what updates cost. It is safe for concurrent use.
+type Updates interface {
+	// Update returns what an update between two images costs, "host/path:tag", "host/path@digest" or a digest, or an
+	// error that wraps operate.ErrNotFound.
+	Update(ctx context.Context, from, to, platform string) (*compare.Deltas, error)
+}
+
 // Options are the parts of a Handler.
 type Options struct {
 	// Status is required.
 	Status Status
 	// Warmer may be nil; then there is nothing to warm with, and asking gives 501.
 	Warmer Warmer
+	// Updates may be nil; then asking what one costs gives 501.
+	Updates Updates
 	// Keeper may be nil; then asking for upkeep gives 501.
 	Keeper Keeper
 	// Checks decide whether the proxy is ready.
@@ -102,6 +113,7 @@ type Handler struct {
 	closing func() bool
 	warm    *warmTasks
 	keeper  Keeper
+	updates Updates
 	origins *http.CrossOriginProtection
 	login   Login
 	ownName func(host string) bool
@@ -121,7 +133,7 @@ const statusTimeout = 30 * time.Second
 func New(o Options) *Handler {
 	h := &Handler{
 		status: o.Status, closing: o.ShuttingDown, origins: http.NewCrossOriginProtection(), log: o.Logger,
-		keeper: o.Keeper, mux: http.NewServeMux(),
+		keeper: o.Keeper, updates: o.Updates, mux: http.NewServeMux(),
 	}
 	h.login, h.ownName, h.reload = o.Login, o.OwnName, o.Reload
 	h.release = o.Release
@@ -158,6 +170,7 @@ func (h *Handler) routes(metrics prometheus.Gatherer) {
 	get("/api/v1/repositories/{name...}", h.getRepository)
 	get("/api/v1/jobs", h.getJobs)
 	get("/api/v1/deltas", h.getDeltas)
+	get("/api/v1/updates", h.getUpdate)
 	get("/api/v1/client-config", h.getProxy)
 	get("/client-config", h.getClientConfig)
 	h.mux.Handle("/api/v1/warm", only(h.postWarm, http.MethodPost))

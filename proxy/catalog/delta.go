@@ -31,6 +31,11 @@ func parseDeltaKey(s string) (k DeltaKey, ok bool) {
 	return k, k.Seed.Validate() == nil && k.Layer.Validate() == nil && deltaVariant.MatchString(variant)
 }
 
+// DeltasOf lists the deltas that make a layer for who has a seed.
+func DeltasOf(seed, layer digest.Digest) Prefix[DeltaKey] {
+	return Prefix[DeltaKey]{seed.String() + " " + layer.String() + " "}
+}
+
 // Delta says where a delta is stored, or why there is none.
 type Delta struct {
 	// Digest and Size, in bytes, are those of the stored delta; Digest is empty where it was refused.

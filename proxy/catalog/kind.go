@@ -109,6 +109,7 @@ func Kinds() []Kind {
 	return []Kind{
 		manifestKind().any(), tagKind().any(), lineageKind().any(), servedKind().any(), pullsKind().any(),
 		repositoryKind().any(),
+		artifactKind().any(), // before what belongs to the artifacts' manifests
 		proofKind().any(), blobProofKind().any(), memberKind().any(), attemptKind().any(), verdictKind().any(),
 		signatureKind().any(), planKind().any(),
 		historyKind().any(),

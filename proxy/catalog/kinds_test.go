@@ -87,6 +87,9 @@ func samples() []sample {
 		{"signature", inRepository, fmt.Sprintf(`{"maker":"00","image":%q,"referrers":[{"digest":%q}]}`, config, layer),
 			catalog.Leads{Owner: ofImage, To: []catalog.Target{
 				{Digest: config, Use: catalog.Document, Image: true}, {Digest: layer, Use: catalog.Document, Image: true}}}},
+		{"artifact", image.String() + " " + source.String() + " tar-diff-1", fmt.Sprintf(`{"digest":%q,"size":9,
+			"artifact_type":"x","repository":"ghcr.io/team/os","at":"2026-01-02T03:04:05Z","costs":{"layer_bytes":7}}`, config),
+			catalog.Leads{Owner: ofImage, To: []catalog.Target{{Digest: config, Use: catalog.DeltaOf, Image: true}}}},
 		{"upkeep", "usage", `{"bytes":1,"at":"2026-01-02T03:04:05Z"}`, catalog.Leads{}},
 	}
 }

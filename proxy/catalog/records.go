@@ -25,6 +25,7 @@ type Records struct {
 	DeltaDemands *Table[string, DeltaDemand]
 	EdgeImages   *Table[string, EdgeImages]
 	Trials       *Table[digest.Digest, Trials]
+	Artifacts    *Table[ArtifactKey, Artifact]
 
 	// The engine's.
 	Served    *Table[string, rechunk.Version]
@@ -47,6 +48,7 @@ func New(store *chunkstore.Store, log *slog.Logger) *Records {
 		EdgeImages: newHot(s, edgeImagesKind()), Trials: newTable(s, trialsKind()),
 		Verdicts: newHot(s, verdictKind()), Signatures: newHot(s, signatureKind()),
 		Pulls: newTable(s, pullsKind()), Served: newTable(s, servedKind()), Lineages: newTable(s, lineageKind()),
+		Artifacts: newTable(s, artifactKind()),
 		Histories: newTable(s, historyKind()), Plans: newTable(s, planKind()), Indexes: newTable(s, indexKind()),
 	}
 }

@@ -72,6 +72,7 @@ func DefaultRule() Rule {
 		Hardlinks:        HardlinksShare,
 		Noise:            NoiseServe,
 		KeepVersions:     16,
+		OCIDeltas:        OCIDeltas{Back: []int{}, Images: DeltaServed, Format: DeltaTarDiff1},
 		Sign:             SignVerified,
 	}
 }

@@ -46,6 +46,8 @@ type Rule struct {
 	Family string `yaml:"family"`
 	// Verify says whose signature images need; what has none is not served.
 	Verify Verify `yaml:"verify"`
+	// OCIDeltas says which delta artifacts are made of new versions.
+	OCIDeltas OCIDeltas `yaml:"oci_deltas"`
 	// Sign says which images get the proxy's own signature.
 	Sign Sign `yaml:"sign"`
 }
@@ -139,6 +141,7 @@ func (c *Config) Rule(repository string) Rule {
 			rule = c.Repositories[i]
 			rule.Platforms = slices.Clone(rule.Platforms)
 			rule.Verify.Keys = slices.Clone(rule.Verify.Keys)
+			rule.OCIDeltas.Back = slices.Clone(rule.OCIDeltas.Back)
 			break
 		}
 	}

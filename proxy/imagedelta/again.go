@@ -41,7 +41,7 @@ func (p *applier) patched(ctx context.Context, w io.Writer, i int, from ocidelta
 	if h := d.Header(); h.Blob != from.To || h.DiffID != p.target.Config.RootFS.DiffIDs[i] {
 		return fmt.Errorf("%w: its delta is for the layer %s", ErrWrong, h.Blob)
 	}
-	return d.Apply(ctx, w, delta.ApplyOptions{Contents: files, Scratch: scratch(p.tools.Dir), Encoders: p.tools.Encoders,
+	return d.Apply(ctx, w, delta.ApplyOptions{Contents: files, Scratch: p.tools.Scratch, Encoders: p.tools.Encoders,
 		Parallel: p.tools.Parallel})
 }
 
@@ -64,7 +64,7 @@ func unpacked(ctx context.Context, w io.Writer, open Open, d ocispec.Descriptor)
 // again makes a layer's blob of its tar stream, which write writes, and stores it under the digest that it has.
 func (p *applier) again(ctx context.Context, i int, encoder string, out AppliedLayer, write func(io.Writer) error) (
 	_ AppliedLayer, err error) {
-	f, err := newTempFile(p.tools.Dir)
+	f, err := p.tools.Scratch.Create()
 	if err != nil {
 		return out, err
 	}
@@ -84,7 +84,7 @@ func (p *applier) again(ctx context.Context, i int, encoder string, out AppliedL
 	out.Digest, out.Size = digest.NewDigest(digest.SHA256, blob), f.Size()
 	out.Exact = out.Digest == out.Target
 	return out, p.sink.PutBlob(ctx, ocispec.Descriptor{MediaType: l.MediaType, Digest: out.Digest, Size: out.Size},
-		f.reader())
+		io.NewSectionReader(f, 0, f.Size()))
 }
 
 // compression is the format that makes a layer's blob of its tar stream, or, where that is not known, the one that its media

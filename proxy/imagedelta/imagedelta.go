@@ -75,8 +75,8 @@ type Sink interface {
 
 // Tools are what making and applying work with.
 type Tools struct {
-	// Dir holds temporary files.
-	Dir string
+	// Scratch gives temporary files.
+	Scratch delta.Scratch
 	// Encoders wrap again what is compressed inside of files; nil does without. Only the format strata asks for them.
 	Encoders delta.Encoders
 	// Trials remember what was tried; nil: nothing does.

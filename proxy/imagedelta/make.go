@@ -147,7 +147,7 @@ func (m *maker) layer(ctx context.Context, i int) (_ madeLayer, err error) {
 	if out.Encoder, err = m.encoder(ctx, l); err != nil {
 		return out, err
 	}
-	f, err := newTempFile(m.tools.Dir)
+	f, err := m.tools.Scratch.Create()
 	if err != nil {
 		return out, err
 	}
@@ -165,7 +165,7 @@ func (m *maker) layer(ctx context.Context, i int) (_ madeLayer, err error) {
 	if m.sink == nil {
 		return out, nil
 	}
-	return out, m.sink.PutBlob(ctx, out.Blob, f.reader())
+	return out, m.sink.PutBlob(ctx, out.Blob, io.NewSectionReader(f, 0, f.Size()))
 }
 
 // whole stores a layer as it is.
@@ -212,10 +212,10 @@ func (m *maker) delta(ctx context.Context, w io.Writer, i int, encoder string) (
 	files := contents{m.old.Contents(ctx)}
 	if m.format == Strata {
 		return delta.Make(ctx, w, t, delta.Seed{Manifest: m.old.Image.Digest, Files: m.seed}, delta.Options{
-			Contents: files, Scratch: scratch(m.tools.Dir), Encoders: m.tools.Encoders, Trials: m.tools.Trials,
+			Contents: files, Scratch: m.tools.Scratch, Encoders: m.tools.Encoders, Trials: m.tools.Trials,
 			Parallel: m.tools.Parallel})
 	}
-	o := tardiff.Options{Version: tardiff.V1, Contents: files, Scratch: scratch(m.tools.Dir)}
+	o := tardiff.Options{Version: tardiff.V1, Contents: files, Scratch: m.tools.Scratch}
 	if m.format == TarDiff2 {
 		o.Version = tardiff.V2
 	}

@@ -10,6 +10,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/proxy/edge/encoder"
+	"github.com/strata-oci/strata/proxy/edge/scratch"
 	"github.com/strata-oci/strata/proxy/imagedelta"
 	"github.com/strata-oci/strata/proxy/imageref"
 	"github.com/strata-oci/strata/rechunk/compare"
@@ -31,7 +32,8 @@ func artifactRef(name string) (imageref.Ref, error) {
 // tools are what deltas are made and applied with in a workplace.
 func (i *Inspector) tools(ctx context.Context) imagedelta.Tools {
 	n := runtime.GOMAXPROCS(0)
-	return imagedelta.Tools{Dir: i.w.dir, Parallel: n, Encoders: encoder.New(ctx, encoder.Options{Parallel: n})}
+	return imagedelta.Tools{Scratch: scratch.New(i.w.dir, nil), Parallel: n,
+		Encoders: encoder.New(ctx, encoder.Options{Parallel: n})}
 }
 
 // image is an inspection with the way to its blobs.

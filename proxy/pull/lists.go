@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/catalog"
@@ -37,6 +38,12 @@ type StoredManifests interface {
 	Stored(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
 }
 
+// Artifacts are the delta artifacts that were made here.
+type Artifacts interface {
+	// Referrers lists those that lead to an image.
+	Referrers(ctx context.Context, repo name.Repository, d digest.Digest) ([]ocispec.Descriptor, error)
+}
+
 // ListOptions are what Lists are made of.
 type ListOptions struct {
 	Upstream ListSource
@@ -44,6 +51,8 @@ type ListOptions struct {
 	Signed SignedReferrers
 	// Manifests are those that are stored; nil: none.
 	Manifests StoredManifests
+	// Artifacts may be nil: no delta artifacts are made.
+	Artifacts Artifacts
 	// Pulled and Known have the tags and the repositories that were pulled through.
 	Pulled *catalog.Table[catalog.TagKey, catalog.Tag]
 	Known  *catalog.Table[string, catalog.Repository]

@@ -18,8 +18,58 @@ import (
 
 // Referrers implements registry.Referrers: of the upstream's manifests what the upstream says. Of an image that was made
 // here and signed, what was signed, and what refers to its source, marked with that: an attestation of the source is about
-// the same files, though its subject is another digest. While nothing is signed here, nothing refers to such an image.
+// the same files, though its subject is another digest. While nothing is signed here, nothing refers to such an image. Of
+// both, the delta artifacts that were made here.
 func (l *Lists) Referrers(ctx context.Context, repo name.Repository, d digest.Digest, artifactType string) ([]byte, bool,
+	error) {
+	b, filtered, err := l.referrers(ctx, repo, d, artifactType)
+	if l.Artifacts == nil {
+		return b, filtered, err
+	}
+	made, merr := l.Artifacts.Referrers(ctx, repo, d)
+	if merr != nil {
+		l.Logger.WarnContext(ctx, "delta artifacts could not be listed", "repository", repo.String(), "digest", d.String(),
+			"error", merr)
+	}
+	if len(made) == 0 {
+		return b, filtered, err
+	}
+	if err != nil && !gone(err) {
+		l.Logger.WarnContext(ctx, "upstream could not be asked, only what was made here is listed", "repository",
+			repo.String(), "error", err)
+	}
+	if err != nil || len(b) == 0 {
+		b, filtered = emptyIndex, false
+	}
+	b, err = extended(b, made, filtered, artifactType)
+	return b, filtered, ClientError(err, registry.NameUnknown)
+}
+
+// emptyIndex lists nothing.
+var emptyIndex = []byte(`{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[]}`)
+
+// extended adds to a list; of one that was filtered by a type, what is of the type.
+func extended(list []byte, more []ocispec.Descriptor, filtered bool, artifactType string) ([]byte, error) {
+	idx, err := image.ParseLayout(list)
+	if err != nil {
+		return nil, fmt.Errorf("the upstream's list of referrers: %w", err)
+	}
+	entries := idx.Entries()
+	for _, d := range more {
+		if filtered && d.ArtifactType != artifactType {
+			continue
+		}
+		raw, err := json.Marshal(d)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, raw)
+	}
+	return idx.WithEntries(entries)
+}
+
+// referrers is what the upstream says, and what was signed here.
+func (l *Lists) referrers(ctx context.Context, repo name.Repository, d digest.Digest, artifactType string) ([]byte, bool,
 	error) {
 	if l.Signed != nil {
 		signed, source, ours, err := l.Signed.Referrers(ctx, repo, d)

@@ -170,6 +170,7 @@ func (s *Server) newAdmin(m *makings) *admin.Handler {
 		Logger: s.log,
 		Checks: []admin.Check{{Name: "storage", Run: m.chunks.Check}}, Login: s.operators, Reload: s.reload(),
 		Release: s.rooms.Releaser.Release,
+		Updates: s.rooms.Artifacts,
 		OwnName: s.operatorsName, Hosts: s.hostsProxy,
 		Panicked: s.metrics.Panicked,
 	})

@@ -128,7 +128,7 @@ func (t *DeltaTally) Add(l DeltaLayer, r delta.Report) {
 			p.Patched++
 		case delta.Wrapped:
 			p.Wrapped++
-		default:
+		case delta.Whole:
 			p.Whole++
 		}
 		t.reason(p.Component, item.Why, bytes)
@@ -149,6 +149,18 @@ func (t *DeltaTally) reason(component, why string, bytes int64) {
 	}
 	r.Files++
 	r.Bytes += bytes
+}
+
+// AddEstimated adds a layer whose delta, if there is one, nobody looked into: its bytes are shared out by size.
+func (t *DeltaTally) AddEstimated(l DeltaLayer, x *tree.Index) {
+	r := delta.Report{Size: l.DeltaBytes, TarSize: x.TarSize, BlobSize: l.Size}
+	for i := range x.Entries {
+		if e := &x.Entries[i]; e.Kind == tree.Regular && (e.Link == "" || e.Link == e.Path) {
+			r.Items = append(r.Items, delta.Item{Path: e.Path, Size: e.Size,
+				Bytes: int64(float64(l.DeltaBytes) * float64(e.Size) / float64(max(x.TarSize, 1)))})
+		}
+	}
+	t.Add(l, r)
 }
 
 // part is the component that a path of the new image belongs to.

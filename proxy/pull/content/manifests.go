@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/background"
@@ -15,6 +16,7 @@ import (
 	"github.com/strata-oci/strata/proxy/oci"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/upstream/client"
+	"github.com/strata-oci/strata/rechunk/delta/ocidelta"
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
@@ -54,6 +56,9 @@ func NewManifests(o ManifestOptions) *Manifests {
 func (m *Manifests) Get(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error) {
 	if found, err := m.Stored(ctx, repo, d); found != nil || err != nil {
 		return found, err
+	}
+	if found := m.artifact(ctx, repo, d); found != nil {
+		return found, nil
 	}
 	found, err := m.fetches.Do(ctx, repo.String()+"@"+d.String(), func(ctx context.Context) (*registry.Manifest, error) {
 		return m.fetch(ctx, repo, d)
@@ -150,6 +155,20 @@ func (m *Manifests) unrecorded(ctx context.Context, repo name.Repository, d dige
 		out.Source, out.Served, out.Origin = source, registry.Rechunked, registry.MadeHere
 	}
 	return out
+}
+
+// artifact finds a delta artifact that was made here, or nil: such a manifest has no record of its own.
+func (m *Manifests) artifact(ctx context.Context, repo name.Repository, d digest.Digest) *registry.Manifest {
+	b, err := m.Proven(ctx, repo, d)
+	if err != nil {
+		return nil
+	}
+	a, err := ocidelta.Parse(b)
+	if err != nil {
+		return nil
+	}
+	return &registry.Manifest{MediaType: ocispec.MediaTypeImageManifest, Digest: d, Bytes: b, Source: a.Target.Digest,
+		Served: registry.Original, Origin: registry.FromStore}
 }
 
 // keep stores an original. What is known of it already, through another repository, stays.

@@ -63,11 +63,11 @@ func (q *Queue) makeImage(ctx context.Context, r Request, platform string, d dig
 		return nil, err
 	}
 	doc, err := q.Manifests.Made(ctx, r.Repository, result.Digest, result.MediaType, d)
+	if err == nil {
+		err = q.sign(ctx, r.Repository, *doc, d)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if err := q.sign(ctx, r.Repository, *doc, d); err != nil {
-		return doc, err
 	}
 	if !result.Reused && q.Published != nil {
 		q.Published(r.Repository, result.Digest)

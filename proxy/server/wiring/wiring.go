@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/artifacts"
 	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
@@ -99,7 +100,9 @@ type Rooms struct {
 	Warmer   *operate.Warmer
 	Restorer *operate.Restorer
 	Releaser *operate.Releaser
-	Work     *background.Group
+	// Artifacts are the delta artifacts that rules ask for.
+	Artifacts *artifacts.Artifacts
+	Work      *background.Group
 
 	// Edge fetches from other Stratas; nil: there are none.
 	Edge *via.Source
@@ -167,10 +170,11 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 		Common: common, Upstream: r.source(o), WorkDir: o.WorkDir, Space: space, Transient: r.transient(),
 	})
 	guard, signer := r.trusting(o, manifests, proofs)
+	r.artifacts(o, manifests, store, space)
 	r.Jobs = jobs.New(jobs.Options{
 		Signer: signer,
 		Engine: r.Engine, Manifests: manifests, Blobs: r.Blobs, Indexes: r.Records.Indexes, Attempts: r.Records.Attempts,
-		Published: func(repo name.Repository, d digest.Digest) { r.Deltas.Published(repo, d) },
+		Published: r.published,
 		Demand:    history.New(r.Records.Lineages, r.Tally), Metrics: o.Metrics, Work: r.Work, Leases: o.Leases,
 		AtOnce:   o.Jobs,
 		Deadline: rechunk.DefaultDeadline(), WorkDir: o.WorkDir, Logger: o.Logger, Now: o.Now,
@@ -184,7 +188,7 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 		Guard: guard, Signatures: signer, Cache: o.Chunks})
 	r.Lists = pull.NewLists(pull.ListOptions{
 		Upstream: o.Upstream, Signed: signer, Pulled: r.Records.Tags, Known: r.Records.Repositories, Rule: o.Rule,
-		Work: r.Work, Manifests: manifests,
+		Work: r.Work, Manifests: manifests, Artifacts: r.Artifacts,
 		Logger: o.Logger, Now: o.Now,
 	})
 	r.Restorer = &operate.Restorer{Records: r.Records.Manifests, Losses: losses}

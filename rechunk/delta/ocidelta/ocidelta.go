@@ -103,10 +103,9 @@ func (a *Artifact) Manifest() ([]byte, error) {
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: a.Type,
 		Config: ocispec.Descriptor{MediaType: ocispec.MediaTypeEmptyJSON, Digest: digest.FromString(EmptyConfig),
 			Size: int64(len(EmptyConfig))},
-		Subject: &ocispec.Descriptor{MediaType: a.Target.MediaType, Digest: a.Target.Digest, Size: a.Target.Size},
-		Annotations: map[string]string{annotationTarget: a.Target.Digest.String(), annotationSource: a.Source.String(),
-			annotationSourceConfig: a.SourceConfig.String()},
-		Layers: []ocispec.Descriptor{annotated(a.Target, contentManifest), annotated(a.Config, contentConfig)},
+		Subject:     &ocispec.Descriptor{MediaType: a.Target.MediaType, Digest: a.Target.Digest, Size: a.Target.Size},
+		Annotations: a.Annotations(),
+		Layers:      []ocispec.Descriptor{annotated(a.Target, contentManifest), annotated(a.Config, contentConfig)},
 	}
 	for _, l := range a.Layers {
 		d := annotated(l.Blob, contentLayer)
@@ -137,6 +136,12 @@ func (a *Artifact) Manifest() ([]byte, error) {
 		err = fmt.Errorf("%w: a manifest of %d bytes, at most %d", ErrInvalid, len(raw), image.MaxDocument)
 	}
 	return raw, err
+}
+
+// Annotations are those of the manifest by which hosts find out whether it is for them.
+func (a *Artifact) Annotations() map[string]string {
+	return map[string]string{annotationTarget: a.Target.Digest.String(), annotationSource: a.Source.String(),
+		annotationSourceConfig: a.SourceConfig.String()}
 }
 
 // annotated is a descriptor with what its blob is, and nothing else beside type, digest and size.

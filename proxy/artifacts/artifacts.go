@@ -1,0 +1,303 @@
+// Package artifacts makes the delta artifacts that rules ask for, after an image was published, and lists them: what hosts
+// pull that take oci-deltas. docs/delta-artifacts.md has the artifacts, docs/formats.md the record.
+//
+// They are made one at a time, when there is time: nobody waits for one. What was made is content like any other, belongs to
+// its target, and is evicted first.
+package artifacts
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/background"
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/imagedelta"
+	"github.com/strata-oci/strata/proxy/lease"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/rechunk"
+)
+
+// Engine takes images apart.
+type Engine interface {
+	Inspect(ctx context.Context, req rechunk.Request) (*rechunk.Inspection, error)
+}
+
+// Manifests have manifests by digest, for repositories that may have them.
+type Manifests interface {
+	Get(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
+}
+
+// History has the versions of a family.
+type History interface {
+	Walk(ctx context.Context, family string, fn func(family string, versions []rechunk.Version) error) error
+}
+
+// Proofs know what a repository may serve.
+type Proofs interface {
+	Has(ctx context.Context, repo name.Repository, d digest.Digest) bool
+	Image(ctx context.Context, repo name.Repository, manifest digest.Digest, made bool)
+}
+
+// Options are what Artifacts are made of; all are needed but for Leases.
+type Options struct {
+	Engine    Engine
+	Manifests Manifests
+	// Source has the blobs of a repository's images.
+	Source  func(repo name.Repository) rechunk.Source
+	History History
+	Records *catalog.Records
+	Chunks  *chunkstore.Store
+	// Content is the store as who verifies what it reads sees it.
+	Content interface {
+		Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error)
+	}
+	Proofs Proofs
+	// Rule returns the settings of a repository, "host/path".
+	Rule func(repository string) config.Rule
+	// Tools make the deltas.
+	Tools imagedelta.Tools
+	Work  *background.Group
+	// Leases keep other replicas from making the same; nil says that there are none.
+	Leases *lease.Leases
+	Logger *slog.Logger
+	Now    func() time.Time
+}
+
+// Artifacts makes and lists artifacts. It is safe for concurrent use.
+type Artifacts struct {
+	Options
+
+	mu      sync.Mutex
+	waiting []published
+	wake    chan struct{}
+	looking chan struct{} // held by who takes images apart for a report
+}
+
+// published is an image that artifacts may lead to.
+type published struct {
+	repo     name.Repository
+	manifest digest.Digest
+}
+
+// maxWaiting bounds the images that wait; with more, the oldest go without.
+const maxWaiting = 64
+
+// New returns artifacts, which end with the group of their work.
+func New(o Options) *Artifacts {
+	a := &Artifacts{Options: o, wake: make(chan struct{}, 1), looking: make(chan struct{}, 1)}
+	a.Work.Go("delta artifacts", a.run)
+	return a
+}
+
+// Published is told of an image that was made just now. It does not wait.
+func (a *Artifacts) Published(repo name.Repository, manifest digest.Digest) {
+	if len(a.Rule(repo.String()).OCIDeltas.Back) == 0 {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.waiting = append(a.waiting, published{repo, manifest})
+	if n := len(a.waiting) - maxWaiting; n > 0 {
+		a.Logger.Warn("too many images wait for delta artifacts, the oldest go without", "images", n)
+		a.waiting = a.waiting[n:]
+	}
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (a *Artifacts) run(ctx context.Context) {
+	for {
+		p, ok := a.next()
+		if !ok {
+			select {
+			case <-a.wake:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		err := a.Work.Catch(ctx, "delta artifact", func() error { return a.image(ctx, p) })
+		if err != nil && ctx.Err() == nil {
+			a.Logger.WarnContext(ctx, "delta artifact could not be made", "repository", p.repo.String(), "image",
+				p.manifest.String(), "error", err)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+func (a *Artifacts) next() (published, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.waiting) == 0 {
+		return published{}, false
+	}
+	p := a.waiting[0]
+	a.waiting = a.waiting[1:]
+	return p, true
+}
+
+// image makes the artifacts that lead to an image from those before it that the rule names.
+func (a *Artifacts) image(ctx context.Context, p published) error {
+	rule := a.Rule(p.repo.String())
+	series, err := a.series(ctx, rule.Family, p.manifest)
+	if err != nil {
+		return err
+	}
+	for _, back := range rule.OCIDeltas.Back {
+		if back >= len(series) {
+			continue
+		}
+		for _, pair := range pairs(series[0], series[back], rule.OCIDeltas.Images) {
+			if err := a.pair(ctx, p.repo, pair[0], pair[1], rule); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// pairs are the manifests that artifacts lead to, and from.
+func pairs(to, from rechunk.Version, of config.DeltaImages) [][2]digest.Digest {
+	var out [][2]digest.Digest
+	if of != config.DeltaUpstream {
+		out = append(out, [2]digest.Digest{to.Digest, from.Digest})
+	}
+	if of != config.DeltaServed && to.SourceDigest != from.SourceDigest {
+		out = append(out, [2]digest.Digest{to.SourceDigest, from.SourceDigest})
+	}
+	return out
+}
+
+// series are the versions that were made for the same reference as an image, from that on, newest first; none when it is of
+// no lineage.
+func (a *Artifacts) series(ctx context.Context, family string, manifest digest.Digest) ([]rechunk.Version, error) {
+	var out []rechunk.Version
+	err := a.History.Walk(ctx, family, func(_ string, versions []rechunk.Version) error {
+		found := false
+		for _, v := range versions {
+			if v.Digest == manifest && len(out) == 0 {
+				found = true
+			}
+			if found && (len(out) == 0 || v.Reference == out[0].Reference) {
+				out = append(out, v)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// leaseTTL is how long others wait when a replica dies that makes an artifact, patience for how long they leave it to one
+// that lives.
+const (
+	leaseTTL = 15 * time.Second
+	patience = time.Hour
+)
+
+// pair makes one artifact, unless it is there.
+func (a *Artifacts) pair(ctx context.Context, repo name.Repository, target, source digest.Digest, rule config.Rule) error {
+	key := catalog.ArtifactKey{Target: target, Source: source, Format: string(rule.OCIDeltas.Format)}
+	release, finished := a.Leases.Turn(ctx, "artifact "+key.String(), leaseTTL, patience, func(ctx context.Context) bool {
+		rec, err := a.Records.Artifacts.Get(ctx, key)
+		return rec != nil && err == nil && a.read(ctx, rec) != nil
+	})
+	if finished {
+		return nil
+	}
+	defer release()
+	if rec, err := a.Records.Artifacts.Get(ctx, key); err != nil || rec != nil && a.read(ctx, rec) != nil {
+		return err
+	}
+	made, err := a.make(ctx, repo, target, source, imagedelta.Format(key.Format))
+	if err != nil {
+		return fmt.Errorf("from %s to %s: %w", source, target, err)
+	}
+	d := digest.FromBytes(made.Manifest)
+	if _, err := a.Chunks.Put(ctx, made.Manifest); err != nil {
+		return err
+	}
+	rec := &catalog.Artifact{Digest: d, Size: int64(len(made.Manifest)), Type: made.Artifact.Type, Repository: repo.String(),
+		At: a.Now().UTC(), Costs: *made.Costs}
+	if err := a.Records.Artifacts.Put(ctx, key, rec); err != nil {
+		return err
+	}
+	a.Proofs.Image(ctx, repo, d, true)
+	a.Logger.InfoContext(ctx, "delta artifact was made", "repository", repo.String(), "target", target.String(), "source",
+		source.String(), "bytes", made.Costs.DeltaBytes, "layer_bytes", made.Costs.LayerBytes, "seconds",
+		made.Costs.Seconds)
+	return nil
+}
+
+func (a *Artifacts) make(ctx context.Context, repo name.Repository, target, source digest.Digest, f imagedelta.Format) (
+	made *imagedelta.Made, err error) {
+	err = a.both(ctx, repo, source, target, func(old, next imagedelta.Image, raw []byte) error {
+		made, err = imagedelta.Make(ctx, old, next, raw, f, stored{a.Chunks}, a.Tools)
+		return err
+	})
+	return made, err
+}
+
+// both takes two images of a repository apart.
+func (a *Artifacts) both(ctx context.Context, repo name.Repository, from, to digest.Digest,
+	use func(old, next imagedelta.Image, raw []byte) error) error {
+	old, _, err := a.inspect(ctx, repo, from)
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+	next, raw, err := a.inspect(ctx, repo, to)
+	if err != nil {
+		return err
+	}
+	defer next.Close()
+	return use(old, next, raw)
+}
+
+func (a *Artifacts) inspect(ctx context.Context, repo name.Repository, d digest.Digest) (imagedelta.Image, []byte, error) {
+	m, err := a.Manifests.Get(ctx, repo, d)
+	if err != nil {
+		return imagedelta.Image{}, nil, err
+	}
+	source := a.Source(repo)
+	in, err := a.Engine.Inspect(ctx, rechunk.Request{Digest: d, Manifest: m.Bytes, Source: source,
+		Progress: func(rechunk.Progress) {}})
+	if err != nil {
+		return imagedelta.Image{}, nil, fmt.Errorf("taking %s apart: %w", d, err)
+	}
+	return imagedelta.Image{Inspection: in, Blob: source.Blob}, m.Bytes, nil
+}
+
+// stored is the store as what takes blobs.
+type stored struct{ chunks *chunkstore.Store }
+
+// PutBlob implements imagedelta.Sink.
+func (s stored) PutBlob(ctx context.Context, d ocispec.Descriptor, r io.Reader) error {
+	if _, err := s.chunks.Stat(ctx, d.Digest); err == nil {
+		return nil
+	}
+	w, err := s.chunks.Create(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err = io.Copy(w, r); err == nil {
+		_, err = w.Commit(ctx, chunkstore.Expected{Digest: d.Digest, Size: d.Size})
+	}
+	if cerr := w.Cancel(ctx); err == nil {
+		err = cerr
+	}
+	return err
+}

@@ -1,0 +1,104 @@
+package pulltest
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/rechunk/delta/ocidelta"
+)
+
+// referring lists what refers to a manifest.
+func (h *harness) referring(d digest.Digest, artifactType string) []ocispec.Descriptor {
+	h.t.Helper()
+	b, _, err := h.Lists.Referrers(h.t.Context(), testRepo, d, artifactType)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	var index ocispec.Index
+	if err := json.Unmarshal(b, &index); err != nil {
+		h.t.Fatal(err)
+	}
+	return index.Manifests
+}
+
+// madeArtifacts waits for what a new image's artifacts are.
+func (h *harness) madeArtifacts(d digest.Digest) []ocispec.Descriptor {
+	h.t.Helper()
+	for range 600 {
+		if list := h.referring(d, ""); len(list) > 0 {
+			return list
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	h.t.Fatal("no artifact was made")
+	return nil
+}
+
+// With oci_deltas, artifacts lead from the version before to the new one: they are among its referrers, can be pulled by
+// digest with all that they name, and tell what the update costs. Rules of access hold for them, too.
+func TestDeltaArtifacts(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, func(h *harness) {
+		h.rule.OCIDeltas = config.OCIDeltas{Back: []int{1}, Images: config.DeltaBoth, Format: config.DeltaTarDiff1}
+		h.ruled.Store(true)
+	})
+	var made, sources []digest.Digest
+	for n := range 2 {
+		h.up.tag("stable", bootable(t, numbered(n)).push(t, h.up))
+		h.refresh()
+		m := h.pull("stable", registry.Rechunked)
+		made, sources = append(made, m.Digest), append(sources, m.Source)
+		for m.Digest == made[0] && n > 0 { // the version before is served while the new one is made
+			time.Sleep(20 * time.Millisecond)
+			m = h.pull("stable", registry.Rechunked)
+			made[1], sources[1] = m.Digest, m.Source
+		}
+	}
+	for i, target := range []digest.Digest{made[1], sources[1]} {
+		list := h.madeArtifacts(target)
+		if len(list) != 1 || list[0].ArtifactType != ocidelta.TypeTarDiff {
+			t.Fatalf("%+v", list)
+		}
+		m, err := h.Images.Manifest(t.Context(), testRepo, name.Reference(list[0].Digest))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := ocidelta.Parse(m.Bytes)
+		if err != nil || a.Target.Digest != target || a.Source != [][]digest.Digest{made, sources}[i][0] || len(a.Layers) == 0 {
+			t.Fatalf("%+v, %v", a, err)
+		}
+		for _, l := range a.Layers {
+			if n, err := h.Images.StatBlob(t.Context(), testRepo, l.Blob.Digest); err != nil || n != l.Blob.Size {
+				t.Errorf("%s: %d, %v", l.Blob.Digest, n, err)
+			}
+		}
+		costs, err := h.Artifacts.Update(t.Context(), a.Source.String(), target.String(), "linux/amd64")
+		if err != nil || costs.Estimated || costs.LayersNew != len(a.Layers) || costs.DeltaBytes == 0 {
+			t.Errorf("%+v, %v", costs, err)
+		}
+	}
+	other, err := h.Images.Manifest(t.Context(), otherRepo, name.Reference(h.madeArtifacts(made[1])[0].Digest))
+	if err == nil {
+		t.Errorf("another repository serves the artifact: %+v", other)
+	}
+	// Backwards, nothing was made: what it would cost is an estimate.
+	costs, err := h.Artifacts.Update(t.Context(), made[1].String(), testRepo.String()+"@"+made[0].String(), "linux/amd64")
+	if err != nil || !costs.Estimated || costs.LayerBytes == 0 || costs.DeltaBytes != costs.LayerBytes ||
+		len(costs.Components) == 0 {
+		t.Errorf("%+v, %v", costs, err)
+	}
+	for _, unknown := range []string{"", "x", "registry.test/org/os:none", digest.FromString("none").String()} {
+		if _, err := h.Artifacts.Update(t.Context(), unknown, made[0].String(), "linux/amd64"); !errors.Is(err, operate.ErrNotFound) {
+			t.Errorf("%q: %v", unknown, err)
+		}
+	}
+}
