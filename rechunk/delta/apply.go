@@ -80,7 +80,7 @@ func (d *Delta) apply(ctx context.Context, w io.Writer, o ApplyOptions) (err err
 }
 
 const (
-	fixed   = 128 << 20 // bytes of memory that batches, their decoders and buffers take
+	fixed   = 160 << 20 // bytes of memory that batches, their decoders and buffers take
 	opsMost = 64 << 20  // bytes of operations, beside one for each that they make
 )
 

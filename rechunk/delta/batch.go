@@ -27,7 +27,8 @@ var batchMost = [streams]int{operations: 1 << 20, differences: 1 << 20, literals
 // batchOutput ends a batch early, so that who waits for the delta gets on: bytes that the operations make.
 const batchOutput = 64 << 20
 
-const window = 8 << 20 // of the streams
+// windows are those of the streams' compressors. Programs of one package are alike, and seldom lie next to each other.
+var windows = [streams]int{operations: 8 << 20, literals: 32 << 20, between: 8 << 20}
 
 // packedMost is how many bytes a stream's piece has at most, for so many that it gives.
 func packedMost(stream int, n uint64) uint64 {
@@ -78,7 +79,7 @@ func (b *batchWriter) encode(stream int) error {
 		return nil
 	}
 	if b.enc[stream] == nil {
-		enc, err := zstd.NewWriter(&b.packed[stream], zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window),
+		enc, err := zstd.NewWriter(&b.packed[stream], zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(windows[stream]),
 			zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderCRC(false))
 		if err != nil {
 			return fmt.Errorf("compress a delta: %w", err)
@@ -292,7 +293,7 @@ func (b *batchReader) unpack(i int, packed int64) error {
 		return nil
 	}
 	if b.dec[i] == nil {
-		dec, err := zstd.NewReader(&b.feed[i], zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window))
+		dec, err := zstd.NewReader(&b.feed[i], zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(uint64(windows[i])))
 		if err != nil {
 			return fmt.Errorf("%w: stream %d: %w", ErrInvalid, i, err)
 		}
