@@ -90,7 +90,7 @@ func (c *importCommand) Run(ctx context.Context, s *streams) error {
 			Chunks: chunks, Records: catalog.New(chunks, log), Names: name.Parser{DefaultUpstream: cfg.DefaultUpstream},
 			Rule: func(repository string) string { return string(cfg.Rule(repository).Rechunk) }, Name: c.As,
 			TempDir: cfg.WorkDir,
-			Now: time.Now, Progress: func(done, total int64) { b.update("import", done, total) },
+			Now:     time.Now, Progress: func(done, total int64) { b.update("import", done, total) },
 		})
 		return err
 	})

@@ -29,10 +29,12 @@ type compareCommand struct {
 
 // Help follows the flags in strata compare --help.
 func (compareCommand) Help() string {
-	return `A client on OLD fetches the layers of NEW that OLD lacks: the update bytes. The floor is what the changed files alone
-take in one compressed layer; nothing that consists of layers can do better. The tables show why each layer was written and
-which component each byte of the update goes to: what changed, and what did not but lies in a layer with it. With --deltas the
-update is made as deltas, too, which takes its time: what they take, and what stood in the way of less.
+	return `A client on OLD fetches the layers of NEW that OLD lacks: the update bytes.
+
+The floor is what the changed files alone take in one compressed layer; nothing that consists of layers can do better. The
+tables show why each layer was written and which component each byte of the update goes to: what changed, and what did not but
+lies in a layer with it. With --deltas the update is made as deltas, too, which takes its time: what they take, and what stood
+in the way of less.
 
     strata compare oci:./out:1 oci:./out:2
     strata compare docker://quay.io/fedora/fedora-bootc:42 docker://quay.io/fedora/fedora-bootc:43`
