@@ -7,6 +7,7 @@ package artifacts
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -157,17 +158,16 @@ func (a *Artifacts) image(ctx context.Context, p published) error {
 	if err != nil {
 		return err
 	}
+	var failed error // one that cannot be made is no reason against others
 	for _, back := range rule.OCIDeltas.Back {
 		if back >= len(series) {
 			continue
 		}
 		for _, pair := range pairs(series[0], series[back], rule.OCIDeltas.Images) {
-			if err := a.pair(ctx, p.repo, pair[0], pair[1], rule); err != nil {
-				return err
-			}
+			failed = errors.Join(failed, a.pair(ctx, p.repo, pair[0], pair[1], rule))
 		}
 	}
-	return nil
+	return failed
 }
 
 // pairs are the manifests that artifacts lead to, and from.

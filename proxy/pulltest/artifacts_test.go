@@ -48,22 +48,23 @@ func (h *harness) madeArtifacts(d digest.Digest) []ocispec.Descriptor {
 func TestDeltaArtifacts(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, func(h *harness) {
-		h.rule.OCIDeltas = config.OCIDeltas{Back: []int{1}, Images: config.DeltaBoth, Format: config.DeltaTarDiff1}
+		h.rule.OCIDeltas = config.OCIDeltas{Back: []int{1}, Images: config.DeltaServed, Format: config.DeltaTarDiff1}
 		h.ruled.Store(true)
 	})
-	var made, sources []digest.Digest
+	var made []digest.Digest
+	var source digest.Digest
 	for n := range 2 {
 		h.up.tag("stable", bootable(t, numbered(n)).push(t, h.up))
 		h.refresh()
 		m := h.pull("stable", registry.Rechunked)
-		made, sources = append(made, m.Digest), append(sources, m.Source)
+		made, source = append(made, m.Digest), m.Source
 		for m.Digest == made[0] && n > 0 { // the version before is served while the new one is made
 			time.Sleep(20 * time.Millisecond)
 			m = h.pull("stable", registry.Rechunked)
-			made[1], sources[1] = m.Digest, m.Source
+			made[1] = m.Digest
 		}
 	}
-	for i, target := range []digest.Digest{made[1], sources[1]} {
+	for _, target := range made[1:] {
 		list := h.madeArtifacts(target)
 		if len(list) != 1 || list[0].ArtifactType != ocidelta.TypeTarDiff {
 			t.Fatalf("%+v", list)
@@ -73,7 +74,7 @@ func TestDeltaArtifacts(t *testing.T) {
 			t.Fatal(err)
 		}
 		a, err := ocidelta.Parse(m.Bytes)
-		if err != nil || a.Target.Digest != target || a.Source != [][]digest.Digest{made, sources}[i][0] || len(a.Layers) == 0 {
+		if err != nil || a.Target.Digest != target || a.Source != made[0] || len(a.Layers) == 0 {
 			t.Fatalf("%+v, %v", a, err)
 		}
 		for _, l := range a.Layers {
@@ -90,14 +91,16 @@ func TestDeltaArtifacts(t *testing.T) {
 	if err == nil {
 		t.Errorf("another repository serves the artifact: %+v", other)
 	}
-	// Backwards, nothing was made: what it would cost is an estimate.
-	costs, err := h.Artifacts.Update(t.Context(), made[1].String(), testRepo.String()+"@"+made[0].String(), "linux/amd64")
+	// Between others nothing was made: what it would cost is an estimate.
+	from, to := source.String(), testRepo.String()+"@"+made[0].String()
+	costs, err := h.Artifacts.Update(t.Context(), from, to, "linux/amd64")
 	if err != nil || !costs.Estimated || costs.LayerBytes == 0 || costs.DeltaBytes != costs.LayerBytes ||
 		len(costs.Components) == 0 {
 		t.Errorf("%+v, %v", costs, err)
 	}
 	for _, unknown := range []string{"", "x", "registry.test/org/os:none", digest.FromString("none").String()} {
-		if _, err := h.Artifacts.Update(t.Context(), unknown, made[0].String(), "linux/amd64"); !errors.Is(err, operate.ErrNotFound) {
+		if _, err := h.Artifacts.Update(t.Context(), unknown, made[0].String(), "linux/amd64"); !errors.Is(err,
+			operate.ErrNotFound) {
 			t.Errorf("%q: %v", unknown, err)
 		}
 	}
