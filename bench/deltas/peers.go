@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/strata-oci/strata/bench/process"
+)
+
+// peer is a program that makes the new layers of the old image.
+type peer struct {
+	name    string
+	program string // that has to be installed; empty: always there
+	run     func(ctx context.Context, b *bench) (size, peak int64, err error)
+}
+
+// peers lists the programs, Strata first.
+func peers() []peer {
+	return []peer{
+		{"strata delta", "", strata("strata")},
+		{"strata delta, tar-diff 1", "", strata("tar-diff-1")},
+		{"strata delta, tar-diff 2", "", strata("tar-diff-2")},
+		{"tar-diff", "tar-diff", file("tar-diff", "{old}", "{new}", "{out}")},
+		{"zstd --patch-from -19", "zstd", file("zstd", "-q", "-19", "--long=31", "-T2", "--patch-from={old}", "{new}", "-o", "{out}")},
+		{"xdelta3 -9 -S lzma", "xdelta3", file("xdelta3", "-e", "-9", "-S", "lzma", "-B", "2147483648", "-s", "{old}", "{new}", "{out}")},
+		{"bsdiff", "bsdiff", file("bsdiff", "{old}", "{new}", "{out}")},
+		{"casync, 64 KiB", "casync", casync("65536")},
+		{"casync, 16 KiB", "casync", casync("16384")},
+	}
+}
+
+// strata has the program make one file for the whole update.
+func strata(format string) func(context.Context, *bench) (int64, int64, error) {
+	return func(ctx context.Context, b *bench) (int64, int64, error) {
+		out := filepath.Join(b.work, "delta")
+		defer os.Remove(out)
+		u, _, err := process.Measure(ctx, b.strata, "delta", "--format", format, "oci:"+b.old, "oci:"+b.new, out)
+		if err != nil {
+			return 0, 0, err
+		}
+		info, err := os.Stat(out)
+		if err != nil {
+			return 0, 0, err
+		}
+		return info.Size(), u.RSS, nil
+	}
+}
+
+// file runs a program that writes its delta to a file.
+func file(program string, args ...string) func(context.Context, *bench) (int64, int64, error) {
+	return func(ctx context.Context, b *bench) (int64, int64, error) {
+		out := filepath.Join(b.work, "delta")
+		defer os.Remove(out)
+		names := strings.NewReplacer("{old}", b.oldTar, "{new}", b.newTar, "{out}", out)
+		filled := make([]string, len(args))
+		for i, a := range args {
+			filled[i] = names.Replace(a)
+		}
+		u, _, err := process.Measure(ctx, program, filled...)
+		if err != nil {
+			return 0, 0, err
+		}
+		info, err := os.Stat(out)
+		if err != nil {
+			return 0, 0, err
+		}
+		return info.Size(), u.RSS, nil
+	}
+}
+
+// casync cuts both sides into chunks of an average size; what a client that has the old ones fetches are the index and the
+// chunks that are new.
+func casync(average string) func(context.Context, *bench) (int64, int64, error) {
+	return func(ctx context.Context, b *bench) (int64, int64, error) {
+		store := filepath.Join(b.work, "store")
+		defer os.RemoveAll(store)
+		index := filepath.Join(b.work, "new.caibx")
+		var before int64
+		var u process.Usage
+		for _, tar := range []string{b.oldTar, b.newTar} {
+			var err error
+			if before, err = below(store); err != nil {
+				return 0, 0, err
+			}
+			if u, _, err = process.Measure(ctx, "casync", "make", "--store="+store, "--chunk-size="+average, index, tar); err != nil {
+				return 0, 0, err
+			}
+		}
+		after, err := below(store)
+		if err != nil {
+			return 0, 0, err
+		}
+		info, err := os.Stat(index)
+		if err != nil {
+			return 0, 0, err
+		}
+		return after - before + info.Size(), u.RSS, nil
+	}
+}
+
+// below adds up the files below a directory, in bytes; one that is not there has none.
+func below(dir string) (total int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			total += info.Size()
+		}
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	return total, err
+}
