@@ -45,7 +45,7 @@ func (b *bench) measure(ctx context.Context, up *upstream, direct bool) (err err
 	known := map[string]bool{}
 	for i, v := range up.versions {
 		up.current.Store(int32(i))
-		row, err := b.step(ctx, known, near, far, direct)
+		row, err := b.step(ctx, v.digest, known, near, far, direct)
 		if err != nil {
 			return fmt.Errorf("%s: %w", v.tag, err)
 		}
@@ -55,9 +55,9 @@ func (b *bench) measure(ctx context.Context, up *upstream, direct bool) (err err
 }
 
 // step pulls the version that the upstream shows now and returns a row of the table.
-func (b *bench) step(ctx context.Context, known map[string]bool, near, far string, direct bool) (string, error) {
+func (b *bench) step(ctx context.Context, source string, known map[string]bool, near, far string, direct bool) (string, error) {
 	began := time.Now()
-	want, err := manifest(ctx, "http://"+centralAddress+":5000")
+	want, err := made(ctx, "http://"+centralAddress+":5000", source)
 	if err != nil {
 		return "", err
 	}
@@ -104,25 +104,42 @@ func (b *bench) pull(ctx context.Context, client, address string, command []stri
 	return after - before, took, err
 }
 
-// manifest asks a Strata for the image; a central makes it first.
-func manifest(ctx context.Context, base string) (*ocispec.Manifest, error) {
+// patience is how often the central is asked whether it shows the new version: until then it serves the one before.
+const patience = 200 * time.Millisecond
+
+// made waits until the central serves what it made of a source, and returns that image's manifest.
+func made(ctx context.Context, base, source string) (*ocispec.Manifest, error) {
+	for {
+		m, of, err := manifest(ctx, base)
+		if err != nil || of == source {
+			return m, err
+		}
+		select {
+		case <-time.After(patience):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// manifest asks a Strata for the image, and what it was made of; a central makes a first version before it answers.
+func manifest(ctx context.Context, base string) (m *ocispec.Manifest, source string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/v2/"+repository+"/manifests/"+tag, nil)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	req.Header.Set("Accept", ocispec.MediaTypeImageManifest)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", resp.Status, body)
+		return nil, "", fmt.Errorf("%s: %s", resp.Status, body)
 	}
-	var m ocispec.Manifest
-	return &m, json.Unmarshal(body, &m)
+	return m, resp.Header.Get("Strata-Source-Digest"), json.Unmarshal(body, &m)
 }

@@ -26,7 +26,7 @@ repositories:
     refresh: 0s
     first_pull: wait
     first_pull_timeout: 1h
-    noise: %s
+    noise: %[3]s
 `, upstreamHost, registry, b.noise)
 	return b.start(ctx, "central", nil, centralAddress+":5000", config)
 }
