@@ -69,7 +69,8 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err := b.unpack(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "new layers: %d bytes\n\n| program | bytes | ratio | s | peak MiB |\n| --- | --- | --- | --- | --- |\n", b.newBytes)
+	fmt.Fprintf(out, "new layers: %d bytes\n\n| program | bytes | ratio | s | peak MiB |\n| --- | --- | --- | --- | --- |\n",
+		b.newBytes)
 	for _, p := range peers() {
 		if !wanted(*only, p.name) {
 			continue
@@ -103,6 +104,7 @@ func (b *bench) measure(ctx context.Context, p peer) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.name, err)
 	}
-	fmt.Fprintf(b.out, "| %s | %d | %.4f | %.1f | %d |\n", p.name, size, float64(size)/float64(b.newBytes), time.Since(began).Seconds(), peak>>20)
+	fmt.Fprintf(b.out, "| %s | %d | %.4f | %.1f | %d |\n", p.name, size, float64(size)/float64(b.newBytes),
+		time.Since(began).Seconds(), peak>>20)
 	return nil
 }

@@ -25,8 +25,10 @@ func peers() []peer {
 		{"strata delta, tar-diff 1", "", strata("tar-diff-1")},
 		{"strata delta, tar-diff 2", "", strata("tar-diff-2")},
 		{"tar-diff", "tar-diff", file("tar-diff", "{old}", "{new}", "{out}")},
-		{"zstd --patch-from -19", "zstd", file("zstd", "-q", "-19", "--long=31", "-T2", "--patch-from={old}", "{new}", "-o", "{out}")},
-		{"xdelta3 -9 -S lzma", "xdelta3", file("xdelta3", "-e", "-9", "-S", "lzma", "-B", "2147483648", "-s", "{old}", "{new}", "{out}")},
+		{"zstd --patch-from -19", "zstd",
+			file("zstd", "-q", "-19", "--long=31", "-T2", "--patch-from={old}", "{new}", "-o", "{out}")},
+		{"xdelta3 -9 -S lzma", "xdelta3",
+			file("xdelta3", "-e", "-9", "-S", "lzma", "-B", "2147483648", "-s", "{old}", "{new}", "{out}")},
 		{"bsdiff", "bsdiff", file("bsdiff", "{old}", "{new}", "{out}")},
 		{"casync, 64 KiB", "casync", casync("65536")},
 		{"casync, 16 KiB", "casync", casync("16384")},
@@ -86,7 +88,8 @@ func casync(average string) func(context.Context, *bench) (int64, int64, error) 
 			if before, err = below(store); err != nil {
 				return 0, 0, err
 			}
-			if u, _, err = process.Measure(ctx, "casync", "make", "--store="+store, "--chunk-size="+average, index, tar); err != nil {
+			if u, _, err = process.Measure(ctx, "casync", "make", "--store="+store, "--chunk-size="+average, index,
+				tar); err != nil {
 				return 0, 0, err
 			}
 		}

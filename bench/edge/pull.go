@@ -55,7 +55,8 @@ func (b *bench) measure(ctx context.Context, up *upstream, direct bool) (err err
 }
 
 // step pulls the version that the upstream shows now and returns a row of the table.
-func (b *bench) step(ctx context.Context, source string, known map[string]bool, near, far string, direct bool) (string, error) {
+func (b *bench) step(ctx context.Context, source string, known map[string]bool, near, far string, direct bool) (string,
+	error) {
 	began := time.Now()
 	want, err := made(ctx, "http://"+centralAddress+":5000", source)
 	if err != nil {
