@@ -116,6 +116,12 @@ func (i *Images) Manifest(ctx context.Context, repo name.Repository, ref name.Re
 	return m, nil
 }
 
+// Shown returns nil for an image, by its digest, that clients of a repository may have, by proof and signature.
+func (i *Images) Shown(ctx context.Context, repo name.Repository, d digest.Digest) error {
+	_, err := i.find(ctx, repo, name.Reference(d))
+	return err
+}
+
 // find returns the image that a reference stands for, if it may be shown.
 func (i *Images) find(ctx context.Context, repo name.Repository, ref name.Reference) (*registry.Manifest, error) {
 	if !ref.IsDigest() {

@@ -42,6 +42,12 @@ type Blobs interface {
 	StatBlob(ctx context.Context, repo name.Repository, d digest.Digest) (int64, error)
 }
 
+// Images tell whether a client may have an image, by its signatures: one that is refused is no seed either.
+type Images interface {
+	// Shown returns nil for an image that may be shown.
+	Shown(ctx context.Context, repo name.Repository, manifest digest.Digest) error
+}
+
 // Proofs know what a repository may serve.
 type Proofs interface {
 	Has(ctx context.Context, repo name.Repository, d digest.Digest) bool
@@ -66,6 +72,7 @@ type Options struct {
 	Content Content
 	Records *catalog.Records
 	Blobs   Blobs
+	Images  Images
 	Proofs  Proofs
 	// Family names the lineage of a repository, "host/path".
 	Family func(repository string) string

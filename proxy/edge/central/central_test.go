@@ -279,6 +279,9 @@ func TestAccess(t *testing.T) {
 		f.refused(f.query(), reason)
 	}
 	f.proofs.missing = map[digest.Digest]bool{}
+	f.shown.refused = map[digest.Digest]bool{f.v1.Digest: true}
+	f.refused(f.query(), "seed")
+	f.shown.refused = nil
 	q = f.query()
 	q.Seeds = []digest.Digest{digest.FromString("none")}
 	f.refused(q, "seed")

@@ -52,6 +52,7 @@ type fixture struct {
 	dir     string
 	clock   *clock
 	proofs  *proofs
+	shown   shown
 	maker   *maker
 	central *central.Central
 	repo    name.Repository
@@ -116,6 +117,16 @@ func (b blobs) StatBlob(ctx context.Context, _ name.Repository, d digest.Digest)
 		return 0, registry.BlobUnknown("no such blob")
 	}
 	return n, err
+}
+
+// shown are the images that clients may have: all but those that are refused for their signatures.
+type shown struct{ refused map[digest.Digest]bool }
+
+func (s *shown) Shown(_ context.Context, _ name.Repository, d digest.Digest) error {
+	if s.refused[d] {
+		return registry.Denied("the image is refused")
+	}
+	return nil
 }
 
 // maker makes deltas of words: what it is told to write, after it has read the layer.
@@ -219,7 +230,7 @@ func (f *fixture) start(change func(*central.Options)) {
 	f.work = background.New(background.Options{Now: f.clock.now})
 	o := central.Options{
 		Chunks: f.chunks, Content: state.New(f.chunks, nil, nil), Records: f.records, Blobs: blobs{f.chunks},
-		Proofs: f.proofs,
+		Images: &f.shown, Proofs: f.proofs,
 		Family: func(r string) string { return r }, Make: f.maker.make, Work: f.work, Metrics: (*metrics.Metrics)(nil),
 		WorkDir: f.dir, Space: f.space, CPU: 1, Keep: func() int64 { return 1 << 30 }, Now: f.clock.now,
 		Logger: slog.New(slog.NewTextHandler(f.log, nil)),

@@ -39,8 +39,8 @@ func (c *Central) versions(ctx context.Context, repo name.Repository) ([]rechunk
 	return out, err
 }
 
-// known returns those of the seeds of which the repository was proven to have all: of others nothing must show, not even
-// that they are here.
+// known returns those of the seeds that the client may have, and of which the repository was proven to have all: of others
+// nothing must show, not even that they are here.
 func (a *ask) known(ctx context.Context) []digest.Digest {
 	var out []digest.Digest
 	for _, seed := range a.query.Seeds {
@@ -51,7 +51,8 @@ func (a *ask) known(ctx context.Context) []digest.Digest {
 		if err != nil || len(layers) == 0 {
 			continue
 		}
-		if !slices.ContainsFunc(layers, func(l digest.Digest) bool { return !a.Proofs.Has(ctx, a.repo, l) }) {
+		unproven := slices.ContainsFunc(layers, func(l digest.Digest) bool { return !a.Proofs.Has(ctx, a.repo, l) })
+		if !unproven && a.Images.Shown(ctx, a.repo, seed) == nil {
 			out = append(out, seed)
 		}
 	}

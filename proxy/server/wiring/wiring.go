@@ -216,7 +216,8 @@ func (r *Rooms) deltas(o Options, store *state.Store, space *workspace.Budget) {
 		limits = o.Deltas()
 	}
 	r.Deltas = central.New(central.Options{
-		Chunks: o.Chunks, Content: store, Records: r.Records, Blobs: r.Images, Proofs: r.proofs,
+		Chunks: o.Chunks, Content: store, Records: r.Records, Blobs: r.Images, Images: r.Images,
+		Proofs: r.proofs,
 		Family: func(repository string) string { return o.Rule(repository).Family },
 		Lags:   history.New(r.Records.Lineages, r.Tally), Next: r.next(), Encoders: encoders(o), Work: r.Work,
 		Leases:  o.Leases,
