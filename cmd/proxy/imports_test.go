@@ -60,7 +60,7 @@ var rooms = []room{
 		append([]string{"os", "net/http"}, registries[2:]...)},
 	{"proxy/trust/keyless", []string{"proxy/trust/simplesigning", "rechunk/rescue"},
 		append([]string{"os", "net/http"}, registries[2:]...)},
-	{"proxy/trust/sign", []string{"proxy/trust/keys", "proxy/trust/simplesigning", "proxy/trust/bundle"},
+	{"proxy/trust/sign", []string{"proxy/trust/keys", "proxy/trust/simplesigning", "proxy/trust/bundle", "rechunk/image"},
 		append([]string{"os", "net/http", "time"}, registries[2:]...)},
 	{"proxy/trust/verify", []string{"proxy/trust/keys", "proxy/trust/simplesigning", "proxy/trust/bundle", "proxy/name",
 		"proxy/upstream", "rechunk/image"}, append([]string{"os", "net/http"}, registries[2:]...)},

@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"context"
 	"fmt"
+	"testing"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -105,4 +106,28 @@ func ExampleCheckKinds() {
 	fmt.Println(catalog.CheckKinds(ctx, store))
 	// Output:
 	// unknown kind of record: the store has records of kind "rollout", which a newer version of strata wrote; use that one
+}
+
+// Documents that belong together lie in one pack, and count only if they are what they should be.
+func ExamplePacked_In() {
+	pack := []byte("one" + "another")
+	b, err := catalog.Packed{Digest: digest.FromString("another"), Offset: 3, Size: 7}.In(pack)
+	fmt.Println(string(b), err)
+	_, err = catalog.Packed{Digest: digest.FromString("another"), Offset: 4, Size: 7}.In(pack)
+	fmt.Println(catalog.Damaged(err))
+	// Output:
+	// another <nil>
+	// true
+}
+
+func FuzzPacked(f *testing.F) {
+	f.Add([]byte("one"), int64(0), int64(3))
+	f.Add([]byte("one"), int64(1), int64(1)<<62)
+	f.Add([]byte("one"), int64(-1), int64(2))
+	f.Fuzz(func(t *testing.T, pack []byte, offset, size int64) {
+		p := catalog.Packed{Digest: digest.FromString("one"), Offset: offset, Size: size}
+		if b, err := p.In(pack); err == nil && string(b) != "one" {
+			t.Errorf("%q at %d, %d", b, offset, size)
+		}
+	})
 }

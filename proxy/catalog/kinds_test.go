@@ -84,9 +84,9 @@ func samples() []sample {
 			catalog.Leads{Owner: catalog.Owner{Layer: layer}}},
 		{"verdict", inRepository, `{"policy":"00","passed":true,"by":"SHA256:00","checked_at":"2026-01-02T03:04:05Z"}`,
 			catalog.Leads{Owner: ofImage}},
-		{"signature", inRepository, fmt.Sprintf(`{"maker":"00","image":%q,"referrers":[{"digest":%q}]}`, config, layer),
-			catalog.Leads{Owner: ofImage, To: []catalog.Target{
-				{Digest: config, Use: catalog.Document, Image: true}, {Digest: layer, Use: catalog.Document, Image: true}}}},
+		{"signature", inRepository, fmt.Sprintf(`{"maker":"00","image":%q,"referrers":[{"digest":%q}],"pack":%q,
+			"documents":[{"digest":%[1]q,"offset":0,"size":9},{"digest":%[2]q,"offset":9,"size":5}]}`, config, layer, source),
+			catalog.Leads{Owner: ofImage, To: []catalog.Target{{Digest: source, Use: catalog.Document}}}},
 		{"artifact", image.String() + " " + source.String() + " tar-diff-1", fmt.Sprintf(`{"digest":%q,"size":9,
 			"artifact_type":"x","repository":"ghcr.io/team/os","at":"2026-01-02T03:04:05Z","costs":{"layer_bytes":7}}`, config),
 			catalog.Leads{Owner: ofImage, To: []catalog.Target{{Digest: config, Use: catalog.DeltaOf, Image: true}}}},

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -47,6 +48,26 @@ type Referrer struct {
 	Annotations  map[string]string `json:"annotations,omitempty"`
 }
 
+// Packed is where a document lies in a pack.
+type Packed struct {
+	Digest digest.Digest `json:"digest"`
+	Offset int64         `json:"offset"`
+	Size   int64         `json:"size"`
+}
+
+// In returns the document in its pack, or ErrDamaged where other bytes lie there.
+func (p Packed) In(pack []byte) ([]byte, error) {
+	n := int64(len(pack))
+	if p.Offset < 0 || p.Size < 0 || p.Offset > n || p.Size > n-p.Offset || p.Digest.Validate() != nil {
+		return nil, fmt.Errorf("%w: %s is not in the pack", ErrDamaged, p.Digest)
+	}
+	b := pack[p.Offset : p.Offset+p.Size : p.Offset+p.Size]
+	if got := p.Digest.Algorithm().FromBytes(b); got != p.Digest {
+		return nil, fmt.Errorf("%w: %s lies in the pack where %s should", ErrDamaged, got, p.Digest)
+	}
+	return b, nil
+}
+
 // Signature is what was signed of a served manifest or index.
 type Signature struct {
 	// Maker is the fingerprint of keys and names. With others it is made anew.
@@ -54,31 +75,43 @@ type Signature struct {
 	// Image is the signature image, under cosign's tag, and Referrers are the bundles.
 	Image     digest.Digest `json:"image"`
 	Referrers []Referrer    `json:"referrers,omitempty"`
+	// Pack holds these and all that they name, and Documents say where.
+	Pack      digest.Digest `json:"pack"`
+	Documents []Packed      `json:"documents"`
 }
 
-// maxReferrers bounds the referrers in one record.
-const maxReferrers = 64
+// Bounds of one record.
+const (
+	maxReferrers = 64
+	maxPacked    = 1024
+)
 
+func (s *Signature) check() error {
+	switch {
+	case s.Image.Validate() != nil || s.Pack.Validate() != nil:
+		return errors.New("it names no image, or no pack")
+	case len(s.Referrers) > maxReferrers || len(s.Documents) > maxPacked:
+		return errors.New("it names too many documents")
+	}
+	for _, r := range s.Referrers {
+		if r.Digest.Validate() != nil {
+			return errors.New("a referrer has no digest")
+		}
+	}
+	for _, d := range s.Documents {
+		if d.Digest.Validate() != nil || d.Offset < 0 || d.Size < 0 {
+			return errors.New("a document has no digest or place")
+		}
+	}
+	return nil
+}
+
+// The documents are content of the pack alone, so that is all there is to keep.
 func signatureKind() kind[ContentKey, Signature] {
 	return kind[ContentKey, Signature]{
-		name: "signature", encode: ContentKey.String, decode: parseContentKey,
-		check: func(s *Signature) error {
-			if s.Image.Validate() != nil || len(s.Referrers) > maxReferrers {
-				return errors.New("it names no image, or too many referrers")
-			}
-			for _, r := range s.Referrers {
-				if r.Digest.Validate() != nil {
-					return errors.New("a referrer has no digest")
-				}
-			}
-			return nil
-		},
+		name: "signature", encode: ContentKey.String, decode: parseContentKey, check: (*Signature).check,
 		leads: func(k ContentKey, s *Signature) Leads {
-			out := Leads{Owner{Manifest: k.Digest}, []Target{{s.Image, Document, true}}}
-			for _, r := range s.Referrers {
-				out.To = append(out.To, Target{r.Digest, Document, true})
-			}
-			return out
+			return Leads{Owner{Manifest: k.Digest}, []Target{{Digest: s.Pack, Use: Document}}}
 		},
 	}
 }

@@ -9,12 +9,9 @@ import (
 	"net/http"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sync/errgroup"
 
-	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
@@ -27,37 +24,25 @@ import (
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
-// maxKnown bounds the documents that are known to be ours without a look at records.
-const maxKnown = 1 << 14
-
 // Stored has manifests that a repository may serve.
 type Stored interface {
 	// Stored returns a manifest that is stored with its record and that the repository may serve, or nil.
 	Stored(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
 }
 
-// Proofs know what repositories may serve.
-type Proofs interface {
-	Has(ctx context.Context, repo name.Repository, d digest.Digest) bool
-	// Image notes that all of an image was made here of what the repository was proven to have.
-	Image(ctx context.Context, repo name.Repository, manifest digest.Digest, made bool)
-}
-
 // SignerOptions are what a Signer is made of; all are needed but Metrics.
 type SignerOptions struct {
 	// Settings returns what the configuration says of signing, and Rule the settings of a repository, "host/path".
-	Settings   func() SigningSettings
-	Rule       func(repository string) config.Rule
-	Guard      *Guard
-	Manifests  Stored
-	Chunks     *chunkstore.Store
-	Signatures *catalog.Table[catalog.ContentKey, catalog.Signature]
-	Plans      *catalog.Table[digest.Digest, rechunk.PlanRecord]
-	Proofs     Proofs
-	Metrics    interface{ Signed(err error) }
-	Work       *background.Group
-	Logger     *slog.Logger
-	Now        func() time.Time
+	Settings  func() SigningSettings
+	Rule      func(repository string) config.Rule
+	Guard     *Guard
+	Manifests Stored
+	Documents *Documents
+	Plans     *catalog.Table[digest.Digest, rechunk.PlanRecord]
+	Metrics   interface{ Signed(err error) }
+	Work      *background.Group
+	Logger    *slog.Logger
+	Now       func() time.Time
 }
 
 // Signer signs what is made here and keeps the signatures. It is safe for concurrent use.
@@ -65,14 +50,12 @@ type Signer struct {
 	SignerOptions
 	makers  *makers
 	signing *background.Shared[*catalog.Signature]
-	known   *lru.Cache[catalog.ContentKey, struct{}]
 }
 
 // NewSigner makes a signer.
 func NewSigner(o SignerOptions) *Signer {
-	known, _ := lru.New[catalog.ContentKey, struct{}](maxKnown) // fails for sizes below 1 only
 	return &Signer{
-		SignerOptions: o, makers: &makers{settings: o.Settings, log: o.Logger, now: o.Now}, known: known,
+		SignerOptions: o, makers: &makers{settings: o.Settings, log: o.Logger, now: o.Now},
 		signing: background.NewShared[*catalog.Signature](o.Work, "sign"),
 	}
 }
@@ -104,7 +87,7 @@ func (s *Signer) signature(ctx context.Context, repo name.Repository, m *registr
 		return nil, err
 	}
 	key := catalog.ContentKey{Repository: repo.String(), Digest: m.Digest}
-	rec, err := s.Signatures.Get(ctx, key)
+	rec, err := s.Documents.Records.Get(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -118,19 +101,8 @@ func (s *Signer) signature(ctx context.Context, repo name.Repository, m *registr
 			return nil, fmt.Errorf("signing %s: %w", m.Digest, err)
 		}
 	}
-	for _, d := range documents(rec) {
-		s.known.Add(catalog.ContentKey{Repository: key.Repository, Digest: d}, struct{}{})
-	}
+	s.Documents.note(key.Repository, rec)
 	return rec, nil
-}
-
-// documents lists the manifests of a signature's record.
-func documents(rec *catalog.Signature) []digest.Digest {
-	out := []digest.Digest{rec.Image}
-	for _, r := range rec.Referrers {
-		out = append(out, r.Digest)
-	}
-	return out
 }
 
 // sign signs a manifest and stores what that gives, the record last.
@@ -147,9 +119,6 @@ func (s *Signer) sign(ctx context.Context, key catalog.ContentKey, repo name.Rep
 	if err != nil {
 		return nil, err
 	}
-	if err := s.store(ctx, signed); err != nil {
-		return nil, err
-	}
 	rec := &catalog.Signature{Maker: by.fingerprint, Image: signed.Image.Manifest.Digest}
 	for _, a := range signed.Artifacts {
 		rec.Referrers = append(rec.Referrers, catalog.Referrer{
@@ -157,10 +126,7 @@ func (s *Signer) sign(ctx context.Context, key catalog.ContentKey, repo name.Rep
 			ArtifactType: a.Bundle.MediaType, Annotations: a.Annotations,
 		})
 	}
-	for _, d := range documents(rec) {
-		s.Proofs.Image(ctx, repo, d, true)
-	}
-	return rec, s.Signatures.Put(ctx, key, rec)
+	return rec, s.Documents.keep(ctx, key, rec, signed)
 }
 
 // describe adds what the plan's record says of how an image was made.
@@ -174,28 +140,6 @@ func (s *Signer) describe(ctx context.Context, subject *sign.Subject) error {
 		return fmt.Errorf("reading the plan: %w", err)
 	}
 	subject.Encoder, subject.Base, subject.Plan = plan.Encoder, plan.Base, digest.FromBytes(b)
-	return nil
-}
-
-// store keeps the documents: they are small, so several are written at once.
-func (s *Signer) store(ctx context.Context, signed sign.Documents) error {
-	all := append([]image.Document{signed.Image.Manifest, signed.Image.Config}, signed.Image.Payloads...)
-	for _, a := range signed.Artifacts {
-		all = append(all, a.Manifest, a.Bundle)
-	}
-	if len(signed.Artifacts) > 0 {
-		all = append(all, signed.Artifacts[0].Config)
-	}
-	g, storing := errgroup.WithContext(ctx)
-	for _, doc := range all {
-		g.Go(func() error {
-			_, err := s.Chunks.Put(storing, doc.Bytes)
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return fmt.Errorf("storing the signature: %w", err)
-	}
 	return nil
 }
 
@@ -215,10 +159,10 @@ func (s *Signer) Signature(ctx context.Context, repo name.Repository, tag name.R
 	rec, err := s.signature(ctx, repo, m, false)
 	var found *registry.Manifest
 	if rec != nil && err == nil {
-		found, err = s.read(ctx, rec.Image)
-		if errors.Is(err, chunkstore.ErrNotFound) || errors.Is(err, chunkstore.ErrCorrupt) {
+		found, err = s.Documents.Manifest(ctx, repo, rec.Image)
+		if found == nil && err == nil { // what was stored is lost
 			if rec, err = s.signature(ctx, repo, m, true); rec != nil && err == nil {
-				found, err = s.read(ctx, rec.Image)
+				found, err = s.Documents.Manifest(ctx, repo, rec.Image)
 			}
 		}
 	}
@@ -232,23 +176,13 @@ func (s *Signer) Signature(ctx context.Context, repo name.Repository, tag name.R
 	return found, true, nil
 }
 
-// read returns one of the documents that were signed.
-func (s *Signer) read(ctx context.Context, d digest.Digest) (*registry.Manifest, error) {
-	b, err := s.Chunks.Get(ctx, d, image.MaxDocument)
-	if err != nil {
-		return nil, err
-	}
-	return &registry.Manifest{
-		MediaType: ocispec.MediaTypeImageManifest, Digest: d, Bytes: b, Source: d, Origin: registry.MadeHere,
-	}, nil
-}
-
-// Document returns a signature image or a bundle's manifest by its digest, or nil.
+// Document returns a signature image or a bundle's manifest by its digest, if it was signed or asked for by its tag lately,
+// or nil: whoever asks next asks the records.
 func (s *Signer) Document(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error) {
-	if !s.known.Contains(catalog.ContentKey{Repository: repo.String(), Digest: d}) || !s.Proofs.Has(ctx, repo, d) {
+	if !s.Documents.lately(repo, d) {
 		return nil, nil
 	}
-	m, err := s.read(ctx, d)
+	m, err := s.Documents.Manifest(ctx, repo, d)
 	if err != nil {
 		return nil, nil //nolint:nilerr // whoever asks next looks elsewhere
 	}

@@ -63,6 +63,11 @@ func (b *Blobs) Stat(ctx context.Context, repo name.Repository, d digest.Digest)
 			return n, err
 		}
 	}
+	if blob, err := b.signed(ctx, repo, d); err != nil {
+		return 0, err
+	} else if blob != nil {
+		return blob.Size(), blob.Close()
+	}
 	if n, ok := b.flights.Size(downloadKey(repo, d)); ok {
 		return n, nil
 	}
@@ -84,8 +89,19 @@ func (b *Blobs) Open(ctx context.Context, repo name.Repository, d digest.Digest)
 			return nil, err
 		}
 	}
+	if blob, err := b.signed(ctx, repo, d); blob != nil || err != nil {
+		return blob, err
+	}
 	blob, err := b.download(ctx, repo, d, -1)
 	return blob, b.missed(repo, err)
+}
+
+// signed opens a blob of a signature that was made here, or returns nil.
+func (b *Blobs) signed(ctx context.Context, repo name.Repository, d digest.Digest) (registry.Blob, error) {
+	if b.Signed == nil {
+		return nil, nil
+	}
+	return b.Signed.Blob(ctx, repo, d)
 }
 
 // Keep sees that a blob is stored. size is what a manifest says, -1 when unknown.

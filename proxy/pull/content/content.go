@@ -14,6 +14,7 @@ import (
 	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/rechunk/image"
@@ -45,6 +46,14 @@ type Proofs interface {
 	Image(ctx context.Context, repo name.Repository, manifest digest.Digest, made bool)
 }
 
+// Signed are documents that were signed here. They are not stored by themselves.
+type Signed interface {
+	// Manifest returns one of a repository that is a manifest, or nil.
+	Manifest(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
+	// Blob returns one of a repository, or nil.
+	Blob(ctx context.Context, repo name.Repository, d digest.Digest) (registry.Blob, error)
+}
+
 // Common is what both Manifests and Blobs are made of.
 type Common struct {
 	Chunks *chunkstore.Store
@@ -55,6 +64,8 @@ type Common struct {
 	Leases *lease.Leases
 	Losses *Losses
 	Proofs Proofs
+	// Signed may be nil: nothing is.
+	Signed Signed
 	Logger *slog.Logger
 }
 

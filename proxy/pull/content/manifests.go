@@ -57,6 +57,11 @@ func (m *Manifests) Get(ctx context.Context, repo name.Repository, d digest.Dige
 	if found, err := m.Stored(ctx, repo, d); found != nil || err != nil {
 		return found, err
 	}
+	if m.Signed != nil {
+		if found, err := m.Signed.Manifest(ctx, repo, d); found != nil || err != nil {
+			return found, err
+		}
+	}
 	if found := m.artifact(ctx, repo, d); found != nil {
 		return found, nil
 	}

@@ -159,8 +159,13 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 	})
 	r.proofs = proofs
 	r.Edge = r.edge(o, store, space)
+	signed := trust.NewDocuments(trust.DocumentOptions{
+		Enabled: func() bool { return o.Signing().Enabled() }, Chunks: o.Chunks, Records: r.Records.Signatures, Now: o.Now,
+		Logger: o.Logger,
+	})
 	common := content.Common{
-		Chunks: o.Chunks, Work: r.Work, Leases: o.Leases, Losses: losses, Proofs: proofs, State: store, Logger: o.Logger,
+		Chunks: o.Chunks, Work: r.Work, Leases: o.Leases, Losses: losses, Proofs: proofs, State: store, Signed: signed,
+		Logger: o.Logger,
 	}
 	manifests := content.NewManifests(content.ManifestOptions{
 		Common: common, Records: r.Records.Manifests, Repositories: r.Records.Repositories, Upstream: r.source(o),
@@ -169,7 +174,7 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 	r.Blobs = content.NewBlobs(content.BlobOptions{
 		Common: common, Upstream: r.source(o), WorkDir: o.WorkDir, Space: space, Transient: r.transient(),
 	})
-	guard, signer := r.trusting(o, manifests, proofs)
+	guard, signer := r.trusting(o, manifests, signed)
 	r.artifacts(o, manifests, store, space)
 	r.Jobs = jobs.New(jobs.Options{
 		Signer: signer,
@@ -196,15 +201,15 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 }
 
 // trusting makes what checks upstream's signatures and signs what is made here.
-func (r *Rooms) trusting(o Options, manifests *content.Manifests, proofs *proof.Proofs) (*trust.Guard, *trust.Signer) {
+func (r *Rooms) trusting(o Options, manifests *content.Manifests,
+	signed *trust.Documents) (*trust.Guard, *trust.Signer) {
 	guard := trust.NewGuard(trust.GuardOptions{
 		Rule: o.Rule, Upstream: o.Upstream, Manifests: manifests, Verdicts: r.Records.Verdicts,
 		RecordAge: manifestAges * o.RecordAge, Metrics: o.Metrics, Work: r.Work, Logger: o.Logger, Now: o.Now,
 	})
 	signer := trust.NewSigner(trust.SignerOptions{
-		Settings: o.Signing, Rule: o.Rule, Guard: guard, Manifests: manifests, Chunks: o.Chunks,
-		Signatures: r.Records.Signatures, Plans: r.Records.Plans, Proofs: proofs, Metrics: o.Metrics, Work: r.Work,
-		Logger: o.Logger, Now: o.Now,
+		Settings: o.Signing, Rule: o.Rule, Guard: guard, Manifests: manifests, Documents: signed,
+		Plans: r.Records.Plans, Metrics: o.Metrics, Work: r.Work, Logger: o.Logger, Now: o.Now,
 	})
 	return guard, signer
 }

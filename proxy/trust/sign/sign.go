@@ -15,6 +15,7 @@ import (
 	"github.com/strata-oci/strata/proxy/trust/bundle"
 	"github.com/strata-oci/strata/proxy/trust/keys"
 	"github.com/strata-oci/strata/proxy/trust/simplesigning"
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 const (
@@ -64,6 +65,20 @@ type Subject struct {
 type Documents struct {
 	Image     simplesigning.Image
 	Artifacts []bundle.Artifact
+}
+
+// All lists the documents, each once: payloads are the same for all keys, and the bundles have one config.
+func (d Documents) All() []image.Document {
+	all := append([]image.Document{d.Image.Manifest, d.Image.Config}, d.Image.Payloads...)
+	for _, a := range d.Artifacts {
+		all = append(all, a.Manifest, a.Config, a.Bundle)
+	}
+	seen := map[digest.Digest]bool{}
+	return slices.DeleteFunc(all, func(doc image.Document) bool {
+		twice := seen[doc.Digest]
+		seen[doc.Digest] = true
+		return twice
+	})
 }
 
 // Sign signs a subject. The same subject, keys and names give the same bytes.
