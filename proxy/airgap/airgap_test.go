@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -269,6 +270,8 @@ func TestImportRefuses(t *testing.T) {
 			full+`,"`+airgap.AnnotationRepository+`":"registry.example/other"`)), manifest, config), "by its annotation"},
 		"no repository": {files(index(entry(manifest, `"`+airgap.AnnotationRepository+`":"../x"`)), manifest, config),
 			""},
+		"one manifest too often": {files(index(slices.Repeat([]string{entry(manifest, full)}, 4097)...), manifest, config),
+			"4097 manifests"},
 		"other algorithm": {files(strings.ReplaceAll(index(entry(manifest, full)), "sha256:", "sha512:"), manifest,
 			config), "digest"},
 	} {

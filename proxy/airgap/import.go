@@ -76,6 +76,9 @@ func (l *load) read(ctx context.Context) error {
 	if len(list) == 0 {
 		return errors.New("there is no image in it")
 	}
+	if len(list) > maxDocuments {
+		return fmt.Errorf("%w: index.json lists %d manifests, more than %d", ErrTooLarge, len(list), maxDocuments)
+	}
 	nameless := 0
 	for _, d := range list {
 		repo, tag, err := l.place(d)
@@ -249,7 +252,7 @@ func (l *load) prove(ctx context.Context, e placed) error {
 		}
 	}
 	proof := &catalog.Proof{At: l.Now(), All: true}
-	for _, d := range l.below(e.doc, 0) {
+	for _, d := range l.below(e.doc) {
 		if err := l.Records.Proofs.Put(ctx, catalog.ContentKey{Repository: e.repo.String(), Digest: d}, proof); err != nil {
 			return err
 		}
@@ -257,15 +260,20 @@ func (l *load) prove(ctx context.Context, e placed) error {
 	return nil
 }
 
-// below lists a manifest and what an index leads to.
-func (l *load) below(m *document, depth int) []digest.Digest {
+// below lists a manifest and what an index leads to, each once.
+func (l *load) below(m *document) []digest.Digest {
 	out := []digest.Digest{m.Digest}
-	if m.doc.Index == nil || depth > maxDepth {
-		return out
-	}
-	for _, child := range m.doc.Index.Manifests() {
-		if c := l.seen[child.Digest]; c != nil {
-			out = append(out, l.below(c, depth+1)...)
+	met := map[digest.Digest]bool{m.Digest: true}
+	for i := 0; i < len(out); i++ {
+		doc := l.seen[out[i]].doc
+		if doc.Index == nil {
+			continue
+		}
+		for _, child := range doc.Index.Manifests() {
+			if l.seen[child.Digest] != nil && !met[child.Digest] {
+				met[child.Digest] = true
+				out = append(out, child.Digest)
+			}
 		}
 	}
 	return out
