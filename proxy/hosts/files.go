@@ -2,6 +2,7 @@ package hosts
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -142,6 +143,9 @@ func (s *setup) docker() error {
 	if s.Existing.Docker != nil {
 		if err := json.Unmarshal(s.Existing.Docker, &have); err != nil {
 			return fmt.Errorf("the host's daemon.json: %w", err)
+		}
+		if have == nil {
+			return errors.New("the host's daemon.json holds null where an object is expected")
 		}
 	}
 	scheme := "https://"

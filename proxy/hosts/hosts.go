@@ -13,6 +13,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -152,7 +153,15 @@ func (s *setup) check() error {
 }
 
 func validHost(h string) bool {
-	return len(h) <= 255 && hostName.MatchString(h)
+	if len(h) > 255 || !hostName.MatchString(h) {
+		return false
+	}
+	colon := strings.LastIndexByte(h, ':')
+	if colon < 0 || strings.HasSuffix(h, "]") {
+		return true
+	}
+	port, err := strconv.ParseUint(h[colon+1:], 10, 16)
+	return err == nil && port > 0
 }
 
 func isControl(r rune) bool { return r < 0x20 || r == 0x7f }

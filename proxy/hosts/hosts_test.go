@@ -67,7 +67,14 @@ func TestMakeRefuses(t *testing.T) {
 		s    Setup
 		want string
 	}{
-		"a URL":            {Setup{Name: "https://proxy.example"}, "without https://"},
+		"a URL":           {Setup{Name: "https://proxy.example"}, "without https://"},
+		"a port too high": {Setup{Name: "proxy.example:99999"}, "no name of a proxy"},
+		"port 0":          {Setup{Name: "proxy.example:0"}, "no name of a proxy"},
+		"an image's port": {Setup{Name: "proxy.example", Images: []string{"quay.io:65536/os"}}, "is no image"},
+		"a null policy": {Setup{Name: "proxy.example", Proxy: Proxy{Keys: []string{publicKey(t)}},
+			Existing: Existing{Policy: []byte("null")}}, `an object is expected where "null" is`},
+		"a null daemon.json": {Setup{Name: "proxy.example", Proxy: Proxy{Insecure: true},
+			Existing: Existing{Docker: []byte("null")}}, "an object is expected"},
 		"a path":           {Setup{Name: "proxy.example/x"}, "no name of a proxy"},
 		"a short name":     {Setup{Name: "p.example", Images: []string{"bluefin"}}, "in full"},
 		"no registry":      {Setup{Name: "p.example", Images: []string{"ublue-os/bluefin"}}, "in full"},

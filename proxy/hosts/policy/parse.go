@@ -21,7 +21,7 @@ func members(b []byte, fn func(name string, value json.RawMessage) error) error 
 		return err
 	}
 	if start != json.Delim('{') {
-		return fmt.Errorf("an object is expected where %.40q is", start)
+		return fmt.Errorf("an object is expected where %.40q is", bytes.TrimSpace(b))
 	}
 	seen := map[string]bool{}
 	for d.More() {
@@ -31,7 +31,7 @@ func members(b []byte, fn func(name string, value json.RawMessage) error) error 
 		}
 		name, ok := token.(string)
 		if !ok {
-			return fmt.Errorf("a member's name is expected where %.40q is", token)
+			return fmt.Errorf("a member's name is expected where %.40q is", fmt.Sprint(token))
 		}
 		var value json.RawMessage
 		if err := d.Decode(&value); err != nil {

@@ -81,8 +81,13 @@ func TestParseRefuses(t *testing.T) {
 		return `{"default":[{"type":"reject"}],"transports":{"docker":{"x.io":[` + requirement + `]}}}`
 	}
 	for name, tt := range map[string]struct{ text, want string }{
-		"nothing":              {"", "EOF"},
-		"no object":            {"[]", "an object is expected"},
+		"nothing":         {"", "EOF"},
+		"no object":       {"[]", `an object is expected where "[]" is`},
+		"null":            {" null\n", `an object is expected where "null" is`},
+		"a number":        {"5", `an object is expected where "5" is`},
+		"null transports": {`{"default":[{"type":"reject"}],"transports":null}`, `an object is expected where "null" is`},
+		"null identity": {in(`{"type":"sigstoreSigned","keyPath":"/a","signedIdentity":null}`),
+			`an object is expected where "null" is`},
 		"no default":           {`{"transports":{}}`, `"default" is missing`},
 		"empty default":        {`{"default":[]}`, "the list of requirements is empty"},
 		"member of no meaning": {`{"default":[{"type":"reject"}],"x":1}`, `"x": is unknown`},

@@ -87,6 +87,7 @@ func (g Grant) requirement() Requirement {
 // extend adds the key to what asks for signatures.
 func (g Grant) extend(reqs []Requirement) (out []Requirement, note string) {
 	out = slices.Clone(reqs)
+	signatures := 0
 	for i := range out {
 		r := &out[i]
 		switch {
@@ -99,11 +100,19 @@ func (g Grant) extend(reqs []Requirement) (out []Requirement, note string) {
 			note = "it asks for an entry in a transparency log, which signatures of the proxy have not"
 		default:
 			g.add(r)
+			signatures++
 			if !r.Identity.repositoryOnly() {
 				note = fmt.Sprintf("its signedIdentity is %s, which needs a tag in the signature; "+
 					"those of cosign and of the proxy hold the repository alone: matchRepository fits", r.Identity)
 			}
 		}
+	}
+	if signatures > 1 {
+		if note != "" {
+			note += "; "
+		}
+		note += fmt.Sprintf("it asks for %d signatures, by different parties perhaps, and the key that was added "+
+			"satisfies each: one signature of the proxy stands for all", signatures)
 	}
 	return out, note
 }

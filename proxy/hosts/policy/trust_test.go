@@ -160,6 +160,11 @@ func TestTrustNotes(t *testing.T) {
 		"fulcio":   {`{"type":"sigstoreSigned","fulcio":{},"rekorPublicKeyPath":"/r"}`, "certificate"},
 		"log":      {`{"type":"sigstoreSigned","keyPath":"/k","rekorPublicKeyPath":"/r"}`, "transparency log"},
 		"identity": {`{"type":"sigstoreSigned","keyPath":"/k"}`, "matchRepository fits"},
+		"two parties": {`{"type":"sigstoreSigned","keyPath":"/a","signedIdentity":{"type":"matchRepository"}},` +
+			`{"type":"sigstoreSigned","keyPath":"/b","signedIdentity":{"type":"matchRepository"}}`,
+			"asks for 2 signatures"},
+		"two parties and a key that is there": {`{"type":"sigstoreSigned","keyPaths":["/a","/ours"]},` +
+			`{"type":"sigstoreSigned","keyPaths":["/b","/ours"]}`, "asks for 2 signatures"},
 		"reject":   {`{"type":"reject"}`, "so it stays"},
 		"anything": {`{"type":"insecureAcceptAnything"}`, "without a signature, and so it stays"},
 	} {
