@@ -41,6 +41,7 @@ type job struct {
 	readers   int              // that wait, or read on
 	leftAt    time.Time        // when the last one left
 	begun     bool             // somebody is at it
+	started   chan struct{}    // closed with the first who is at it: the one that holds the delta
 	streaming bool
 	made      made
 	err       error
@@ -86,7 +87,8 @@ func (a *ask) above() *job {
 func (a *ask) newJob(id string, key catalog.DeltaKey) *job {
 	j := &job{
 		id: digest.FromString(id), key: key, repo: a.repo, layer: key.Layer, size: a.size, worth: a.worth,
-		allowed: a.programs.allowed, hurried: make(chan struct{}), done: make(chan struct{}), since: a.Now(),
+		allowed: a.programs.allowed, hurried: make(chan struct{}), started: make(chan struct{}),
+		done: make(chan struct{}), since: a.Now(),
 	}
 	j.hurry = sync.OnceFunc(func() { close(j.hurried) })
 	return j
@@ -134,9 +136,12 @@ func (j *job) wanted(now time.Time) bool {
 func (j *job) first() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	was := j.begun
+	if j.begun {
+		return false
+	}
 	j.begun = true
-	return !was
+	close(j.started)
+	return true
 }
 
 // settle says what became of a job; what is said first counts.

@@ -198,7 +198,7 @@ func (a *ask) wait(ctx context.Context, j *job) (*registry.Delta, error) {
 			stop(errImpatient)
 		}
 	})
-	r, err := a.flights.Open(waiting, j.flight(), a.fetch(j))
+	r, err := a.join(waiting, j)
 	timer.Stop()
 	if err == nil && waiting.Err() != nil {
 		err = errors.Join(context.Cause(waiting), r.Close())
@@ -219,6 +219,16 @@ func (a *ask) wait(ctx context.Context, j *job) (*registry.Delta, error) {
 	}
 	stop(nil)
 	return nil, err
+}
+
+// join reads what is being made, behind the one who holds it: else it would end with the first client that loses patience.
+func (a *ask) join(ctx context.Context, j *job) (*flight.Reader, error) {
+	select {
+	case <-j.started:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	return a.flights.Open(ctx, j.flight(), a.fetch(j))
 }
 
 // again opens what another has made meanwhile.
