@@ -3,12 +3,11 @@
 // What to run comes with a delta, which anybody may have made. So nothing of it reaches a program but arguments from a short
 // list: no file name, no output, no other program. The programs get their input and give their output through pipes, in a
 // process group of their own that ends with the context, without a shell, in an empty environment, at the lowest priority,
-// within limits of memory, processor time and output.
+// within limits of memory, time and output.
 package encoder
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +35,8 @@ type Options struct {
 	Parallel int
 	// Processor is what one run may take of a core: 10 minutes.
 	Processor time.Duration
+	// Patience is how long a program may do nothing, and what a run may take beside the time that its bytes allow: 1 minute.
+	Patience time.Duration
 	// Memory is the address space of one process: 2 GiB.
 	Memory int64
 }
@@ -47,6 +48,9 @@ func (o Options) filled() Options {
 	o.Parallel = max(o.Parallel, 1)
 	if o.Processor <= 0 {
 		o.Processor = 10 * time.Minute
+	}
+	if o.Patience <= 0 {
+		o.Patience = time.Minute
 	}
 	if o.Memory <= 0 {
 		o.Memory = 2 << 30
@@ -95,7 +99,7 @@ func (e *Encoders) find(ctx context.Context, name string) (program, bool) {
 		}
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		out := &head{most: 1 << 10}
-		err = e.run(ctx, path, []string{"--version"}, bytes.NewReader(nil), out)
+		_, err = e.run(ctx, path, []string{"--version"}, bytes.NewReader(nil), out)
 		cancel()
 		line, _, _ := strings.Cut(string(out.bytes), "\n")
 		if m := versionOf.FindStringSubmatch(line); err == nil && m != nil {
@@ -128,42 +132,47 @@ func (e *Encoders) Encode(ctx context.Context, enc wrap.Encoder, plain io.Reader
 		return err
 	}
 	defer e.running.Release(1)
-	running, stop := context.WithCancel(ctx)
-	defer stop()
-	in := &input{r: plain, stop: stop}
-	out := &output{w: wrapped, in: in, stop: stop}
 	start := time.Now()
-	err = e.run(running, e.programs[i].path, args, in, out)
-	if err = cmp.Or(in.failed(), out.failed(), err); err == nil {
-		e.speed.add(enc, in.n.Load(), time.Since(start))
+	n, err := e.run(ctx, e.programs[i].path, args, plain, wrapped)
+	if err == nil {
+		e.speed.add(enc, n, time.Since(start))
 	}
 	return err
 }
 
-// run runs a program to its end.
-func (e *Encoders) run(ctx context.Context, path string, args []string, in io.Reader, out io.Writer) error {
-	cmd := exec.CommandContext(ctx, path, args...)
+// run runs a program to its end, and returns how many bytes it was given.
+func (e *Encoders) run(ctx context.Context, path string, args []string, plain io.Reader, wrapped io.Writer) (int64, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	in := &input{r: plain, stop: stop}
+	out := &output{w: wrapped, in: in, stop: stop}
 	complaint := &head{most: 512}
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env, cmd.Dir = []string{"LC_ALL=C"}, "/"
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, complaint
 	cmd.WaitDelay = 5 * time.Second
 	apart(cmd)
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("%w: %w", wrap.ErrUnavailable, err)
+		return 0, fmt.Errorf("%w: %w", wrap.ErrUnavailable, err)
 	}
 	if err := restrict(cmd.Process.Pid, e.o); err != nil {
 		_ = cmd.Cancel()
 		_ = cmd.Wait()
-		return fmt.Errorf("limiting %s: %w", path, err)
+		return 0, fmt.Errorf("limiting %s: %w", path, err)
 	}
+	unwatched := watch(ctx, cmd.Process.Pid, in, out, e.o.Patience, stop)
 	err := cmd.Wait()
+	unwatched()
 	switch exit := (*exec.ExitError)(nil); {
 	case ctx.Err() != nil:
-		return ctx.Err()
+		err = context.Cause(ctx)
+		if errors.Is(err, wrap.ErrLimit) {
+			err = fmt.Errorf("%s: %w", filepath.Base(path), err)
+		}
 	case errors.As(err, &exit) && exit.ExitCode() < 0:
-		return fmt.Errorf("%w: %s: %w", wrap.ErrLimit, filepath.Base(path), err)
+		err = fmt.Errorf("%w: %s: %w", wrap.ErrLimit, filepath.Base(path), err)
 	case err != nil:
-		return fmt.Errorf("%s: %w: %q", filepath.Base(path), err, complaint.bytes)
+		err = fmt.Errorf("%s: %w: %q", filepath.Base(path), err, complaint.bytes)
 	}
-	return nil
+	return in.n.Load(), err
 }

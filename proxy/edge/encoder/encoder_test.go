@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -166,6 +167,48 @@ func TestCancel(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+}
+
+// TestHang: a program that does nothing ends, whatever it did before; one that works, or waits for others, goes on.
+func TestHang(t *testing.T) {
+	t.Parallel()
+	enc := wrap.Encoder{Program: "xz", Version: "5.4.1"}
+	for _, c := range []struct {
+		name, body string
+		plain      io.Reader
+		wrapped    io.Writer
+		want       error
+	}{
+		{"sleeps", "sleep 600", strings.NewReader("x"), io.Discard, wrap.ErrLimit},
+		{"took all", "cat >/dev/null; sleep 600", strings.NewReader("x"), io.Discard, wrap.ErrLimit},
+		{"gave all", "cat; exec sleep 600", strings.NewReader("x"), io.Discard, wrap.ErrLimit},
+		{"sleeps again and again", "while :; do sleep .1; done", strings.NewReader("x"), io.Discard, wrap.ErrLimit},
+		{"a byte now and then", "while :; do echo; sleep .1; done", strings.NewReader("x"), io.Discard, wrap.ErrLimit},
+		{"a child that sleeps", "sleep 600 & wait", strings.NewReader("x"), io.Discard, wrap.ErrLimit},
+		{"its input is slow", "cat", iotest.OneByteReader(slow{strings.NewReader("1234")}), io.Discard, nil},
+		{"its output is slow", "for i in 1 2 3 4; do echo; read; done", strings.NewReader("\n\n\n\n"), slow{}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			err := script(t, c.body, Options{Patience: 500 * time.Millisecond}).Encode(t.Context(), enc, c.plain, c.wrapped)
+			if !errors.Is(err, c.want) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// slow takes a while for everything.
+type slow struct{ io.Reader }
+
+func (s slow) Read(p []byte) (int, error) {
+	time.Sleep(400 * time.Millisecond)
+	return s.Reader.Read(p)
+}
+
+func (slow) Write(p []byte) (int, error) {
+	time.Sleep(400 * time.Millisecond)
+	return len(p), nil
 }
 
 // TestProcessor: a program that never ends does.

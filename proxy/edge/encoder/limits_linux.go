@@ -40,3 +40,13 @@ func restrict(pid int, o Options) error {
 	}
 	return nil
 }
+
+// processor is how much processor time a process has taken; 0 when it has ended.
+func processor(pid int) time.Duration {
+	const whole = 2 // CPUCLOCK_SCHED, of all its threads: clock_getcpuclockid(3)
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|whole), &t); err != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
+}

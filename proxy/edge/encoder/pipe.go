@@ -1,6 +1,7 @@
 package encoder
 
 import (
+	"context"
 	"errors"
 	"io"
 	"sync/atomic"
@@ -8,60 +9,49 @@ import (
 	"github.com/strata-oci/strata/rechunk/delta/wrap"
 )
 
-// input is what a program reads: never a file itself, which it could find the name of. An error of reading ends the program,
-// and is kept.
+// input is what a program reads: never a file itself, which it could find the name of. An error of reading ends the program.
 type input struct {
-	r    io.Reader
-	stop func()
-	n    atomic.Int64
-	err  atomic.Pointer[error]
+	r       io.Reader
+	stop    context.CancelCauseFunc
+	n       atomic.Int64
+	waiting atomic.Bool // for r: the program has what there is
 }
 
 // Read implements io.Reader.
 func (i *input) Read(p []byte) (int, error) {
+	i.waiting.Store(true)
 	n, err := i.r.Read(p)
 	i.n.Add(int64(n))
+	i.waiting.Store(false)
 	if err != nil && !errors.Is(err, io.EOF) {
-		i.err.Store(&err)
-		i.stop()
+		i.stop(err)
 	}
 	return n, err
 }
 
-func (i *input) failed() error { return load(&i.err) }
-
 // output passes on what a program writes, and ends it when that can't come of what it was given, or nobody takes it.
 type output struct {
-	w    io.Writer
-	in   *input
-	stop func()
-	n    int64
-	err  atomic.Pointer[error]
+	w       io.Writer
+	in      *input
+	stop    context.CancelCauseFunc
+	n       atomic.Int64
+	waiting atomic.Bool // for w: the program can't go on
 }
 
 // Write implements io.Writer.
 func (o *output) Write(p []byte) (int, error) {
-	o.n += int64(len(p))
 	n, err := 0, error(nil)
-	if read := o.in.n.Load(); o.n > read+read/8+1<<20 {
+	if wrote, read := o.n.Add(int64(len(p))), o.in.n.Load(); wrote > read+read/8+1<<20 {
 		err = wrap.ErrLimit
 	} else {
+		o.waiting.Store(true)
 		n, err = o.w.Write(p)
+		o.waiting.Store(false)
 	}
 	if err != nil {
-		o.err.Store(&err)
-		o.stop()
+		o.stop(err)
 	}
 	return n, err
-}
-
-func (o *output) failed() error { return load(&o.err) }
-
-func load(p *atomic.Pointer[error]) error {
-	if err := p.Load(); err != nil {
-		return *err
-	}
-	return nil
 }
 
 // head keeps the first bytes that are written to it.
