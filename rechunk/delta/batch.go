@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"slices"
 
@@ -158,19 +159,32 @@ func (b *batchWriter) flush() error {
 		head = binary.AppendUvarint(head, uint64(len(raw)))
 		head = binary.AppendUvarint(head, uint64(b.packed[i].Len()))
 	}
-	b.account(len(head))
+	b.account(len(head) + crc32.Size)
+	sum := checksum(head)
 	if err := b.write(head); err != nil {
 		return err
 	}
 	for i := range b.packed {
-		if err := b.write(b.packed[i].Bytes()); err != nil {
+		piece := b.packed[i].Bytes()
+		sum = sum.of(piece)
+		if err := b.write(piece); err != nil {
 			return err
 		}
 		b.packed[i].Reset()
 		b.raw[i] = b.raw[i][:0]
 	}
 	b.output = 0
-	return nil
+	return b.write(binary.LittleEndian.AppendUint32(nil, uint32(sum)))
+}
+
+// sum is the CRC-32C of a batch. It is of the compressed bytes: differences can't be decoded before operations run.
+type sum uint32
+
+func checksum(p []byte) sum { return sum(0).of(p) }
+
+// of is the sum with more bytes.
+func (s sum) of(p []byte) sum {
+	return sum(crc32.Update(uint32(s), crc32.MakeTable(crc32.Castagnoli), p))
 }
 
 // account shares out what the batch costs.
@@ -227,9 +241,10 @@ func (b *batchReader) close() {
 	}
 }
 
-// next reads a batch into data.
+// next reads a batch into data, once its checksum says that it is what was written.
 func (b *batchReader) next() error {
 	var packed [streams]uint64
+	var head []byte
 	for i := range b.data {
 		size, err := b.r.uint()
 		if err != nil {
@@ -241,6 +256,7 @@ func (b *batchReader) next() error {
 		if size > uint64(batchMost[i]) || packed[i] > packedMost(i, size) || (size == 0) != (packed[i] == 0) {
 			return fmt.Errorf("%w: a batch with %d bytes of stream %d, %d compressed", ErrInvalid, size, i, packed[i])
 		}
+		head = binary.AppendUvarint(binary.AppendUvarint(head, size), packed[i])
 		if i == differences {
 			b.left = int(size)
 			b.feed[i].buf.Reset()
@@ -251,13 +267,34 @@ func (b *batchReader) next() error {
 	if len(b.data[operations]) == 0 {
 		return fmt.Errorf("%w: a batch without operations", ErrInvalid)
 	}
+	if err := b.take(checksum(head), packed); err != nil {
+		return err
+	}
 	for i := range b.data {
 		if packed[i] == 0 {
 			continue
 		}
-		if err := b.unpack(i, int64(packed[i])); err != nil {
+		if err := b.unpack(i); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// take reads the compressed pieces, and checks that they are right.
+func (b *batchReader) take(head sum, packed [streams]uint64) error {
+	for i, n := range packed {
+		if _, err := io.CopyN(&b.feed[i].buf, b.r, int64(n)); err != nil {
+			return brokenOff(err)
+		}
+		head = head.of(b.feed[i].buf.Bytes()) // nothing is left there of the batch before
+	}
+	var want [crc32.Size]byte
+	if _, err := io.ReadFull(b.r, want[:]); err != nil {
+		return brokenOff(err)
+	}
+	if binary.LittleEndian.Uint32(want[:]) != uint32(head) {
+		return fmt.Errorf("%w: a batch whose checksum is another", ErrInvalid)
 	}
 	return nil
 }
@@ -280,11 +317,8 @@ func (b *batchReader) add(old []byte) error {
 	return nil
 }
 
-// unpack reads the piece of one stream.
-func (b *batchReader) unpack(i int, packed int64) error {
-	if _, err := io.CopyN(&b.feed[i].buf, b.r, packed); err != nil {
-		return brokenOff(err)
-	}
+// unpack decodes the piece of one stream.
+func (b *batchReader) unpack(i int) error {
 	if i == differences {
 		if b.diff == nil {
 			b.diff = residual.NewDecoder()

@@ -94,6 +94,28 @@ func TestDeltasThatAreDamaged(t *testing.T) {
 	}
 }
 
+// Nothing comes of a batch that was damaged: all bytes that are passed on are right.
+func TestBatchesThatAreDamaged(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 6))
+	old := randomFiles(r)
+	target, want := mutated(r, old).target(t)
+	delta, _ := made(t, target, old, Options{Scratch: &temp{}})
+	whole := bytes.NewReader(delta)
+	if _, err := Open(whole, Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	for range 60 {
+		i := len(delta) - 1 - r.IntN(whole.Len())
+		b := bytes.Clone(delta)
+		b[i] ^= byte(1 + r.IntN(255))
+		got, err := applied(t.Context(), b, old, ApplyOptions{Scratch: &temp{}})
+		if !errors.Is(err, ErrInvalid) || !bytes.HasPrefix(want, got) {
+			t.Fatalf("byte %d of %d: %d bytes, %v", i, len(delta), len(got), err)
+		}
+	}
+}
+
 func FuzzApply(f *testing.F) {
 	r := rand.New(rand.NewPCG(1, 5))
 	old := randomFiles(r)
