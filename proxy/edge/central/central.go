@@ -115,7 +115,8 @@ type Central struct {
 	images  *lru.Cache[digest.Digest, *seedImage]
 	chosen  *lru.Cache[string, digest.Digest] // the best of several seeds for a layer
 	asked   *lru.Cache[string, time.Time]     // when a way to ask was noted
-	loading sync.Mutex                        // held while a seed is looked at: that takes time and memory
+	checks  checks
+	loading sync.Mutex // held while a seed is looked at: that takes time and memory
 
 	mu   sync.Mutex
 	jobs map[digest.Digest]*job // that wait or are at work, by the digest of their keys
@@ -149,7 +150,7 @@ func New(o Options) *Central {
 	c := &Central{
 		Options: o, line: newLine(o.CPU, o.Queue), shelf: newShelf(), scratch: scratch.New(o.WorkDir, o.Space),
 		seeds: seed.NewStore(seed.StoreOptions{Layers: o.Content, Dir: o.WorkDir, Space: o.Space, Logger: o.Logger}),
-		jobs:  map[digest.Digest]*job{},
+		jobs:  map[digest.Digest]*job{}, checks: newChecks(),
 	}
 	c.images, _ = lru.New[digest.Digest, *seedImage](maxImages) // these fail for sizes below 1 only
 	c.chosen, _ = lru.New[string, digest.Digest](maxChosen)

@@ -8,11 +8,11 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/flight"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/delta"
 )
 
@@ -158,15 +158,15 @@ func (a *ask) stored(ctx context.Context, seed digest.Digest) (*registry.Delta, 
 		if rec == nil || rec.Digest == "" {
 			continue
 		}
-		content, err := a.Chunks.Open(ctx, rec.Digest)
-		if errors.Is(err, chunkstore.ErrNotFound) {
+		content, err := a.openStored(ctx, k, rec.Digest)
+		if errors.Is(err, rechunk.ErrNotFound) {
 			continue // evicted; it is made again
 		}
 		if err != nil {
 			return nil, nil, err
 		}
 		a.shelf.used(k, rec, a.Now())
-		return &registry.Delta{ReadCloser: content, Seed: seed, Size: content.Size()}, nil, nil
+		return &registry.Delta{ReadCloser: content, Seed: seed, Size: rec.Size}, nil, nil
 	}
 	return nil, nil, nil
 }
