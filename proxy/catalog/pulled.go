@@ -36,8 +36,10 @@ type Tag struct {
 	UpdatedAt time.Time `json:"updated_at"`
 	// Policy is the fingerprint of what the image's signatures were checked by; empty where none are asked for.
 	Policy string `json:"policy,omitempty"`
-	// Seen are the source digests that the tag stood for before, newest last, where signatures are asked for, and Released
-	// the one of them that an operator allowed it to go back to.
+	// Signed are what signatures cover of what the upstream's tag led to: its digest, and those of an index's images. Seen
+	// are those that the tag stood for before, newest last, where signatures are asked for, and Released the source digest
+	// that an operator allowed it to go back to.
+	Signed   []digest.Digest `json:"signed,omitempty"`
 	Seen     []digest.Digest `json:"seen,omitempty"`
 	Released digest.Digest   `json:"released,omitempty"`
 	// Failure is why the record shows less than the rule asks for; nil when all is well.

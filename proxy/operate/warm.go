@@ -34,6 +34,12 @@ type Originals interface {
 	Get(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
 }
 
+// Guard says which images may be shown, by their signatures.
+type Guard interface {
+	// Admit returns nil for an image that may be shown under a tag, or, without one, by its digest.
+	Admit(ctx context.Context, repo name.Repository, tag name.Reference, m *registry.Manifest) error
+}
+
 // Blobs get blobs into the store.
 type Blobs interface {
 	// Keep sees that a blob is stored; size is -1 when unknown.
@@ -44,6 +50,7 @@ type Blobs interface {
 type Warmer struct {
 	Tags      Refresher
 	Manifests Originals
+	Guard     Guard
 	Blobs     Blobs
 	Queue     Queue
 	Names     name.Parser
@@ -73,9 +80,18 @@ func (w *Warmer) Warm(ctx context.Context, ref string, progress func(WarmEvent))
 
 func (w *Warmer) manifest(ctx context.Context, repo name.Repository, ref name.Reference) (*registry.Manifest, error) {
 	if ref.IsDigest() {
-		return w.Manifests.Get(ctx, repo, digest.Digest(ref))
+		return w.byDigest(ctx, repo, digest.Digest(ref))
 	}
 	return w.Tags.Refresh(ctx, repo, ref)
+}
+
+// byDigest returns a manifest that clients may have: nothing is kept of an image that they are refused.
+func (w *Warmer) byDigest(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error) {
+	m, err := w.Manifests.Get(ctx, repo, d)
+	if err != nil {
+		return nil, err
+	}
+	return m, w.Guard.Admit(ctx, repo, "", m)
 }
 
 // blobs downloads what the manifest names and the store lacks; of an index, the configured platforms.
@@ -88,7 +104,7 @@ func (w *Warmer) blobs(ctx context.Context, repo name.Repository, m *registry.Ma
 		return err
 	}
 	for _, child := range idx.Images(w.Rule(repo.String()).Platforms) {
-		cm, err := w.Manifests.Get(ctx, repo, child.Digest)
+		cm, err := w.byDigest(ctx, repo, child.Digest)
 		if err == nil {
 			err = w.image(ctx, repo, cm)
 		}

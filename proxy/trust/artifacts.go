@@ -1,16 +1,37 @@
 package trust
 
 import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/oci"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/trust/bundle"
 	"github.com/strata-oci/strata/proxy/trust/simplesigning"
 )
 
-// aboutTypes are media types of what is said about images, as layers of artifacts. No client makes files of such layers.
+// Bounds of what is said about an image, and of the memory for what was read of it.
+const (
+	maxAbout      = 64 << 20 // bytes of a layer
+	maxAboutParts = 64
+	maxDocuments  = 4096
+)
+
+// aboutTag are the tags under which cosign keeps what is said about an image.
+var aboutTag = regexp.MustCompile(`^sha256-[0-9a-f]{64}(\.(sig|att|sbom))?$`)
+
+// aboutTypes are media types of what is said about images, as layers of artifacts.
 func aboutTypes() []string {
 	return []string{
 		simplesigning.PayloadType, "application/vnd.dsse.envelope.v1+json", "application/vnd.in-toto+json",
@@ -21,18 +42,80 @@ func aboutTypes() []string {
 }
 
 // aboutImages reports whether a manifest holds signatures, attestations or the like and nothing else. They are how images
-// are checked, so nobody signs them; whoever reads them checks them.
-func aboutImages(m *registry.Manifest) bool {
-	doc, err := oci.Parse(m.MediaType, m.Bytes)
-	if err != nil || doc.Manifest == nil || len(doc.Manifest.Layers) == 0 {
-		return false
+// are checked, so nobody signs them; whoever reads them checks them. Media types are whatever their author wrote, and some
+// clients unpack layers of any, so more is asked: it is not shown under a tag that people pull, and it either cannot be
+// taken for an image, by its config, or has no layer that could be unpacked.
+func (g *Guard) aboutImages(ctx context.Context, repo name.Repository, tag name.Reference, m *registry.Manifest) (bool,
+	error) {
+	if tag != "" && !aboutTag.MatchString(string(tag)) || m.MediaType != ocispec.MediaTypeImageManifest {
+		return false, nil
 	}
-	about := aboutTypes()
+	doc, err := oci.Parse(m.MediaType, m.Bytes)
+	if err != nil || doc.Manifest == nil || !aboutLayers(doc.Manifest.Layers) {
+		return false, nil
+	}
+	if !looksLikeImage(doc.Manifest.Config.MediaType) {
+		return tag != "" || doc.Manifest.Subject != nil || doc.Manifest.ArtifactType != "", nil
+	}
+	// cosign's signature images and BuildKit's attestations have an image's config. What they hold is text.
+	key := repo.String() + "@" + m.Digest.String()
+	if text, ok := g.documents.Get(key); ok {
+		return text, nil
+	}
 	for _, l := range doc.Manifest.Layers {
+		text, err := g.text(ctx, repo, l)
+		if err != nil {
+			return false, fmt.Errorf("reading what is said about an image: %w", err)
+		}
+		if !text {
+			g.documents.Add(key, false)
+			return false, nil
+		}
+	}
+	g.documents.Add(key, true)
+	return true, nil
+}
+
+func aboutLayers(layers []ocispec.Descriptor) bool {
+	about := aboutTypes()
+	for _, l := range layers {
 		kind, _, _ := strings.Cut(l.MediaType, ";")
-		if !slices.Contains(about, kind) && !bundle.Is(l.MediaType) {
+		if !slices.Contains(about, kind) && !bundle.Is(l.MediaType) || l.Size <= 0 || l.Size > maxAbout || len(l.URLs) > 0 {
 			return false
 		}
 	}
-	return true
+	return len(layers) > 0 && len(layers) <= maxAboutParts
+}
+
+// looksLikeImage reports whether clients may take a manifest for an image by the type of its config. One without a type is
+// taken for anything.
+func looksLikeImage(config string) bool {
+	config = strings.ToLower(config)
+	return config == "" || strings.Contains(config, "image") || strings.Contains(config, "docker") ||
+		strings.Contains(config, "container")
+}
+
+// text reports whether a layer is text. Archives are not, nor is anything compressed: they have zeros, or bytes that are no
+// UTF-8, and what bzip2 begins with.
+func (g *Guard) text(ctx context.Context, repo name.Repository, l ocispec.Descriptor) (bool, error) {
+	rc, _, err := g.Upstream.Blob(ctx, repo, l.Digest, l.Size)
+	if err != nil {
+		return false, err
+	}
+	defer rc.Close()
+	r := bufio.NewReader(io.LimitReader(rc, maxAbout+1))
+	if start, _ := r.Peek(3); bytes.Equal(start, []byte("BZh")) {
+		return false, nil
+	}
+	for {
+		c, size, err := r.ReadRune()
+		switch {
+		case errors.Is(err, io.EOF):
+			return true, nil
+		case err != nil:
+			return false, err
+		case c == 0, c == utf8.RuneError && size == 1:
+			return false, nil
+		}
+	}
 }

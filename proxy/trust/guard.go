@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/proxy/background"
@@ -64,11 +65,15 @@ type Guard struct {
 	policies *policies
 	checks   *background.Shared[*catalog.Verdict]
 	checker  verify.Checker
+	// documents are manifests that have an image's config, by repository and digest, and whether they hold text only.
+	documents *lru.Cache[string, bool]
 }
 
 // NewGuard makes a guard.
 func NewGuard(o GuardOptions) *Guard {
+	documents, _ := lru.New[string, bool](maxDocuments) // fails for sizes below 1 only
 	return &Guard{
+		documents: documents,
 		GuardOptions: o, policies: newPolicies(o.Logger, o.Now), checker: verify.Checker{Source: o.Upstream},
 		checks: background.NewShared[*catalog.Verdict](o.Work, "verify"),
 	}
@@ -106,8 +111,11 @@ func (g *Guard) Admit(ctx context.Context, repo name.Repository, tag name.Refere
 		return registry.Unavailable("the keys that images of this repository are checked by cannot be read",
 			0).WithCause(err)
 	}
-	if p == nil || aboutImages(m) {
+	if p == nil {
 		return nil
+	}
+	if about, err := g.aboutImages(ctx, repo, tag, m); about || err != nil {
+		return err
 	}
 	source := m.Source
 	if source == "" {
@@ -298,4 +306,14 @@ func (g *Guard) Passed(ctx context.Context, repo name.Repository, source digest.
 	}
 	rec, err := g.Verdicts.GetWithin(ctx, catalog.ContentKey{Repository: repo.String(), Digest: source}, g.RecordAge)
 	return err == nil && rec != nil && rec.Passed && rec.Policy == p.fingerprint
+}
+
+// Covers reports whether a signature is of a digest, by its own name or by that of a signed index: not an index that
+// passed because its images are signed, which anybody can write. It asks nobody.
+func (g *Guard) Covers(ctx context.Context, repo name.Repository, source digest.Digest) (bool, error) {
+	rec, err := g.Verdicts.Get(ctx, catalog.ContentKey{Repository: repo.String(), Digest: source})
+	if err != nil {
+		return false, err
+	}
+	return rec != nil && rec.Passed && rec.How != string(verify.ByParts), nil
 }

@@ -3,6 +3,7 @@ package tags
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -10,6 +11,7 @@ import (
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 // Guard says which images may be shown, by their signatures.
@@ -18,6 +20,8 @@ type Guard interface {
 	Policy(repository string) string
 	// Admit returns nil for an image that may be shown under a tag.
 	Admit(ctx context.Context, repo name.Repository, tag name.Reference, m *registry.Manifest) error
+	// Covers reports whether a signature covers a source digest that was admitted, or an index that names it.
+	Covers(ctx context.Context, repo name.Repository, source digest.Digest) (bool, error)
 }
 
 // unguarded lets all images through.
@@ -31,39 +35,114 @@ func (unguarded) Admit(context.Context, name.Repository, name.Reference, *regist
 	return nil
 }
 
-// maxSeen bounds the versions of a tag that are remembered.
-const maxSeen = 256
+// Covers implements Guard.
+func (unguarded) Covers(context.Context, name.Repository, digest.Digest) (bool, error) { return false, nil }
+
+// maxSeen bounds the digests that are remembered of a tag's earlier versions, images of indexes included.
+const maxSeen = 512
 
 // errRollback marks a tag that went back to an image that it stood for before.
 var errRollback = errors.New("the tag went back to an earlier image")
 
-// admit returns nil for an image that a tag may be moved to. before is what the tag stands for, or nil.
+// admit returns nil for an image that a tag may be moved to. before is what the tag stands for, or nil. An index that
+// brings back an image of an earlier version goes back as a whole: anybody can write an index of signed images.
 func (t *Tags) admit(ctx context.Context, repo name.Repository, tag name.Reference, before *catalog.Tag,
 	m *registry.Manifest) error {
 	if err := t.Guard.Admit(ctx, repo, tag, m); err != nil {
 		return err
 	}
 	if before == nil || t.Guard.Policy(repo.String()) == "" || m.Digest == before.SourceDigest ||
-		m.Digest == before.Released || !slices.Contains(before.Seen, m.Digest) {
+		m.Digest == before.Released {
 		return nil
 	}
-	return registry.Denied("the image is refused: the upstream's tag went back to " + m.Digest.String() +
-		", an earlier image; strata release " + repo.String() + ":" + string(tag) + " allows it").WithCause(errRollback)
+	named, err := names(m.Digest, m.MediaType, m.Bytes)
+	if err != nil {
+		return err
+	}
+	for _, d := range named {
+		if slices.Contains(before.Seen, d) {
+			return registry.Denied("the image is refused: the upstream's tag went back to " + d.String() +
+				", an earlier image; strata release " + repo.String() + ":" + string(tag) + " allows it").
+				WithCause(errRollback)
+		}
+	}
+	return nil
 }
 
-// remember notes in a tag's new record what it stood for before.
-func remember(rec, before *catalog.Tag) {
-	if rec.Policy == "" || before == nil || before.SourceDigest == rec.SourceDigest {
-		if before != nil {
-			rec.Seen = before.Seen
-		}
-		return
+// names lists a source's digest and all that it names, if it is an index, whatever is said of these: clients choose by
+// platform, and heed no annotations.
+func names(d digest.Digest, mediaType string, b []byte) ([]digest.Digest, error) {
+	out := []digest.Digest{d}
+	if !image.IsIndex(mediaType) {
+		return out, nil
 	}
+	idx, err := image.ParseIndex(b)
+	if err != nil {
+		return nil, fmt.Errorf("index %s: %w", d, err)
+	}
+	for _, child := range idx.Manifests() {
+		out = append(out, child.Digest)
+	}
+	return out, nil
+}
+
+// covered lists what signatures cover of a source that was admitted. What else an index names may be made up, and is not
+// remembered: it would take the place of what is.
+func (t *Tags) covered(ctx context.Context, repo name.Repository, d digest.Digest, mediaType string, b []byte) (
+	[]digest.Digest, error) {
+	named, err := names(d, mediaType, b)
+	if err != nil {
+		return nil, err
+	}
+	var out []digest.Digest
+	for _, d := range named {
+		covered, err := t.Guard.Covers(ctx, repo, d)
+		if err != nil {
+			return nil, err
+		}
+		if covered && !slices.Contains(out, d) {
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}
+
+// remember notes in a tag's new record what signatures cover of its source m, and what it stood for before.
+func (t *Tags) remember(ctx context.Context, repo name.Repository, rec, before *catalog.Tag, m *registry.Manifest) error {
+	if before != nil {
+		rec.Seen = before.Seen
+	}
+	if rec.Policy == "" {
+		return nil
+	}
+	var err error
+	if rec.Signed, err = t.covered(ctx, repo, m.Digest, m.MediaType, m.Bytes); err != nil {
+		return err
+	}
+	if before == nil || before.SourceDigest == rec.SourceDigest {
+		return nil
+	}
+	was := before.Signed
+	if len(was) == 0 { // it was recorded without them
+		was = []digest.Digest{before.SourceDigest}
+		if b, err := t.Manifests.Proven(ctx, repo, before.SourceDigest); err == nil {
+			found, err := t.covered(ctx, repo, before.SourceDigest, before.SourceType, b)
+			if err == nil && len(found) > 0 {
+				was = found
+			}
+		}
+	}
+	now := append([]digest.Digest{rec.SourceDigest}, rec.Signed...)
 	seen := slices.DeleteFunc(slices.Clone(before.Seen), func(d digest.Digest) bool {
-		return d == rec.SourceDigest || d == before.SourceDigest
+		return slices.Contains(now, d) || slices.Contains(was, d)
 	})
-	seen = append(seen, before.SourceDigest)
+	for _, d := range was {
+		if !slices.Contains(now, d) {
+			seen = append(seen, d)
+		}
+	}
 	rec.Seen = seen[max(len(seen)-maxSeen, 0):]
+	return nil
 }
 
 // trusted reports whether the image of a tag's record was checked by what its repository asks for now.

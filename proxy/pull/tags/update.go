@@ -136,7 +136,9 @@ func (t *Tags) runUpdate(ctx context.Context, u *update) (*catalog.Tag, error) {
 		SourceDigest: m.Digest, SourceType: m.MediaType, Digest: m.Digest, MediaType: m.MediaType, Served: catalog.Original,
 		Rule: string(u.rule.Rechunk), Policy: policy,
 	}
-	remember(rec, u.before)
+	if err := t.remember(ctx, u.repo, rec, u.before, m); err != nil {
+		return nil, err
+	}
 	if u.rule.Rechunk == config.RechunkNever {
 		return rec, nil
 	}

@@ -244,7 +244,8 @@ func (r *Rooms) operating(o Options, manifests *content.Manifests) {
 		Names: o.Names, Rule: o.Rule, Upstreams: o.Upstream.Status, Redis: o.Redis, Edge: r.edgeReport(), Store: o.Store,
 		Deltas: r.Deltas, Version: o.Version, Now: o.Now,
 	})
-	r.Warmer = &operate.Warmer{Tags: r.Tags, Manifests: manifests, Blobs: r.Blobs, Queue: r.Jobs, Names: o.Names,
+	r.Warmer = &operate.Warmer{Tags: r.Tags, Manifests: manifests, Guard: r.Images.Guard, Blobs: r.Blobs, Queue: r.Jobs,
+		Names: o.Names,
 		Rule: o.Rule}
 	r.Restorer.Warmer = r.Warmer
 	r.Releaser = &operate.Releaser{Tags: r.Tags, Names: o.Names}
