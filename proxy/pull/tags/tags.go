@@ -175,7 +175,7 @@ func (t *Tags) intact(ctx context.Context, repo name.Repository, rec *catalog.Ta
 // served on, too.
 func (t *Tags) stale(ctx context.Context, repo name.Repository, tag name.Reference, rec *catalog.Tag,
 	cause error) (*registry.Manifest, error) {
-	if rec == nil || ctx.Err() != nil || !t.trusted(repo, rec) {
+	if rec == nil || ctx.Err() != nil || !t.trusted(repo, rec) && !t.admissible(ctx, repo, tag, rec) {
 		return nil, cause
 	}
 	m, err := t.show(ctx, repo, rec, registry.Stale)
@@ -188,6 +188,13 @@ func (t *Tags) stale(ctx context.Context, repo name.Repository, tag name.Referen
 	t.Logger.DebugContext(ctx, "the last known version is served", "repository", repo.String(), "tag", string(tag), "error",
 		cause)
 	return m, nil
+}
+
+// admissible reports whether the stored image of a record that nobody checked by today's policy, such as an imported one,
+// passes by what is known of its signatures.
+func (t *Tags) admissible(ctx context.Context, repo name.Repository, tag name.Reference, rec *catalog.Tag) bool {
+	m, err := t.Manifests.Stored(ctx, repo, rec.SourceDigest)
+	return err == nil && m != nil && t.Guard.Admit(ctx, repo, tag, m) == nil
 }
 
 // show makes the answer that a tag's record stands for.

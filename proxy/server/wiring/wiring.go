@@ -204,7 +204,9 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 func (r *Rooms) trusting(o Options, manifests *content.Manifests,
 	signed *trust.Documents) (*trust.Guard, *trust.Signer) {
 	guard := trust.NewGuard(trust.GuardOptions{
-		Rule: o.Rule, Upstream: o.Upstream, Manifests: manifests, Verdicts: r.Records.Verdicts,
+		Rule: o.Rule, Upstream: &trust.Offline{Source: o.Upstream, Tags: r.Records.Tags, Manifests: manifests,
+			Proofs: r.proofs, Chunks: o.Chunks},
+		Manifests: manifests, Verdicts: r.Records.Verdicts,
 		RecordAge: manifestAges * o.RecordAge, Metrics: o.Metrics, Work: r.Work, Logger: o.Logger, Now: o.Now,
 	})
 	signer := trust.NewSigner(trust.SignerOptions{
