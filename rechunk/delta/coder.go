@@ -53,7 +53,7 @@ func (c *coder) load(ctx context.Context, h *tar.Header, r io.Reader) error {
 		return nil
 	}
 	c.kept = kept
-	for _, f := range c.m.finder.Like(path, h.Size) {
+	for _, f := range c.m.finder.Near(path, h.Size) {
 		if f, ok := c.m.source(f, true); ok {
 			c.like = append(c.like, f)
 		}
@@ -116,6 +116,9 @@ func (c *coder) code(ctx context.Context) (err error) {
 			return err
 		}
 		return c.s.end()
+	}
+	if err := c.choose(ctx); err != nil {
+		return err
 	}
 	var olds []*old
 	for _, f := range c.like {

@@ -15,6 +15,7 @@ type Finder struct {
 	paths    map[string]int32
 	versions map[string][]int32 // by the path without versions
 	names    map[string][]int32 // by the base name without versions
+	sizes    []int32            // of files that are large enough for Near, by size
 }
 
 // NewFinder makes a finder of a seed's files. Of files with equal digests, the first counts.
@@ -32,10 +33,16 @@ func NewFinder(files []File) *Finder {
 			f.digests[file.Digest] = n
 		}
 		f.paths[file.Path] = n
+		if file.Size >= leastNear/4 {
+			f.sizes = append(f.sizes, n)
+		}
 		key := unversioned(file.Path)
 		f.versions[key] = append(f.versions[key], n)
 		f.names[path.Base(key)] = append(f.names[path.Base(key)], n)
 	}
+	slices.SortFunc(f.sizes, func(a, b int32) int {
+		return cmp.Or(cmp.Compare(files[a].Size, files[b].Size), cmp.Compare(files[a].Path, files[b].Path))
+	})
 	for _, lists := range []map[string][]int32{f.versions, f.names} {
 		for _, list := range lists {
 			slices.SortFunc(list, func(a, b int32) int { return cmp.Compare(files[a].Path, files[b].Path) })

@@ -103,7 +103,7 @@ func (m *maker) candidates(e tree.Entry) []File {
 	if f, ok := m.finder.Same(e.Digest, e.Size); ok {
 		return []File{f}
 	}
-	return m.finder.Like(e.Path, e.Size)
+	return m.finder.Near(e.Path, e.Size)
 }
 
 func (m *maker) make(ctx context.Context, w io.Writer) (Report, error) {
