@@ -73,7 +73,7 @@ type Guard struct {
 func NewGuard(o GuardOptions) *Guard {
 	documents, _ := lru.New[string, bool](maxDocuments) // fails for sizes below 1 only
 	return &Guard{
-		documents: documents,
+		documents:    documents,
 		GuardOptions: o, policies: newPolicies(o.Logger, o.Now), checker: verify.Checker{Source: o.Upstream},
 		checks: background.NewShared[*catalog.Verdict](o.Work, "verify"),
 	}

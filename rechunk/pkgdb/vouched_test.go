@@ -25,7 +25,7 @@ func TestVouched(t *testing.T) {
 		"var/lib/dpkg/status":           "Package: d\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n",
 		"var/lib/dpkg/info/d.list":      "/usr/share/d.gz\n/etc/e.gz\n",
 		"usr/share/a.gz":                "a", "usr/share/b.gz": "b", "usr/share/c.gz": "c", "usr/share/d.gz": "d",
-		"usr/etc/e.gz": "e",
+		"usr/etc/e.gz":      "e",
 		"usr/share/none.gz": "f", "share": treetest.Link("usr/share"), "opt/a.gz": "g",
 	}
 	tr, contents := treetest.New(files)

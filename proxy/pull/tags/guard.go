@@ -36,7 +36,9 @@ func (unguarded) Admit(context.Context, name.Repository, name.Reference, *regist
 }
 
 // Covers implements Guard.
-func (unguarded) Covers(context.Context, name.Repository, digest.Digest) (bool, error) { return false, nil }
+func (unguarded) Covers(context.Context, name.Repository, digest.Digest) (bool, error) {
+	return false, nil
+}
 
 // maxSeen bounds the digests that are remembered of a tag's earlier versions, images of indexes included.
 const maxSeen = 512

@@ -248,7 +248,7 @@ func (r *Rooms) operating(o Options, manifests *content.Manifests) {
 	})
 	r.Warmer = &operate.Warmer{Tags: r.Tags, Manifests: manifests, Guard: r.Images.Guard, Blobs: r.Blobs, Queue: r.Jobs,
 		Names: o.Names,
-		Rule: o.Rule}
+		Rule:  o.Rule}
 	r.Restorer.Warmer = r.Warmer
 	r.Releaser = &operate.Releaser{Tags: r.Tags, Names: o.Names}
 }
