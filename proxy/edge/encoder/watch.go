@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// slowest is how many bytes a second a program takes at least, on the whole: a tenth of what the slowest settings need on
-	// one busy core.
+	// slowest is how many bytes a second a program takes at least, on the whole: a tenth of what the slowest settings need
+	// on one busy core.
 	slowest = 128 << 10
 	// looks is how often a program is looked at in the time that it may do nothing.
 	looks = 60
