@@ -76,12 +76,14 @@ func (s *Source) worth(l *link) int64 {
 	return delta.WorthClass(int64(rate * s.Encoders.Pace() / float64(s.Parallel)))
 }
 
-// measured is a body that tells its link how fast it came. It is for one goroutine.
+// measured is a body that tells its link how fast it came. As with the body of an HTTP response, Close may be called while
+// another goroutine reads.
 type measured struct {
 	io.ReadCloser
 	link *link
 	now  func() time.Time
 
+	mu      sync.Mutex // not held while the body is read
 	first   time.Time
 	waited  time.Duration
 	bytes   int64
@@ -92,21 +94,28 @@ type measured struct {
 // Read implements io.Reader.
 func (m *measured) Read(p []byte) (int, error) {
 	began := m.now()
-	if m.first.IsZero() {
+	m.mu.Lock()
+	if m.first.IsZero() && !m.closed {
 		m.first, m.streams = began, m.link.open()
 	}
+	m.mu.Unlock()
 	n, err := m.ReadCloser.Read(p)
-	m.waited += m.now().Sub(began)
+	waited := m.now().Sub(began)
+	m.mu.Lock()
+	m.waited += waited
 	m.bytes += int64(n)
+	m.mu.Unlock()
 	return n, err
 }
 
-// Close implements io.Closer.
+// Close implements io.Closer. A read that it ends counts for nothing.
 func (m *measured) Close() error {
+	m.mu.Lock()
 	if !m.closed && !m.first.IsZero() {
-		m.closed = true
 		m.link.sample(m.bytes, m.now().Sub(m.first), m.waited, m.streams)
 		m.link.close()
 	}
+	m.closed = true
+	m.mu.Unlock()
 	return m.ReadCloser.Close()
 }

@@ -2,6 +2,7 @@ package via
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -61,6 +62,34 @@ func TestLink(t *testing.T) {
 		}
 		near(1 << 18 * 1000 / 1024)
 	})
+}
+
+// A body is closed while it is read, as the one of a layer that nobody wants any more; its link is left once.
+func TestCloseWhileRead(t *testing.T) {
+	t.Parallel()
+	var l link
+	r, w := io.Pipe()
+	m := &measured{ReadCloser: r, link: &l, now: time.Now}
+	read := make(chan error)
+	go func() {
+		_, err := io.Copy(io.Discard, m)
+		read <- err
+	}()
+	if _, err := w.Write(make([]byte, 2*leastSample)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(m.Close(), m.Close()); err != nil {
+		t.Error(err)
+	}
+	if err := <-read; !errors.Is(err, io.ErrClosedPipe) {
+		t.Error(err)
+	}
+	if _, err := m.Read(make([]byte, 1)); !errors.Is(err, io.ErrClosedPipe) || l.open() != 1 {
+		t.Errorf("%v, or the link is not left", err)
+	}
+	if _, known := l.bytesPerSecond(); !known {
+		t.Error("what came says nothing of the link")
+	}
 }
 
 // paced are encoders of a machine.

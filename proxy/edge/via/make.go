@@ -151,16 +151,17 @@ type made struct {
 
 // counter counts what is read, for one goroutine at a time; it is read when that has ended.
 type counter struct {
-	r      io.Reader
-	n      int64
-	broken bool // it failed
+	r       io.Reader
+	stopped func() bool // reading fails since then because it was ended here
+	n       int64
+	broken  bool // it failed
 }
 
 // Read implements io.Reader.
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n += int64(n)
-	c.broken = c.broken || err != nil && err != io.EOF
+	c.broken = c.broken || err != nil && err != io.EOF && !c.stopped()
 	return n, err
 }
 
@@ -169,7 +170,7 @@ func (m *made) start(running context.Context, answer client.Delta, o offers) err
 	if !slices.Contains(o.manifests, answer.Seed) {
 		return fmt.Errorf("%w: it needs an image that was not offered", delta.ErrInvalid)
 	}
-	m.wire.r = m.delta
+	m.wire.r, m.wire.stopped = m.delta, func() bool { return running.Err() != nil }
 	d, err := delta.Open(&m.wire, delta.Limits{})
 	if err != nil {
 		return fmt.Errorf("opening the delta: %w", err)
