@@ -91,16 +91,18 @@ func New(ctx context.Context, o Options) *Encoders {
 var versionOf = regexp.MustCompile(`^(?:gzip|pigz|xz \(XZ Utils\)|\*\*\* (?:Zstandard CLI|zstd command line interface) .*) v?` +
 	`(\d{1,4}(?:\.\d{1,4}){1,3})\b`)
 
+// probePatience is how long a program may take to say its version. It has nothing to do with how long one may rest over its
+// work: a busy machine, where it takes long to begin, is to have its programs all the same.
+const probePatience = time.Minute
+
 func (e *Encoders) find(ctx context.Context, name string) (program, bool) {
 	for _, dir := range e.o.Dirs {
 		path, err := exec.LookPath(filepath.Join(dir, name))
 		if err != nil || !filepath.IsAbs(path) {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		out := &head{most: 1 << 10}
-		_, err = e.run(ctx, path, []string{"--version"}, bytes.NewReader(nil), out)
-		cancel()
+		_, err = e.run(ctx, path, []string{"--version"}, probePatience, bytes.NewReader(nil), out)
 		line, _, _ := strings.Cut(string(out.bytes), "\n")
 		if m := versionOf.FindStringSubmatch(line); err == nil && m != nil {
 			return program{wrap.Program{Name: name, Version: m[1]}, path}, true
@@ -133,15 +135,16 @@ func (e *Encoders) Encode(ctx context.Context, enc wrap.Encoder, plain io.Reader
 	}
 	defer e.running.Release(1)
 	start := time.Now()
-	n, err := e.run(ctx, e.programs[i].path, args, plain, wrapped)
+	n, err := e.run(ctx, e.programs[i].path, args, e.o.Patience, plain, wrapped)
 	if err == nil {
 		e.speed.add(enc, n, time.Since(start))
 	}
 	return err
 }
 
-// run runs a program to its end, and returns how many bytes it was given.
-func (e *Encoders) run(ctx context.Context, path string, args []string, plain io.Reader, wrapped io.Writer) (int64, error) {
+// run runs a program to its end, or to that of its patience, and returns how many bytes it was given.
+func (e *Encoders) run(ctx context.Context, path string, args []string, patience time.Duration, plain io.Reader,
+	wrapped io.Writer) (int64, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	in := &input{r: plain, stop: stop}
@@ -160,7 +163,7 @@ func (e *Encoders) run(ctx context.Context, path string, args []string, plain io
 		_ = cmd.Wait()
 		return 0, fmt.Errorf("limiting %s: %w", path, err)
 	}
-	unwatched := watch(ctx, cmd.Process.Pid, in, out, e.o.Patience, stop)
+	unwatched := watch(ctx, cmd.Process.Pid, in, out, patience, stop)
 	err := cmd.Wait()
 	unwatched()
 	switch exit := (*exec.ExitError)(nil); {

@@ -2,7 +2,11 @@ package encoder
 
 import (
 	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -49,4 +53,23 @@ func processor(pid int) time.Duration {
 		return 0
 	}
 	return time.Duration(t.Nano())
+}
+
+// queue is how long the threads that a process has now were ready to run while others had the processors (the kernel's
+// Documentation/scheduler/sched-stats.rst); 0 where it does not tell.
+func queue(pid int) time.Duration {
+	dir := "/proc/" + strconv.Itoa(pid) + "/task"
+	threads, err := os.ReadDir(dir)
+	if err != nil {
+		return 0
+	}
+	var all time.Duration
+	for _, t := range threads {
+		b, err := os.ReadFile(filepath.Join(dir, t.Name(), "schedstat")) // time run, time queued, times run
+		if fields := strings.Fields(string(b)); err == nil && len(fields) == 3 {
+			n, _ := strconv.ParseInt(fields[1], 10, 64) // 0 as for a kernel that does not tell
+			all += time.Duration(n)
+		}
+	}
+	return all
 }

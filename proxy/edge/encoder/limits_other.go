@@ -15,3 +15,6 @@ func restrict(int, Options) error { return nil }
 
 // processor can't be told here: every program is taken for one that computes, and only how long it takes counts.
 func processor(int) time.Duration { return time.Duration(time.Now().UnixNano()) }
+
+// queue can't be told here.
+func queue(int) time.Duration { return 0 }

@@ -21,8 +21,8 @@ const (
 )
 
 // watch ends a program that hangs: one that for patience neither takes nor gives a byte nor computes, or that is slower than
-// any encoder is. Time in which it waits for its input, or for who takes its output, doesn't count. The program is watched
-// until what is returned is called.
+// any encoder is. Time in which it waits for its input, for who takes its output, or for a processor that others use,
+// doesn't count. The program is watched until what is returned is called.
 func watch(ctx context.Context, pid int, in *input, out *output, patience time.Duration, stop context.CancelCauseFunc,
 ) (unwatched func()) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -32,6 +32,7 @@ func watch(ctx context.Context, pid int, in *input, out *output, patience time.D
 		ticks := time.NewTicker(pause)
 		defer ticks.Stop()
 		var spent, still, used time.Duration // in all; since it was last seen to do something; processor time then
+		var queued time.Duration             // for a processor
 		moved := int64(0)
 		for {
 			select {
@@ -43,7 +44,11 @@ func watch(ctx context.Context, pid int, in *input, out *output, patience time.D
 				still = 0
 				continue
 			}
-			spent, still = spent+pause, still+pause
+			passed := pause
+			if q := queue(pid); q > queued {
+				passed, queued = pause-(q-queued), q // in this tick or in those before
+			}
+			spent, still = max(spent+passed, 0), max(still+passed, 0)
 			if n, now := in.n.Load()+out.n.Load(), processor(pid); n != moved || now-used > patience/idle {
 				moved, used, still = n, now, 0
 			}
