@@ -1,10 +1,10 @@
 package central_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -271,17 +271,17 @@ func TestAccess(t *testing.T) {
 	for what, missing := range map[string]digest.Digest{
 		"layer": f.v2.Layers[1].Digest, "seed": f.v1.Digest, "a layer of the seed": f.v1.Layers[0].Digest,
 	} {
-		f.proofs.missing = map[digest.Digest]bool{missing: true}
+		f.proofs.lack(missing)
 		reason := "seed"
 		if what == "layer" {
 			reason = "layer"
 		}
 		f.refused(f.query(), reason)
 	}
-	f.proofs.missing = map[digest.Digest]bool{}
-	f.shown.refused = map[digest.Digest]bool{f.v1.Digest: true}
+	f.proofs.lack()
+	f.shown.refuse(f.v1.Digest)
 	f.refused(f.query(), "seed")
-	f.shown.refused = nil
+	f.shown.refuse("")
 	q = f.query()
 	q.Seeds = []digest.Digest{digest.FromString("none")}
 	f.refused(q, "seed")
@@ -301,7 +301,7 @@ func TestAccess(t *testing.T) {
 	// Nor does one that is stored show to who may not have its seed.
 	f.want(f.query(), false)
 	f.settled()
-	f.proofs.missing = map[digest.Digest]bool{f.v1.Digest: true}
+	f.proofs.lack(f.v1.Digest)
 	f.refused(f.query(), "seed")
 }
 
@@ -502,40 +502,52 @@ func TestNext(t *testing.T) {
 	f := newFixture(t, nil, nil)
 	f.stop()
 	l := f.layer(map[string]string{"usr/x": strings.Repeat("elsewhere ", 100)})
+	var mu sync.Mutex // of what follows: jobs ask
 	var asked []registry.DeltaQuery
 	var answer error
+	then := func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		answer = err
+	}
 	f.start(func(o *central.Options) {
 		o.Next = func(_ context.Context, repo name.Repository, q registry.DeltaQuery) (*registry.Delta, error) {
 			if repo != f.repo {
 				t.Errorf("asked for %s", repo)
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			asked = append(asked, q)
 			if answer != nil {
 				return nil, answer
 			}
-			return &registry.Delta{ReadCloser: io.NopCloser(bytes.NewReader([]byte(words(q.Layer, q.Seeds[0])))),
-				Seed: q.Seeds[0],
-				Size: -1}, nil
+			all := io.MultiReader(strings.NewReader(words(q.Layer, q.Seeds[0])), ending{f.maker})
+			return &registry.Delta{ReadCloser: io.NopCloser(all), Seed: q.Seeds[0], Size: -1}, nil
 		}
 	})
 	q := f.query()
 	q.Layer, q.Encoders, q.Seeds = l.Digest, []string{"xz/5.8"}, []digest.Digest{f.v1.Digest}
-	answer = &registry.NoDelta{Reason: "gain"}
+	then(&registry.NoDelta{Reason: "gain"})
 	f.refused(q, "gain")
 	f.settled()
-	answer = &registry.NoDelta{RetryAfter: 3 * time.Second}
+	then(&registry.NoDelta{RetryAfter: 3 * time.Second})
 	f.refused(q, "")
 	f.settled()
-	answer = nil
+	then(nil)
 	f.want(q, false)
 	f.settled()
 	f.want(q, true)
-	if len(asked) != 3 || asked[2].Encoders[0] != "xz/5.8" {
+	questions := func() []registry.DeltaQuery {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(asked)
+	}
+	if asked := questions(); len(asked) != 3 || asked[2].Encoders[0] != "xz/5.8" {
 		t.Errorf("asked %+v", asked)
 	}
 	f.want(f.query(), false) // what it can make it makes
 	f.settled()
-	if len(asked) != 3 || f.maker.count() != 1 {
+	if asked := questions(); len(asked) != 3 || f.maker.count() != 1 {
 		t.Errorf("asked %+v, made %d", asked, f.maker.count())
 	}
 }

@@ -102,6 +102,16 @@ type proofs struct {
 	missing map[digest.Digest]bool
 }
 
+// lack takes proofs out, in place of those that were taken out before.
+func (p *proofs) lack(missing ...digest.Digest) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.missing = map[digest.Digest]bool{}
+	for _, d := range missing {
+		p.missing[d] = true
+	}
+}
+
 func (p *proofs) Has(_ context.Context, repo name.Repository, d digest.Digest) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -120,10 +130,22 @@ func (b blobs) StatBlob(ctx context.Context, _ name.Repository, d digest.Digest)
 }
 
 // shown are the images that clients may have: all but those that are refused for their signatures.
-type shown struct{ refused map[digest.Digest]bool }
+type shown struct {
+	mu      sync.Mutex
+	refused digest.Digest
+}
+
+// refuse refuses an image, and shows the one that was refused before.
+func (s *shown) refuse(d digest.Digest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused = d
+}
 
 func (s *shown) Shown(_ context.Context, _ name.Repository, d digest.Digest) error {
-	if s.refused[d] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refused == d {
 		return registry.Denied("the image is refused")
 	}
 	return nil
@@ -139,6 +161,40 @@ type maker struct {
 	do func(ctx context.Context, w io.Writer, t delta.Target, s delta.Seed, o delta.Options) error
 	// needs are the programs that deltas need, of those that there are.
 	needs []string
+	// held, while it is there, is waited for when all of a delta was written: then readers come before its end.
+	held chan struct{}
+}
+
+// hold keeps deltas from coming to their end until release is called.
+func (m *maker) hold() (release func()) {
+	held := make(chan struct{})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.held = held
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.held = nil
+		close(held)
+	}
+}
+
+// finish waits while deltas are held.
+func (m *maker) finish() {
+	m.mu.Lock()
+	held := m.held
+	m.mu.Unlock()
+	if held != nil {
+		<-held
+	}
+}
+
+// ending is the end of a body that comes when deltas are not held.
+type ending struct{ *maker }
+
+func (e ending) Read([]byte) (int, error) {
+	e.finish()
+	return 0, io.EOF
 }
 
 func (m *maker) make(ctx context.Context, w io.Writer, t delta.Target, s delta.Seed, o delta.Options) (delta.Report, error) {
@@ -147,6 +203,7 @@ func (m *maker) make(ctx context.Context, w io.Writer, t delta.Target, s delta.S
 	m.last, m.seeds = o, append(m.seeds, s)
 	do := m.do
 	m.mu.Unlock()
+	defer m.finish()
 	var r delta.Report
 	if o.Encoders != nil {
 		for _, p := range o.Encoders.Available() {
@@ -337,6 +394,12 @@ func (f *fixture) get(q registry.DeltaQuery) (text string, size int64, err error
 	if err != nil {
 		return "", 0, err
 	}
+	return f.read(d, q)
+}
+
+// read reads an open delta to its end.
+func (f *fixture) read(d *registry.Delta, q registry.DeltaQuery) (text string, size int64, err error) {
+	f.t.Helper()
 	b, err := io.ReadAll(d)
 	if d.Seed != q.Seeds[0] && len(q.Seeds) == 1 {
 		f.t.Errorf("the seed is %s", d.Seed)
@@ -367,10 +430,18 @@ func (f *fixture) until(what string, ok func() bool) {
 	f.t.Fatalf("it never came to be that %s\n%s", what, f.log)
 }
 
-// want checks that a query is answered with the words, from the store or not.
+// want checks that a query is answered with the words, from the store or while they are made. What is made is not ready
+// before it is read: else it would be the store that answers.
 func (f *fixture) want(q registry.DeltaQuery, stored bool) {
 	f.t.Helper()
-	text, size, err := f.get(q)
+	release := f.maker.hold()
+	d, err := f.central.OpenDelta(f.t.Context(), f.repo, q)
+	release()
+	if err != nil {
+		f.t.Error(err)
+		return
+	}
+	text, size, err := f.read(d, q)
 	if err != nil || text != words(q.Layer, q.Seeds[0]) || (size >= 0) != stored {
 		f.t.Errorf("%q of %d bytes, %v", text, size, err)
 	}
