@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/strata-oci/strata/rechunk/layer"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -19,6 +20,39 @@ func (r *run) refuseDisputed(context.Context) error {
 			return fmt.Errorf("%w: overlayfs takes %s of %q for its own, and would hide files of other layers",
 				ErrPassThrough, what,
 				r.tree.Entries[i].Path)
+		}
+	}
+	return nil
+}
+
+// refuseUnreadable passes bootable images through that bootc could not read in layers made here. In the form that the source
+// has it may: ostree-encapsulated images keep attributes in files of their own.
+func (r *run) refuseUnreadable(context.Context) error {
+	if !r.plain {
+		return nil
+	}
+	fine := map[*tree.Xattr]bool{} // by the first of a list of attributes, which many entries may share
+	for i := range r.tree.Entries {
+		e := &r.tree.Entries[i]
+		if len(e.Xattrs) == 0 || fine[&e.Xattrs[0]] {
+			continue
+		}
+		if what := layer.Unreadable(e); what != "" {
+			return fmt.Errorf("%w: bootc reads it in no other layers than the source's, since %s", ErrPassThrough, what)
+		}
+		fine[&e.Xattrs[0]] = true
+	}
+	return nil
+}
+
+// AsItIs tells why an image of the kind is served as it is: an error that wraps ErrPassThrough, or nil for one that is
+// rechunked. Whether it is labelled as bootable, and for which platform it is, is not looked at.
+func (i *Inspection) AsItIs(ctx context.Context) error {
+	for _, refuse := range []func(*run, context.Context) error{
+		(*run).refuseSealed, (*run).refuseDisputed, (*run).refuseUnreadable,
+	} {
+		if err := refuse(i.run, ctx); err != nil {
+			return err
 		}
 	}
 	return nil

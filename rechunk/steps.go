@@ -44,6 +44,7 @@ func pipeline() []step {
 		{toPlan | toServe, (*run).dropIndexes},
 		{toPlan | toServe, (*run).refuseSealed},
 		{toPlan | toServe, (*run).refuseDisputed},
+		{toPlan | toServe, (*run).refuseUnreadable},
 		{toPlan | toServe, (*run).loadLineage},
 		{toPlan | toServe, (*run).keepServed},
 		{toPlan | toServe, (*run).share},

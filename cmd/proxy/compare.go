@@ -184,6 +184,8 @@ command, directory, labels, ports, volumes, signal and platform are; labels that
 Where an image says that it keeps files that differ in build noise only (noise: keep), those are compared for it, listed with
 both digests and what differs, and no difference. Any other byte is one.
 
+Of an image that the proxy serves as it is, in its source's layers, the last line says why.
+
     strata verify docker://ghcr.io/ublue-os/bluefin:stable docker://proxy.example/ghcr.io/ublue-os/bluefin:stable
 
 The exit code is 1 if they differ; the differences are listed, one a line.`
@@ -244,5 +246,8 @@ func printVerification(s *streams, v *oneshot.Verification) {
 	}
 	for _, d := range v.Config {
 		fmt.Fprintln(s.out, d)
+	}
+	if v.AsItIs != "" {
+		fmt.Fprintln(s.out, v.AsItIs)
 	}
 }

@@ -18,6 +18,9 @@ func printRepository(s *streams, r *operate.RepositoryDetail) error {
 	fmt.Fprintf(w, "updates\t%s sent for each client, %s saved\n", size(r.UpdateBytes), size(r.UpdateBytesSaved))
 	for _, t := range r.Tags {
 		fmt.Fprintf(w, "tag\t%s\t%s\t%s\n", t.Tag, t.Served, t.Digest)
+		if t.AsItIs != "" {
+			fmt.Fprintf(w, "as it is\t%s\t%s\n", t.Tag, t.AsItIs)
+		}
 		if t.Refused != "" {
 			fmt.Fprintf(w, "refused\t%s\t%s\n", t.Tag, t.Refused)
 		}

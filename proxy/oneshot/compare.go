@@ -90,6 +90,8 @@ type Verification struct {
 	Noise []rechunk.KeptFile `json:"noise,omitempty"`
 	// Config are the differences between the configs; those that say why are none.
 	Config []image.Difference `json:"config"`
+	// AsItIs is why the proxy serves such an image as it is, in its source's layers; empty for one that it rechunks.
+	AsItIs string `json:"as_it_is,omitempty"`
 }
 
 // Verify compares the filesystems of two images, as compare.Differences does, and their configs, as image.DiffConfigs does.
@@ -106,6 +108,9 @@ func Verify(ctx context.Context, a, b string, times bool, most int, o Options) (
 			return err
 		}
 		out.Differences, out.Noise = append(out.Differences, diffs...), noise
+		if why := x.AsItIs(ctx); why != nil {
+			out.AsItIs = why.Error()
+		}
 		config, err := image.DiffConfigs(x.Image, y.Image)
 		out.Config = append(out.Config, config...)
 		return err

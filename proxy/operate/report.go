@@ -91,6 +91,8 @@ type TagReport struct {
 	Served       string    `json:"served"`              // rechunked, original or stale
 	CheckedAt    time.Time `json:"checked_at,omitzero"` // when the upstream was asked last
 	UpdatedAt    time.Time `json:"updated_at,omitzero"` // when the tag moved last
+	// AsItIs says why an image is served as it is, by its nature, though its rule has images rechunked.
+	AsItIs string `json:"as_it_is,omitempty"`
 	// Refused says why what the upstream has is not shown: it is not signed as configured, or older than what was.
 	Refused string `json:"refused,omitempty"`
 }

@@ -188,7 +188,7 @@ func (v *View) tags(ctx context.Context, only string) (map[string][]TagReport, e
 		report := TagReport{
 			Tag: key.Tag, SourceDigest: rec.SourceDigest.String(), Digest: rec.Digest.String(),
 			Served:    string(tags.Served(rec)),
-			CheckedAt: rec.CheckedAt, UpdatedAt: rec.UpdatedAt,
+			CheckedAt: rec.CheckedAt, UpdatedAt: rec.UpdatedAt, AsItIs: rec.AsItIs,
 		}
 		if rec.Failure != nil && rec.Failure.Refused {
 			report.Refused = rec.Failure.Error

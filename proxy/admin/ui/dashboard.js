@@ -148,6 +148,7 @@ function showRepositories(repositories) {
     open.addEventListener("click", () => select(selected === r.name ? null : r.name));
     const tags = r.tags.slice(0, 8).map((t) => make("span", { className: `tag ${t.served}`, title: `${t.served} ${t.digest}` }, t.tag));
     if (r.tags.length > tags.length) tags.push(`and ${r.tags.length - tags.length} more`);
+    for (const t of r.tags.filter((t) => t.as_it_is).slice(0, 3)) tags.push(make("div", {}, `${t.tag}: ${t.as_it_is}`));
     for (const t of r.tags.filter((t) => t.refused).slice(0, 3)) tags.push(make("div", { className: "bad" }, `${t.tag}: ${t.refused}`));
     const source = r.update_bytes + r.update_bytes_saved;
     return [open, tags, r.versions.toLocaleString(), bytes(r.update_bytes_saved), share(r.update_bytes_saved, source), ago(r.updated_at)];

@@ -90,10 +90,12 @@ func (q *Queue) makeIndex(ctx context.Context, r Request) (*Made, error) {
 	if err != nil {
 		return nil, err
 	}
-	replaced, err := q.makeChildren(ctx, r, children)
+	replaced, passed, err := q.makeChildren(ctx, r, children)
 	switch {
 	case ctx.Err() != nil, err != nil && r.Whole && Passing(err):
 		return nil, err
+	case len(replaced) == 0 && err == nil && passed != nil:
+		return nil, fmt.Errorf("none of its images is to be rechunked: %w", passed)
 	case len(replaced) == 0 && err == nil:
 		return nil, fmt.Errorf("%w: none of its images is to be rechunked", rechunk.ErrPassThrough)
 	case len(replaced) == 0:
@@ -145,20 +147,20 @@ func (q *Queue) replace(ctx context.Context, r Request, replaced map[digest.Dige
 }
 
 // makeChildren rechunks the images of an index: those of one platform, which share a lineage, in their order, different
-// platforms at the same time. It returns what was made, by source digest, and why the rest failed; passing through is
-// no failure.
-func (q *Queue) makeChildren(ctx context.Context, r Request, children []image.Child) (map[digest.Digest]image.Document,
-	error) {
+// platforms at the same time. It returns what was made, by source digest, why others are passed through, and why the rest
+// failed.
+func (q *Queue) makeChildren(ctx context.Context, r Request, children []image.Child) (
+	replaced map[digest.Digest]image.Document, passed, failed error) {
 	platforms := map[string][]image.Child{}
 	for _, c := range children {
 		platforms[c.Platform] = append(platforms[c.Platform], c)
 	}
 	var (
-		wg       sync.WaitGroup
-		mu       sync.Mutex
-		replaced = map[digest.Digest]image.Document{}
-		failures = map[digest.Digest]error{}
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		errs = map[digest.Digest]error{}
 	)
+	replaced = map[digest.Digest]image.Document{}
 	for _, same := range platforms {
 		wg.Go(func() {
 			for _, c := range same {
@@ -166,19 +168,23 @@ func (q *Queue) makeChildren(ctx context.Context, r Request, children []image.Ch
 				mu.Lock()
 				if err == nil {
 					replaced[c.Digest] = *doc
-				} else if !errors.Is(err, rechunk.ErrPassThrough) {
-					failures[c.Digest] = fmt.Errorf("platform %s: %w", c.Platform, err)
+				} else {
+					errs[c.Digest] = fmt.Errorf("platform %s: %w", c.Platform, err)
 				}
 				mu.Unlock()
 			}
 		})
 	}
 	wg.Wait()
-	var all []error
+	var passing, failing []error
 	for _, c := range children { // in an order that does not change from try to try
-		all = append(all, failures[c.Digest])
+		if err := errs[c.Digest]; errors.Is(err, rechunk.ErrPassThrough) {
+			passing = append(passing, err)
+		} else {
+			failing = append(failing, err)
+		}
 	}
-	return replaced, errors.Join(all...)
+	return replaced, errors.Join(passing...), errors.Join(failing...)
 }
 
 func (q *Queue) makeChild(ctx context.Context, r Request, c image.Child) (doc *image.Document, err error) {

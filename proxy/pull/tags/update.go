@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -152,7 +153,12 @@ func (t *Tags) runUpdate(ctx context.Context, u *update) (*catalog.Tag, error) {
 	if made != nil {
 		rec.Digest, rec.MediaType, rec.Served = made.Digest, made.MediaType, catalog.Rechunked
 	}
-	if err == nil || errors.Is(err, rechunk.ErrPassThrough) {
+	if errors.Is(err, rechunk.ErrPassThrough) {
+		text := strings.ReplaceAll(err.Error(), "\n", "; ")
+		rec.AsItIs = text[:min(len(text), maxErrorText)]
+		return rec, nil
+	}
+	if err == nil {
 		return rec, nil
 	}
 	if u.replaces(u.target.Digest) && jobs.Passing(err) {
