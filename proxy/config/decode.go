@@ -2,14 +2,12 @@ package config
 
 import (
 	"encoding"
-	"errors"
 	"fmt"
 	"math"
 	"reflect"
 	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 )
@@ -47,7 +45,7 @@ func decode(file string, data []byte, c *Config) (origins map[string]string, pro
 	}
 	parsed, err := parser.ParseBytes(data, 0)
 	if err != nil {
-		return d.origins, []Problem{d.syntax(err)}
+		return d.origins, []Problem{d.syntax(err, data)}
 	}
 	var documents []ast.Node
 	for _, doc := range parsed.Docs {
@@ -102,19 +100,6 @@ func (a anchorCollector) Visit(n ast.Node) ast.Visitor {
 	return a
 }
 
-// syntax turns the parser's error into a problem, without the lines it would quote.
-func (d *decoder) syntax(err error) Problem {
-	p := Problem{Where: d.file, Message: "is not valid YAML"}
-	var located yaml.Error
-	if errors.As(err, &located) {
-		p.Message = located.GetMessage()
-		if t := located.GetToken(); t != nil && t.Position != nil {
-			p.Where = fmt.Sprintf("%s:%d:%d", d.file, t.Position.Line, t.Position.Column)
-		}
-	}
-	return p
-}
-
 // where returns the place of a node as file:line:column.
 func (d *decoder) where(n ast.Node) string {
 	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
@@ -148,7 +133,7 @@ func (d *decoder) resolve(n ast.Node, key string, depth int) ast.Node {
 		case *ast.AliasNode:
 			target, ok := d.anchors[t.Value.GetToken().Value]
 			if !ok {
-				d.problem(n, key, "no anchor has the name of this alias")
+				d.problem(n, key, "a value that begins with * needs quotes, such as \"*\"")
 				return nil
 			}
 			n = target
