@@ -18,6 +18,9 @@ const FileName = "lock"
 // ErrUnsupported says that the directory's filesystem, or the operating system, has no such locks.
 var ErrUnsupported = errors.New("no file locks")
 
+// ErrInUse says that what another process does with the directory does not go together with what this one wants to do.
+var ErrInUse = errors.New("another process uses it")
+
 // A Claim marks a directory as in use.
 type Claim struct{ file *os.File }
 
@@ -49,6 +52,25 @@ func Directory(dir string, alone func() error) (*Claim, error) {
 // Alone reports whether no other process holds a claim of the directory at this moment. Where that cannot be known it says
 // no, and so does a nil Claim.
 func (c *Claim) Alone() bool { return c != nil && c.file != nil && unmarked(c.file) }
+
+// Serve marks the process as one that serves from the directory, until Release: alone, or with shared beside others that
+// agree with it by other means. It returns ErrInUse when another process serves that is not shared, too, or one writes.
+// Where that cannot be known it returns nil, and so it does for a nil Claim.
+func (c *Claim) Serve(shared bool) error {
+	if c == nil || c.file == nil {
+		return nil
+	}
+	return markServer(c.file, shared)
+}
+
+// Write marks the process as one that adds to the directory on its own, beside others that do so, until Release. It returns
+// ErrInUse when a process serves. Where that cannot be known it returns nil, and so it does for a nil Claim.
+func (c *Claim) Write() error {
+	if c == nil || c.file == nil {
+		return nil
+	}
+	return markWriter(c.file)
+}
 
 // Release gives the claim up. It is idempotent, and does nothing to a nil Claim.
 func (c *Claim) Release() error {

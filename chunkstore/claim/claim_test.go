@@ -76,6 +76,54 @@ func TestAlone(t *testing.T) {
 	}
 }
 
+// Who serves keeps away who would write behind its back, and the reverse; those that agree by other means go together.
+func TestServersAndWriters(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only known on Linux")
+	}
+	server := func(c *claim.Claim) error { return c.Serve(false) }
+	replica := func(c *claim.Claim) error { return c.Serve(true) }
+	none := func(*claim.Claim) error { return nil }
+	for name, c := range map[string]struct {
+		first, second func(*claim.Claim) error
+		refused       bool
+	}{
+		"two servers":            {server, server, true},
+		"server, replica":        {server, replica, true},
+		"replica, server":        {replica, server, true},
+		"two replicas":           {replica, replica, false},
+		"server, writer":         {server, (*claim.Claim).Write, true},
+		"replica, writer":        {replica, (*claim.Claim).Write, true},
+		"writer, server":         {(*claim.Claim).Write, server, true},
+		"writer, replica":        {(*claim.Claim).Write, replica, true},
+		"two writers":            {(*claim.Claim).Write, (*claim.Claim).Write, false},
+		"reader, server":         {none, server, false},
+		"reader, writer":         {none, (*claim.Claim).Write, false},
+		"no locks, then writers": {func(*claim.Claim) error { return (*claim.Claim)(nil).Serve(false) },
+			(*claim.Claim).Write, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			one, _ := take(t, dir)
+			if err := c.first(one); err != nil {
+				t.Fatal(err)
+			}
+			two, _ := take(t, dir)
+			if err := c.second(two); errors.Is(err, claim.ErrInUse) != c.refused {
+				t.Errorf("the second: %v", err)
+			}
+			if err := errors.Join(one.Release(), two.Release()); err != nil {
+				t.Fatal(err)
+			}
+			if three, _ := take(t, dir); three.Serve(false) != nil {
+				t.Error("after the release it is in use")
+			}
+		})
+	}
+}
+
 // A link in the lock's place would have its target made, or held open.
 func TestLinksAreNotFollowed(t *testing.T) {
 	t.Parallel()
