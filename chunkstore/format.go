@@ -48,6 +48,10 @@ func (s *Store) checkFormat(ctx context.Context) error {
 	if err := json.Unmarshal(b, &f); err != nil || f.Format != formatName {
 		return reject(op, ErrFormat, fmt.Sprintf("%s says %q", formatPath, clip(string(b))))
 	}
+	if f.Version > formatVersion {
+		return reject(op, ErrFormat, fmt.Sprintf("a later strata made it, which writes version %d, and this one reads up to %d: use "+
+			"that strata or a newer one; nothing was changed", f.Version, formatVersion))
+	}
 	if f.Version != formatVersion {
 		return reject(op, ErrFormat, fmt.Sprintf("it has version %d, this program reads %d", f.Version, formatVersion))
 	}

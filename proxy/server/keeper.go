@@ -20,7 +20,8 @@ import (
 	"github.com/strata-oci/strata/rechunk"
 )
 
-// ErrInUse says that a store is being used by another process, so that nothing may be removed from it directly.
+// ErrInUse says that a store is being used by another process, so that nothing may be removed from it directly, and no proxy
+// serve from it that does not agree with the other.
 var ErrInUse = errors.New("another process uses the store")
 
 // policy is what a configuration says of what stays.
@@ -85,7 +86,8 @@ func Maintain(ctx context.Context, cfg *config.Config, log *slog.Logger,
 	run := func(exclusive bool) error {
 		chunks, err := chunkstore.NewContext(ctx, driver, chunkstore.Options{Logger: log})
 		if err != nil {
-			return storageError(cfg, err)
+			done, worked = true, storageError(cfg, err)
+			return worked
 		}
 		st := state.New(chunks, log, nil)
 		o := upkeep.Options{Chunks: chunks, Logger: log, Policy: func() upkeep.Policy { return policy(cfg) }}

@@ -124,6 +124,9 @@ func (s *Server) gather(ctx context.Context) (*makings, error) {
 		return nil, err
 	}
 	s.claims = append(s.claims, m.claim)
+	if err := claimToServe(s.cfg, m.claim); err != nil {
+		return nil, err
+	}
 	work, workClaim, err := openWork(s.cfg, s.log)
 	if err != nil {
 		return nil, err

@@ -98,6 +98,18 @@ func openWork(cfg *config.Config, log *slog.Logger) (string, *claim.Claim, error
 	return dir, held, nil
 }
 
+// claimToServe keeps two proxies from one directory that know nothing of each other, and work on images from writing what a
+// proxy does not hear of.
+func claimToServe(cfg *config.Config, held *claim.Claim) error {
+	err := held.Serve(cfg.Redis.Address != "")
+	if errors.Is(err, claim.ErrInUse) {
+		return fmt.Errorf("%w at %s: stop it, set storage.filesystem.rootdirectory (STRATA_STORAGE_FILESYSTEM_ROOTDIRECTORY) to a "+
+			"directory of this proxy's own, or give all replicas the same redis.address", ErrInUse,
+				storageName(cfg).Location)
+	}
+	return err
+}
+
 // WithStore opens the store of a configuration beside whoever uses it, and lets work add to it.
 func WithStore(ctx context.Context, cfg *config.Config, log *slog.Logger,
 	work func(context.Context, *chunkstore.Store) error) (err error) {
