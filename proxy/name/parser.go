@@ -56,6 +56,28 @@ func (p Parser) Repository(path, ns string) (Repository, error) {
 	return build(host, path)
 }
 
+// Defaulted says what a path was taken for that names no registry, in words for whoever meant another one; empty for a path
+// that names one. repo is what Repository made of it without ns.
+func (p Parser) Defaulted(path string, repo Repository) string {
+	full := repo.String()
+	if full != repo.Host()+"/"+path && full != dockerHub+"/"+library+path {
+		return ""
+	}
+	return fmt.Sprintf("%q names no registry, so it means %s here: write HOST/PATH for another one, such as %s", path, full,
+		example(path, repo.Host()))
+}
+
+// example is a path at another registry.
+func example(path, host string) string {
+	switch {
+	case host == dockerHub:
+		return "ghcr.io/" + path
+	case strings.Contains(path, "/"):
+		return dockerHub + "/" + path
+	}
+	return dockerHub + "/" + library + path
+}
+
 // mirrored resolves a path that came with ns; inPath, rest and pathErr are what splitHost made of the path.
 func mirrored(path, inPath, rest, ns string, pathErr error) (Repository, error) {
 	host, err := ParseHost(ns)

@@ -2,7 +2,9 @@ package operate
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -13,6 +15,7 @@ import (
 	"github.com/strata-oci/strata/proxy/oci"
 	"github.com/strata-oci/strata/proxy/pull/jobs"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
@@ -72,10 +75,21 @@ func (w *Warmer) Warm(ctx context.Context, ref string, progress func(WarmEvent))
 	if err == nil {
 		err = w.blobs(ctx, repo, m)
 	}
-	if err != nil {
+	path, _, _ := strings.Cut(strings.TrimSuffix(ref, ":"+string(reference)), "@")
+	switch defaulted := w.Names.Defaulted(path, repo); {
+	case err != nil && defaulted != "" && missing(err):
+		return fmt.Errorf("%s: %w; %s", ref, err, defaulted)
+	case err != nil:
 		return fmt.Errorf("%s: %w", ref, err)
 	}
 	return nil
+}
+
+// missing reports whether an upstream says that something is not there, or not for this proxy.
+func missing(err error) bool {
+	var up *upstream.Error
+	return errors.As(err, &up) && (up.Kind == upstream.NotFound || up.Kind == upstream.Unauthorized ||
+		up.Kind == upstream.Denied)
 }
 
 func (w *Warmer) manifest(ctx context.Context, repo name.Repository, ref name.Reference) (*registry.Manifest, error) {

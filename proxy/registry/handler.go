@@ -137,7 +137,22 @@ func (h *handler) serve(w *response, r *http.Request) error {
 	if _, err := h.authorize(w, r, wanted(t.name, repo, query["ns"])); err != nil {
 		return err
 	}
-	return h.serveRepository(w, r, t, repo, query)
+	err = h.serveRepository(w, r, t, repo, query)
+	if len(query["ns"]) == 0 {
+		err = meant(err, h.Names.Defaulted(t.name, repo))
+	}
+	return err
+}
+
+// meant adds to an error of what is not there what its name was taken for, unless the name says it.
+func meant(err error, defaulted string) error {
+	var e *Error
+	if defaulted == "" || !errors.As(err, &e) || e.Status != http.StatusNotFound && e.Status != http.StatusForbidden {
+		return err
+	}
+	said := *e
+	said.Message += "; " + defaulted
+	return &said
 }
 
 // serveRepository answers the routes that belong to a repository.
