@@ -64,7 +64,7 @@ func (b *bars) begin(phase string, total int64) {
 	name := mpb.PrependDecorators(decor.Name(fmt.Sprintf("%-8s", phase)))
 	if total > 0 {
 		b.bar = b.pool.AddBar(total, mpb.BarRemoveOnComplete(), name,
-			mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f")))
+			mpb.AppendDecorators(decor.CountersKiloByte("% .1f / % .1f")))
 		return
 	}
 	counted := decor.Any(func(s decor.Statistics) string {

@@ -47,6 +47,12 @@ func (f loginFlags) client(address string) *http.Client {
 	}
 }
 
+// given reports whether there is a login to send.
+func (f loginFlags) given() bool {
+	header, err := f.header()
+	return err == nil && header != ""
+}
+
 func (f loginFlags) tls() (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if f.CAFile != "" {

@@ -41,7 +41,24 @@ func NewClient(baseURL string, client *http.Client) *Client {
 type APIError struct {
 	StatusCode int
 	Message    string
+	// From is who answered.
+	From Answerer
 }
+
+// Answerer is who answered a request to the operators' listener.
+type Answerer int
+
+// Who answers.
+const (
+	// Operators is the listener that was meant.
+	Operators Answerer = iota
+	// Registry speaks the distribution specification: most likely the listener for clients.
+	Registry
+	// TLSListener speaks HTTPS where HTTP was spoken.
+	TLSListener
+	// Stranger is something else.
+	Stranger
+)
 
 // Error returns the message and the status.
 func (e *APIError) Error() string { return fmt.Sprintf("%s (HTTP %d)", e.Message, e.StatusCode) }
@@ -178,11 +195,20 @@ func (c *Client) do(request *http.Request) (*http.Response, error) {
 		return response, nil
 	}
 	defer response.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(response.Body, maxLine)) // what there is of it tells who answers
 	var document errorDocument
-	if err := decode(response, &document); err != nil || document.Error == "" {
-		document.Error = "this is no answer of strata's admin listener"
+	if json.Unmarshal(body, &document) == nil && document.Error != "" {
+		return nil, &APIError{StatusCode: response.StatusCode, Message: document.Error}
 	}
-	return nil, &APIError{StatusCode: response.StatusCode, Message: document.Error}
+	from := Stranger
+	switch {
+	case response.Header.Get("Docker-Distribution-Api-Version") != "":
+		from = Registry
+	case response.StatusCode == http.StatusBadRequest && bytes.Contains(body, []byte("HTTP request to an HTTPS server")):
+		from = TLSListener // the words of net/http
+	}
+	return nil, &APIError{StatusCode: response.StatusCode, Message: "this is no answer of strata's admin listener",
+		From: from}
 }
 
 func decode(response *http.Response, document any) error {

@@ -53,15 +53,16 @@ func Compare(ctx context.Context, old, next string, f layer.Format, deltas image
 
 // recorded reads the plan of an image from a state directory; nil when it has none.
 func recorded(ctx context.Context, dir string, d digest.Digest, o Options) (*rechunk.PlanRecord, error) {
-	st, err := readState(ctx, dir, o)
+	chunks, err := readState(ctx, dir, o)
 	if err != nil {
 		return nil, err
 	}
+	st := state.New(chunks, o.Logger, nil)
 	return rechunk.New(rechunk.Config{Store: st, Records: st, Logger: o.Logger}).PlanOf(ctx, d)
 }
 
 // readState opens a state directory for reading alone: it must be there, and nothing in it is tidied up.
-func readState(ctx context.Context, dir string, o Options) (*state.Store, error) {
+func readState(ctx context.Context, dir string, o Options) (*chunkstore.Store, error) {
 	root, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -78,7 +79,7 @@ func readState(ctx context.Context, dir string, o Options) (*state.Store, error)
 	if err != nil {
 		return nil, fmt.Errorf("state directory %s: %w", root, err)
 	}
-	return state.New(chunks, o.Logger, nil), nil
+	return chunks, nil
 }
 
 // Verification is the outcome of Verify.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/compare"
 )
@@ -29,7 +30,12 @@ func Plan(ctx context.Context, src, name string, rules rechunk.Options, o Option
 		if err != nil {
 			return nil, err
 		}
-		both := overlay{w.store, below}
+		if o.Prior == "" {
+			if err := noteFirstVersion(ctx, below, name, o.Logger); err != nil {
+				return nil, err
+			}
+		}
+		both := overlay{w.store, state.New(below, o.Logger, nil)}
 		engine = rechunk.New(rechunk.Config{Store: both, Records: both, WorkDir: w.dir, Logger: o.Logger})
 	}
 	req := from.request(o)
@@ -40,7 +46,7 @@ func Plan(ctx context.Context, src, name string, rules rechunk.Options, o Option
 	}
 	d, err := engine.Plan(ctx, req)
 	if err != nil {
-		return nil, fmt.Errorf("planning %s: %w", src, err)
+		return nil, fmt.Errorf("planning: %w", explain(src, err))
 	}
 	return compare.PreviewOf(d), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -28,7 +29,16 @@ func Rechunk(ctx context.Context, src, dst, name string, rules rechunk.Options, 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
+	if err := w.claim.Write(); err != nil {
+		return nil, fmt.Errorf("state directory %s: %w: a proxy that serves from it makes its images itself; have it do so with "+
+			"strata warm, or choose another directory", o.State, err)
+	}
 
+	if o.Prior == "" {
+		if err := noteFirstVersion(ctx, w.chunks, name, o.Logger); err != nil {
+			return nil, err
+		}
+	}
 	req := from.request(o)
 	req.Lineage, req.Options = name, rules
 	req.Options.Always = true
@@ -49,7 +59,7 @@ func Rechunk(ctx context.Context, src, dst, name string, rules rechunk.Options, 
 	}
 	c.wait()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("rechunking %s: %w", src, err), out.Close())
+		return nil, errors.Join(explain(src, err), out.Close())
 	}
 	if err := c.image(ctx, result); err != nil {
 		return nil, errors.Join(err, out.Close())
@@ -73,4 +83,13 @@ func adopt(ctx context.Context, e *rechunk.Engine, req rechunk.Request, o Option
 		return fmt.Errorf("earlier image %s: %w", o.Prior, err)
 	}
 	return nil
+}
+
+// explain says why an image was not rechunked. That a proxy would serve it as it is helps nobody here.
+func explain(src string, err error) error {
+	_, why, found := strings.Cut(err.Error(), rechunk.ErrPassThrough.Error()+": ")
+	if !found || !errors.Is(err, rechunk.ErrPassThrough) {
+		return fmt.Errorf("rechunking %s: %w", src, err)
+	}
+	return fmt.Errorf("%s cannot be rechunked: %s", src, why)
 }
