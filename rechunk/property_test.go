@@ -29,6 +29,7 @@ func newSeries(tb testing.TB, seed uint64, versions int) series {
 	tb.Helper()
 	var s series
 	r, rng := NewRandom(seed), rand.New(rand.NewPCG(seed, 1))
+	r.Bootable = true
 	o := rechunktest.ImageOptions{}
 	if seed%2 == 1 {
 		o.Compress, o.MediaType = Zstd, ocispec.MediaTypeImageLayerZstd

@@ -13,6 +13,8 @@ import (
 type Random struct {
 	// Contents holds the contents of all files of all trees that were made.
 	Contents Contents
+	// Bootable leaves line breaks out of attributes: images for bootc that have one are not rechunked.
+	Bootable bool
 
 	rng   *rand.Rand
 	made  int      // objects made so far, for names and contents that do not repeat
@@ -154,6 +156,9 @@ func (r *Random) xattrs(k tree.Kind) []tree.Xattr {
 	if k == tree.Regular {
 		capability := make([]byte, 20)
 		capability[0], capability[3], capability[5] = 1, 2, byte(r.rng.IntN(256))
+		if r.Bootable && capability[5] == '\n' {
+			capability[5]++
+		}
 		out = append(out, tree.Xattr{Name: "security.capability", Value: string(capability)})
 	}
 	for _, name := range []string{"user.a", "user.b"} {
