@@ -23,6 +23,8 @@ func printEdge(w io.Writer, r *via.Report) {
 	fmt.Fprintln(w)
 	for _, c := range r.Centrals {
 		switch {
+		case c.Unknown != "":
+			fmt.Fprintf(w, "\t%s: not known whether its upstream makes deltas: %s\n", c.Host, c.Unknown)
 		case !c.Makes:
 			fmt.Fprintf(w, "\t%s: its upstream makes no deltas\n", c.Host)
 		case c.Rate > 0:

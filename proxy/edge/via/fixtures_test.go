@@ -97,6 +97,7 @@ func versions(t *testing.T) (before, after picture) {
 type theCentral struct {
 	t        *testing.T
 	formats  string
+	away     error // it can't be asked
 	images   []picture
 	answer   func(client.DeltaRequest) (client.Delta, error) // nil: a delta of the first seed
 	damage   func([]byte) []byte                             // of a delta
@@ -152,7 +153,7 @@ func (c *theCentral) DeltaFormats(context.Context, name.Repository) (string, err
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.probes++
-	return c.formats, nil
+	return c.formats, c.away
 }
 
 func (c *theCentral) Delta(_ context.Context, _ name.Repository, q client.DeltaRequest) (client.Delta, error) {

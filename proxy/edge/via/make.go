@@ -261,11 +261,11 @@ func (m *made) Read(p []byte) (int, error) {
 	_, _ = m.sum.Write(p[:n]) // it never fails
 	m.given += int64(n)
 	switch {
+	case err == io.EOF, err == nil && m.given == m.layer.size: // who knows the size does not look for the end
+		m.ended()
+		return n, err
 	case err == nil:
 		return n, nil
-	case err == io.EOF:
-		m.ended()
-		return n, io.EOF
 	case m.gone() != nil:
 		m.err = m.gone()
 		return n, m.err

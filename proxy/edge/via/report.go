@@ -31,8 +31,9 @@ type Report struct {
 // CentralReport tells of one of them.
 type CentralReport struct {
 	Host string `json:"host"`
-	// Makes says whether it makes deltas.
-	Makes bool `json:"makes_deltas"`
+	// Makes says whether it makes deltas. Where it could not be asked, Unknown says why, and nothing is known of it.
+	Makes   bool   `json:"makes_deltas"`
+	Unknown string `json:"unknown,omitempty"`
 	// Rate is what the link to it brings, in bytes per second; 0 while unknown.
 	Rate int64 `json:"bytes_per_second"`
 }
@@ -86,10 +87,7 @@ func (s *Source) Report() Report {
 	s.mu.Unlock()
 	for host, c := range centrals {
 		out := CentralReport{Host: host}
-		if c.asking.TryLock() { // else it is being asked, and nothing is known
-			out.Makes = c.makes
-			c.asking.Unlock()
-		}
+		out.Makes, out.Unknown = c.report()
 		if rate, known := c.link.bytesPerSecond(); known {
 			out.Rate = int64(rate)
 		}
@@ -97,6 +95,25 @@ func (s *Source) Report() Report {
 	}
 	slices.SortFunc(r.Centrals, func(a, b CentralReport) int { return strings.Compare(a.Host, b.Host) })
 	return r
+}
+
+// maxUnknown bounds what is told of an error, in bytes.
+const maxUnknown = 300
+
+// report tells whether a central makes deltas, or why that is not known. It does not wait for an answer.
+func (c *central) report() (makes bool, unknown string) {
+	if !c.asking.TryLock() {
+		return false, "it is being asked"
+	}
+	defer c.asking.Unlock()
+	switch {
+	case c.unknown != nil:
+		text := c.unknown.Error()
+		return false, text[:min(len(text), maxUnknown)]
+	case c.until.IsZero():
+		return false, "it was not asked yet"
+	}
+	return c.makes, ""
 }
 
 // timed counts what encoders take.

@@ -57,6 +57,44 @@ func TestRoot(t *testing.T) {
 	}
 }
 
+// Who passes a layer on reads as many bytes as it has, and does not look for its end: it came by a delta all the same.
+func TestRootCounts(t *testing.T) {
+	t.Parallel()
+	before, after := versions(t)
+	e := newHostEdge(t, host(t, before), before, before, after)
+	if _, err := e.Manifest(t.Context(), repo, name.Reference(after.digest())); err != nil {
+		t.Fatal(err)
+	}
+	body, size, err := e.Blob(t.Context(), repo, after.layer(), -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, size)
+	if _, err := io.ReadFull(body, got); err != nil || !bytes.Equal(got, after.blob) {
+		t.Error(err)
+	}
+	if err := body.Close(); err != nil {
+		t.Error(err)
+	}
+	r := e.Report()
+	if r.Deltas != 1 || r.Whole != 0 || r.DeltaBytes <= 0 || r.SavedBytes != size-r.DeltaBytes {
+		t.Errorf("%+v", r)
+	}
+	// One that left before the end has not got it.
+	if body, _, err = e.Blob(t.Context(), repo, after.layer(), -1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(body, got[1:]); err != nil {
+		t.Error(err)
+	}
+	if err := body.Close(); err != nil {
+		t.Error(err)
+	}
+	if again := e.Report(); again.Deltas != 1 {
+		t.Errorf("%+v", again)
+	}
+}
+
 // A host that holds another image than it was said to.
 func TestRootOfAnotherImage(t *testing.T) {
 	t.Parallel()

@@ -241,6 +241,41 @@ func TestLeaves(t *testing.T) {
 	}
 }
 
+// What is not known of a central is told as such, and why.
+func TestUnknown(t *testing.T) {
+	t.Parallel()
+	before, after := versions(t)
+	e := newEdge(t, nil, before, after)
+	told := func(pulls picture, want via.CentralReport) {
+		t.Helper()
+		r := e.pulled(t, pulls)
+		for i := range r.Centrals {
+			r.Centrals[i].Rate = 0
+		}
+		if diff := cmp.Diff([]via.CentralReport{want}, r.Centrals); diff != "" {
+			t.Error(diff)
+		}
+	}
+	e.keep(t, repo, before)
+	e.central.away = errors.New("no route to host " + strings.Repeat("x", 1000))
+	told(after, via.CentralReport{Host: "ghcr.io", Unknown: e.central.away.Error()[:300]})
+	e.central.away = nil
+	e.clock = e.clock.Add(time.Minute)
+	told(after, via.CentralReport{Host: "ghcr.io", Makes: true})
+	e.central.formats = ""
+	e.clock = e.clock.Add(time.Hour)
+	told(after, via.CentralReport{Host: "ghcr.io"})
+	// A blob that is no known layer's says nothing of it.
+	e = newEdge(t, nil, before)
+	body, _, err := e.Blob(t.Context(), repo, before.layer(), -1)
+	if err := errors.Join(err, body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if r := e.Report(); len(r.Centrals) != 1 || r.Centrals[0].Unknown != "it was not asked yet" {
+		t.Errorf("%+v", r)
+	}
+}
+
 // What an edge behind this one asks for is passed on.
 func TestChain(t *testing.T) {
 	t.Parallel()
