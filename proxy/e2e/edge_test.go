@@ -221,7 +221,8 @@ func TestEdgeOnHost(t *testing.T) {
 	if n := layersSize(manifest(t, edge.image("os/image:v2"))); w.bytes.Load() >= n/2 {
 		t.Errorf("%d bytes came over the wire, the image has %d", w.bytes.Load(), n)
 	}
-	if edge.Metric(`strata_edge_layers_total{how="delta",reason=""}`) == 0 || edge.Metric("strata_edge_saved_bytes_total") == 0 {
+	if edge.Metric(`strata_edge_layers_total{how="delta",reason=""}`) == 0 ||
+		edge.Metric("strata_edge_saved_bytes_total") == 0 {
 		t.Error("no layer is counted as one that came as a delta")
 	}
 	for _, path := range files(t, filepath.Join(edge.dir, "data")) {

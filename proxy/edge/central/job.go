@@ -125,6 +125,13 @@ func (j *job) gone() {
 	j.readers--
 }
 
+// unasked reports whether nobody has asked yet.
+func (j *job) unasked() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.ahead
+}
+
 // wanted reports whether anybody still cares for what has not begun.
 func (j *job) wanted(now time.Time) bool {
 	j.mu.Lock()
@@ -291,7 +298,7 @@ func (c *Central) fromAbove(ctx context.Context, j *job) (io.ReadCloser, error) 
 
 // start makes a delta when its turn comes, unless another replica has.
 func (c *Central) start(ctx context.Context, j *job) (io.ReadCloser, error) {
-	cpus, leave, err := c.line.enter(ctx, j.ahead, j.hurried)
+	cpus, leave, err := c.line.enter(ctx, j.unasked(), j.hurried)
 	if err != nil {
 		return nil, err
 	}
