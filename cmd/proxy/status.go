@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -128,10 +129,28 @@ func printStatus(s *streams, r *statusReport) error {
 	}
 	for _, repo := range r.List {
 		for _, t := range repo.Tags {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", repo.Name, t.Tag, t.Served, repo.Versions, humanize.Time(t.UpdatedAt))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", repo.Name, t.Tag, t.Served, repo.Versions, ago(t.UpdatedAt))
 		}
 	}
+	printRefused(w, r.List)
 	return w.Flush()
+}
+
+// printRefused says of which tags what the upstream has is not shown, and why.
+func printRefused(w io.Writer, list []operate.RepositoryReport) {
+	first := true
+	for _, repo := range list {
+		for _, t := range repo.Tags {
+			if t.Refused == "" {
+				continue
+			}
+			if first {
+				fmt.Fprintf(w, "\nrefused\twhy\n")
+				first = false
+			}
+			fmt.Fprintf(w, "%s:%s\t%s\n", repo.Name, t.Tag, t.Refused)
+		}
+	}
 }
 
 // deltaNote says what is made for other Stratas.

@@ -90,6 +90,8 @@ const (
 	// KindDeltaDemand and KindEdgeImages have the keys of KindRepository.
 	KindDeltaDemand = "delta-demand"
 	KindEdgeImages  = "edge-images"
+	// KindRefusal has the keys of KindTag.
+	KindRefusal = "refusal"
 )
 
 // Kind is what is to be known of the records of a kind without knowing the kind.
@@ -111,7 +113,7 @@ func Kinds() []Kind {
 		repositoryKind().any(),
 		artifactKind().any(), // before what belongs to the artifacts' manifests
 		proofKind().any(), blobProofKind().any(), memberKind().any(), attemptKind().any(), verdictKind().any(),
-		signatureKind().any(), planKind().any(),
+		refusalKind().any(), signatureKind().any(), planKind().any(),
 		historyKind().any(),
 		deltaKind().any(), deltaDemandKind().any(), edgeImagesKind().any(), trialsKind().any(),
 		indexKind().any(), upkeepKind[json.RawMessage]("").any(),

@@ -39,6 +39,32 @@ func verdictKind() kind[ContentKey, Verdict] {
 	}
 }
 
+// Refusal says that nothing is shown under a tag: what the upstream's leads to is not signed as its rule asks, and there is
+// no version before that is. Operators read it; nothing depends on it.
+type Refusal struct {
+	// Source is what the upstream's tag leads to.
+	Source digest.Digest `json:"source_digest"`
+	// Policy is the fingerprint of what it was checked by, and Reason what clients are told.
+	Policy string `json:"policy"`
+	Reason string `json:"reason"`
+	// Since is when it was first refused, CheckedAt when it last was.
+	Since     time.Time `json:"since"`
+	CheckedAt time.Time `json:"checked_at"`
+}
+
+// Whoever writes them removes them.
+func refusalKind() kind[TagKey, Refusal] {
+	return kind[TagKey, Refusal]{
+		name: KindRefusal, encode: TagKey.String, decode: ParseTagKey,
+		check: func(r *Refusal) error {
+			if r.Source.Validate() != nil || r.Policy == "" {
+				return errors.New("it names no image, or no policy")
+			}
+			return nil
+		},
+	}
+}
+
 // Referrer is a document about a manifest, as lists of referrers show it.
 type Referrer struct {
 	MediaType    string            `json:"media_type"`

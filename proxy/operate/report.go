@@ -83,12 +83,15 @@ type RepositoryReport struct {
 	UpdateBytesSaved int64       `json:"update_bytes_saved"`
 }
 
+// Refused is how a tag is served of which nothing is shown.
+const Refused = "refused"
+
 // TagReport tells what a tag stands for.
 type TagReport struct {
 	Tag          string    `json:"tag"`
 	SourceDigest string    `json:"source_digest"`
-	Digest       string    `json:"digest"`
-	Served       string    `json:"served"`              // rechunked, original or stale
+	Digest       string    `json:"digest"`              // empty where no version was ever good
+	Served       string    `json:"served"`              // rechunked, original, stale or refused
 	CheckedAt    time.Time `json:"checked_at,omitzero"` // when the upstream was asked last
 	UpdatedAt    time.Time `json:"updated_at,omitzero"` // when the tag moved last
 	// AsItIs says why an image is served as it is, by its nature, though its rule has images rechunked.

@@ -2,12 +2,10 @@ package operate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
 )
@@ -53,8 +51,8 @@ func (r *Restorer) Remake(ctx context.Context, repository, tag string) error {
 	}
 	r.Losses.Note(repo)
 	err = r.Warmer.Warm(ctx, repository+":"+tag, func(WarmEvent) {})
-	if errors.Is(err, chunkstore.ErrNotFound) {
+	if err != nil {
 		return fmt.Errorf("%s:%s could not be made again: %w", repository, tag, err)
 	}
-	return err
+	return nil
 }

@@ -4,6 +4,8 @@ package operate
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -51,12 +53,19 @@ type Store struct {
 	Used func() int64
 }
 
-// Options are what a View is made of; all are needed but for Redis and Edge.
+// Refusals tell of the tags of which nothing is shown.
+type Refusals interface {
+	Each(ctx context.Context, of catalog.Prefix[catalog.TagKey],
+		fn func(key catalog.TagKey, rec *catalog.Refusal) error) error
+}
+
+// Options are what a View is made of; all are needed but for Redis, Edge and Refusals.
 type Options struct {
 	// Pulled and Known have the tags and the repositories that were pulled through, Plans how images were planned.
 	Pulled    *catalog.Table[catalog.TagKey, catalog.Tag]
 	Known     *catalog.Table[string, catalog.Repository]
 	Plans     *catalog.Table[digest.Digest, rechunk.PlanRecord]
+	Refusals  Refusals // nil: nothing is refused
 	History   History
 	Queue     Queue
 	Manifests Manifests
@@ -196,7 +205,27 @@ func (v *View) tags(ctx context.Context, only string) (map[string][]TagReport, e
 		out[key.Repository] = append(out[key.Repository], report)
 		return nil
 	})
-	return out, err
+	if err != nil || v.Refusals == nil {
+		return out, err
+	}
+	return out, v.Refusals.Each(ctx, of, func(key catalog.TagKey, rec *catalog.Refusal) error {
+		out[key.Repository] = withRefusal(out[key.Repository], key.Tag, rec)
+		return nil
+	})
+}
+
+// withRefusal puts a tag of which nothing is shown among sorted reports. One whose record is newer is shown again.
+func withRefusal(reports []TagReport, tag string, rec *catalog.Refusal) []TagReport {
+	i, found := slices.BinarySearchFunc(reports, tag,
+		func(r TagReport, tag string) int { return strings.Compare(r.Tag, tag) })
+	switch {
+	case !found:
+		reports = slices.Insert(reports, i, TagReport{Tag: tag, SourceDigest: rec.Source.String()})
+	case reports[i].CheckedAt.After(rec.CheckedAt):
+		return reports
+	}
+	reports[i].Served, reports[i].Refused, reports[i].CheckedAt = Refused, rec.Reason, rec.CheckedAt
+	return reports
 }
 
 // names returns the names of the repositories that were pulled through, sorted.

@@ -63,7 +63,7 @@ type Warmer struct {
 
 // Warm makes the proxy ready to serve a reference, "host/path:tag" or "host/path@digest": it asks the upstream now,
 // whatever refresh says, waits until the new version is made, and sees that all of what a client will ask for is in the
-// store. It calls progress from another goroutine until it returns.
+// store. It calls progress from another goroutine until it returns. Errors do not name the reference.
 func (w *Warmer) Warm(ctx context.Context, ref string, progress func(WarmEvent)) error {
 	repo, reference, err := w.Names.ParseReference(ref)
 	if err != nil {
@@ -76,13 +76,10 @@ func (w *Warmer) Warm(ctx context.Context, ref string, progress func(WarmEvent))
 		err = w.blobs(ctx, repo, m)
 	}
 	path, _, _ := strings.Cut(strings.TrimSuffix(ref, ":"+string(reference)), "@")
-	switch defaulted := w.Names.Defaulted(path, repo); {
-	case err != nil && defaulted != "" && missing(err):
-		return fmt.Errorf("%s: %w; %s", ref, err, defaulted)
-	case err != nil:
-		return fmt.Errorf("%s: %w", ref, err)
+	if defaulted := w.Names.Defaulted(path, repo); defaulted != "" && missing(err) {
+		return fmt.Errorf("%w; %s", err, defaulted)
 	}
-	return nil
+	return err
 }
 
 // missing reports whether an upstream says that something is not there, or not for this proxy.

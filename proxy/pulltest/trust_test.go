@@ -3,6 +3,7 @@ package pulltest
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/trust/bundle"
 	"github.com/strata-oci/strata/proxy/trust/keys"
@@ -476,4 +478,85 @@ func (h *harness) everything() string {
 		h.t.Errorf("only %d bytes were found", all.Len())
 	}
 	return all.String()
+}
+
+// A tag that was never good is listed as refused with the reason, also by the next process, until it is good or nobody asks
+// for signatures any longer; so is one whose image a new key has not signed.
+func TestRefusedTagsAreListed(t *testing.T) {
+	t.Parallel()
+	s, next := newSigner(t), newSigner(t)
+	h := newHarness(t, verifying(s.file))
+	first := bootable(t, "one").push(t, h.up)
+	h.up.tag("stable", first)
+	h.pullError("stable")
+	listed := func(key *signer, source digest.Digest) {
+		t.Helper()
+		all, err := h.View.Repositories(t.Context())
+		if err != nil || len(all) != 1 || len(all[0].Tags) != 1 {
+			t.Fatalf("operators see %+v, %v", all, err)
+		}
+		tag := all[0].Tags[0]
+		if tag.Served != operate.Refused || !strings.Contains(tag.Refused, key.Public().ID()) ||
+			tag.SourceDigest != source.String() || strings.Contains(tag.Refused, "\n") {
+			t.Errorf("listed as %+v", tag)
+		}
+		one, err := h.View.Repository(t.Context(), testRepo.String()+":stable")
+		if err != nil || one.Tags[0].Refused != tag.Refused {
+			t.Errorf("by its name: %+v, %v", one, err)
+		}
+	}
+	gone := func(want registry.Served) {
+		t.Helper()
+		detail, err := h.View.Repository(t.Context(), testRepo.String())
+		if err != nil || len(detail.Tags) != 1 || detail.Tags[0].Refused != "" || detail.Tags[0].Served != string(want) {
+			t.Errorf("operators see %+v, %v", detail, err)
+		}
+	}
+	listed(s, first)
+	h.restart()
+	listed(s, first)
+	second := bootable(t, "two").push(t, h.up)
+	h.up.tag("stable", second)
+	h.pullError("stable")
+	listed(s, second)
+
+	s.sign(t, h.up, second)
+	h.clock.advance(time.Hour)
+	h.pull("stable", registry.Rechunked)
+	gone(registry.Rechunked)
+
+	h.rule.Verify.Keys = []string{next.file}
+	h.clock.advance(time.Hour)
+	h.pullError("stable")
+	listed(next, second)
+	h.rule.Verify.Keys = nil
+	gone(registry.Rechunked)
+	h.rule.Verify.Keys = []string{next.file}
+	gone(registry.Rechunked) // until somebody pulls
+	h.pullError("stable")
+	listed(next, second)
+	next.sign(t, h.up, second)
+	h.clock.advance(time.Hour)
+	h.pull("stable", registry.Rechunked)
+	gone(registry.Rechunked)
+}
+
+// What is remembered of refused tags is bounded, whatever an upstream has and clients ask for.
+func TestRefusedTagsAreBounded(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, verifying(newSigner(t).file))
+	src := bootable(t, "one").push(t, h.up)
+	for i := range 130 {
+		tag := fmt.Sprintf("v%d", i)
+		h.up.tag(tag, src)
+		h.pullError(tag)
+	}
+	detail, err := h.View.Repository(t.Context(), testRepo.String())
+	if err != nil || len(detail.Tags) != 100 {
+		t.Fatalf("%d tags are listed, %v", len(detail.Tags), err)
+	}
+	h.clock.advance(8 * 24 * time.Hour) // and nobody asks
+	if detail, err = h.View.Repository(t.Context(), testRepo.String()); err != nil || len(detail.Tags) != 0 {
+		t.Errorf("%d tags are listed, %v", len(detail.Tags), err)
+	}
 }

@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -38,11 +39,14 @@ type Error struct {
 	Err error
 }
 
-// Error returns the code, the message and the cause.
+// Error returns the code, the message and the cause, unless the message tells that already.
 func (e *Error) Error() string {
 	s := e.Code + ": " + e.Message
-	if e.Err != nil {
-		s += ": " + e.Err.Error()
+	if e.Err == nil {
+		return s
+	}
+	if cause := e.Err.Error(); !strings.Contains(e.Message, cause) {
+		s += ": " + cause
 	}
 	return s
 }

@@ -100,10 +100,19 @@ func TestPruneForgetsProofs(t *testing.T) {
 		f.record(catalog.KindTag, repo+":kept", map[string]any{
 			"source_digest": v.SourceDigest, "digest": v.Digest, "served": catalog.Rechunked, "media_type": "x",
 		})
+		f.record(catalog.KindRefusal, repo+":unsigned", map[string]any{"source_digest": v.SourceDigest, "policy": "00"})
+	}
+	f.gc(GCOptions{})
+	one, err := f.keeper.Prune(t.Context(), PruneOptions{Name: testRepo + ":unsigned", DryRun: true})
+	if err != nil || len(one.Tags) != 1 || len(one.Repositories) != 0 {
+		t.Errorf("%+v, %v", one, err)
 	}
 	r, err := f.keeper.Prune(t.Context(), PruneOptions{Name: testRepo})
-	if err != nil || len(r.Tags) != 2 || len(r.Repositories) != 1 {
+	if err != nil || len(r.Tags) != 3 || len(r.Repositories) != 1 {
 		t.Errorf("%+v, %v", r, err)
+	}
+	if got := f.keys(catalog.KindRefusal); len(got) != 1 || got[0] != testRepo+"-other:unsigned" {
+		t.Errorf("refusals are left: %q", got)
 	}
 	if got := f.keys("proof"); len(got) != 1 || !strings.HasPrefix(got[0], testRepo+"-other@") {
 		t.Errorf("proofs are left: %q", got)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,13 +63,14 @@ func (k *Keeper) choose(ctx context.Context, name string, out *PruneReport) erro
 	if one, ok := catalog.ParseTagKey(name); ok {
 		tags = append(tags, catalog.TagsOf(one.Repository))
 	}
+	named := func(key catalog.TagKey, _ time.Time) error {
+		if (key.Repository == name || key.String() == name) && !slices.Contains(out.Tags, key.String()) {
+			out.Tags = append(out.Tags, key.String())
+		}
+		return nil
+	}
 	for _, of := range tags {
-		err := k.records.Tags.List(ctx, of, func(key catalog.TagKey, _ time.Time) error {
-			if key.Repository == name || key.String() == name {
-				out.Tags = append(out.Tags, key.String())
-			}
-			return nil
-		})
+		err := errors.Join(k.records.Tags.List(ctx, of, named), k.records.Refusals.List(ctx, of, named))
 		if err != nil {
 			return err
 		}
@@ -111,7 +113,8 @@ func (k *Keeper) drop(ctx context.Context, p PruneReport) error {
 		kind string
 		keys []string
 	}{
-		{catalog.KindTag, p.Tags}, {catalog.KindRepository, p.Repositories}, {catalog.KindDeltaDemand, p.Repositories},
+		{catalog.KindTag, p.Tags}, {catalog.KindRefusal, p.Tags}, {catalog.KindRepository, p.Repositories},
+		{catalog.KindDeltaDemand, p.Repositories},
 		{catalog.KindEdgeImages, p.Repositories},
 		{catalog.KindHistory, p.Lineages},
 		{catalog.KindLineage, p.Lineages},

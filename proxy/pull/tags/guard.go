@@ -173,3 +173,28 @@ func (t *Tags) keepBefore(ctx context.Context, u *update, policy string, cause e
 	stays.Policy = policy
 	return &stays, nil
 }
+
+// noteRefusal remembers for operators that nothing is shown under a tag. Pulls do not depend on it.
+func (t *Tags) noteRefusal(ctx context.Context, u *update, policy, reason string) {
+	if t.Refusals == nil || policy == "" {
+		return
+	}
+	err := t.Repositories.Enlist(ctx, u.repo)
+	if err == nil {
+		err = t.Refusals.Note(ctx, recordKey(u.repo, u.tag), u.target.Digest, policy, reason)
+	}
+	if err != nil {
+		t.Logger.WarnContext(ctx, "a refused tag could not be noted", "repository", u.repo.String(), "tag", string(u.tag),
+			"error", err)
+	}
+}
+
+// clearRefusal forgets that nothing was shown under a tag. Where the record before was good there is nothing to forget.
+func (t *Tags) clearRefusal(ctx context.Context, key catalog.TagKey, u *update) {
+	if t.Refusals == nil || u.before != nil && u.before.Policy == u.rec.Policy {
+		return
+	}
+	if err := t.Refusals.Clear(ctx, key); err != nil {
+		t.Logger.WarnContext(ctx, "a refused tag could not be forgotten", "tag", key.String(), "error", err)
+	}
+}

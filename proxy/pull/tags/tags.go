@@ -56,6 +56,13 @@ type Repositories interface {
 	Enlist(ctx context.Context, repo name.Repository) error
 }
 
+// Refusals remember for operators the tags of which nothing is shown.
+type Refusals interface {
+	Note(ctx context.Context, tag catalog.TagKey, source digest.Digest, policy, reason string) error
+	// Clear forgets a tag, under which something is shown now.
+	Clear(ctx context.Context, tag catalog.TagKey) error
+}
+
 // Options are what Tags are made of; all are needed but for Leases and RecordAge.
 type Options struct {
 	Upstream  Upstream
@@ -65,8 +72,9 @@ type Options struct {
 	// Records keep what tags stand for.
 	Records      *catalog.Table[catalog.TagKey, catalog.Tag]
 	Repositories Repositories
-	// Guard checks signatures; nil checks none.
-	Guard Guard
+	// Guard checks signatures, and Refusals remember what it refuses; nil checks none.
+	Guard    Guard
+	Refusals Refusals
 	// Rule returns the settings of a repository, "host/path", complete with all defaults.
 	Rule func(repository string) config.Rule
 	Work *background.Group

@@ -188,6 +188,7 @@ func (t *Tags) refuse(ctx context.Context, u *update, policy string, cause error
 	}
 	rec, err := t.keepBefore(ctx, u, policy, cause)
 	if err != nil {
+		t.noteRefusal(ctx, u, policy, said.Message)
 		return nil, err
 	}
 	rec.Failure = newFailure(u.target.Digest, u.before, t.Now(), cause)
@@ -222,5 +223,6 @@ func (t *Tags) moveTag(ctx context.Context, key catalog.TagKey, u *update) error
 	if err := t.Records.Put(ctx, key, u.rec); err != nil {
 		return fmt.Errorf("moving the tag: %w", err)
 	}
+	t.clearRefusal(ctx, key, u)
 	return nil
 }

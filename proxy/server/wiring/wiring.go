@@ -107,8 +107,9 @@ type Rooms struct {
 	// Edge fetches from other Stratas; nil: there are none.
 	Edge *via.Source
 
-	proofs *proof.Proofs
-	seeds  *seed.Store // nil where layers are none
+	proofs   *proof.Proofs
+	refusals *trust.Refusals
+	seeds    *seed.Store // nil where layers are none
 }
 
 // New makes the rooms. Close ends their work.
@@ -186,7 +187,7 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 	})
 	r.Tags = tags.New(tags.Options{
 		Upstream: o.Upstream, Manifests: manifests, Maker: r.Jobs, Losses: losses, Records: r.Records.Tags,
-		Repositories: manifests, Guard: guard, Rule: o.Rule, Work: r.Work,
+		Repositories: manifests, Guard: guard, Refusals: r.refusals, Rule: o.Rule, Work: r.Work,
 		Leases: o.Leases, RecordAge: o.RecordAge, Logger: o.Logger, Now: o.Now,
 	})
 	r.Images = pull.NewImages(pull.Options{Tags: r.Tags, Manifests: manifests, Blobs: r.Blobs, Tally: r.Tally,
@@ -213,6 +214,7 @@ func (r *Rooms) trusting(o Options, manifests *content.Manifests,
 		Settings: o.Signing, Rule: o.Rule, Guard: guard, Manifests: manifests, Documents: signed,
 		Plans: r.Records.Plans, Metrics: o.Metrics, Work: r.Work, Logger: o.Logger, Now: o.Now,
 	})
+	r.refusals = &trust.Refusals{Records: r.Records.Refusals, Policy: guard.Policy, Logger: o.Logger, Now: o.Now}
 	return guard, signer
 }
 
@@ -242,8 +244,9 @@ func (r *Rooms) deltas(o Options, store *state.Store, space *workspace.Budget) {
 func (r *Rooms) operating(o Options, manifests *content.Manifests) {
 	r.View = operate.NewView(operate.Options{
 		Pulled: r.Records.Tags, Known: r.Records.Repositories, Plans: r.Records.Plans,
-		History: history.New(r.Records.Lineages, r.Tally), Queue: r.Jobs, Manifests: manifests, Metrics: o.Metrics,
-		Names: o.Names, Rule: o.Rule, Upstreams: o.Upstream.Status, Redis: o.Redis, Edge: r.edgeReport(), Store: o.Store,
+		Refusals: r.refusals, History: history.New(r.Records.Lineages, r.Tally), Queue: r.Jobs, Manifests: manifests,
+		Metrics: o.Metrics,
+		Names:   o.Names, Rule: o.Rule, Upstreams: o.Upstream.Status, Redis: o.Redis, Edge: r.edgeReport(), Store: o.Store,
 		Deltas: r.Deltas, Version: o.Version, Now: o.Now,
 	})
 	r.Warmer = &operate.Warmer{Tags: r.Tags, Manifests: manifests, Guard: r.Images.Guard, Blobs: r.Blobs, Queue: r.Jobs,
