@@ -47,6 +47,12 @@ func ClientError(err error, notFound func(string) *registry.Error) error {
 func upstreamError(up *upstream.Error, notFound func(string) *registry.Error) error {
 	var e *registry.Error
 	switch up.Kind {
+	case upstream.Protocol:
+		e = registry.BadGateway(up.Host + " gave an answer that can't be used")
+		if up.Untrusted() {
+			e = registry.BadGateway("the proxy is not set up for the connection to " + up.Host +
+				": its log says what to change")
+		}
 	case upstream.NotFound:
 		e = notFound("not found at " + up.Host)
 	case upstream.Unauthorized:

@@ -95,6 +95,8 @@ func StatusError(resp *http.Response, now time.Time) *Error {
 			text += ": " + doc.message
 		}
 		e.Err = errors.New(Clean(text, secretsOf(resp.Request)...))
+	} else if resp.StatusCode == http.StatusBadRequest && resp.Request != nil && resp.Request.URL.Scheme == "http" {
+		e.Err = errPlain
 	}
 	return e
 }

@@ -98,6 +98,9 @@ func (e *Error) Error() string {
 	if e.Err != nil {
 		b.WriteString(": " + e.Err.Error())
 	}
+	if remedy := e.remedy(); remedy != "" {
+		b.WriteString(": " + remedy)
+	}
 	return b.String()
 }
 

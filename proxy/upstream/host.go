@@ -6,8 +6,10 @@ import "time"
 type HostStatus struct {
 	Host string
 	// State of the breaker: "closed" when the registry is asked, "open" when it is left alone, "half-open" when the next
-	// request tries whether it is back.
+	// request tries whether it is back. Where nobody asks for some minutes, it is "closed" again.
 	State string
+	// Failing is how many requests in a row had no usable answer, while the state is "closed".
+	Failing int
 	// PausedUntil is when the registry, after 429, may be asked again; zero when it may be now.
 	PausedUntil time.Time
 	Budget      Budget
