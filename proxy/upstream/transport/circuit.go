@@ -22,6 +22,8 @@ const (
 	openFor = 10 * time.Second
 	// maxPause bounds how long a server's wish to be left alone is heeded.
 	maxPause = 10 * time.Minute
+	// forgiveAfter is how long a server counts as failed that nobody has asked since it might be back.
+	forgiveAfter = 5 * time.Minute
 	// maxCircuits bounds how many servers that answers lead to are remembered for each upstream.
 	maxCircuits = 32
 )
@@ -72,6 +74,20 @@ func (c *circuit) check() error {
 	}
 	return nil
 }
+
+// state is the breaker's, for people and metrics: "half-open" is a state to pass through, and where nobody asks it would
+// stay for ever.
+func (c *circuit) state() string {
+	state := c.breaker.State()
+	since := time.Duration(time.Now().UnixNano() - c.opened.Load())
+	if state == gobreaker.StateHalfOpen && since > openFor+forgiveAfter {
+		return gobreaker.StateClosed.String()
+	}
+	return state.String()
+}
+
+// failing is how many requests in a row had no usable answer.
+func (c *circuit) failing() int { return int(c.breaker.Counts().ConsecutiveFailures) }
 
 func (c *circuit) broken() error {
 	left := openFor - time.Duration(time.Now().UnixNano()-c.opened.Load())

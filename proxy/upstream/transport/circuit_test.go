@@ -137,3 +137,29 @@ func TestServerIsLeftAlone(t *testing.T) {
 		}
 	}
 }
+
+// A server that nobody asks after it failed is not shown as failing for ever.
+func TestHalfOpenPasses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newCircuit("registry.test", time.Now, func(_, _ string) {})
+		for i := range tripAfter {
+			if g.failing() != i {
+				t.Errorf("%d failures, want %d", g.failing(), i)
+			}
+			try(t, g, nil, errors.New("connection refused"))
+		}
+		for _, step := range []struct {
+			after time.Duration
+			want  string
+		}{{0, "open"}, {openFor + time.Second, "half-open"}, {forgiveAfter, "closed"}} {
+			time.Sleep(step.after)
+			if got := g.state(); got != step.want {
+				t.Errorf("%s later: %s, want %s", step.after, got, step.want)
+			}
+		}
+		if !try(t, g, nil, errors.New("connection refused")) || g.state() != "open" {
+			t.Errorf("after another failure: %s", g.state())
+		}
+	})
+}

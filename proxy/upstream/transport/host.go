@@ -111,7 +111,7 @@ func (h *Host) CloseIdle() {
 func (h *Host) Status() upstream.HostStatus {
 	now := h.options.Now()
 	s := upstream.HostStatus{
-		Host: h.name, State: h.circuit.breaker.State().String(), Budget: h.budget.report(now),
+		Host: h.name, State: h.circuit.state(), Failing: h.circuit.failing(), Budget: h.budget.report(now),
 		Running: h.running.Load(), Held: h.held.Load(),
 	}
 	if wait := h.circuit.pause(); wait > 0 {
