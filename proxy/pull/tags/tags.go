@@ -245,6 +245,9 @@ func (t *Tags) awaitUpdate(ctx context.Context, repo name.Repository, rule confi
 		switch {
 		case err == nil:
 			return m, nil
+		case errors.Is(err, background.ErrClosed) && !previous && rule.FirstPull == config.FirstPullWait:
+			// Its layers would be downloaded for nothing once the image is made: the client comes back.
+			return nil, err
 		case errors.Is(err, background.ErrClosed):
 			// Whoever is waiting when the proxy ends is still answered.
 		case rec != nil:
