@@ -39,7 +39,8 @@ type Report struct {
 	Platform     string // as an index says it; empty for an image without one
 	SourceDigest string
 	State        State
-	// Phase is the engine's, DoneBytes and TotalBytes are how far it is in it; the total is 0 when unknown.
+	// Phase is the engine's, of a job that runs or failed; DoneBytes and TotalBytes are how far it is in it. The total is 0
+	// when unknown.
 	Phase      string
 	DoneBytes  int64
 	TotalBytes int64
@@ -89,8 +90,12 @@ func (j *job) report(now time.Time) Report {
 		SourceDigest: j.digest.String(), State: j.state, Phase: j.progress.Phase, DoneBytes: j.progress.Done,
 		TotalBytes: j.progress.Total, StartedAt: j.started.UTC(), Seconds: j.took.Seconds(),
 	}
-	if j.state == Running {
+	switch j.state {
+	case Running:
 		r.Seconds = now.Sub(j.started).Seconds()
+	case Failed: // the phase says where
+	default:
+		r.Phase, r.DoneBytes, r.TotalBytes = "", 0, 0
 	}
 	if j.err != nil {
 		r.Error = j.err.Error()
