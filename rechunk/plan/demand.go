@@ -63,13 +63,20 @@ func (d Demand) Rounded() Demand {
 
 func roundShare(x float64) float64 { return math.Round(x*demandSteps) / demandSteps }
 
-// String gives the demand for logs: "lag 1 60%, 2 20%; fresh 15%".
+// String gives the demand for people, in shares of all pulls that add up to 100 %: "lag 1 52%, 2 35%, fresh 13%".
 func (d Demand) String() string {
-	s := "lag"
+	whole := d.Fresh
+	for _, share := range d.Lags {
+		whole += share
+	}
+	s, sum, shown := "lag", 0.0, 0
 	for i, share := range d.Lags {
 		if share > 0 {
-			s += fmt.Sprintf(" %d %.0f%%,", i+1, 100*share)
+			sum += share
+			upTo := int(math.Round(100 * sum / whole)) // what is rounded is the sum, so that nothing is lost
+			s += fmt.Sprintf(" %d %d%%,", i+1, upTo-shown)
+			shown = upTo
 		}
 	}
-	return fmt.Sprintf("%s fresh %.0f%%", s, 100*d.Fresh)
+	return fmt.Sprintf("%s fresh %d%%", s, 100-shown)
 }

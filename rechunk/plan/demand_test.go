@@ -37,3 +37,20 @@ func TestDemandRounded(t *testing.T) {
 		})
 	}
 }
+
+// The shares that people read are of all pulls, and add up.
+func TestDemandString(t *testing.T) {
+	t.Parallel()
+	for want, d := range map[string]Demand{
+		"lag 1 26%, 2 17%, 3 9%, 4 35%, fresh 13%": DefaultDemand(),
+		"lag 1 100%, fresh 0%":                     {Lags: []float64{1}},
+		"lag 1 20%, fresh 80%":                     {Lags: []float64{1}, Fresh: 4},
+		"lag 1 33%, 2 34%, 3 33%, fresh 0%":        {Lags: []float64{0.05, 0.05, 0.05}},
+		"lag 1 11%, 2 11%, 3 11%, 4 11%, 5 12%, 6 11%, 7 11%, 8 11%, fresh 11%": {
+			Lags: []float64{.1, .1, .1, .1, .1, .1, .1, .1}, Fresh: .1},
+	} {
+		if got := d.String(); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+}
