@@ -63,21 +63,29 @@ func (k *Keeper) choose(ctx context.Context, name string, out *PruneReport) erro
 	if one, ok := catalog.ParseTagKey(name); ok {
 		tags = append(tags, catalog.TagsOf(one.Repository))
 	}
+	repository, others := name, 0
 	named := func(key catalog.TagKey, _ time.Time) error {
-		if (key.Repository == name || key.String() == name) && !slices.Contains(out.Tags, key.String()) {
+		switch {
+		case key.Repository != name && key.String() != name:
+			others++
+		case !slices.Contains(out.Tags, key.String()):
 			out.Tags = append(out.Tags, key.String())
 		}
 		return nil
 	}
 	for _, of := range tags {
+		others = 0
 		err := errors.Join(k.records.Tags.List(ctx, of, named), k.records.Refusals.List(ctx, of, named))
 		if err != nil {
 			return err
 		}
+		if one, ok := catalog.ParseTagKey(name); ok && others == 0 && slices.Contains(out.Tags, name) {
+			repository = one.Repository // goes with its last tag
+		}
 	}
-	err := k.records.Repositories.List(ctx, catalog.PrefixOf(name), func(key string, _ time.Time) error {
-		if key == name {
-			out.Repositories = append(out.Repositories, name)
+	err := k.records.Repositories.List(ctx, catalog.PrefixOf(repository), func(key string, _ time.Time) error {
+		if key == repository {
+			out.Repositories = append(out.Repositories, key)
 		}
 		return nil
 	})
