@@ -8,7 +8,6 @@ import (
 
 	"github.com/strata-oci/strata/proxy/imagedelta"
 	"github.com/strata-oci/strata/proxy/oneshot"
-	"github.com/strata-oci/strata/proxy/trust/keys"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/compare"
 	"github.com/strata-oci/strata/rechunk/layer"
@@ -161,93 +160,4 @@ func (c *compareCommand) printComponents(s *streams, r *compare.Comparison) erro
 		fmt.Fprintf(s.out, "and %d more: --all lists them\n", n)
 	}
 	return nil
-}
-
-type verifyCommand struct {
-	A string `arg:"" help:"An image: oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker://REF."`
-	B string `arg:"" help:"The other image."`
-
-	MTime bool `help:"Compare modification times, too." name:"mtime"`
-	Most  int  `help:"Most differences to list; 0 lists all." default:"100"`
-
-	ProvenanceKey string `help:"Check, too, that an attestation by a public key in FILE says that B was made of A." placeholder:"FILE"`
-	imageFlags
-}
-
-// Help follows the flags in strata verify --help.
-func (verifyCommand) Help() string {
-	return `Two images are the same if every path, type, mode, owner, extended attribute, link target, hardlink group and byte
-is. What Strata changes in bootable images is no difference: what lies in /sysroot, which it drops, counts in neither, and
-identical files in /usr that it makes one count as linked. Their configs are the same if user, environment, entry point,
-command, directory, labels, ports, volumes, signal and platform are; labels that Strata drops are named.
-
-Where an image says that it keeps files that differ in build noise only (noise: keep), those are compared for it, listed with
-both digests and what differs, and no difference. Any other byte is one.
-
-Of an image that the proxy serves as it is, in its source's layers, the last line says why.
-
-    strata verify docker://ghcr.io/ublue-os/bluefin:stable docker://proxy.example/ghcr.io/ublue-os/bluefin:stable
-
-The exit code is 1 if they differ; the differences are listed, one a line.`
-}
-
-func (c *verifyCommand) Run(ctx context.Context, s *streams) error {
-	b := newBars(s.err)
-	v, err := oneshot.Verify(ctx, c.A, c.B, c.MTime, c.Most, c.options(s, b))
-	b.close()
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		if err := printJSON(s.out, v); err != nil {
-			return err
-		}
-	} else {
-		printVerification(s, v)
-	}
-	if !v.Same {
-		return errFailed
-	}
-	return c.provenance(ctx, s)
-}
-
-// provenance checks of what the second image says that it was made.
-func (c *verifyCommand) provenance(ctx context.Context, s *streams) error {
-	if c.ProvenanceKey == "" {
-		return nil
-	}
-	file, err := keys.ReadFile(c.ProvenanceKey)
-	if err != nil {
-		return err
-	}
-	by, err := keys.ParsePublic(file)
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.ProvenanceKey, err)
-	}
-	key, from, err := oneshot.Provenance(ctx, c.A, c.B, by, c.options(s, newBars(io.Discard)))
-	if err != nil || c.JSON {
-		return err
-	}
-	return printLine(s.out, "made of "+from+", by the word of "+key.ID())
-}
-
-func printVerification(s *streams, v *oneshot.Verification) {
-	switch {
-	case v.Same && len(v.Noise) > 0:
-		fmt.Fprintln(s.out, "the same filesystem, but for build noise in files that stayed as they were served before:")
-	case v.Same:
-		fmt.Fprintln(s.out, "the same filesystem")
-	}
-	for _, k := range v.Noise {
-		fmt.Fprintln(s.out, k)
-	}
-	for _, d := range v.Differences {
-		fmt.Fprintln(s.out, d)
-	}
-	for _, d := range v.Config {
-		fmt.Fprintln(s.out, d)
-	}
-	if v.AsItIs != "" {
-		fmt.Fprintln(s.out, v.AsItIs)
-	}
 }

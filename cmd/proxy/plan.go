@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/strata-oci/strata/proxy/oneshot"
@@ -73,7 +74,11 @@ func (c *planCommand) print(s *streams, p *compare.Preview) error {
 // printPlanLayers shows the layers of a plan and those that it drops.
 func printPlanLayers(w *tabwriter.Writer, p *compare.Preview) {
 	fmt.Fprintf(w, "\nlayer\tsize\tstale\theat\tholds\twhy\n")
-	for _, l := range p.Layers {
+	layers := slices.Clone(p.Layers)
+	slices.SortStableFunc(layers, func(a, b compare.PreviewLayer) int { // what is written first: it is what an update costs
+		return kept(a.Kept) - kept(b.Kept)
+	})
+	for _, l := range layers {
 		id, why := "new", l.Reason
 		if l.Kept {
 			id, why = fmt.Sprintf("%.19s", l.Digest), "kept"
@@ -87,6 +92,13 @@ func printPlanLayers(w *tabwriter.Writer, p *compare.Preview) {
 		fmt.Fprintf(w, "%.19s\t%s\t%s\t\t%s\tdropped: %s\n", d.Digest, size(d.Size),
 			shareOf(1-float64(d.LiveBytes)/float64(max(d.Size, 1))), d.Name, whyDropped(d))
 	}
+}
+
+func kept(kept bool) int {
+	if kept {
+		return 1
+	}
+	return 0
 }
 
 // printCandidates shows the earlier images that a plan looked at.

@@ -88,9 +88,16 @@ func imageItem(ts *testscript.TestScript, words []string) treetest.Item {
 	return treetest.Item{}
 }
 
-// startRegistry is the command registry NAME: an empty registry, whose port is in the variable NAME.
+// startRegistry is the command registry NAME: an empty registry, whose port is in the variable NAME. With tls after the name
+// it speaks HTTPS, with a certificate that nobody trusts.
 func startRegistry(ts *testscript.TestScript, _ bool, args []string) {
-	s := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	s := httptest.NewUnstartedServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if len(args) > 1 && args[1] == "tls" {
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
 	ts.Defer(s.Close)
 	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
 	ts.Check(err)

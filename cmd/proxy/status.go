@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -93,6 +92,9 @@ func (c *statusCommand) report(ctx context.Context) (out *statusReport, err erro
 func printStatus(s *streams, r *statusReport) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "strata\t%s, up %s\n", r.Version, time.Duration(r.UptimeSeconds*float64(time.Second)).Round(time.Second))
+	for _, p := range r.Problems {
+		fmt.Fprintf(w, "problem\t%s\n", p)
+	}
 	fmt.Fprintf(w, "store\t%s %s: %s, of which %s served layers\n",
 		r.Store.Driver, r.Store.Location, size(r.Store.TotalBytes), size(r.Store.ServedBytes))
 	if u := r.Upkeep; u != nil {
@@ -106,17 +108,8 @@ func printStatus(s *streams, r *statusReport) error {
 	if d := r.Deltas; d != nil {
 		fmt.Fprintf(w, "deltas\t%s\n", deltaNote(*d))
 	}
-	if r.Redis != nil && !r.Redis.Up {
-		fmt.Fprintf(w, "redis\t%s does not answer since %s, this replica goes on alone\n", r.Redis.Address,
-			humanize.Time(r.Redis.Since))
-	}
 	if r.Edge != nil {
 		printEdge(w, r.Edge)
-	}
-	for _, u := range r.Upstreams {
-		if note := upstreamNote(u); note != "" {
-			fmt.Fprintf(w, "upstream\t%s: %s\n", u.Host, note)
-		}
 	}
 	for _, j := range r.Jobs {
 		if j.State == jobs.Running {
@@ -188,23 +181,4 @@ func spaceNote(u upkeep.State) string {
 		note += ", no scrub yet"
 	}
 	return fmt.Sprintf("%s, %d damaged", note, u.Damaged)
-}
-
-// upstreamNote says what is unusual about an upstream, or nothing.
-func upstreamNote(u operate.UpstreamReport) string {
-	var notes []string
-	if u.Breaker != "closed" {
-		notes = append(notes, "left alone after failures")
-	}
-	if !u.PausedUntil.IsZero() {
-		notes = append(notes, "limits the rate until "+u.PausedUntil.Format(time.RFC3339))
-	}
-	if u.BudgetLimit > 0 {
-		note := fmt.Sprintf("%d of %d requests left", u.BudgetRemaining, u.BudgetLimit)
-		if u.BudgetLow {
-			note += ", tags are not refreshed"
-		}
-		notes = append(notes, note)
-	}
-	return strings.Join(notes, "; ")
 }

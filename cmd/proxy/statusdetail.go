@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -33,10 +34,10 @@ func printRepository(s *streams, r *operate.RepositoryDetail) error {
 			clients(v.Pulls))
 	}
 	if r.LayersOf != "" {
-		fmt.Fprintf(w, "\nlayers of %.19s, lowest first; age in versions\n", r.LayersOf)
+		fmt.Fprintf(w, "\nlayers of %.19s, highest first, so that the new ones come first; age in versions\n", r.LayersOf)
 	}
 	fmt.Fprintf(w, "layer\tsize\tage\tmade\tstale\theat\tpulls\tholds\n")
-	for _, l := range r.Layers {
+	for _, l := range slices.Backward(r.Layers) {
 		fmt.Fprintf(w, "%.19s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\n", l.Digest, size(l.Size), l.Age, ago(l.MadeAt),
 			shareOf(l.StaleShare),
 			shareOf(l.Heat), l.Pulls, l.Name)

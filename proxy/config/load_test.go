@@ -117,7 +117,7 @@ func TestLoadErrors(t *testing.T) {
 			`c.yml:4:71: repositories[2].family: "A b" is no name: write lower-case letters, digits and . _ - / between them, at most 255`,
 			"c.yml:5:31: repositories[3].platforms: is empty: name a platform, leave the key out for the default, or write rechunk: never",
 		}},
-		"syntax":        {"listen: [\npassword: hunter2\n",
+		"syntax": {"listen: [\npassword: hunter2\n",
 			[]string{"c.yml:1:9: a list in [ ] or a mapping in { } is not closed, or lacks a comma"}},
 		"duplicate key": {"jobs: 1\njobs: 2\n", []string{`c.yml:2:1: "jobs" is set twice, here and in line 1: keep one`}},
 		"two documents": {"jobs: 1\n---\njobs: 2\n",

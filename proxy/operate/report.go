@@ -34,6 +34,8 @@ type StatusReport struct {
 	Deltas *DeltaTotals `json:"deltas,omitempty"`
 	// Upkeep tells how full the store is and when it was looked after; absent where nothing looks after it.
 	Upkeep *upkeep.State `json:"upkeep,omitempty"`
+	// Problems say what keeps the proxy from doing all it is for, and what helps; absent while all is well.
+	Problems []string `json:"problems,omitempty"`
 	// Upstreams tell how those fare that are configured or were asked lately.
 	Upstreams []UpstreamReport `json:"upstreams,omitempty"`
 }
@@ -53,6 +55,8 @@ type UpstreamReport struct {
 	// Breaker is closed while the upstream is asked, open while it is left alone after failures, half-open when one
 	// request tries whether it is back.
 	Breaker string `json:"breaker"`
+	// Failing is how many requests in a row had no usable answer, while the breaker is closed.
+	Failing int `json:"failing,omitempty"`
 	// PausedUntil is when the upstream, after it limited the rate, may be asked again.
 	PausedUntil time.Time `json:"paused_until,omitzero"`
 	Running     int64     `json:"running"` // requests

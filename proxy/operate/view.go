@@ -51,6 +51,8 @@ type Store struct {
 	Location string
 	// Used is the size of all content, in bytes, as far as it is known.
 	Used func() int64
+	// Room is how many bytes more it takes, 0 or less when it is full; nil: nobody knows.
+	Room func() int64
 }
 
 // Refusals tell of the tags of which nothing is shown.
@@ -134,6 +136,7 @@ func (v *View) Status(ctx context.Context) (StatusReport, error) {
 	}
 	out.Store.TotalBytes = v.Store.Used()
 	out.Store.SourceBytes = max(out.Store.TotalBytes-out.Store.ServedBytes, 0)
+	out.Problems = v.problems(out)
 	v.Metrics.StoredBytes(metrics.StoreServed, out.Store.ServedBytes)
 	v.Metrics.StoredBytes(metrics.StoreSource, out.Store.SourceBytes)
 	return out, nil
@@ -143,7 +146,8 @@ func upstreamReports(all []upstream.HostStatus) []UpstreamReport {
 	var out []UpstreamReport
 	for _, u := range all {
 		out = append(out, UpstreamReport{
-			Host: u.Host, Breaker: u.State, PausedUntil: u.PausedUntil.UTC(), Running: u.Running, Held: u.Held,
+			Host: u.Host, Breaker: u.State, Failing: u.Failing, PausedUntil: u.PausedUntil.UTC(), Running: u.Running,
+			Held:        u.Held,
 			BudgetLimit: u.Budget.Limit, BudgetRemaining: u.Budget.Remaining, BudgetLow: u.Budget.Low,
 		})
 	}

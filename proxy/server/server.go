@@ -108,7 +108,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 // makings are what the parts of a Server are made of.
 type makings struct {
 	chunks   *chunkstore.Store
-	claim    *claim.Claim // of the store
+	space    chunkstore.Space // that the store may take
+	claim    *claim.Claim     // of the store
 	gatherer *prometheus.Registry
 	first    *next
 	leases   *lease.Leases // nil without Redis
@@ -119,8 +120,8 @@ type makings struct {
 func (s *Server) gather(ctx context.Context) (*makings, error) {
 	m := &makings{gatherer: prometheus.NewRegistry(), first: &next{cfg: s.cfg}}
 	var err error
-	if m.chunks, m.claim, err = openStore(ctx, s.cfg, s.usage, func() int64 { return int64(s.live.Load().MinFree) },
-		s.log); err != nil {
+	m.space = within(s.cfg, s.usage, func() int64 { return int64(s.live.Load().MinFree) })
+	if m.chunks, m.claim, err = openStore(ctx, s.cfg, m.space, s.log); err != nil {
 		return nil, err
 	}
 	s.claims = append(s.claims, m.claim)
@@ -156,7 +157,7 @@ func (s *Server) newRooms(m *makings) *wiring.Rooms {
 		counters = pulls.NewLeased(pulls.NewRecorded(catalog.New(m.chunks, s.log).Pulls), m.leases)
 	}
 	store := storageName(s.cfg)
-	store.Used = s.usage.Used
+	store.Used, store.Room = s.usage.Used, m.space.Room
 	return wiring.New(wiring.Options{
 		Chunks: m.chunks, Upstream: s.upstream, Rule: s.Rule, Metrics: s.metrics,
 		Ruled: s.ruled, Signing: s.signing,

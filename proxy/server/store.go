@@ -21,12 +21,9 @@ const staleUploads = time.Hour
 // openStore opens the store and removes what killed processes left in it: all of it when no other process uses the store's
 // directory, else what is old. The claim is nil where others can't be told of.
 func openStore(
-	ctx context.Context, cfg *config.Config, space chunkstore.Space, minFree func() int64, log *slog.Logger,
+	ctx context.Context, cfg *config.Config, space chunkstore.Space, log *slog.Logger,
 ) (*chunkstore.Store, *claim.Claim, error) {
-	root, files := cfg.Storage.Parameters["rootdirectory"].(string)
-	if files = files && cfg.Storage.Driver == "filesystem"; files {
-		space = &freeFloor{Space: space, dir: root, floor: minFree}
-	}
+	root, files := directory(cfg)
 	o := chunkstore.Options{CacheBytes: int64(cfg.CacheBytes), Space: space, Logger: log}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = -1
@@ -55,6 +52,21 @@ func openStore(
 		}
 	}
 	return chunks, held, nil
+}
+
+// directory returns the directory of a filesystem store.
+func directory(cfg *config.Config) (root string, ok bool) {
+	root, ok = cfg.Storage.Parameters["rootdirectory"].(string)
+	return root, ok && cfg.Storage.Driver == "filesystem"
+}
+
+// within is the space that a store may take: within the quota, and of its filesystem all but what is to stay free.
+func within(cfg *config.Config, quota chunkstore.Space, minFree func() int64) chunkstore.Space {
+	root, files := directory(cfg)
+	if !files {
+		return quota
+	}
+	return &freeFloor{Space: quota, dir: root, floor: minFree}
 }
 
 // recordAge is for how long a tag's record is remembered that another process on the same store may have changed: what this
@@ -105,7 +117,7 @@ func claimToServe(cfg *config.Config, held *claim.Claim) error {
 	if errors.Is(err, claim.ErrInUse) {
 		return fmt.Errorf("%w at %s: stop it, set storage.filesystem.rootdirectory (STRATA_STORAGE_FILESYSTEM_ROOTDIRECTORY) to a "+
 			"directory of this proxy's own, or give all replicas the same redis.address", ErrInUse,
-				storageName(cfg).Location)
+			storageName(cfg).Location)
 	}
 	return err
 }
@@ -113,8 +125,8 @@ func claimToServe(cfg *config.Config, held *claim.Claim) error {
 // WithStore opens the store of a configuration beside whoever uses it, and lets work add to it.
 func WithStore(ctx context.Context, cfg *config.Config, log *slog.Logger,
 	work func(context.Context, *chunkstore.Store) error) (err error) {
-	chunks, held, err := openStore(ctx, cfg, upkeep.NewUsage(int64(cfg.Quota)), func() int64 { return int64(cfg.MinFree) },
-		log)
+	space := within(cfg, upkeep.NewUsage(int64(cfg.Quota)), func() int64 { return int64(cfg.MinFree) })
+	chunks, held, err := openStore(ctx, cfg, space, log)
 	if err != nil {
 		return err
 	}

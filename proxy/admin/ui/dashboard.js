@@ -1,6 +1,8 @@
 // The dashboard: reads the API every few seconds and shows it. All that comes from the API is set as text, never as markup.
 
 const period = 3000;
+let problems = []; // what the proxy says is wrong
+let ready = null; // the last answer of readyz: [class, text]
 let selected = null; // the repository whose detail is shown
 
 // make returns an element with properties and children. A child that is no node becomes text.
@@ -94,6 +96,10 @@ function upkeep(u) {
 }
 
 function showStatus(s) {
+  problems = s.problems || [];
+  byID("problems").hidden = problems.length === 0;
+  byID("problems").replaceChildren(...problems.map((p) => make("li", {}, p)));
+  showReady();
   byID("about").textContent = `${s.version} · up ${time(Math.round(s.uptime_seconds))} · ${s.store.driver} ${s.store.location || ""}`;
   const source = s.update_bytes + s.update_bytes_saved;
   const j = s.jobs;
@@ -110,10 +116,11 @@ function showStatus(s) {
 function showJobs(jobs) {
   const rows = jobs.slice(0, 20).map((j) => {
     const label = j.total_bytes > 0 ? `${bytes(j.done_bytes)} of ${bytes(j.total_bytes)}` : j.done_bytes > 0 ? bytes(j.done_bytes) : "";
-    const state = make("span", { className: j.state === "failed" ? "bad" : j.state === "done" ? "good" : "" }, j.phase || j.state);
+    const shown = j.state === "running" ? j.phase || j.state : j.state === "failed" && j.phase ? `failed at ${j.phase}` : j.state;
+    const state = make("span", { className: j.state === "failed" ? "bad" : j.state === "done" ? "good" : "" }, shown);
     const what = [j.repository, j.reference].filter(Boolean).join(" ") || j.source_digest || j.id;
     return [
-      [make("code", {}, what), j.platform ? ` ${j.platform}` : "", j.error ? make("div", { className: "bad" }, j.error) : null],
+      [make("code", {}, what), j.platform ? ` ${j.platform}` : "", j.error ? make("div", { className: j.state === "failed" ? "bad" : "note" }, j.error) : null],
       j.kind, state, j.state === "running" && j.total_bytes > 0 ? bar(j.total_bytes, label, ["new", j.done_bytes]) : label || "–",
       time(j.seconds),
     ];
@@ -188,17 +195,25 @@ async function select(name) {
   if (selected) byID("detail").scrollIntoView({ behavior: "smooth", block: "start" });
 }
 
-async function showHealth() {
+// showReady shows the health: a proxy that is ready while something is wrong is not well.
+function showReady() {
+  if (!ready) return;
+  const [className, text] = ready;
   const element = byID("health");
+  const well = className === "good" && problems.length === 0;
+  element.className = `health ${className === "good" && !well ? "warn" : className}`;
+  element.textContent = className === "good" && !well ? `ready, with ${plural(problems.length, "problem")}` : text;
+}
+
+async function showHealth() {
   try {
     const response = await fetch("readyz", { cache: "no-store", signal: AbortSignal.timeout(20000) });
-    const ready = await response.json();
-    element.className = response.ok ? "health good" : "health bad";
-    element.textContent = response.ok ? "ready" : `not ready: ${ready.error}`;
+    const report = await response.json();
+    ready = response.ok ? ["good", "ready"] : ["bad", `not ready: ${report.error}`];
   } catch {
-    element.className = "health bad";
-    element.textContent = "no answer from the proxy";
+    ready = ["bad", "no answer from the proxy"];
   }
+  showReady();
 }
 
 async function refresh() {
