@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/strata-oci/strata/proxy/trust/keys"
+	"github.com/strata-oci/strata/proxy/trust/strict"
 )
 
 const (
@@ -36,41 +37,51 @@ var (
 // Is reports whether a media type or an artifact type is a bundle's, of any version.
 func Is(mediaType string) bool { return strings.HasPrefix(mediaType, family) }
 
-// document is a bundle as JSON. One of DSSE and Message is there.
+// document is a bundle as JSON. One of DSSE and Message is there, and one of the three ways to say who signed.
 type document struct {
-	MediaType string    `json:"mediaType"`
-	Material  material  `json:"verificationMaterial"`
+	_         struct{}  `strict:"closed"`
+	MediaType string    `json:"mediaType" strict:"required"`
+	Material  material  `json:"verificationMaterial" strict:"required"`
 	DSSE      *envelope `json:"dsseEnvelope,omitempty"`
 	Message   *message  `json:"messageSignature,omitempty"`
 }
 
 type material struct {
+	_           struct{}        `strict:"closed"`
 	PublicKey   *publicKey      `json:"publicKey,omitempty"`
 	Certificate json.RawMessage `json:"certificate,omitempty"`
 	Chain       json.RawMessage `json:"x509CertificateChain,omitempty"`
+	// Log and Times are read with certificates only.
+	Log   json.RawMessage `json:"tlogEntries,omitempty"`
+	Times json.RawMessage `json:"timestampVerificationData,omitempty"`
 }
 
 type publicKey struct {
-	Hint string `json:"hint"`
+	_    struct{} `strict:"closed"`
+	Hint string   `json:"hint"`
 }
 
 type envelope struct {
-	Payload     []byte      `json:"payload"`
-	PayloadType string      `json:"payloadType"`
-	Signatures  []signature `json:"signatures"`
+	_           struct{}    `strict:"closed"`
+	Payload     []byte      `json:"payload" strict:"required"`
+	PayloadType string      `json:"payloadType" strict:"required"`
+	Signatures  []signature `json:"signatures" strict:"required"`
 }
 
 type signature struct {
-	Bytes []byte `json:"sig"`
-	KeyID string `json:"keyid,omitempty"`
+	_     struct{} `strict:"closed"`
+	Bytes []byte   `json:"sig" strict:"required"`
+	KeyID string   `json:"keyid,omitempty"`
 }
 
 type message struct {
+	_      struct{} `strict:"closed"`
 	Digest struct {
-		Algorithm string `json:"algorithm"`
-		Digest    []byte `json:"digest"`
+		_         struct{} `strict:"closed"`
+		Algorithm string   `json:"algorithm"`
+		Digest    []byte   `json:"digest"`
 	} `json:"messageDigest"`
-	Signature []byte `json:"signature"`
+	Signature []byte `json:"signature" strict:"required"`
 }
 
 // Bundle is a parsed bundle, of which nothing is checked.
@@ -85,19 +96,32 @@ func Parse(raw []byte) (*Bundle, error) {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrInvalid, len(raw), MaxBundle)
 	}
 	b := &Bundle{raw: raw}
-	if err := json.Unmarshal(raw, &b.doc); err != nil {
+	if err := strict.Unmarshal(raw, &b.doc); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	d := &b.doc
 	switch {
 	case !Is(d.MediaType):
 		return nil, fmt.Errorf("%w: its media type is another", ErrInvalid)
+	case !one(d.Material.PublicKey != nil, d.Material.Certificate != nil, d.Material.Chain != nil):
+		return nil, fmt.Errorf("%w: it needs a key or a certificate, and not both", ErrInvalid)
 	case (d.DSSE == nil) == (d.Message == nil):
 		return nil, fmt.Errorf("%w: it needs an envelope or a message's signature", ErrInvalid)
 	case d.DSSE != nil && len(d.DSSE.Signatures) != 1:
 		return nil, fmt.Errorf("%w: an envelope with %d signatures, 1 is allowed", ErrInvalid, len(d.DSSE.Signatures))
 	}
 	return b, nil
+}
+
+// one reports whether exactly one of several is true.
+func one(all ...bool) bool {
+	n := 0
+	for _, b := range all {
+		if b {
+			n++
+		}
+	}
+	return n == 1
 }
 
 // Raw returns the bundle as it was read.
@@ -150,8 +174,8 @@ func Sign(key keys.Private, s Statement) ([]byte, error) {
 	}
 	raw, err := json.Marshal(document{
 		MediaType: MediaType,
-		Material:  material{PublicKey: &publicKey{hint(key.Public())}},
-		DSSE:      &envelope{payload, statementKind, []signature{{Bytes: sig}}},
+		Material:  material{PublicKey: &publicKey{Hint: hint(key.Public())}},
+		DSSE:      &envelope{Payload: payload, PayloadType: statementKind, Signatures: []signature{{Bytes: sig}}},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("writing a bundle: %w", err)

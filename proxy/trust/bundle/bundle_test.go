@@ -63,12 +63,79 @@ func TestRefused(t *testing.T) {
 	_, raw := signed(t, keys.Ed25519)
 	for name, b := range map[string]string{
 		"empty": "", "no media type": "{}", "long": string(raw) + strings.Repeat(" ", bundle.MaxBundle),
-		"nothing":        `{"mediaType":"` + bundle.MediaType + `"}`,
-		"two signatures": strings.Replace(string(raw), `"signatures":[`, `"signatures":[{"sig":"AA=="},`, 1),
-		"both":           strings.Replace(string(raw), `"dsseEnvelope"`, `"messageSignature":{},"dsseEnvelope"`, 1),
+		"nothing":              `{"mediaType":"` + bundle.MediaType + `"}`,
+		"two signatures":       strings.Replace(string(raw), `"signatures":[`, `"signatures":[{"sig":"AA=="},`, 1),
+		"media type twice":     strings.Replace(string(raw), `{"mediaType"`, `{"mediaType":"x","mediaType"`, 1),
+		"envelope twice":       strings.Replace(string(raw), `"dsseEnvelope"`, `"dsseEnvelope":{},"dsseEnvelope"`, 1),
+		"envelope in capitals": strings.Replace(string(raw), `"dsseEnvelope"`, `"DSSEEnvelope"`, 1),
+		"payload in capitals":  strings.Replace(string(raw), `"payload"`, `"Payload":"AA==","payload"`, 1),
+		"unknown":              strings.Replace(string(raw), `"dsseEnvelope"`, `"dsse_envelope":{},"dsseEnvelope"`, 1),
+		"unknown inside":       strings.Replace(string(raw), `"payloadType"`, `"cert":"x","payloadType"`, 1),
+		"key and certificate":  strings.Replace(string(raw), `"publicKey"`, `"certificate":{"rawBytes":"AA=="},"publicKey"`,
+			1),
+		"neither":              strings.Replace(string(raw), `"publicKey":{`,
+			`"tlogEntries":[],"x509CertificateChain":null,"publicKey":{`, 1),
+		"another one behind":   string(raw) + string(raw),
+		"both":                 strings.Replace(string(raw), `"dsseEnvelope"`, `"messageSignature":{},"dsseEnvelope"`, 1),
 	} {
 		if _, err := bundle.Parse([]byte(b)); !errors.Is(err, bundle.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A statement is read as other readers of it do, or not at all.
+func TestStatementsAreReadStrictly(t *testing.T) {
+	t.Parallel()
+	k, raw := signed(t, keys.Ed25519)
+	b, err := bundle.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, err := b.Verify(k.Public(), nil)
+	if err != nil || !said.About(subject) {
+		t.Fatal(said, err)
+	}
+	good := `{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"x","digest":{"sha256":"` + subject.Encoded() +
+		`"},"uri":"x"}],"predicateType":"` + bundle.Signed + `","predicate":{"a":1},"more":2}`
+	for what, change := range map[string][2]string{
+		"good":                 {"", ""},
+		"another type":         {"Statement/v1", "Statement/v2"},
+		"subject twice":        {`"subject"`, `"subject":[],"subject"`},
+		"subject in capitals":  {`"subject"`, `"Subject":[],"subject"`},
+		"digest twice":         {`"digest"`, `"digest":{},"digest"`},
+		"hash twice":           {`"sha256"`, `"sha256":"00","sha256"`},
+		"no digest":            {`"digest"`, `"hash"`},
+		"type twice":           {`"predicateType"`, `"predicateType":"x","predicateType"`},
+		"no predicate's type":  {`"predicateType"`, `"predicateKind"`},
+		"no subject":           {`"subject"`, `"subjects"`},
+		"predicate says twice": {`"a":1`, `"a":1,"a":2`},
+		"predicate twice":      {`"predicate":`, `"predicate":{},"predicate":`},
+		"another document":     {`"more":2}`, `"more":2}{}`},
+		"an empty document":    {good, ``},
+		"a list":               {good, `[]`},
+	} {
+		payload := []byte(strings.Replace(good, change[0], change[1], 1))
+		kind := "application/vnd.in-toto+json"
+		sig, err := k.SignBundle(fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(kind), kind, len(payload), payload))
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, err := json.Marshal(map[string]any{
+			"mediaType": bundle.MediaType, "verificationMaterial": map[string]any{"publicKey": map[string]any{}},
+			"dsseEnvelope": map[string]any{"payload": payload, "payloadType": kind,
+				"signatures": []any{map[string]any{"sig": sig}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := bundle.Parse(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := b.Verify(k.Public(), nil)
+		if what == "good" && (err != nil || !s.About(subject)) || what != "good" && !errors.Is(err, bundle.ErrInvalid) {
+			t.Errorf("%s: %v, %v", what, s, err)
 		}
 	}
 }

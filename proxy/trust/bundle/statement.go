@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/proxy/trust/keys"
+	"github.com/strata-oci/strata/proxy/trust/strict"
 )
 
 // Types of predicates.
@@ -44,22 +45,23 @@ func (s *Statement) About(d digest.Digest) bool {
 	return false
 }
 
+// statement takes members that it does not know, as in-toto asks for.
 type statement struct {
-	Type          string          `json:"_type"`
-	Subject       []subject       `json:"subject"`
-	PredicateType string          `json:"predicateType"`
+	Type          string          `json:"_type" strict:"required"`
+	Subject       []subject       `json:"subject" strict:"required"`
+	PredicateType string          `json:"predicateType" strict:"required"`
 	Predicate     json.RawMessage `json:"predicate,omitempty"`
 }
 
 type subject struct {
 	Name   string            `json:"name,omitempty"`
-	Digest map[string]string `json:"digest"`
+	Digest map[string]string `json:"digest" strict:"required"`
 }
 
 // parseStatement reads a statement. Errors wrap ErrInvalid.
 func parseStatement(raw []byte) (*Statement, error) {
 	var s statement
-	if err := json.Unmarshal(raw, &s); err != nil {
+	if err := strict.Unmarshal(raw, &s); err != nil {
 		return nil, fmt.Errorf("%w: its statement: %w", ErrInvalid, err)
 	}
 	if s.Type != statementType && s.Type != olderType || len(s.Subject) > maxSubjects {

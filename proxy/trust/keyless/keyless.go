@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -21,6 +20,7 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/verify"
 
 	"github.com/strata-oci/strata/proxy/trust/simplesigning"
+	"github.com/strata-oci/strata/proxy/trust/strict"
 	"github.com/strata-oci/strata/rechunk/rescue"
 )
 
@@ -190,14 +190,14 @@ func convert(payload []byte, s simplesigning.Signature) (*protobundle.Bundle, er
 
 func convertEntry(raw []byte) (*protorekor.TransparencyLogEntry, error) {
 	var e logEntry
-	if err := json.Unmarshal(raw, &e); err != nil {
+	if err := strict.Unmarshal(raw, &e); err != nil {
 		return nil, fmt.Errorf("its log entry: %w", err)
 	}
 	var kind struct {
 		Kind    string `json:"kind"`
 		Version string `json:"apiVersion"`
 	}
-	if err := json.Unmarshal(e.Payload.Body, &kind); err != nil {
+	if err := strict.Unmarshal(e.Payload.Body, &kind); err != nil {
 		return nil, fmt.Errorf("its log entry: %w", err)
 	}
 	id, err := hex.DecodeString(e.Payload.Log)

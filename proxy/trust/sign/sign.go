@@ -15,6 +15,7 @@ import (
 	"github.com/strata-oci/strata/proxy/trust/bundle"
 	"github.com/strata-oci/strata/proxy/trust/keys"
 	"github.com/strata-oci/strata/proxy/trust/simplesigning"
+	"github.com/strata-oci/strata/proxy/trust/strict"
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
@@ -200,7 +201,7 @@ func (m *Maker) provenance(s Subject) (json.RawMessage, error) {
 // Origin reads a provenance that Strata made: the repository and the digest of the source.
 func Origin(predicate json.RawMessage) (repository string, source digest.Digest, err error) {
 	var p provenance
-	if err := json.Unmarshal(predicate, &p); err != nil {
+	if err := strict.Unmarshal(predicate, &p); err != nil {
 		return "", "", fmt.Errorf("%w: its predicate: %w", bundle.ErrInvalid, err)
 	}
 	if p.Build.Type != buildType || len(p.Build.Dependencies) != 1 {

@@ -7,9 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/trust/strict"
 )
 
 const (
@@ -46,16 +49,21 @@ type Claim struct {
 }
 
 type payload struct {
+	_        struct{} `strict:"closed"`
 	Critical struct {
+		_        struct{} `strict:"closed"`
 		Identity struct {
-			Reference string `json:"docker-reference"`
-		} `json:"identity"`
+			_         struct{} `strict:"closed"`
+			Reference string   `json:"docker-reference" strict:"required"`
+		} `json:"identity" strict:"required"`
 		Image struct {
-			Digest string `json:"docker-manifest-digest"`
-		} `json:"image"`
-		Type string `json:"type"`
-	} `json:"critical"`
-	Optional *struct{} `json:"optional"`
+			_      struct{} `strict:"closed"`
+			Digest string   `json:"docker-manifest-digest" strict:"required"`
+		} `json:"image" strict:"required"`
+		Type string `json:"type" strict:"required"`
+	} `json:"critical" strict:"required"`
+	// Optional are annotations, of which two have a type; null for none.
+	Optional map[string]json.RawMessage `json:"optional" strict:"required"`
 }
 
 // Payload writes a claim, byte for byte as cosign does.
@@ -71,18 +79,15 @@ func Payload(c Claim) ([]byte, error) {
 	return b, nil
 }
 
-// ParsePayload reads a claim. Errors wrap ErrInvalid. Whoever has not checked the signature learns what anybody may have
-// written.
+// ParsePayload reads a claim, as strictly as the clients that check one after us: exactly the members that a payload has,
+// each once. Errors wrap ErrInvalid. Whoever has not checked the signature learns what anybody may have written.
 func ParsePayload(b []byte) (Claim, error) {
 	if len(b) > MaxPayload {
 		return Claim{}, fmt.Errorf("%w: payload of %d bytes, at most %d", ErrInvalid, len(b), MaxPayload)
 	}
-	var p struct {
-		payload
-		Optional json.RawMessage `json:"optional"`
-	}
-	if err := json.Unmarshal(b, &p); err != nil {
-		return Claim{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	var p payload
+	if err := strict.Unmarshal(b, &p); err != nil {
+		return Claim{}, fmt.Errorf("%w: its payload: %w", ErrInvalid, err)
 	}
 	c := Claim{p.Critical.Identity.Reference, digest.Digest(p.Critical.Image.Digest)}
 	switch {
@@ -93,5 +98,18 @@ func ParsePayload(b []byte) (Claim, error) {
 	case c.Reference == "":
 		return Claim{}, fmt.Errorf("%w: the payload names no repository", ErrInvalid)
 	}
-	return c, nil
+	return c, checkOptional(p.Optional)
+}
+
+// checkOptional looks at the annotations that have a type.
+func checkOptional(optional map[string]json.RawMessage) error {
+	var creator string
+	if raw, ok := optional["creator"]; ok && json.Unmarshal(raw, &creator) != nil {
+		return fmt.Errorf("%w: the payload's creator is no text", ErrInvalid)
+	}
+	var at float64
+	if raw, ok := optional["timestamp"]; ok && (json.Unmarshal(raw, &at) != nil || at != math.Trunc(at)) {
+		return fmt.Errorf("%w: the payload's timestamp is no whole number", ErrInvalid)
+	}
+	return nil
 }

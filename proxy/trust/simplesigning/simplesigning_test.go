@@ -72,6 +72,62 @@ func TestPayloadsRefused(t *testing.T) {
 	}
 }
 
+// A payload is read as clients read it: what could be taken for two things is none.
+func TestPayloadIsReadStrictly(t *testing.T) {
+	t.Parallel()
+	p, err := simplesigning.Payload(simplesigning.Claim{Reference: "registry.test/os", Digest: subject})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := string(p)
+	other := digest.FromString("other").String()
+	for what, change := range map[string][2]string{
+		"critical twice":        {`"optional"`, `"critical":{},"optional"`},
+		"digest twice":          {`"docker-manifest-digest"`, `"docker-manifest-digest":"` + other +
+			`","docker-manifest-digest"`},
+		"digest twice, escaped": {`"docker-manifest-digest"`, `"docker\u002dmanifest-digest":"` + other +
+			`","docker-manifest-digest"`},
+		"digest in capitals":    {`"docker-manifest-digest"`, `"Docker-Manifest-Digest":"` + other +
+			`","docker-manifest-digest"`},
+		"only in capitals":      {`"critical"`, `"Critical"`},
+		"type in capitals":      {`"type"`, `"TYPE"`},
+		"identity twice":        {`"identity"`, `"identity":{"docker-reference":"registry.test/other"},"identity"`},
+		"unknown at the top":    {`"optional"`, `"more":1,"optional"`},
+		"unknown in critical":   {`"type"`, `"more":1,"type"`},
+		"unknown in image":      {`"docker-manifest-digest"`, `"more":1,"docker-manifest-digest"`},
+		"unknown in identity":   {`"docker-reference"`, `"more":1,"docker-reference"`},
+		"no reference":          {`"docker-reference":"registry.test/os"`, ``},
+		"no digest":             {`"docker-manifest-digest":"` + subject.String() + `"`, ``},
+		"no type":               {`,"type":"cosign container image signature"`, ``},
+		"no optional":           {`,"optional":null`, ``},
+		"null for critical":     {`"critical":{`, `"critical":null,"x":{`},
+		"null for the digest":   {`"` + subject.String() + `"`, `null`},
+		"a list for the digest": {`"` + subject.String() + `"`, `["` + subject.String() + `"]`},
+		"optional is a text":    {`"optional":null`, `"optional":"x"`},
+		"optional twice":        {`"optional":null`, `"optional":{"a":1,"a":2}`},
+		"creator is a number":   {`"optional":null`, `"optional":{"creator":1}`},
+		"half a second":         {`"optional":null`, `"optional":{"timestamp":1.5}`},
+		"another one behind":    {`"optional":null}`, `"optional":null}` + good},
+		"text behind":           {`"optional":null}`, `"optional":null}x`},
+		"another one before":    {`{"critical"`, good + `{"critical"`},
+	} {
+		bad := strings.Replace(good, change[0], change[1], 1)
+		if bad == good {
+			t.Fatalf("%s: nothing changed in %s", what, good)
+		}
+		if c, err := simplesigning.ParsePayload([]byte(bad)); !errors.Is(err, simplesigning.ErrInvalid) {
+			t.Errorf("%s: %v, %v", what, c, err)
+		}
+	}
+	for _, change := range []string{
+		`{"creator":"x","timestamp":1700000000,"Creator":1,"any":{"deep":[1]}}`, `{}`, `{"timestamp":1e3}`, ` null `,
+	} {
+		if _, err := simplesigning.ParsePayload([]byte(strings.Replace(good, "null", change, 1) + "\n")); err != nil {
+			t.Errorf("%s: %v", change, err)
+		}
+	}
+}
+
 func FuzzParsePayload(f *testing.F) {
 	good, err := simplesigning.Payload(simplesigning.Claim{Reference: "registry.test/os", Digest: subject})
 	if err != nil {
