@@ -12,7 +12,8 @@ import (
 func (releaseCommand) Help() string {
 	return `Lets a tag of a running proxy go back to an earlier image. Where signatures are asked for (verify), an image that
 the tag stood for before is refused, although it is signed: it may be old and have holes. strata status says when
-that happened. What is released is the image that the upstream's tag names now, and no other.
+that happened. What is released is the image that the upstream's tag names now, and no other: what the tag stood for later counts
+as newer again and needs no release, what it stood for earlier still does.
 
     strata release ghcr.io/ublue-os/bluefin:stable`
 }

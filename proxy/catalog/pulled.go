@@ -41,8 +41,10 @@ type Tag struct {
 	// Signed are what signatures cover of what the upstream's tag led to: its digest, and those of an index's images. Seen
 	// are those that the tag stood for before, newest last, where signatures are asked for, and Released the source digest
 	// that an operator allowed it to go back to.
-	Signed   []digest.Digest `json:"signed,omitempty"`
+	Signed []digest.Digest `json:"signed,omitempty"`
+	// Newer are those that it stood for after Released, newest last: they are no way back.
 	Seen     []digest.Digest `json:"seen,omitempty"`
+	Newer    []digest.Digest `json:"newer,omitempty"`
 	Released digest.Digest   `json:"released,omitempty"`
 	// Failure is why the record shows less than the rule asks for; nil when all is well.
 	Failure *Failure `json:"failure,omitempty"`

@@ -157,7 +157,7 @@ func signatures(ctx context.Context, p *pulled, d digest.Digest) ([]attached, er
 	if err != nil {
 		return nil, errors.New(strings.ReplaceAll(err.Error(), "\n", " "))
 	}
-	list, err := simplesigning.Read(got.Manifest)
+	list, _, err := simplesigning.Read(got.Manifest)
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,7 @@ func (h *harness) claims(d digest.Digest, by ...keys.Private) (names []map[strin
 	if err != nil {
 		h.t.Fatalf("signatures of %s: %v", d, err)
 	}
-	found, err := simplesigning.Read(m.Bytes)
+	found, _, err := simplesigning.Read(m.Bytes)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func (h *harness) checkBundles(d, source digest.Digest, by keys.Private) {
 		if r.ArtifactType != bundle.MediaType || r.Size != int64(len(m.Bytes)) {
 			h.t.Errorf("listed as %+v", r)
 		}
-		layers, err := bundle.Layers(m.Bytes)
+		layers, _, err := bundle.Layers(m.Bytes)
 		if err != nil {
 			h.t.Fatal(err)
 		}

@@ -260,3 +260,78 @@ func TestWarmRefused(t *testing.T) {
 		t.Errorf("%d blobs were fetched", n)
 	}
 }
+
+// Attestations crowd out no signature where they say what they are, in the list or in their manifests, whatever their number;
+// where they do not, the refusal says that there was more than is looked at.
+func TestCrowdsOfReferrers(t *testing.T) {
+	t.Parallel()
+	s, other := newSigner(t), newSigner(t)
+	raw := func(s *signer, d digest.Digest, predicate string) []byte {
+		b, err := bundle.Sign(s.Private, bundle.Statement{
+			Subjects: []digest.Digest{d}, Type: predicate, Predicate: json.RawMessage("{}"),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for what, c := range map[string]struct {
+		crowd            int
+		listed, manifest bool // who says what the bundles state
+		want             string
+	}{
+		"listed":             {crowd: 500, listed: true, manifest: true},
+		"in manifests":       {crowd: 50, manifest: true},
+		"too many manifests": {crowd: 100, manifest: true, want: "only 64 of 101 referrers were looked at"},
+		"nowhere":            {crowd: 10},
+		"nowhere, and many":  {crowd: 40, want: "only 16 of 41 referrers were looked at"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, verifying(s.file))
+			src := bootable(t, "one").push(t, h.up)
+			var members []any
+			add := func(b []byte, predicate string, told bool) {
+				subject := ocispec.Descriptor{MediaType: h.up.manifests[src].mediaType, Digest: src,
+					Size: int64(len(h.up.manifests[src].bytes))}
+				a, err := bundle.Attach(subject, b, predicate)
+				if err != nil {
+					t.Fatal(err)
+				}
+				doc := a.Manifest.Bytes
+				if !c.manifest {
+					var m map[string]any
+					if err := json.Unmarshal(doc, &m); err != nil {
+						t.Fatal(err)
+					}
+					delete(m, "annotations")
+					doc = marshal(t, m)
+				}
+				entry := map[string]any{"mediaType": a.Manifest.MediaType, "size": len(doc),
+					"digest": h.up.put(document{a.Manifest.MediaType, doc}, a.Bundle.Bytes, a.Config.Bytes)}
+				if told {
+					entry["annotations"] = a.Annotations
+				}
+				members = append(members, entry)
+			}
+			for i := range c.crowd {
+				add(raw(other, digest.FromString(strings.Repeat("x", i)), bundle.Provenance), bundle.Provenance, c.listed)
+			}
+			add(raw(s, src, bundle.Signed), bundle.Signed, c.listed)
+			h.up.tag(strings.Replace(src.String(), ":", "-", 1), h.up.put(document{ocispec.MediaTypeImageIndex,
+				marshal(t, map[string]any{"schemaVersion": 2, "mediaType": ocispec.MediaTypeImageIndex, "manifests": members})}))
+			h.up.tag("stable", src)
+			before := h.up.total()
+			if c.want == "" {
+				h.pull("stable", registry.Rechunked)
+				if n := h.up.total() - before; c.listed && n > 20 {
+					t.Errorf("%d requests to find a signature that is listed as one", n)
+				}
+				return
+			}
+			if e := h.pullError("stable"); e.Status != http.StatusForbidden || !strings.Contains(e.Message, c.want) {
+				t.Errorf("%v, want %q", e, c.want)
+			}
+		})
+	}
+}

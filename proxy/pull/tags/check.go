@@ -105,6 +105,9 @@ func (t *Tags) ask(ctx context.Context, repo name.Repository, tag name.Reference
 	if rec.Failure != nil && rec.Failure.Source != d.Digest {
 		rec.Failure = nil
 	}
+	if d.Digest == rec.SourceDigest {
+		rec.Released = "" // the upstream did not stay with what was released
+	}
 	rec.CheckedAt = t.Now().UTC()
 	if err := t.Records.Put(ctx, key, rec); err != nil {
 		t.Logger.WarnContext(ctx, "tag's record could not be stored", "repository", repo.String(), "tag", string(tag),

@@ -112,7 +112,7 @@ func (t *Tags) covered(ctx context.Context, repo name.Repository, d digest.Diges
 // remember notes in a tag's new record what signatures cover of its source m, and what it stood for before.
 func (t *Tags) remember(ctx context.Context, repo name.Repository, rec, before *catalog.Tag, m *registry.Manifest) error {
 	if before != nil {
-		rec.Seen = before.Seen
+		rec.Seen, rec.Newer = before.Seen, before.Newer
 	}
 	if rec.Policy == "" {
 		return nil
@@ -135,16 +135,44 @@ func (t *Tags) remember(ctx context.Context, repo name.Repository, rec, before *
 		}
 	}
 	now := append([]digest.Digest{rec.SourceDigest}, rec.Signed...)
-	seen := slices.DeleteFunc(slices.Clone(before.Seen), func(d digest.Digest) bool {
-		return slices.Contains(now, d) || slices.Contains(was, d)
-	})
-	for _, d := range was {
-		if !slices.Contains(now, d) {
-			seen = append(seen, d)
+	named, err := names(m.Digest, m.MediaType, m.Bytes)
+	if err != nil {
+		return err
+	}
+	older, newer := slices.Concat(before.Seen, was), before.Newer
+	back, forth := lastOf(before.Seen, named), lastOf(newer, named)
+	switch {
+	case rec.SourceDigest == before.Released && back >= 0:
+		// What the tag stood for since is newer than what it goes back to, and no way back for it.
+		older, newer = before.Seen[:back], slices.Concat(before.Seen[back+1:], was, newer)
+	case forth >= 0:
+		older, newer = slices.Concat(older, newer[:forth+1]), newer[forth+1:]
+	default: // what nobody has seen before is newer than all
+		older, newer = slices.Concat(older, newer), nil
+	}
+	rec.Seen, rec.Newer = others(older, now), others(newer, now)
+	return nil
+}
+
+// lastOf returns the index of the last of some digests that is named, or -1.
+func lastOf(all, named []digest.Digest) int {
+	for i := len(all) - 1; i >= 0; i-- {
+		if slices.Contains(named, all[i]) {
+			return i
 		}
 	}
-	rec.Seen = seen[max(len(seen)-maxSeen, 0):]
-	return nil
+	return -1
+}
+
+// others returns the newest of some digests, each once where it came last, without those that a tag stands for now.
+func others(all, now []digest.Digest) []digest.Digest {
+	var out []digest.Digest
+	for i, d := range all {
+		if !slices.Contains(now, d) && !slices.Contains(all[i+1:], d) {
+			out = append(out, d)
+		}
+	}
+	return out[max(len(out)-maxSeen, 0):]
 }
 
 // trusted reports whether the image of a tag's record was checked by what its repository asks for now.

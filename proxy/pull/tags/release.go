@@ -15,7 +15,7 @@ import (
 var ErrNothingToRelease = errors.New("the tag did not go back to an earlier image")
 
 // Release allows a tag to stand for the earlier image that its upstream went back to, and returns that. The next pull moves
-// the tag.
+// the tag. What the tag stood for later than that image counts as newer from then on, and needs no release.
 func (t *Tags) Release(ctx context.Context, repo name.Repository, tag name.Reference) (digest.Digest, error) {
 	key := recordKey(repo, tag)
 	defer t.lock(ctx, key)()

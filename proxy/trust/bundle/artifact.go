@@ -46,17 +46,21 @@ func Attach(subject ocispec.Descriptor, raw []byte, predicate string) (Artifact,
 	return out, nil
 }
 
-// Layers lists the bundles in a referrer's manifest, as far as they are not too large. Errors wrap image.ErrInvalid.
-func Layers(manifest []byte) ([]ocispec.Descriptor, error) {
+// Layers lists the bundles in a referrer's manifest, as far as they are not too large, and returns the predicate that it
+// names. Errors wrap image.ErrInvalid.
+func Layers(manifest []byte) (layers []ocispec.Descriptor, predicate string, err error) {
 	doc, err := image.ReadManifest(manifest)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	var out []ocispec.Descriptor
 	for _, l := range doc.Layers {
 		if Is(l.MediaType) && l.Size <= MaxBundle {
-			out = append(out, l)
+			layers = append(layers, l)
 		}
 	}
-	return out, nil
+	return layers, Predicate(doc.Annotations), nil
 }
+
+// Predicate returns what a referrer's annotations, in its manifest or in a list, say that its bundles state; empty where they
+// say nothing.
+func Predicate(annotations map[string]string) string { return annotations[annotationPredicate] }

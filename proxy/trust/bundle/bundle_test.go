@@ -71,12 +71,12 @@ func TestRefused(t *testing.T) {
 		"payload in capitals":  strings.Replace(string(raw), `"payload"`, `"Payload":"AA==","payload"`, 1),
 		"unknown":              strings.Replace(string(raw), `"dsseEnvelope"`, `"dsse_envelope":{},"dsseEnvelope"`, 1),
 		"unknown inside":       strings.Replace(string(raw), `"payloadType"`, `"cert":"x","payloadType"`, 1),
-		"key and certificate":  strings.Replace(string(raw), `"publicKey"`, `"certificate":{"rawBytes":"AA=="},"publicKey"`,
+		"key and certificate": strings.Replace(string(raw), `"publicKey"`, `"certificate":{"rawBytes":"AA=="},"publicKey"`,
 			1),
-		"neither":              strings.Replace(string(raw), `"publicKey":{`,
+		"neither": strings.Replace(string(raw), `"publicKey":{`,
 			`"tlogEntries":[],"x509CertificateChain":null,"publicKey":{`, 1),
-		"another one behind":   string(raw) + string(raw),
-		"both":                 strings.Replace(string(raw), `"dsseEnvelope"`, `"messageSignature":{},"dsseEnvelope"`, 1),
+		"another one behind": string(raw) + string(raw),
+		"both":               strings.Replace(string(raw), `"dsseEnvelope"`, `"messageSignature":{},"dsseEnvelope"`, 1),
 	} {
 		if _, err := bundle.Parse([]byte(b)); !errors.Is(err, bundle.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
@@ -149,7 +149,7 @@ func TestAttach(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	layers, err := bundle.Layers(a.Manifest.Bytes)
+	layers, _, err := bundle.Layers(a.Manifest.Bytes)
 	if err != nil || len(layers) != 1 || layers[0].Digest != digest.FromBytes(raw) {
 		t.Errorf("%v, %v", layers, err)
 	}

@@ -35,16 +35,18 @@ type Signature struct {
 	Certificate, Chain, Log, Timestamp []byte
 }
 
-// Read lists the signatures in a signature image's manifest, MaxSignatures at most: what is more is left out, with layers
-// that are no payloads. Errors wrap image.ErrInvalid.
-func Read(manifest []byte) ([]Signature, error) {
+// Read lists the signatures in a signature image's manifest, MaxSignatures at most, and says how many there are in all: what
+// is more is left out. Layers that are no payloads do not count. Errors wrap image.ErrInvalid.
+func Read(manifest []byte) (out []Signature, all int, err error) {
 	doc, err := image.ReadManifest(manifest)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var out []Signature
 	for _, l := range doc.Layers {
-		if l.MediaType != PayloadType || l.Size > MaxPayload || len(out) == MaxSignatures {
+		if l.MediaType != PayloadType || l.Size > MaxPayload {
+			continue
+		}
+		if all++; len(out) == MaxSignatures {
 			continue
 		}
 		s := Signature{Payload: l.Digest, Size: l.Size}
@@ -57,7 +59,7 @@ func Read(manifest []byte) ([]Signature, error) {
 			[]byte(bounded(l.Annotations[annotationTimestamp]))
 		out = append(out, s)
 	}
-	return out, nil
+	return out, all, nil
 }
 
 func bounded(s string) string {

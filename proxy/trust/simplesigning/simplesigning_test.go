@@ -42,7 +42,7 @@ func TestImage(t *testing.T) {
 	if err != nil || again.Manifest.Digest != first.Manifest.Digest || len(first.Payloads) != 1 {
 		t.Errorf("%v, %v, %d payloads", again.Manifest.Digest, err, len(first.Payloads))
 	}
-	found, err := simplesigning.Read(first.Manifest.Bytes)
+	found, _, err := simplesigning.Read(first.Manifest.Bytes)
 	if err != nil || len(found) != 2 || string(found[0].Bytes) != "1" || string(found[1].Bytes) != "2" ||
 		found[0].Payload != digest.FromBytes(payload) {
 		t.Errorf("%v, %v", found, err)
@@ -82,12 +82,12 @@ func TestPayloadIsReadStrictly(t *testing.T) {
 	good := string(p)
 	other := digest.FromString("other").String()
 	for what, change := range map[string][2]string{
-		"critical twice":        {`"optional"`, `"critical":{},"optional"`},
-		"digest twice":          {`"docker-manifest-digest"`, `"docker-manifest-digest":"` + other +
+		"critical twice": {`"optional"`, `"critical":{},"optional"`},
+		"digest twice": {`"docker-manifest-digest"`, `"docker-manifest-digest":"` + other +
 			`","docker-manifest-digest"`},
 		"digest twice, escaped": {`"docker-manifest-digest"`, `"docker\u002dmanifest-digest":"` + other +
 			`","docker-manifest-digest"`},
-		"digest in capitals":    {`"docker-manifest-digest"`, `"Docker-Manifest-Digest":"` + other +
+		"digest in capitals": {`"docker-manifest-digest"`, `"Docker-Manifest-Digest":"` + other +
 			`","docker-manifest-digest"`},
 		"only in capitals":      {`"critical"`, `"Critical"`},
 		"type in capitals":      {`"type"`, `"TYPE"`},
@@ -149,7 +149,7 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Add(built.Manifest.Bytes)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		found, err := simplesigning.Read(b)
+		found, _, err := simplesigning.Read(b)
 		if len(found) > simplesigning.MaxSignatures || err != nil && found != nil {
 			t.Error(len(found), err)
 		}

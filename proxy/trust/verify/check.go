@@ -19,7 +19,8 @@ import (
 
 // Bounds of one check.
 const (
-	maxReferrers = 16
+	maxReferrers = 64 // manifests that are fetched
+	maxBundles   = 16 // of these that may be signatures
 	maxImages    = 64 // of an index
 	maxReasons   = 8
 	patience     = 2 * time.Minute
@@ -86,7 +87,8 @@ func (c *Checker) Check(ctx context.Context, img Image, p *Policy) (*Verdict, er
 			return v, err
 		}
 	}
-	return nil, fmt.Errorf("%w: it needs a signature by %s: %s", ErrRefused, p.Wants(), strings.Join(s.reasons, "; "))
+	why := append(s.reasons, s.bounds...)
+	return nil, fmt.Errorf("%w: it needs a signature by %s: %s", ErrRefused, p.Wants(), strings.Join(why, "; "))
 }
 
 // search looks for one signature that satisfies the policy, and notes why others do not.
@@ -95,12 +97,19 @@ type search struct {
 	*Policy
 	img     Image
 	reasons []string
+	bounds  []string // that were met
+	bundles int      // that were fetched
 }
 
 func (s *search) note(format string, args ...any) {
 	if len(s.reasons) < maxReasons {
 		s.reasons = append(s.reasons, upstream.Clean(fmt.Sprintf(format, args...)))
 	}
+}
+
+// bound notes that there is more than is looked at.
+func (s *search) bound(looked, all int, what string) {
+	s.bounds = append(s.bounds, fmt.Sprintf("only %d of %d %s were looked at", looked, all, what))
 }
 
 // signed looks for a signature of the image itself; nil when there is none.

@@ -28,10 +28,13 @@ func (s *search) byTag(ctx context.Context) (*Verdict, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fetching the signatures: %w", err)
 	}
-	found, err := simplesigning.Read(m.Bytes)
+	found, all, err := simplesigning.Read(m.Bytes)
 	if err != nil || len(found) == 0 {
 		s.note("the tag %s holds no signatures", tag)
 		return nil, nil
+	}
+	if all > len(found) {
+		s.bound(len(found), all, "signatures")
 	}
 	for i, sig := range found {
 		payload, err := s.blob(ctx, sig.Payload, sig.Size, simplesigning.MaxPayload)
@@ -124,11 +127,19 @@ func (s *search) byBundle(ctx context.Context) (*Verdict, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing what refers to the image: %w", err)
 	}
-	referrers := candidates(list)
+	referrers, err := candidates(list)
+	if err != nil {
+		s.note("the list of what refers to it cannot be read: %s", err)
+		return nil, nil
+	}
 	if len(referrers) == 0 {
 		s.note("no bundle refers to it")
 	}
-	for _, r := range referrers {
+	for i, r := range referrers {
+		if i == maxReferrers {
+			s.bound(i, len(referrers), "referrers")
+			return nil, nil
+		}
 		m, err := s.Source.Manifest(ctx, s.img.Repository, name.Reference(r.Digest))
 		if absent(err) {
 			s.note("the referrer %s is missing", r.Digest)
@@ -140,37 +151,55 @@ func (s *search) byBundle(ctx context.Context) (*Verdict, error) {
 		if v, err := s.inReferrer(ctx, m.Bytes); v != nil || err != nil {
 			return v, err
 		}
+		if s.bundles == maxBundles && i+1 < len(referrers) {
+			s.bound(i+1, len(referrers), "referrers")
+			return nil, nil
+		}
 	}
 	return nil, nil
 }
 
-// candidates are the first of a list of referrers: those that say they are bundles before those that say nothing of the
-// kind, since registries without the referrers API lose what a referrer is.
-func candidates(list []byte) []ocispec.Descriptor {
+// candidates sorts a list of referrers, signatures first and what says that it is none last: others may attach what they like,
+// and only some can be looked at. What a list says is no more than a hint: some registries lose what a referrer is.
+func candidates(list []byte) ([]ocispec.Descriptor, error) {
 	idx, err := image.ParseLayout(list)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	all := idx.Manifests()
 	slices.SortStableFunc(all, func(a, b ocispec.Descriptor) int { return rank(a) - rank(b) })
-	return all[:min(len(all), maxReferrers)]
+	return all, nil
 }
 
 func rank(d ocispec.Descriptor) int {
-	if bundle.Is(d.ArtifactType) {
+	switch predicate := bundle.Predicate(d.Annotations); {
+	case predicate == bundle.Signed:
 		return 0
+	case predicate != "":
+		return 3
+	case bundle.Is(d.ArtifactType):
+		return 1
 	}
-	return 1
+	return 2
 }
 
-// inReferrer looks at the bundles of one referrer.
+// inReferrer looks at the bundles of one referrer, unless it says that these are no signatures.
 func (s *search) inReferrer(ctx context.Context, manifest []byte) (*Verdict, error) {
-	layers, err := bundle.Layers(manifest)
+	layers, predicate, err := bundle.Layers(manifest)
 	if err != nil {
 		s.note("a referrer cannot be read: %s", err)
 		return nil, nil
 	}
-	for _, l := range layers[:min(len(layers), maxReferrers)] {
+	if predicate != "" && predicate != bundle.Signed {
+		s.note("a referrer is an attestation, %s, and no signature", predicate)
+		return nil, nil
+	}
+	for i, l := range layers {
+		if s.bundles == maxBundles {
+			s.bound(i, len(layers), "bundles of a referrer")
+			return nil, nil
+		}
+		s.bundles++
 		raw, err := s.blob(ctx, l.Digest, l.Size, bundle.MaxBundle)
 		if absent(err) {
 			s.note("the bundle %s is missing", l.Digest)
