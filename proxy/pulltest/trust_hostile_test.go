@@ -261,8 +261,8 @@ func TestWarmRefused(t *testing.T) {
 	}
 }
 
-// Attestations crowd out no signature where they say what they are, in the list or in their manifests, whatever their number;
-// where they do not, the refusal says that there was more than is looked at.
+// Attestations crowd out no signature where they say what they are, in the list or in their manifests, whatever their
+// number; where they do not, the refusal says that there was more than is looked at.
 func TestCrowdsOfReferrers(t *testing.T) {
 	t.Parallel()
 	s, other := newSigner(t), newSigner(t)
@@ -319,7 +319,8 @@ func TestCrowdsOfReferrers(t *testing.T) {
 			}
 			add(raw(s, src, bundle.Signed), bundle.Signed, c.listed)
 			h.up.tag(strings.Replace(src.String(), ":", "-", 1), h.up.put(document{ocispec.MediaTypeImageIndex,
-				marshal(t, map[string]any{"schemaVersion": 2, "mediaType": ocispec.MediaTypeImageIndex, "manifests": members})}))
+				marshal(t, map[string]any{"schemaVersion": 2, "mediaType": ocispec.MediaTypeImageIndex,
+					"manifests": members})}))
 			h.up.tag("stable", src)
 			before := h.up.total()
 			if c.want == "" {

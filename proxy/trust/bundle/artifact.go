@@ -61,6 +61,6 @@ func Layers(manifest []byte) (layers []ocispec.Descriptor, predicate string, err
 	return layers, Predicate(doc.Annotations), nil
 }
 
-// Predicate returns what a referrer's annotations, in its manifest or in a list, say that its bundles state; empty where they
-// say nothing.
+// Predicate returns what a referrer's annotations, in its manifest or in a list, say that its bundles state; empty where
+// they say nothing.
 func Predicate(annotations map[string]string) string { return annotations[annotationPredicate] }

@@ -159,8 +159,8 @@ func (s *search) byBundle(ctx context.Context) (*Verdict, error) {
 	return nil, nil
 }
 
-// candidates sorts a list of referrers, signatures first and what says that it is none last: others may attach what they like,
-// and only some can be looked at. What a list says is no more than a hint: some registries lose what a referrer is.
+// candidates sorts a list of referrers, signatures first and what says that it is none last: others may attach what they
+// like, and only some can be looked at. What a list says is no more than a hint: some registries lose what a referrer is.
 func candidates(list []byte) ([]ocispec.Descriptor, error) {
 	idx, err := image.ParseLayout(list)
 	if err != nil {
