@@ -13,6 +13,7 @@ import (
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/imageref"
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/oneshot"
 	"github.com/strata-oci/strata/proxy/server"
 )
 
@@ -26,7 +27,12 @@ out, and which skopeo, podman and bootc read by the image's name:
     strata export --since oci-archive:last.tar:ghcr.io/ublue-os/bluefin:stable proxy.example/ghcr.io/ublue-os/bluefin:stable next.tar
 
 With --since only what that image lacks is in the file, and only strata import reads it. Images of a proxy keep their layers, so
-that this is what an update costs. Credentials are those of podman login and docker login.`
+that this is what an update costs; with --delta it costs less still, for layers are carried as what makes them of that image's
+files, and the other side needs it whole.
+
+Of an image that the proxy made, the file also has the source's manifest, with upstream's signatures and attestations, and what
+proves that it is the source: a proxy that imports it checks it by upstream's own key (verify in its configuration). That reads
+the source's layers from the registry once; --no-origin leaves it out. Credentials are those of podman login and docker login.`
 }
 
 type exportCommand struct {
@@ -35,15 +41,32 @@ type exportCommand struct {
 
 	As    string   `help:"Reference to serve the image under; its own by default, without the name of a proxy." placeholder:"REF"`
 	Since []string `help:"Image that the other side has; what it holds is left out. May be repeated." placeholder:"IMAGE"`
+	Delta bool     `help:"Carry layers as deltas from the first image of --since."`
+
+	Origin bool `help:"Carry what proves the source of an image that a proxy made." default:"true" negatable:""`
 	imageFlags
 }
 
 func (c *exportCommand) Run(ctx context.Context, s *streams) error {
+	if c.Delta && len(c.Since) == 0 {
+		return usageError{errors.New("--delta needs --since: the image that the other side has")}
+	}
 	b := newBars(s.err)
-	report, err := airgap.Export(ctx, c.Ref, c.File, airgap.ExportOptions{
-		Options: imageref.Options{Insecure: c.Insecure}, Name: c.As, Platform: c.Platform, Since: c.Since,
+	o := airgap.ExportOptions{
+		Options: imageref.Options{Insecure: c.Insecure}, Name: c.As, Platform: c.Platform, Since: c.Since, Delta: c.Delta,
 		Progress: func(done, total int64) { b.update("export", done, total) },
-	})
+	}
+	var report *airgap.Report
+	var err error
+	if c.Origin || c.Delta {
+		err = withDeltas(ctx, c.imageFlags.options(s, b), func(d airgap.Deltas) (err error) {
+			o.Deltas, o.NoOrigin = d, !c.Origin
+			report, err = airgap.Export(ctx, c.Ref, c.File, o)
+			return err
+		})
+	} else {
+		report, err = airgap.Export(ctx, c.Ref, c.File, o)
+	}
 	b.close()
 	if err != nil {
 		return err
@@ -85,14 +108,16 @@ func (c *importCommand) Run(ctx context.Context, s *streams) error {
 	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	b := newBars(s.err)
 	var report *airgap.Report
-	err := server.WithStore(ctx, cfg, log, func(ctx context.Context, chunks *chunkstore.Store) (err error) {
-		report, err = airgap.Import(ctx, c.File, airgap.ImportOptions{
-			Chunks: chunks, Records: catalog.New(chunks, log), Names: name.Parser{DefaultUpstream: cfg.DefaultUpstream},
-			Rule: func(repository string) string { return string(cfg.Rule(repository).Rechunk) }, Name: c.As,
-			TempDir: cfg.WorkDir,
-			Now:     time.Now, Progress: func(done, total int64) { b.update("import", done, total) },
+	err := server.WithStore(ctx, cfg, log, func(ctx context.Context, chunks *chunkstore.Store) error {
+		return withDeltas(ctx, oneshot.Options{TempDir: cfg.WorkDir, Logger: log}, func(d airgap.Deltas) (err error) {
+			report, err = airgap.Import(ctx, c.File, airgap.ImportOptions{
+				Chunks: chunks, Records: catalog.New(chunks, log), Names: name.Parser{DefaultUpstream: cfg.DefaultUpstream},
+				Rule: func(repository string) string { return string(cfg.Rule(repository).Rechunk) }, Name: c.As,
+				Deltas: d, TempDir: cfg.WorkDir,
+				Now: time.Now, Progress: func(done, total int64) { b.update("import", done, total) },
+			})
+			return err
 		})
-		return err
 	})
 	b.close()
 	if errors.Is(err, chunkstore.ErrNoSpace) {
@@ -102,6 +127,15 @@ func (c *importCommand) Run(ctx context.Context, s *streams) error {
 		return err
 	}
 	return printCarried(s, c.JSON, report, "there already")
+}
+
+// withDeltas makes and applies deltas in a directory that goes away.
+func withDeltas(ctx context.Context, o oneshot.Options, work func(airgap.Deltas) error) error {
+	i, err := oneshot.NewInspector(ctx, o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(work(i), i.Close())
 }
 
 // printCarried shows what was exported or imported.
@@ -115,6 +149,13 @@ func printCarried(s *streams, asJSON bool, r *airgap.Report, left string) error 
 			text = "(by digest)"
 		}
 		fmt.Fprintf(s.out, "%s  %s\n", e.Digest, text)
+	}
+	for _, o := range r.Origins {
+		if o.Unproven != "" {
+			fmt.Fprintf(s.out, "%s  its source is not proven, it needs a signature of its own: %s\n", o.Digest, o.Unproven)
+			continue
+		}
+		fmt.Fprintf(s.out, "%s  made of %s\n", o.Digest, o.Source)
 	}
 	fmt.Fprintf(s.out, "%d blobs, %s", r.Blobs, size(r.Bytes))
 	if r.Left > 0 {

@@ -13,6 +13,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/strata-oci/strata/proxy/imagedelta"
+	"github.com/strata-oci/strata/proxy/imageref"
 	"github.com/strata-oci/strata/proxy/oci"
 )
 
@@ -21,6 +23,13 @@ const AnnotationRepository = "io.github.strata-oci.repository"
 
 // AnnotationPartial marks an entry some of whose blobs were left out, because the other side has them.
 const AnnotationPartial = "io.github.strata-oci.partial"
+
+// AnnotationOrigin marks an entry that proves what an image or an index of the file was made of, and AnnotationDelta one
+// that says how an image of the file is made of an older one. Their value is the image's digest.
+const (
+	AnnotationOrigin = "io.github.strata-oci.origin"
+	AnnotationDelta  = "io.github.strata-oci.delta"
+)
 
 // Limits of a file and of what is exported into one.
 const (
@@ -45,10 +54,32 @@ type Entry struct {
 // Report is what was carried.
 type Report struct {
 	Entries []Entry `json:"entries"`
+	// Origins are images and indexes that a Strata made, with what they were proven to be made of.
+	Origins []Origin `json:"origins,omitempty"`
 	// Blobs and Bytes are those in the file, manifests included; Left are the bytes that were left out, or found there.
 	Blobs int   `json:"blobs"`
 	Bytes int64 `json:"bytes"`
 	Left  int64 `json:"left_bytes"`
+}
+
+// Origin says what an image or an index was made of.
+type Origin struct {
+	Digest digest.Digest `json:"digest"`
+	Source digest.Digest `json:"source_digest"`
+	// Unproven says why the file does not prove it; empty where it does.
+	Unproven string `json:"unproven,omitempty"`
+}
+
+// Deltas make images of other images.
+type Deltas interface {
+	// Make makes the artifact that leads from one image to another. Its blobs go to the sink, its manifest is returned.
+	Make(ctx context.Context, old, next imageref.Source, sink imagedelta.Sink) (artifact []byte, err error)
+	// Apply makes the image that an artifact leads to. What was made goes to the sink, the manifest is the caller's.
+	Apply(ctx context.Context, old imageref.Source, artifact []byte, open imagedelta.Open,
+		sink imagedelta.Sink) (*imagedelta.Applied, error)
+	// Origin is Make from an image to its source, as proof that the one was made of the other, which CheckOrigin checks.
+	Origin(ctx context.Context, served, source imageref.Source, sink imagedelta.Sink) (artifact []byte, err error)
+	CheckOrigin(ctx context.Context, served imageref.Source, artifact []byte, open imagedelta.Open) error
 }
 
 // document is a manifest or an index with its bytes.

@@ -30,6 +30,11 @@ type ExportOptions struct {
 	Platform string
 	// Since are images whose blobs are left out: the other side has them.
 	Since []string
+	// Delta says that layers are carried as what makes them of the first of Since.
+	Delta bool
+	// Deltas make those, and proofs of what images were made of; nil makes none. NoOrigin leaves the proofs out.
+	Deltas   Deltas
+	NoOrigin bool
 	// Progress hears of bytes that were written; nil: nobody.
 	Progress func(done, total int64)
 }
@@ -41,8 +46,9 @@ type export struct {
 	from    *imageref.Repository
 	entries []ocispec.Descriptor // of index.json
 	repo    string
-	left    map[digest.Digest]bool // blobs that the other side has
+	left    map[digest.Digest]bool // blobs that the other side has, or makes
 	found   int                    // artifacts
+	staged  staging                // blobs that were made for the file
 	report  *Report
 }
 
@@ -61,6 +67,10 @@ func Export(ctx context.Context, reference, file string, o ExportOptions) (_ *Re
 		return nil, err
 	}
 	defer func() { err = closing(err, e.from) }()
+	if e.staged.dir, err = os.MkdirTemp(o.TempDir, "strata-export-"); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(e.staged.dir)) }()
 	if err := e.leave(ctx); err != nil {
 		return nil, err
 	}
@@ -128,7 +138,17 @@ func (e *export) gather(ctx context.Context, ref imageref.Ref) error {
 			return err
 		}
 	}
-	return nil
+	if e.Deltas == nil {
+		return nil
+	}
+	if !e.NoOrigin {
+		for _, m := range images {
+			if err := e.origin(ctx, m); err != nil {
+				return err
+			}
+		}
+	}
+	return e.deltas(ctx, images)
 }
 
 // top is what the reference stands for: an index only if no platform is asked for.
@@ -251,7 +271,7 @@ func (e *export) content(ctx context.Context, w *archive) error {
 	for _, b := range e.blobs() {
 		switch {
 		case e.seen[b.Digest] != nil:
-		case e.left[b.Digest]:
+		case !e.staged.has(b.Digest) && e.left[b.Digest]:
 			e.report.Left += b.Size
 		default:
 			wanted = append(wanted, b)
@@ -259,7 +279,7 @@ func (e *export) content(ctx context.Context, w *archive) error {
 		}
 	}
 	for _, b := range wanted {
-		r, err := e.from.Blob(ctx, b.Digest, b.Size)
+		r, err := e.blob(ctx, b)
 		if err != nil {
 			return err
 		}
@@ -271,6 +291,14 @@ func (e *export) content(ctx context.Context, w *archive) error {
 		}
 	}
 	return nil
+}
+
+// blob opens what was made for the file, or is in the registry.
+func (e *export) blob(ctx context.Context, b ocispec.Descriptor) (io.ReadCloser, error) {
+	if e.staged.has(b.Digest) {
+		return e.staged.open(b.Digest)
+	}
+	return e.from.Blob(ctx, b.Digest, b.Size)
 }
 
 // archive is a layout that is being written.

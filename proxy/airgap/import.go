@@ -2,16 +2,13 @@ package airgap
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/chunkstore"
@@ -31,6 +28,9 @@ type ImportOptions struct {
 	Names name.Parser
 	// Name is the reference to serve an image under that has none in the file.
 	Name string
+	// Deltas check what images were made of, and make those that the file has deltas of; nil does neither: what the file
+	// proves is passed over, and a file with deltas is refused.
+	Deltas Deltas
 	// TempDir is for a file that is compressed.
 	TempDir string
 	Now     func() time.Time
@@ -51,18 +51,20 @@ type load struct {
 	ImportOptions
 	file    *imageref.Archive
 	entries []placed
+	aids    []aid
+	sources map[digest.Digest]*document // what images and indexes were proven to be made of
 	report  *Report
 }
 
 // Import puts all images of a file into a store, from which a proxy serves them as they are. All content is verified.
 // Records come after what they lead to, tags last, so that an import that breaks off leaves what was there.
 func Import(ctx context.Context, file string, o ImportOptions) (_ *Report, err error) {
-	l := &load{ImportOptions: o, report: &Report{Entries: []Entry{}}}
+	l := &load{ImportOptions: o, report: &Report{Entries: []Entry{}}, sources: map[digest.Digest]*document{}}
 	if l.file, err = imageref.OpenArchive(ctx, file, o.TempDir); err != nil {
 		return nil, err
 	}
 	defer func() { err = closing(err, l.file) }()
-	for _, step := range []func(context.Context) error{l.read, l.fill, l.record} {
+	for _, step := range []func(context.Context) error{l.read, l.make, l.fill, l.prove, l.record} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("import %s: %w", file, err)
 		}
@@ -81,6 +83,11 @@ func (l *load) read(ctx context.Context) error {
 	}
 	nameless := 0
 	for _, d := range list {
+		if helps, err := l.aid(ctx, d); err != nil {
+			return err
+		} else if helps {
+			continue
+		}
 		repo, tag, err := l.place(d)
 		if err != nil {
 			return err
@@ -100,6 +107,9 @@ func (l *load) read(ctx context.Context) error {
 			return fmt.Errorf("its name says %s, and it is %s", tag, m.Digest)
 		}
 		l.entries = append(l.entries, placed{m, repo, tag})
+	}
+	if len(l.entries) == 0 {
+		return errors.New("there is no image in it")
 	}
 	if nameless > 1 {
 		return fmt.Errorf("%d images in it have no names: import them one by one, from files of their own", nameless)
@@ -208,7 +218,7 @@ func (l *load) record(ctx context.Context) error {
 		}
 	}
 	for _, e := range l.entries {
-		if err := l.prove(ctx, e); err != nil {
+		if err := l.admit(ctx, e); err != nil {
 			return err
 		}
 	}
@@ -233,15 +243,21 @@ func (l *load) record(ctx context.Context) error {
 // describe records what a manifest is, unless that is known: it may have been made here.
 func (l *load) describe(ctx context.Context, d ocispec.Descriptor) error {
 	have, err := l.Records.Manifests.Get(ctx, d.Digest)
-	if err != nil || have != nil {
+	if err != nil {
 		return err
 	}
 	rec := &catalog.Manifest{MediaType: d.MediaType, Source: d.Digest, Served: catalog.Original}
+	if source := l.sources[d.Digest]; source != nil {
+		rec.Source, rec.Served = source.Digest, catalog.Rechunked
+	}
+	if have != nil && (have.Served == catalog.Rechunked || rec.Served == catalog.Original) {
+		return nil
+	}
 	return l.Records.Manifests.Put(ctx, d.Digest, rec)
 }
 
-// prove notes that a repository has an entry, and of an index all that it lists.
-func (l *load) prove(ctx context.Context, e placed) error {
+// admit notes that a repository has an entry, and of an index all that it lists.
+func (l *load) admit(ctx context.Context, e placed) error {
 	have, err := l.Records.Repositories.Get(ctx, e.repo.String())
 	if err != nil {
 		return err
@@ -256,8 +272,27 @@ func (l *load) prove(ctx context.Context, e placed) error {
 		if err := l.Records.Proofs.Put(ctx, catalog.ContentKey{Repository: e.repo.String(), Digest: d}, proof); err != nil {
 			return err
 		}
+		if err := l.admitSource(ctx, e.repo, d); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// admitSource notes that a repository has the manifest of what an image was made of. Its layers it has not.
+func (l *load) admitSource(ctx context.Context, repo name.Repository, of digest.Digest) error {
+	source := l.sources[of]
+	if source == nil {
+		return nil
+	}
+	if _, err := l.Chunks.Put(ctx, source.raw); err != nil {
+		return err
+	}
+	if err := l.describe(ctx, source.Descriptor); err != nil {
+		return err
+	}
+	key := catalog.ContentKey{Repository: repo.String(), Digest: source.Digest}
+	return l.Records.BlobProofs.Put(ctx, key, &catalog.Proof{At: l.Now()})
 }
 
 // below lists a manifest and what an index leads to, each once.
@@ -282,60 +317,12 @@ func (l *load) below(m *document) []digest.Digest {
 // tag lets a tag stand for an image, served as it is.
 func (l *load) tag(ctx context.Context, repo name.Repository, tag string, d ocispec.Descriptor) error {
 	now := l.Now()
-	return l.Records.Tags.Put(ctx, catalog.TagKey{Repository: repo.String(), Tag: tag}, &catalog.Tag{
+	rec := &catalog.Tag{
 		SourceDigest: d.Digest, SourceType: d.MediaType, Digest: d.Digest, MediaType: d.MediaType, Served: catalog.Original,
 		Rule: l.Rule(repo.String()), CheckedAt: now, UpdatedAt: now,
-	})
-}
-
-// refer makes the tags that the OCI distribution specification falls back to for lists of referrers, sha256-HEX, of what the
-// file holds.
-func (l *load) refer(ctx context.Context) error {
-	type about struct {
-		repo    name.Repository
-		subject digest.Digest
 	}
-	lists := map[about][]ocispec.Descriptor{}
-	var order []about
-	for _, e := range l.entries {
-		if e.doc.doc.Manifest == nil || e.doc.doc.Manifest.Subject == nil {
-			continue
-		}
-		m := e.doc.doc.Manifest
-		key := about{e.repo, m.Subject.Digest}
-		d := ocispec.Descriptor{MediaType: e.doc.MediaType, Digest: e.doc.Digest, Size: e.doc.Size,
-			ArtifactType: m.ArtifactType, Annotations: m.Annotations}
-		if d.ArtifactType == "" {
-			d.ArtifactType = m.Config.MediaType
-		}
-		if !slices.Contains(order, key) {
-			order = append(order, key)
-		}
-		lists[key] = append(lists[key], d)
+	if source := l.sources[d.Digest]; source != nil {
+		rec.SourceDigest, rec.SourceType, rec.Served = source.Digest, source.MediaType, catalog.Rechunked
 	}
-	for _, key := range order {
-		raw, err := json.Marshal(ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2},
-			MediaType: ocispec.MediaTypeImageIndex, Manifests: lists[key]})
-		if err != nil {
-			return err
-		}
-		d, err := l.Chunks.Put(ctx, raw)
-		if err != nil {
-			return err
-		}
-		desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageIndex, Digest: d, Size: int64(len(raw))}
-		if err := l.describe(ctx, desc); err != nil {
-			return err
-		}
-		proof := &catalog.Proof{At: l.Now(), All: true}
-		if err := l.Records.Proofs.Put(ctx, catalog.ContentKey{Repository: key.repo.String(), Digest: d},
-			proof); err != nil {
-			return err
-		}
-		tag := key.subject.Algorithm().String() + "-" + key.subject.Encoded()
-		if err := l.tag(ctx, key.repo, tag, desc); err != nil {
-			return err
-		}
-	}
-	return nil
+	return l.Records.Tags.Put(ctx, catalog.TagKey{Repository: repo.String(), Tag: tag}, rec)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -58,7 +59,9 @@ func try(tb testing.TB, env []string, program string, args ...string) (string, e
 	tb.Helper()
 	var stdout, stderr bytes.Buffer
 	c := exec.CommandContext(tb.Context(), program, args...)
-	c.Env = append(os.Environ(), env...)
+	// The program takes variables of its prefix for keys of its configuration.
+	c.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "STRATA_TEST_") })
+	c.Env = append(c.Env, env...)
 	c.Stdout, c.Stderr = &stdout, &stderr
 	if err := c.Run(); err != nil {
 		return stdout.String(), &commandError{strings.Join(append([]string{filepath.Base(program)}, args...), " "),

@@ -18,6 +18,9 @@ type registryClient struct {
 	ref     name.Reference
 	options []remote.Option
 	idle    func() // closes connections that are not in use
+	// What options hold, for requests that the library has no call for.
+	transport http.RoundTripper
+	keychain  authn.Keychain
 }
 
 func newRegistryClient(named string, opts Options) (*registryClient, error) {
@@ -42,8 +45,9 @@ func newRegistryClient(named string, opts Options) (*registryClient, error) {
 	if keychain == nil {
 		keychain = authn.DefaultKeychain
 	}
+	c.transport, c.keychain = &schemeGuard{base: base, insecure: opts.Insecure}, keychain
 	c.options = []remote.Option{
-		remote.WithTransport(&schemeGuard{base: base, insecure: opts.Insecure}),
+		remote.WithTransport(c.transport),
 		remote.WithAuthFromKeychain(keychain),
 		remote.WithUserAgent("strata"),
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/opencontainers/go-digest"
@@ -62,6 +63,66 @@ func (r *Repository) Tag(ctx context.Context, tag string) (ocispec.Descriptor, [
 func described(got *remote.Descriptor) (ocispec.Descriptor, []byte, error) {
 	m, _, err := identify(string(got.MediaType), got.Manifest)
 	return ocispec.Descriptor{MediaType: m.mediaType, Digest: m.digest, Size: int64(len(got.Manifest))}, got.Manifest, err
+}
+
+// ByDigest returns a manifest or an index by its digest, verified.
+func (r *Repository) ByDigest(ctx context.Context, d digest.Digest) (ocispec.Descriptor, []byte, error) {
+	if err := checkDigest(d); err != nil {
+		return ocispec.Descriptor{}, nil, err
+	}
+	got, err := r.puller.Get(ctx, r.client.ref.Context().Digest(d.String()))
+	if err != nil {
+		return ocispec.Descriptor{}, nil, r.client.fail(err)
+	}
+	return described(got)
+}
+
+// Image is an image of the repository whose manifest is at hand. To close it does nothing.
+func (r *Repository) Image(d ocispec.Descriptor, raw []byte) Source {
+	return inRepository{manifest{mediaType: d.MediaType, raw: raw, digest: d.Digest}, r}
+}
+
+type inRepository struct {
+	manifest
+	repository *Repository
+}
+
+// Blob implements Source.
+func (i inRepository) Blob(ctx context.Context, d digest.Digest, size int64) (io.ReadCloser, error) {
+	return i.repository.Blob(ctx, d, size)
+}
+
+// Close implements Source.
+func (inRepository) Close() error { return nil }
+
+// MadeOf returns the digest of what the registry, a Strata, made an image or an index of; empty where it says nothing.
+func (r *Repository) MadeOf(ctx context.Context, d digest.Digest) (digest.Digest, error) {
+	repository := r.client.ref.Context()
+	url := repository.Registry.Scheme() + "://" + repository.RegistryStr() + "/v2/" + repository.RepositoryStr() +
+		"/manifests/" + d.String()
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, url, nil)
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Accept", ocispec.MediaTypeImageIndex+", "+ocispec.MediaTypeImageManifest)
+	auth, err := authn.Resolve(ctx, r.client.keychain, repository)
+	if err != nil {
+		return "", r.client.fail(err)
+	}
+	rt, err := transport.NewWithContext(ctx, repository.Registry, auth, r.client.transport,
+		[]string{repository.Scope(transport.PullScope)})
+	if err != nil {
+		return "", r.client.fail(err)
+	}
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		return "", r.client.fail(err)
+	}
+	source := digest.Digest(resp.Header.Get("Strata-Source-Digest"))
+	if resp.StatusCode != http.StatusOK || checkDigest(source) != nil {
+		source = ""
+	}
+	return source, resp.Body.Close()
 }
 
 // Document returns a manifest or an index by its descriptor, verified.

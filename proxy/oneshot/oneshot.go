@@ -35,7 +35,9 @@ type Options struct {
 	Platform string
 	// Insecure allows plain HTTP and unverified certificates for any registry.
 	Insecure bool
-	Logger   *slog.Logger
+	// TempDir is where a temporary directory is made when there is no state; empty means os.TempDir().
+	TempDir string
+	Logger  *slog.Logger
 	// Progress is told how the work goes on; may be nil.
 	Progress func(rechunk.Progress)
 }
@@ -54,7 +56,7 @@ type workplace struct {
 func open(ctx context.Context, o Options) (*workplace, error) {
 	w := &workplace{dir: o.State}
 	if w.dir == "" {
-		dir, err := os.MkdirTemp("", "strata-")
+		dir, err := os.MkdirTemp(o.TempDir, "strata-")
 		if err != nil {
 			return nil, fmt.Errorf("making a temporary directory: %w", err)
 		}

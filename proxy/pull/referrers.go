@@ -120,6 +120,11 @@ func (l *Lists) joined(ctx context.Context, repo name.Repository, source digest.
 		})
 	}
 	list, _, err := l.Upstream.Referrers(ctx, repo, source, "")
+	if err != nil {
+		if b := l.imported(ctx, repo, source); b != nil {
+			list, err = b, nil
+		}
+	}
 	if err == nil {
 		var idx *image.Index
 		if idx, err = image.ParseLayout(list); err == nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -183,8 +184,18 @@ func (t *Tags) intact(ctx context.Context, repo name.Repository, rec *catalog.Ta
 // served on, too.
 func (t *Tags) stale(ctx context.Context, repo name.Repository, tag name.Reference, rec *catalog.Tag,
 	cause error) (*registry.Manifest, error) {
-	if rec == nil || ctx.Err() != nil || !t.trusted(repo, rec) && !t.admissible(ctx, repo, tag, rec) {
+	if rec == nil || ctx.Err() != nil {
 		return nil, cause
+	}
+	if !t.trusted(repo, rec) {
+		err := t.admissible(ctx, repo, tag, rec)
+		var said *registry.Error
+		switch {
+		case errors.As(err, &said) && said.Status == http.StatusForbidden:
+			return nil, err // whose signature is missing says more than that nobody could be asked
+		case err != nil:
+			return nil, cause
+		}
 	}
 	m, err := t.show(ctx, repo, rec, registry.Stale)
 	if err != nil {
@@ -198,12 +209,17 @@ func (t *Tags) stale(ctx context.Context, repo name.Repository, tag name.Referen
 	return m, nil
 }
 
-// admissible reports whether the stored image of a record that nobody checked by today's policy, such as an imported one,
+// admissible returns nil if the stored image of a record that nobody checked by today's policy, such as an imported one,
 // passes by what is known of its signatures.
-func (t *Tags) admissible(ctx context.Context, repo name.Repository, tag name.Reference, rec *catalog.Tag) bool {
+func (t *Tags) admissible(ctx context.Context, repo name.Repository, tag name.Reference, rec *catalog.Tag) error {
 	m, err := t.Manifests.Stored(ctx, repo, rec.SourceDigest)
-	return err == nil && m != nil && t.Guard.Admit(ctx, repo, tag, m) == nil
+	if m == nil || err != nil {
+		return errors.Join(errNotStored, err)
+	}
+	return t.Guard.Admit(ctx, repo, tag, m)
 }
+
+var errNotStored = errors.New("its manifest is not stored")
 
 // show makes the answer that a tag's record stands for.
 func (t *Tags) show(ctx context.Context, repo name.Repository, rec *catalog.Tag, as registry.Served) (*registry.Manifest,
