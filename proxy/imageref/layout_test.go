@@ -346,3 +346,50 @@ func FuzzIndexFile(f *testing.F) {
 		}
 	})
 }
+
+// A layout that was made for an image that never came goes again, with its directory if that was made, too. One that
+// somebody has put something into stays, and so does one that was there.
+func TestLayoutGoesWithoutAnImage(t *testing.T) {
+	t.Parallel()
+	create := func(dir string) Destination {
+		t.Helper()
+		d, err := mustParse(t, "oci:"+dir+":x").Create(t.Context(), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	end := func(d Destination) {
+		t.Helper()
+		for range 2 {
+			if err := d.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	parent := t.TempDir()
+	end(create(filepath.Join(parent, "new")))
+	wantNames(t, parent)
+
+	empty := t.TempDir()
+	end(create(empty))
+	wantNames(t, empty)
+
+	blob := t.TempDir()
+	d := create(blob)
+	content := []byte("x")
+	desc := ocispec.Descriptor{Digest: digest.FromBytes(content), Size: 1}
+	if err := d.PutBlob(t.Context(), desc, bytes.NewReader(content)); err != nil {
+		t.Fatal(err)
+	}
+	end(d)
+	wantNames(t, blob, "blobs", "index.json", "oci-layout")
+
+	shared := filepath.Join(t.TempDir(), "shared")
+	first := create(shared)
+	put(t, "oci:"+shared+":y", makeImage(t, "y"), Options{})
+	end(first)
+	wantImage(t, "oci:"+shared+":y", makeImage(t, "y"), Options{})
+	end(create(shared))
+	wantImage(t, "oci:"+shared+":y", makeImage(t, "y"), Options{})
+}

@@ -25,6 +25,8 @@ type layoutDestination struct {
 	dir     string
 	tag     string
 	durable bool // sync; not worth while for what becomes an archive
+	// made: there was no layout; madeDir: nor the directory.
+	made, madeDir bool
 
 	mu   sync.Mutex
 	good map[digest.Digest]bool // blobs whose bytes were seen to be right
@@ -44,7 +46,8 @@ func createLayout(dir, tag string, durable bool) (*layoutDestination, error) {
 			return nil, fmt.Errorf("%w; choose a layout, or a directory that is new or empty", err)
 		}
 	}
-	return l, l.initialize(len(entries) == 0)
+	l.made, l.madeDir = len(entries) == 0, err != nil
+	return l, l.initialize(l.made)
 }
 
 // initialize makes a directory a valid layout, if an empty one, from the start. The file that tells a layout comes first, so
@@ -174,8 +177,25 @@ func (l *layoutDestination) setTag(desc ocispec.Descriptor) error {
 	return l.writeJSON(ocispec.ImageIndexFile, index)
 }
 
-// Close implements Destination.
-func (l *layoutDestination) Close() error { return nil }
+// Close implements Destination. A layout that was made here and that nothing was put into, by whomever, goes.
+func (l *layoutDestination) Close() error {
+	if !l.made {
+		return nil
+	}
+	blobs := filepath.Join(l.dir, ocispec.ImageBlobsDir)
+	// A directory that has something in it is not removed.
+	if os.Remove(filepath.Join(blobs, digest.SHA256.String())) != nil {
+		return nil
+	}
+	err := os.Remove(blobs)
+	for _, name := range []string{ocispec.ImageIndexFile, ocispec.ImageLayoutFile} {
+		err = errors.Join(err, os.Remove(filepath.Join(l.dir, name)))
+	}
+	if l.madeDir {
+		err = errors.Join(err, os.Remove(l.dir))
+	}
+	return err
+}
 
 func (l *layoutDestination) isGood(d digest.Digest) bool {
 	l.mu.Lock()
