@@ -69,9 +69,16 @@ type Options struct {
 	Tools imagedelta.Tools
 	Work  *background.Group
 	// Leases keep other replicas from making the same; nil says that there are none.
-	Leases *lease.Leases
-	Logger *slog.Logger
-	Now    func() time.Time
+	Leases  *lease.Leases
+	Metrics Metrics
+	Logger  *slog.Logger
+	Now     func() time.Time
+}
+
+// Metrics count artifacts.
+type Metrics interface {
+	ArtifactMade(err error)
+	ArtifactsWaiting(images int)
 }
 
 // Artifacts makes and lists artifacts. It is safe for concurrent use.
@@ -80,6 +87,7 @@ type Artifacts struct {
 
 	mu      sync.Mutex
 	waiting []published
+	missed  []published // by a process before; they come last
 	wake    chan struct{}
 	looking chan struct{} // held by who takes images apart for a report
 }
@@ -112,6 +120,7 @@ func (a *Artifacts) Published(repo name.Repository, manifest digest.Digest) {
 		a.Logger.Warn("too many images wait for delta artifacts, the oldest go without", "images", n)
 		a.waiting = a.waiting[n:]
 	}
+	a.Metrics.ArtifactsWaiting(len(a.waiting) + len(a.missed))
 	select {
 	case a.wake <- struct{}{}:
 	default:
@@ -119,6 +128,9 @@ func (a *Artifacts) Published(repo name.Repository, manifest digest.Digest) {
 }
 
 func (a *Artifacts) run(ctx context.Context) {
+	if err := a.Work.Catch(ctx, "delta artifacts", func() error { return a.resume(ctx) }); err != nil && ctx.Err() == nil {
+		a.Logger.WarnContext(ctx, "images without their delta artifacts could not be looked for", "error", err)
+	}
 	for {
 		p, ok := a.next()
 		if !ok {
@@ -143,11 +155,16 @@ func (a *Artifacts) run(ctx context.Context) {
 func (a *Artifacts) next() (published, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	from := &a.waiting
 	if len(a.waiting) == 0 {
+		from = &a.missed
+	}
+	if len(*from) == 0 {
 		return published{}, false
 	}
-	p := a.waiting[0]
-	a.waiting = a.waiting[1:]
+	p := (*from)[0]
+	*from = (*from)[1:]
+	a.Metrics.ArtifactsWaiting(len(a.waiting) + len(a.missed))
 	return p, true
 }
 
@@ -223,9 +240,23 @@ func (a *Artifacts) pair(ctx context.Context, repo name.Repository, target, sour
 		return err
 	}
 	made, err := a.make(ctx, repo, target, source, imagedelta.Format(key.Format))
+	if err == nil {
+		err = a.keep(ctx, repo, key, made)
+	}
+	if ctx.Err() == nil {
+		a.Metrics.ArtifactMade(err)
+	}
 	if err != nil {
 		return fmt.Errorf("from %s to %s: %w", source, target, err)
 	}
+	a.Logger.InfoContext(ctx, "delta artifact was made", "repository", repo.String(), "target", target.String(), "source",
+		source.String(), "bytes", made.Costs.DeltaBytes, "layer_bytes", made.Costs.LayerBytes, "seconds",
+		made.Costs.Seconds)
+	return nil
+}
+
+// keep stores what was made, the record last.
+func (a *Artifacts) keep(ctx context.Context, repo name.Repository, key catalog.ArtifactKey, made *imagedelta.Made) error {
 	d := digest.FromBytes(made.Manifest)
 	if _, err := a.Chunks.Put(ctx, made.Manifest); err != nil {
 		return err
@@ -236,9 +267,6 @@ func (a *Artifacts) pair(ctx context.Context, repo name.Repository, target, sour
 		return err
 	}
 	a.Proofs.Image(ctx, repo, d, true)
-	a.Logger.InfoContext(ctx, "delta artifact was made", "repository", repo.String(), "target", target.String(), "source",
-		source.String(), "bytes", made.Costs.DeltaBytes, "layer_bytes", made.Costs.LayerBytes, "seconds",
-		made.Costs.Seconds)
 	return nil
 }
 

@@ -11,6 +11,8 @@ type deltas struct {
 	seconds                     prometheus.Histogram
 	refused, answers            *prometheus.CounterVec
 	waiting, running, stored    prometheus.Gauge
+	artifacts                   *prometheus.CounterVec
+	artifactsWaiting            prometheus.Gauge
 }
 
 func newDeltas(f promauto.Factory) deltas {
@@ -27,6 +29,11 @@ func newDeltas(f promauto.Factory) deltas {
 		waiting: f.NewGauge(gauge("deltas_waiting", "Deltas that wait for their turn.")),
 		running: f.NewGauge(gauge("deltas_running", "Deltas that are being made.")),
 		stored:  f.NewGauge(gauge("deltas_stored_bytes", "Bytes of deltas in the store.")),
+		artifacts: f.NewCounterVec(counter("artifacts_total",
+			"Delta artifacts that rules ask for, by how making them ended."),
+			[]string{"result"}),
+		artifactsWaiting: f.NewGauge(gauge("artifacts_waiting",
+			"Images that wait for the delta artifacts that lead to them.")),
 	}
 }
 
@@ -61,5 +68,24 @@ func (m *Metrics) Deltas(waiting, running int, storedBytes int64) {
 		m.deltas.waiting.Set(float64(waiting))
 		m.deltas.running.Set(float64(running))
 		m.deltas.stored.Set(float64(storedBytes))
+	}
+}
+
+// ArtifactMade counts a delta artifact that was made, or could not be.
+func (m *Metrics) ArtifactMade(err error) {
+	if m == nil {
+		return
+	}
+	result := "made"
+	if err != nil {
+		result = "failed"
+	}
+	m.deltas.artifacts.WithLabelValues(result).Inc()
+}
+
+// ArtifactsWaiting tells how many images wait for delta artifacts.
+func (m *Metrics) ArtifactsWaiting(images int) {
+	if m != nil {
+		m.deltas.artifactsWaiting.Set(float64(images))
 	}
 }

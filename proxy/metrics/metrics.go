@@ -41,6 +41,8 @@
 //	strata_edge_delta_bytes_total       counter                     bytes of deltas that layers were made of
 //	strata_edge_saved_bytes_total       counter                     bytes of these layers, less that
 //	strata_edge_wrapping_seconds_total  counter                     time in which files were compressed again
+//	strata_artifacts_total              counter    result           delta artifacts that rules ask for: made or failed
+//	strata_artifacts_waiting            gauge                       images that wait for them
 //	strata_verified_total               counter    result           images whose signatures were checked: passed or refused
 //	strata_signed_total                 counter    result           served images that were signed: done or failed
 //	strata_deltas_made_total            counter                     deltas for other Stratas that were stored

@@ -58,6 +58,9 @@ func every(m *Metrics) {
 	m.DeltaRefused("evil")
 	m.DeltaAnswered("stored")
 	m.Deltas(1, 2, 13)
+	m.ArtifactMade(nil)
+	m.ArtifactMade(errors.New("no space"))
+	m.ArtifactsWaiting(3)
 	m.JobStarted()(JobSkipped)
 	m.JobStarted() // and still runs
 }
@@ -83,6 +86,9 @@ func TestMetrics(t *testing.T) {
 		reg := prometheus.NewPedanticRegistry()
 		every(New(reg, "ghcr.io", "quay.io"))
 		want := []string{
+			`strata_artifacts_total{result="failed"} 1`,
+			`strata_artifacts_total{result="made"} 1`,
+			`strata_artifacts_waiting 3`,
 			`strata_build_info{version="1.2.3"} 1`,
 			`strata_cache_hits_total{kind="manifest"} 1`,
 			`strata_cache_misses_total{kind="blob"} 1`,
@@ -176,7 +182,7 @@ func TestNames(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v, %v", problems, err)
 	}
-	if !runtime || len(own) != 41 {
+	if !runtime || len(own) != 43 {
 		t.Errorf("got %d metrics of %d", len(own), len(families))
 	}
 }

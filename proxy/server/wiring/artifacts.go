@@ -19,7 +19,7 @@ func (r *Rooms) artifacts(o Options, manifests *content.Manifests, store *state.
 		Engine: r.Engine, Manifests: manifests, Source: r.Blobs.Source, History: history.New(r.Records.Lineages, r.Tally),
 		Records: r.Records, Chunks: o.Chunks, Content: store, Proofs: manifests.Proofs, Rule: o.Rule,
 		Tools: imagedelta.Tools{Scratch: scratch.New(o.WorkDir, space), Encoders: encoders(o)},
-		Work:  r.Work, Leases: o.Leases, Logger: o.Logger, Now: o.Now,
+		Work:  r.Work, Leases: o.Leases, Metrics: o.Metrics, Logger: o.Logger, Now: o.Now,
 	})
 }
 
