@@ -124,7 +124,7 @@ func (m *maker) estimate(chunks []chunk) int64 {
 		for i, b := range c.data {
 			buf = m.packer.EncodeAll(b, buf[:0])
 			if i == differences {
-				n += int64(len(buf)) * 5 / 8 // they have a better encoder
+				n += int64(len(buf)) / 2 // they have a better encoder
 			} else {
 				n += int64(len(buf))
 			}

@@ -97,6 +97,7 @@ type applier struct {
 	parts    int      // that were begun
 	made     int64    // and their plain bytes
 	ops      int64    // bytes of operations so far
+	uses     uint32   // of sources so far
 	levels   []*level // that are begun; the tar stream is the first
 	buf      []byte
 }
@@ -201,8 +202,9 @@ func (a *applier) used(rest [streams][]byte) error {
 func (a *applier) op(ctx context.Context, op byte, f *fields, rest *[streams][]byte) error {
 	l := a.levels[len(a.levels)-1]
 	switch op {
-	case opUse:
-		l.cursor = cursor{source: ref(f.uint("a source", 1<<40))}
+	case opUse, opUseCode:
+		a.uses++
+		l.cursor.use(f, op, a.uses)
 	case opSeek:
 		l.cursor.at += f.int("a distance")
 	case opCopy:
@@ -254,7 +256,7 @@ func (a *applier) add(ctx context.Context, l *level, n int64) error {
 	if err := a.sources.read(ctx, l.cursor, b); err != nil {
 		return err
 	}
-	if err := a.batches.add(b); err != nil {
+	if err := a.batches.add(l.cursor.where(), b); err != nil {
 		return err
 	}
 	return l.put(b)
@@ -263,6 +265,7 @@ func (a *applier) add(ctx context.Context, l *level, n int64) error {
 // put writes bytes that came from the current source.
 func (l *level) put(b []byte) error {
 	l.cursor.at += int64(len(b))
+	l.cursor.place.Made += int64(len(b))
 	l.left -= int64(len(b))
 	_, err := l.sink.Write(b)
 	return err
@@ -276,6 +279,7 @@ func (a *applier) bytes(l *level, n int64, from *[]byte) error {
 	b := (*from)[:n]
 	*from = (*from)[n:]
 	l.left -= n
+	l.cursor.place.Made += n
 	_, err := l.sink.Write(b)
 	return err
 }

@@ -34,7 +34,7 @@ var windows = [streams]int{operations: 8 << 20, literals: 32 << 20, between: 8 <
 // packedMost is how many bytes a stream's piece has at most, for so many that it gives.
 func packedMost(stream int, n uint64) uint64 {
 	if stream == differences {
-		return 14*n + 1024 // nine bits a difference, each of at most twelve bits
+		return 16*n + 1024 // ten bits a difference and one for a block of them, each of at most twelve bits
 	}
 	return n + n/64 + 1024
 }
@@ -43,7 +43,6 @@ func packedMost(stream int, n uint64) uint64 {
 type chunk struct {
 	data   [streams][]byte
 	old    []byte // bytes that the differences are added to
-	runs   []int  // how many differences the operations take, one after another
 	output int64  // bytes that they make
 	item   int    // whose they are; -1 for none
 }
@@ -54,8 +53,7 @@ type batchWriter struct {
 	n      int64 // bytes written
 	raw    [streams][]byte
 	old    []byte
-	runs   []int
-	diff   *residual.Encoder
+	trail  trail
 	enc    [streams]*zstd.Encoder // but for differences
 	packed [streams]bytes.Buffer
 	output int64
@@ -76,8 +74,7 @@ func newBatchWriter(w io.Writer, charge func(int, float64)) *batchWriter {
 // encode compresses what a stream has.
 func (b *batchWriter) encode(stream int) error {
 	if stream == differences {
-		b.residual()
-		return nil
+		return b.residual()
 	}
 	if b.enc[stream] == nil {
 		enc, err := zstd.NewWriter(&b.packed[stream], zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(windows[stream]),
@@ -96,18 +93,19 @@ func (b *batchWriter) encode(stream int) error {
 	return nil
 }
 
-// residual compresses the differences.
-func (b *batchWriter) residual() {
-	if b.diff == nil {
-		b.diff = residual.NewEncoder()
+// residual compresses the differences, and follows the operations of batches without any.
+func (b *batchWriter) residual() error {
+	if b.trail.enc == nil {
+		b.trail = newTrail()
 	}
-	old, diff := b.old, b.raw[differences]
-	for _, n := range b.runs {
-		b.diff.Add(old[:n], diff[:n])
-		old, diff = old[n:], diff[n:]
+	if err := b.trail.follow(b.raw[operations], b.old, b.raw[differences]); err != nil {
+		return err
 	}
-	b.packed[differences].Write(b.diff.Flush())
-	b.old, b.runs = b.old[:0], b.runs[:0]
+	if len(b.raw[differences]) > 0 {
+		b.packed[differences].Write(b.trail.enc.Flush())
+	}
+	b.old = b.old[:0]
+	return nil
 }
 
 // close frees the encoders.
@@ -135,7 +133,7 @@ func (b *batchWriter) add(c chunk) error {
 		b.raw[i] = append(b.raw[i], c.data[i]...)
 		s.bytes[i] = len(c.data[i])
 	}
-	b.old, b.runs = append(b.old, c.old...), append(b.runs, c.runs...)
+	b.old = append(b.old, c.old...)
 	b.shares = append(b.shares, s)
 	b.output += c.output
 	if b.output >= batchOutput {
@@ -151,7 +149,7 @@ func (b *batchWriter) flush() error {
 	}
 	var head []byte
 	for i, raw := range b.raw {
-		if len(raw) > 0 {
+		if len(raw) > 0 || i == differences {
 			if err := b.encode(i); err != nil {
 				return err
 			}
@@ -300,12 +298,12 @@ func (b *batchReader) take(head sum, packed [streams]uint64) error {
 }
 
 // add adds differences to old bytes.
-func (b *batchReader) add(old []byte) error {
+func (b *batchReader) add(p residual.Place, old []byte) error {
 	if len(old) > b.left {
 		return fmt.Errorf("%w: differences are missing", ErrInvalid)
 	}
 	b.left -= len(old)
-	if err := b.diff.Add(old); err != nil {
+	if err := b.diff.Add(p, old); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if b.left > 0 {

@@ -28,20 +28,37 @@ func (a *applier) unwrap(ctx context.Context, f *fields) error {
 	return a.sources.unwrap(ctx, slot, source, at, length, decoders[decoder], size)
 }
 
-// begin carries out the operation begin.
-func (a *applier) begin(l *level, f *fields) error {
+// begun is what the operation begin says.
+type begun struct {
+	size, wrapped int64
+	kept          int // -1 for none
+	encoder       *Encoder
+	check         []byte
+}
+
+// begun reads the fields of the operation begin.
+func (f *fields) begun() begun {
 	flags := f.uint("flags", flagsAll)
 	size := f.uint("a size", 1<<62)
-	p := &part{kept: -1, wrapped: size, memory: a.memory, scratch: a.o.Scratch}
+	b := begun{size: size, wrapped: size, kept: -1}
 	if flags&flagKeep != 0 {
-		p.kept = int(f.uint("the number of a kept part", 1<<40))
+		b.kept = int(f.uint("the number of a kept part", 1<<40))
 	}
 	if flags&flagEncoder != 0 {
 		e := f.encoder()
-		p.encoder, a.wrapping = &e, true
-		p.wrapped = f.uint("a wrapped length", 1<<62)
-		p.check = bytes.Clone(f.bytes("a check", checkBytes))
+		b.encoder = &e
+		b.wrapped = f.uint("a wrapped length", 1<<62)
+		b.check = bytes.Clone(f.bytes("a check", checkBytes))
 	}
+	return b
+}
+
+// begin carries out the operation begin.
+func (a *applier) begin(l *level, f *fields) error {
+	b := f.begun()
+	size := b.size
+	p := &part{kept: b.kept, wrapped: b.wrapped, encoder: b.encoder, check: b.check, memory: a.memory, scratch: a.o.Scratch}
+	a.wrapping = a.wrapping || b.encoder != nil
 	switch {
 	case f.err != nil:
 		return f.err
@@ -70,6 +87,7 @@ func (a *applier) done(ctx context.Context, l *level) error {
 	a.levels = a.levels[:len(a.levels)-1]
 	above := a.levels[len(a.levels)-1]
 	above.left -= l.part.wrapped
+	above.cursor.place.Made += l.part.wrapped
 	users := 1
 	if l.part.kept >= 0 {
 		users = 2

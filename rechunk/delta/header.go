@@ -16,7 +16,7 @@ import (
 )
 
 // magic begins a delta. Another layout gets another number.
-const magic = "strata delta 1\n"
+const magic = "strata delta 2\n"
 
 const (
 	maxName     = 4096 // bytes of an encoder's description

@@ -275,6 +275,11 @@ func (c *coder) level(ctx context.Context, s *script, data match.Source, kids []
 	for _, o := range olds {
 		sources = append(sources, o.data)
 	}
+	outside := s.machine
+	if s.machine, err = machine(data); err != nil {
+		return err
+	}
+	defer func() { s.machine = outside }()
 	memory := c.m.o.Memory / int64(c.m.o.Parallel)
 	if err := match.Match(ctx, sources, rest, match.Options{Memory: memory}, w.op); err != nil {
 		return err

@@ -16,6 +16,7 @@ const (
 	opDone
 	opDrop
 	opClear
+	opUseCode
 )
 
 // Flags of opBegin.

@@ -14,15 +14,11 @@ type script struct {
 	out    func(chunk) error
 	cursor cursor
 	outer  []cursor // of the parts that are begun
+	// machine is that of the code that is made, for sources that are used from now on.
+	machine residual.Machine
 
 	seconds  float64 // that encoders take
 	programs []Program
-}
-
-// cursor is where the next bytes of a source come from.
-type cursor struct {
-	source ref
-	at     int64
 }
 
 // pieceMost is how much one operation takes of a stream, so that a chunk stays small.
@@ -61,7 +57,11 @@ func (s *script) flush() error {
 // from makes bytes of a source the next ones.
 func (s *script) from(source ref, at int64) {
 	if s.cursor.source != source {
-		s.op(opUse, int64(source))
+		if s.machine == residual.None {
+			s.op(opUse, int64(source))
+		} else {
+			s.op(opUseCode, int64(source), int64(s.machine))
+		}
 		s.cursor = cursor{source: source}
 	}
 	if d := at - s.cursor.at; d != 0 {
@@ -88,7 +88,7 @@ func (s *script) add(source ref, at int64, old, diff []byte) error {
 		s.cursor.at += int64(n)
 		s.c.output += int64(n)
 		s.c.data[differences] = append(s.c.data[differences], diff[:n]...)
-		s.c.old, s.c.runs = append(s.c.old, old[:n]...), append(s.c.runs, n)
+		s.c.old = append(s.c.old, old[:n]...)
 		old, diff, at = old[n:], diff[n:], at+int64(n)
 		if err := s.spill(); err != nil {
 			return err

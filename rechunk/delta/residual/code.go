@@ -10,103 +10,68 @@ const MaxRun = 256 << 10
 
 // Encoder writes pieces. What was written before makes what follows smaller. It is for one goroutine.
 type Encoder struct {
-	m         *model
-	low, high uint32
-	out       []byte
+	m        *model
+	c        coder
+	old, new []byte
 }
 
 // NewEncoder makes an encoder.
-func NewEncoder() *Encoder { return &Encoder{m: newModel(), high: 1<<32 - 1} }
+func NewEncoder() *Encoder { return &Encoder{m: newModel(), c: coder{high: 1<<32 - 1}} }
 
 // Add codes differences to old bytes, as many as there are of these, MaxRun at most.
-func (e *Encoder) Add(old, diff []byte) {
-	w := window{}
-	blocks := uint32(0)
-	for at := 0; at < len(diff); at += blockSize {
-		end := min(at+blockSize, len(diff))
+func (e *Encoder) Add(p Place, old, diff []byte) {
+	e.old, e.new = append(e.old[:0], old...), append(e.new[:0], old...)
+	for i, d := range diff {
+		e.new[i] += d
+	}
+	r := e.m.run(p, e.old)
+	w, blocks := window{}, uint32(0)
+	var spots [blockSize]spot
+	for at := 0; at < len(e.new); at += blockSize {
+		n := min(blockSize, len(e.new)-at)
 		some := uint32(0)
-		for _, d := range diff[at:end] {
-			if d != 0 {
+		for i := range n { // what is foretold depends on what is before, not on how it is coded
+			r.next(at + i)
+			s := r.spot(at + i)
+			s.d = e.new[at+i] - e.old[at+i]
+			e.old[at+i] = e.new[at+i]
+			if s.d != 0 {
 				some = 1
 			}
+			spots[i] = s
 		}
-		slot := &e.m.blocks[blocks&7]
-		e.bit(some, clamp(*slot>>16))
-		e.m.update(slot, some)
-		blocks = blocks<<1 | some
-		if some == 0 {
-			w.skip(old[at:end])
+		if e.m.block(&e.c, &blocks, some) == 0 {
+			w = window{}
 			continue
 		}
-		for i := at; i < end; i++ {
-			w.ahead(old, i)
-			e.one(&w, diff[i])
-			w.next(old[i], diff[i])
+		for i := range n {
+			w.next(e.m.one(&e.c, &w, &spots[i]))
 		}
 	}
+	r.end()
 }
 
-// skip moves the window behind old bytes that have no differences.
-func (w *window) skip(old []byte) {
-	for _, o := range old {
-		w.next(o, 0)
-	}
-}
-
-// one codes one difference.
-func (e *Encoder) one(w *window, d byte) {
-	e.m.zero(w)
-	some := uint32(0)
-	if d != 0 {
-		some = 1
-	}
-	e.bit(some, e.m.mix(w.hist&15))
-	e.m.learn(some)
-	if some == 0 {
-		return
-	}
-	w.value()
-	for node := uint32(1); node < 256; {
-		e.m.bit(w, node)
-		bit := uint32(d>>7) & 1
-		d <<= 1
-		e.bit(bit, e.m.mix(16+node))
-		e.m.learn(bit)
-		node = node<<1 | bit
-	}
-}
-
-// clamp keeps a probability, of 65536, from being certain.
-func clamp(p uint32) uint32 { return min(max(p, 16), 65536-16) }
-
-// bit codes a bit that is 1 with a probability, of 65536.
-func (e *Encoder) bit(bit, p uint32) {
-	mid := e.low + uint32(uint64(e.high-e.low)*uint64(p)>>16)
-	if bit == 1 {
-		e.high = mid
-	} else {
-		e.low = mid + 1
-	}
-	for (e.low^e.high)>>24 == 0 {
-		e.out = append(e.out, byte(e.high>>24))
-		e.low <<= 8
-		e.high = e.high<<8 | 255
-	}
+// block codes whether any of the differences of a block is not 0. blocks has the outcomes of those before.
+func (m *model) block(c *coder, blocks *uint32, some uint32) uint32 {
+	slot := &m.blocks[*blocks&7]
+	some = c.bit(some, clamp(*slot>>16))
+	m.update(slot, some)
+	*blocks = *blocks<<1 | some
+	return some
 }
 
 // Flush ends a piece and returns it. It is valid until the next call.
 func (e *Encoder) Flush() []byte {
-	out := append(e.out, byte(e.low>>24), byte(e.low>>16), byte(e.low>>8), byte(e.low))
-	e.out, e.low, e.high = out[:0], 0, 1<<32-1
+	c := &e.c
+	out := append(c.b, byte(c.low>>24), byte(c.low>>16), byte(c.low>>8), byte(c.low))
+	*c = coder{high: 1<<32 - 1, b: out[:0]}
 	return out
 }
 
 // Decoder reads pieces, in the order in which they were written. It is for one goroutine.
 type Decoder struct {
-	m               *model
-	low, high, code uint32
-	in              []byte
-	short           bool // more was asked for than there is
+	m *model
+	c coder
 }
 
 // NewDecoder makes a decoder.
@@ -114,91 +79,92 @@ func NewDecoder() *Decoder { return &Decoder{m: newModel()} }
 
 // Begin begins a piece, which must stay as it is until End.
 func (d *Decoder) Begin(piece []byte) {
-	d.in, d.low, d.high, d.code, d.short = piece, 0, 1<<32-1, 0, false
+	d.c = coder{decode: true, high: 1<<32 - 1, b: piece}
 	for range 4 {
-		d.code = d.code<<8 | d.byte()
+		d.c.code = d.c.code<<8 | d.c.byte()
 	}
-}
-
-// byte takes the next byte of the piece.
-func (d *Decoder) byte() uint32 {
-	if len(d.in) == 0 {
-		d.short = true
-		return 0
-	}
-	b := d.in[0]
-	d.in = d.in[1:]
-	return uint32(b)
 }
 
 // End reports with ErrInvalid when the piece was not used up.
 func (d *Decoder) End() error {
-	if d.short || len(d.in) > 0 {
+	if d.c.short || len(d.c.b) > 0 {
 		return ErrInvalid
 	}
 	return nil
 }
 
-// Add adds to old bytes, as many as Encoder.Add was given, the differences.
-func (d *Decoder) Add(old []byte) error {
-	w := window{}
-	blocks := uint32(0)
-	for at := 0; at < len(old); at += blockSize {
-		end := min(at+blockSize, len(old))
-		slot := &d.m.blocks[blocks&7]
-		some := d.bit(clamp(*slot >> 16))
-		d.m.update(slot, some)
-		blocks = blocks<<1 | some
-		if some == 0 {
-			w.skip(old[at:end])
+// Add makes new bytes of old ones, as many as Encoder.Add was given at the same place.
+func (d *Decoder) Add(p Place, b []byte) error {
+	r := d.m.run(p, b)
+	w, blocks := window{}, uint32(0)
+	for at := 0; at < len(b); at += blockSize {
+		end := min(at+blockSize, len(b))
+		if d.m.block(&d.c, &blocks, 0) == 0 {
+			for i := at; i < end; i++ {
+				r.next(i)
+			}
+			w = window{}
 			continue
 		}
 		for i := at; i < end; i++ {
-			w.ahead(old, i)
-			diff := d.one(&w)
-			w.next(old[i], diff)
-			old[i] += diff
+			r.next(i)
+			s := r.spot(i)
+			diff := d.m.one(&d.c, &w, &s)
+			b[i] += diff
+			w.next(diff)
 		}
-		if d.short {
+		if d.c.short {
 			return ErrInvalid
 		}
 	}
+	r.end()
 	return nil
 }
 
-// one decodes one difference.
-func (d *Decoder) one(w *window) byte {
-	d.m.zero(w)
-	some := d.bit(d.m.mix(w.hist & 15))
-	d.m.learn(some)
-	if some == 0 {
-		return 0
-	}
-	w.value()
-	node := uint32(1)
-	for node < 256 {
-		d.m.bit(w, node)
-		bit := d.bit(d.m.mix(16 + node))
-		d.m.learn(bit)
-		node = node<<1 | bit
-	}
-	return byte(node)
+// coder is an arithmetic coder, either way.
+type coder struct {
+	low, high, code uint32
+	decode          bool
+	short           bool   // more was asked for than there is
+	b               []byte // what was written, or is still to be read
 }
 
-// bit decodes a bit.
-func (d *Decoder) bit(p uint32) uint32 {
-	mid := d.low + uint32(uint64(d.high-d.low)*uint64(p)>>16)
-	bit := uint32(0)
-	if d.code <= mid {
-		bit = 1
-		d.high = mid
-	} else {
-		d.low = mid + 1
+// clamp keeps a probability, of 65536, from being certain.
+func clamp(p uint32) uint32 { return min(max(p, 16), 65536-16) }
+
+// bit codes a bit that is 1 with a probability, of 65536, and returns it.
+func (c *coder) bit(bit, p uint32) uint32 {
+	mid := c.low + uint32(uint64(c.high-c.low)*uint64(p)>>16)
+	if c.decode {
+		bit = 0
+		if c.code <= mid {
+			bit = 1
+		}
 	}
-	for (d.low^d.high)>>24 == 0 {
-		d.low <<= 8
-		d.high = d.high<<8 | 255
-		d.code = d.code<<8 | d.byte()
+	if bit == 1 {
+		c.high = mid
+	} else {
+		c.low = mid + 1
+	}
+	for (c.low^c.high)>>24 == 0 {
+		if c.decode {
+			c.code = c.code<<8 | c.byte()
+		} else {
+			c.b = append(c.b, byte(c.high>>24))
+		}
+		c.low <<= 8
+		c.high = c.high<<8 | 255
 	}
 	return bit
+}
+
+// byte takes the next byte of the piece.
+func (c *coder) byte() uint32 {
+	if len(c.b) == 0 {
+		c.short = true
+		return 0
+	}
+	b := c.b[0]
+	c.b = c.b[1:]
+	return uint32(b)
 }
