@@ -128,12 +128,24 @@ func (r *run) flatten(ctx context.Context) error {
 	}
 	r.contents = newContents(r)
 	if r.plain {
-		if t, err = ostree.Plain(t, r.contents.within(ctx), r.budget); err != nil {
+		image := ostree.Image{Tree: t, Contents: r.contents.within(ctx), Derived: r.derived(),
+			Commit: r.src.Config.Config.Labels["ostree.commit"]}
+		if t, err = ostree.Plain(image, r.budget); err != nil {
 			return err
 		}
 	}
 	r.tree = t
 	return nil
+}
+
+// derived are the indexes of the layers above those that ostree-ext made; none where it made none.
+func (r *run) derived() []*tree.Index {
+	final := digest.Digest(r.src.Config.Config.Labels["ostree.final-diffid"])
+	i := slices.Index(r.src.Config.RootFS.DiffIDs, final)
+	if i < 0 {
+		return nil
+	}
+	return r.indexes[i+1:]
 }
 
 // dropIndexes lets go of what the source's layers hold: the tree has it now, and an index takes as much memory.

@@ -26,7 +26,7 @@ func ExamplePlain() {
 		{Path: "usr", Kind: tree.Dir},
 		named("usr/program"),
 	}}
-	plain, err := ostree.Plain(encapsulated, contents, tree.NewBudget(tree.Limits{}))
+	plain, err := ostree.Plain(ostree.Image{Tree: encapsulated, Contents: contents}, tree.NewBudget(tree.Limits{}))
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -18,17 +18,33 @@ const objectsDir = "sysroot/ostree/repo/objects/"
 // for the encoding).
 const maxXattrBytes = 256 << 10
 
+// Image is an image's filesystem with what is known of it besides.
+type Image struct {
+	Tree     *tree.Tree
+	Contents tree.Contents
+	// Commit is the checksum in the image's label ostree.commit; empty where it has none.
+	Commit string
+	// Derived are the layers above those that were encapsulated (the label ostree.final-diffid), lowest first: what they
+	// remove and replace is not the commit's any longer.
+	Derived []*tree.Index
+}
+
 // Plain makes the tree of a plain bootc image: the content of /sysroot goes, the directory stays. When the image is
-// ostree-encapsulated, the extended attributes that ostree keeps in objects of their own (bare-split-xattrs) come back to
-// the files, but for security.selinux, which clients set by the policy of the booted system. It returns t itself when
-// /sysroot is empty. An attribute object that breaks its format wraps tree.ErrInvalid; one that is too large wraps
-// tree.ErrLimit, as do attributes for which the image's budget has no room. Files share them: one object may be that of a
-// million files.
-func Plain(t *tree.Tree, contents tree.Contents, b *tree.Budget) (*tree.Tree, error) {
+// ostree-encapsulated, the extended attributes that ostree keeps in objects of their own (bare-split-xattrs, dirmeta) come
+// back to the files and directories, but for security.selinux, which clients set by the policy of the booted system. It
+// returns the image's tree itself when /sysroot is empty. An object that is missing or breaks its format wraps
+// tree.ErrInvalid; one that is too large wraps tree.ErrLimit, as do attributes for which the image's budget has no room.
+// Files share them: one object may be that of a million files.
+func Plain(image Image, b *tree.Budget) (*tree.Tree, error) {
+	t := image.Tree
 	if !HasSysroot(t) {
 		return t, nil
 	}
-	attrs, err := splitXattrs(t, contents, b)
+	attrs, err := splitXattrs(t, image.Contents, b)
+	if err != nil {
+		return nil, err
+	}
+	others, err := commitXattrs(image, b)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +61,11 @@ func Plain(t *tree.Tree, contents tree.Contents, b *tree.Budget) (*tree.Tree, er
 		if dropped(e.Path) {
 			continue
 		}
-		if x := attrs[e.Link]; len(x) > 0 {
+		x := attrs[e.Link]
+		if o := others[i]; len(o) > 0 {
+			x = o
+		}
+		if len(x) > 0 {
 			if e.Xattrs, err = both.merge(e.Xattrs, x); err != nil {
 				return nil, err
 			}
@@ -66,11 +86,23 @@ func HasSysroot(t *tree.Tree) bool {
 	return i < len(t.Entries) && tree.Within(t.Entries[i].Path, "sysroot")
 }
 
-// IsAttributes reports whether a path is that of an object that holds a file's extended attributes (bare-split-xattrs),
-// which Plain reads.
+// IsAttributes reports whether a path is that of an object that holds extended attributes of files (bare-split-xattrs) or
+// directories (dirmeta), which Plain always reads.
 func IsAttributes(path string) bool {
-	return strings.HasPrefix(path, objectsDir) &&
-		(strings.HasSuffix(path, ".file-xattrs") || strings.HasSuffix(path, ".file-xattrs-link"))
+	return strings.HasPrefix(path, objectsDir) && (strings.HasSuffix(path, ".file-xattrs") ||
+		strings.HasSuffix(path, ".file-xattrs-link") || strings.HasSuffix(path, ".dirmeta"))
+}
+
+// attributesOf finds the object that holds the attributes of a file's object; nil when there is none.
+func attributesOf(t *tree.Tree, object string) *tree.Entry {
+	x := t.Lookup(object + "-xattrs-link")
+	if x == nil {
+		x = t.Lookup(object + "-xattrs")
+	}
+	if x == nil || x.Kind != tree.Regular {
+		return nil
+	}
+	return x
 }
 
 // regroup names hardlink groups anew after members went.
@@ -109,17 +141,14 @@ func splitXattrs(t *tree.Tree, contents tree.Contents, b *tree.Budget) (map[stri
 		if e.Link == "" || !strings.HasPrefix(e.Path, objectsDir) || !strings.HasSuffix(e.Path, ".file") {
 			continue
 		}
-		x := t.Lookup(e.Path + "-xattrs-link")
+		x := attributesOf(t, e.Path)
 		if x == nil {
-			x = t.Lookup(e.Path + "-xattrs")
-		}
-		if x == nil || x.Kind != tree.Regular {
 			continue
 		}
 		attrs, ok := parsed[x.Digest]
 		if !ok {
 			var err error
-			if attrs, err = readXattrs(x, contents); err == nil {
+			if attrs, err = readXattrs(x, contents, 0); err == nil {
 				attrs, err = b.Xattrs(attrs)
 			}
 			if err != nil {
@@ -132,7 +161,8 @@ func splitXattrs(t *tree.Tree, contents tree.Contents, b *tree.Budget) (map[stri
 	return out, nil
 }
 
-func readXattrs(e *tree.Entry, contents tree.Contents) ([]tree.Xattr, error) {
+// readXattrs reads the attributes in an object behind so many other bytes, but for security.selinux.
+func readXattrs(e *tree.Entry, contents tree.Contents, skip int) ([]tree.Xattr, error) {
 	if e.Size > maxXattrBytes {
 		return nil, tree.OverLimit(fmt.Sprintf("bytes of attributes in %q", e.Path), maxXattrBytes)
 	}
@@ -145,7 +175,10 @@ func readXattrs(e *tree.Entry, contents tree.Contents) ([]tree.Xattr, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := parseGVariantXattrs(b)
+	if len(b) < skip {
+		return nil, fmt.Errorf("%s: %w", e.Path, tree.Invalidf("%d bytes", len(b)))
+	}
+	all, err := parseGVariantXattrs(b[skip:])
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", e.Path, err)
 	}

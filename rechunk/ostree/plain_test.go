@@ -38,7 +38,7 @@ func TestPlain(t *testing.T) {
 	contents := Contents{}
 	contents.Add(attrs)
 	given := Tree(t, encapsulated(attrs))
-	got, err := ostree.Plain(given, contents, tree.NewBudget(tree.Limits{}))
+	got, err := ostree.Plain(ostree.Image{Tree: given, Contents: contents}, tree.NewBudget(tree.Limits{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,8 @@ func TestPlain(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
-	if again, err := ostree.Plain(got, contents, tree.NewBudget(tree.Limits{})); err != nil || cmp.Diff(got, again) != "" {
+	if again, err := ostree.Plain(ostree.Image{Tree: got, Contents: contents}, tree.NewBudget(tree.Limits{})); err != nil ||
+		cmp.Diff(got, again) != "" {
 		t.Errorf("a plain tree changes: %v", err)
 	}
 }
@@ -69,7 +70,8 @@ func TestPlainRefuses(t *testing.T) {
 		attrs string
 		want  error
 	}{"damaged": {"damaged", tree.ErrInvalid}, "large": {large, tree.ErrLimit}, "missing": {"missing", tree.ErrNoContent}} {
-		if _, err := ostree.Plain(Tree(t, encapsulated(c.attrs)), contents, tree.NewBudget(tree.Limits{})); !errors.Is(err,
+		if _, err := ostree.Plain(ostree.Image{Tree: Tree(t, encapsulated(c.attrs)), Contents: contents},
+			tree.NewBudget(tree.Limits{})); !errors.Is(err,
 			c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -117,7 +119,7 @@ func TestPlainSharesAttributes(t *testing.T) {
 		}
 		items = append(items, file, File(object+".file-xattrs", attrs), Hardlink(fmt.Sprintf("usr/%02d", i), object+".file"))
 	}
-	plain, err := ostree.Plain(Tree(t, items), contents, tree.NewBudget(tree.Limits{}))
+	plain, err := ostree.Plain(ostree.Image{Tree: Tree(t, items), Contents: contents}, tree.NewBudget(tree.Limits{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,11 +135,13 @@ func TestPlainSharesAttributes(t *testing.T) {
 	if len(lists) != 2 {
 		t.Errorf("%d lists of attributes, want one for each kind of file", len(lists))
 	}
-	if _, err := ostree.Plain(Tree(t, items), contents, tree.NewBudget(tree.Limits{MetaBytes: 500})); !errors.Is(err,
+	if _, err := ostree.Plain(ostree.Image{Tree: Tree(t, items), Contents: contents},
+		tree.NewBudget(tree.Limits{MetaBytes: 500})); !errors.Is(err,
 		tree.ErrLimit) {
 		t.Errorf("got %v, want ErrLimit", err)
 	}
-	if _, err := ostree.Plain(Tree(t, items), contents, tree.NewBudget(tree.Limits{Memory: 100})); !errors.Is(err,
+	if _, err := ostree.Plain(ostree.Image{Tree: Tree(t, items), Contents: contents},
+		tree.NewBudget(tree.Limits{Memory: 100})); !errors.Is(err,
 		tree.ErrLimit) {
 		t.Errorf("got %v, want ErrLimit", err)
 	}
