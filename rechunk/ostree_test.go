@@ -2,11 +2,15 @@ package rechunk_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
 	"testing"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/ostree/ostreetest"
 	"github.com/strata-oci/strata/rechunk/rechunktest"
 	. "github.com/strata-oci/strata/rechunk/tree/treetest"
 )
@@ -55,6 +59,42 @@ func TestEncapsulated(t *testing.T) {
 		if _, ok := s.Manifest.Annotations["ostree.commit"]; ok ||
 			s.Manifest.Annotations["org.opencontainers.image.title"] != "os" {
 			t.Errorf("annotations: %v", s.Manifest.Annotations)
+		}
+		b.store.DeleteRecords(rechunk.KindServed)
+	}
+}
+
+// What a real ostree committed keeps the attributes of its directories and empty files, also when its layers are known by
+// their indexes alone, and verify would notice if it did not.
+func TestEncapsulatedAttributes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "usr/etc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, body := range map[string]string{"usr/empty": "", "usr/etc/empty": "", "usr/file": "x"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(body), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"usr", "usr/etc", "usr/empty", "usr/file"} {
+		if err := syscall.Setxattr(filepath.Join(dir, name), "user.name", []byte(name), 0); err != nil {
+			t.Skipf("no attributes here: %v", err)
+		}
+	}
+	commit, layers := ostreetest.Encapsulate(t, dir)
+	img := rechunktest.NewImage(t, rechunktest.ImageOptions{Labels: map[string]string{
+		"containers.bootc": "1", "ostree.commit": commit, "ostree.final-diffid": "sha256:1",
+	}}, layers[:]...)
+	b := newBench(t, &rechunktest.MemoryStore{}, 2)
+	for range 2 { // the second time from the index of a known layer
+		_, s := b.serve(t, img, rules)
+		for path, want := range map[string]string{
+			"usr": "usr", "etc": "usr/etc", "usr/empty": "usr/empty", "usr/file": "usr/file", "etc/empty": "",
+		} {
+			if got, _ := s.Tree.Lookup(path).Xattr("user.name"); got != want {
+				t.Errorf("%s has the attribute %q, want %q", path, got, want)
+			}
 		}
 		b.store.DeleteRecords(rechunk.KindServed)
 	}

@@ -35,6 +35,9 @@ command, directory, labels, ports, volumes, signal and platform are; labels that
 Where an image says that it keeps files that differ in build noise only (noise: keep), those are compared for it, listed with
 both digests and what differs, and no difference. Any other byte is one.
 
+Of an ostree-encapsulated image, what its commit says of attributes is compared, too, read by other means than those that
+images are made by.
+
 Of an image that the proxy serves as it is, in its source's layers, the last line says why.
 
     strata verify docker://ghcr.io/ublue-os/bluefin:stable docker://proxy.example/ghcr.io/ublue-os/bluefin:stable

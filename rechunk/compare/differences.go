@@ -2,6 +2,7 @@ package compare
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 
@@ -19,20 +20,40 @@ func Differences(a, b *rechunk.Inspection, opts tree.DiffOptions) []tree.Differe
 
 // WithNoise is Differences of a served image from its source, without the contents that differ in build noise only, if the
 // image says that it keeps such files (image.AnnotationNoise). Those are told, in path order, and no more than are
-// different.
+// different. Of an ostree-encapsulated source, what its commit says of attributes is compared, too.
 func WithNoise(ctx context.Context, source, served *rechunk.Inspection, opts tree.DiffOptions) (diffs []tree.Difference,
 	told []rechunk.KeptFile, err error) {
-	if !KeepsNoise(served) {
-		return Differences(source, served, opts), nil, nil
-	}
-	if told, err = served.NoiseKept(ctx, source); err != nil {
-		return nil, nil, err
-	}
 	most := opts.Most
-	opts.Most = 0
-	diffs = slices.DeleteFunc(Differences(source, served, opts), func(d tree.Difference) bool {
-		return d.What == "content" && slices.ContainsFunc(told, func(k rechunk.KeptFile) bool { return k.Path == d.Path })
-	})
+	keeps := KeepsNoise(served)
+	if keeps {
+		opts.Most = 0
+	}
+	diffs = Differences(source, served, opts)
+	if keeps {
+		if told, err = served.NoiseKept(ctx, source); err != nil {
+			return nil, nil, err
+		}
+		diffs = slices.DeleteFunc(diffs, func(d tree.Difference) bool {
+			return d.What == "content" &&
+				slices.ContainsFunc(told, func(k rechunk.KeptFile) bool { return k.Path == d.Path })
+		})
+	}
+	lost, err := commitDifferences(ctx, source, served)
+	if err == nil && lost == nil {
+		lost, err = commitDifferences(ctx, served, source)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the image's ostree commit: %w", err)
+	}
+	known := map[string]bool{}
+	for _, d := range diffs {
+		known[d.What+d.Path] = true
+	}
+	for _, d := range lost {
+		if !known[d.What+d.Path] {
+			diffs = append(diffs, d)
+		}
+	}
 	if most > 0 && len(diffs) > most {
 		diffs = diffs[:most]
 	}

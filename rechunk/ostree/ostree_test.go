@@ -1,7 +1,6 @@
 package ostree_test
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/strata-oci/strata/rechunk/ostree"
 	"github.com/strata-oci/strata/rechunk/ostree/ostreetest"
-	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
 	. "github.com/strata-oci/strata/rechunk/tree/treetest"
 )
@@ -117,11 +115,7 @@ func TestPlainOfOstree(t *testing.T) {
 			}
 			image := ostree.Image{Tree: full, Contents: contents, Commit: c.commit}
 			if c.derived != nil {
-				s, err := scan.Layer(t.Context(), bytes.NewReader(Tar(t, c.derived...)), scan.Options{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				image.Derived = []*tree.Index{s.Index}
+				image.Derived = []*tree.Index{Index(t, c.derived...)}
 			}
 			plain, err := ostree.Plain(image, tree.NewBudget(tree.Limits{}))
 			if err != nil {
