@@ -56,7 +56,11 @@ func (r *run) keepServed(ctx context.Context) error {
 	if err := r.keepNoise(ctx, exact); err != nil || r.req.Options.ExactTime {
 		return err
 	}
-	return r.keepQuotedTimes(ctx, exact)
+	if err := r.keepQuotedTimes(ctx, exact); err != nil {
+		return err
+	}
+	r.noteTimes(exact)
+	return nil
 }
 
 // planImage makes what the plan is to know of a version, or says why it can't be built on. Contents may be read from its

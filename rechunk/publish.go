@@ -102,7 +102,7 @@ func (r *run) extendLineage(ctx context.Context, v Version) error {
 }
 
 func (r *run) version(layers []madeLayer, config, manifest image.Document) Version {
-	v := Version{Config: config.Digest, Reference: r.req.Reference, Result: Result{
+	v := Version{Config: config.Digest, Reference: r.req.Reference, Tree: r.sum.String(), Result: Result{
 		Sequence:     r.sequence(),
 		SourceDigest: r.req.Digest, Digest: manifest.Digest, MediaType: manifest.MediaType, Size: int64(len(manifest.Bytes)),
 		Platform: r.platform(), LayersTotal: len(layers), StaleBytes: r.layout.StaleBytes, NoiseKept: len(r.kept),

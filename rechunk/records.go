@@ -31,8 +31,11 @@ type Version struct {
 	// Config is the digest of the image's config; empty in versions that were recorded without it.
 	Config digest.Digest `json:"config,omitempty"`
 	// Reference is the Request's: what the version was made for first.
-	Reference string         `json:"reference,omitempty"`
-	Layers    []VersionLayer `json:"layers"`
+	Reference string `json:"reference,omitempty"`
+	// Tree tells filesystems apart as composefs does: equal ones have the same. Empty in versions that were recorded without
+	// it.
+	Tree   string         `json:"tree,omitempty"`
+	Layers []VersionLayer `json:"layers"`
 	// SourceLayers are the digests of the source's layers.
 	SourceLayers []digest.Digest `json:"source_layers"`
 	// Created is when the version was made. Nothing that is served depends on it.

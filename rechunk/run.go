@@ -28,28 +28,31 @@ type run struct {
 	held      Lock
 	unlock    func()
 
-	src      *image.Source
-	plain    bool    // a plain bootc image is made
-	served   *Result // what an earlier run made of the same; nil for nothing
-	indexes  []*tree.Index
-	scanned  map[digest.Digest]bool // source layers whose contents are in the spool
-	spool    *scan.Spool
-	budget   *tree.Budget // of the source image
-	contents *contents
-	tree     *tree.Tree
-	timed    map[string]bool // paths whose time another file quotes
-	kept     []KeptFile      // in whose place the tree has what was served before
-	exactSum [32]byte        // of the tree as the source has it, when something was kept
-	linked   int             // files of the tree that became hardlinks
-	owners   *pkgdb.Owners
-	lineage  Lineage
-	images   []plan.Image
-	history  *plan.History
-	lost     string // what is to be noted about the history
-	layout   *plan.Layout
-	layers   []madeLayer
-	result   *Result
-	adopted  bool
+	src       *image.Source
+	plain     bool    // a plain bootc image is made
+	served    *Result // what an earlier run made of the same; nil for nothing
+	indexes   []*tree.Index
+	scanned   map[digest.Digest]bool // source layers whose contents are in the spool
+	spool     *scan.Spool
+	budget    *tree.Budget // of the source image
+	contents  *contents
+	tree      *tree.Tree
+	timed     map[string]bool // paths whose time another file quotes, or that tells the image from an earlier one
+	stamps    []stamp         // times of the source that could be given back
+	restamped string          // path of the one that was
+	sum       treeSum         // of what is served
+	kept      []KeptFile      // in whose place the tree has what was served before
+	exactSum  [32]byte        // of the tree as the source has it, when something was kept
+	linked    int             // files of the tree that became hardlinks
+	owners    *pkgdb.Owners
+	lineage   Lineage
+	images    []plan.Image
+	history   *plan.History
+	lost      string // what is to be noted about the history
+	layout    *plan.Layout
+	layers    []madeLayer
+	result    *Result
+	adopted   bool
 }
 
 // Rechunk makes the served image of a source image, or finds the one that it made before. An error that wraps ErrPassThrough
@@ -216,8 +219,10 @@ func (r *run) decide(context.Context) error {
 	if err := plan.Check(in, l); err != nil {
 		return fmt.Errorf("planning: %w", err)
 	}
-	if r.lost != "" {
-		l.Notes = append(l.Notes, r.lost)
+	for _, note := range []string{r.lost, r.restampNote()} {
+		if note != "" {
+			l.Notes = append(l.Notes, note)
+		}
 	}
 	r.layout = l
 	return nil

@@ -48,6 +48,7 @@ func pipeline() []step {
 		{toPlan | toServe, (*run).loadLineage},
 		{toPlan | toServe, (*run).keepServed},
 		{toPlan | toServe, (*run).share},
+		{toPlan | toServe, (*run).distinguish},
 		{toPlan | toServe, (*run).loadHistory},
 		{toInspect | toPlan | toServe, (*run).own},
 		{toPlan, (*run).decide},

@@ -127,7 +127,7 @@ func (r *run) verify(ctx context.Context) error {
 		}
 	}
 	diffs, err := tree.DiffLayers(ctx, r.tree, contents, r.cfg.Limits,
-		tree.DiffOptions{Times: r.req.Options.ExactTime, Most: 5})
+		tree.DiffOptions{Times: r.req.Options.ExactTime, Most: 5, Each: r.sum.add})
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

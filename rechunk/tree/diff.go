@@ -41,6 +41,8 @@ type DiffOptions struct {
 	Times bool
 	// Most stops after so many differences; 0 is no limit.
 	Most int
+	// Each is shown every entry of the second tree, in path order, and must not keep it; nil for nobody.
+	Each func(*Entry)
 }
 
 // Diff lists how b differs from a, in path order. It is empty when both are the same filesystem: every path, type, mode,
@@ -64,6 +66,9 @@ func (d *differ) full() bool { return d.opts.Most > 0 && len(d.out) >= d.opts.Mo
 
 // next compares the next entry.
 func (d *differ) next(b *Entry) {
+	if d.opts.Each != nil {
+		d.opts.Each(b)
+	}
 	for ; len(d.a) > 0 && !d.full(); d.a = d.a[1:] {
 		switch c := ComparePaths(d.a[0].Path, b.Path); {
 		case c == 0:
