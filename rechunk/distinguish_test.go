@@ -17,9 +17,9 @@ import (
 )
 
 // composefsID stands for what composefs names an image by: all that it looks at, times and links included.
-func composefsID(s *rechunktest.Served) string {
+func composefsID(t *tree.Tree) string {
 	var out []string
-	for _, e := range s.Tree.Entries {
+	for _, e := range t.Entries {
 		if e.Path == "." || strings.HasPrefix(e.Path, "boot/") {
 			continue
 		}
@@ -87,7 +87,7 @@ func TestRebuildsAreTold(t *testing.T) {
 						t.Errorf("version %d has %d new layers of %d bytes", n, v.LayersNew, v.NewBytes)
 					}
 				}
-				id := composefsID(s)
+				id := composefsID(s.Tree)
 				if before, ok := ids[id]; ok {
 					t.Errorf("version %d is version %d to composefs", n, before)
 				}
