@@ -28,11 +28,12 @@ test: ## Set up what tests need and run everything, with a real image series and
 test-hostile: ## Attack the running program at its own limits; "make test" does so in a short form
 	CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m ./proxy/hostile
 
-test-clients: ## Build the clients that read and make signatures, containers/image and cosign, and try them; minutes the first time
+test-clients: ## Build containers/image and cosign and try them, and import 2,000 versions as bootc does; half an hour
 	cd proxy/e2e/testdata/client && CGO_ENABLED=0 $(GO) build -o $(BIN)/clients/client \
 	  -tags "containers_image_openpgp containers_image_storage_stub containers_image_docker_daemon_stub" .
 	GOBIN=$(BIN)/clients CGO_ENABLED=0 $(GO) install github.com/sigstore/cosign/v3/cmd/cosign@v3.0.2
 	STRATA_TEST_CLIENTS=$(BIN)/clients CGO_ENABLED=0 $(GO) test -count=1 ./proxy/e2e -run 'Signatures|Cosign'
+	STRATA_TEST_IMPORTS=2000 CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m ./rechunk -run OstreeImport
 
 corpus: ## Build the series of real images that tests pull; needs root, five minutes and a Debian mirror
 	@.ci/corpus

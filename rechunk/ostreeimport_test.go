@@ -1,0 +1,267 @@
+package rechunk_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/ostree/ostreetest"
+	"github.com/strata-oci/strata/rechunk/rechunktest"
+	"github.com/strata-oci/strata/rechunk/tree"
+	. "github.com/strata-oci/strata/rechunk/tree/treetest"
+)
+
+// importer imports images as bootc 1.16 does for hosts on ostree (ostree-ext's tar/write.rs and container/store.rs), with
+// the ostree command alone: each layer is filtered and committed, all are checked out over one another, and the result is
+// committed, labelled by the policy in it.
+type importer struct {
+	tb   testing.TB
+	dir  string
+	refs map[digest.Digest]string // of layers that it has
+}
+
+func newImporter(tb testing.TB) *importer {
+	tb.Helper()
+	if _, err := exec.LookPath("ostree"); err != nil {
+		tb.Skip("there is no ostree")
+	}
+	if os.Geteuid() != 0 {
+		tb.Skip("it needs root, to keep owners and attributes on disk")
+	}
+	i := &importer{tb: tb, dir: tb.TempDir(), refs: map[digest.Digest]string{}}
+	i.ostree(nil, "init", "--mode=bare")
+	i.ostree(nil, "config", "set", "core.fsync", "false")
+	return i
+}
+
+func (i *importer) ostree(stdin io.Reader, args ...string) string {
+	i.tb.Helper()
+	cmd := exec.CommandContext(i.tb.Context(), "ostree", append([]string{"--repo=" + i.dir + "/repo"}, args...)...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
+	var out, failed bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &failed
+	if err := cmd.Run(); err != nil {
+		i.tb.Fatalf("ostree %v: %v: %s", args, err, failed.String())
+	}
+	return strings.TrimSpace(out.String())
+}
+
+// root imports an image of uncompressed layers, by digest, and returns the checksums of its root.
+func (i *importer) root(order []digest.Digest, layer func(digest.Digest) []byte) string {
+	i.tb.Helper()
+	checkout := filepath.Join(i.dir, "checkout")
+	for _, d := range order {
+		if i.refs[d] == "" {
+			i.refs[d] = "layer/" + d.Encoded()
+			i.ostree(bytes.NewReader(filtered(i.tb, layer(d))), "commit", "--no-bindings", "--tar-autocreate-parents",
+				"--tree=tar=/proc/self/fd/0", "--branch", i.refs[d])
+		}
+		i.ostree(nil, "checkout", "-H", "-z", "--union", "--whiteouts", i.refs[d], checkout)
+	}
+	commit := []string{"commit", "--no-bindings", "--link-checkout-speedup", "--tree=dir=" + checkout, "--branch", "merged"}
+	if _, err := os.Stat(filepath.Join(checkout, "usr/etc/selinux/config")); err == nil {
+		commit = append(commit, "--selinux-policy="+checkout)
+	}
+	i.ostree(nil, commit...)
+	if err := os.RemoveAll(checkout); err != nil {
+		i.tb.Fatal(err)
+	}
+	return i.ostree(nil, "ls", "-d", "-C", "merged", "/")
+}
+
+// served is root of an image that was made.
+func (i *importer) served(b *bench, v rechunk.Version) string {
+	i.tb.Helper()
+	var order []digest.Digest
+	for _, l := range v.Layers {
+		order = append(order, l.Digest)
+	}
+	return i.root(order, func(d digest.Digest) []byte {
+		blob, _ := b.store.Blob(d)
+		plain, err := rechunktest.Unpack(blob)
+		if err != nil {
+			i.tb.Fatal(err)
+		}
+		return plain
+	})
+}
+
+// filtered is a layer as it is given to ostree: /etc in /usr/etc, and nothing in directories that are made at boot.
+func filtered(tb testing.TB, layer []byte) []byte {
+	tb.Helper()
+	place := func(name string) string {
+		if name = path.Clean(strings.TrimPrefix(name, "/")); tree.Within(name, "etc") {
+			return "./usr/" + name
+		}
+		return "./" + name
+	}
+	var out bytes.Buffer
+	r, w := tar.NewReader(bytes.NewReader(layer)), tar.NewWriter(&out)
+	for {
+		h, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			tb.Fatal(err)
+		}
+		top, below, _ := strings.Cut(path.Clean(strings.TrimPrefix(h.Name, "/")), "/")
+		if below != "" && slices.Contains([]string{"run", "tmp", "proc", "sys", "dev"}, top) {
+			continue
+		}
+		delete(h.PAXRecords, "path")
+		delete(h.PAXRecords, "linkpath")
+		h.Name, h.Format = place(h.Name), tar.FormatPAX
+		if h.Typeflag == tar.TypeLink {
+			h.Linkname = place(h.Linkname)
+		}
+		if err := w.WriteHeader(h); err != nil {
+			tb.Fatal(err)
+		}
+		if _, err := io.Copy(w, r); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// bootableSeries makes versions of a system as one layer each: random files without devices, which ostree does not take,
+// with all that import code trips over, and a policy that changes.
+type bootableSeries struct {
+	random *Random
+	rng    *rand.Rand
+	tree   *tree.Tree
+	policy int
+}
+
+func (s *bootableSeries) next(tb testing.TB) []Item {
+	switch {
+	case s.tree == nil:
+		s.tree = s.random.Tree(60)
+	case s.rng.IntN(8) > 0:
+		s.tree = s.random.Edit(s.tree, 1+s.rng.IntN(10))
+	}
+	s.tree = s.tree.Clone()
+	for i := range s.tree.Entries {
+		e := &s.tree.Entries[i]
+		if e.Kind == tree.Char || e.Kind == tree.Block || e.Kind == tree.Fifo {
+			e.Kind, e.Major, e.Minor, e.Digest = tree.Regular, 0, 0, s.random.Contents.Add("")
+		}
+	}
+	if s.rng.IntN(5) == 0 {
+		s.policy++
+	}
+	long := "usr/" + strings.Repeat("long/", 30)
+	return slices.Concat(s.random.Layer(nil, s.tree), []Item{
+		Dir("usr"), Dir("usr/lib"), Dir("etc"), Dir("etc/selinux"), Dir("etc/selinux/t"), Dir("etc/selinux/t/contexts"),
+		Dir("etc/selinux/t/contexts/files"), Dir("etc/selinux/t/policy"), Dir("run"), Dir("tmp").WithMode(0o1777),
+		Dir("sysroot"), File("run/secret", "x"), Symlink("lib", "usr/lib"), Symlink("ostree", "sysroot/ostree"),
+		File("etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=t\n"),
+		File("etc/selinux/t/policy/policy.33", fmt.Sprint("policy ", s.policy)),
+		File("etc/selinux/t/contexts/files/file_contexts", fmt.Sprintf("/.*\tsystem_u:object_r:default_t:s0\n"+
+			"/usr/lib/.*\tsystem_u:object_r:lib%d_t:s0\n/.*[0-3]\t--\tsystem_u:object_r:f%d_t:s0\n",
+			s.policy, s.policy/2)),
+		File("usr/lib/ümlaut\nand a line", "x"), File("usr/lib/\"quoted\" \\", "y"),
+		Hardlink("etc/link", "etc/selinux/config"),
+		Dir("usr/lib/dir").WithXattr("user.dir", "\x00\xff").WithMode(0o2775).WithOwner(0, 2_500_000),
+		File("usr/lib/suid", "s").WithMode(0o4755), Symlink("usr/lib/target", strings.Repeat("far/", 40)),
+		Dir(strings.TrimSuffix(long, "/")), File(long+strings.Repeat("n", 120), fmt.Sprint(s.rng.IntN(4))),
+		File("usr/lib/changes", fmt.Sprint(s.rng.IntN(3))).WithMode(0o600 + int64(s.rng.IntN(3))),
+		File("usr/lib/capable", "c").WithXattr("security.capability",
+			"\x01\x00\x00\x02"+string(rune('a'+s.rng.IntN(3)))+strings.Repeat("\x00", 15)),
+	}, []Item{[]Item{File("usr/lib/morph", "a file"), Dir("usr/lib/morph"),
+		Symlink("usr/lib/morph", "suid")}[s.rng.IntN(3)]})
+}
+
+// Served images give hosts on ostree the same root, by its checksums, as their sources: contents, headers, attributes and
+// labels by the image's policy. STRATA_TEST_IMPORTS is how many versions are tried, 50 by default.
+func TestOstreeImport(t *testing.T) {
+	t.Parallel()
+	versions := 50
+	if n, err := strconv.Atoi(os.Getenv("STRATA_TEST_IMPORTS")); err == nil {
+		versions = n
+	}
+	if testing.Short() {
+		versions = 5
+	}
+	for start := 0; start < versions; start += 10 {
+		t.Run(fmt.Sprint("series ", start/10), func(t *testing.T) {
+			seed := uint64(1000 + start)
+			s := &bootableSeries{random: NewRandom(seed), rng: rand.New(rand.NewPCG(seed, 1))}
+			s.random.Bootable = true
+			sources, hosts, b := newImporter(t), newImporter(t), newBench(t, &rechunktest.MemoryStore{}, 2)
+			labelled := ""
+			for n := range min(10, versions-start) {
+				raw := Tar(t, s.next(t)...)
+				d := digest.NewDigestFromBytes(digest.SHA256, sha256Of(raw))
+				want := sources.root([]digest.Digest{d}, func(digest.Digest) []byte { return raw })
+				v, _ := b.serve(t, rechunktest.NewImageOf(t, rechunktest.ImageOptions{}, raw), rules)
+				got := hosts.served(b, v)
+				if got != want {
+					t.Fatalf("version %d: hosts get %s, of the source they would %s", n, got, want)
+				}
+				labelled = hosts.ostree(nil, "ls", "-X", "merged", "/usr/lib/suid")
+			}
+			if !strings.Contains(labelled, "object_r:lib") {
+				t.Errorf("no label by the image's policy: %s", labelled)
+			}
+		})
+	}
+}
+
+// An encapsulated image that was served as a plain one is, imported, the commit that was encapsulated: its root has the same
+// checksums, so that nothing is lost of files, directories and their attributes. The root itself has none here: ostree takes
+// them from no tar stream.
+func TestOstreeImportOfEncapsulated(t *testing.T) {
+	t.Parallel()
+	hosts, b, dir := newImporter(t), newBench(t, &rechunktest.MemoryStore{}, 2), t.TempDir()
+	for _, d := range []string{"sysroot", "usr/etc/dir", "usr/lib/dir/deep", "var/tmp", "boot"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n, name := range []string{"usr/empty", "usr/etc/empty", "usr/lib/dir/deep/empty", "usr/file", "usr/etc/file"} {
+		if err := os.WriteFile(filepath.Join(dir, name), bytes.Repeat([]byte(name), n/3), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"usr", "usr/etc/dir", "usr/lib/dir/deep", "usr/empty", "usr/etc/empty", "usr/file",
+		"var"} {
+		if err := syscall.Setxattr(filepath.Join(dir, name), "user.name", []byte("of "+name), 0); err != nil {
+			t.Skipf("no attributes here: %v", err)
+		}
+	}
+	commit, layers := ostreetest.Encapsulate(t, dir)
+	hosts.ostree(nil, "commit", "--no-bindings", "--tree=dir="+dir, "--branch", "source")
+	want := hosts.ostree(nil, "ls", "-d", "-C", "source", "/")
+	v, _ := b.serve(t, rechunktest.NewImage(t, rechunktest.ImageOptions{Labels: map[string]string{
+		"containers.bootc": "1", "ostree.commit": commit,
+	}}, layers[:]...), rules)
+	if got := hosts.served(b, v); got != want {
+		t.Errorf("hosts get %s, the commit is %s\n%s\n%s", got, want, hosts.ostree(nil, "ls", "-R", "-X", "merged"),
+			hosts.ostree(nil, "ls", "-R", "-X", "source"))
+	}
+}
+
+func sha256Of(b []byte) []byte {
+	sum := sha256.Sum256(b)
+	return sum[:]
+}
