@@ -48,50 +48,63 @@ func (b *bench) unpack() error {
 	}
 	has := map[v1.Hash]bool{}
 	b.oldTar, b.newTar = filepath.Join(b.work, "old.tar"), filepath.Join(b.work, "new.tar")
-	if err := write(b.oldTar, before, func(h v1.Hash, _ int64) bool { has[h] = true; return true }); err != nil {
+	b.oldLayers, err = write(b.oldTar, before, func(h v1.Hash, _ int64) bool { has[h] = true; return true })
+	if err != nil {
 		return err
 	}
-	return write(b.newTar, after, func(h v1.Hash, size int64) bool {
+	b.newLayers, err = write(b.newTar, after, func(h v1.Hash, size int64) bool {
 		if !has[h] {
 			b.newBytes += size
 		}
 		return !has[h]
 	})
+	return err
 }
 
-// write writes the tar streams of an image's layers, as far as they are wanted, one after another.
-func write(name string, img v1.Image, want func(v1.Hash, int64) bool) (err error) {
-	f, err := os.Create(name)
+// write writes the tar streams of an image's layers, as far as they are wanted, one after another and each to a file of its
+// own, whose names it returns.
+func write(name string, img v1.Image, want func(v1.Hash, int64) bool) (names []string, err error) {
+	all, err := os.Create(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer func() { err = errors.Join(err, all.Close()) }()
 	layers, err := img.Layers()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, l := range layers {
+	for i, l := range layers {
 		d, err := l.Digest()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		size, err := l.Size()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if !want(d, size) {
 			continue
 		}
-		r, err := l.Uncompressed()
-		if err != nil {
-			return err
+		own := fmt.Sprintf("%s.%d", name, i)
+		if err := writeLayer(own, all, l); err != nil {
+			return nil, fmt.Errorf("layer %s: %w", d, err)
 		}
-		if _, err := io.Copy(f, r); err != nil {
-			return errors.Join(fmt.Errorf("layer %s: %w", d, err), r.Close())
-		}
-		if err := r.Close(); err != nil {
-			return err
-		}
+		names = append(names, own)
 	}
-	return nil
+	return names, nil
+}
+
+// writeLayer writes a layer's tar stream to a new file and to all.
+func writeLayer(name string, all io.Writer, l v1.Layer) (err error) {
+	r, err := l.Uncompressed()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.MultiWriter(f, all), r)
+	return errors.Join(err, f.Close())
 }

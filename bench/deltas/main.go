@@ -39,8 +39,10 @@ type bench struct {
 	// oldTar has all layers of the old image, newTar those of the new one that the old one lacks, both uncompressed and one
 	// after another.
 	oldTar, newTar string
-	newBytes       int64
-	out            io.Writer
+	// oldLayers and newLayers are the same layers, each in a file of its own.
+	oldLayers, newLayers []string
+	newBytes             int64
+	out                  io.Writer
 }
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"archive/tar"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,7 +27,7 @@ func peers() []peer {
 		{"strata delta", "", strata("strata")},
 		{"strata delta, tar-diff 1", "", strata("tar-diff-1")},
 		{"strata delta, tar-diff 2", "", strata("tar-diff-2")},
-		{"tar-diff", "tar-diff", file("tar-diff", "{old}", "{new}", "{out}")},
+		{"tar-diff", "tar-diff", tarDiff},
 		{"zstd --patch-from -19", "zstd",
 			file("zstd", "-q", "-19", "--long=31", "-T2", "--patch-from={old}", "{new}", "-o", "{out}")},
 		{"xdelta3 -9 -S lzma", "xdelta3",
@@ -32,6 +35,7 @@ func peers() []peer {
 		{"bsdiff", "bsdiff", file("bsdiff", "{old}", "{new}", "{out}")},
 		{"casync, 64 KiB", "casync", casync("65536")},
 		{"casync, 16 KiB", "casync", casync("16384")},
+		{"zstd:chunked", "skopeo", zstdChunked},
 	}
 }
 
@@ -71,6 +75,69 @@ func file(program string, args ...string) func(context.Context, *bench) (int64, 
 			return 0, 0, err
 		}
 		return info.Size(), u.RSS, nil
+	}
+}
+
+// tarDiff runs tar-diff for each new layer. It takes one old archive and reads it to its end mark: the old layers are made
+// one.
+func tarDiff(ctx context.Context, b *bench) (size, peak int64, err error) {
+	merged, out := filepath.Join(b.work, "merged.tar"), filepath.Join(b.work, "delta")
+	defer os.Remove(merged)
+	defer os.Remove(out)
+	if err := merge(merged, b.oldLayers); err != nil {
+		return 0, 0, err
+	}
+	for _, layer := range b.newLayers {
+		u, _, err := process.Measure(ctx, "tar-diff", merged, layer, out)
+		if err != nil {
+			return 0, 0, err
+		}
+		info, err := os.Stat(out)
+		if err != nil {
+			return 0, 0, err
+		}
+		size, peak = size+info.Size(), max(peak, u.RSS)
+	}
+	return size, peak, nil
+}
+
+// merge makes one archive of several.
+func merge(name string, archives []string) (err error) {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	w := tar.NewWriter(f)
+	for _, a := range archives {
+		if err := add(w, a); err != nil {
+			return fmt.Errorf("%s: %w", a, err)
+		}
+	}
+	return w.Close()
+}
+
+// add adds an archive's members.
+func add(w *tar.Writer, archive string) (err error) {
+	f, err := os.Open(archive)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	for r := tar.NewReader(f); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := w.WriteHeader(h); err != nil {
+			return err
+		}
+		if _, err := io.Copy(w, r); err != nil {
+			return err
+		}
 	}
 }
 
