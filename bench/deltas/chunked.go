@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,8 +18,9 @@ import (
 	"github.com/strata-oci/strata/bench/process"
 )
 
-// tocAnnotation tells where a layer's table of contents is: offset, length, length when decompressed, kind.
-const tocAnnotation = "io.github.containers.zstd-chunked.manifest-position"
+// tocPosition tells where a layer's table of contents is: offset, length, length when decompressed, kind. It is an annotation
+// that programs of before 2024 name "io.containers…", others "io.github.containers…".
+const tocPosition = "containers.zstd-chunked.manifest-position"
 
 // toc is what is read of a layer's table of contents.
 type toc struct {
@@ -38,15 +40,19 @@ type toc struct {
 func zstdChunked(ctx context.Context, b *bench) (size, peak int64, err error) {
 	has := map[string]bool{}
 	for _, ref := range []string{b.old, b.new} {
-		dir := filepath.Join(b.work, "chunked")
-		u, _, err := process.Measure(ctx, "skopeo", "copy", "-q", "--dest-compress-format", "zstd:chunked", "oci:"+ref,
+		// It leaves layers that are compressed in another way as they are.
+		plain, dir := filepath.Join(b.work, "plain"), filepath.Join(b.work, "chunked")
+		if _, _, err := process.Measure(ctx, "skopeo", "copy", "-q", "--dest-decompress", "oci:"+ref, "dir:"+plain); err != nil {
+			return 0, 0, err
+		}
+		u, _, err := process.Measure(ctx, "skopeo", "copy", "-q", "--dest-compress-format", "zstd:chunked", "dir:"+plain,
 			"oci:"+dir+":it")
 		if err != nil {
 			return 0, 0, err
 		}
 		peak = max(peak, u.RSS)
 		tables, err := tocs(dir + ":it")
-		if err = errors.Join(err, os.RemoveAll(dir)); err != nil {
+		if err = errors.Join(err, os.RemoveAll(plain), os.RemoveAll(dir)); err != nil {
 			return 0, 0, err
 		}
 		size = 0
@@ -103,7 +109,7 @@ func tocs(ref string) ([]toc, error) {
 
 func readTOC(img v1.Image, d v1.Descriptor) (t toc, err error) {
 	var at [2]int64
-	fields := strings.Split(d.Annotations[tocAnnotation], ":")
+	fields := strings.Split(cmp.Or(d.Annotations["io.github."+tocPosition], d.Annotations["io."+tocPosition]), ":")
 	if len(fields) < len(at) {
 		return t, errors.New("it is no zstd:chunked")
 	}
