@@ -156,6 +156,9 @@ func (v *validator) signingKey(key string, k SigningKey) {
 }
 
 func (v *validator) verify(key string, r Verify) {
+	if r.Keys != nil && !r.Enabled() {
+		v.problem(key+".keys", "is an empty list, and so no image would be checked: name a file with a public key, or remove verify")
+	}
 	if len(r.Keys) > mostKeys {
 		v.problem(key+".keys", "has %d files, more than the limit of %d", len(r.Keys), mostKeys)
 	}

@@ -44,8 +44,10 @@ type Manifest struct {
 	Bytes     []byte
 	// Source is the digest of the upstream's manifest that this one was made of, or its own digest when it is that.
 	Source digest.Digest
-	Served Served
-	Origin Origin
+	// Claimed says that Source is what the bytes say themselves: nothing may be allowed for the source's sake.
+	Claimed bool
+	Served  Served
+	Origin  Origin
 }
 
 // Manifests finds manifests. It is safe for concurrent use.

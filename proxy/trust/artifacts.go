@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"archive/tar"
 	"bufio"
 	"bytes"
 	"context"
@@ -95,8 +96,11 @@ func looksLikeImage(config string) bool {
 		strings.Contains(config, "container")
 }
 
-// text reports whether a layer is text. Archives are not, nor is anything compressed: they have zeros, or bytes that are no
-// UTF-8, and what bzip2 begins with.
+// tarHeader is the length of the header that a tar archive begins with, in bytes.
+const tarHeader = 512
+
+// text reports whether a layer is text. Nothing compressed is: it has zeros, or bytes that are no UTF-8, and what bzip2 begins
+// with. Nor is what begins with the header of an archive, which can be text throughout (tar of Unix v7).
 func (g *Guard) text(ctx context.Context, repo name.Repository, l ocispec.Descriptor) (bool, error) {
 	rc, _, err := g.Upstream.Blob(ctx, repo, l.Digest, l.Size)
 	if err != nil {
@@ -106,6 +110,11 @@ func (g *Guard) text(ctx context.Context, repo name.Repository, l ocispec.Descri
 	r := bufio.NewReader(io.LimitReader(rc, maxAbout+1))
 	if start, _ := r.Peek(3); bytes.Equal(start, []byte("BZh")) {
 		return false, nil
+	}
+	if start, _ := r.Peek(tarHeader); len(start) == tarHeader {
+		if _, err := tar.NewReader(bytes.NewReader(start)).Next(); !errors.Is(err, tar.ErrHeader) {
+			return false, nil
+		}
 	}
 	for {
 		c, size, err := r.ReadRune()

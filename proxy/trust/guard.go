@@ -118,7 +118,7 @@ func (g *Guard) Admit(ctx context.Context, repo name.Repository, tag name.Refere
 		return err
 	}
 	source := m.Source
-	if source == "" {
+	if source == "" || m.Claimed {
 		source = m.Digest
 	}
 	key := catalog.ContentKey{Repository: repo.String(), Digest: source}
@@ -222,12 +222,33 @@ func (g *Guard) check(ctx context.Context, key catalog.ContentKey, repo name.Rep
 	default:
 		return nil, err
 	}
+	return g.record(ctx, key, repo, m, p, rec)
+}
+
+// record records a verdict. An index's comes after those on its images: once it stands they are not reached again. A refusal
+// does not take the place of what an index has vouched for meanwhile.
+func (g *Guard) record(ctx context.Context, key catalog.ContentKey, repo name.Repository, m *registry.Manifest, p *policy,
+	rec *catalog.Verdict) (*catalog.Verdict, error) {
+	if rec.Passed && image.IsIndex(m.MediaType) {
+		if err := g.vouch(ctx, repo, m, rec); err != nil {
+			return nil, err
+		}
+	}
+	if !rec.Passed {
+		now, err := g.Verdicts.Get(ctx, key)
+		if err != nil {
+			return nil, fmt.Errorf("reading the verdict again: %w", err)
+		}
+		if now != nil && now.Passed && g.stands(now, p) {
+			return now, nil
+		}
+		if now != nil {
+			rec.Via = now.Via // the index may vouch for it again
+		}
+	}
 	g.tell(ctx, key, rec)
 	if err := g.Verdicts.Put(ctx, key, rec); err != nil {
 		return nil, fmt.Errorf("recording the verdict: %w", err)
-	}
-	if rec.Passed && image.IsIndex(m.MediaType) {
-		return rec, g.vouch(ctx, repo, m, rec)
 	}
 	return rec, nil
 }

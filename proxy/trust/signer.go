@@ -83,7 +83,7 @@ func (s *Signer) allowed(ctx context.Context, repo name.Repository, source diges
 func (s *Signer) signature(ctx context.Context, repo name.Repository, m *registry.Manifest, again bool) (*catalog.Signature,
 	error) {
 	by, err := s.makers.get()
-	if by == nil || err != nil || !s.allowed(ctx, repo, m.Source) {
+	if by == nil || err != nil || m.Claimed || !s.allowed(ctx, repo, m.Source) {
 		return nil, err
 	}
 	key := catalog.ContentKey{Repository: repo.String(), Digest: m.Digest}

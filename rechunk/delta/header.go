@@ -15,8 +15,11 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// magic begins a delta. Another layout gets another number.
-const magic = "strata delta 2\n"
+// Version is that of the format. Another layout gets another number.
+const Version = "2"
+
+// magic begins a delta.
+const magic = "strata delta " + Version + "\n"
 
 const (
 	maxName     = 4096 // bytes of an encoder's description

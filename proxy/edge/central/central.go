@@ -29,7 +29,7 @@ import (
 )
 
 // formats are the versions of the format that are made here.
-const formats = "1"
+const formats = delta.Version
 
 // Make makes a delta, as delta.Make does.
 type Make func(ctx context.Context, w io.Writer, t delta.Target, s delta.Seed, o delta.Options) (delta.Report, error)

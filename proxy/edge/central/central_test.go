@@ -556,7 +556,7 @@ func TestNext(t *testing.T) {
 func TestOff(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil, nil)
-	if f.central.Formats() != "1" {
+	if f.central.Formats() != delta.Version {
 		t.Errorf("formats %q", f.central.Formats())
 	}
 	f.stop()

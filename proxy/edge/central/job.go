@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -79,7 +80,9 @@ func (a *ask) above() *job {
 	for _, s := range a.query.Seeds {
 		fmt.Fprintf(&text, " %s", s)
 	}
-	j := a.newJob(text.String(), a.key(""))
+	// It may need any of the client's programs, whichever are here.
+	theirs := slices.Sorted(slices.Values(a.query.Encoders))
+	j := a.newJob(text.String(), catalog.DeltaKey{Layer: a.query.Layer, Variant: variant(a.worth, theirs)})
 	j.above = &a.query
 	return j
 }

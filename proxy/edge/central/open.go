@@ -155,7 +155,7 @@ func (a *ask) stored(ctx context.Context, seed digest.Digest) (*registry.Delta, 
 				return nil, nil, err
 			}
 		}
-		if rec == nil || rec.Digest == "" {
+		if rec == nil || rec.Digest == "" || !a.programs.runs(rec.Needs) {
 			continue
 		}
 		content, err := a.openStored(ctx, k, rec.Digest)

@@ -50,7 +50,7 @@ func (p programs) runs(needs []string) bool {
 
 // variant is what tells the deltas of a pair apart.
 func variant(worth int64, allowed []string) string {
-	sum := sha256.Sum256([]byte(strings.Join(allowed, ",")))
+	sum := sha256.Sum256([]byte(delta.Version + " " + strings.Join(allowed, ",")))
 	return strconv.FormatInt(worth, 10) + "-" + hex.EncodeToString(sum[:8])
 }
 

@@ -14,11 +14,12 @@ import (
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/upstream/client"
+	"github.com/strata-oci/strata/rechunk/delta"
 )
 
 const (
 	// format is the version of deltas that is read here.
-	format = "1"
+	format = delta.Version
 	// formatsFor is for how long it is believed what a central makes, and unknownFor when it could not be asked.
 	formatsFor = 10 * time.Minute
 	unknownFor = 15 * time.Second

@@ -92,7 +92,9 @@ func (s *Source) begin(ctx context.Context, repo name.Repository, l layer) (_ *m
 			if why = reasonOf(err); m.wire.broken {
 				why = Link
 			}
-			s.fail(pair{answer.Seed, l.digest}, why)
+			if ctx.Err() == nil { // else nobody waited for it any more
+				s.fail(pair{answer.Seed, l.digest}, why)
+			}
 		}
 	}
 	if why != "" {

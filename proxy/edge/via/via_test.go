@@ -73,7 +73,7 @@ func TestWhole(t *testing.T) {
 		want    via.Reason
 	}{
 		"no Strata":   {func(_ *testing.T, e *edge) { e.central.formats = "" }, via.NoCentral},
-		"a newer one": {func(_ *testing.T, e *edge) { e.central.formats = "2, 3" }, via.NoCentral},
+		"a newer one": {func(_ *testing.T, e *edge) { e.central.formats = "98, 99" }, via.NoCentral},
 		"no seed": {func(t *testing.T, e *edge) {
 			if err := e.chunks.Delete(t.Context(), before.layer()); err != nil {
 				t.Fatal(err)

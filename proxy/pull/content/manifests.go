@@ -157,7 +157,7 @@ func (m *Manifests) unrecorded(ctx context.Context, repo name.Repository, d dige
 		return out
 	}
 	if source := digest.Digest(doc.Manifest.Annotations[image.AnnotationSource]); source.Validate() == nil {
-		out.Source, out.Served, out.Origin = source, registry.Rechunked, registry.MadeHere
+		out.Source, out.Served, out.Origin, out.Claimed = source, registry.Rechunked, registry.MadeHere, true
 	}
 	return out
 }
@@ -172,8 +172,11 @@ func (m *Manifests) artifact(ctx context.Context, repo name.Repository, d digest
 	if err != nil {
 		return nil
 	}
-	return &registry.Manifest{MediaType: ocispec.MediaTypeImageManifest, Digest: d, Bytes: b, Source: a.Target.Digest,
-		Served: registry.Original, Origin: registry.FromStore}
+	return &registry.Manifest{
+		MediaType: ocispec.MediaTypeImageManifest, Digest: d, Bytes: b, Source: a.Target.Digest,
+		Claimed: !a.Inert, // what can be run as an image is not shown because it names another
+		Served:  registry.Original, Origin: registry.FromStore,
+	}
 }
 
 // keep stores an original. What is known of it already, through another repository, stays.

@@ -162,10 +162,12 @@ func (s *search) parts(ctx context.Context) (*Verdict, error) {
 	return first, nil
 }
 
-// countable counts the entries of an index that clients could run: all but what is marked as being about another one.
+// countable counts the entries of an index that clients could run: all but what is marked as being about another one and is
+// for no platform. Clients choose by platform and heed no marks.
 func countable(idx *image.Index) (n int) {
 	for _, d := range idx.Manifests() {
-		if !Attestation(d) {
+		nowhere := d.Platform != nil && d.Platform.OS == "unknown" && d.Platform.Architecture == "unknown"
+		if !Attestation(d) || !nowhere {
 			n++
 		}
 	}

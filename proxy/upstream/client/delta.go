@@ -53,7 +53,7 @@ type Delta struct {
 	RetryAfter time.Duration
 }
 
-// DeltaFormats asks another Strata which versions of the format of deltas it makes, "1". A registry that is none, or an
+// DeltaFormats asks another Strata which versions of the format of deltas it makes, "2". A registry that is none, or an
 // older one, gives "".
 func (c *Client) DeltaFormats(ctx context.Context, repo name.Repository) (string, error) {
 	s, err := c.session(opFormats, repo)

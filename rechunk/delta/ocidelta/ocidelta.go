@@ -64,6 +64,8 @@ type Artifact struct {
 	Layers []Layer
 	// Reused are those that it has.
 	Reused []Reused
+	// Inert says that no client can take it for an image, since its config is the empty one. Parse sets it.
+	Inert bool
 }
 
 // Layer is a layer of the target in an artifact.
@@ -164,6 +166,7 @@ func Parse(raw []byte) (*Artifact, error) {
 		return nil, fmt.Errorf("%w: %d layers, at most %d", ErrInvalid, len(m.Layers), maxLayers)
 	}
 	a := &Artifact{Type: m.ArtifactType}
+	a.Inert = m.Config.MediaType == ocispec.MediaTypeEmptyJSON && m.Config.Digest == digest.FromString(EmptyConfig)
 	for _, d := range m.Layers {
 		if err := a.add(d); err != nil {
 			return nil, err

@@ -26,6 +26,7 @@ func sample(artifactType string) *ocidelta.Artifact {
 	return &ocidelta.Artifact{
 		Type: artifactType, Target: blob(ocispec.MediaTypeImageManifest, "manifest"),
 		Config: blob(ocispec.MediaTypeImageConfig, "config"), Source: of("old"), SourceConfig: of("old config"),
+		Inert: true,
 		Layers: []ocidelta.Layer{
 			{To: of("layer 1"), Blob: blob(ocidelta.MediaType(artifactType), "delta"), Encoder: "klauspost/compress v1"},
 			{To: of("layer 2"), Blob: blob(ocispec.MediaTypeImageLayerZstd, "layer 2")},
