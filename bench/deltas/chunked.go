@@ -18,8 +18,8 @@ import (
 	"github.com/strata-oci/strata/bench/process"
 )
 
-// tocPosition tells where a layer's table of contents is: offset, length, length when decompressed, kind. It is an annotation
-// that programs of before 2024 name "io.containers…", others "io.github.containers…".
+// tocPosition tells where a layer's table of contents is: offset, length, length when decompressed, kind. It is an
+// annotation that programs of before 2024 name "io.containers…", others "io.github.containers…".
 const tocPosition = "containers.zstd-chunked.manifest-position"
 
 // toc is what is read of a layer's table of contents.
@@ -42,7 +42,8 @@ func zstdChunked(ctx context.Context, b *bench) (size, peak int64, err error) {
 	for _, ref := range []string{b.old, b.new} {
 		// It leaves layers that are compressed in another way as they are.
 		plain, dir := filepath.Join(b.work, "plain"), filepath.Join(b.work, "chunked")
-		if _, _, err := process.Measure(ctx, "skopeo", "copy", "-q", "--dest-decompress", "oci:"+ref, "dir:"+plain); err != nil {
+		if _, _, err := process.Measure(ctx, "skopeo", "copy", "-q", "--dest-decompress", "oci:"+ref,
+			"dir:"+plain); err != nil {
 			return 0, 0, err
 		}
 		u, _, err := process.Measure(ctx, "skopeo", "copy", "-q", "--dest-compress-format", "zstd:chunked", "dir:"+plain,

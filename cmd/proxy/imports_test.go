@@ -152,7 +152,7 @@ var rooms = []room{
 	{"rechunk/image", nil, append([]string{"os"}, registries...)},
 	{"rechunk/layer", []string{"rechunk/tree", "rechunk/scan"}, append([]string{"os"}, registries...)},
 	// What is wrapped in files, and how, depends on their bytes alone; programs and memory are behind interfaces.
-	{"rechunk/delta", []string{"rechunk/tree"}, append([]string{
+	{"rechunk/delta", []string{"rechunk/tree", "rechunk/rescue"}, append([]string{
 		"os", "time", "math/rand", "crypto/rand", "log", "syscall", "unsafe",
 	}, registries...)},
 	{"rechunk/delta/wrap/deflatetokens", nil, append([]string{

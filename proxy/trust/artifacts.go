@@ -99,8 +99,8 @@ func looksLikeImage(config string) bool {
 // tarHeader is the length of the header that a tar archive begins with, in bytes.
 const tarHeader = 512
 
-// text reports whether a layer is text. Nothing compressed is: it has zeros, or bytes that are no UTF-8, and what bzip2 begins
-// with. Nor is what begins with the header of an archive, which can be text throughout (tar of Unix v7).
+// text reports whether a layer is text. Nothing compressed is: it has zeros, or bytes that are no UTF-8, and what bzip2
+// begins with. Nor is what begins with the header of an archive, which can be text throughout (tar of Unix v7).
 func (g *Guard) text(ctx context.Context, repo name.Repository, l ocispec.Descriptor) (bool, error) {
 	rc, _, err := g.Upstream.Blob(ctx, repo, l.Digest, l.Size)
 	if err != nil {

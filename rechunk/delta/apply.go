@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/strata-oci/strata/rechunk/delta/residual"
+	"github.com/strata-oci/strata/rechunk/rescue"
 )
 
 // Delta is a delta that is being read. It is for one goroutine.
@@ -58,9 +59,9 @@ func (d *Delta) apply(ctx context.Context, w io.Writer, o ApplyOptions) (err err
 	defer func() { err = errors.Join(err, a.close()) }()
 	group.Go(func() error {
 		defer close(a.out.queue)
-		return a.run(inner)
+		return rescue.Call(func() error { return a.run(inner) })
 	})
-	group.Go(func() error { return a.out.write(inner) })
+	group.Go(func() error { return rescue.Call(func() error { return a.out.write(inner) }) })
 	if err := group.Wait(); err != nil {
 		if errors.Is(err, ErrEncoder) || errors.Is(err, ErrInvalid) { // wrong bytes of the seed may have led to it
 			err = cmp.Or(a.sources.check(ctx), err)

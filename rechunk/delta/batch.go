@@ -299,8 +299,8 @@ func (b *batchReader) take(head sum, packed [streams]uint64) error {
 
 // add adds differences to old bytes.
 func (b *batchReader) add(p residual.Place, old []byte) error {
-	if len(old) > b.left {
-		return fmt.Errorf("%w: differences are missing", ErrInvalid)
+	if len(old) == 0 || len(old) > b.left {
+		return fmt.Errorf("%w: differences of %d bytes, and there are %d", ErrInvalid, len(old), b.left)
 	}
 	b.left -= len(old)
 	if err := b.diff.Add(p, old); err != nil {

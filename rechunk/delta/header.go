@@ -126,7 +126,7 @@ func (f *fields) header(lim Limits) Header {
 	h.Blob, h.BlobSize = f.digest("the blob"), f.uint("the blob's size", 1<<62)
 	h.DiffID, h.TarSize = f.digest("the diff_id"), f.uint("the tar size", 1<<62)
 	h.Encoder, h.Seed = f.string("the encoder", maxName), f.digest("the seed")
-	if f.err == nil && h.DiffID.Algorithm() != digest.SHA256 {
+	if f.err == nil && (h.DiffID == "" || h.DiffID.Algorithm() != digest.SHA256) {
 		f.fail("the diff_id is no SHA-256")
 	}
 	if h.TarSize > lim.Tar {
@@ -142,11 +142,16 @@ func (f *fields) header(lim Limits) Header {
 		return h
 	}
 	h.Sources = make([]File, 0, min(n, int64(len(f.b)/36)))
+	left := lim.Header // paths share their beginnings in the header, and not in memory
 	for range n {
 		if f.err != nil {
 			break
 		}
-		h.Sources = append(h.Sources, f.source(h.Sources, lim))
+		s := f.source(h.Sources, lim)
+		if left -= int64(len(s.Path)); left < 0 {
+			f.limit("sources with paths of more than %d bytes", lim.Header)
+		}
+		h.Sources = append(h.Sources, s)
 	}
 	return h
 }

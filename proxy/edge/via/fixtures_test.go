@@ -242,7 +242,8 @@ func newEdge(t *testing.T, adjust func(*via.Options), central ...picture) *edge 
 		t.Fatal(err)
 	}
 	e := &edge{
-		central: &theCentral{t: t, formats: delta.Version, images: central}, chunks: chunks, clock: time.Unix(1_800_000_000, 0),
+		central: &theCentral{t: t, formats: delta.Version, images: central}, chunks: chunks,
+		clock: time.Unix(1_800_000_000, 0),
 	}
 	store := seed.NewStore(seed.StoreOptions{Layers: state.New(chunks, nil, nil), Dir: t.TempDir()})
 	t.Cleanup(store.Close)

@@ -106,8 +106,10 @@ func (a *addresses) run(p Place, b []byte) run {
 	if p.Machine == None {
 		return r
 	}
-	for at := uint32(p.At) &^ 63; at < uint32(p.At)+uint32(len(b)); at += 64 {
-		a.around(p.Source, at, r.by)
+	// Places are known by their low 32 bits; a run may cross where these begin anew.
+	first := int64(uint32(p.At))
+	for at := first &^ 63; at < first+int64(len(b)); at += 64 {
+		a.around(p.Source, uint32(at), r.by)
 	}
 	return r
 }

@@ -18,6 +18,9 @@ func isZboot(start []byte) bool {
 	return len(start) >= 0x40 && bytes.HasPrefix(start, []byte("MZ")) && bytes.Equal(start[4:8], []byte("zimg"))
 }
 
+// bootHeader is how much of a kernel for x86 is read: up to the fields of its payload (Linux x86 boot protocol, 1.1).
+const bootHeader = 0x250
+
 // kernel finds the compressed payload of a kernel image. Its place is told by the header, in bytes; behind the stream may
 // lie the size of what is in it.
 func (p *parser) kernel(s source, depth int) ([]Part, error) {
@@ -25,6 +28,8 @@ func (p *parser) kernel(s source, depth int) ([]Part, error) {
 	var off, length int64
 	if isZboot(start) {
 		off, length = int64(binary.LittleEndian.Uint32(start[8:])), int64(binary.LittleEndian.Uint32(start[12:]))
+	} else if len(start) < bootHeader {
+		return nil, nil
 	} else {
 		sectors := int64(start[0x1f1])
 		if sectors == 0 {
