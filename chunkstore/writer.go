@@ -63,6 +63,21 @@ func (s *Store) CreateVerified(ctx context.Context) (*Writer, error) {
 	return w, err
 }
 
+// PutFrom stores what r gives, read to its end, as the content that is expected. It holds none of it in memory. Errors are
+// those of Commit, or r's.
+func (s *Store) PutFrom(ctx context.Context, want Expected, r io.Reader) (err error) {
+	w, err := s.Create(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Cancel(ctx)) }() // does nothing after Commit
+	if _, err := io.Copy(w, r); err != nil {
+		return err
+	}
+	_, err = w.Commit(ctx, want)
+	return err
+}
+
 // Open, before the first Write, opens the very file that becomes the content for reading: every byte is there when Write has
 // returned, and also after Commit or Cancel. It returns nil for a driver that keeps no files. The caller closes it.
 func (w *Writer) Open() (*os.File, error) {

@@ -29,6 +29,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/chunkstore/storetest"
 	"github.com/strata-oci/strata/proxy/airgap"
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
@@ -96,14 +97,7 @@ func signedIndex(t *testing.T) (repo ggcr.Repository, index v1.Hash) {
 
 func newStore(t *testing.T) (*chunkstore.Store, airgap.ImportOptions) {
 	t.Helper()
-	driver, err := chunkstore.OpenDriver(t.Context(), "inmemory", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	chunks, err := chunkstore.NewContext(t.Context(), driver, chunkstore.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	chunks := storetest.InMemory(t)
 	return chunks, airgap.ImportOptions{Chunks: chunks, Records: catalog.New(chunks, nil), TempDir: t.TempDir(),
 		Now:  time.Now,
 		Rule: func(string) string { return "auto" }}
@@ -326,14 +320,7 @@ func FuzzImport(f *testing.F) {
 	f.Fuzz(func(t *testing.T, index, manifest []byte, as string) {
 		path := write(t, map[string]string{"oci-layout": `{"imageLayoutVersion":"1.0.0"}`, "index.json": string(index),
 			blob(string(manifest)): string(manifest)})
-		driver, err := chunkstore.OpenDriver(context.Background(), "inmemory", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		chunks, err := chunkstore.NewContext(context.Background(), driver, chunkstore.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		chunks := storetest.InMemory(t)
 		r, err := airgap.Import(context.Background(), path,
 			airgap.ImportOptions{Chunks: chunks, Records: catalog.New(chunks, nil),
 				Name: as, TempDir: t.TempDir(), Now: time.Now, Rule: func(string) string { return "auto" }})

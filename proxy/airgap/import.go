@@ -193,15 +193,7 @@ func (l *load) blob(ctx context.Context, b ocispec.Descriptor) error {
 }
 
 func (l *load) keep(ctx context.Context, b ocispec.Descriptor, r io.Reader) error {
-	w, err := l.Chunks.Create(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = w.Cancel(ctx) }() // does nothing after Commit
-	if _, err := io.Copy(w, r); err != nil {
-		return fmt.Errorf("blob %s: %w", b.Digest, err)
-	}
-	if _, err := w.Commit(ctx, chunkstore.Expected{Digest: b.Digest, Size: b.Size}); err != nil {
+	if err := l.Chunks.PutFrom(ctx, chunkstore.Expected{Digest: b.Digest, Size: b.Size}, r); err != nil {
 		return fmt.Errorf("blob %s: %w", b.Digest, err)
 	}
 	l.report.Blobs++

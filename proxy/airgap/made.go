@@ -115,16 +115,7 @@ type into struct{ *load }
 
 // PutBlob implements imagedelta.Sink.
 func (i into) PutBlob(ctx context.Context, d ocispec.Descriptor, r io.Reader) error {
-	w, err := i.Chunks.Create(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = w.Cancel(ctx) }() // does nothing after Commit
-	if _, err := io.Copy(w, r); err != nil {
-		return err
-	}
-	_, err = w.Commit(ctx, chunkstore.Expected{Digest: d.Digest, Size: d.Size})
-	return err
+	return i.Chunks.PutFrom(ctx, chunkstore.Expected{Digest: d.Digest, Size: d.Size}, r)
 }
 
 // prove finds out what images were made of. A proof that fails ends the import: the file is not what it says.

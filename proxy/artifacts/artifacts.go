@@ -317,15 +317,5 @@ func (s stored) PutBlob(ctx context.Context, d ocispec.Descriptor, r io.Reader) 
 	if _, err := s.chunks.Stat(ctx, d.Digest); err == nil {
 		return nil
 	}
-	w, err := s.chunks.Create(ctx)
-	if err != nil {
-		return err
-	}
-	if _, err = io.Copy(w, r); err == nil {
-		_, err = w.Commit(ctx, chunkstore.Expected{Digest: d.Digest, Size: d.Size})
-	}
-	if cerr := w.Cancel(ctx); err == nil {
-		err = cerr
-	}
-	return err
+	return s.chunks.PutFrom(ctx, chunkstore.Expected{Digest: d.Digest, Size: d.Size}, r)
 }

@@ -105,16 +105,7 @@ var _ imageref.Source = (*layers)(nil)
 
 // PutBlob implements imagedelta.Sink.
 func (l *layers) PutBlob(ctx context.Context, d ocispec.Descriptor, r io.Reader) error {
-	w, err := l.chunks.Create(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = w.Cancel(ctx) }() // does nothing after Commit
-	if _, err := io.Copy(w, r); err != nil {
-		return err
-	}
-	_, err = w.Commit(ctx, chunkstore.Expected{Digest: d.Digest, Size: d.Size})
-	return err
+	return l.chunks.PutFrom(ctx, chunkstore.Expected{Digest: d.Digest, Size: d.Size}, r)
 }
 
 // Manifest implements imageref.Source, and so do the next two.

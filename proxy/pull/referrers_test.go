@@ -7,7 +7,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/chunkstore/storetest"
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
@@ -37,14 +37,7 @@ func (m *oneManifest) Stored(_ context.Context, _ name.Repository, d digest.Dige
 // What came with an image by a file is listed while the upstream is out of reach; of others the error is told.
 func TestImportedReferrers(t *testing.T) {
 	t.Parallel()
-	driver, err := chunkstore.OpenDriver(t.Context(), "inmemory", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	chunks, err := chunkstore.NewContext(t.Context(), driver, chunkstore.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	chunks := storetest.InMemory(t)
 	repo, err := name.Parser{}.Repository("registry.example/os", "")
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/chunkstore/storetest"
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/name/nametest"
@@ -57,14 +58,7 @@ func (inStore) Has(context.Context, name.Repository, digest.Digest) bool { retur
 // What was imported is looked at while nobody answers, and not where the upstream says that it has nothing.
 func TestOffline(t *testing.T) {
 	t.Parallel()
-	driver, err := chunkstore.OpenDriver(t.Context(), "inmemory", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	chunks, err := chunkstore.NewContext(t.Context(), driver, chunkstore.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	chunks := storetest.InMemory(t)
 	repo, records := nametest.Repository("registry.test/org/os"), catalog.New(chunks, nil)
 	d, err := chunks.Put(t.Context(), []byte("signature"))
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/chunkstore/storetest"
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/edge/seed"
 	"github.com/strata-oci/strata/proxy/edge/via"
@@ -233,14 +234,7 @@ type edge struct {
 
 func newEdge(t *testing.T, adjust func(*via.Options), central ...picture) *edge {
 	t.Helper()
-	driver, err := chunkstore.OpenDriver(t.Context(), "inmemory", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	chunks, err := chunkstore.New(driver, chunkstore.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	chunks := storetest.InMemory(t)
 	e := &edge{
 		central: &theCentral{t: t, formats: delta.Version, images: central}, chunks: chunks,
 		clock: time.Unix(1_800_000_000, 0),

@@ -1,6 +1,7 @@
 package content
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -234,15 +235,7 @@ func (m *Manifests) put(ctx context.Context, d digest.Digest, b []byte) error {
 		_, err := m.Chunks.Put(ctx, b)
 		return err
 	}
-	w, err := m.Chunks.Create(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(b)
-	if err == nil {
-		_, err = w.Commit(ctx, chunkstore.Expected{Digest: d, Size: int64(len(b))})
-	}
-	return errors.Join(err, w.Cancel(ctx))
+	return m.Chunks.PutFrom(ctx, chunkstore.Expected{Digest: d, Size: int64(len(b))}, bytes.NewReader(b))
 }
 
 // Enlist notes that a repository was pulled through.
