@@ -93,7 +93,7 @@ func TestSQLiteReadsLog(t *testing.T) {
 		"begun anew":           {append(bytes.Clone(log), log[logHeader:]...), 1}, // sums do not continue
 		"last page torn":       {log[:len(log)-1], 0},
 		"last page changed":    {append(bytes.Clone(log[:len(log)-1]), log[len(log)-1]^1), 0},
-		"first frame changed":  {append(append(bytes.Clone(log[:logHeader+9]), 0xff), log[logHeader+10:]...), -1},
+		"first frame changed":  {append(append(bytes.Clone(log[:logHeader+9]), log[logHeader+9]^0xff), log[logHeader+10:]...), -1},
 		"header changed":       {append([]byte{0}, log[1:]...), -1},
 		"shorter than a frame": {log[:logHeader+frame-1], -1},
 		"none":                 {nil, -1},
