@@ -109,6 +109,36 @@ func (h *harness) corrupt(d digest.Digest) {
 	}
 }
 
+// empty leaves nothing of stored content but its name.
+func (h *harness) empty(d digest.Digest) {
+	h.t.Helper()
+	path := fmt.Sprintf("/v1/blobs/%s/%s/%s", d.Algorithm(), d.Encoded()[:2], d.Encoded())
+	if err := h.driver.PutContent(h.t.Context(), path, nil); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// A blob of which nothing is left is no answer: it is put aside before anybody hears of it. One that is empty is.
+func TestEmptyContent(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	for what, b := range map[string][]byte{"content": bigBlob(), "none": nil} {
+		d := h.up.putBlob(b)
+		for range 2 {
+			if got := h.blob(d); string(got) != string(b) {
+				t.Errorf("%s: %d bytes of %d", what, len(got), len(b))
+			}
+			if err := h.Blobs.Keep(t.Context(), testRepo, d, int64(len(b))); err != nil {
+				t.Error(err)
+			}
+			h.empty(d)
+			if n, err := h.Images.StatBlob(t.Context(), testRepo, d); err != nil || n != int64(len(b)) {
+				t.Errorf("%s: size %d, %v", what, n, err)
+			}
+		}
+	}
+}
+
 // What was lost of a served image is made again as soon as a client has missed it.
 func TestLostContent(t *testing.T) {
 	t.Parallel()

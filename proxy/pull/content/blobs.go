@@ -3,6 +3,7 @@ package content
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 
@@ -59,7 +60,7 @@ func (b *Blobs) Close(ctx context.Context) error { return b.flights.Close(ctx) }
 // its way is not asked for again.
 func (b *Blobs) Stat(ctx context.Context, repo name.Repository, d digest.Digest) (int64, error) {
 	if b.Proofs.Has(ctx, repo, d) {
-		if n, err := b.Chunks.Stat(ctx, d); !errors.Is(err, chunkstore.ErrNotFound) {
+		if n, err := b.size(ctx, repo, d); !errors.Is(err, chunkstore.ErrNotFound) {
 			return n, err
 		}
 	}
@@ -82,6 +83,11 @@ func (b *Blobs) Stat(ctx context.Context, repo name.Repository, d digest.Digest)
 func (b *Blobs) Open(ctx context.Context, repo name.Repository, d digest.Digest) (registry.Blob, error) {
 	if b.Proofs.Has(ctx, repo, d) {
 		c, err := b.Chunks.Open(ctx, d)
+		if err == nil && c.Size() == 0 {
+			if _, err = b.size(ctx, repo, d); err != nil {
+				_ = c.Close() // nothing was read of it
+			}
+		}
 		if err == nil {
 			return b.stored(ctx, repo, d, c), nil
 		}
@@ -132,8 +138,22 @@ func (b *Blobs) Stored(ctx context.Context, repo name.Repository, d digest.Diges
 	if !b.Proofs.Has(ctx, repo, d) {
 		return false
 	}
-	_, err := b.Chunks.Stat(ctx, d)
+	_, err := b.size(ctx, repo, d)
 	return err == nil
+}
+
+// size returns the length of a stored blob in bytes. One that is empty, as a power cut leaves files, and should not be is put
+// aside: nobody reads of it, and so nobody would see.
+func (b *Blobs) size(ctx context.Context, repo name.Repository, d digest.Digest) (int64, error) {
+	n, err := b.Chunks.Stat(ctx, d)
+	if err != nil || n > 0 || d == d.Algorithm().FromString("") {
+		return n, err
+	}
+	if err := b.State.Quarantine(context.WithoutCancel(ctx), d, chunkstore.ErrCorrupt); err != nil {
+		return 0, err
+	}
+	b.Losses.Note(repo)
+	return 0, fmt.Errorf("blob %s is stored as nothing: %w", d, chunkstore.ErrNotFound)
 }
 
 // missed notes an answer of the upstream that it does not have a blob.

@@ -115,10 +115,14 @@ func (s *search) bound(looked, all int, what string) {
 // signed looks for a signature of the image itself; nil when there is none.
 func (s *search) signed(ctx context.Context) (*Verdict, error) {
 	v, err := s.byTag(ctx)
-	if v != nil || err != nil {
-		return v, err
+	if v != nil {
+		return v, nil
 	}
-	return s.byBundle(ctx)
+	// Where nobody answers for the tag, a bundle may have been imported.
+	if v, berr := s.byBundle(ctx); v != nil || err == nil {
+		return v, berr
+	}
+	return nil, err
 }
 
 // parts looks for signatures of all images of an index; what is no image is not asked for.

@@ -137,6 +137,35 @@ func TestOutage(t *testing.T) {
 	}
 }
 
+// tagless is an upstream that does not answer for tags, and all else was imported.
+type tagless struct{ *registry }
+
+// Manifest fails for tags.
+func (t tagless) Manifest(ctx context.Context, repo name.Repository, ref name.Reference) (client.Manifest, error) {
+	if !ref.IsDigest() {
+		return client.Manifest{}, &upstream.Error{Kind: upstream.Unavailable}
+	}
+	return t.registry.Manifest(ctx, repo, ref)
+}
+
+// A bundle that is there counts, whether or not it can be asked for signatures of the other form.
+func TestBundleWithoutTag(t *testing.T) {
+	t.Parallel()
+	source, img, public := cosigned(t, true)
+	c := &verify.Checker{Source: tagless{source}}
+	if v, err := c.Check(t.Context(), img, &verify.Policy{Keys: public}); err != nil || v.How != verify.ByBundle {
+		t.Errorf("%+v, %v", v, err)
+	}
+	other, err := keys.Generate(keys.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Check(t.Context(), img, &verify.Policy{Keys: []keys.Public{other.Public()}})
+	if err == nil || errors.Is(err, verify.ErrRefused) {
+		t.Errorf("without the tag's word: %v", err)
+	}
+}
+
 // A blob that is not what it was named is no payload, even if the signature of its bytes is right.
 func TestWrongBlob(t *testing.T) {
 	t.Parallel()
