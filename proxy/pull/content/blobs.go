@@ -142,8 +142,8 @@ func (b *Blobs) Stored(ctx context.Context, repo name.Repository, d digest.Diges
 	return err == nil
 }
 
-// size returns the length of a stored blob in bytes. One that is empty, as a power cut leaves files, and should not be is put
-// aside: nobody reads of it, and so nobody would see.
+// size returns the length of a stored blob in bytes. One that is empty, as a power cut leaves files, and should not be is
+// put aside: nobody reads of it, and so nobody would see.
 func (b *Blobs) size(ctx context.Context, repo name.Repository, d digest.Digest) (int64, error) {
 	n, err := b.Chunks.Stat(ctx, d)
 	if err != nil || n > 0 || d == d.Algorithm().FromString("") {
