@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -350,6 +351,10 @@ func TestEdgeSurvives(t *testing.T) {
 	central.start()
 	checkNoLeftovers(t, central)
 	w.to.Store(central.Clients)
+	// It is left alone for some seconds if it failed several times in a row.
+	until(t, "an edge that asks again", func() bool {
+		return !regexp.MustCompile(`"breaker": ?"open"`).MatchString(edge.operatorGet(t, "/api/v1/status"))
+	})
 	pulled(t, central, edge, "v2")
 
 	// What lies in its store is altered, cut and removed.
