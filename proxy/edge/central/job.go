@@ -45,6 +45,7 @@ type job struct {
 	started   chan struct{}    // closed with the first who is at it: the one that holds the delta
 	streaming bool
 	made      made
+	record    *catalog.Delta // of the delta when it is stored, or what another replica found out
 	err       error
 	done      chan struct{} // closed when it is known what became of it
 }
@@ -104,6 +105,19 @@ func (j *job) seed() digest.Digest {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.key.Seed
+}
+
+// note remembers the record of a delta, and noted returns it with its key.
+func (j *job) note(rec *catalog.Delta) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.record = rec
+}
+
+func (j *job) noted() (catalog.DeltaKey, *catalog.Delta) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.key, j.record
 }
 
 // streams reports whether bytes have come.
@@ -316,7 +330,9 @@ func (c *Central) start(ctx context.Context, j *job) (io.ReadCloser, error) {
 		return nil, background.ErrClosed
 	}
 	release, finished := c.Leases.Turn(ctx, "delta "+j.id.String(), leaseTTL, leasePatience, func(ctx context.Context) bool {
-		return c.there(ctx, j.key)
+		rec := c.there(ctx, j.key) // by another replica
+		j.note(rec)
+		return rec != nil
 	})
 	context.AfterFunc(ctx, release) // when the store has it, or has dropped it
 	if finished {
@@ -342,41 +358,10 @@ func (c *Central) start(ctx context.Context, j *job) (io.ReadCloser, error) {
 	return pipe{body, r}, nil
 }
 
-// there reports whether another replica has made or refused a delta.
-func (c *Central) there(ctx context.Context, key catalog.DeltaKey) bool {
-	rec, err := c.Records.Deltas.Get(ctx, key)
-	if err != nil || rec == nil {
-		return false
-	}
-	if rec.Refused != "" {
-		return c.Now().Before(rec.Until)
-	}
-	_, err = c.Chunks.Stat(ctx, rec.Digest)
-	return err == nil
-}
-
 // pipe reads what is made through a buffer.
 type pipe struct {
 	*bufio.Reader
 	io.Closer
-}
-
-// sink keeps deltas in the store, and the records that lead to them.
-type sink struct{ *Central }
-
-// Create implements flight.Sink.
-func (s sink) Create(ctx context.Context, id digest.Digest) (flight.Writer, error) {
-	s.mu.Lock()
-	j := s.jobs[id]
-	s.mu.Unlock()
-	if j == nil {
-		return nil, fmt.Errorf("delta %s: %w", id, errUnwanted)
-	}
-	w, err := s.Chunks.Create(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &deltaWriter{Writer: w, central: s.Central, job: j}, nil
 }
 
 // programsOf lists programs, "name/version".

@@ -2,6 +2,7 @@ package central
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -10,7 +11,26 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/flight"
 )
+
+// sink keeps deltas in the store, and the records that lead to them.
+type sink struct{ *Central }
+
+// Create implements flight.Sink.
+func (s sink) Create(ctx context.Context, id digest.Digest) (flight.Writer, error) {
+	s.mu.Lock()
+	j := s.jobs[id]
+	s.mu.Unlock()
+	if j == nil {
+		return nil, fmt.Errorf("delta %s: %w", id, errUnwanted)
+	}
+	w, err := s.Chunks.Create(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &deltaWriter{Writer: w, central: s.Central, job: j}, nil
+}
 
 // deltaWriter writes one delta into the store.
 type deltaWriter struct {
@@ -49,12 +69,34 @@ func (w *deltaWriter) Commit(ctx context.Context) (err error) {
 	if err := c.Records.Deltas.Put(ctx, key, rec); err != nil {
 		return err
 	}
+	j.note(rec)
 	c.shelf.put(key, *rec, c.Now())
 	c.shelf.wake()
 	c.Metrics.DeltaMade(rec.Size, rec.BlobSize, rec.Seconds)
 	c.Logger.InfoContext(ctx, "delta made", "repository", rec.Repository, "layer", key.Layer.String(), "seed",
 		key.Seed.String(), "bytes", rec.Size, "layer_bytes", rec.BlobSize, "worth", rec.Worth, "seconds", rec.Seconds)
 	return nil
+}
+
+// current returns what is known of a delta: that it was stored, or a refusal that is still believed; nil where neither is.
+func (c *Central) current(ctx context.Context, key catalog.DeltaKey) (*catalog.Delta, error) {
+	rec, err := c.Records.Deltas.Get(ctx, key)
+	if err != nil || rec == nil || rec.Refused != "" && !c.Now().Before(rec.Until) {
+		return nil, err
+	}
+	return rec, nil
+}
+
+// there returns the record of a delta that needs not be made: it is stored, or refused.
+func (c *Central) there(ctx context.Context, key catalog.DeltaKey) *catalog.Delta {
+	rec, err := c.current(ctx, key)
+	if err == nil && rec != nil && rec.Refused == "" {
+		_, err = c.Chunks.Stat(ctx, rec.Digest)
+	}
+	if err != nil {
+		return nil
+	}
+	return rec
 }
 
 // keep stores the record of a refusal.
@@ -101,14 +143,13 @@ func (s *shelf) wake() {
 	}
 }
 
+// put notes a record that was stored or of use just now.
 func (s *shelf) put(key catalog.DeltaKey, rec catalog.Delta, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bytes += rec.Size - s.known[key].Size
 	s.known[key] = entry{rec, now}
 }
-
-func (s *shelf) used(key catalog.DeltaKey, rec *catalog.Delta, now time.Time) { s.put(key, *rec, now) }
 
 func (s *shelf) drop(key catalog.DeltaKey) {
 	s.mu.Lock()

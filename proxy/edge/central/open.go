@@ -142,33 +142,38 @@ func (a *ask) key(seed digest.Digest) catalog.DeltaKey {
 // stored opens a delta that is stored and of use to the client; or returns the record that says that there is none.
 func (a *ask) stored(ctx context.Context, seed digest.Digest) (*registry.Delta, *catalog.Delta, error) {
 	key := a.key(seed)
-	rec, err := a.Records.Deltas.Get(ctx, key)
-	if err != nil {
-		return nil, nil, err
-	}
-	if rec != nil && rec.Refused != "" && a.Now().Before(rec.Until) {
+	rec, err := a.current(ctx, key)
+	if err == nil && rec != nil && rec.Refused != "" {
 		return nil, rec, nil
 	}
 	for _, k := range append([]catalog.DeltaKey{key}, a.shelf.others(key, a.worth, a.programs)...) {
 		if k != key {
-			if rec, err = a.Records.Deltas.Get(ctx, k); err != nil {
-				return nil, nil, err
-			}
-		}
-		if rec == nil || rec.Digest == "" || !a.programs.runs(rec.Needs) {
-			continue
-		}
-		content, err := a.openStored(ctx, k, rec.Digest)
-		if errors.Is(err, rechunk.ErrNotFound) {
-			continue // evicted; it is made again
+			rec, err = a.current(ctx, k)
 		}
 		if err != nil {
 			return nil, nil, err
 		}
-		a.shelf.used(k, rec, a.Now())
-		return &registry.Delta{ReadCloser: content, Seed: seed, Size: rec.Size}, nil, nil
+		if rec == nil || rec.Refused != "" || !a.programs.runs(rec.Needs) {
+			continue
+		}
+		if d, err := a.give(ctx, k, rec); d != nil || err != nil {
+			return d, nil, err
+		}
 	}
 	return nil, nil, nil
+}
+
+// give opens the delta of a record; nil where it was evicted: it is made again.
+func (a *ask) give(ctx context.Context, key catalog.DeltaKey, rec *catalog.Delta) (*registry.Delta, error) {
+	content, err := a.openStored(ctx, key, rec.Digest)
+	if err != nil {
+		if errors.Is(err, rechunk.ErrNotFound) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	a.shelf.put(key, *rec, a.Now())
+	return &registry.Delta{ReadCloser: content, Seed: key.Seed, Size: rec.Size}, nil
 }
 
 var errImpatient = errors.New("the client does not wait any longer")
@@ -231,16 +236,16 @@ func (a *ask) join(ctx context.Context, j *job) (*flight.Reader, error) {
 	return a.flights.Open(ctx, j.flight(), a.fetch(j))
 }
 
-// again opens what another has made meanwhile.
+// again opens what was stored meanwhile.
 func (a *ask) again(ctx context.Context, j *job) (*registry.Delta, error) {
-	d, rec, err := a.stored(ctx, j.seed())
-	switch {
-	case err != nil:
-		return nil, err
-	case d != nil:
-		return d, nil
-	case rec != nil:
+	key, rec := j.noted()
+	if rec != nil && rec.Refused != "" {
 		return nil, refusal(rec.Refused, told(rec.Refused))
+	}
+	if rec != nil {
+		if d, err := a.give(ctx, key, rec); d != nil || err != nil {
+			return d, err
+		}
 	}
 	return nil, &registry.NoDelta{RetryAfter: retryMade}
 }

@@ -127,7 +127,7 @@ func (c *Central) pair(ctx context.Context, repo name.Repository, v, older *rech
 			}
 		}
 		key := catalog.DeltaKey{Seed: older.Digest, Layer: l.Digest, Variant: variant(delta.WorthClass(a.Worth), a.Encoders)}
-		if c.there(ctx, key) {
+		if c.there(ctx, key) != nil {
 			continue
 		}
 		w := &ask{Central: c, repo: repo, size: l.Size, worth: delta.WorthClass(a.Worth),
