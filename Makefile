@@ -25,8 +25,9 @@ run: build ## Start the proxy on the defaults; ARGS go to it
 test: ## Set up what tests need and run everything, with a real image series and real clients
 	@.ci/test
 
-test-hostile: ## Attack the running program at its own limits; "make test" does so in a short form
+test-hostile: ## Attack the running program at its own limits, and kill it; "make test" does so in a short form
 	CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m ./proxy/hostile
+	STRATA_TEST_KILLS=96 CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m ./proxy/e2e -run TestEdgeKilled
 
 test-clients: ## Build containers/image and cosign and try them, and import 2,000 versions as bootc does; half an hour
 	cd proxy/e2e/testdata/client && CGO_ENABLED=0 $(GO) build -o $(BIN)/clients/client \

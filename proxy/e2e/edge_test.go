@@ -8,11 +8,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,7 +20,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/klauspost/compress/gzip"
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/strata-oci/strata/proxy/programtest"
@@ -388,63 +385,5 @@ func damage(tb testing.TB, path string, size int64, rng *rand.Rand) {
 	}
 	if err != nil {
 		tb.Fatal(err)
-	}
-}
-
-// Many edges ask for one delta at once: it is made once, and all get the same.
-func TestManyEdges(t *testing.T) {
-	t.Parallel()
-	many := 200
-	if testing.Short() {
-		many = 40
-	}
-	central := newProxy(t, pushSeries(t, firmware(t)), proxyOptions{})
-	d := digests(t, central, "v1", "v2")
-	had := manifest(t, central.image("os/image:v1"))
-	var layer digest.Digest
-	for _, l := range manifest(t, central.image("os/image:v2")).Layers {
-		if !slices.ContainsFunc(had.Layers, func(h ocispec.Descriptor) bool { return h.Digest == l.Digest }) {
-			layer = l.Digest
-		}
-	}
-	url := fmt.Sprintf("http://%s/strata/v1/delta?repository=%s/os/image&layer=%s&seed=%s", central.Clients, upstreamHost,
-		layer, d[0])
-	var sums sync.Map
-	var g errgroup.Group
-	for range many {
-		g.Go(func() error {
-			for {
-				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-				if err != nil {
-					return err
-				}
-				req.Header.Set("Prefer", "wait=60")
-				resp, err := http.DefaultClient.Do(req)
-				if err != nil {
-					return err
-				}
-				b, err := io.ReadAll(resp.Body)
-				_ = resp.Body.Close()
-				switch {
-				case err != nil:
-					return err
-				case resp.StatusCode == http.StatusAccepted:
-					continue
-				case resp.StatusCode != http.StatusOK:
-					return fmt.Errorf("%s %v", resp.Status, resp.Header)
-				}
-				sums.Store(digest.FromBytes(b), true)
-				return nil
-			}
-		})
-	}
-	if err := g.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	sums.Range(func(any, any) bool { n++; return true })
-	until(t, "the delta is stored", func() bool { return central.Metric("strata_deltas_made_total") > 0 })
-	if made := central.Metric("strata_deltas_made_total"); n != 1 || made != 1 {
-		t.Errorf("there are %d different deltas, %v were made", n, made)
 	}
 }

@@ -195,6 +195,23 @@ func (p *Program) PeakMemory() int64 {
 	return kib << 10
 }
 
+// Children is the number of programs that the process runs.
+func (p *Program) Children() int {
+	p.tb.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.cmd.Process.Pid))
+	if err != nil {
+		p.tb.Fatal(err)
+	}
+	n := 0
+	for _, path := range threads {
+		b, err := os.ReadFile(path)
+		if err == nil { // else the thread has ended
+			n += len(strings.Fields(string(b)))
+		}
+	}
+	return n
+}
+
 // OpenFiles is the number of file descriptors that the process has, sockets included.
 func (p *Program) OpenFiles() int {
 	p.tb.Helper()
