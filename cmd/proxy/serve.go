@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -119,9 +120,12 @@ func announce(log *slog.Logger, cfg *config.Config, p *server.Server) {
 	if cfg.TLS.Enabled() {
 		scheme, flag = "https", ""
 	}
-	clients := reachable(p.Addr())
+	clients, host := reachable(p.Addr()), config.Default().DefaultUpstream
+	if hosts := cfg.Hosts(); len(hosts) > 0 && !slices.Contains(hosts, host) {
+		host = hosts[0]
+	}
 	log.Info("listening for clients", "url", scheme+"://"+clients, "try",
-		"podman pull"+flag+" "+clients+"/ghcr.io/OWNER/IMAGE:TAG")
+		"podman pull"+flag+" "+clients+"/"+host+"/OWNER/IMAGE:TAG")
 	operators := "http://" + reachable(p.AdminAddr())
 	if cfg.Admin.TLS.Enabled() {
 		operators = "https://" + reachable(p.AdminAddr())

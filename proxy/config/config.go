@@ -78,7 +78,8 @@ type Config struct {
 	// Signing says what served images are signed with.
 	Signing Signing `yaml:"signing"`
 
-	// DefaultUpstream is the host for repository names that start with no registry host.
+	// DefaultUpstream is the host for repository names that start with no registry host; empty: such names are refused.
+	// Where it is not set, Load leaves it empty when Upstreams lists hosts and nothing names the usual one.
 	DefaultUpstream string `yaml:"default_upstream"`
 	// Upstreams holds settings by registry host, as written in repository names ("ghcr.io", "localhost:5000"). Use Upstream
 	// to look one up.

@@ -150,7 +150,9 @@ func addUpstreams(table map[string]override, c *Config) {
 // first elements of rules.
 func (c *Config) Hosts() []string {
 	hosts := slices.Collect(maps.Keys(c.Upstreams))
-	hosts = append(hosts, c.DefaultUpstream)
+	if c.DefaultUpstream != "" {
+		hosts = append(hosts, c.DefaultUpstream)
+	}
 	for _, rule := range c.Repositories {
 		if first, _, _ := strings.Cut(rule.Match, "/"); isHost(first) {
 			hosts = append(hosts, first)

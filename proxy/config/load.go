@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -78,6 +79,7 @@ func parse(file string, data []byte, environ []string) (*Config, []string, error
 	c := Default()
 	origins, problems := decode(file, data, c)
 	problems = append(problems, applyEnv(c, environ, origins)...)
+	c.closeDefaultUpstream(origins)
 	problems = append(problems, c.absolute()...)
 	v := &validator{origins: origins}
 	v.config(c)
@@ -90,6 +92,19 @@ func parse(file string, data []byte, environ []string) (*Config, []string, error
 		return nil, nil, &Error{problems}
 	}
 	return c, lines(v.warnings), nil
+}
+
+// closeDefaultUpstream takes the meaning from names without a registry when upstreams lists some, nobody asked for a default,
+// and the usual one is not among those that the configuration names: whoever lists registries wants no others.
+func (c *Config) closeDefaultUpstream(origins map[string]string) {
+	if origins["default_upstream"] != "" || c.AnyUpstream() {
+		return
+	}
+	usual := c.DefaultUpstream
+	c.DefaultUpstream = ""
+	if slices.Contains(c.Hosts(), usual) {
+		c.DefaultUpstream = usual
+	}
 }
 
 // reported tells whether a key is known to be wrong already, so that one mistake gives one message.

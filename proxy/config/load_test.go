@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,6 +21,41 @@ func TestLoadWithoutFile(t *testing.T) {
 	}
 	if diff := cmp.Diff(absoluteDefault(t), c); diff != "" {
 		t.Errorf("(-default +got)\n%s", diff)
+	}
+}
+
+// Whoever lists registries wants no others: the usual default counts only while nothing is listed, or where something names
+// it.
+func TestUsualDefaultUpstreamCloses(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]struct {
+		environ []string
+		value   string
+	}{
+		"jobs: 1":                               {value: "ghcr.io"},
+		"upstreams:":                            {value: "ghcr.io"},
+		"upstreams: {}":                         {value: "ghcr.io"},
+		"upstreams: {quay.io: {}}":              {},
+		"upstreams: {'ghcr.io:1': {}}":          {},
+		"upstreams: {quay.io: {}, ghcr.io: {}}": {value: "ghcr.io"},
+		"upstreams: {quay.io: {}}\nrepositories: [{match: 'ghcr.io/ublue-os/*'}]":        {value: "ghcr.io"},
+		"upstreams: {quay.io: {}}\nrepositories: [{match: 'quay.io/os'}, {match: '**'}]": {},
+		"upstreams: {quay.io: {}}\ndefault_upstream: ghcr.io":                            {value: "ghcr.io"},
+		"upstreams: {quay.io: {}}\ndefault_upstream: quay.io":                            {value: "quay.io"},
+		"upstreams: {quay.io: {}}\ndefault_upstream: ''":                                 {},
+		"default_upstream: ''":      {},
+		"upstreams: {quay.io: { }}": {[]string{"STRATA_DEFAULT_UPSTREAM=ghcr.io"}, "ghcr.io"},
+		"upstreams: {quay.io: {   }}": {[]string{"STRATA_UPSTREAMS_GHCR_IO_USERNAME=me",
+			"STRATA_UPSTREAMS_GHCR_IO_PASSWORD=p"}, "ghcr.io"},
+	} {
+		c, _, err := parse("c.yml", []byte(text), want.environ)
+		if err != nil || c.DefaultUpstream != want.value {
+			t.Errorf("%q: %+v, %v, want %q", text, c, err, want.value)
+			continue
+		}
+		if slices.Contains(c.Hosts(), "ghcr.io") != (want.value == "ghcr.io") || slices.Contains(c.Hosts(), "") {
+			t.Errorf("%q: hosts %q", text, c.Hosts())
+		}
 	}
 }
 

@@ -15,8 +15,10 @@ func TestNeedsRestart(t *testing.T) {
 	for text, want := range map[string][]string{
 		"log: {level: debug}":                                                 nil,
 		"log: {level: error}\nshutdown_timeout: 1s":                           nil,
-		"upstreams: {quay.io: {}}":                                            nil,
-		"upstreams: {quay.io: {via: 'https://c.example'}}":                    {"upstreams.quay.io.via"},
+		"upstreams: {ghcr.io: {}}":                                            nil,
+		"upstreams: {quay.io: {}}\ndefault_upstream: ghcr.io":                 nil,
+		"upstreams: {quay.io: {}}":                                            {"default_upstream"}, // it closes the usual one
+		"upstreams: {quay.io: {via: 'https://c.example'}, ghcr.io: {}}":       {"upstreams.quay.io.via"},
 		"access: {htpasswd_file: f}":                                          nil,
 		"repositories: [{match: quay.io}]":                                    nil,
 		"gc: {interval: 1h, grace: 1h, keep_pulled: 1h}\nquota: 1GiB":         nil,

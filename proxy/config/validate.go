@@ -88,7 +88,7 @@ func (v *validator) config(c *Config) {
 		v.problem("redirect", "needs a storage backend that clients can reach, such as s3: remove it")
 	}
 	v.signing(c.Signing)
-	if !isHost(c.DefaultUpstream) {
+	if c.DefaultUpstream != "" && !isHost(c.DefaultUpstream) {
 		v.problem("default_upstream",
 			"%s is no registry host: write a host name with a dot, such as ghcr.io, without scheme or path",
 			quote(c.DefaultUpstream))
