@@ -103,7 +103,7 @@ func (c *clientConfigCommand) setup(ctx context.Context) (hosts.Setup, error) {
 	}
 	var err error
 	if root != "" {
-		if setup.Existing, err = disk.Existing(root, hosts.AttachmentsFile(c.Host)); err != nil {
+		if setup.Existing, err = disk.Existing(root, c.Host); err != nil {
 			return setup, err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -14,16 +15,14 @@ func (s *setup) names() {
 		if b.Len() > 0 {
 			b.WriteString("\n")
 		}
-		target := s.under(scope)
-		fmt.Fprintf(&b, "[[registry]]\nprefix = %q\n", scope)
-		if s.NoFallback {
+		target := s.under(scope.name)
+		fmt.Fprintf(&b, "[[registry]]\nprefix = %q\n", scope.name)
+		if scope.noFallback {
 			fmt.Fprintf(&b, "location = %q\n%s", target, s.insecure())
-			continue
+		} else {
+			fmt.Fprintf(&b, "location = %q\n\n[[registry.mirror]]\nlocation = %q\n%s", scope.name, target, s.insecure())
 		}
-		fmt.Fprintf(&b, "location = %q\n\n[[registry.mirror]]\nlocation = %q\n%s", scope, target, s.insecure())
-		if host, _, _ := strings.Cut(scope, "/"); strings.Contains(host, ":") {
-			s.note("the proxy has to know %s by its name without a port, as upstreams.%s", host, strings.Split(host, ":")[0])
-		}
+		s.port(scope)
 	}
 	if s.Proxy.Insecure {
 		if b.Len() > 0 {
@@ -33,11 +32,22 @@ func (s *setup) names() {
 		s.note("the proxy speaks plain HTTP: who sits between it and a host can replace images that are not signed")
 	}
 	if b.Len() > 0 {
-		s.add("/etc/containers/registries.conf.d/50-"+s.base()+".conf", "names lead to the proxy", b.String())
+		s.add(s.confFile(), "names lead to the proxy", b.String())
 	}
-	if s.NoFallback && len(s.scopes) > 0 {
+	if slices.ContainsFunc(s.scopes, func(scope scope) bool { return scope.noFallback }) {
 		s.note("while the proxy is down, pulls fail and hosts stay on what they run")
 	}
+}
+
+// port tells of a registry whose name has a port.
+func (s *setup) port(scope scope) {
+	if !scope.ported() {
+		return
+	}
+	host, _, _ := strings.Cut(scope.name, "/")
+	s.note("the proxy has to know %s by its name without a port, as upstreams.%s, and signs for that name: where the policy asks "+
+		"for a signature, the entry for a repository of %[1]s needs \"signedIdentity\": {\"type\": \"exactRepository\", "+
+		"\"dockerRepository\": \"%[2]s/REPOSITORY\"}", host, portless(host))
 }
 
 func (s *setup) insecure() string {
@@ -49,9 +59,13 @@ func (s *setup) insecure() string {
 
 // attachments makes registries.d, which has clients look for signatures at the registry. What counts is the host that is
 // asked: the proxy, and the registry where that is the fallback.
-func (s *setup) attachments() {
+func (s *setup) attachments() error {
+	namespaces, err := s.namespaces()
+	if err != nil {
+		return err
+	}
 	var b strings.Builder
-	for _, namespace := range append([]string{s.Name}, s.scopes...) {
+	for _, namespace := range namespaces {
 		listed, enabled := false, false
 		if s.Existing.Attachments != nil {
 			listed, enabled = s.Existing.Attachments(namespace)
@@ -68,11 +82,12 @@ func (s *setup) attachments() {
 		s.add("/etc/containers/registries.d/"+AttachmentsFile(s.Name), "signatures are looked for at the registry",
 			"docker:\n"+b.String())
 	}
+	return nil
 }
 
 // yamlName quotes a namespace, in which a port looks like a mapping and an address in brackets like a list.
 func yamlName(s string) string {
-	if strings.ContainsAny(s, ":[") {
+	if strings.ContainsAny(s, ":[*@") {
 		return `"` + s + `"`
 	}
 	return s
@@ -83,10 +98,9 @@ func (s *setup) authority() {
 	if s.Proxy.CA == "" || s.Proxy.Insecure {
 		return
 	}
-	ca := strings.TrimSpace(s.Proxy.CA) + "\n"
 	s.add("/etc/containers/certs.d/"+s.Name+"/ca.crt", "the authority of the proxy's certificate, for podman, skopeo, bootc",
-		ca)
-	s.add("/etc/docker/certs.d/"+s.Name+"/ca.crt", "the same for docker", ca)
+		s.Proxy.CA)
+	s.add("/etc/docker/certs.d/"+s.Name+"/ca.crt", "the same for docker", s.Proxy.CA)
 }
 
 // containerd makes hosts.toml, one directory for each registry.
@@ -96,7 +110,7 @@ func (s *setup) containerd() {
 		scheme = "http"
 	} else if s.Proxy.CA != "" {
 		ca = fmt.Sprintf("  ca = %q\n", "/etc/containerd/certs.d/"+s.Name+"/ca.crt")
-		s.add("/etc/containerd/certs.d/"+s.Name+"/ca.crt", "the same for containerd", strings.TrimSpace(s.Proxy.CA)+"\n")
+		s.add("/etc/containerd/certs.d/"+s.Name+"/ca.crt", "the same for containerd", s.Proxy.CA)
 	}
 	endpoint := fmt.Sprintf("%s://%s", scheme, s.Name)
 	entry := fmt.Sprintf("\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n%s", endpoint, ca)
@@ -104,13 +118,13 @@ func (s *setup) containerd() {
 		fmt.Sprintf("server = %q\n%s", endpoint, entry))
 	seen := map[string]bool{}
 	for _, scope := range s.scopes {
-		host, _, narrower := strings.Cut(scope, "/")
+		host, _, narrower := strings.Cut(scope.name, "/")
 		if seen[host] {
 			continue
 		}
 		seen[host] = true
 		server := endpoint
-		if !s.NoFallback {
+		if !scope.noFallback {
 			server = "https://" + originOf(host)
 		}
 		s.add("/etc/containerd/certs.d/"+host+"/hosts.toml", "containerd: all of "+host+" leads to the proxy",
@@ -133,7 +147,7 @@ func originOf(host string) string {
 func (s *setup) docker() error {
 	hub := false
 	for _, scope := range s.scopes {
-		host, _, _ := strings.Cut(scope, "/")
+		host, _, _ := strings.Cut(scope.name, "/")
 		hub = hub || host == "docker.io"
 	}
 	if !hub && !s.Proxy.Insecure {
@@ -172,8 +186,9 @@ func with(list any, element string) []any {
 	return append(have, element)
 }
 
-// AttachmentsFile is the name, in registries.d, of the file that is made for a proxy.
-func AttachmentsFile(proxy string) string {
-	s := setup{Setup: Setup{Name: proxy}}
-	return "50-" + s.base() + ".yaml"
-}
+// NamesFile is the name, in registries.conf.d, of the file that is made for a proxy, and AttachmentsFile that in
+// registries.d.
+func NamesFile(proxy string) string { return "50-" + base(proxy) + ".conf" }
+
+// AttachmentsFile is described at NamesFile.
+func AttachmentsFile(proxy string) string { return "50-" + base(proxy) + ".yaml" }

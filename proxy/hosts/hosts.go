@@ -4,19 +4,13 @@
 package hosts
 
 import (
-	"bytes"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/distribution/reference"
 
 	"github.com/strata-oci/strata/proxy/hosts/policy"
 	"github.com/strata-oci/strata/proxy/trust/keys"
@@ -41,6 +35,8 @@ type Proxy struct {
 	Insecure bool `json:"insecure"`
 	// Upstreams are the registries that it pulls from; none when that is any.
 	Upstreams []string `json:"upstreams"`
+	// Signed are the names, beside the registries' own, that it signs images for; nil when that is not known.
+	Signed []string `json:"signed_names"`
 }
 
 // Existing is what a host has already. What is not known is empty.
@@ -52,6 +48,9 @@ type Existing struct {
 	Attachments func(namespace string) (listed, enabled bool)
 	// Docker is its daemon.json.
 	Docker []byte
+	// Names and Signatures are the files in registries.conf.d and registries.d that were made for the proxy before. What
+	// they have for other images stays.
+	Names, Signatures []byte
 }
 
 // Setup is what a host's files are made of.
@@ -93,7 +92,7 @@ type Config struct {
 // setup is a Setup that was checked.
 type setup struct {
 	Setup
-	scopes []string // of Images: hosts, namespaces and repositories, none in another
+	scopes []scope  // of Images, and of the files that were made before
 	image  string   // the first of Images that is one, with a tag or digest, else ""
 	keys   []keys.Public
 	config *Config
@@ -141,7 +140,11 @@ func (s *setup) check() error {
 			return fmt.Errorf("the key %.200q has to be named as the host finds it: by an absolute path", key)
 		}
 	}
-	if err := checkAuthority(s.Proxy.CA); err != nil {
+	var err error
+	if s.Proxy.CA, err = authorities(s.Proxy.CA); err != nil {
+		return err
+	}
+	if err := s.before(); err != nil {
 		return err
 	}
 	for _, image := range s.Images {
@@ -166,49 +169,6 @@ func validHost(h string) bool {
 
 func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 
-// addImage reads a host, a namespace, a repository or an image.
-func (s *setup) addImage(image string) error {
-	wrong := fmt.Errorf("%.200q is no image: write HOST, HOST/NAMESPACE or HOST/REPOSITORY[:TAG] in full, as in "+
-		"ghcr.io/ublue-os/bluefin:stable", image)
-	host, rest, slashed := strings.Cut(image, "/")
-	if len(image) > 512 || !validHost(host) || !strings.ContainsAny(host, ".:") && host != "localhost" {
-		return wrong
-	}
-	if host == s.Name {
-		return fmt.Errorf("%s is the proxy itself: name the image as its registry does", image)
-	}
-	scope := strings.TrimSuffix(image, "/")
-	if slashed && rest != "" {
-		named, err := reference.ParseNamed(scope)
-		if err != nil {
-			return wrong
-		}
-		if scope = named.Name(); s.image == "" && !reference.IsNameOnly(named) {
-			s.image = named.String()
-		}
-	}
-	if slices.ContainsFunc(s.scopes, func(have string) bool { return policy.Within(scope, have) }) {
-		return nil
-	}
-	s.scopes = slices.DeleteFunc(s.scopes, func(have string) bool { return policy.Within(have, scope) })
-	s.scopes = append(s.scopes, scope)
-	return nil
-}
-
-func checkAuthority(ca string) error {
-	rest := []byte(ca)
-	for n := 0; len(bytes.TrimSpace(rest)) > 0; n++ {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil || block.Type != "CERTIFICATE" || n >= maxKeys || len(ca) > maxPEM {
-			return errors.New("the authority is no file of certificates in PEM form")
-		}
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return fmt.Errorf("the authority's certificate cannot be read: %w", err)
-		}
-	}
-	return nil
-}
-
 func (s *setup) add(path, about, content string) {
 	s.config.Files = append(s.config.Files, File{path, content, about})
 }
@@ -220,16 +180,17 @@ func (s *setup) note(format string, args ...any) {
 }
 
 // base is the proxy's name as part of a file's.
-func (s *setup) base() string {
-	return "strata-" + regexp.MustCompile(`[^A-Za-z0-9.-]+`).ReplaceAllString(s.Name, "-")
+func (s *setup) base() string { return base(s.Name) }
+
+func base(proxy string) string {
+	return "strata-" + regexp.MustCompile(`[^A-Za-z0-9.-]+`).ReplaceAllString(proxy, "-")
 }
 
 // under is the name by which the proxy has a repository, namespace or host. It knows upstreams without their ports, which
 // clients allow in the first element alone.
 func (s *setup) under(scope string) string {
 	host, rest, _ := strings.Cut(scope, "/")
-	bare, _, _ := strings.Cut(host, ":")
-	return path.Join(s.Name, bare, rest)
+	return path.Join(s.Name, portless(host), rest)
 }
 
 // KeyPath is where a host has the nth key of a proxy, counted from 0.
@@ -252,7 +213,9 @@ func (s *setup) trust() error {
 		paths, pems = append(paths, s.keyPath(i)), append(pems, key.PEM())
 		s.add(s.keyPath(i), "the public key that the proxy signs with", string(key.PEM()))
 	}
-	s.attachments()
+	if err := s.attachments(); err != nil {
+		return err
+	}
 	p := &policy.Policy{Default: []policy.Requirement{{Type: policy.Reject}}}
 	admit := s.Admit
 	if s.Existing.Policy == nil {
@@ -265,13 +228,19 @@ func (s *setup) trust() error {
 			return fmt.Errorf("the host's policy.json: %w", err)
 		}
 	}
-	own := policy.Grant{Scope: s.Name, Paths: paths[len(s.UpstreamKeys):], PEMs: pems, Demand: true, Admit: admit}
+	signed := s.signs()
+	own := policy.Grant{Scope: s.Name, Paths: paths[len(s.UpstreamKeys):], PEMs: pems, Demand: signed, Admit: admit &&
+		signed}
 	p, notes := p.Trust(own)
 	for _, scope := range s.scopes {
+		g := policy.Grant{Scope: scope.name, Paths: own.Paths, PEMs: pems, Admit: admit}
 		// While the registry itself is a fallback, its images are accepted as before.
-		demand := s.NoFallback || len(s.UpstreamKeys) > 0
+		g.Demand = scope.noFallback && !scope.ported()
+		if !scope.before {
+			g.Paths, g.Demand = paths, g.Demand || len(s.UpstreamKeys) > 0
+		}
 		var more []string
-		p, more = p.Trust(policy.Grant{Scope: scope, Paths: paths, PEMs: pems, Demand: demand, Admit: admit})
+		p, more = p.Trust(g)
 		notes = append(notes, more...)
 	}
 	for _, n := range notes {
@@ -283,6 +252,16 @@ func (s *setup) trust() error {
 		s.note("keyPaths in policy.json needs containers/image 5.33: skopeo 1.17, podman 5.3, bootc on Fedora 41")
 	}
 	return nil
+}
+
+// signs reports whether the proxy signs for the name that hosts know it by, as far as that is known.
+func (s *setup) signs() bool {
+	if s.Proxy.Signed == nil || slices.Contains(s.Proxy.Signed, s.Name) {
+		return true
+	}
+	s.note("the proxy does not sign for the name %[1]s, so no signature is asked for by it, and pulls of %[1]s/… fail where the "+
+		"policy asks for one: add %[1]s to signing.names at the proxy", s.Name)
+	return false
 }
 
 // document is JSON for people.

@@ -37,13 +37,23 @@ func (s *setup) kickstart() string {
 			if strings.HasPrefix(f.Path, "/etc/docker/") || strings.HasPrefix(f.Path, "/etc/containerd/") {
 				continue
 			}
-			fmt.Fprintf(&b, "mkdir -p %s\ncat > %s <<'STRATA'\n%sSTRATA\n", quote(path.Dir(f.Path)), quote(f.Path),
+			end := ending(f.Content)
+			fmt.Fprintf(&b, "mkdir -p %s\ncat > %s <<'%s'\n%s%[3]s\n", quote(path.Dir(f.Path)), quote(f.Path), end,
 				f.Content)
 		}
 		b.WriteString("%end\n\n")
 	}
 	fmt.Fprintf(&b, "ostreecontainer --transport registry --url %s\n", quote(s.image))
 	return b.String()
+}
+
+// ending is a line that a file does not have, behind which it ends in a script.
+func ending(content string) string {
+	end := "STRATA"
+	for strings.Contains(content, end) {
+		end += "_"
+	}
+	return end
 }
 
 // quote makes a word of the shell.

@@ -17,7 +17,8 @@ import (
 // hostsProxy tells operators what hosts need to know of this proxy, by the newest configuration.
 func (s *Server) hostsProxy() hosts.Proxy {
 	cfg := s.live.Load()
-	p := hosts.Proxy{Names: slices.Clone(cfg.Signing.Names), Upstreams: cfg.Hosts(), Insecure: !cfg.TLS.Enabled()}
+	p := hosts.Proxy{Names: slices.Clone(cfg.Signing.Names), Upstreams: cfg.Hosts(), Insecure: !cfg.TLS.Enabled(),
+		Signed: append([]string{}, cfg.Signing.Names...)}
 	public, err := trust.PublicKeys(cfg.Signing)
 	if err != nil {
 		s.log.Error("the signing keys cannot be read, so operators are not shown them", "error", err)

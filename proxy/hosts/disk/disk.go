@@ -19,9 +19,9 @@ import (
 // maxFile bounds what is read of one file.
 const maxFile = policy.MaxBytes
 
-// Existing reads what the host has whose files lie below root. What is not there is empty; own is the name of the file in
-// registries.d that is about to be written, which does not count.
-func Existing(root, own string) (hosts.Existing, error) {
+// Existing reads what the host has whose files lie below root. What is not there is empty. The files that were made for a
+// proxy, host[:port], before are told apart from others'.
+func Existing(root, proxy string) (hosts.Existing, error) {
 	var e hosts.Existing
 	r, err := os.OpenRoot(root)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -35,6 +35,13 @@ func Existing(root, own string) (hosts.Existing, error) {
 		return e, err
 	}
 	if e.Docker, err = optional(r, "etc/docker/daemon.json"); err != nil {
+		return e, err
+	}
+	if e.Names, err = optional(r, registries.ConfDir+"/"+hosts.NamesFile(proxy)); err != nil {
+		return e, err
+	}
+	own := hosts.AttachmentsFile(proxy)
+	if e.Signatures, err = optional(r, registries.SignDir+"/"+own); err != nil {
 		return e, err
 	}
 	signatures, err := registries.ReadSignatures(r.FS(), own)

@@ -27,7 +27,7 @@ func put(t *testing.T, root, name, content string) {
 func TestExisting(t *testing.T) {
 	t.Parallel()
 	for _, root := range []string{t.TempDir(), filepath.Join(t.TempDir(), "none")} {
-		e, err := disk.Existing(root, "strata.yaml")
+		e, err := disk.Existing(root, "p.example")
 		if err != nil || e.Policy != nil || e.Docker != nil {
 			t.Errorf("%s: %v, %v", root, e, err)
 		}
@@ -37,8 +37,8 @@ func TestExisting(t *testing.T) {
 	put(t, root, "etc/docker/daemon.json", `{}`)
 	put(t, root, "etc/containers/registries.d/a.yaml",
 		"docker: {a.example: {use-sigstore-attachments: true}, b.example: {}}")
-	put(t, root, "etc/containers/registries.d/strata.yaml", "docker: {own.example: {use-sigstore-attachments: true}}")
-	e, err := disk.Existing(root, "strata.yaml")
+	put(t, root, "etc/containers/registries.d/50-strata-p.example.yaml", "docker: {own.example: {use-sigstore-attachments: true}}")
+	e, err := disk.Existing(root, "p.example")
 	if err != nil || string(e.Policy) != `{"default": []}` || string(e.Docker) != "{}" {
 		t.Fatalf("%q, %q, %v", e.Policy, e.Docker, err)
 	}
@@ -134,8 +134,8 @@ func ExampleWrite() {
 		return
 	}
 	defer os.RemoveAll(root)
-	err = disk.Write(root, []hosts.File{{Path: "/etc/containers/registries.d/strata.yaml", Content: "docker: {}\n"}})
-	b, rerr := os.ReadFile(filepath.Join(root, "etc/containers/registries.d/strata.yaml"))
+	err = disk.Write(root, []hosts.File{{Path: "/etc/containers/registries.d/50-strata-p.example.yaml", Content: "docker: {}\n"}})
+	b, rerr := os.ReadFile(filepath.Join(root, "etc/containers/registries.d/50-strata-p.example.yaml"))
 	fmt.Printf("%v %v %s", err, rerr, b)
 	// Output: <nil> <nil> docker: {}
 }
