@@ -113,7 +113,7 @@ func Kinds() []Kind {
 		repositoryKind().any(),
 		artifactKind().any(), // before what belongs to the artifacts' manifests
 		proofKind().any(), blobProofKind().any(), memberKind().any(), attemptKind().any(), verdictKind().any(),
-		refusalKind().any(), signatureKind().any(), planKind().any(),
+		refusalKind().any(), admittedKind().any(), signatureKind().any(), planKind().any(),
 		historyKind().any(),
 		deltaKind().any(), deltaDemandKind().any(), edgeImagesKind().any(), trialsKind().any(),
 		indexKind().any(), upkeepKind[json.RawMessage]("").any(),

@@ -86,6 +86,7 @@ func samples() []sample {
 			catalog.Leads{Owner: ofImage}},
 		{"refusal", "ghcr.io/team/os:stable", fmt.Sprintf(`{"source_digest":%q,"policy":"00","reason":"no signature",
 			"since":"2026-01-02T03:04:05Z","checked_at":"2026-01-02T03:04:05Z"}`, source), catalog.Leads{}},
+		{"admitted", inRepository, `{"policy":"00","at":"2026-01-02T03:04:05Z"}`, catalog.Leads{Owner: ofImage}},
 		{"signature", inRepository, fmt.Sprintf(`{"maker":"00","image":%q,"referrers":[{"digest":%q}],"pack":%q,
 			"documents":[{"digest":%[1]q,"offset":0,"size":9},{"digest":%[2]q,"offset":9,"size":5}]}`, config, layer, source),
 			catalog.Leads{Owner: ofImage, To: []catalog.Target{{Digest: source, Use: catalog.Document}}}},

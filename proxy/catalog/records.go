@@ -21,6 +21,7 @@ type Records struct {
 	Pulls        *Table[digest.Digest, Pulls]
 	Verdicts     *Table[ContentKey, Verdict]
 	Refusals     *Table[TagKey, Refusal]
+	Admitted     *Table[ContentKey, Admitted]
 	Signatures   *Table[ContentKey, Signature]
 	Deltas       *Table[DeltaKey, Delta]
 	DeltaDemands *Table[string, DeltaDemand]
@@ -47,8 +48,9 @@ func New(store *chunkstore.Store, log *slog.Logger) *Records {
 		Proofs: newTable(s, proofKind()), BlobProofs: newTable(s, blobProofKind()), Attempts: newTable(s, attemptKind()),
 		Deltas: newTable(s, deltaKind()), DeltaDemands: newTable(s, deltaDemandKind()),
 		EdgeImages: newHot(s, edgeImagesKind()), Trials: newTable(s, trialsKind()),
-		Refusals: newTable(s, refusalKind()), Verdicts: newHot(s, verdictKind()), Signatures: newHot(s, signatureKind()),
-		Pulls: newTable(s, pullsKind()), Served: newTable(s, servedKind()), Lineages: newTable(s, lineageKind()),
+		Refusals: newTable(s, refusalKind()), Admitted: newTable(s, admittedKind()), Verdicts: newHot(s, verdictKind()),
+		Signatures: newHot(s, signatureKind()),
+		Pulls:      newTable(s, pullsKind()), Served: newTable(s, servedKind()), Lineages: newTable(s, lineageKind()),
 		Artifacts: newTable(s, artifactKind()),
 		Histories: newTable(s, historyKind()), Plans: newTable(s, planKind()), Indexes: newTable(s, indexKind()),
 	}

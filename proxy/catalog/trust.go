@@ -65,6 +65,20 @@ func refusalKind() kind[TagKey, Refusal] {
 	}
 }
 
+// Admitted says that a repository has shown a manifest, so that what it names may be given, too.
+type Admitted struct {
+	// Policy is the fingerprint of what it was checked by. Under another one the record does not count.
+	Policy string    `json:"policy"`
+	At     time.Time `json:"at"`
+}
+
+func admittedKind() kind[ContentKey, Admitted] {
+	return kind[ContentKey, Admitted]{
+		name: "admitted", encode: ContentKey.String, decode: parseContentKey,
+		leads: func(k ContentKey, _ *Admitted) Leads { return Leads{Owner: Owner{Manifest: k.Digest}} },
+	}
+}
+
 // Referrer is a document about a manifest, as lists of referrers show it.
 type Referrer struct {
 	MediaType    string            `json:"media_type"`

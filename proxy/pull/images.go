@@ -50,6 +50,14 @@ type Guard interface {
 	Admit(ctx context.Context, repo name.Repository, tag name.Reference, m *registry.Manifest) error
 }
 
+// Admitted knows what repositories may give that ask for signatures.
+type Admitted interface {
+	// Note remembers that a manifest is shown that passed by a policy.
+	Note(ctx context.Context, repo name.Repository, policy string, m *registry.Manifest)
+	// Has reports whether a manifest that is shown names content.
+	Has(ctx context.Context, repo name.Repository, policy string, d digest.Digest) bool
+}
+
 // Signatures are those of images that were made here.
 type Signatures interface {
 	// Signature returns the signature image that a tag of cosign stands for. ours is false for all tags but those of
@@ -73,8 +81,9 @@ type Options struct {
 	Manifests Manifests
 	Blobs     Blobs
 	Tally     Tally
-	// Guard and Signatures may be nil: nothing is checked, nothing signed.
+	// Guard and Signatures may be nil: nothing is checked, nothing signed. Admitted is needed with Guard.
 	Guard      Guard
+	Admitted   Admitted
 	Signatures Signatures
 	// Cache is the store's, for answers while it cannot be reached.
 	Cache Cache
@@ -102,7 +111,11 @@ func (i *Images) Manifest(ctx context.Context, repo name.Repository, ref name.Re
 	}
 	m, err := i.find(ctx, repo, ref)
 	if err == nil {
-		i.answers.note(repo, ref, i.policy(repo), m)
+		policy := i.policy(repo)
+		i.answers.note(repo, ref, policy, m)
+		if policy != "" {
+			i.Admitted.Note(ctx, repo, policy, m)
+		}
 	} else if m = i.fromMemory(ctx, repo, ref, err); m == nil {
 		if i.Signatures != nil && i.Signatures.Absent(ref, err) {
 			return nil, registry.ManifestUnknown("no signatures were found").WithCause(err)
@@ -167,14 +180,31 @@ func layersMade(m *registry.Manifest) []digest.Digest {
 	return blobs[min(1, len(blobs)):] // the config comes first
 }
 
+// given returns nil for a blob that a repository may give. One that asks for signatures gives what its images name that have
+// some, and nothing else, whatever is stored or at the upstream.
+func (i *Images) given(ctx context.Context, repo name.Repository, d digest.Digest) error {
+	policy := i.policy(repo)
+	if policy == "" || i.Admitted.Has(ctx, repo, policy, d) {
+		return nil
+	}
+	return registry.Denied("no image that is shown of this repository names the blob: one that is signed as configured has" +
+		" to be asked for first")
+}
+
 // StatBlob implements registry.Blobs.
 func (i *Images) StatBlob(ctx context.Context, repo name.Repository, d digest.Digest) (int64, error) {
+	if err := i.given(ctx, repo, d); err != nil {
+		return 0, err
+	}
 	n, err := i.Blobs.Stat(ctx, repo, d)
 	return n, ClientError(err, registry.BlobUnknown)
 }
 
 // OpenBlob implements registry.Blobs.
 func (i *Images) OpenBlob(ctx context.Context, repo name.Repository, d digest.Digest) (registry.Blob, error) {
+	if err := i.given(ctx, repo, d); err != nil {
+		return nil, err
+	}
 	b, err := i.Blobs.Open(ctx, repo, d)
 	if err != nil {
 		return nil, ClientError(err, registry.BlobUnknown)
@@ -184,5 +214,8 @@ func (i *Images) OpenBlob(ctx context.Context, repo name.Repository, d digest.Di
 
 // BlobURL implements registry.Redirects.
 func (i *Images) BlobURL(r *http.Request, repo name.Repository, d digest.Digest) (string, registry.Origin) {
+	if i.given(r.Context(), repo, d) != nil {
+		return "", "" // and the blob is refused
+	}
 	return i.Blobs.URL(r, repo, d)
 }

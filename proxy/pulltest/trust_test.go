@@ -270,6 +270,11 @@ func TestTamperings(t *testing.T) {
 						t.Errorf("%s: %d %s; want %q and the key's name", ref, e.Status, e.Message, c.want)
 					}
 				}
+				for _, d := range append(h.blobsOf(src), src) {
+					if h.given(d) {
+						t.Errorf("%s of an image that is refused is given", d)
+					}
+				}
 				if n := len(h.Jobs.Reports()); n != 0 {
 					t.Errorf("%d jobs for an image that is refused", n)
 				}

@@ -117,9 +117,9 @@ func (g *Guard) Admit(ctx context.Context, repo name.Repository, tag name.Refere
 	if about, err := g.aboutImages(ctx, repo, tag, m); about || err != nil {
 		return err
 	}
-	source := m.Source
-	if source == "" || m.Claimed {
-		source = m.Digest
+	source, err := g.source(ctx, repo, m)
+	if err != nil {
+		return err
 	}
 	key := catalog.ContentKey{Repository: repo.String(), Digest: source}
 	rec, err := g.Verdicts.GetWithin(ctx, key, g.RecordAge)
@@ -144,6 +144,25 @@ func (g *Guard) Admit(ctx context.Context, repo name.Repository, tag name.Refere
 		return nil
 	}
 	return refusal(rec.Reason)
+}
+
+// source returns the digest whose signature speaks for a manifest: its own, or that of what it was made of. Of a delta
+// artifact, which leads to an image, it is the image's.
+func (g *Guard) source(ctx context.Context, repo name.Repository, m *registry.Manifest) (digest.Digest, error) {
+	if m.Source == "" || m.Claimed || m.Source == m.Digest {
+		return m.Digest, nil
+	}
+	if m.Origin == registry.MadeHere {
+		return m.Source, nil
+	}
+	target, err := g.Manifests.Get(ctx, repo, m.Source)
+	if err != nil {
+		return "", fmt.Errorf("fetching the image that an artifact leads to: %w", err)
+	}
+	if target.Origin != registry.MadeHere || target.Claimed || target.Source == "" {
+		return target.Digest, nil
+	}
+	return target.Source, nil
 }
 
 // underTag looks for a signature that fits a tag, where the one that was found names another. The verdict is on image and

@@ -135,14 +135,18 @@ func (k *Keeper) drop(ctx context.Context, p PruneReport) error {
 		}
 	}
 	for _, repository := range p.Repositories {
-		for _, proofs := range []*catalog.Table[catalog.ContentKey, catalog.Proof]{k.records.Proofs, k.records.BlobProofs} {
-			err := proofs.List(ctx, catalog.ContentOf(repository), func(key catalog.ContentKey, _ time.Time) error {
-				return proofs.Delete(ctx, key)
-			})
-			if err != nil {
-				return err
-			}
+		of := catalog.ContentOf(repository)
+		err := errors.Join(dropAll(ctx, k.records.Proofs, of), dropAll(ctx, k.records.BlobProofs, of),
+			dropAll(ctx, k.records.Admitted, of))
+		if err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// dropAll removes the records whose keys begin with a prefix.
+func dropAll[V any](ctx context.Context, table *catalog.Table[catalog.ContentKey, V],
+	of catalog.Prefix[catalog.ContentKey]) error {
+	return table.List(ctx, of, func(key catalog.ContentKey, _ time.Time) error { return table.Delete(ctx, key) })
 }

@@ -191,7 +191,11 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 		Leases: o.Leases, RecordAge: o.RecordAge, Logger: o.Logger, Now: o.Now,
 	})
 	r.Images = pull.NewImages(pull.Options{Tags: r.Tags, Manifests: manifests, Blobs: r.Blobs, Tally: r.Tally,
-		Guard: guard, Signatures: signer, Cache: o.Chunks})
+		Guard: guard, Admitted: trust.NewAdmitted(trust.AdmittedOptions{
+			Records: r.Records.Admitted, Guard: guard, Served: r.Records.Served, Documents: signed, Chunks: o.Chunks,
+			Now: o.Now, Logger: o.Logger,
+		}),
+		Signatures: signer, Cache: o.Chunks})
 	r.Lists = pull.NewLists(pull.ListOptions{
 		Upstream: o.Upstream, Signed: signer, Pulled: r.Records.Tags, Known: r.Records.Repositories, Rule: o.Rule,
 		Work: r.Work, Manifests: manifests, Artifacts: r.Artifacts,
