@@ -86,13 +86,17 @@ func (c *coder) register(ctx context.Context, kids []*node, whole int64) error {
 	return nil
 }
 
-// inner opens a compressed part when there may be something in it that files need later, and it can be made again.
+// inner opens a compressed part when there may be something in it that files need later, and it can be made again for no
+// more than all of its bytes are worth: it will be, when what is found in it is kept.
 func (c *coder) inner(ctx context.Context, n *node) error {
-	if n.size > c.m.o.Memory/4 || !c.m.again.promising(n.part.Parts) {
+	if n.size > c.m.o.Memory/4 || n.n < leastWrapped || !c.m.again.promising(n.part.Parts) {
 		return nil
 	}
 	if err := c.try(ctx, n); err != nil || n.part.Encoder == nil {
 		return err
+	}
+	if float64(n.n) < float64(c.m.o.Worth)*n.part.Seconds {
+		return nil
 	}
 	_, err := n.open(ctx, c.m, c.m.again.want)
 	if errors.Is(err, errNoPart) {

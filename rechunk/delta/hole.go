@@ -24,6 +24,17 @@ func (c *coder) holes(ctx context.Context, kids []*node, olds []*old, slots int)
 	var list []hole
 	unnamed := 0
 	for _, k := range kids {
+		if k.decoder == "" && k.kept < 0 { // it only says where others lie
+			inner, err := c.holes(ctx, k.kids, olds, slots)
+			if err != nil {
+				return nil, err
+			}
+			for _, h := range inner {
+				h.at += k.at
+				list = append(list, h)
+			}
+			continue
+		}
 		h, err := c.hole(ctx, k, unnamed, olds, slots)
 		if err = errors.Join(err, k.close()); err != nil {
 			return nil, err
@@ -39,7 +50,8 @@ func (c *coder) holes(ctx context.Context, kids []*node, olds []*old, slots int)
 	return list, nil
 }
 
-// hole decides on one part; nil leaves it to the rest.
+// hole decides on one part; nil leaves it to the rest. What is kept, and what has that in it, is always made by itself: files
+// that come later are copies of it.
 func (c *coder) hole(ctx context.Context, n *node, place int, olds []*old, slots int) (*hole, error) {
 	h, err := c.wrapped(ctx, n, place, olds, slots)
 	if errors.Is(err, errNoPart) {
@@ -48,7 +60,6 @@ func (c *coder) hole(ctx context.Context, n *node, place int, olds []*old, slots
 	if h != nil || err != nil || n.kept < 0 {
 		return h, err
 	}
-	// It is kept, so it must be made by itself.
 	h = newHole()
 	h.script.begin(nil, n.kept, n.n, 0, nil)
 	kids := n.kids
@@ -68,13 +79,16 @@ func newHole() *hole {
 	return h
 }
 
+// leastWrapped is how many bytes a compressed part has at least that is made of its plain ones.
+const leastWrapped = 64
+
 // wrapped makes a part of its plain bytes, if that can be done and pays; of its tokens, where no encoder makes it again, or
 // not soon enough; else it returns nil.
 func (c *coder) wrapped(ctx context.Context, n *node, place int, olds []*old, slots int) (*hole, error) {
-	if n.decoder == "" || n.size > c.m.o.Memory/4 || n.n < 64 {
+	if n.decoder == "" || n.size > c.m.o.Memory/4 || n.n < leastWrapped {
 		return nil, nil
 	}
-	if n.kept < 0 {
+	if n.kept < 0 && !n.must() {
 		for _, o := range olds {
 			if same, err := o.has(n); same || err != nil {
 				return nil, err
@@ -102,7 +116,11 @@ func (c *coder) form(ctx context.Context, n *node, place int, olds []*old, slots
 	if err != nil {
 		return nil, false, err
 	}
+	must := n.must()
 	o, define, err := c.counterpart(ctx, n, place, olds, slots)
+	if o == nil && err == nil && must {
+		o, define = &old{ref: noRef, slot: -1, close: func() error { return nil }}, func(*script) {}
+	}
 	if o == nil || err != nil {
 		return nil, false, err
 	}
@@ -114,9 +132,8 @@ func (c *coder) form(ctx context.Context, n *node, place int, olds []*old, slots
 	if err := c.inside(ctx, h.script, n, plain, o, slots); err != nil {
 		return nil, false, err
 	}
-	cost := c.m.estimate(h.chunks)
-	saved := n.n - cost
-	if saved < 64 || saved < n.n/16 && n.kept < 0 {
+	saved := n.n - c.m.estimate(h.chunks)
+	if (saved < 64 || saved < n.n/16 && n.kept < 0) && !must {
 		c.why(n, "the plain bytes are too different")
 		return nil, false, nil
 	}
@@ -127,7 +144,7 @@ func (c *coder) form(ctx context.Context, n *node, place int, olds []*old, slots
 	case e == nil:
 		c.why(n, "no encoder makes the same bytes")
 		return nil, true, nil
-	case float64(saved) < float64(c.m.o.Worth)*n.part.Seconds && !n.must():
+	case float64(saved) < float64(c.m.o.Worth)*n.part.Seconds && !must:
 		c.why(n, "the encoder takes longer than the bytes")
 		return nil, true, nil
 	}
@@ -137,7 +154,11 @@ func (c *coder) form(ctx context.Context, n *node, place int, olds []*old, slots
 
 // inside makes the plain bytes of a part.
 func (c *coder) inside(ctx context.Context, s *script, n *node, plain match.Source, o *old, slots int) error {
-	if err := c.level(ctx, s, plain, n.kids, []*old{o}, slots); err != nil {
+	var olds []*old
+	if o.data != nil {
+		olds = append(olds, o)
+	}
+	if err := c.level(ctx, s, plain, n.kids, olds, slots); err != nil {
 		return err
 	}
 	return s.flush()

@@ -15,6 +15,7 @@ func (c *coder) better(ctx context.Context, olds []*old) error {
 	if len(olds) == 0 || c.data.Size() > c.m.o.Memory/8 {
 		return c.level(ctx, c.s, c.data, c.kids, olds, 0)
 	}
+	promised := slices.ContainsFunc(c.kids, func(n *node) bool { return n.kept >= 0 || n.must() })
 	h := newHole()
 	if err := c.level(ctx, h.script, c.data, c.kids, olds, 0); err != nil {
 		return err
@@ -23,9 +24,8 @@ func (c *coder) better(ctx context.Context, olds []*old) error {
 		return err
 	}
 	patch := c.m.estimate(h.chunks)
-	needed := h.script.seconds > 0 || slices.ContainsFunc(c.kids, func(n *node) bool { return n.kept >= 0 || n.must() })
 	c.s.cursor = cursor{source: noRef}
-	if patch < c.data.Size()/8 || needed {
+	if patch < c.data.Size()/8 || h.script.seconds > 0 || promised {
 		return c.s.merge(h)
 	}
 	whole, err := c.m.compressed(c.data)
