@@ -51,7 +51,7 @@ func (d *Delta) Apply(ctx context.Context, w io.Writer, o ApplyOptions) error {
 
 func (d *Delta) apply(ctx context.Context, w io.Writer, o ApplyOptions) (err error) {
 	group, inner := errgroup.WithContext(ctx)
-	m := newMemory(o.Memory - fixed)
+	m := newMemory(o.Memory-fixed, o.Scratch)
 	a := &applier{
 		d: d, o: o, batches: newBatchReader(d.r), memory: m,
 		sources: newSources(d, o, m), out: newOutput(inner.Done(), w), pool: newPool(o),
@@ -120,7 +120,7 @@ type sink interface {
 func (a *applier) close() error {
 	a.batches.close()
 	a.pool.wait()
-	return errors.Join(a.sources.close(), a.pool.close())
+	return errors.Join(a.sources.close(), a.memory.close())
 }
 
 // run reads batches until the end.

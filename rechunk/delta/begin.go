@@ -57,7 +57,7 @@ func (f *fields) begun() begun {
 func (a *applier) begin(l *level, f *fields) error {
 	b := f.begun()
 	size := b.size
-	p := &part{kept: b.kept, wrapped: b.wrapped, encoder: b.encoder, check: b.check, memory: a.memory, scratch: a.o.Scratch}
+	p := &part{kept: b.kept, wrapped: b.wrapped, encoder: b.encoder, check: b.check, memory: a.memory}
 	a.wrapping = a.wrapping || b.encoder != nil
 	switch {
 	case f.err != nil:

@@ -2,18 +2,65 @@ package delta
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"sync"
 	"sync/atomic"
 )
 
-// memory counts what blobs hold. It is safe for concurrent use.
-type memory struct{ free atomic.Int64 }
+// memory is what blobs are in: so many bytes, and temporary files beyond. It knows the blobs that have one, so that none is
+// left, wherever a delta ends. It is safe for concurrent use.
+type memory struct {
+	free    atomic.Int64
+	scratch Scratch // nil for none
+	mu      sync.Mutex
+	spilled map[*blob]bool
+}
 
-func newMemory(n int64) *memory {
-	m := &memory{}
+func newMemory(n int64, s Scratch) *memory {
+	m := &memory{scratch: s, spilled: map[*blob]bool{}}
 	m.free.Store(n)
 	return m
+}
+
+// spill gives a blob a temporary file.
+func (m *memory) spill(b *blob) error {
+	if m.scratch == nil {
+		return fmt.Errorf("%w: no memory is left, and there are no temporary files", ErrLimit)
+	}
+	f, err := m.scratch.Create()
+	if err != nil {
+		return fmt.Errorf("make a temporary file: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.spilled[b], b.file = true, f
+	return nil
+}
+
+// remove closes a blob's temporary file.
+func (m *memory) remove(b *blob) error {
+	m.mu.Lock()
+	f := b.file
+	b.file = nil
+	delete(m.spilled, b)
+	m.mu.Unlock()
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("remove a temporary file: %w", err)
+	}
+	return nil
+}
+
+// close removes the temporary files that are left, of blobs that nobody uses any more.
+func (m *memory) close() error {
+	var errs []error
+	for _, b := range slices.Collect(maps.Keys(m.spilled)) {
+		errs = append(errs, m.remove(b))
+	}
+	return errors.Join(errs...)
 }
 
 // take books n bytes, if they are free.
@@ -28,17 +75,16 @@ func (m *memory) take(n int64) bool {
 // blob is bytes that are written once and then read at random: in memory while they are few and there is some, else in a
 // temporary file.
 type blob struct {
-	memory  *memory
-	scratch Scratch
-	bytes   []byte
-	booked  int64
-	file    ScratchFile
+	memory *memory
+	bytes  []byte
+	booked int64
+	file   ScratchFile
 }
 
 // inMemory is how much of one blob is held in memory.
 const inMemory = 16 << 20
 
-func newBlob(m *memory, s Scratch) *blob { return &blob{memory: m, scratch: s} }
+func newBlob(m *memory) *blob { return &blob{memory: m} }
 
 // Write implements io.Writer.
 func (b *blob) Write(p []byte) (int, error) {
@@ -78,15 +124,10 @@ func (b *blob) grow(n int) bool {
 
 // spill moves what is in memory to a file.
 func (b *blob) spill() error {
-	if b.scratch == nil {
-		return fmt.Errorf("%w: no memory is left, and there are no temporary files", ErrLimit)
+	if err := b.memory.spill(b); err != nil {
+		return err
 	}
-	f, err := b.scratch.Create()
-	if err != nil {
-		return fmt.Errorf("make a temporary file: %w", err)
-	}
-	b.file = f
-	if _, err := f.Write(b.bytes); err != nil {
+	if _, err := b.file.Write(b.bytes); err != nil {
 		return fmt.Errorf("write a temporary file: %w", err)
 	}
 	b.release()
@@ -123,10 +164,5 @@ func (b *blob) Close() error {
 	if b.file == nil {
 		return nil
 	}
-	f := b.file
-	b.file = nil
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("remove a temporary file: %w", err)
-	}
-	return nil
+	return b.memory.remove(b)
 }

@@ -38,7 +38,7 @@ func (c *coder) load(ctx context.Context, h *tar.Header, r io.Reader) error {
 	sum := sha256.New()
 	w := io.Writer(sum)
 	if !same {
-		c.data = newBlob(c.m.memory, c.m.o.Scratch)
+		c.data = newBlob(c.m.memory)
 		w = io.MultiWriter(sum, c.data)
 	}
 	if n, err := io.Copy(w, r); err != nil || n != h.Size {

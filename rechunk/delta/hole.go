@@ -311,7 +311,7 @@ func (c *coder) level(ctx context.Context, s *script, data match.Source, kids []
 
 // rest is a content without its holes.
 func (c *coder) rest(data match.Source, holes []hole) (*blob, error) {
-	b := newBlob(c.m.memory, c.m.o.Scratch)
+	b := newBlob(c.m.memory)
 	var at int64
 	for _, h := range append(holes, hole{at: data.Size()}) {
 		if _, err := io.Copy(b, io.NewSectionReader(data, at, h.at-at)); err != nil {

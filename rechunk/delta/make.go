@@ -29,7 +29,7 @@ func Make(ctx context.Context, w io.Writer, t Target, s Seed, o Options) (Report
 	}
 	report, err := m.make(ctx, w)
 	m.packer.Close() //nolint:errcheck // writes nowhere
-	if err != nil {
+	if err = errors.Join(err, m.memory.close()); err != nil {
 		return Report{}, fmt.Errorf("make a delta of %s: %w", t.Blob, err)
 	}
 	return report, nil
@@ -59,7 +59,7 @@ func newMaker(ctx context.Context, t Target, s Seed, o Options) (*maker, error) 
 	}
 	o.Parallel = max(o.Parallel, 1)
 	m := &maker{t: t, o: o, finder: NewFinder(s.Files), sources: map[string]int{}, entries: map[string]tree.Entry{}}
-	m.memory, m.programs = newMemory(o.Memory/4), map[Program]bool{}
+	m.memory, m.programs = newMemory(o.Memory/4, o.Scratch), map[Program]bool{}
 	var err error
 	if m.packer, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(o.Parallel), zstd.WithEncoderCRC(false)); err != nil {
 		return nil, fmt.Errorf("compress a delta: %w", err)

@@ -104,7 +104,7 @@ func (n *node) decode(ctx context.Context, m *maker) (match.Source, error) {
 	if n.plain != nil {
 		return n.plain, nil
 	}
-	b := newBlob(m.memory, m.o.Scratch)
+	b := newBlob(m.memory)
 	lim := wrap.DefaultLimits()
 	lim.Plain = n.size
 	if n.size < 0 {

@@ -21,7 +21,6 @@ type part struct {
 	wrapped int64 // length
 	check   []byte
 	memory  *memory
-	scratch Scratch
 }
 
 // piece is bytes or a part.
@@ -33,7 +32,7 @@ type piece struct {
 // Write implements sink.
 func (p *part) Write(b []byte) (int, error) {
 	if n := len(p.pieces); n == 0 || p.pieces[n-1].bytes == nil {
-		p.pieces = append(p.pieces, piece{bytes: newBlob(p.memory, p.scratch)})
+		p.pieces = append(p.pieces, piece{bytes: newBlob(p.memory)})
 	}
 	return p.pieces[len(p.pieces)-1].bytes.Write(b)
 }
@@ -82,8 +81,6 @@ type pool struct {
 	o       ApplyOptions
 	running chan struct{}
 	jobs    sync.WaitGroup
-	mu      sync.Mutex
-	blobs   []*blob // of results that may still be open
 }
 
 func newPool(o ApplyOptions) *pool {
@@ -93,27 +90,10 @@ func newPool(o ApplyOptions) *pool {
 // wait waits until nothing runs.
 func (p *pool) wait() { p.jobs.Wait() }
 
-// close closes what was not used to its end.
-func (p *pool) close() error {
-	var errs []error
-	for _, b := range p.blobs {
-		errs = append(errs, b.Close())
-	}
-	return errors.Join(errs...)
-}
-
 // start makes a part, which users wait for.
 func (p *pool) start(ctx context.Context, q *part, users int) *result {
-	r := &result{ready: make(chan struct{}), blob: newBlob(q.memory, q.scratch)}
+	r := &result{ready: make(chan struct{}), blob: newBlob(q.memory)}
 	r.users.Store(int32(users))
-	p.mu.Lock()
-	p.blobs = append(p.blobs, r.blob)
-	for _, piece := range q.pieces {
-		if piece.bytes != nil {
-			p.blobs = append(p.blobs, piece.bytes)
-		}
-	}
-	p.mu.Unlock()
 	p.jobs.Go(func() {
 		defer close(r.ready)
 		r.err = p.make(ctx, q, r.blob)

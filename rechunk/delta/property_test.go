@@ -209,7 +209,7 @@ func (s *series) archive(v, depth int) []byte {
 // files it works on at a time.
 func TestWhatMakeWritesAppliesAtAll(t *testing.T) {
 	t.Parallel()
-	for n := range uint64(60) {
+	for n := range uint64(20) {
 		s := newSeries(n)
 		target, want := s.trees[1].target(t)
 		scratch := &temp{}
@@ -262,7 +262,7 @@ func (s *series) damage(f files) files {
 func TestWrappedSeedsThatAreDamaged(t *testing.T) {
 	t.Parallel()
 	wrong := 0
-	for n := range uint64(40) {
+	for n := range uint64(15) {
 		s := newSeries(n)
 		target, want := s.trees[1].target(t)
 		delta, _ := made(t, target, s.trees[0], Options{Scratch: &temp{}, Encoders: shop{}})
@@ -283,7 +283,7 @@ func TestWrappedSeedsThatAreDamaged(t *testing.T) {
 			}
 		}
 	}
-	if wrong < 100 {
+	if wrong < 20 {
 		t.Errorf("only %d seeds were found to be wrong", wrong)
 	}
 }

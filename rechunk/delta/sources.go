@@ -17,7 +17,6 @@ type sources struct {
 	contents Contents
 	lim      Limits
 	memory   *memory
-	scratch  Scratch
 	open     map[int]*opened
 	clock    int
 	used     map[int]bool
@@ -46,7 +45,7 @@ const (
 
 func newSources(d *Delta, o ApplyOptions, m *memory) *sources {
 	return &sources{
-		files: d.header.Sources, contents: o.Contents, lim: d.lim, memory: m, scratch: o.Scratch,
+		files: d.header.Sources, contents: o.Contents, lim: d.lim, memory: m,
 		open: map[int]*opened{}, used: map[int]bool{}, slots: map[int]*slot{}, kept: map[int]*result{},
 	}
 }
@@ -167,7 +166,7 @@ func (s *sources) unwrap(ctx context.Context, n int, source ref, at, length int6
 	if s.plain += size; s.plain > s.lim.Unwrapped {
 		return fmt.Errorf("%w: parts of %d bytes in all", ErrLimit, s.plain)
 	}
-	b := newBlob(s.memory, s.scratch)
+	b := newBlob(s.memory)
 	s.slots[n] = &slot{size: size, plain: b}
 	lim := wrap.DefaultLimits()
 	lim.Plain = size
