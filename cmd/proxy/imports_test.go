@@ -159,7 +159,7 @@ var rooms = []room{
 		"os", "context", "time", "math/rand", "crypto/rand", "log", "syscall", "unsafe"}, registries...)},
 	{"rechunk/delta/wrap/zstdtokens", nil, append([]string{
 		"os", "context", "time", "math/rand", "crypto/rand", "log", "syscall", "unsafe"}, registries...)},
-	{"rechunk/delta/wrap", []string{"rechunk/tree"}, append([]string{
+	{"rechunk/delta/wrap", []string{"rechunk/tree", "rechunk/rescue"}, append([]string{
 		"os", "time", "math/rand", "crypto/rand", "log", "syscall", "unsafe"}, registries...)},
 	// tar-diff and its artifact are as pure as the deltas between Stratas.
 	{"rechunk/delta/tardiff", []string{"rechunk/delta", "rechunk/tree"}, append([]string{

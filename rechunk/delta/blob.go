@@ -142,7 +142,11 @@ func (b *blob) release() {
 // ReadAt implements io.ReaderAt.
 func (b *blob) ReadAt(p []byte, off int64) (int, error) {
 	if b.file != nil {
-		return b.file.ReadAt(p, off)
+		n, err := b.file.ReadAt(p, off)
+		if err != nil && !errors.Is(err, io.EOF) {
+			err = fmt.Errorf("read a temporary file: %w", err)
+		}
+		return n, err
 	}
 	return bytes.NewReader(b.bytes).ReadAt(p, off)
 }

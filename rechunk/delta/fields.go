@@ -29,8 +29,11 @@ func (f *fields) uint(what string, most int64) int64 {
 	switch {
 	case f.err != nil:
 		return 0
-	case n <= 0:
+	case n == 0:
 		f.fail("%s is cut off", what)
+		return 0
+	case n < 0:
+		f.fail("%s has more than 64 bits", what)
 		return 0
 	case v > uint64(most):
 		f.fail("%s is %d, at most %d", what, v, most)
@@ -45,8 +48,11 @@ func (f *fields) int(what string) int64 {
 	switch {
 	case f.err != nil:
 		return 0
-	case n <= 0:
+	case n == 0:
 		f.fail("%s is cut off", what)
+		return 0
+	case n < 0:
+		f.fail("%s has more than 64 bits", what)
 		return 0
 	}
 	f.b = f.b[n:]

@@ -197,11 +197,18 @@ type bytesReader struct {
 
 // uint reads a number.
 func (r *bytesReader) uint() (uint64, error) {
-	v, err := binary.ReadUvarint(r)
-	if err != nil {
-		return 0, brokenOff(err)
+	var v uint64
+	for shift := 0; shift < 64; shift += 7 {
+		b, err := r.ReadByte()
+		if err != nil {
+			return 0, brokenOff(err)
+		}
+		v |= uint64(b&0x7f) << shift
+		if b < 0x80 && (shift < 63 || b < 2) {
+			return v, nil
+		}
 	}
-	return v, nil
+	return 0, fmt.Errorf("%w: a number of more than 64 bits", ErrInvalid)
 }
 
 // brokenOff makes of an end where there should be none an ErrInvalid.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/strata-oci/strata/rechunk/delta/wrap"
+	"github.com/strata-oci/strata/rechunk/rescue"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -124,9 +125,9 @@ func (m *maker) make(ctx context.Context, w io.Writer) (Report, error) {
 	jobs := make(chan job, m.o.Parallel)
 	group.Go(func() error {
 		defer close(jobs)
-		return m.read(ctx, group, jobs)
+		return rescue.Call(func() error { return m.read(ctx, group, jobs) })
 	})
-	group.Go(func() error { return m.write(ctx, batches, jobs) })
+	group.Go(func() error { return rescue.Call(func() error { return m.write(ctx, batches, jobs) }) })
 	if err := group.Wait(); err != nil {
 		return Report{}, err
 	}
@@ -276,7 +277,7 @@ func (m *maker) content(ctx context.Context, group *errgroup.Group, workers chan
 	group.Go(func() error {
 		defer func() { <-workers }()
 		defer close(j.chunks)
-		if err := c.code(ctx); err != nil {
+		if err := rescue.Call(func() error { return c.code(ctx) }); err != nil {
 			return fmt.Errorf("%.200q: %w", h.Name, err)
 		}
 		return nil

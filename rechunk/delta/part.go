@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/strata-oci/strata/rechunk/delta/wrap"
+	"github.com/strata-oci/strata/rechunk/rescue"
 )
 
 // part is a part that is being made: its plain bytes, with parts of its own among them.
@@ -96,7 +97,7 @@ func (p *pool) start(ctx context.Context, q *part, users int) *result {
 	r.users.Store(int32(users))
 	p.jobs.Go(func() {
 		defer close(r.ready)
-		r.err = p.make(ctx, q, r.blob)
+		r.err = rescue.Call(func() error { return p.make(ctx, q, r.blob) })
 	})
 	return r
 }
@@ -141,11 +142,13 @@ func (p *pool) wrap(ctx context.Context, q *part, plain io.Reader, to *blob) err
 		return ctx.Err()
 	}
 	sum := sha256.New()
-	out := &capped{w: io.MultiWriter(sum, to), left: q.wrapped}
-	err := wrap.Encode(ctx, p.o.Encoders, *q.encoder, plain, out)
+	in, out := &source{r: plain}, &capped{w: io.MultiWriter(sum, to), left: q.wrapped}
+	err := wrap.Encode(ctx, p.o.Encoders, *q.encoder, in, out)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case in.err != nil: // whatever the encoder makes of it
+		return in.err
 	case out.err != nil:
 		return out.err
 	case err != nil && !out.over:
@@ -154,6 +157,21 @@ func (p *pool) wrap(ctx context.Context, q *part, plain io.Reader, to *blob) err
 		return fmt.Errorf("%w: %s made other bytes than those %d", ErrEncoder, q.encoder, q.wrapped)
 	}
 	return nil
+}
+
+// source keeps the error that reading ended with.
+type source struct {
+	r   io.Reader
+	err error
+}
+
+// Read implements io.Reader.
+func (s *source) Read(b []byte) (int, error) {
+	n, err := s.r.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+	}
+	return n, err
 }
 
 // errOver ends an encoder that writes too much.

@@ -27,8 +27,21 @@ type sources struct {
 
 // opened is a file of the seed that is open.
 type opened struct {
-	content Content
-	last    int // when it was read last
+	Content
+	file File
+	last int // when it was read last
+}
+
+// ReadAt implements io.ReaderAt. What can't be read of the file is ErrSource.
+func (o *opened) ReadAt(p []byte, off int64) (int, error) {
+	n, err := o.Content.ReadAt(p, off)
+	if n == len(p) || off+int64(n) >= o.file.Size && (err == nil || errors.Is(err, io.EOF)) {
+		return n, err
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, fmt.Errorf("%w: %.200q: %w", ErrSource, o.file.Path, err)
 }
 
 // slot is a part of a source.
@@ -60,10 +73,15 @@ func (s *sources) read(ctx context.Context, c cursor, b []byte) error {
 		return fmt.Errorf("%w: %d bytes at %d of a source of %d", ErrInvalid, len(b), c.at, size)
 	}
 	n, err := r.ReadAt(b, c.at)
-	if n == len(b) {
+	switch {
+	case n == len(b):
 		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err == nil || errors.Is(err, io.EOF):
+		err = io.ErrUnexpectedEOF
 	}
-	return s.failed(ctx, c.source, err)
+	return fmt.Errorf("read a source: %w", err)
 }
 
 // get returns a source and its size.
@@ -97,7 +115,7 @@ func (s *sources) file(ctx context.Context, n int) (Content, error) {
 	s.clock++
 	if o := s.open[n]; o != nil {
 		o.last = s.clock
-		return o.content, nil
+		return o, nil
 	}
 	if err := s.makeRoom(); err != nil {
 		return nil, err
@@ -113,12 +131,12 @@ func (s *sources) file(ctx context.Context, n int) (Content, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %.200q: %w", ErrSource, f.Path, err)
 	}
-	s.open[n] = &opened{content: c, last: s.clock}
-	s.used[n] = true
+	o := &opened{Content: c, file: f, last: s.clock}
+	s.open[n], s.used[n] = o, true
 	if c.Size() != f.Size {
 		return nil, fmt.Errorf("%w: %.200q has %d bytes, not %d", ErrSource, f.Path, c.Size(), f.Size)
 	}
-	return c, nil
+	return o, nil
 }
 
 // makeRoom closes the file that was not read for the longest time, when many are open.
@@ -132,7 +150,7 @@ func (s *sources) makeRoom() error {
 			oldest = n
 		}
 	}
-	c := s.open[oldest].content
+	c := s.open[oldest]
 	delete(s.open, oldest)
 	if err := c.Close(); err != nil {
 		return fmt.Errorf("close a file of the seed: %w", err)
@@ -171,28 +189,17 @@ func (s *sources) unwrap(ctx context.Context, n int, source ref, at, length int6
 	lim := wrap.DefaultLimits()
 	lim.Plain = size
 	err = wrap.Decode(ctx, decoder, io.NewSectionReader(r, at, length), b, lim)
-	if err == nil && b.Size() == size {
-		return nil
-	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(err, wrap.ErrInvalid) || errors.Is(err, wrap.ErrLimit): // of the delta or of the seed's file
+		return fmt.Errorf("%w: unwrap %s: %w", ErrInvalid, decoder, err)
+	case err != nil:
+		return fmt.Errorf("unwrap %s: %w", decoder, err)
+	case b.Size() != size:
+		return fmt.Errorf("%w: unwrap %s: %d bytes instead of %d", ErrInvalid, decoder, b.Size(), size)
 	}
-	return s.failed(ctx, source, errors.Join(err, fmt.Errorf("unwrap %s: %d bytes of %d", decoder, b.Size(), size)))
-}
-
-// failed tells whose fault it is that bytes of a source could not be read.
-func (s *sources) failed(ctx context.Context, r ref, err error) error {
-	for r.kind() == 1 && s.slots[r.number()] != nil && s.slots[r.number()].plain == nil {
-		r = s.slots[r.number()].source
-	}
-	if r.kind() == 0 {
-		if err := s.verify(ctx, r.number()); err != nil {
-			return err
-		}
-	} else if err := s.check(ctx); err != nil {
-		return err
-	}
-	return fmt.Errorf("%w: a source: %w", ErrInvalid, err)
+	return nil
 }
 
 // check reads all files that were used, and finds the one that is not what it should be.
@@ -217,7 +224,7 @@ func (s *sources) verify(ctx context.Context, n int) error {
 	f := s.files[n]
 	sum := sha256.New()
 	if _, err := io.Copy(sum, io.NewSectionReader(c, 0, f.Size)); err != nil {
-		return fmt.Errorf("%w: %.200q: %w", ErrSource, f.Path, err)
+		return fmt.Errorf("check a file of the seed: %w", err)
 	}
 	if got := tree.Digest(sum.Sum(nil)); got != f.Digest {
 		return fmt.Errorf("%w: %.200q is %s, not %s", ErrSource, f.Path, got, f.Digest)
@@ -253,7 +260,7 @@ func (s *sources) clear() error {
 func (s *sources) close() error {
 	errs := []error{s.clear()}
 	for _, o := range s.open {
-		errs = append(errs, o.content.Close())
+		errs = append(errs, o.Close())
 	}
 	clear(s.open)
 	for _, r := range s.kept {

@@ -31,21 +31,23 @@ func (p *parser) tar(s source, off int64, depth int) ([]Part, int64, error) {
 		if err != nil {
 			break
 		}
-		next = off + at + (head.Size+511)&^511
+		if err := p.ended(); err != nil {
+			return nil, off, err
+		}
+		at += off
+		if head.Size > s.size-at { // it breaks off here, or is no size that anything has
+			next = s.size
+			break
+		}
+		next = at + (head.Size+511)&^511
 		if head.Size == 0 || head.Typeflag != tar.TypeReg || sparse(head) || len(head.Name) > p.lim.Name {
 			continue
 		}
-		if off+at+head.Size > s.size {
-			break
-		}
-		part, err := p.member(s, off+at, head.Size, head.Name, depth)
+		part, err := p.member(s, at, head.Size, head.Name, depth)
 		if err != nil {
 			return nil, off, err
 		}
 		parts = append(parts, part)
-		if err := p.ended(); err != nil {
-			return nil, off, err
-		}
 	}
 	return parts, min(next, s.size), nil
 }
@@ -88,44 +90,54 @@ func (p *parser) zip(s source, depth int) ([]Part, error) {
 	}
 	var parts []Part
 	for _, f := range r.File {
-		off, err := f.DataOffset()
-		if err != nil || f.CompressedSize64 > uint64(s.size) || off+int64(f.CompressedSize64) > s.size ||
-			f.CompressedSize64 == 0 || f.Flags&1 != 0 || len(f.Name) > p.lim.Name {
-			continue
-		}
-		part, ok, err := p.zipped(s, f, off, depth)
-		if err != nil {
+		if err := p.ended(); err != nil {
 			return nil, err
 		}
-		if ok {
+		if part, ok := p.zipped(s, f); ok {
 			parts = append(parts, part)
 		}
 	}
-	return ascending(parts), nil
+	parts = ascending(parts)
+	for i, part := range parts {
+		if p.full() {
+			return parts[:i], nil
+		}
+		if part.Decoder != "" {
+			p.parts++
+			continue
+		}
+		if parts[i], err = p.member(s, part.Offset, part.Length, part.Name, depth); err != nil {
+			return nil, err
+		}
+		if err := p.ended(); err != nil {
+			return nil, err
+		}
+	}
+	return parts, nil
 }
 
-// zipped makes a part of a member whose bytes are at off.
-func (p *parser) zipped(s source, f *zip.File, off int64, depth int) (Part, bool, error) {
-	if err := p.ended(); err != nil {
-		return Part{}, false, err
+// zipped makes a part of a member, if it is one to look at. What is in it is not looked at yet: members may overlap.
+func (p *parser) zipped(s source, f *zip.File) (Part, bool) {
+	off, err := f.DataOffset()
+	if err != nil || f.CompressedSize64 > uint64(s.size) || off > s.size-int64(f.CompressedSize64) ||
+		f.CompressedSize64 == 0 || f.Flags&1 != 0 || len(f.Name) > p.lim.Name {
+		return Part{}, false
 	}
-	length := int64(f.CompressedSize64)
+	part := Part{Offset: off, Length: int64(f.CompressedSize64), Name: f.Name}
 	switch {
 	case f.Method == zip.Store:
-		part, err := p.member(s, off, length, f.Name, depth)
-		return part, true, err
-	case f.Method == zip.Deflate && f.UncompressedSize64 <= uint64(p.lim.most(length)):
-		p.parts++
-		return Part{
-			Offset: off, Length: length, Decoder: Deflate, Name: f.Name, Size: int64(f.UncompressedSize64),
-		}, true, nil
+		part.Size = part.Length
+	case f.Method == zip.Deflate && f.UncompressedSize64 <= uint64(p.lim.most(part.Length)):
+		part.Decoder, part.Size = Deflate, int64(f.UncompressedSize64)
+	default:
+		return Part{}, false
 	}
-	return Part{}, false, nil
+	return part, true
 }
 
 // ascending sorts parts by offset, and drops those that overlap the one before.
 func ascending(parts []Part) []Part {
-	slices.SortFunc(parts, func(a, b Part) int { return cmp.Compare(a.Offset, b.Offset) })
+	slices.SortStableFunc(parts, func(a, b Part) int { return cmp.Compare(a.Offset, b.Offset) })
 	var out []Part
 	end := int64(0)
 	for _, part := range parts {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/strata-oci/strata/rechunk/rescue"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -165,11 +166,15 @@ func (t *Trier) same(ctx context.Context, parent Content, p Part, e Encoder) (bo
 	ended := make(chan error, 1)
 	go func() {
 		d, _ := t.decoders.Get().(*decoders)
-		err := d.decode(ctx, p.Decoder, io.NewSectionReader(parent, p.Offset, p.Length), decoded, t.lim)
+		err := rescue.Call(func() error {
+			err := d.decode(ctx, p.Decoder, io.NewSectionReader(parent, p.Offset, p.Length), decoded, t.lim)
+			t.decoders.Put(d)
+			return err
+		})
 		_ = decoded.CloseWithError(err)
-		t.decoders.Put(d)
 		ended <- err
 	}()
+	defer plain.Close() //nolint:errcheck // ends the decoder if encoding panics
 	want := &expected{r: io.NewSectionReader(parent, p.Offset, p.Length)}
 	err := Encode(ctx, t.encoders, e, plain, want)
 	_ = plain.CloseWithError(errDiffers)

@@ -56,7 +56,9 @@ func readXz(s source, off int64) (xzStream, bool) {
 		if x.blocks == 0 {
 			x.first = plain
 		}
-		x.size += plain
+		if x.size += plain; x.size > 1<<50 {
+			return x, false
+		}
 		at = next
 	}
 	return x, false
