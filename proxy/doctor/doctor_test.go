@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"crypto/tls"
 	"errors"
 	"strings"
 	"testing"
@@ -27,6 +28,19 @@ func TestGoodHost(t *testing.T) {
 		"with a login": func(w *world) {
 			w.login = "host:secret"
 			w.write("etc/ostree/auth.json", `{"auths":{"proxy.example":{"auth":"aG9zdDpzZWNyZXQ="}}}`)
+		},
+		"tokens of another host": func(w *world) { w.tokens = true },
+		"tokens, and a certificate for the proxy alone": func(w *world) {
+			w.tokens, w.clientCerts = true, true
+			w.clientCertificate("etc/containers/certs.d/" + proxyName + "/client")
+		},
+		"a login as old docker wrote it": func(w *world) {
+			w.login = "host:secret"
+			w.write("root/.docker/config.json", `{"auths":{"https://proxy.example/v1/":{"auth":"aG9zdDpzZWNyZXQ="}}}`)
+		},
+		"a login in the image": func(w *world) {
+			w.login = "host:secret"
+			w.write("usr/lib/ostree/auth.json", `{"auths":{"proxy.example":{"auth":"aG9zdDpzZWNyZXQ="}}}`)
 		},
 		"with the host's own bundle": func(w *world) { w.write("etc/ssl/certs/ca-certificates.crt", "none") },
 		"old bootc":                  func(w *world) { w.o.Bootc = "1.1.3" },
@@ -98,6 +112,19 @@ func mistakes() map[string]mistake {
 		"plain HTTP by name": {before: func(w *world) { w.plain = true }, image: own,
 			after: func(w *world) { w.write(confFile, "") }, check: CheckTLS, text: "speaks plain HTTP",
 			fix: "insecure = true"},
+		"certificate is of tomorrow": {before: func(w *world) { w.from = time.Now().Add(24 * time.Hour) },
+			check: CheckTLS, text: "is not valid before", fix: "set the clock"},
+		"clock is years behind": {before: func(w *world) {
+			w.o.Now = func() time.Time { return time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) }
+		}, check: CheckTLS, text: "is not valid before", fix: "set the clock"},
+		"a certificate is asked for": {before: func(w *world) { w.clientCerts = true },
+			check: CheckTLS, text: "refuses this client", fix: "client.cert and client.key"},
+		"a certificate is asked for by TLS 1.2": {before: func(w *world) { w.clientCerts, w.maxTLS = true,
+			tls.VersionTLS12 },
+			check: CheckTLS, text: "refuses this client", fix: "client.cert and client.key"},
+		"a certificate without a key": {after: func(w *world) {
+			w.write("etc/containers/certs.d/"+proxyName+"/client.cert", "x")
+		}, check: CheckTLS, text: "has no key beside it"},
 		"clock is slow": {before: func(w *world) { w.date = time.Now().Add(20 * time.Minute) },
 			check: CheckClock, text: "differs from that of proxy.example by -", fix: "timedatectl"},
 		"no login": {before: func(w *world) { w.login = "a:b" },
@@ -110,6 +137,27 @@ func mistakes() map[string]mistake {
 			check: CheckLogin, text: "refuses the login of /etc/ostree/auth.json", fix: "access.rules"},
 		"damaged logins": {after: func(w *world) { w.write("etc/ostree/auth.json", `{"auths": secret`) },
 			check: CheckLogin, text: "/etc/ostree/auth.json cannot be read"},
+		"login that may not": {before: func(w *world) { w.refuses = `403 {"errors":[{"code":"DENIED","message":"no"}]}` },
+			after: func(w *world) { w.write("etc/ostree/auth.json", `{"auths":{"proxy.example":{"auth":"YTpj"}}}`) },
+			check: CheckLogin, text: "does not let whom it knows by /etc/ostree/auth.json have", fix: "access.rules"},
+		"nobody may": {before: func(w *world) { w.refuses = `403 {"errors":[{"code":"DENIED","message":"no"}]}` },
+			check: CheckLogin, text: "does not let in who has no login", fix: "access.rules"},
+		"refused by verify": {before: func(w *world) {
+			w.refuses = `403 {"errors":[{"code":"DENIED","message":"the image is refused: no key of a.pub","detail":{"denied_by":"verify"}}]}`
+		}, check: CheckSignature, text: "no key of a.pub", fix: "put the key that it is signed with into verify"},
+		"refused by the upstream": {before: func(w *world) {
+			w.refuses = `403 {"errors":[{"code":"DENIED","message":"r.example denies access","detail":{"denied_by":"upstream"}}]}`
+		}, check: CheckManifest, text: "r.example denies access", fix: "username and password"},
+		"a detail of another kind": {before: func(w *world) {
+			w.refuses = `403 {"errors":[{"code":"DENIED","message":"no","detail":["verify"]}]}`
+		}, check: CheckLogin, text: "does not let in"},
+		"too many requests": {before: func(w *world) { w.refuses = "429 {}" }, check: CheckManifest,
+			text: "too many requests", fix: "wait"},
+		"the proxy fails": {before: func(w *world) { w.refuses = "503 {}" }, check: CheckManifest, text: "answers 503",
+			fix: "the proxy's log"},
+		"tokens for others' logins": {before: func(w *world) { w.tokens = true },
+			after: func(w *world) { w.write("etc/ssl/certs/ca-certificates.crt", "") },
+			check: CheckManifest, text: "gives no answer"},
 		"no such tag": {image: logical + ":2", check: CheckManifest, text: "does not have registry.example/team/os:2"},
 		"not through a proxy": {before: func(w *world) { w.strata = false },
 			check: CheckManifest, text: "is no Strata", fix: "client-config"},
@@ -119,6 +167,9 @@ func mistakes() map[string]mistake {
 			text: "list of requirements is empty"},
 		"policy of root's": {after: func(w *world) { w.write(userPolicy, `{"default":[{"type":"reject"}]}`) },
 			check: CheckPolicy, text: `"default" applies and rejects`},
+		"a publisher without a name": {after: func(w *world) {
+			w.write(policyFile, `{"default":[{"type":"sigstoreSigned","fulcio":{"caPath":"/c"},"rekorPublicKeyPath":"/r"}]}`)
+		}, check: CheckPolicy, text: `"oidcIssuer" and "subjectEmail" are needed`},
 		"policy rejects": {after: func(w *world) { w.write(policyFile, `{"default":[{"type":"reject"}]}`) },
 			check: CheckPolicy, text: `the policy's "default" applies and rejects`, fix: "client-config"},
 		"policy wants GPG": {after: func(w *world) {
@@ -207,6 +258,17 @@ func mistakes() map[string]mistake {
 			check: CheckNames, text: "has a scheme"},
 		"registries.conf is damaged": {after: func(w *world) { w.write("etc/containers/registries.conf", "[[registry]") },
 			check: CheckNames, text: "/etc/containers/registries.conf: invalid"},
+		"root's own names lead elsewhere": {after: func(w *world) {
+			w.write("root/.config/containers/registries.conf.d/99-mine.conf",
+				"[[registry]]\nprefix = \"registry.example/team/os\"\nlocation = \"registry.example/team/os\"\n")
+		}, check: CheckReach, text: "registry.example does not resolve"},
+		"root's own names are damaged": {after: func(w *world) {
+			w.write("root/.config/containers/registries.conf", "[[registry]")
+		}, check: CheckNames, text: "/root/.config/containers/registries.conf: invalid"},
+		"root's own places of signatures": {after: func(w *world) {
+			w.write("root/.config/containers/registries.d/x.yaml", "docker: {}\n")
+		}, check: CheckSignature, text: "nothing in /root/.config/containers/registries.d says so",
+			fix: "/root/.config/containers/registries.d/50-strata.yaml"},
 		"disk is full": {before: func(w *world) { w.o.Free = func() (int64, error) { return 10, nil } },
 			check: CheckSpace, text: "10 B are free", fix: "free some"},
 		"bootc is too old for plain layers": {before: func(w *world) { w.o.Bootc = "1.1.2" },

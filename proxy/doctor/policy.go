@@ -140,7 +140,8 @@ func parseKey(b []byte) (any, error) {
 
 // attachments tells whether the client looks for signatures at the registry that is asked.
 func (e *examination) attachments(asked reference.Named) bool {
-	s, err := registries.ReadSignatures(e.Root)
+	dir := registries.SignaturesDir(e.Root)
+	s, err := registries.ReadSignatures(e.Root, dir)
 	if err != nil {
 		e.add(CheckSignature, Wrong, "keep one of them: clients refuse every pull while it is so", "%v", err)
 		return false
@@ -151,14 +152,14 @@ func (e *examination) attachments(asked reference.Named) bool {
 		return true
 	}
 	host := reference.Domain(asked)
-	text := "nothing in /etc/containers/registries.d says so"
+	text := fmt.Sprintf("nothing in /%s says so", dir)
 	if where != "" {
 		text = where + " says no"
 	}
 	if url, _ := s.Lookaside(asked); url != "" {
 		text += ", and a lookaside at " + url + " has signatures of another kind"
 	}
-	e.add(CheckSignature, Wrong, fmt.Sprintf(`in /etc/containers/registries.d/50-strata.yaml: {docker: {"%s": `+
-		`{use-sigstore-attachments: true}}}`, host), "the client does not look for signatures at %s: %s", host, text)
+	e.add(CheckSignature, Wrong, fmt.Sprintf(`in /%s/50-strata.yaml: {docker: {"%s": `+
+		`{use-sigstore-attachments: true}}}`, dir, host), "the client does not look for signatures at %s: %s", host, text)
 	return false
 }

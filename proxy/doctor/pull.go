@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -89,24 +91,28 @@ func (e *examination) pull(ctx context.Context, d *door, s registries.Source) *p
 func (e *examination) refused(d *door, err error, from string) {
 	var answer *transport.Error
 	if !errors.As(err, &answer) {
-		if !isOwn(err) {
+		switch {
+		case isOwn(err):
+		case alerted(err):
+			fix, text := e.explain(d, err)
+			e.add(CheckTLS, Wrong, fix, "%s: %s", d.host, text)
+		default:
 			e.add(CheckManifest, Wrong, "look at the proxy's log", "%s gives no answer: %s", d.host, cause(err))
 		}
 		return
 	}
-	said := ""
+	said, by := "", ""
 	for _, diagnostic := range answer.Errors {
 		said = fmt.Sprintf(": %.300s", diagnostic.Message)
+		if detail, ok := diagnostic.Detail.(map[string]any); ok {
+			by, _ = detail["denied_by"].(string)
+		}
 	}
 	switch answer.StatusCode {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		if from == "" {
-			e.add(CheckLogin, Wrong, fmt.Sprintf("podman login --authfile /etc/ostree/auth.json %s (for podman itself without "+
-				"--authfile)", d.host), "%s wants a login for %s, and this host has none%s", d.host, e.named, said)
-			return
-		}
-		e.add(CheckLogin, Wrong, fmt.Sprintf("let access.rules at the proxy allow it, or log in anew: podman login --authfile %s %s",
-			from, d.host), "%s refuses the login of %s for %s%s", d.host, from, e.named, said)
+	case http.StatusUnauthorized:
+		e.unknown(d, from, said)
+	case http.StatusForbidden:
+		e.denied(d, from, said, by)
 	case http.StatusNotFound:
 		e.add(CheckManifest, Wrong, "look at the name, at the upstream's tags and at the proxy's upstreams",
 			"%s does not have %s%s", d.host, e.named, said)
@@ -114,6 +120,37 @@ func (e *examination) refused(d *door, err error, from string) {
 		e.add(CheckManifest, Wrong, "wait, and try again", "%s has had too many requests%s", d.host, said)
 	default:
 		e.add(CheckManifest, Wrong, "look at the proxy's log", "%s answers %d%s", d.host, answer.StatusCode, said)
+	}
+}
+
+// unknown says that a registry wants to know who asks.
+func (e *examination) unknown(d *door, from, said string) {
+	if from == "" {
+		e.add(CheckLogin, Wrong, fmt.Sprintf("podman login --authfile /etc/ostree/auth.json %s (for podman itself without "+
+			"--authfile)", d.host), "%s wants a login for %s, and this host has none%s", d.host, e.named, said)
+		return
+	}
+	e.add(CheckLogin, Wrong, fmt.Sprintf("log in anew (podman login --authfile %s %s), or let access.rules at the proxy allow it",
+		from, d.host), "%s refuses the login of %s for %s%s", d.host, from, e.named, said)
+}
+
+// denied says what a registry does not give to whom it knows. by is the word of a Strata.
+func (e *examination) denied(d *door, from, said, by string) {
+	switch {
+	case by == "verify":
+		e.add(CheckSignature, Wrong, "sign the image upstream, or put the key that it is signed with into verify at the proxy; an "+
+			"older version on purpose: strata release at the proxy",
+			"%s gives the image to nobody, as it is not signed as asked for there%s", d.host, said)
+	case by == "upstream":
+		e.add(CheckManifest, Wrong, "look at the name, and give the proxy a login (upstreams: username and password) where the "+
+			"registry wants one", "the registry behind %s does not give the image%s", d.host, said)
+	case from == "":
+		e.add(CheckLogin, Wrong, fmt.Sprintf("let access.rules at the proxy allow it to everybody, or log in: podman login "+
+			"--authfile /etc/ostree/auth.json %s", d.host), "%s does not let in who has no login, for %s%s", d.host, e.named,
+			said)
+	default:
+		e.add(CheckLogin, Wrong, fmt.Sprintf("let access.rules at the proxy allow it, or log in as somebody else: podman login "+
+			"--authfile %s %s", from, d.host), "%s does not let whom it knows by %s have %s%s", d.host, from, e.named, said)
 	}
 }
 
@@ -145,8 +182,8 @@ func (w *watched) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // authFiles are where bootc and podman look, in this order.
-var authFiles = []string{"run/ostree/auth.json", "etc/ostree/auth.json", "run/containers/0/auth.json",
-	"root/.config/containers/auth.json", "root/.docker/config.json"}
+var authFiles = []string{"run/ostree/auth.json", "etc/ostree/auth.json", "usr/lib/ostree/auth.json",
+	"run/containers/0/auth.json", "root/.config/containers/auth.json", "root/.docker/config.json"}
 
 // credentials returns the host's login for a registry, and the file that it stands in.
 func (e *examination) credentials(host string, named reference.Named) (authn.Authenticator, string, error) {
@@ -174,8 +211,36 @@ func (e *examination) credentials(host string, named reference.Named) (authn.Aut
 			}
 			key = key[:i]
 		}
+		if login, ok := byHost(document.Auths, host); ok {
+			return authn.FromConfig(login), "/" + file, nil
+		}
 	}
 	return authn.Anonymous, "", nil
+}
+
+// byHost finds a login under a name that older docker gave the registry: with a scheme and a path, or docker.io by another
+// name. Of several the first in the alphabet counts.
+func byHost(auths map[string]authn.AuthConfig, host string) (authn.AuthConfig, bool) {
+	for _, key := range slices.Sorted(maps.Keys(auths)) {
+		_, rest, schemed := strings.Cut(key, "://")
+		if schemed && (strings.HasPrefix(key, "https://") || strings.HasPrefix(key, "http://")) {
+			rest, _, _ = strings.Cut(rest, "/")
+		} else {
+			rest = key
+		}
+		if oneName(rest) == oneName(host) {
+			return auths[key], true
+		}
+	}
+	return authn.AuthConfig{}, false
+}
+
+// oneName is one of the names that docker.io has.
+func oneName(host string) string {
+	if host == "docker.io" || host == "registry-1.docker.io" {
+		return "index.docker.io"
+	}
+	return host
 }
 
 // withoutContent keeps a file's content, which is secret, out of an error.

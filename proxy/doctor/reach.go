@@ -92,7 +92,7 @@ func (e *examination) open(ctx context.Context, s registries.Source) *door {
 		e.add(CheckTLS, Wrong, "mend or remove the file", "%v", err)
 		return nil
 	}
-	config.ServerName, config.InsecureSkipVerify = name, s.Insecure
+	config.InsecureSkipVerify = s.Insecure
 	short, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	conn, err := e.Dial(short, "tcp", d.at)
@@ -108,14 +108,42 @@ func (e *examination) open(ctx context.Context, s registries.Source) *door {
 	if !e.handshake(short, d, conn, config, s) {
 		return nil
 	}
-	d.client = &http.Transport{DialContext: e.Dial, TLSClientConfig: config, DisableCompression: true,
+	d.client = &http.Transport{DialContext: e.Dial, DisableCompression: true,
+		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return e.dialTLS(ctx, network, address, d, config)
+		},
 		ResponseHeaderTimeout: askTimeout, MaxResponseHeaderBytes: 64 << 10}
 	return d
+}
+
+// dialTLS connects to the registry, or to another host that it leads to, such as one that gives tokens. What the host has
+// set up for the registry alone, its own certificate and insecure = true, is not for the other.
+func (e *examination) dialTLS(ctx context.Context, network, address string, d *door, config *tls.Config) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("the address %.200q: %w", address, err)
+	}
+	config = config.Clone()
+	config.ServerName = host
+	if address != d.at {
+		config.Certificates, config.InsecureSkipVerify = nil, false
+	}
+	conn, err := e.Dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	c := tls.Client(conn, config)
+	if err := c.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return c, nil
 }
 
 // handshake looks at the certificate. It reports whether a client would go on.
 func (e *examination) handshake(ctx context.Context, d *door, conn net.Conn, config *tls.Config, s registries.Source) bool {
 	defer func() { _ = conn.Close() }() // nothing was said
+	config = config.Clone()
+	config.ServerName, _, _ = net.SplitHostPort(d.at)
 	c := tls.Client(conn, config)
 	err := c.HandshakeContext(ctx)
 	var plain tls.RecordHeaderError
@@ -153,7 +181,6 @@ func (e *examination) explain(d *door, err error) (fix, text string) {
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
-	var alert tls.AlertError
 	switch {
 	case errors.As(err, &unknown):
 		return fmt.Sprintf("put the authority's certificate into /etc/containers/certs.d/%s/ca.crt "+
@@ -170,12 +197,18 @@ func (e *examination) explain(d *door, err error) (fix, text string) {
 		}
 		return "give the proxy a new certificate (tls.cert_file), or set the clock of this host",
 			"the certificate expired at " + c.NotAfter.UTC().Format(time.RFC3339)
-	case errors.As(err, &alert):
+	case alerted(err):
 		return fmt.Sprintf("put the host's certificate and key into /etc/containers/certs.d/%s/client.cert and client.key",
 				d.host),
-			"the proxy refuses this client: " + err.Error()
+			"the proxy refuses this client: " + cause(err)
 	}
 	return "look at the proxy's log and its certificate", "no TLS: " + cause(err)
+}
+
+// alerted reports whether the other side ended the connection by an alert: since TLS 1.3 that comes after the handshake.
+func alerted(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
 }
 
 func addresses(c *x509.Certificate) (out []string) {

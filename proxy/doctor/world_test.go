@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -68,7 +69,11 @@ type world struct {
 	unsigned    bool
 	signFor     digest.Digest // in place of the image's
 	caPEM       string
-	broken      bool // signatures are answered by 500
+	broken      bool   // signatures are answered by 500
+	refuses     string // what manifests are answered by: "STATUS BODY"
+	tokens      bool   // another host, with a certificate of its own, gives tokens for them
+	maxTLS      uint16
+	clientCerts bool // it wants a certificate of who asks
 }
 
 func newWorld(t *testing.T) *world {
@@ -122,10 +127,17 @@ func (w *world) start() {
 	w.push(reg)
 	s := httptest.NewUnstartedServer(w.front(reg))
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	others := map[string]string{}
+	if w.tokens {
+		others["auth.example:443"] = w.tokenServer()
+	}
 	if w.plain {
 		s.Start()
 	} else {
 		s.TLS = w.certificate()
+		if w.clientCerts {
+			s.TLS.ClientAuth, s.TLS.MaxVersion = tls.RequireAnyClientCert, w.maxTLS
+		}
 		s.StartTLS()
 	}
 	w.t.Cleanup(s.Close)
@@ -136,6 +148,9 @@ func (w *world) start() {
 		return []string{"192.0.2.1"}, nil
 	}
 	w.o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if at := others[address]; at != "" {
+			return (&net.Dialer{}).DialContext(ctx, network, at)
+		}
 		if address != httpsProxy && !(w.plain && address == proxyName+":80") {
 			return nil, errRefused
 		}
@@ -169,6 +184,17 @@ func (w *world) front(next http.Handler) http.Handler {
 			http.Error(rw, `{"errors":[{"code":"UNAUTHORIZED","message":"log in"}]}`, http.StatusUnauthorized)
 			return
 		}
+		if w.tokens && r.Header.Get("Authorization") != "Bearer good" {
+			rw.Header().Set("WWW-Authenticate", `Bearer realm="https://auth.example/token",service="x"`)
+			rw.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if w.refuses != "" && strings.Contains(r.URL.Path, "/manifests/") {
+			status, body, _ := strings.Cut(w.refuses, " ")
+			code, _ := strconv.Atoi(status)
+			http.Error(rw, body, code)
+			return
+		}
 		if w.broken && strings.HasSuffix(r.URL.Path, ".sig") {
 			rw.WriteHeader(http.StatusInternalServerError)
 			return
@@ -178,6 +204,28 @@ func (w *world) front(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(rw, r)
 	})
+}
+
+// tokenServer gives tokens, to who does not show a certificate. Its own is of an authority of the host's bundle.
+func (w *world) tokenServer() (address string) {
+	w.t.Helper()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if len(r.TLS.PeerCertificates) > 0 {
+			rw.WriteHeader(http.StatusForbidden)
+			return
+		}
+		_, _ = io.WriteString(rw, `{"token":"good"}`)
+	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	names, ca := w.certNames, w.caPEM
+	w.certNames = []string{"auth.example"}
+	s.TLS = w.certificate()
+	s.TLS.ClientAuth = tls.RequestClientCert
+	w.write("etc/ssl/certs/ca-certificates.crt", w.caPEM)
+	w.certNames, w.caPEM = names, ca
+	s.StartTLS()
+	w.t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
 }
 
 // certificate makes an authority of its own and a certificate for the names.
@@ -200,6 +248,20 @@ func (w *world) certificate() *tls.Config {
 	}
 	w.caPEM = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority}))
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+}
+
+// clientCertificate gives the host a certificate of its own.
+func (w *world) clientCertificate(name string) {
+	w.t.Helper()
+	ca := w.caPEM
+	pair := w.certificate().Certificates[0]
+	w.caPEM = ca
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.write(name+".cert", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})))
+	w.write(name+".key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
 }
 
 // push puts the image and its signatures into a registry.

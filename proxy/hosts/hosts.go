@@ -92,8 +92,8 @@ type Config struct {
 // setup is a Setup that was checked.
 type setup struct {
 	Setup
-	scopes []scope  // of Images, and of the files that were made before
-	image  string   // the first of Images that is one, with a tag or digest, else ""
+	scopes []scope // of Images, and of the files that were made before
+	image  string  // the first of Images that is one, with a tag or digest, else ""
 	keys   []keys.Public
 	config *Config
 }

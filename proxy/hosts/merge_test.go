@@ -76,7 +76,7 @@ func TestKeysStayWithTheirImages(t *testing.T) {
 	key := publicKey(t)
 	first, err := Make(Setup{Name: "p.example", Proxy: Proxy{Keys: []string{key}}, Images: []string{"ghcr.io/a"},
 		UpstreamKeys: []string{"/k/a.pub"}, Existing: Existing{Policy: []byte(`{"default":[{"type":"reject"}]}`)},
-			Admit: true})
+		Admit: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,8 +158,8 @@ func TestRegistryWithPort(t *testing.T) {
 	t.Parallel()
 	for _, noFallback := range []bool{false, true} {
 		c, err := Make(Setup{Name: "p.example", Images: []string{"r.example:5000/os"}, NoFallback: noFallback,
-			Proxy: Proxy{Keys: []string{publicKey(t)}},
-				Existing: Existing{Policy: []byte(`{"default":[{"type":"insecureAcceptAnything"}]}`)}})
+			Proxy:    Proxy{Keys: []string{publicKey(t)}},
+			Existing: Existing{Policy: []byte(`{"default":[{"type":"insecureAcceptAnything"}]}`)}})
 		if err != nil {
 			t.Fatal(err)
 		}

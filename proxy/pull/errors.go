@@ -56,9 +56,9 @@ func upstreamError(up *upstream.Error, notFound func(string) *registry.Error) er
 	case upstream.NotFound:
 		e = notFound("not found at " + up.Host)
 	case upstream.Unauthorized:
-		e = registry.Denied(up.Host + " asks for credentials that the proxy does not have, or the repository does not exist")
+		e = registry.DeniedByUpstream(up.Host + " asks for credentials that the proxy does not have, or the repository does not exist")
 	case upstream.Denied:
-		e = registry.Denied(up.Host + " denies access, or the repository does not exist")
+		e = registry.DeniedByUpstream(up.Host + " denies access, or the repository does not exist")
 	case upstream.RateLimited:
 		e = registry.TooManyRequests(up.RetryAfter)
 	case upstream.Timeout:

@@ -110,6 +110,19 @@ func Denied(message string) *Error {
 	return &Error{Status: http.StatusForbidden, Code: codeDenied, Message: message}
 }
 
+// Denial is the detail of a DENIED that no login of the client changes.
+type Denial struct {
+	// By says what denies: "verify", the repository's policy of signatures, or "upstream".
+	By string `json:"denied_by"`
+}
+
+// DeniedByPolicy is for an image that nobody gets while it is not signed as its repository asks, and DeniedByUpstream for
+// what the upstream does not give to the proxy.
+func DeniedByPolicy(message string) *Error { return Denied(message).WithDetail(Denial{"verify"}) }
+
+// DeniedByUpstream is described at DeniedByPolicy.
+func DeniedByUpstream(message string) *Error { return Denied(message).WithDetail(Denial{"upstream"}) }
+
 // TooManyRequests is for a rate limit, of this proxy or of the upstream. Zero: not known when to ask again.
 func TooManyRequests(retryAfter time.Duration) *Error {
 	return &Error{

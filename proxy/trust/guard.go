@@ -206,7 +206,7 @@ func (g *Guard) stands(rec *catalog.Verdict, p *policy) bool {
 
 // refusal is what clients are told.
 func refusal(reason string) error {
-	return registry.Denied("the image is refused: " + reason).WithCause(ErrRefused)
+	return registry.DeniedByPolicy("the image is refused: " + reason).WithCause(ErrRefused)
 }
 
 // check reaches a verdict and records it.

@@ -44,7 +44,7 @@ func Existing(root, proxy string) (hosts.Existing, error) {
 	if e.Signatures, err = optional(r, registries.SignDir+"/"+own); err != nil {
 		return e, err
 	}
-	signatures, err := registries.ReadSignatures(r.FS(), own)
+	signatures, err := registries.ReadSignatures(r.FS(), registries.SignDir, own)
 	if err != nil {
 		return e, err
 	}

@@ -134,6 +134,9 @@ func (r *Requirement) check() error {
 		if r.BaseLayerIdentity == nil {
 			return errors.New(`"baseLayerIdentity" is missing`)
 		}
+		if err := (&Identity{}).parse(r.BaseLayerIdentity); err != nil {
+			return fmt.Errorf(`"baseLayerIdentity": %w`, err)
+		}
 		return nil
 	}
 	if n := count(r.KeyPath != "", r.KeyPaths != nil, r.KeyData != nil, r.KeyDatas != nil, r.Fulcio != nil,
@@ -147,6 +150,8 @@ func (r *Requirement) check() error {
 		return fmt.Errorf("more than %d keys", maxKeys)
 	case r.Type == SignedBy && r.KeyType == "":
 		return errors.New(`"keyType" is missing`)
+	case r.Type == SignedBy && !slices.Contains(keyTypes, r.KeyType):
+		return fmt.Errorf(`"keyType" %.60q is unknown`, r.KeyType)
 	case count(r.RekorPath != "", r.RekorPaths != nil, r.RekorData != nil, r.RekorDatas != nil) > 1:
 		return errors.New("the log's key is given in more than one way")
 	case r.Fulcio != nil && !r.Rekor():
@@ -154,7 +159,7 @@ func (r *Requirement) check() error {
 	case r.PKI != nil && r.Rekor():
 		return errors.New(`"pki" has no log`)
 	}
-	return nil
+	return r.checkAuthority()
 }
 
 func count(conditions ...bool) (n int) {

@@ -55,7 +55,7 @@ func randomRequirement(r *rand.Rand) Requirement {
 	case 2:
 		return Requirement{Type: SignedBy, KeyType: "GPGKeys", KeyPath: "/gpg"}
 	case 3:
-		req.Fulcio, req.RekorPath = []byte(`{"caPath":"/ca"}`), "/rekor"
+		req.Fulcio, req.RekorPath = []byte(`{"caPath":"/ca","oidcIssuer":"https://i","subjectEmail":"a@b"}`), "/rekor"
 	case 4:
 		req.KeyPath, req.RekorPath = "/a", "/rekor"
 	case 5:
@@ -157,7 +157,7 @@ func TestTrustNotes(t *testing.T) {
 		want string
 	}{
 		"GPG":      {`{"type":"signedBy","keyType":"GPGKeys","keyPath":"/k"}`, "GPG"},
-		"fulcio":   {`{"type":"sigstoreSigned","fulcio":{},"rekorPublicKeyPath":"/r"}`, "certificate"},
+		"fulcio":   {`{"type":"sigstoreSigned","fulcio":{"caPath":"/c","oidcIssuer":"https://i","subjectEmail":"a@b"},"rekorPublicKeyPath":"/r"}`, "certificate"},
 		"log":      {`{"type":"sigstoreSigned","keyPath":"/k","rekorPublicKeyPath":"/r"}`, "transparency log"},
 		"identity": {`{"type":"sigstoreSigned","keyPath":"/k"}`, "matchRepository fits"},
 		"two parties": {`{"type":"sigstoreSigned","keyPath":"/a","signedIdentity":{"type":"matchRepository"}},` +

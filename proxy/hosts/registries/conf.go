@@ -21,6 +21,10 @@ const (
 	ConfFile = "etc/containers/registries.conf"
 	ConfDir  = "etc/containers/registries.conf.d"
 	SignDir  = "etc/containers/registries.d"
+	// Root's own come in place of the system's, drop-ins of names behind those.
+	rootConfFile = "root/.config/containers/registries.conf"
+	rootConfDir  = "root/.config/containers/registries.conf.d"
+	rootSignDir  = "root/.config/containers/registries.d"
 )
 
 // Limits of what is read.
@@ -74,14 +78,22 @@ type document struct {
 	Aliases   map[string]string `toml:"aliases"`
 }
 
-// Read reads the files below a root. What is not there is empty.
+// Read reads the files below a root that count for its user root. What is not there is empty.
 func Read(root fs.FS) (*Conf, error) {
 	c := &Conf{}
-	names, err := list(root, ConfDir, ".conf")
-	if err != nil {
-		return nil, err
+	names := []string{ConfFile}
+	if there(root, rootConfFile) {
+		names[0] = rootConfFile
+		c.warn("/%s replaces /%s", rootConfFile, ConfFile)
 	}
-	for i, name := range append([]string{ConfFile}, names...) {
+	for _, dir := range []string{ConfDir, rootConfDir} {
+		more, err := list(root, dir, ".conf")
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, more...)
+	}
+	for i, name := range names {
 		b, err := read(root, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -335,9 +347,15 @@ func (r *Registry) rewrite(location string, named reference.Named) (reference.Na
 	return at, nil
 }
 
+// there reports whether a file or directory can be read.
+func there(root fs.FS, name string) bool {
+	_, err := fs.Stat(root, name)
+	return err == nil
+}
+
 func list(root fs.FS, dir, suffix string) ([]string, error) {
 	entries, err := fs.ReadDir(root, dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) && dir == rootConfDir {
 		return nil, nil
 	}
 	if err != nil {

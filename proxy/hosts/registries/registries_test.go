@@ -170,7 +170,7 @@ func TestSignatures(t *testing.T) {
 		SignDir+"/a.yaml", "docker:\n  ghcr.io/a:\n    use-sigstore-attachments: true\n  ghcr.io/a/off:\n    use-sigstore-attachments: false\n",
 		SignDir+"/b.yaml", "docker:\n  ghcr.io/a/os:\n    lookaside: https://x.example/\n  \"proxy.example:5000\":\n    use-sigstore-attachments: true\n",
 		SignDir+"/skipped.yaml", "docker:\n  ghcr.io/a: {}\n", SignDir+"/empty.yaml", "\n", SignDir+"/x.yml", "!",
-	), "skipped.yaml")
+	), SignDir, "skipped.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,10 +192,42 @@ func TestSignatures(t *testing.T) {
 		"too large": strings.Repeat("#\n", maxFile),
 	} {
 		_, err := ReadSignatures(files(SignDir+"/1.yaml", "docker:\n  ghcr.io/a: {}\ndefault-docker: {}\n",
-			SignDir+"/2.yaml", second))
+			SignDir+"/2.yaml", second), SignDir)
 		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "/"+SignDir+"/2.yaml") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Root's own registries.conf and registries.d count alone; its drop-ins come behind the system's.
+func TestRootsOwnFiles(t *testing.T) {
+	t.Parallel()
+	host := files(ConfFile, "[[registry]]\nlocation = \"a.example\"\nblocked = true\n",
+		rootConfFile, "[[registry]]\nlocation = \"b.example\"\ninsecure = true\n",
+		ConfDir+"/z.conf", "[[registry]]\nprefix = \"c.example\"\nlocation = \"system.example\"\n",
+		rootConfDir+"/a.conf", "[[registry]]\nprefix = \"c.example\"\nlocation = \"root.example\"\n",
+		SignDir+"/x.yaml", "docker:\n  a.example:\n    use-sigstore-attachments: true\n")
+	if dir := SignaturesDir(host); dir != SignDir {
+		t.Error(dir)
+	}
+	c, err := Read(host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for image, want := range map[string]string{
+		"a.example/x:1": "a.example/x:1", "b.example/x:1": "b.example/x:1!", "c.example/x:1": "root.example/x:1",
+	} {
+		if got := sources(t, c, image); got != want {
+			t.Errorf("%s: %s", image, got)
+		}
+	}
+	if c.Find(named(t, "a.example/x")) != nil || !strings.Contains(c.Warnings[0], "/"+rootConfFile+" replaces") {
+		t.Error(c.Warnings)
+	}
+	host[rootSignDir+"/y.yaml"] = &fstest.MapFile{Data: []byte("docker: {}\n")}
+	s, err := ReadSignatures(host, SignaturesDir(host))
+	if err != nil || len(s.Docker) != 0 {
+		t.Errorf("%v, %v", s, err)
 	}
 }
 

@@ -29,10 +29,18 @@ type Signatures struct {
 	Docker map[string]Namespace
 }
 
-// ReadSignatures reads the files below a root, but for those that skip names.
-func ReadSignatures(root fs.FS, skip ...string) (*Signatures, error) {
+// SignaturesDir is the directory below a root that counts for its user root: its own, where it has one, counts alone.
+func SignaturesDir(root fs.FS) string {
+	if there(root, rootSignDir) {
+		return rootSignDir
+	}
+	return SignDir
+}
+
+// ReadSignatures reads the files of a directory below a root, but for those that skip names.
+func ReadSignatures(root fs.FS, dir string, skip ...string) (*Signatures, error) {
 	s := &Signatures{Docker: map[string]Namespace{}}
-	names, err := list(root, SignDir, ".yaml")
+	names, err := list(root, dir, ".yaml")
 	if err != nil {
 		return nil, err
 	}

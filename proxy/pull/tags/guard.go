@@ -63,7 +63,7 @@ func (t *Tags) admit(ctx context.Context, repo name.Repository, tag name.Referen
 	}
 	for _, d := range named {
 		if slices.Contains(before.Seen, d) {
-			return registry.Denied("the image is refused: the upstream's tag went back to " + d.String() +
+			return registry.DeniedByPolicy("the image is refused: the upstream's tag went back to " + d.String() +
 				", an earlier image; strata release " + repo.String() + ":" + string(tag) + " allows it").
 				WithCause(errRollback)
 		}
