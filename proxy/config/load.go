@@ -94,8 +94,8 @@ func parse(file string, data []byte, environ []string) (*Config, []string, error
 	return c, lines(v.warnings), nil
 }
 
-// closeDefaultUpstream takes the meaning from names without a registry when upstreams lists some, nobody asked for a default,
-// and the usual one is not among those that the configuration names: whoever lists registries wants no others.
+// closeDefaultUpstream takes the meaning from names without a registry when upstreams lists some, nobody asked for a
+// default, and the usual one is not among those that the configuration names: whoever lists registries wants no others.
 func (c *Config) closeDefaultUpstream(origins map[string]string) {
 	if origins["default_upstream"] != "" || c.AnyUpstream() {
 		return

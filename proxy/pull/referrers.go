@@ -139,7 +139,7 @@ func (l *Lists) joined(ctx context.Context, repo name.Repository, source digest.
 			}
 		}
 	}
-	if err != nil {
+	if err != nil && !gone(err) {
 		l.Logger.WarnContext(ctx, "what refers to the source could not be listed", "repository", repo.String(), "source",
 			source.String(), "error", err)
 	}

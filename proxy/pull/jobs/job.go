@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -73,17 +74,52 @@ func (j *job) note(p rechunk.Progress) {
 	j.progress = p
 }
 
-// log tells of the end of a job, and counts what it saved.
-func (q *Queue) log(ctx context.Context, j *job) {
+// tellEvery is how often a job that runs says how far it is.
+const tellEvery = 10 * time.Second
+
+// tell logs that a job begins, and how far it is every few seconds until the returned function is called.
+func (q *Queue) tell(ctx context.Context, j *job) (stop func()) {
+	log := q.about(j)
+	log.InfoContext(ctx, "rechunking begins")
+	ended := make(chan struct{})
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		tick := time.NewTicker(tellEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-tick.C:
+			}
+			r := j.report(q.Now())
+			log.InfoContext(ctx, "rechunking", "phase", r.Phase, "done_bytes", r.DoneBytes, "total_bytes", r.TotalBytes,
+				"seconds", r.Seconds)
+		}
+	})
+	return func() {
+		close(ended)
+		telling.Wait()
+	}
+}
+
+// about is the log with what all lines on a job have.
+func (q *Queue) about(j *job) *slog.Logger {
 	log := q.Logger.With("job", j.id, "repository", j.repo.String(), "reference", string(j.ref), "source", j.digest.String())
 	if j.platform != "" {
 		log = log.With("platform", j.platform)
 	}
+	return log
+}
+
+// log tells of the end of a job, and counts what it saved.
+func (q *Queue) log(ctx context.Context, j *job) {
+	log := q.about(j)
 	switch j.state {
 	case Done:
 		r := j.result
 		if r.Reused {
-			log.DebugContext(ctx, "image was rechunked before", "image", r.Digest.String())
+			log.InfoContext(ctx, "image was rechunked before", "image", r.Digest.String())
 			return
 		}
 		if r.Sequence > 1 {

@@ -50,6 +50,7 @@ func (q *Queue) work(ctx context.Context, j *job) (result *rechunk.Result, err e
 		}
 		if ended == nil {
 			j.begin(q.Now())
+			defer q.tell(ctx, j)()
 			ended = q.Metrics.JobStarted()
 		}
 		result, err = q.turn(ctx, j, turn < maxGivenWay)

@@ -83,9 +83,8 @@ func (t *Tags) ask(ctx context.Context, repo name.Repository, tag name.Reference
 	if err != nil {
 		if ctx.Err() == nil {
 			t.outages.note(t.Now(), repo.Host(), key.String(), err)
-			t.Logger.Log(ctx, askedLevel(err), "upstream could not be asked about a tag", "repository", repo.String(), "tag",
-				string(tag),
-				"known", rec != nil, "error", err)
+			t.Logger.Log(ctx, askedLevel(err, rec != nil), "upstream could not be asked about a tag", "repository",
+				repo.String(), "tag", string(tag), "known", rec != nil, "error", err)
 		}
 		return nil, err
 	}
@@ -133,9 +132,15 @@ func (t *Tags) head(ctx context.Context, repo name.Repository, tag name.Referenc
 }
 
 // askedLevel is how loud a failed question is. One that was not even asked follows from failures that were told.
-func askedLevel(err error) slog.Level {
-	if errors.Is(err, upstream.ErrHeld) {
+// That a tag is not there is an answer, which the client's request tells of; news only where it was there before.
+func askedLevel(err error, known bool) slog.Level {
+	var up *upstream.Error
+	missing := errors.As(err, &up) && up.Kind == upstream.NotFound
+	switch {
+	case errors.Is(err, upstream.ErrHeld), missing && !known:
 		return slog.LevelDebug
+	case missing:
+		return slog.LevelInfo
 	}
 	return slog.LevelWarn
 }

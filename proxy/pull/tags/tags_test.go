@@ -63,3 +63,25 @@ func TestOutagesAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// That a tag is not there is an answer, and no failure of the upstream's.
+func TestAskedLevel(t *testing.T) {
+	t.Parallel()
+	missing := fmt.Errorf("asking: %w", &upstream.Error{Kind: upstream.NotFound, Status: 404})
+	for _, c := range []struct {
+		err   error
+		known bool
+		want  slog.Level
+	}{
+		{missing, false, slog.LevelDebug},
+		{missing, true, slog.LevelInfo},
+		{&upstream.Error{Kind: upstream.Unavailable, Err: upstream.ErrHeld}, true, slog.LevelDebug},
+		{&upstream.Error{Kind: upstream.Unavailable}, false, slog.LevelWarn},
+		{&upstream.Error{Kind: upstream.Denied}, true, slog.LevelWarn},
+		{errors.New("other"), false, slog.LevelWarn},
+	} {
+		if got := askedLevel(c.err, c.known); got != c.want {
+			t.Errorf("%v, known %t: %s, want %s", c.err, c.known, got, c.want)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/sony/gobreaker/v2"
 
 	"github.com/strata-oci/strata/proxy/upstream"
 )
@@ -79,7 +80,11 @@ func newHost(name string, base *url.URL, c Config, o Options) (*Host, error) {
 	}
 	h.newCircuit = func(server string) *circuit {
 		return newCircuit(server, o.Now, func(server, state string) {
-			o.Logger.LogAttrs(context.Background(), slog.LevelWarn, "upstream's breaker changed", slog.String("host", name),
+			level := slog.LevelInfo
+			if state == gobreaker.StateOpen.String() {
+				level = slog.LevelWarn
+			}
+			o.Logger.LogAttrs(context.Background(), level, "upstream's breaker changed", slog.String("host", name),
 				slog.String("server", server), slog.String("state", state))
 		})
 	}
