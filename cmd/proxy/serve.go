@@ -20,6 +20,7 @@ import (
 )
 
 type serveCommand struct {
+	Check  bool   `help:"Only look whether the configuration can be used, and the files that it names; the store is not touched."`
 	Config string `help:"Configuration file; without one the defaults hold." short:"c" env:"STRATA_CONFIG" placeholder:"FILE"`
 }
 
@@ -43,6 +44,9 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return usageError{configurationError(c.Config, err)}
 	}
+	if c.Check {
+		return c.check(s, cfg, warnings)
+	}
 	level := new(slog.LevelVar)
 	level.Set(cfg.Log.Level)
 	log := newLogger(s, cfg, level)
@@ -65,6 +69,23 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 	defer tuneServer()()
 	defer reloadOnHangup(ctx, p)()
 	return p.Serve(ctx)
+}
+
+// check says that a configuration can be used, and what is likely not meant in it.
+func (c *serveCommand) check(s *streams, cfg *config.Config, warnings []string) error {
+	if err := server.Check(cfg, programVersion()); err != nil {
+		return usageError{fmt.Errorf("configuration %s: %w", c.Config, err)}
+	}
+	for _, w := range warnings {
+		if err := printLine(s.out, "warning:", w); err != nil {
+			return err
+		}
+	}
+	what := c.Config
+	if what == "" {
+		what = "of the environment"
+	}
+	return printLine(s.out, "configuration", what, "can be used")
 }
 
 // reloadOnHangup has a proxy take over its configuration anew on SIGHUP, until the returned function is called.

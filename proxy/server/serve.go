@@ -15,6 +15,10 @@ import (
 
 // Listen opens both sockets, so that an address that is taken shows before anything runs.
 func (s *Server) Listen(ctx context.Context) error {
+	given, err := activated()
+	if err != nil {
+		return err
+	}
 	for _, l := range []struct {
 		*listener
 		who, address, key, variable string
@@ -22,14 +26,17 @@ func (s *Server) Listen(ctx context.Context) error {
 		{&s.clients, "clients", s.cfg.Listen, "listen", "STRATA_LISTEN"},
 		{&s.operator, "operators", s.cfg.Admin.Listen, "admin.listen", "STRATA_ADMIN_LISTEN"},
 	} {
-		var lc net.ListenConfig
-		socket, err := lc.Listen(ctx, "tcp", l.address)
-		if err != nil {
-			return fmt.Errorf("listening for %s on %s: %w: %s", l.who, l.address, rootCause(err),
-				advice(err, l.key, l.variable))
+		socket := given[l.who]
+		if socket == nil {
+			var lc net.ListenConfig
+			opened, err := lc.Listen(ctx, "tcp", l.address)
+			if err != nil {
+				return fmt.Errorf("listening for %s on %s: %w: %s", l.who, l.address, rootCause(err),
+					advice(err, l.key, l.variable))
+			}
+			socket = opened.(*net.TCPListener) // it was asked for "tcp"
 		}
-		// it was asked for "tcp"
-		l.socket = newBoundedListener(socket.(*net.TCPListener), l.limits, s.senders, s.metrics.ConnectionRefused)
+		l.socket = newBoundedListener(socket, l.limits, s.senders, s.metrics.ConnectionRefused)
 	}
 	return nil
 }
