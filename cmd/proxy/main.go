@@ -46,6 +46,8 @@ type commands struct {
 	Demo    demoCommand    `cmd:"" help:"Take a self-contained tour: no network, no privileges."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
+
 	// Hosts and keys.
 	ClientConfig clientConfigCommand `cmd:"" help:"Show the files that a host needs to pull through a proxy."`
 	Export       exportCommand       `cmd:"" help:"Write an image with its signatures into a file, for where no registry is."`
@@ -66,7 +68,7 @@ Exit codes: 0 done; 1 the work failed or the check found a difference; 2 wrong u
 func run(ctx context.Context, args []string, s *streams) int {
 	var cli commands
 	exited := -1
-	parser, err := kong.New(&cli, kong.Name("strata"), kong.Description(description),
+	parser, err := kong.New(&cli, kong.Name("strata"), kong.Description(description), kong.Vars{"version": "strata " + programVersion()},
 		kong.Writers(s.out, s.err), kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}))
 	if err != nil {
