@@ -68,8 +68,10 @@ Exit codes: 0 done; 1 the work failed or the check found a difference; 2 wrong u
 func run(ctx context.Context, args []string, s *streams) int {
 	var cli commands
 	exited := -1
-	parser, err := kong.New(&cli, kong.Name("strata"), kong.Description(description), kong.Vars{"version": "strata " + programVersion()},
-		kong.Writers(s.out, s.err), kong.Exit(func(code int) { exited = code }),
+	parser, err := kong.New(&cli, kong.Name("strata"), kong.Description(description),
+		kong.Vars{"version": "strata " + programVersion()},
+		kong.Writers(s.out, s.err),
+		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}))
 	if err != nil {
 		return fail(ctx, s, err)

@@ -74,18 +74,18 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 // check says that a configuration can be used, and what is likely not meant in it.
 func (c *serveCommand) check(s *streams, cfg *config.Config, warnings []string) error {
 	if err := server.Check(cfg, programVersion()); err != nil {
-		return usageError{fmt.Errorf("configuration %s: %w", c.Config, err)}
+		return usageError{linesError{fmt.Errorf("configuration %s: %w", c.Config, err)}}
 	}
 	for _, w := range warnings {
 		if err := printLine(s.out, "warning:", w); err != nil {
 			return err
 		}
 	}
-	what := c.Config
-	if what == "" {
-		what = "of the environment"
+	what := "the configuration of the environment"
+	if c.Config != "" {
+		what = "configuration " + c.Config
 	}
-	return printLine(s.out, "configuration", what, "can be used")
+	return printLine(s.out, what, "can be used")
 }
 
 // reloadOnHangup has a proxy take over its configuration anew on SIGHUP, until the returned function is called.

@@ -10,9 +10,9 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 )
 
-// activated returns the sockets that systemd opened for this process, by who they are for, "clients" and "operators": their
-// FileDescriptorName (systemd.socket(5), sd_listen_fds(3)). It is empty where there are none. Each replaces the address of the
-// configuration.
+// activated returns the sockets that systemd opened for this process, by who they are for, "clients" and "operators":
+// their FileDescriptorName (systemd.socket(5), sd_listen_fds(3)). It is empty where there are none. Each replaces the
+// address of the configuration.
 func activated() (map[string]*net.TCPListener, error) {
 	given, err := activation.ListenersWithNames()
 	if err != nil {

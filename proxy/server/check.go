@@ -4,15 +4,15 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/upstream/client"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Check reads all files that a configuration names, certificates, keys, passwords, policies, as a start would, and returns what
-// is wrong with them. It opens neither store nor sockets, and asks nobody.
+// Check reads all files that a configuration names, certificates, keys, passwords, policies, as a start would, and returns
+// what is wrong with them. It opens neither store nor sockets, and asks nobody.
 func Check(cfg *config.Config, version string) error {
 	if err := checkTrust(cfg); err != nil {
 		return err
