@@ -50,6 +50,8 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags := flag.NewFlagSet("deltas", flag.ContinueOnError)
 	only := flags.String("only", "", "run only programs whose name contains one of these, comma-separated")
 	flags.StringVar(&b.strata, "strata", "", "program to measure; default: built from cmd/proxy")
+	speed := flags.Bool("speed", false, "make and apply the deltas on one core instead, and tell how fast that is")
+	wrapping := flags.Bool("wrapping", false, "with -speed: with this machine's encoders")
 	work := flags.String("work", "", "directory for temporary data; default: one in the system's")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -62,7 +64,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.work)) }()
-	if b.strata == "" {
+	if b.strata == "" && !*speed {
 		b.strata = filepath.Join(b.work, "strata")
 		if err := process.BuildStrata(ctx, b.strata); err != nil {
 			return err
@@ -70,6 +72,9 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	if err := b.unpack(); err != nil {
 		return err
+	}
+	if *speed {
+		return b.speed(ctx, *wrapping)
 	}
 	fmt.Fprintf(out, "new layers: %d bytes\n\n| program | bytes | ratio | s | peak MiB |\n| --- | --- | --- | --- | --- |\n",
 		b.newBytes)

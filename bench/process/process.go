@@ -118,3 +118,6 @@ func children(pid int) []int {
 	}
 	return out
 }
+
+// Peak is the highest resident size of this process, in bytes.
+func Peak() int64 { return statusBytes(os.Getpid(), "VmHWM") }

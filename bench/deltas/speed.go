@@ -1,0 +1,257 @@
+package main
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/bench/process"
+	"github.com/strata-oci/strata/proxy/edge/encoder"
+	"github.com/strata-oci/strata/proxy/edge/scratch"
+	"github.com/strata-oci/strata/rechunk/delta"
+	"github.com/strata-oci/strata/rechunk/tree"
+)
+
+// seed is the old image's files, by path, in an archive of all its layers.
+type seed struct {
+	tar   *os.File
+	files map[string]placed
+}
+
+// placed is a file and where its content is.
+type placed struct {
+	delta.File
+	at int64
+}
+
+// Open implements delta.Contents.
+func (s *seed) Open(_ context.Context, f delta.File) (delta.Content, error) {
+	return content{io.NewSectionReader(s.tar, s.files[f.Path].at, f.Size)}, nil
+}
+
+type content struct{ *io.SectionReader }
+
+// Close implements io.Closer.
+func (content) Close() error { return nil }
+
+// readSeed merges layers.
+func readSeed(layers []string, all string) (*seed, error) {
+	f, err := os.Open(all)
+	if err != nil {
+		return nil, err
+	}
+	s := &seed{tar: f, files: map[string]placed{}}
+	var start int64
+	for n, name := range layers {
+		entries, places, size, err := index(name)
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		for i, e := range entries {
+			base, dir := path.Base(e.Path), path.Dir(e.Path)
+			if removed, ok := strings.CutPrefix(base, ".wh."); ok {
+				s.remove(path.Join(dir, removed))
+			} else if e.Size > 0 {
+				s.files[e.Path] = placed{delta.File{Path: e.Path, Size: e.Size, Digest: e.Digest, Layer: n}, start + places[i]}
+			}
+		}
+		start += size
+	}
+	return s, nil
+}
+
+func (s *seed) remove(gone string) {
+	for p := range s.files {
+		if p == gone || strings.HasPrefix(p, gone+"/") {
+			delete(s.files, p)
+		}
+	}
+}
+
+// list gives the files in the order of their paths.
+func (s *seed) list() []delta.File {
+	var all []delta.File
+	for _, f := range s.files {
+		all = append(all, f.File)
+	}
+	slices.SortFunc(all, func(a, b delta.File) int { return strings.Compare(a.Path, b.Path) })
+	return all
+}
+
+// index lists the regular files of an archive, where their contents are, and how long it is.
+func index(name string) (entries []tree.Entry, places []int64, size int64, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	defer f.Close()
+	for r := tar.NewReader(f); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, nil, 0, fmt.Errorf("%s: %w", name, err)
+		}
+		if h.Typeflag != tar.TypeReg {
+			continue
+		}
+		at, err := f.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		sum := sha256.New()
+		if _, err := io.Copy(sum, r); err != nil {
+			return nil, nil, 0, err
+		}
+		places = append(places, at)
+		entries = append(entries, tree.Entry{Path: path.Clean(h.Name), Kind: tree.Regular, Size: h.Size,
+			Digest: tree.Digest(sum.Sum(nil))})
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	return entries, places, info.Size(), nil
+}
+
+// speed makes and applies the deltas of the new layers in this process, on one core, and tells how fast that is: by
+// processor time, since others may be at work on the machine.
+func (b *bench) speed(ctx context.Context, wrapping bool) error {
+	runtime.GOMAXPROCS(1)
+	old, err := readSeed(b.oldLayers, b.oldTar)
+	if err != nil {
+		return err
+	}
+	defer old.tar.Close()
+	var encoders delta.Encoders
+	if wrapping {
+		encoders = encoder.New(ctx, encoder.Options{Parallel: 1})
+	}
+	fmt.Fprintf(b.out, "| layer, tar bytes | delta | made, MB/s | applied, MB/s | delta read before the first byte |\n%s",
+		"| --- | --- | --- | --- | --- |\n")
+	var sum timing
+	for _, name := range b.newLayers {
+		t, err := b.time(ctx, name, old, encoders)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if t.tar > 8<<20 {
+			t.row(b.out, fmt.Sprint(t.tar))
+		}
+		sum = timing{sum.tar + t.tar, sum.delta + t.delta, sum.made + t.made, sum.applied + t.applied,
+			max(sum.first, t.first)}
+	}
+	sum.row(b.out, fmt.Sprintf("all, %d", sum.tar))
+	fmt.Fprintf(b.out, "\npeak of this process: %d MiB\n", process.Peak()>>20)
+	return nil
+}
+
+// timing is what one layer took.
+type timing struct {
+	tar, delta    int64
+	made, applied time.Duration
+	first         int64
+}
+
+func (t timing) row(w io.Writer, name string) {
+	rate := func(d time.Duration) float64 { return float64(t.tar) / 1e6 / d.Seconds() }
+	fmt.Fprintf(w, "| %s | %d | %.1f | %.1f | %d |\n", name, t.delta, rate(t.made), rate(t.applied), t.first)
+}
+
+// time makes and applies the delta of one layer.
+func (b *bench) time(ctx context.Context, name string, old *seed, encoders delta.Encoders) (t timing, err error) {
+	entries, _, size, err := index(name)
+	if err != nil {
+		return t, err
+	}
+	layer, err := os.Open(name)
+	if err != nil {
+		return t, err
+	}
+	defer layer.Close()
+	id, err := digest.FromReader(layer)
+	if err != nil {
+		return t, err
+	}
+	if _, err := layer.Seek(0, io.SeekStart); err != nil {
+		return t, err
+	}
+	temp := scratch.New(b.work, nil)
+	out, err := os.Create(filepath.Join(b.work, "delta"))
+	if err != nil {
+		return t, err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	began := used()
+	r, err := delta.Make(ctx, out, delta.Target{Tar: layer, TarSize: size, Entries: entries, DiffID: id},
+		delta.Seed{Files: old.list()}, delta.Options{Contents: old, Scratch: temp, Encoders: encoders})
+	if err != nil {
+		return t, err
+	}
+	t.tar, t.delta, t.made = size, r.Size, used()-began
+	if _, err := out.Seek(0, io.SeekStart); err != nil {
+		return t, err
+	}
+	c := &counted{r: out}
+	began = used()
+	d, err := delta.Open(c, delta.Limits{})
+	if err != nil {
+		return t, err
+	}
+	err = d.Apply(ctx, &firstByte{c: c, first: &t.first}, delta.ApplyOptions{Contents: old, Scratch: temp, Encoders: encoders})
+	t.applied = used() - began
+	return t, err
+}
+
+// counted counts what is read.
+type counted struct {
+	r io.Reader
+	n int64
+}
+
+// Read implements io.Reader.
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// firstByte notes what had been read when the first byte came.
+type firstByte struct {
+	c     *counted
+	first *int64
+}
+
+// Write implements io.Writer.
+func (f *firstByte) Write(p []byte) (int, error) {
+	if *f.first == 0 {
+		*f.first = f.c.n
+	}
+	return len(p), nil
+}
+
+// used is the processor time that this process and its encoders took.
+func used() time.Duration {
+	var all time.Duration
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var u syscall.Rusage
+		if syscall.Getrusage(who, &u) == nil {
+			all += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+		}
+	}
+	return all
+}
