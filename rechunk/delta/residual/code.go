@@ -40,24 +40,24 @@ func (e *Encoder) Add(p Place, old, diff []byte) {
 			}
 			spots[i] = s
 		}
-		if e.m.block(&e.c, &blocks, some) == 0 {
+		if e.m.block(&e.c, &blocks, some); some == 0 {
 			w = window{}
 			continue
 		}
 		for i := range n {
-			w.next(e.m.one(&e.c, &w, &spots[i]))
+			e.m.one(&e.c, &w, &spots[i])
+			w.next(spots[i].d)
 		}
 	}
 	r.end()
 }
 
 // block codes whether any of the differences of a block is not 0. blocks has the outcomes of those before.
-func (m *model) block(c *coder, blocks *uint32, some uint32) uint32 {
+func (m *model) block(c *coder, blocks *uint32, some uint32) {
 	slot := &m.blocks[*blocks&7]
-	some = c.bit(some, clamp(*slot>>16))
+	c.bit(some, clamp(*slot>>16))
 	m.update(slot, some)
 	*blocks = *blocks<<1 | some
-	return some
 }
 
 // Flush ends a piece and returns it. It is valid until the next call.
@@ -68,103 +68,26 @@ func (e *Encoder) Flush() []byte {
 	return out
 }
 
-// Decoder reads pieces, in the order in which they were written. It is for one goroutine.
-type Decoder struct {
-	m *model
-	c coder
-}
-
-// NewDecoder makes a decoder.
-func NewDecoder() *Decoder { return &Decoder{m: newModel()} }
-
-// Begin begins a piece, which must stay as it is until End.
-func (d *Decoder) Begin(piece []byte) {
-	d.c = coder{decode: true, high: 1<<32 - 1, b: piece}
-	for range 4 {
-		d.c.code = d.c.code<<8 | d.c.byte()
-	}
-}
-
-// End reports with ErrInvalid when the piece was not used up.
-func (d *Decoder) End() error {
-	if d.c.short || len(d.c.b) > 0 {
-		return ErrInvalid
-	}
-	return nil
-}
-
-// Add makes new bytes of old ones, as many as Encoder.Add was given at the same place.
-func (d *Decoder) Add(p Place, b []byte) error {
-	r := d.m.run(p, b)
-	w, blocks := window{}, uint32(0)
-	for at := 0; at < len(b); at += blockSize {
-		end := min(at+blockSize, len(b))
-		if d.m.block(&d.c, &blocks, 0) == 0 {
-			for i := at; i < end; i++ {
-				r.next(i)
-			}
-			w = window{}
-			continue
-		}
-		for i := at; i < end; i++ {
-			r.next(i)
-			s := r.spot(i)
-			diff := d.m.one(&d.c, &w, &s)
-			b[i] += diff
-			w.next(diff)
-		}
-		if d.c.short {
-			return ErrInvalid
-		}
-	}
-	r.end()
-	return nil
-}
-
-// coder is an arithmetic coder, either way.
+// coder is an arithmetic coder that writes.
 type coder struct {
-	low, high, code uint32
-	decode          bool
-	short           bool   // more was asked for than there is
-	b               []byte // what was written, or is still to be read
+	low, high uint32
+	b         []byte // what was written
 }
 
 // clamp keeps a probability, of 65536, from being certain.
 func clamp(p uint32) uint32 { return min(max(p, 16), 65536-16) }
 
-// bit codes a bit that is 1 with a probability, of 65536, and returns it.
-func (c *coder) bit(bit, p uint32) uint32 {
+// bit codes a bit that is 1 with a probability, of 65536.
+func (c *coder) bit(bit, p uint32) {
 	mid := c.low + uint32(uint64(c.high-c.low)*uint64(p)>>16)
-	if c.decode {
-		bit = 0
-		if c.code <= mid {
-			bit = 1
-		}
-	}
 	if bit == 1 {
 		c.high = mid
 	} else {
 		c.low = mid + 1
 	}
 	for (c.low^c.high)>>24 == 0 {
-		if c.decode {
-			c.code = c.code<<8 | c.byte()
-		} else {
-			c.b = append(c.b, byte(c.high>>24))
-		}
+		c.b = append(c.b, byte(c.high>>24))
 		c.low <<= 8
 		c.high = c.high<<8 | 255
 	}
-	return bit
-}
-
-// byte takes the next byte of the piece.
-func (c *coder) byte() uint32 {
-	if len(c.b) == 0 {
-		c.short = true
-		return 0
-	}
-	b := c.b[0]
-	c.b = c.b[1:]
-	return uint32(b)
 }

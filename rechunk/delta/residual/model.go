@@ -138,14 +138,14 @@ type spot struct {
 }
 
 // flag codes whether a difference is not 0.
-func (m *model) flag(c *coder, w *window, s *spot, some uint32) uint32 {
+func (m *model) flag(c *coder, w *window, s *spot, some uint32) {
 	s0 := &m.flags[0][w.hist&255|s.field<<8]
 	s1 := &m.flags[1][sum(s.field<<16|w.hist&15<<8|s.back&255, s.front&255)>>(32-flagBits)]
 	s2 := &m.flags[2][sum(s.front, 77)>>(32-flagBits)]
 	x0, x1, x2 := int32(m.stretch[*s0>>20]), int32(m.stretch[*s1>>20]), int32(m.stretch[*s2>>20])
 	weight := &m.flagWeights[w.hist&15|s.field<<4]
 	p := m.mixed((x0*(weight[0]>>2) + x1*(weight[1]>>2) + x2*(weight[2]>>2)) >> 14)
-	some = c.bit(some, uint32(p)<<4)
+	c.bit(some, uint32(p)<<4)
 	err := (int32(some<<12) - p) * 6
 	weight[0] += (x0*err + 0x8000) >> 16
 	weight[1] += (x1*err + 0x8000) >> 16
@@ -153,11 +153,10 @@ func (m *model) flag(c *coder, w *window, s *spot, some uint32) uint32 {
 	m.update(s0, some)
 	m.update(s1, some)
 	m.update(s2, some)
-	return some
 }
 
 // value codes the bits of a difference that is not 0.
-func (m *model) value(c *coder, w *window, s *spot) byte {
+func (m *model) value(c *coder, w *window, s *spot) {
 	d := s.d
 	c0 := sum(w.diffs&255|s.field<<8, 1)
 	c1 := sum(s.back&255<<8|s.front&255, 2)
@@ -176,7 +175,8 @@ func (m *model) value(c *coder, w *window, s *spot) byte {
 		x2, x3 := int32(m.stretch[*s2>>20]), int32(m.stretch[*s3>>20])
 		weight := &m.valueWeights[node]
 		p := m.mixed((x0*(weight[0]>>2) + x1*(weight[1]>>2) + x2*(weight[2]>>2) + x3*(weight[3]>>2)) >> 14)
-		bit := c.bit(uint32(d>>7), uint32(p)<<4)
+		bit := uint32(d >> 7)
+		c.bit(bit, uint32(p)<<4)
 		d <<= 1
 		err := (int32(bit<<12) - p) * 6
 		weight[0] += (x0*err + 0x8000) >> 16
@@ -189,5 +189,4 @@ func (m *model) value(c *coder, w *window, s *spot) byte {
 		m.update(s3, bit)
 		node, half = node<<1|bit, half<<1|bit
 	}
-	return byte(node)
 }

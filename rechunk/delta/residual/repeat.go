@@ -27,31 +27,17 @@ func (m *model) seen(table int, context uint32) *repeat {
 	return r
 }
 
-// one codes one difference.
-func (m *model) one(c *coder, w *window, s *spot) byte {
-	some := uint32(0)
-	if s.d != 0 {
-		some = 1
-	}
-	if m.flag(c, w, s, some) == 0 {
-		return 0
-	}
-	a := m.seen(0, sum(s.front^s.back<<24, w.diffs&255|s.field<<8|9<<16))
-	b := m.seen(1, sum(w.diffs&0xffff|s.field<<16, w.diffs>>24))
-	d, known := m.repeat(c, a, b, s.d)
-	if !known {
-		d = m.value(c, w, s)
-	}
-	a.next(d)
-	b.next(d)
-	return d
+// both are the entries of a difference's two contexts.
+func (m *model) both(w *window, s *spot) (a, b *repeat) {
+	return m.seen(0, sum(s.front^s.back<<24, w.diffs&255|s.field<<8|9<<16)),
+		m.seen(1, sum(w.diffs&0xffff|s.field<<16, w.diffs>>24))
 }
 
-// repeat codes whether a difference is the one that was seen before in two contexts, in the one where it was seen more
-// often.
-func (m *model) repeat(c *coder, a, b *repeat, d byte) (byte, bool) {
+// likely gives the difference that was seen before, where it was seen more often, and the slot of whether it is that again;
+// nil when none was.
+func (m *model) likely(a, b *repeat) (byte, *uint32) {
 	if a.n == 0 && b.n == 0 {
-		return 0, false
+		return 0, nil
 	}
 	likely := a.d
 	if b.n > a.n {
@@ -64,12 +50,35 @@ func (m *model) repeat(c *coder, a, b *repeat, d byte) (byte, bool) {
 			agree = 2
 		}
 	}
+	return likely, &m.repeats[(uint32(min(a.n, 7))<<3|uint32(min(b.n, 7)))*3+agree]
+}
+
+// one codes one difference.
+func (m *model) one(c *coder, w *window, s *spot) {
+	if s.d == 0 {
+		m.flag(c, w, s, 0)
+		return
+	}
+	m.flag(c, w, s, 1)
+	a, b := m.both(w, s)
+	if !m.repeat(c, a, b, s.d) {
+		m.value(c, w, s)
+	}
+	a.next(s.d)
+	b.next(s.d)
+}
+
+// repeat codes whether a difference is the likely one.
+func (m *model) repeat(c *coder, a, b *repeat, d byte) bool {
+	likely, slot := m.likely(a, b)
+	if slot == nil {
+		return false
+	}
 	hit := uint32(0)
 	if d == likely {
 		hit = 1
 	}
-	slot := &m.repeats[(uint32(min(a.n, 7))<<3|uint32(min(b.n, 7)))*3+agree]
-	hit = c.bit(hit, clamp(*slot>>16))
+	c.bit(hit, clamp(*slot>>16))
 	m.update(slot, hit)
-	return likely, hit == 1
+	return hit == 1
 }
