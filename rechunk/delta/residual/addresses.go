@@ -28,6 +28,14 @@ type addresses struct {
 	exact [1 << exactBits]moved
 	near  [1 << nearBits]moved
 	far   [1 << farBits]moved
+	leads [256]bool // bytes that may lie before an address in code for x86-64
+}
+
+// leading fills leads.
+func (a *addresses) leading() {
+	for b := range a.leads {
+		a.leads[b] = b == 0xe8 || b == 0xe9 || b&0xc7 == 0x05 || b&0xf0 == 0x80
+	}
 }
 
 const (
@@ -114,12 +122,35 @@ func (a *addresses) run(p Place, b []byte) run {
 	return r
 }
 
+// may reports whether next has something to do at i.
+func (r *run) may(i int) bool {
+	if i < r.field.end {
+		return false
+	}
+	switch r.p.Machine {
+	case X8664:
+		return i > 0 && r.leads[r.b[i-1]] || (uint32(r.p.At)+uint32(i))&7 == 0
+	case AArch64:
+		return (uint32(r.p.At)+uint32(i))&3 == 0
+	}
+	return false
+}
+
+// pass looks for addresses in bytes without differences.
+func (r *run) pass(i, end int) {
+	if r.p.Machine == None {
+		return
+	}
+	for ; i < end; i++ {
+		if r.may(i) {
+			r.next(i)
+		}
+	}
+}
+
 // next looks for an address that begins at i, and puts there what it should be. What is before is new already.
 func (r *run) next(i int) {
 	if r.field.end > 0 {
-		if i < r.field.end {
-			return
-		}
 		r.settle()
 	}
 	if i+4 > len(r.b) {

@@ -31,7 +31,9 @@ func (e *Encoder) Add(p Place, old, diff []byte) {
 		n := min(blockSize, len(e.new)-at)
 		some := uint32(0)
 		for i := range n { // what is foretold depends on what is before, not on how it is coded
-			r.next(at + i)
+			if r.may(at + i) {
+				r.next(at + i)
+			}
 			s := r.spot(at + i)
 			s.d = e.new[at+i] - e.old[at+i]
 			e.old[at+i] = e.new[at+i]

@@ -46,11 +46,7 @@ func (d *Decoder) Add(p Place, b []byte) error {
 		d.m.update(slot, some)
 		blocks = blocks<<1 | some
 		if some == 0 {
-			if p.Machine != None {
-				for i := at; i < end; i++ {
-					r.next(i)
-				}
-			}
+			r.pass(at, end)
 			w = window{}
 			continue
 		}
@@ -67,7 +63,7 @@ func (d *Decoder) Add(p Place, b []byte) error {
 func (d *Decoder) block(r *run, w *window, at, end int) {
 	m, c := d.m, d.c
 	for i := at; i < end; i++ {
-		if r.p.Machine != None {
+		if r.may(i) {
 			r.next(i)
 		}
 		s := r.spot(i)

@@ -44,6 +44,7 @@ const (
 
 func newModel() *model {
 	m := &model{}
+	m.leading()
 	fill(m.blocks[:], even)
 	fill(m.repeats[:], even)
 	for i := range m.flags {
