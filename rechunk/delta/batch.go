@@ -28,6 +28,26 @@ var batchMost = [streams]int{operations: 1 << 20, differences: 1 << 20, literals
 // batchOutput ends a batch early, so that who waits for the delta gets on: bytes that the operations make.
 const batchOutput = 64 << 20
 
+// fills is what a batch is filled with before it is written. The first are small, since nothing of one is made before all of
+// it is there.
+type fills struct {
+	data   [streams]int
+	output int64
+}
+
+func firstFills() fills {
+	return fills{data: [streams]int{64 << 10, 64 << 10, 64 << 10, 64 << 10}, output: 1 << 20}
+}
+
+// next is for the batch behind it.
+func (f fills) next() fills {
+	for i := range f.data {
+		f.data[i] = min(4*f.data[i], batchMost[i])
+	}
+	f.output = min(4*f.output, batchOutput)
+	return f
+}
+
 // windows are those of the streams' compressors. Programs of one package are alike, and seldom lie next to each other.
 var windows = [streams]int{operations: 8 << 20, literals: 32 << 20, between: 8 << 20}
 
@@ -57,6 +77,7 @@ type batchWriter struct {
 	enc    [streams]*zstd.Encoder // but for differences
 	packed [streams]bytes.Buffer
 	output int64
+	fills  fills
 	shares []share // of what is in raw
 	charge func(item int, bytes float64)
 }
@@ -68,7 +89,7 @@ type share struct {
 }
 
 func newBatchWriter(w io.Writer, charge func(int, float64)) *batchWriter {
-	return &batchWriter{w: w, charge: charge}
+	return &batchWriter{w: w, charge: charge, fills: firstFills()}
 }
 
 // encode compresses what a stream has.
@@ -121,7 +142,7 @@ func (b *batchWriter) close() {
 // add takes over a chunk, which is within batchMost.
 func (b *batchWriter) add(c chunk) error {
 	for i := range c.data {
-		if len(b.raw[i])+len(c.data[i]) > batchMost[i] {
+		if len(b.raw[i])+len(c.data[i]) > b.fills.data[i] {
 			if err := b.flush(); err != nil {
 				return err
 			}
@@ -136,7 +157,7 @@ func (b *batchWriter) add(c chunk) error {
 	b.old = append(b.old, c.old...)
 	b.shares = append(b.shares, s)
 	b.output += c.output
-	if b.output >= batchOutput {
+	if b.output >= b.fills.output {
 		return b.flush()
 	}
 	return nil
@@ -171,7 +192,7 @@ func (b *batchWriter) flush() error {
 		b.packed[i].Reset()
 		b.raw[i] = b.raw[i][:0]
 	}
-	b.output = 0
+	b.output, b.fills = 0, b.fills.next()
 	return b.write(binary.LittleEndian.AppendUint32(nil, uint32(sum)))
 }
 

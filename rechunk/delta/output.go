@@ -25,6 +25,9 @@ type segment struct {
 	part  *result
 }
 
+// segmentMost is how many bytes are queued at once.
+const segmentMost = 256 << 10
+
 // ahead is how many segments may be queued: encoders work on so many parts ahead of the one that is written.
 const ahead = 64
 
@@ -37,7 +40,7 @@ func (o *output) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
 		if o.buf == nil {
-			o.buf = make([]byte, 0, pieceMost)
+			o.buf = make([]byte, 0, segmentMost)
 		}
 		k := min(len(p), cap(o.buf)-len(o.buf))
 		o.buf = append(o.buf, p[:k]...)

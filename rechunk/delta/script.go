@@ -22,7 +22,7 @@ type script struct {
 }
 
 // pieceMost is how much one operation takes of a stream, so that a chunk stays small.
-const pieceMost = 256 << 10
+const pieceMost = 64 << 10
 
 func newScript(item int, out func(chunk) error) *script {
 	return &script{c: chunk{item: item}, out: out, cursor: cursor{source: noRef}}
