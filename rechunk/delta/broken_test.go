@@ -147,7 +147,8 @@ func faults(t *testing.T, n uint64, run func(ctx context.Context, f *faulty) err
 			case struck.Load() && kind == 0 && what != "encode" && !errors.Is(err, errFault),
 				struck.Load() && kind == 1 && !errors.As(err, &panicked):
 				t.Errorf("seed %d, %s, %d: %v", n, what, kind, err)
-			case struck.Load() && kind == 0 && (what == "create" || what == "write" || what == "read back" || what == "out") &&
+			case struck.Load() && kind == 0 &&
+				(what == "create" || what == "write" || what == "read back" || what == "out") &&
 				known(err):
 				t.Errorf("seed %d: what went wrong here (%s) is said to be the delta's fault: %v", n, what, err)
 			}

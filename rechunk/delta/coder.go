@@ -14,15 +14,16 @@ import (
 
 // coder codes the content of one file.
 type coder struct {
-	m    *maker
-	s    *script
-	item Item
-	data *blob   // the content; nil when a source has the same
-	same ref     // that one
-	like []File  // of the seed, that it may come from
-	kids []*node // what is wrapped in it
-	kept int     // the number under which it is kept, or -1
-	came int64   // bytes of the source that most come from
+	m     *maker
+	s     *script
+	trier *wrap.Trier // nil when nothing is wrapped again
+	item  Item
+	data  *blob   // the content; nil when a source has the same
+	same  ref     // that one
+	like  []File  // of the seed, that it may come from
+	kids  []*node // what is wrapped in it
+	kept  int     // the number under which it is kept, or -1
+	came  int64   // bytes of the source that most come from
 }
 
 // load reads the content, or past it when a source has the same.
@@ -76,7 +77,7 @@ func (c *coder) find(e tree.Entry) bool {
 
 // parse finds what is wrapped in the content.
 func (c *coder) parse(ctx context.Context) error {
-	if c.m.trier == nil {
+	if c.trier == nil {
 		return nil
 	}
 	parts, err := wrap.Parse(ctx, c.data, wrap.DefaultLimits(), c.m.o.Scratch)

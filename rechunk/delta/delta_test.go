@@ -133,3 +133,30 @@ func FuzzApply(f *testing.F) {
 		}
 	})
 }
+
+// The memory that matching takes of large files does not depend on the number of workers, nor does the delta.
+func TestWorkersShareMemory(t *testing.T) {
+	t.Parallel()
+	old := noise(6<<20, 5)
+	var now []byte
+	r := rand.New(rand.NewPCG(1, 12))
+	for range 100 {
+		at := r.IntN(len(old) - 60_000)
+		now = append(now, old[at:at+60_000]...)
+	}
+	seed := files{"usr/lib/large": old}
+	target, want := files{"usr/lib/large": now, "usr/lib/small": edited(old[:200_000])}.target(t)
+	var delta []byte
+	for _, parallel := range []int{1, 2, 8} {
+		target.Tar = bytes.NewReader(want)
+		again, _ := made(t, target, seed, Options{Scratch: &temp{}, Parallel: parallel, Memory: 64 << 20})
+		if delta != nil && !bytes.Equal(again, delta) {
+			t.Errorf("%d workers: another delta, of %d bytes, not %d", parallel, len(again), len(delta))
+		}
+		delta = again
+	}
+	got, err := applied(t.Context(), delta, seed, ApplyOptions{Scratch: &temp{}})
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes, not the %d of the layer: %v", len(got), len(want), err)
+	}
+}

@@ -50,8 +50,8 @@ func (c *coder) holes(ctx context.Context, kids []*node, olds []*old, slots int)
 	return list, nil
 }
 
-// hole decides on one part; nil leaves it to the rest. What is kept, and what has that in it, is always made by itself: files
-// that come later are copies of it.
+// hole decides on one part; nil leaves it to the rest. What is kept, and what has that in it, is always made by itself:
+// files that come later are copies of it.
 func (c *coder) hole(ctx context.Context, n *node, place int, olds []*old, slots int) (*hole, error) {
 	h, err := c.wrapped(ctx, n, place, olds, slots)
 	if errors.Is(err, errNoPart) {
@@ -200,7 +200,7 @@ func (c *coder) try(ctx context.Context, n *node) error {
 		return nil
 	}
 	n.tried = true
-	err := c.m.trier.Try(ctx, n.in, &n.part)
+	err := c.trier.Try(ctx, n.in, &n.part)
 	if errors.Is(err, wrap.ErrInvalid) || errors.Is(err, wrap.ErrLimit) {
 		n.part.Encoder, err = nil, nil
 	}
@@ -301,8 +301,7 @@ func (c *coder) level(ctx context.Context, s *script, data match.Source, kids []
 		return err
 	}
 	defer func() { s.machine = outside }()
-	memory := c.m.o.Memory / int64(c.m.o.Parallel)
-	if err := match.Match(ctx, sources, rest, match.Options{Memory: memory}, w.op); err != nil {
+	if err := match.Match(ctx, sources, rest, match.Options{Memory: c.m.share()}, w.op); err != nil {
 		return err
 	}
 	c.from(olds, w.bytes)

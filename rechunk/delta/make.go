@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/strata-oci/strata/rechunk/delta/wrap"
 	"github.com/strata-oci/strata/rechunk/rescue"
@@ -47,11 +48,13 @@ type maker struct {
 	report   Report
 	again    again
 	trier    *wrap.Trier
-	memory   *memory          // for contents
-	packer   *zstd.Encoder    // for estimates
-	programs map[Program]bool // that are run
-	shares   []float64        // bytes of the delta by item
-	between  float64          // and those of none
+	items    int                       // that were begun
+	done     [wrap.Apart]chan struct{} // of the last ones
+	memory   *memory                   // for contents
+	packer   *zstd.Encoder             // for estimates
+	programs map[Program]bool          // that are run
+	shares   []float64                 // bytes of the delta by item
+	between  float64                   // and those of none
 }
 
 func newMaker(ctx context.Context, t Target, s Seed, o Options) (*maker, error) {
@@ -200,7 +203,7 @@ func (m *maker) summary(size int64) Report {
 
 // read takes the stream apart and begins a job for each piece.
 func (m *maker) read(ctx context.Context, group *errgroup.Group, jobs chan<- job) error {
-	workers := make(chan struct{}, m.o.Parallel)
+	workers := &workers{slots: make(chan struct{}, m.o.Parallel), memory: semaphore.NewWeighted(2 * m.share())}
 	send := func(j job) error {
 		select {
 		case jobs <- j:
@@ -252,11 +255,74 @@ func (m *maker) check(raw *recorder) error {
 	return nil
 }
 
+// share is the memory for matching one content: the same for any number of workers, so that the delta is.
+func (m *maker) share() int64 { return m.o.Memory / 4 }
+
+// weight is about what matching the content takes of the memory: several bytes for each old one.
+func (c *coder) weight() int64 {
+	if c.data == nil {
+		return 0
+	}
+	if len(c.kids) > 0 {
+		return c.m.share()
+	}
+	weight := 2 * c.data.Size()
+	for _, f := range c.like { // few of which are chosen
+		weight += 4 * f.Size
+	}
+	return min(weight, c.m.share())
+}
+
+// workers admits jobs in the order of the stream, so many as there are slots and memory for: what is written first never
+// waits for what comes later.
+type workers struct {
+	slots  chan struct{}
+	memory *semaphore.Weighted
+}
+
+// enter waits for a slot and memory, and returns how to give them back.
+func (w *workers) enter(ctx context.Context, weight int64) (leave func(), err error) {
+	select {
+	case w.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if err := w.memory.Acquire(ctx, weight); err != nil {
+		return nil, err
+	}
+	return func() {
+		w.memory.Release(weight)
+		<-w.slots
+	}, nil
+}
+
+// turn waits until an item may be begun (wrap.Trier.For), and returns what to close when it is done.
+func (m *maker) turn(ctx context.Context) (chan struct{}, error) {
+	slot := &m.done[m.items%len(m.done)]
+	if *slot != nil {
+		select {
+		case <-*slot:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	m.items++
+	*slot = make(chan struct{})
+	return *slot, nil
+}
+
 // content reads the content of a file and begins its job.
-func (m *maker) content(ctx context.Context, group *errgroup.Group, workers chan struct{}, h *tar.Header, r io.Reader,
+func (m *maker) content(ctx context.Context, group *errgroup.Group, workers *workers, h *tar.Header, r io.Reader,
 	send func(job) error,
 ) error {
 	c := &coder{m: m, item: Item{Path: h.Name, Size: h.Size}}
+	done, err := m.turn(ctx)
+	if err != nil {
+		return err
+	}
+	if m.trier != nil {
+		c.trier = m.trier.For(m.items - 1)
+	}
 	if err := c.load(ctx, h, r); err != nil {
 		return errors.Join(err, c.close())
 	}
@@ -269,13 +335,13 @@ func (m *maker) content(ctx context.Context, group *errgroup.Group, workers chan
 			return ctx.Err()
 		}
 	})
-	select {
-	case workers <- struct{}{}:
-	case <-ctx.Done():
-		return errors.Join(ctx.Err(), c.close())
+	leave, err := workers.enter(ctx, c.weight())
+	if err != nil {
+		return errors.Join(err, c.close())
 	}
 	group.Go(func() error {
-		defer func() { <-workers }()
+		defer leave()
+		defer close(done)
 		defer close(j.chunks)
 		if err := rescue.Call(func() error { return c.code(ctx) }); err != nil {
 			return fmt.Errorf("%.200q: %w", h.Name, err)

@@ -205,8 +205,8 @@ func (s *series) archive(v, depth int) []byte {
 	return archive(slices.Sorted(maps.Keys(members)), members, v)
 }
 
-// Whatever Make writes, Apply makes the layer of, and gives everything back; and what Make writes does not depend on how many
-// files it works on at a time.
+// Whatever Make writes, Apply makes the layer of, and gives everything back; and what Make writes does not depend on how
+// many files it works on at a time.
 func TestWhatMakeWritesAppliesAtAll(t *testing.T) {
 	t.Parallel()
 	for n := range uint64(20) {
@@ -231,7 +231,8 @@ func TestWhatMakeWritesAppliesAtAll(t *testing.T) {
 			}
 		}
 		if scratch.open.Load() != 0 {
-			t.Errorf("seed %d: %d temporary files are left", n, scratch.open.Load())
+			t.Errorf("seed %d: %d temporary files are left", n,
+				scratch.open.Load())
 		}
 	}
 }

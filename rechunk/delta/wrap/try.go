@@ -19,27 +19,25 @@ type Trier struct {
 	encoders Encoders
 	trials   Trials
 	lim      Limits
-	decoders sync.Pool
-
-	mu    sync.Mutex
-	kinds map[string]*kind
+	decoders *sync.Pool
+	lore     *lore
+	item     int
 }
-
-// kind is what is known of streams that look the same: same program, same settings as far as a stream tells.
-type kind struct {
-	fits   []Encoder // the one that fitted last comes first
-	failed int       // streams that nothing fitted, since the last that something did
-}
-
-// hopeless is how many streams of a kind nothing may fit until the rest is not tried.
-const hopeless = 12
 
 // NewTrier returns a Trier for one run. Without encoders, only those of this package are tried; without trials, nothing is
 // remembered beyond the run.
 func NewTrier(encoders Encoders, trials Trials, lim Limits) *Trier {
-	t := &Trier{encoders: encoders, trials: trials, lim: lim, kinds: map[string]*kind{}}
-	t.decoders.New = func() any { return new(decoders) }
-	return t
+	return &Trier{encoders: encoders, trials: trials, lim: lim, lore: newLore(),
+		decoders: &sync.Pool{New: func() any { return new(decoders) }}}
+}
+
+// For returns the trier for the parts of one of many items, numbered from 0, that may be worked on at the same time. It goes
+// by what was found for that item and for those that come at least Apart before it, so that what it finds does not depend on
+// how fast the others are: an item is only begun when all of those are done.
+func (t *Trier) For(item int) *Trier {
+	c := *t
+	c.item = item
+	return &c
 }
 
 // Try finds the encoder of a part of parent that has a decoder, and sets Encoder and Seconds; it leaves Encoder nil if there
@@ -66,6 +64,7 @@ func (t *Trier) Try(ctx context.Context, parent Content, p *Part) error {
 		if err != nil {
 			return fmt.Errorf("what was tried before: %w", err)
 		}
+		trial, ok = t.lore.known(t.item, name, trial, ok)
 		if ok && trial.Encoder != nil && Compatible(*trial.Encoder, have) {
 			p.Encoder, p.Seconds = trial.Encoder, trial.Encoder.Seconds(p.Size)
 			return nil
@@ -82,7 +81,9 @@ func (t *Trier) Try(ctx context.Context, parent Content, p *Part) error {
 		p.Encoder, p.Seconds = found, found.Seconds(p.Size)
 	}
 	if trials != nil && tried {
-		if err := trials.Remember(ctx, name, Trial{Encoder: found, Programs: have}); err != nil {
+		trial := Trial{Encoder: found, Programs: have}
+		t.lore.remember(t.item, name, trial)
+		if err := trials.Remember(ctx, name, trial); err != nil {
 			return fmt.Errorf("remembering what was tried: %w", err)
 		}
 	}
@@ -95,12 +96,12 @@ func (t *Trier) look(ctx context.Context, parent Content, p Part, have []Program
 	guesses = slices.DeleteFunc(guesses, func(e Encoder) bool {
 		return e.Program != ProgramStrata && !slices.ContainsFunc(have, e.by)
 	})
-	likely, ok := t.likely(name)
-	if !ok {
+	kind := t.lore.likely(t.item, name)
+	if kind.failed >= hopeless {
 		return nil, false, nil
 	}
 	tried := map[string]bool{}
-	for _, e := range append(likely, guesses...) {
+	for _, e := range append(kind.fits, guesses...) {
 		for _, program := range have {
 			if program.Name == e.Program {
 				e.Version = program.Version
@@ -116,46 +117,16 @@ func (t *Trier) look(ctx context.Context, parent Content, p Part, have []Program
 			return nil, false, err
 		}
 		if same {
-			t.fitted(name, e)
+			t.lore.fitted(t.item, name, e)
 			return &e, true, nil
 		}
 	}
-	t.fitted(name, Encoder{})
+	t.lore.fitted(t.item, name, Encoder{})
 	return nil, true, nil
 }
 
 // by says whether e is run by a program.
 func (e Encoder) by(p Program) bool { return p.Name == e.Program }
-
-// likely returns what fitted streams of the kind, and false if that is too unlikely to try.
-func (t *Trier) likely(name string) ([]Encoder, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	k := t.kinds[name]
-	if k == nil {
-		return nil, true
-	}
-	return slices.Clone(k.fits), k.failed < hopeless
-}
-
-// fitted tells what fitted a stream of the kind; nothing, if e is of no program.
-func (t *Trier) fitted(name string, e Encoder) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	k := t.kinds[name]
-	if k == nil {
-		k = &kind{}
-		t.kinds[name] = k
-	}
-	if e.Program == "" {
-		k.failed++
-		return
-	}
-	k.failed = 0
-	e.Args = unfill(e.Args)
-	k.fits = slices.DeleteFunc(k.fits, func(f Encoder) bool { return f.String() == e.String() })
-	k.fits = slices.Insert(k.fits, 0, e)[:min(len(k.fits)+1, 3)]
-}
 
 // errDiffers says that an encoder makes other bytes.
 var errDiffers = errors.New("other bytes")
