@@ -71,7 +71,7 @@ func (c *exportCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	return printCarried(s, c.JSON, report, "left out")
+	return printCarried(s, c.JSON, report, leftOut)
 }
 
 // Help follows the flags in strata import --help.
@@ -138,6 +138,9 @@ func withDeltas(ctx context.Context, o oneshot.Options, work func(airgap.Deltas)
 	return errors.Join(work(i), i.Close())
 }
 
+// leftOut is the word for bytes that an export left out.
+const leftOut = "left out"
+
 // printCarried shows what was exported or imported.
 func printCarried(s *streams, asJSON bool, r *airgap.Report, left string) error {
 	if asJSON {
@@ -149,6 +152,12 @@ func printCarried(s *streams, asJSON bool, r *airgap.Report, left string) error 
 			text = "(by digest)"
 		}
 		fmt.Fprintf(s.out, "%s  %s\n", e.Digest, text)
+	}
+	if left == leftOut && len(r.Entries) == 1 && len(r.Missing) == 0 {
+		fmt.Fprintln(s.out, "nothing is signed or attested of it")
+	}
+	for _, m := range r.Missing {
+		fmt.Fprintf(s.out, "missing: %s: %s\n", m.What, m.Why)
 	}
 	for _, o := range r.Origins {
 		if o.Unproven != "" {

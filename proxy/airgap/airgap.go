@@ -54,12 +54,21 @@ type Entry struct {
 // Report is what was carried.
 type Report struct {
 	Entries []Entry `json:"entries"`
+	// Missing are signatures, attestations and the like that could not be had, so that they are not in the file.
+	Missing []Missing `json:"missing,omitempty"`
 	// Origins are images and indexes that a Strata made, with what they were proven to be made of.
 	Origins []Origin `json:"origins,omitempty"`
 	// Blobs and Bytes are those in the file, manifests included; Left are the bytes that were left out, or found there.
 	Blobs int   `json:"blobs"`
 	Bytes int64 `json:"bytes"`
 	Left  int64 `json:"left_bytes"`
+}
+
+// Missing is something about an image that is not in a file.
+type Missing struct {
+	// What is a tag, or a digest, and Why says in a line why it is not there.
+	What string `json:"what"`
+	Why  string `json:"why"`
 }
 
 // Origin says what an image or an index was made of.
@@ -115,6 +124,14 @@ func (d *documents) add(desc ocispec.Descriptor, raw []byte) (*document, error) 
 	d.seen[desc.Digest] = out
 	d.all = append(d.all, out)
 	return out, nil
+}
+
+// back forgets the documents behind the first n, whose bytes were so many.
+func (d *documents) back(n int, bytes int64) {
+	for _, m := range d.all[n:] {
+		delete(d.seen, m.Digest)
+	}
+	d.all, d.bytes = d.all[:n], bytes
 }
 
 // blobs lists the configs and layers of all manifests, each once. Layers that lie elsewhere (urls) are not among them.

@@ -226,6 +226,7 @@ func TestImportRefuses(t *testing.T) {
 	config := `{"os":"linux"}`
 	manifest := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[]}`,
 		ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageConfig, digest.FromString(config), len(config))
+	another := strings.Replace(manifest, `"layers":[]`, `"layers":[ ]`, 1)
 	full := `"` + ocispec.AnnotationRefName + `":"registry.example/os:1"`
 	index := func(entries ...string) string {
 		return `{"schemaVersion":2,"manifests":[` + strings.Join(entries, ",") + `]}`
@@ -266,6 +267,13 @@ func TestImportRefuses(t *testing.T) {
 			""},
 		"one manifest too often": {files(index(slices.Repeat([]string{entry(manifest, full)}, 4097)...), manifest, config),
 			"4097 manifests"},
+		"one name twice": {files(index(entry(manifest, full), entry(another, full)), manifest, another, config),
+			"two images in it have one name, registry.example/os:1"},
+		"about an image that is not there": {files(index(entry(manifest, full), entry(another,
+			`"`+airgap.AnnotationOrigin+`":"`+digest.FromString("x").String()+`"`)), manifest, another, config),
+			"and not that image"},
+		"a proof with a name": {files(index(entry(manifest, full), entry(another, full+`,"`+airgap.AnnotationOrigin+`":"`+
+			digest.FromString(manifest).String()+`"`)), manifest, another, config), "no image that has a name of its own"},
 		"other algorithm": {files(strings.ReplaceAll(index(entry(manifest, full)), "sha256:", "sha512:"), manifest,
 			config), "digest"},
 	} {
@@ -317,6 +325,9 @@ func FuzzImport(f *testing.F) {
 	f.Add([]byte(`{"schemaVersion":2,"manifests":[]}`), []byte(`{"schemaVersion":2}`), "registry.example/os:1")
 	f.Add([]byte(`{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.index.v1+json"}]}`), []byte(`{}`),
 		"x")
+	about := `{"schemaVersion":2,"layers":[]}`
+	f.Add([]byte(`{"schemaVersion":2,"manifests":[`+entry(about, `"`+airgap.AnnotationDelta+`":"sha256:x"`)+`]}`),
+		[]byte(about), "")
 	f.Fuzz(func(t *testing.T, index, manifest []byte, as string) {
 		path := write(t, map[string]string{"oci-layout": `{"imageLayoutVersion":"1.0.0"}`, "index.json": string(index),
 			blob(string(manifest)): string(manifest)})

@@ -166,59 +166,6 @@ func (e *export) top(ctx context.Context, ref imageref.Ref) (ocispec.Descriptor,
 	return ocispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(raw))}, raw, closing(nil, image)
 }
 
-// about adds what is signed and attested of a manifest: by cosign's tags and by referrers.
-func (e *export) about(ctx context.Context, d digest.Digest, depth int) error {
-	if depth >= maxDepth {
-		return nil
-	}
-	for _, suffix := range cosignSuffixes {
-		tag := d.Algorithm().String() + "-" + d.Encoded() + suffix
-		desc, raw, err := e.from.Tag(ctx, tag)
-		if errors.Is(err, imageref.ErrNotFound) {
-			continue
-		}
-		if err == nil {
-			err = e.artifact(ctx, e.repo+":"+tag, desc, raw)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", tag, err)
-		}
-	}
-	list, err := e.from.Referrers(ctx, d)
-	if err != nil {
-		return fmt.Errorf("what refers to %s: %w", d, err)
-	}
-	for _, r := range list {
-		if e.seen[r.Digest] != nil {
-			continue
-		}
-		raw, err := e.from.Document(ctx, r)
-		if err == nil {
-			err = e.artifact(ctx, "", r, raw)
-		}
-		if err == nil {
-			err = e.about(ctx, r.Digest, depth+1)
-		}
-		if err != nil {
-			return fmt.Errorf("%s, which refers to %s: %w", r.Digest, d, err)
-		}
-	}
-	return nil
-}
-
-func (e *export) artifact(ctx context.Context, named string, desc ocispec.Descriptor, raw []byte) error {
-	if e.found++; e.found > maxArtifacts {
-		return fmt.Errorf("%w: more than %d signatures, attestations and the like", ErrTooLarge, maxArtifacts)
-	}
-	m, err := e.tree(ctx, desc, raw, e.from.Document, 0)
-	if err != nil {
-		return err
-	}
-	m.ArtifactType = desc.ArtifactType
-	e.enter(named, m.Descriptor)
-	return nil
-}
-
 // enter adds an entry of index.json.
 func (e *export) enter(named string, d ocispec.Descriptor) {
 	d.Annotations = map[string]string{AnnotationRepository: e.repo}

@@ -1,10 +1,12 @@
 package airgap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +47,14 @@ type placed struct {
 	tag  name.Reference // "" without a tag
 }
 
+// name is the full name of an entry, or its repository's.
+func (p placed) name() string {
+	if p.tag == "" {
+		return p.repo.String()
+	}
+	return catalog.TagKey{Repository: p.repo.String(), Tag: string(p.tag)}.String()
+}
+
 // load is one run.
 type load struct {
 	documents
@@ -52,8 +62,11 @@ type load struct {
 	file    *imageref.Archive
 	entries []placed
 	aids    []aid
-	sources map[digest.Digest]*document // what images and indexes were proven to be made of
-	report  *Report
+	// given is the image that has the name of ImportOptions; nameless says that the entry that is being read gets it.
+	given    *document
+	nameless bool
+	sources  map[digest.Digest]*document // what images and indexes were proven to be made of
+	report   *Report
 }
 
 // Import puts all images of a file into a store, from which a proxy serves them as they are. All content is verified.
@@ -81,7 +94,6 @@ func (l *load) read(ctx context.Context) error {
 	if len(list) > maxDocuments {
 		return fmt.Errorf("%w: index.json lists %d manifests, more than %d", ErrTooLarge, len(list), maxDocuments)
 	}
-	nameless := 0
 	for _, d := range list {
 		if helps, err := l.aid(ctx, d); err != nil {
 			return err
@@ -92,9 +104,6 @@ func (l *load) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if tag == "" && d.Annotations[AnnotationRepository] == "" {
-			nameless++
-		}
 		raw, err := l.file.Document(ctx, d)
 		if err != nil {
 			return err
@@ -103,32 +112,65 @@ func (l *load) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if l.nameless {
+			l.nameless, l.given = false, m
+		}
 		if tag.IsDigest() && digest.Digest(tag) != m.Digest {
 			return fmt.Errorf("its name says %s, and it is %s", tag, m.Digest)
 		}
 		l.entries = append(l.entries, placed{m, repo, tag})
 	}
+	return l.check()
+}
+
+// check holds what was read together.
+func (l *load) check() error {
 	if len(l.entries) == 0 {
 		return errors.New("there is no image in it")
 	}
-	if nameless > 1 {
-		return fmt.Errorf("%d images in it have no names: import them one by one, from files of their own", nameless)
+	if l.Name != "" && l.given == nil {
+		return fmt.Errorf("its images have names of their own, such as %.300q: --as is for an image without",
+			l.entries[0].name())
+	}
+	for _, a := range l.aids {
+		if l.seen[a.of] == nil {
+			return fmt.Errorf("it has something about the image %s, and not that image", a.of)
+		}
+	}
+	names := map[string]digest.Digest{}
+	for _, e := range l.entries {
+		switch other, ok := names[e.name()]; {
+		case e.tag == "":
+		case ok && other != e.doc.Digest:
+			return fmt.Errorf("two images in it have one name, %.300s: %s and %s", e.name(), other, e.doc.Digest)
+		default:
+			names[e.name()] = e.doc.Digest
+		}
+		if l.given == e.doc && e.doc.doc.Manifest != nil &&
+			!slices.Contains(imageConfigs, e.doc.doc.Manifest.Config.MediaType) {
+			return fmt.Errorf("%s is no image, but a document of the type %.100q: --as is for images", e.doc.Digest,
+				cmp.Or(e.doc.doc.Manifest.ArtifactType, e.doc.doc.Manifest.Config.MediaType))
+		}
 	}
 	return nil
 }
 
-// place says where an entry belongs: by its full name, or by its repository, or by the name that was given for all.
+// imageConfigs are the types of images' configs.
+var imageConfigs = []string{ocispec.MediaTypeImageConfig, "application/vnd.docker.container.image.v1+json"}
+
+// place says where an entry belongs: by its full name, or by its repository, or by the name that was given for one without.
 func (l *load) place(d ocispec.Descriptor) (name.Repository, name.Reference, error) {
 	text, repository := d.Annotations[ocispec.AnnotationRefName], d.Annotations[AnnotationRepository]
-	switch {
-	case repository != "" && text == "":
+	if repository != "" && text == "" {
 		repo, err := l.Names.Repository(repository, "")
 		return repo, "", err
-	case repository == "" && l.Name != "":
-		return l.parse(l.Name)
 	}
 	repo, tag, err := l.parse(text)
 	if err != nil && repository == "" {
+		if l.Name != "" {
+			l.nameless = true
+			return l.parse(l.Name)
+		}
 		err = fmt.Errorf("the image %s has no full name in the file, but %.200q: name it with --as HOST/REPOSITORY:TAG",
 			d.Digest,
 			text)
@@ -225,7 +267,7 @@ func (l *load) record(ctx context.Context) error {
 		}
 		entry := Entry{Digest: e.doc.Digest, Type: e.doc.MediaType}
 		if e.tag != "" {
-			entry.Name = catalog.TagKey{Repository: e.repo.String(), Tag: string(e.tag)}.String()
+			entry.Name = e.name()
 		}
 		l.report.Entries = append(l.report.Entries, entry)
 	}

@@ -37,6 +37,11 @@ func (l *load) aid(ctx context.Context, d ocispec.Descriptor) (bool, error) {
 	if a.of == "" {
 		return false, nil
 	}
+	if named := d.Annotations[ocispec.AnnotationRefName]; named != "" {
+		return true, fmt.Errorf("the entry %s is about the image %s, and no image that has a name of its own, %.200q",
+			d.Digest,
+			a.of, named)
+	}
 	raw, err := l.file.Document(ctx, d)
 	if err != nil {
 		return true, err

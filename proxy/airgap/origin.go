@@ -2,6 +2,7 @@ package airgap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -167,7 +168,7 @@ var _ imagedelta.Sink = staging{}
 
 func (s staging) path(d digest.Digest) string { return filepath.Join(s.dir, d.Encoded()) }
 
-// PutBlob implements imagedelta.Sink. What it is given was made here.
+// PutBlob implements imagedelta.Sink. What it is given was made here, or comes from a reader that verifies.
 func (s staging) PutBlob(_ context.Context, d ocispec.Descriptor, r io.Reader) error {
 	f, err := os.CreateTemp(s.dir, "new-")
 	if err != nil {
@@ -175,7 +176,7 @@ func (s staging) PutBlob(_ context.Context, d ocispec.Descriptor, r io.Reader) e
 	}
 	_, err = io.Copy(f, r)
 	if err = closing(err, f); err != nil {
-		return err
+		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return os.Rename(f.Name(), s.path(d.Digest))
 }

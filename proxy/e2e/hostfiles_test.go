@@ -239,8 +239,21 @@ func TestExportedArchive(t *testing.T) {
 	command(t, store.env, "podman", store.args("pull", "--quiet", "--signature-policy", store.dir+"/policy.json",
 		"oci-archive:"+file+":"+image)...)
 	u.stop()
+	// What is stored goes into a file while the registry is away, which says what could not be asked for.
+	var report struct {
+		Missing []struct{ What, Why string }
+	}
+	stored := filepath.Join(t.TempDir(), "stored.tar")
+	strata(t, &report, "export", p.Clients+"/"+image, stored)
+	if len(report.Missing) == 0 || !strings.HasSuffix(report.Missing[0].What, ".sig") || report.Missing[0].Why == "" {
+		t.Errorf("missing: %+v", report.Missing)
+	}
+	got = command(t, nil, "skopeo", "--insecure-policy", "inspect", "--format", "{{.Digest}}", "oci-archive:"+stored+":"+image)
+	if strings.TrimSpace(got) != digest {
+		t.Errorf("skopeo reads %s, not %s", got, digest)
+	}
 	gap := newProxy(t, u, proxyOptions{})
-	command(t, nil, program, "import", "--state", filepath.Join(gap.dir, "data"), file)
+	command(t, nil, program, "import", "--state", filepath.Join(gap.dir, "data"), stored)
 	if got := gap.wantManifest("os/image/manifests/v1", 200, "stale").String(); got != digest {
 		t.Errorf("imported: %s, not %s", got, digest)
 	}
