@@ -83,9 +83,12 @@ var rooms = []room{
 	}, registries[2:]},
 	{"proxy/pull/tags", []string{
 		"proxy/pull/jobs", "proxy/catalog", "proxy/name", "proxy/background", "proxy/config", "proxy/lease",
-		"proxy/registry",
+		"proxy/registry", "proxy/rollout",
 		"proxy/upstream", "chunkstore/keylock", "rechunk",
 	}, registries[2:]},
+	// Which version a host gets depends on the record and on who asks; the rule and the clock are told.
+	{"proxy/rollout", []string{"proxy/catalog", "proxy/config"}, append([]string{
+		"os", "context", "net/http", "math/rand", "crypto/rand", "log", "log/slog"}, registries[2:]...)},
 	{"proxy/pull/jobs", []string{
 		"proxy/catalog", "proxy/name", "proxy/background", "proxy/config", "proxy/flight", "proxy/lease", "proxy/metrics",
 		"proxy/registry",

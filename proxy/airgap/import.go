@@ -358,5 +358,11 @@ func (l *load) tag(ctx context.Context, repo name.Repository, tag string, d ocis
 	if source := l.sources[d.Digest]; source != nil {
 		rec.SourceDigest, rec.SourceType, rec.Served = source.Digest, source.MediaType, catalog.Rechunked
 	}
-	return l.Records.Tags.Put(ctx, catalog.TagKey{Repository: repo.String(), Tag: tag}, rec)
+	key := catalog.TagKey{Repository: repo.String(), Tag: tag}
+	before, err := l.Records.Tags.Get(ctx, key)
+	if err != nil {
+		return err
+	}
+	rec.Staged = before != nil && before.Staged // a roll-out takes it in when the next host asks
+	return l.Records.Tags.Put(ctx, key, rec)
 }

@@ -100,12 +100,12 @@ func ExampleScan() {
 func ExampleCheckKinds() {
 	ctx := context.Background()
 	store := memory(ctx)
-	if err := store.PutRecord(ctx, "rollout", "ghcr.io/ublue-os/bluefin", []byte("{}")); err != nil {
+	if err := store.PutRecord(ctx, "prophecy", "ghcr.io/ublue-os/bluefin", []byte("{}")); err != nil {
 		fmt.Println(err)
 	}
 	fmt.Println(catalog.CheckKinds(ctx, store))
 	// Output:
-	// unknown kind of record: the store has records of kind "rollout", which a newer version of strata wrote; use that one
+	// unknown kind of record: the store has records of kind "prophecy", which a newer version of strata wrote; use that one
 }
 
 // Documents that belong together lie in one pack, and count only if they are what they should be.

@@ -92,6 +92,8 @@ const (
 	KindEdgeImages  = "edge-images"
 	// KindRefusal has the keys of KindTag.
 	KindRefusal = "refusal"
+	// KindRollout has the keys of KindTag.
+	KindRollout = "rollout"
 )
 
 // Kind is what is to be known of the records of a kind without knowing the kind.
@@ -109,7 +111,8 @@ type Kind struct {
 // was written by a newer build.
 func Kinds() []Kind {
 	return []Kind{
-		manifestKind().any(), tagKind().any(), lineageKind().any(), servedKind().any(), pullsKind().any(),
+		manifestKind().any(), tagKind().any(), rolloutKind().any(), lineageKind().any(), servedKind().any(),
+		pullsKind().any(),
 		repositoryKind().any(),
 		artifactKind().any(), // before what belongs to the artifacts' manifests
 		proofKind().any(), blobProofKind().any(), memberKind().any(), attemptKind().any(), verdictKind().any(),

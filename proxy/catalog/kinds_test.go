@@ -93,6 +93,11 @@ func samples() []sample {
 		{"artifact", image.String() + " " + source.String() + " tar-diff-1", fmt.Sprintf(`{"digest":%q,"size":9,
 			"artifact_type":"x","repository":"ghcr.io/team/os","at":"2026-01-02T03:04:05Z","costs":{"layer_bytes":7}}`, config),
 			catalog.Leads{Owner: ofImage, To: []catalog.Target{{Digest: config, Use: catalog.DeltaOf, Image: true}}}},
+		{"rollout", "ghcr.io/team/os:stable", fmt.Sprintf(`{"versions":[{"source_digest":%q,"digest":%q,"media_type":"x",
+			"served":"rechunked","made_at":"2026-01-02T03:04:05Z","share":1},{"source_digest":%q,"digest":%[3]q,"media_type":"x",
+			"served":"original","made_at":"2026-01-03T03:04:05Z","share":0.05,"first":["10.0.0.0/8"]}],
+			"held":{"by":"alice","at":"2026-01-03T03:04:05Z"}}`, source, image, config),
+			catalog.Leads{To: []catalog.Target{{image, catalog.ServedLayer, true}, {config, catalog.OriginalLayer, true}}}},
 		{"upkeep", "usage", `{"bytes":1,"at":"2026-01-02T03:04:05Z"}`, catalog.Leads{}},
 	}
 }

@@ -46,6 +46,8 @@ type Tag struct {
 	Seen     []digest.Digest `json:"seen,omitempty"`
 	Newer    []digest.Digest `json:"newer,omitempty"`
 	Released digest.Digest   `json:"released,omitempty"`
+	// Staged says that there is a roll-out, which tells what hosts get in place of Digest, whatever the rule says.
+	Staged bool `json:"staged,omitempty"`
 	// Failure is why the record shows less than the rule asks for; nil when all is well.
 	Failure *Failure `json:"failure,omitempty"`
 }

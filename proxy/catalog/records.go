@@ -28,6 +28,7 @@ type Records struct {
 	EdgeImages   *Table[string, EdgeImages]
 	Trials       *Table[digest.Digest, Trials]
 	Artifacts    *Table[ArtifactKey, Artifact]
+	Rollouts     *Table[TagKey, Rollout]
 
 	// The engine's.
 	Served    *Table[string, rechunk.Version]
@@ -51,7 +52,7 @@ func New(store *chunkstore.Store, log *slog.Logger) *Records {
 		Refusals: newTable(s, refusalKind()), Admitted: newTable(s, admittedKind()), Verdicts: newHot(s, verdictKind()),
 		Signatures: newHot(s, signatureKind()),
 		Pulls:      newTable(s, pullsKind()), Served: newTable(s, servedKind()), Lineages: newTable(s, lineageKind()),
-		Artifacts: newTable(s, artifactKind()),
+		Artifacts: newTable(s, artifactKind()), Rollouts: newTable(s, rolloutKind()),
 		Histories: newTable(s, historyKind()), Plans: newTable(s, planKind()), Indexes: newTable(s, indexKind()),
 	}
 }

@@ -73,6 +73,7 @@ func DefaultRule() Rule {
 		Noise:            NoiseServe,
 		KeepVersions:     16,
 		OCIDeltas:        OCIDeltas{Back: []int{}, Images: DeltaServed, Format: DeltaTarDiff1},
+		Rollout:          Rollout{Steps: []Step{}, First: []string{}},
 		Sign:             SignVerified,
 	}
 }

@@ -48,6 +48,8 @@ type Rule struct {
 	Verify Verify `yaml:"verify"`
 	// OCIDeltas says which delta artifacts are made of new versions.
 	OCIDeltas OCIDeltas `yaml:"oci_deltas"`
+	// Rollout says how a tag's new versions reach hosts; the zero value: all at once.
+	Rollout Rollout `yaml:"rollout"`
 	// Sign says which images get the proxy's own signature.
 	Sign Sign `yaml:"sign"`
 }
@@ -142,6 +144,8 @@ func (c *Config) Rule(repository string) Rule {
 			rule.Platforms = slices.Clone(rule.Platforms)
 			rule.Verify.Keys = slices.Clone(rule.Verify.Keys)
 			rule.OCIDeltas.Back = slices.Clone(rule.OCIDeltas.Back)
+			rule.Rollout.Steps = slices.Clone(rule.Rollout.Steps)
+			rule.Rollout.First = slices.Clone(rule.Rollout.First)
 			break
 		}
 	}

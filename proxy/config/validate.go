@@ -210,6 +210,7 @@ func (v *validator) rule(key string, r *Rule) {
 		v.problem(key+".noise", "keeps bytes of earlier images, which verify says nothing about: remove one of them")
 	}
 	v.ociDeltas(key+".oci_deltas", r.OCIDeltas, *r)
+	v.rollout(key+".rollout", r.Rollout)
 	if r.Family != "" && (len(r.Family) > longestName || !familyForm.MatchString(r.Family)) {
 		v.problem(key+".family", "%s is no name: write lower-case letters, digits and . _ - / between them, at most %d",
 			quote(r.Family), longestName)

@@ -32,6 +32,10 @@ func answerKey(repo name.Repository, ref name.Reference, policy string) string {
 }
 
 func (l answers) note(repo name.Repository, ref name.Reference, policy string, m *registry.Manifest) {
+	if m.Staged { // it is for one host, and may be another's or be withdrawn by the time it is needed
+		l.seen.Remove(answerKey(repo, ref, policy))
+		return
+	}
 	answer := *m
 	answer.Bytes = nil
 	l.seen.Add(answerKey(repo, ref, policy), answer)

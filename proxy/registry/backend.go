@@ -48,6 +48,10 @@ type Manifest struct {
 	Claimed bool
 	Served  Served
 	Origin  Origin
+	// Staged says that who asks may matter, as it does for tags with a roll-out, and Rollout explains to clients why they
+	// get this version: the value of the Strata-Rollout header.
+	Staged  bool
+	Rollout string
 }
 
 // Manifests finds manifests. It is safe for concurrent use.

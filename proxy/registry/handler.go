@@ -20,6 +20,7 @@ import (
 const (
 	headerDigest  = "Docker-Content-Digest"
 	headerFilters = "Oci-Filters-Applied"
+	headerRollout = "Strata-Rollout"
 	headerServed  = "Strata-Served"
 	headerSource  = "Strata-Source-Digest"
 	headerVersion = "Docker-Distribution-Api-Version"
@@ -134,9 +135,11 @@ func (h *handler) serve(w *response, r *http.Request) error {
 		return err
 	}
 	info.Repository = repo
-	if _, err := h.authorize(w, r, wanted(t.name, repo, query["ns"])); err != nil {
+	grant, err := h.authorize(w, r, wanted(t.name, repo, query["ns"]))
+	if err != nil {
 		return err
 	}
+	r = r.WithContext(WithClient(r.Context(), Client{User: grant.User, Address: address(r.RemoteAddr)}))
 	err = h.serveRepository(w, r, t, repo, query)
 	if len(query["ns"]) == 0 {
 		err = meant(err, h.Names.Defaulted(t.name, repo))

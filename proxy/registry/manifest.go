@@ -27,12 +27,16 @@ func (h *handler) manifest(w *response, r *http.Request, repo name.Repository, r
 		return internal(err)
 	}
 	info.Served, info.Origin, info.Digest = m.Served, m.Origin, m.Digest
+	w.private = w.private || m.Staged
 	setContentHeaders(w, m.MediaType, m.Digest, ref.IsDigest())
 	if m.Source != "" {
 		w.Header().Set(headerSource, m.Source.String())
 	}
 	if m.Served != "" {
 		w.Header().Set(headerServed, string(m.Served))
+	}
+	if m.Rollout != "" {
+		w.Header().Set(headerRollout, m.Rollout)
 	}
 	if n := int64(len(m.Bytes)); n > largeManifest {
 		if !h.large.TryAcquire(n) {

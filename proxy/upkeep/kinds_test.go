@@ -17,8 +17,8 @@ import (
 func TestUnknownRecords(t *testing.T) {
 	t.Parallel()
 	for what, put := range map[string]func(*fixture){
-		`kind "rollout"`: func(f *fixture) {
-			f.record("rollout", testRepo,
+		`kind "prophecy"`: func(f *fixture) {
+			f.record("prophecy", testRepo,
 				map[string]any{"image": digest.FromString("x")})
 		},
 		"newer schema": func(f *fixture) {
@@ -43,7 +43,7 @@ func TestUnknownRecords(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		if what == `kind "rollout"` {
+		if what == `kind "prophecy"` {
 			if _, err := f.keeper.Prune(t.Context(), PruneOptions{Name: testRepo}); !errors.Is(err, catalog.ErrUnknownKind) {
 				t.Errorf("prune: %v", err)
 			}
@@ -60,8 +60,8 @@ func TestKindThatWasRemoved(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil, nil)
 	series(f)
-	f.record("rollout", testRepo, map[string]any{})
-	f.must(f.chunks.DeleteRecord(t.Context(), "rollout", testRepo))
+	f.record("prophecy", testRepo, map[string]any{})
+	f.must(f.chunks.DeleteRecord(t.Context(), "prophecy", testRepo))
 	f.gc(GCOptions{})
 }
 

@@ -75,7 +75,7 @@ func (m *marking) readAll(ctx context.Context) error {
 		switch kind.Name {
 		case catalog.KindManifest:
 			err = m.readManifests(ctx, kind)
-		case catalog.KindTag:
+		case catalog.KindTag, catalog.KindRollout:
 			err = m.readTags(ctx, kind)
 		case catalog.KindLineage:
 			err = m.readLineages(ctx, kind)

@@ -75,7 +75,8 @@ func (k *Keeper) choose(ctx context.Context, name string, out *PruneReport) erro
 	}
 	for _, of := range tags {
 		others = 0
-		err := errors.Join(k.records.Tags.List(ctx, of, named), k.records.Refusals.List(ctx, of, named))
+		err := errors.Join(k.records.Tags.List(ctx, of, named), k.records.Refusals.List(ctx, of, named),
+			k.records.Rollouts.List(ctx, of, named))
 		if err != nil {
 			return err
 		}
@@ -121,7 +122,8 @@ func (k *Keeper) drop(ctx context.Context, p PruneReport) error {
 		kind string
 		keys []string
 	}{
-		{catalog.KindTag, p.Tags}, {catalog.KindRefusal, p.Tags}, {catalog.KindRepository, p.Repositories},
+		{catalog.KindTag, p.Tags}, {catalog.KindRefusal, p.Tags}, {catalog.KindRollout, p.Tags},
+		{catalog.KindRepository, p.Repositories},
 		{catalog.KindDeltaDemand, p.Repositories},
 		{catalog.KindEdgeImages, p.Repositories},
 		{catalog.KindHistory, p.Lineages},

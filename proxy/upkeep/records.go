@@ -130,7 +130,7 @@ func (m *marking) readManifests(ctx context.Context, kind catalog.Kind) error {
 	})
 }
 
-// readTags marks what tags lead to: all of it stays.
+// readTags marks what tags lead to, and what hosts get in place of it: all of it stays.
 func (m *marking) readTags(ctx context.Context, kind catalog.Kind) error {
 	err := m.scan(ctx, kind, func(r catalog.Record) error { return m.lead(ctx, r.Leads, true) })
 	for h := range m.manifests {

@@ -73,6 +73,8 @@ type Options struct {
 	// Records keep what tags stand for.
 	Records      *catalog.Table[catalog.TagKey, catalog.Tag]
 	Repositories Repositories
+	// Rollouts keep which versions of tags hosts get; nil: all get the newest.
+	Rollouts Rollouts
 	// Guard checks signatures, and Refusals remember what it refuses; nil checks none.
 	Guard    Guard
 	Refusals Refusals
@@ -124,7 +126,7 @@ func (t *Tags) Resolve(ctx context.Context, repo name.Repository, tag name.Refer
 		return nil, err
 	}
 	if rec != nil && t.fresh(repo, rec, rule) {
-		if m, err := t.show(ctx, repo, rec, served(rec)); err == nil {
+		if m, err := t.given(ctx, repo, tag, rec, served(rec)); err == nil {
 			return m, nil
 		}
 	}
@@ -133,7 +135,7 @@ func (t *Tags) Resolve(ctx context.Context, repo name.Repository, tag name.Refer
 		return t.stale(ctx, repo, tag, rec, err)
 	}
 	if got.update == nil {
-		return t.show(ctx, repo, got.rec, served(got.rec))
+		return t.given(ctx, repo, tag, got.rec, served(got.rec))
 	}
 	return t.awaitUpdate(ctx, repo, rule, got)
 }
@@ -197,8 +199,11 @@ func (t *Tags) stale(ctx context.Context, repo name.Repository, tag name.Referen
 			return nil, cause
 		}
 	}
-	m, err := t.show(ctx, repo, rec, registry.Stale)
+	m, err := t.given(ctx, repo, tag, rec, registry.Stale)
 	if err != nil {
+		if t.staged(repo, tag, rec) {
+			return nil, cause // the source that is stored may not be for this host
+		}
 		if m, err = t.Manifests.Stored(ctx, repo, rec.SourceDigest); m == nil || err != nil {
 			return nil, cause
 		}
@@ -248,7 +253,7 @@ func (t *Tags) show(ctx context.Context, repo name.Repository, rec *catalog.Tag,
 func (t *Tags) awaitUpdate(ctx context.Context, repo name.Repository, rule config.Rule, got *checked) (*registry.Manifest,
 	error) {
 	u, rec := got.update, got.rec
-	previous := rec != nil && t.stopgap(ctx, repo, rule, rec, u)
+	previous := rec != nil && t.previous(ctx, repo, rule, rec, u)
 	patience := time.Duration(rule.FirstPullTimeout)
 	if previous || rule.FirstPull == config.FirstPullOriginal {
 		patience = updatePatience
@@ -276,7 +281,7 @@ func (t *Tags) awaitUpdate(ctx context.Context, repo name.Repository, rule confi
 	case <-timer.C:
 	}
 	if previous {
-		return t.show(ctx, repo, rec, served(rec))
+		return t.given(ctx, repo, u.tag, rec, served(rec))
 	}
 	return t.original(ctx, repo, u, rec)
 }
@@ -294,6 +299,12 @@ func (t *Tags) original(ctx context.Context, repo name.Repository, u *update, be
 	return m, nil
 }
 
+// previous reports whether a client is to get what a tag stood for while an update runs: because that is good enough, or
+// because nobody gets another version but by its roll-out.
+func (t *Tags) previous(ctx context.Context, repo name.Repository, rule config.Rule, rec *catalog.Tag, u *update) bool {
+	return rec.SourceDigest != u.target.Digest && t.staged(repo, u.tag, rec) || t.stopgap(ctx, repo, rule, rec, u)
+}
+
 // stopgap reports whether a tag's record is good enough to be shown while an update runs: a version before that was
 // rechunked, or the original of which rechunking is tried once more.
 func (t *Tags) stopgap(ctx context.Context, repo name.Repository, rule config.Rule, rec *catalog.Tag, u *update) bool {
@@ -309,7 +320,7 @@ func (t *Tags) updated(ctx context.Context, repo name.Repository, u *update) (*r
 	if u.err != nil {
 		return nil, u.err
 	}
-	m, err := t.show(ctx, repo, u.rec, served(u.rec))
+	m, err := t.given(ctx, repo, u.tag, u.rec, served(u.rec))
 	if err == nil && m.Origin == registry.FromStore {
 		m.Origin = u.origin
 	}

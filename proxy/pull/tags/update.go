@@ -98,7 +98,11 @@ func (t *Tags) finishUpdate(ctx context.Context, key catalog.TagKey, u *update) 
 		if u.rec, err = t.runUpdate(ctx, u); err != nil {
 			return err
 		}
-		if err := t.moveTag(ctx, key, u); err != nil {
+		err = t.moveTag(ctx, key, u)
+		if errors.Is(err, errNotStaged) {
+			return err
+		}
+		if err != nil {
 			// What was made can be served all the same, but is not to be made again on every pull.
 			saved = false
 			t.Logger.ErrorContext(ctx, "tag's record could not be stored", "repository", u.repo.String(), "tag",
@@ -219,6 +223,9 @@ func (t *Tags) moveTag(ctx context.Context, key catalog.TagKey, u *update) error
 	u.rec.CheckedAt, u.rec.UpdatedAt = asked.UTC(), t.Now().UTC()
 	if u.before != nil && u.before.Digest == u.rec.Digest {
 		u.rec.UpdatedAt = u.before.UpdatedAt
+	}
+	if err := t.enroll(ctx, key, u); err != nil {
+		return fmt.Errorf("moving the tag: %w", err)
 	}
 	if err := t.Records.Put(ctx, key, u.rec); err != nil {
 		return fmt.Errorf("moving the tag: %w", err)

@@ -1,0 +1,87 @@
+package config
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestRolloutProblems(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"steps: [5%]":                                   `rollout.steps[0]: "5%" is no step: write a share and a time`,
+		"steps: [5 at 0h]":                              `"5" is no percentage`,
+		"steps: [5% at noon]":                           `"noon" is no length of time`,
+		"steps: [50% at 0h, 50% at 1h]":                 "steps[1]: 50% at 1h0m0s does not follow on 50% at 0s: each step has",
+		"steps: [5% at 2h, 50% at 1h]":                  "steps[1]: 50% at 1h0m0s does not follow on 5% at 2h0m0s",
+		"steps: [101% at 0h]":                           "steps[0]: 101% is out of range: write 0% to 100%",
+		"steps: [5% at -1h]":                            "steps[0]: -1h0m0s is negative",
+		"hold: -1h":                                     "rollout.hold: -1h0m0s is negative",
+		"hold: 30y":                                     `"30y" is no length of time`,
+		"first: [10.1.0.0/16]":                          "rollout.first: is set without steps",
+		"steps: [1% at 0h], first: [10.1.0.0/64]":       `first[0]: "10.1.0.0/64" is no network`,
+		"steps: [1% at 0h], first: ['']":                "first[0]: is empty or longer than 255 bytes",
+		"steps: [1% at 0h], first: [a, a]":              `first[1]: "a" is there twice: remove one`,
+		"require: 95%":                                  `"95%" is no requirement: write 95% of the step seen again within 2h`,
+		"require: 95% of the step seen again within 2":  `"2" is no length of time`,
+		"require: 95% of the step seen again within 2h": "rollout.require: is set without two steps",
+		"steps: [1% at 0h, 100% at 1h], require: 0% of the step seen again within 2h": "require: 0% is out of range",
+		"stages: []": "stages",
+	} {
+		_, _, err := parse("c.yml", []byte("repositories: [{match: '**', rollout: {"+text+"}}]\n"), nil)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s\n got %v\nwant %s", text, err, want)
+		}
+	}
+}
+
+func TestRollout(t *testing.T) {
+	t.Parallel()
+	c, warnings, err := parse("c.yml", []byte(`repositories:
+  - match: ghcr.io/ublue-os/*
+    rollout: {hold: 12h, steps: [5% at 0h, 50% at 24h, 100% at 48h], first: [10.1.0.0/16, canary],
+      require: 95% of the step seen again within 2h}
+  - match: "**"
+    rollout: {steps: [5% at 1h]}
+`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(warnings) != 1 || !strings.Contains(warnings[0], "repositories[1].rollout.steps: end at 5%") {
+		t.Errorf("warnings %v", warnings)
+	}
+	r := c.Rule("ghcr.io/ublue-os/bluefin").Rollout
+	if !r.Enabled() || r.Require.Share != 0.95 || time.Duration(r.Require.Within) != 2*time.Hour || len(r.First) != 2 {
+		t.Errorf("%+v", r)
+	}
+	for _, tt := range []struct {
+		elapsed time.Duration
+		share   float64
+		begun   bool
+		next    time.Duration
+	}{
+		{-1, 0, false, 0}, {0, 0.05, true, 24 * time.Hour}, {24*time.Hour - 1, 0.05, true, 24 * time.Hour},
+		{24 * time.Hour, 0.5, true, 48 * time.Hour}, {1000 * time.Hour, 1, true, 0},
+	} {
+		share, begun, next := r.StepAt(tt.elapsed)
+		if tt.elapsed < 0 {
+			next = 0
+		}
+		if share != tt.share || begun != tt.begun || next != tt.next {
+			t.Errorf("after %s: %g, %t, next %s", tt.elapsed, share, begun, next)
+		}
+	}
+	for _, text := range []string{r.Steps[1].String(), r.Require.String()} {
+		var s Step
+		var q Require
+		if s.UnmarshalText([]byte(text)) != nil && q.UnmarshalText([]byte(text)) != nil {
+			t.Errorf("%q is not read again", text)
+		}
+	}
+	if d := DefaultRule().Rollout; d.Enabled() {
+		t.Errorf("by default: %+v", d)
+	}
+	if share, begun, _ := (Rollout{}).StepAt(0); share != 1 || !begun {
+		t.Errorf("without steps: %g, %t", share, begun)
+	}
+}

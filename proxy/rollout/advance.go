@@ -1,0 +1,98 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/config"
+)
+
+// Schedule is who a log says changed a roll-out by the rule.
+const Schedule = "strata"
+
+// What a log calls changes.
+const (
+	ActionBegin    = "begin"
+	ActionStep     = "step"
+	ActionHold     = "hold"
+	ActionRelease  = "release"
+	ActionRollback = "rollback"
+)
+
+// skew is by how much the clocks of replicas may differ. A version from further ahead was noted by a clock that was wrong.
+const skew = time.Minute
+
+// Seen counts the hosts that got a version and had time to come back, and those of them that were seen again.
+type Seen func(v *catalog.RolledVersion) (due, again int)
+
+// elapsed is how long a version's steps have been running; negative while it waits for the rule's hold to end.
+func elapsed(v *catalog.RolledVersion, rule config.Rollout, now time.Time) time.Duration {
+	d := now.Sub(v.MadeAt) - time.Duration(v.PausedSeconds*float64(time.Second))
+	if !v.Released {
+		d -= time.Duration(rule.Hold)
+	}
+	return d
+}
+
+// Advance lets the versions of a roll-out reach the hosts that the rule gives them by now, and reports whether it changed
+// anything. Shares never shrink, whatever the clock says. seen may be nil: nothing is required then.
+func Advance(r *catalog.Rollout, rule config.Rollout, now time.Time, seen Seen) (changed bool) {
+	for i := range r.Versions {
+		v := &r.Versions[i]
+		if i == 0 || v.Withdrawn != nil || r.Held != nil || v.Share >= 1 {
+			continue
+		}
+		if v.MadeAt.After(now.Add(skew)) {
+			v.MadeAt, v.PausedSeconds, changed = now.UTC(), 0, true
+		}
+		share, begun, _ := rule.StepAt(elapsed(v, rule, now))
+		if !begun {
+			continue
+		}
+		if !v.BegunAt.IsZero() && share > v.Share && lost(r, v, rule, now, seen) {
+			return true
+		}
+		changed = reach(r, v, share, rule.First, now) || changed
+	}
+	if changed {
+		trim(r)
+	}
+	return changed
+}
+
+// reach lets a version reach a share of all hosts and those that are first.
+func reach(r *catalog.Rollout, v *catalog.RolledVersion, share float64, first []string, now time.Time) (changed bool) {
+	action := ActionStep
+	if v.BegunAt.IsZero() {
+		v.BegunAt, v.StepAt, action, changed = now.UTC(), now.UTC(), ActionBegin, true
+	}
+	for _, f := range first {
+		if !slices.Contains(v.First, f) && len(v.First) < catalog.MaxRolloutFirst {
+			v.First, changed = append(v.First, f), true
+		}
+	}
+	if share > v.Share {
+		v.Share, v.StepAt, changed = share, now.UTC(), true
+	} else if action == ActionStep {
+		return changed
+	}
+	note(r, catalog.RolloutEvent{At: now, By: Schedule, Action: action, Source: v.SourceDigest,
+		Note: percent(v.Share) + " of hosts"})
+	return changed
+}
+
+// lost holds a roll-out of which too few hosts were seen again, and reports whether it did.
+func lost(r *catalog.Rollout, v *catalog.RolledVersion, rule config.Rollout, now time.Time, seen Seen) bool {
+	if seen == nil || !rule.Require.Set() || v.Waived {
+		return false
+	}
+	due, again := seen(v)
+	if due == 0 || float64(again) >= float64(rule.Require.Share)*float64(due) {
+		return false
+	}
+	stop(r, Schedule, fmt.Sprintf("%d of %d hosts that got it were seen again within %s, fewer than %s", again, due,
+		time.Duration(rule.Require.Within), rule.Require.Share), now)
+	return true
+}

@@ -1,0 +1,97 @@
+package rollout
+
+import (
+	"errors"
+	"time"
+
+	"github.com/strata-oci/strata/proxy/catalog"
+)
+
+var (
+	// ErrHeld says that a roll-out is held already.
+	ErrHeld = errors.New("it is held already")
+	// ErrNotHeld says that nothing keeps a roll-out from going on.
+	ErrNotHeld = errors.New("nothing is held back")
+	// ErrNoEarlier says that there is no version to go back to.
+	ErrNoEarlier = errors.New("no earlier version is kept to go back to")
+)
+
+// Hold keeps all versions from reaching more hosts than they did, those that come later, too.
+func Hold(r *catalog.Rollout, by, reason string, now time.Time) error {
+	if r.Held != nil {
+		return ErrHeld
+	}
+	stop(r, by, reason, now)
+	return nil
+}
+
+func stop(r *catalog.Rollout, by, reason string, now time.Time) {
+	r.Held = &catalog.RolloutStop{By: clip(by), At: now.UTC(), Reason: clip(reason)}
+	note(r, catalog.RolloutEvent{At: now, By: by, Action: ActionHold, Source: r.Versions[len(r.Versions)-1].SourceDigest,
+		Note: reason})
+}
+
+// Release ends what keeps the newest version back: that it is held by hand; that it was withdrawn; or the rule's hold. Its
+// steps then go on where they were held, or begin. With all, all hosts get the newest version at once.
+func Release(r *catalog.Rollout, by string, all bool, now time.Time) error {
+	v := &r.Versions[len(r.Versions)-1]
+	e := catalog.RolloutEvent{At: now, By: by, Action: ActionRelease, Source: v.SourceDigest}
+	switch {
+	case r.Held != nil:
+		resume(r, now)
+	case v.Withdrawn != nil:
+		*v = catalog.RolledVersion{SourceDigest: v.SourceDigest, SourceType: v.SourceType, Digest: v.Digest,
+			MediaType: v.MediaType, Served: v.Served, Policy: v.Policy, MadeAt: now.UTC(), Released: true}
+	case v.BegunAt.IsZero() && !v.Released:
+		v.Released, v.MadeAt, v.PausedSeconds = true, now.UTC(), 0
+	case !all || v.Complete():
+		return ErrNotHeld
+	}
+	if all && !v.Complete() {
+		if v.BegunAt.IsZero() {
+			v.BegunAt = now.UTC()
+		}
+		v.Withdrawn, v.Share, v.StepAt, e.Note = nil, 1, now.UTC(), "all hosts"
+		trim(r)
+	}
+	note(r, e)
+	return nil
+}
+
+// resume ends a hold, whose time does not count for the steps.
+func resume(r *catalog.Rollout, now time.Time) {
+	for i := range r.Versions {
+		v := &r.Versions[i]
+		from := r.Held.At
+		if v.MadeAt.After(from) {
+			from = v.MadeAt
+		}
+		v.PausedSeconds += max(now.Sub(from).Seconds(), 0)
+		v.Waived = v.Waived || r.Held.By == Schedule
+	}
+	r.Held = nil
+}
+
+// Rollback withdraws what came after the last version that all hosts had before the newest that reached any: all get that
+// one again. It returns it. What the tag stands for later goes out by the rule.
+func Rollback(r *catalog.Rollout, by, reason string, now time.Time) (*catalog.RolledVersion, error) {
+	newest := len(r.Versions) - 1
+	for newest > 0 && (r.Versions[newest].Withdrawn != nil || r.Versions[newest].BegunAt.IsZero()) {
+		newest--
+	}
+	to := newest - 1
+	for to >= 0 && !r.Versions[to].Complete() {
+		to--
+	}
+	if to < 0 {
+		return nil, ErrNoEarlier
+	}
+	for i := to + 1; i < len(r.Versions); i++ {
+		if v := &r.Versions[i]; v.Withdrawn == nil {
+			v.Withdrawn = &catalog.RolloutStop{By: clip(by), At: now.UTC(), Reason: clip(reason)}
+		}
+	}
+	note(r, catalog.RolloutEvent{At: now, By: by, Action: ActionRollback, Source: r.Versions[to].SourceDigest,
+		Note: reason})
+	return &r.Versions[to], nil
+}

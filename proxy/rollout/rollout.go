@@ -1,0 +1,208 @@
+// Package rollout decides which version of a tag a host gets, and when a version reaches more hosts.
+//
+// A roll-out's record lists what the tag stood for, oldest first, and says of each version which hosts it reached: a share
+// of all, told by a hash of who asks and what, and those that come first. Two things are kept apart. Pick looks at the
+// record alone, so that all replicas give a host the same, at any time and by any clock. Advance is what the rule and the
+// clock have to say: what it changes is written into the record before anybody is answered by it. A version's hosts only
+// grow, and a host gets the newest version that reached it, so none goes back until an operator withdraws a version.
+//
+// The package does no I/O and reads no clock.
+package rollout
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/config"
+)
+
+// Host is who asks. The zero value is a host of which nothing is known.
+type Host struct {
+	// User is the name that it logged in with, empty for one that did not.
+	User string
+	// Address is where it connects from.
+	Address netip.Addr
+}
+
+// network is how many bits of an IPv6 address tell hosts apart: the rest changes.
+const network = 64
+
+// Who names a host: hosts with the same name get the same. A login goes before the address.
+func (h Host) Who() string {
+	if h.User != "" {
+		return "user " + h.User
+	}
+	addr := h.Address.Unmap().WithZone("")
+	if p, err := addr.Prefix(network); err == nil && addr.Is6() {
+		addr = p.Addr()
+	}
+	return "address " + addr.String()
+}
+
+// among reports whether a host is one of those that networks and names stand for.
+func (h Host) among(first []string) bool {
+	return slices.ContainsFunc(first, func(f string) bool {
+		if f == h.User {
+			return true
+		}
+		if addr, err := netip.ParseAddr(f); err == nil {
+			return addr == h.Address
+		}
+		p, err := netip.ParsePrefix(f)
+		return err == nil && p.Contains(h.Address)
+	})
+}
+
+// Place is where a host stands in the line for a version of a repository, "host/path", from 0 to less than 1: a share of
+// more than that reaches it. The same version of another tag finds it at the same place, another version at another.
+func Place(repository string, source digest.Digest, h Host) float64 {
+	sum := sha256.Sum256([]byte("strata rollout\x00" + repository + "\x00" + source.String() + "\x00" + h.Who()))
+	return float64(binary.BigEndian.Uint64(sum[:8])>>11) / (1 << 53)
+}
+
+// Pick returns the index of the version that a host gets: the newest that reached it.
+func Pick(repository string, r *catalog.Rollout, h Host) int {
+	for i := len(r.Versions) - 1; i > 0; i-- {
+		v := &r.Versions[i]
+		switch {
+		case v.Withdrawn != nil || v.BegunAt.IsZero():
+		case v.Complete() || Place(repository, v.SourceDigest, h) < v.Share || h.among(v.First):
+			return i
+		}
+	}
+	return base(r)
+}
+
+// base returns the oldest version that was not withdrawn: one that reached all hosts.
+func base(r *catalog.Rollout) int {
+	return max(slices.IndexFunc(r.Versions, func(v catalog.RolledVersion) bool { return v.Withdrawn == nil }), 0)
+}
+
+// Settled reports whether all hosts get the newest version.
+func Settled(r *catalog.Rollout) bool {
+	return r.Versions[len(r.Versions)-1].Complete()
+}
+
+// New returns the roll-out of a tag that stands for a version which all hosts get.
+func New(v catalog.RolledVersion, now time.Time) *catalog.Rollout {
+	v.MadeAt, v.BegunAt, v.StepAt, v.Share = now.UTC(), now.UTC(), now.UTC(), 1
+	return &catalog.Rollout{Versions: []catalog.RolledVersion{v}}
+}
+
+// Add puts a new version at the end, which reaches nobody yet. What was made anew of the newest one's source takes its
+// place: it is the same version. full says that there is no room: as many versions as there may be are reaching hosts now.
+func Add(r *catalog.Rollout, v catalog.RolledVersion, now time.Time) (changed, full bool) {
+	last := &r.Versions[len(r.Versions)-1]
+	if last.SourceDigest == v.SourceDigest {
+		was := *last
+		last.SourceType, last.Digest, last.MediaType = v.SourceType, v.Digest, v.MediaType
+		last.Served, last.Policy = v.Served, v.Policy
+		return last.Digest != was.Digest || last.MediaType != was.MediaType || last.Served != was.Served ||
+			last.Policy != was.Policy || last.SourceType != was.SourceType, false
+	}
+	v.MadeAt = now.UTC()
+	for _, old := range r.Versions {
+		if old.SourceDigest == v.SourceDigest {
+			v.Withdrawn = old.Withdrawn // that it comes back does not undo what an operator said
+		}
+	}
+	trim(r)
+	if !room(r) {
+		return false, true
+	}
+	r.Versions = append(r.Versions, v)
+	return true, false
+}
+
+// room sees that there is room for one more version, and reports whether there is: one that no host has goes for it.
+func room(r *catalog.Rollout) bool {
+	if len(r.Versions) < catalog.MaxRolled {
+		return true
+	}
+	i := slices.IndexFunc(r.Versions, func(v catalog.RolledVersion) bool { return v.Withdrawn != nil })
+	if last := len(r.Versions) - 1; i < 0 && r.Versions[last].BegunAt.IsZero() {
+		i = last
+	}
+	if i < 0 {
+		return false
+	}
+	r.Versions = slices.Delete(r.Versions, i, i+1)
+	return true
+}
+
+// trim drops versions that no host gets, but for the one to go back to: the last that was complete before the newest that
+// is.
+func trim(r *catalog.Rollout) {
+	var complete []int
+	for i := range r.Versions {
+		if r.Versions[i].Complete() {
+			complete = append(complete, i)
+		}
+	}
+	if len(complete) == 0 {
+		return
+	}
+	newest := complete[len(complete)-1]
+	var kept []catalog.RolledVersion
+	for i, v := range r.Versions {
+		if i >= newest || len(complete) > 1 && i == complete[len(complete)-2] {
+			kept = append(kept, v)
+		}
+	}
+	r.Versions = kept
+}
+
+// note appends to the log, and drops what is oldest there.
+func note(r *catalog.Rollout, e catalog.RolloutEvent) {
+	e.At = e.At.UTC()
+	e.By, e.Note = clip(e.By), clip(e.Note)
+	r.Log = append(r.Log, e)
+	r.Log = r.Log[max(len(r.Log)-catalog.MaxRolloutLog, 0):]
+}
+
+func clip(s string) string {
+	return strings.ToValidUTF8(s[:min(len(s), catalog.MaxRolloutText)], "\uFFFD")
+}
+
+// percent writes a share for people.
+func percent(share float64) string { return config.Percent(math.Round(share*1e6) / 1e6).String() }
+
+// Explain says in one line what a host is told that gets the version at index i: empty while all hosts get the newest.
+func Explain(r *catalog.Rollout, i int, rule config.Rollout, now time.Time) string {
+	last := &r.Versions[len(r.Versions)-1]
+	since := "; stable since " + r.Versions[i].StepAt.UTC().Format(time.RFC3339)
+	switch {
+	case last.Complete() && i == len(r.Versions)-1:
+		return ""
+	case i == len(r.Versions)-1:
+		return fmt.Sprintf("new; %s of hosts", percent(last.Share))
+	case r.Held != nil:
+		return "held" + since
+	case last.Withdrawn != nil:
+		return "withdrawn" + since
+	case last.BegunAt.IsZero():
+		if rest := untilBegun(last, rule, now); rest > 0 {
+			return "held until " + now.Add(rest).UTC().Truncate(time.Second).Format(time.RFC3339) + since
+		}
+		return "held" + since
+	}
+	return fmt.Sprintf("waiting; %s of hosts have the next", percent(last.Share)) + since
+}
+
+// untilBegun is how long a version still waits for its first step; 0 when nobody can know.
+func untilBegun(v *catalog.RolledVersion, rule config.Rollout, now time.Time) time.Duration {
+	_, begun, next := rule.StepAt(elapsed(v, rule, now))
+	if begun {
+		return 0
+	}
+	return next - elapsed(v, rule, now)
+}

@@ -1,0 +1,255 @@
+package rollout_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/rollout"
+)
+
+const repo = "ghcr.io/team/os"
+
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// version is the n-th that a tag stood for.
+func version(n int) catalog.RolledVersion {
+	d := digest.FromString(fmt.Sprint("served ", n))
+	return catalog.RolledVersion{SourceDigest: digest.FromString(fmt.Sprint("source ", n)), Digest: d, MediaType: "x",
+		Served: catalog.Rechunked}
+}
+
+func steps(t testing.TB, of ...string) []config.Step {
+	t.Helper()
+	out := make([]config.Step, len(of))
+	for i, s := range of {
+		if err := out[i].UnmarshalText([]byte(s)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
+func user(i int) rollout.Host { return rollout.Host{User: fmt.Sprint("host", i)} }
+
+// got counts the hosts that get the newest version.
+func got(r *catalog.Rollout, hosts int, of func(int) rollout.Host) (n int) {
+	for i := range hosts {
+		if rollout.Pick(repo, r, of(i)) == len(r.Versions)-1 {
+			n++
+		}
+	}
+	return n
+}
+
+// Of ten thousand hosts as many get a version as its steps say, give or take two in a hundred, told by name or by address.
+func TestShares(t *testing.T) {
+	t.Parallel()
+	address := func(i int) rollout.Host {
+		return rollout.Host{Address: netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})}
+	}
+	network := func(i int) rollout.Host {
+		return rollout.Host{Address: netip.MustParseAddr(fmt.Sprintf("2001:db8:%x:1::7", i))}
+	}
+	for name, of := range map[string]func(int) rollout.Host{"users": user, "addresses": address, "networks": network} {
+		for _, share := range []float64{0.01, 0.05, 0.1, 0.5, 0.9, 1} {
+			for v := 1; v < 3; v++ {
+				r := rollout.New(version(0), epoch)
+				rollout.Add(r, version(v), epoch)
+				rule := config.Rollout{Steps: []config.Step{{Share: config.Percent(share)}}}
+				rollout.Advance(r, rule, epoch, nil)
+				const hosts = 10_000
+				if n := got(r, hosts, of); math.Abs(float64(n)/hosts-share) > 0.02 {
+					t.Errorf("%s: %d of %d get version %d, want %g", name, n, hosts, v, share)
+				}
+			}
+		}
+	}
+}
+
+// One by one as the rule says: nobody while it is held, then the first and a few, then all.
+func TestSteps(t *testing.T) {
+	t.Parallel()
+	rule := config.Rollout{Hold: config.Duration(12 * time.Hour), Steps: steps(t, "5% at 1h", "50% at 24h", "100% at 48h"),
+		First: []string{"10.1.0.0/16", "canary", "2001:db8:1::5", "192.0.2.7"}}
+	r := rollout.New(version(0), epoch)
+	if rollout.Explain(r, 0, rule, epoch) != "" {
+		t.Error("something is said where nothing goes on")
+	}
+	rollout.Add(r, version(1), epoch)
+	first := []rollout.Host{{User: "canary"}, {Address: netip.MustParseAddr("10.1.2.3")},
+		{User: "x", Address: netip.MustParseAddr("10.1.2.3")}, {Address: netip.MustParseAddr("2001:db8:1::5")},
+		{Address: netip.MustParseAddr("192.0.2.7")}}
+	for _, tt := range []struct {
+		at      time.Duration
+		share   float64
+		first   bool
+		explain string // of a host that does not get it
+	}{
+		{0, 0, false, "held until 2026-01-01T13:00:00Z; stable since 2026-01-01T00:00:00Z"},
+		{13*time.Hour - 1, 0, false, "held until 2026-01-01T13:00:00Z; stable since 2026-01-01T00:00:00Z"},
+		{13 * time.Hour, 0.05, true, "waiting; 5% of hosts have the next; stable since 2026-01-01T00:00:00Z"},
+		{36 * time.Hour, 0.5, true, "waiting; 50% of hosts have the next; stable since 2026-01-01T00:00:00Z"},
+		// a slow clock
+		{30 * time.Hour, 0.5, true, "waiting; 50% of hosts have the next; stable since 2026-01-01T00:00:00Z"},
+		{60 * time.Hour, 1, true, "waiting; 100% of hosts have the next; stable since 2026-01-01T00:00:00Z"},
+	} {
+		rollout.Advance(r, rule, epoch.Add(tt.at), nil)
+		if n := float64(got(r, 1000, user)) / 1000; math.Abs(n-tt.share) > 0.03 {
+			t.Errorf("after %s %g get it", tt.at, n)
+		}
+		for _, h := range first {
+			if got := rollout.Pick(repo, r, h) == 1; got != tt.first {
+				t.Errorf("after %s %+v: %t", tt.at, h, got)
+			}
+		}
+		if got := rollout.Explain(r, 0, rule, epoch.Add(tt.at)); tt.share < 1 && got != tt.explain {
+			t.Errorf("after %s: %s", tt.at, got)
+		}
+	}
+	if !rollout.Settled(r) || rollout.Explain(r, 1, rule, epoch) != "" {
+		t.Error("it is not over")
+	}
+}
+
+// By hand: hold, release, rollback.
+func TestByHand(t *testing.T) {
+	t.Parallel()
+	rule := config.Rollout{Hold: config.Duration(time.Hour), Steps: steps(t, "50% at 0h", "100% at 10h")}
+	now := epoch
+	r := rollout.New(version(0), now)
+	if _, err := rollout.Rollback(r, "alice", "", now); err != rollout.ErrNoEarlier {
+		t.Errorf("back to nothing: %v", err)
+	}
+	rollout.Add(r, version(1), now)
+	if err := rollout.Release(r, "alice", false, now); err != nil { // the rule's hold does not count any longer
+		t.Fatal(err)
+	}
+	rollout.Advance(r, rule, now, nil)
+	half := got(r, 1000, user)
+	if half < 450 || half > 550 {
+		t.Errorf("%d get it", half)
+	}
+	now = now.Add(time.Hour)
+	if err := rollout.Hold(r, "bob", "it does not boot", now); err != nil {
+		t.Fatal(err)
+	}
+	if err := rollout.Hold(r, "bob", "", now); err != rollout.ErrHeld {
+		t.Errorf("held twice: %v", err)
+	}
+	now = now.Add(1000 * time.Hour)
+	rollout.Add(r, version(2), now)
+	rollout.Advance(r, rule, now.Add(1000*time.Hour), nil)
+	if n := got(r, 1000, user); n != 0 || len(r.Versions) != 3 {
+		t.Errorf("%d get what came while it was held", n)
+	}
+	if s := rollout.Explain(r, 0, rule, now); s != "held; stable since 2026-01-01T00:00:00Z" {
+		t.Error(s)
+	}
+	if err := rollout.Release(r, "alice", false, now); err != nil {
+		t.Fatal(err)
+	}
+	rollout.Advance(r, rule, now, nil) // the time of the hold does not count
+	if r.Versions[1].Share != 0.5 || !r.Versions[2].BegunAt.IsZero() {
+		t.Errorf("%+v", r.Versions)
+	}
+	if to, err := rollout.Rollback(r, "bob", "", now); err != nil || to.Digest != version(0).Digest {
+		t.Fatal(to, err)
+	}
+	rollout.Advance(r, rule, now.Add(1000*time.Hour), nil)
+	for i := range 1000 {
+		if rollout.Pick(repo, r, user(i)) != 0 {
+			t.Fatal("a host gets what was withdrawn")
+		}
+	}
+	if s := rollout.Explain(r, 0, rule, now); s != "withdrawn; stable since 2026-01-01T00:00:00Z" {
+		t.Error(s)
+	}
+	// What was withdrawn comes back under the tag only by an operator's word.
+	rollout.Add(r, version(3), now)
+	rollout.Add(r, version(2), now)
+	rollout.Advance(r, rule, now.Add(1000*time.Hour), nil)
+	if i := rollout.Pick(repo, r, user(1)); r.Versions[i].Digest != version(3).Digest {
+		t.Errorf("version %s", r.Versions[i].Digest)
+	}
+	if err := rollout.Release(r, "alice", true, now); err != nil {
+		t.Fatal(err)
+	}
+	if n := got(r, 1000, user); n != 1000 || !rollout.Settled(r) {
+		t.Errorf("%d of 1000 get what was released to all", n)
+	}
+	if err := rollout.Release(r, "alice", true, now); err != rollout.ErrNotHeld {
+		t.Errorf("released again: %v", err)
+	}
+	if e := r.Log[1]; e.By != rollout.Schedule || e.Action != rollout.ActionBegin {
+		t.Errorf("%+v", r.Log)
+	}
+	if e := r.Log[2]; e.By != "bob" || e.Action != rollout.ActionHold || e.Note != "it does not boot" {
+		t.Errorf("%+v", r.Log)
+	}
+}
+
+// Too few hosts that come back hold a roll-out; an operator's word lets it go on.
+func TestRequire(t *testing.T) {
+	t.Parallel()
+	rule := config.Rollout{Steps: steps(t, "5% at 0h", "50% at 1h", "100% at 2h"),
+		Require: config.Require{Share: 0.95, Within: config.Duration(time.Hour)}}
+	due, again := 0, 0
+	seen := func(*catalog.RolledVersion) (int, int) { return due, again }
+	r := rollout.New(version(0), epoch)
+	rollout.Add(r, version(1), epoch)
+	rollout.Advance(r, rule, epoch, seen)
+	due, again = 100, 95
+	rollout.Advance(r, rule, epoch.Add(time.Hour), seen)
+	if r.Versions[1].Share != 0.5 || r.Held != nil {
+		t.Errorf("%+v", r)
+	}
+	due, again = 1000, 949
+	if !rollout.Advance(r, rule, epoch.Add(2*time.Hour), seen) || r.Held == nil || r.Versions[1].Share != 0.5 {
+		t.Fatalf("%+v", r)
+	}
+	if want := "949 of 1000 hosts that got it were seen again within 1h0m0s, fewer than 95%"; r.Held.Reason != want ||
+		r.Held.By != rollout.Schedule {
+		t.Errorf("%+v", r.Held)
+	}
+	if err := rollout.Release(r, "alice", false, epoch.Add(2*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if rollout.Advance(r, rule, epoch.Add(2*time.Hour), seen); !rollout.Settled(r) {
+		t.Errorf("%+v", r)
+	}
+}
+
+// What came is bounded: versions that no host has go for newer ones, and where all are on their way, the next waits.
+func TestBounds(t *testing.T) {
+	t.Parallel()
+	slow := config.Rollout{Steps: []config.Step{{Share: 0.01}}}
+	pending, begun := rollout.New(version(0), epoch), rollout.New(version(0), epoch)
+	for i := 1; i < 100; i++ {
+		if _, full := rollout.Add(pending, version(i), epoch); full {
+			t.Fatal("a version that nobody has takes the room of another")
+		}
+		_, full := rollout.Add(begun, version(i), epoch)
+		if rollout.Advance(begun, slow, epoch, nil); full != (i >= catalog.MaxRolled) {
+			t.Fatalf("version %d: %t", i, full)
+		}
+	}
+	if n := len(pending.Versions); n != catalog.MaxRolled || pending.Versions[n-1].Digest != version(99).Digest {
+		t.Errorf("%d versions", n)
+	}
+	for range 200 {
+		_ = rollout.Hold(begun, "alice", "", epoch)
+		_ = rollout.Release(begun, "alice", false, epoch)
+	}
+	b, err := json.Marshal(begun)
+	if err != nil || len(b) > 64<<10 || len(begun.Log) != catalog.MaxRolloutLog {
+		t.Errorf("%d bytes, %d in the log, %v", len(b), len(begun.Log), err)
+	}
+}
