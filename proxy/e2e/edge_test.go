@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -348,10 +347,6 @@ func TestEdgeSurvives(t *testing.T) {
 	central.start()
 	checkNoLeftovers(t, central)
 	w.to.Store(central.Clients)
-	// It is left alone for some seconds if it failed several times in a row.
-	until(t, "an edge that asks again", func() bool {
-		return !regexp.MustCompile(`"breaker": ?"open"`).MatchString(edge.operatorGet(t, "/api/v1/status"))
-	})
 	pulled(t, central, edge, "v2")
 
 	// What lies in its store is altered, cut and removed.

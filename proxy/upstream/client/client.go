@@ -107,6 +107,7 @@ func (c *Client) newHost(key string, given Config) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
+	config.Persistent = config.Persistent || config.Via // its clients have no other way
 	way, err := transport.New(key, config.Config, c.options.transport())
 	if err != nil {
 		return nil, err

@@ -56,6 +56,9 @@ type Config struct {
 
 	// Timeout is how long the host may be silent before an answer's header and between the parts of its body.
 	Timeout time.Duration
+	// Persistent says that the host, when it failed, is asked again by whoever comes next, one request at a time: it is
+	// not left alone for some seconds as others are.
+	Persistent bool
 	// MaxWait is the longest wait for a turn that Rate allows, and the longest Retry-After that is worth waiting for.
 	MaxWait time.Duration
 }

@@ -66,7 +66,7 @@ type turn struct {
 // admit waits for a request's turn. The circuit is looked at first, so that nobody queues for a server that is down, and
 // again when the turn has come.
 func (h *Host) admit(ctx context.Context, c *circuit) (turn, error) {
-	if err := c.check(); err != nil {
+	if err := c.check(ctx); err != nil {
 		return turn{}, err
 	}
 	of := classOfRequest(ctx)
@@ -82,7 +82,7 @@ func (h *Host) admit(ctx context.Context, c *circuit) (turn, error) {
 	if err != nil {
 		return turn{}, err
 	}
-	verdict, err := c.enter()
+	verdict, err := c.enter(ctx)
 	if err != nil {
 		answered()
 		free()

@@ -79,7 +79,7 @@ func newHost(name string, base *url.URL, c Config, o Options) (*Host, error) {
 		redirectHosts: c.RedirectHosts, limits: newLimits(c, o), circuits: circuits,
 	}
 	h.newCircuit = func(server string) *circuit {
-		return newCircuit(server, o.Now, func(server, state string) {
+		return newCircuit(server, c.Persistent, o.Now, func(server, state string) {
 			level := slog.LevelInfo
 			if state == gobreaker.StateOpen.String() {
 				level = slog.LevelWarn
@@ -104,6 +104,10 @@ func (h *Host) URL(path string) *url.URL {
 	u.Path = path
 	return &u
 }
+
+// GivenUp reports whether the registry failed so often that another attempt in a row only keeps a caller waiting. It is asked
+// again by the next one.
+func (h *Host) GivenUp() bool { return h.circuit.givenUp() }
 
 // CloseIdle closes connections that nobody uses.
 func (h *Host) CloseIdle() {
