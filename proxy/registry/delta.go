@@ -26,6 +26,8 @@ type DeltaQuery struct {
 	Worth int64
 	// Encoders are the programs that the client can run, each "name/version".
 	Encoders []string
+	// Layers are what the client can compress layers with, by the names that records have; nil where it does not say.
+	Layers []string
 	// Wait is how long the client waits for the first byte.
 	Wait time.Duration
 }
@@ -72,6 +74,7 @@ const (
 
 	headerDeltas   = "Strata-Deltas"
 	headerEncoders = "Strata-Encoders"
+	headerLayers   = "Strata-Layers"
 	headerSeed     = "Strata-Seed"
 	// HeaderDeltaRefused says why there is no delta of a layer that is there.
 	HeaderDeltaRefused = "Strata-Delta-Refused"
@@ -87,6 +90,9 @@ const (
 
 // encoderName is a program with its version.
 var encoderName = regexp.MustCompile(`^[a-z0-9][a-z0-9._+-]{0,31}/[0-9A-Za-z][0-9A-Za-z._+~-]{0,31}$`)
+
+// layerEncoder is what compresses layers.
+var layerEncoder = regexp.MustCompile(`^[0-9A-Za-z][ -+\--~]{0,127}$`)
 
 // delta answers with how to make a layer of what the client has.
 func (h *handler) delta(w *response, r *http.Request, query url.Values) error {
@@ -177,33 +183,34 @@ func deltaQuery(r *http.Request, query url.Values) (q DeltaQuery, err error) {
 			return q, badDelta("the query parameter worth is no number of bytes")
 		}
 	}
-	if q.Encoders, err = encoders(r.Header.Values(headerEncoders)); err != nil {
+	if q.Encoders, err = listed(r, headerEncoders, encoderName, "program/version"); err != nil {
+		return q, err
+	}
+	if q.Layers, err = listed(r, headerLayers, layerEncoder, "names of encoders"); err != nil {
 		return q, err
 	}
 	q.Wait = waits(r.Header.Values("Prefer"))
 	return q, nil
 }
 
-// encoders reads the programs that a client has.
-func encoders(headers []string) ([]string, error) {
+// listed reads the names that a header lists, all of one form.
+func listed(r *http.Request, header string, form *regexp.Regexp, told string) ([]string, error) {
 	var out []string
-	text := strings.Join(headers, ",")
+	text := strings.Join(r.Header.Values(header), ",")
 	if len(text) > maxEncoderBytes {
-		return nil, badDelta(fmt.Sprintf("the header %s has %d bytes; the limit is %d", headerEncoders, len(text),
-			maxEncoderBytes))
+		return nil, badDelta(fmt.Sprintf("the header %s has %d bytes; the limit is %d", header, len(text), maxEncoderBytes))
 	}
 	for e := range strings.SplitSeq(text, ",") {
 		if e = strings.TrimSpace(e); e == "" {
 			continue
 		}
-		if !encoderName.MatchString(e) {
-			return nil, badDelta("the header " + headerEncoders + " lists something else than program/version")
+		if !form.MatchString(e) {
+			return nil, badDelta("the header " + header + " lists something else than " + told)
 		}
 		out = append(out, e)
 	}
 	if len(out) > maxEncoders {
-		return nil, badDelta(fmt.Sprintf("the header %s lists %d programs; the limit is %d", headerEncoders, len(out),
-			maxEncoders))
+		return nil, badDelta(fmt.Sprintf("the header %s lists %d; the limit is %d", header, len(out), maxEncoders))
 	}
 	return out, nil
 }

@@ -17,6 +17,15 @@ func EncoderNamed(encoder string) (Format, bool) {
 	return nil, false
 }
 
+// EncoderNames lists the encoders that this build has, by the names that EncoderNamed takes.
+func EncoderNames() []string {
+	var out []string
+	for _, f := range Formats() {
+		out = append(out, f.Spec().Encoder.String())
+	}
+	return out
+}
+
 // Compress writes the blob of a layer whose tar stream there is already. Of a stream that the format's Writer made, that is
 // the same blob. It reads to io.EOF, and ends soon after ctx does. What it has written when the stream fails is the blob's
 // beginning.

@@ -17,6 +17,9 @@ type Files interface {
 	io.Closer
 }
 
+// ErrUnreadable says that files could not be read for now, which says nothing of what they are.
+var ErrUnreadable = errors.New("the seed's files cannot be read")
+
 // ErrClosed says that there are no files any more: the program ends.
 var ErrClosed = errors.New("seeds are closed")
 

@@ -35,7 +35,7 @@ type StoreOptions struct {
 	// Dir holds the files while they are used, and Space bounds them; nil stands for no bound.
 	Dir   string
 	Space scan.Space
-	// Logger hears of layers that cannot be read.
+	// Logger hears of temporary files that cannot be closed.
 	Logger *slog.Logger
 }
 
@@ -115,7 +115,7 @@ func (s *Store) acquire(manifest digest.Digest, layers []digest.Digest) (*image,
 	if i == nil {
 		spool, err := scan.NewSpool(s.Dir, s.Space)
 		if err != nil {
-			return nil, fmt.Errorf("files of %s: %w", manifest, err)
+			return nil, fmt.Errorf("files of %s: %w: %w", manifest, ErrUnreadable, err)
 		}
 		i = &image{spool: spool, changed: make(chan struct{})}
 		for _, d := range layers {

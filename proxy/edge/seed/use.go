@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/strata-oci/strata/proxy/verify"
 	"github.com/strata-oci/strata/rechunk/delta"
 	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
@@ -52,7 +53,7 @@ func (u *use) Open(ctx context.Context, f delta.File) (delta.Content, error) {
 		case missed == nil:
 			return nil, missing(f, fmt.Sprintf("it has %d bytes", section.Size()))
 		case over && err != nil:
-			return nil, fmt.Errorf("%w: %w", missing(f, "its layer could not be read"), err)
+			return nil, fmt.Errorf("%s: its layer could not be read: %w", f.Path, err)
 		case over || f.Layer < 0 || f.Layer >= len(u.image.layers):
 			return nil, missing(f, "its layer does not hold it")
 		}
@@ -87,10 +88,6 @@ func (u *use) search(ctx context.Context, files []delta.File) {
 			u.done[n] = err
 			u.mu.Unlock()
 			u.image.change()
-			if err != nil && ctx.Err() == nil {
-				u.store.Logger.WarnContext(ctx, "a layer of a seed could not be read",
-					"digest", u.image.layers[n].digest.String(), "error", err)
-			}
 			return nil
 		})
 	}
@@ -115,12 +112,13 @@ func (u *use) read(ctx context.Context, n int, files []delta.File) error {
 	}
 	blob, err := u.store.Layers.Open(ctx, l.digest)
 	if err != nil {
-		return err
+		return fmt.Errorf("layer %s: %w: %w", l.digest, ErrUnreadable, err)
 	}
 	defer blob.Close()
+	in := &failing{r: blob}
 	reading, found := context.WithCancelCause(ctx)
 	defer found(nil)
-	_, err = scan.Layer(reading, blob, scan.Options{
+	_, err = scan.Layer(reading, in, scan.Options{
 		Spool: u.image.spool, Want: w.wants,
 		Kept: func(d tree.Digest) {
 			if w.found(d) {
@@ -129,10 +127,28 @@ func (u *use) read(ctx context.Context, n int, files []delta.File) error {
 			u.image.change()
 		},
 	})
-	if w.all() {
+	switch {
+	case err == nil || w.all():
 		return nil
+	case in.err != nil && !errors.Is(in.err, verify.ErrMismatch):
+		return fmt.Errorf("layer %s: %w: %w", l.digest, ErrUnreadable, err)
 	}
-	return err
+	return fmt.Errorf("layer %s: %w: %w", l.digest, delta.ErrSource, err)
+}
+
+// failing remembers why its reader failed.
+type failing struct {
+	r   io.Reader
+	err error
+}
+
+// Read implements io.Reader.
+func (f *failing) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	if err != nil && err != io.EOF {
+		f.err = err
+	}
+	return n, err
 }
 
 // wanted are the files of a layer that are looked for: by their paths, and by their sizes, as a file may have a second name.

@@ -3,6 +3,7 @@ package via
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -15,27 +16,29 @@ import (
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/rechunk/delta"
+	layers "github.com/strata-oci/strata/rechunk/layer"
 )
 
 const (
 	// format is the version of deltas that is read here.
 	format = delta.Version
-	// formatsFor is for how long it is believed what a central makes, and unknownFor when it could not be asked.
+	// formatsFor is for how long it is believed what a central makes.
 	formatsFor = 10 * time.Minute
-	unknownFor = 15 * time.Second
 	// leastPause is between two questions for a delta that is being made.
 	leastPause = 250 * time.Millisecond
+	// headerGrace is how much longer than it was asked to wait a central may take for the beginning of its answer.
+	headerGrace = 5 * time.Second
 )
 
 // central is another Strata, as far as it is known.
 type central struct {
 	link link
 
-	asking  sync.Mutex // held by who asks
-	until   time.Time  // it is believed
-	makes   bool       // deltas
-	said    bool       // that it doesn't
-	unknown error      // why it could not be asked
+	mu      sync.Mutex
+	until   time.Time // it is believed
+	makes   bool      // deltas
+	said    bool      // that it doesn't
+	unknown error     // why it could not be asked when it last was
 }
 
 // central returns what is known of the one that has a registry's images.
@@ -51,47 +54,63 @@ func (s *Source) central(host string) *central {
 }
 
 // makesDeltas reports whether the central of a repository makes deltas that can be read here. One that does not is an
-// ordinary mirror, which is said once.
+// ordinary mirror, which is said once. Who asks at the same time is told the same; what could not be found out is asked again
+// by who comes next.
 func (s *Source) makesDeltas(ctx context.Context, repo name.Repository) (bool, error) {
 	c := s.central(repo.Host())
-	c.asking.Lock()
-	defer c.asking.Unlock()
-	if s.Now().Before(c.until) {
-		return c.makes, c.unknown
+	if makes, known := c.believed(s.Now()); known {
+		return makes, nil
 	}
-	formats, err := s.Central.DeltaFormats(ctx, repo)
-	if err != nil {
-		if ctx.Err() == nil {
-			c.unknown, c.makes, c.until = err, false, s.Now().Add(unknownFor)
+	return s.asking.Do(ctx, repo.Host(), func(ctx context.Context) (bool, error) {
+		formats, err := s.Central.DeltaFormats(ctx, repo)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if err != nil {
+			if ctx.Err() == nil {
+				c.unknown, c.makes = err, false
+			}
+			return false, err
 		}
-		return false, err
-	}
-	c.unknown, c.until = nil, s.Now().Add(formatsFor)
-	c.makes = slices.ContainsFunc(strings.Split(formats, ","), func(f string) bool { return strings.TrimSpace(f) == format })
-	if !c.makes && !c.said {
-		s.Logger.LogAttrs(ctx, slog.LevelWarn,
-			"the upstream makes no deltas: it is no Strata, or an older one, and used as an ordinary mirror",
-			slog.String("host", repo.Host()), slog.String("formats", formats))
-	}
-	c.said = !c.makes
-	return c.makes, nil
+		c.unknown, c.until = nil, s.Now().Add(formatsFor)
+		c.makes = slices.ContainsFunc(strings.Split(formats, ","),
+			func(f string) bool { return strings.TrimSpace(f) == format })
+		if !c.makes && !c.said {
+			s.Logger.LogAttrs(ctx, slog.LevelWarn,
+				"the upstream makes no deltas: it is no Strata, or an older one, and used as an ordinary mirror",
+				slog.String("host", repo.Host()), slog.String("formats", formats))
+		}
+		c.said = !c.makes
+		return c.makes, nil
+	})
+}
+
+// believed returns whether a central makes deltas, if that was found out of late.
+func (c *central) believed(now time.Time) (makes, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.makes, now.Before(c.until)
 }
 
 // ask gets a delta of a layer, or a reason why not.
 func (s *Source) ask(ctx context.Context, repo name.Repository, l layer, seeds []digest.Digest) (client.Delta, Reason,
 	error) {
-	q := client.DeltaRequest{Layer: l.digest, Seeds: seeds, Worth: s.worth(&s.central(repo.Host()).link)}
+	patience := s.Settings().Wait
+	q := client.DeltaRequest{
+		Layer: l.digest, Seeds: seeds, Worth: s.worth(&s.central(repo.Host()).link), Layers: layers.EncoderNames(),
+		Silence: patience,
+	}
 	if s.Encoders != nil {
 		for _, p := range s.Encoders.Available() {
 			q.Encoders = append(q.Encoders, p.String())
 		}
 	}
-	patience := s.Settings().Wait
 	began := s.Now()
 	for {
 		q.Wait = max(patience-s.Now().Sub(began), 0)
-		d, err := s.Central.Delta(ctx, repo, q)
+		d, err := s.askOnce(ctx, repo, q)
 		switch {
+		case errors.Is(err, errSilent):
+			return d, Wait, err
 		case err != nil:
 			return d, Link, err
 		case d.Body != nil:
@@ -113,6 +132,41 @@ func (s *Source) ask(ctx context.Context, repo name.Repository, l layer, seeds [
 	}
 }
 
+// errSilent says that not even the beginning of an answer came.
+var errSilent = errors.New("the central did not answer in time")
+
+// askOnce asks for a delta, and does not wait much longer for an answer than the central was asked to. ctx is that of the
+// delta's bytes, too.
+func (s *Source) askOnce(ctx context.Context, repo name.Repository, q client.DeltaRequest) (client.Delta, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(q.Wait+headerGrace, func() { cancel(errSilent) })
+	d, err := s.Central.Delta(ctx, repo, q)
+	switch inTime := timer.Stop(); {
+	case !inTime:
+		if d.Body != nil {
+			err = errors.Join(err, d.Body.Close())
+		}
+		return client.Delta{}, errors.Join(errSilent, err)
+	case d.Body == nil:
+		cancel(nil)
+	default:
+		d.Body = &ending{d.Body, cancel}
+	}
+	return d, err
+}
+
+// ending is a body with a context of its own.
+type ending struct {
+	io.ReadCloser
+	cancel context.CancelCauseFunc
+}
+
+// Close implements io.Closer.
+func (e *ending) Close() error {
+	defer e.cancel(nil)
+	return e.ReadCloser.Close()
+}
+
 // OpenDelta asks the central of a repository for a delta that an edge behind this one wants: its own seeds, programs and
 // patience count. It implements the part of registry.Deltas that the endpoint asks when it has none. The context lasts until
 // Close.
@@ -127,10 +181,13 @@ func (s *Source) OpenDelta(ctx context.Context, repo name.Repository, q registry
 	if !makes {
 		return nil, &registry.NoDelta{Reason: "off", Message: "the upstream of this edge makes no deltas"}
 	}
-	d, err := s.Central.Delta(ctx, repo, client.DeltaRequest{
-		Layer: q.Layer, Seeds: q.Seeds, Worth: q.Worth, Encoders: q.Encoders, Wait: q.Wait,
+	d, err := s.askOnce(ctx, repo, client.DeltaRequest{
+		Layer: q.Layer, Seeds: q.Seeds, Worth: q.Worth, Encoders: q.Encoders, Layers: q.Layers, Wait: q.Wait,
+		Silence: s.Settings().Wait,
 	})
 	switch {
+	case errors.Is(err, errSilent):
+		return nil, &registry.NoDelta{RetryAfter: time.Second}
 	case err != nil:
 		return nil, err
 	case d.Refused != "":

@@ -19,6 +19,7 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/chunkstore/storetest"
+	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/edge/seed"
 	"github.com/strata-oci/strata/proxy/edge/via"
@@ -98,7 +99,10 @@ func versions(t *testing.T) (before, after picture) {
 type theCentral struct {
 	t        *testing.T
 	formats  string
-	away     error // it can't be asked
+	away     error         // it can't be asked
+	gone     error         // it gives no layer
+	silent   bool          // it gives no answer to who asks for a delta
+	answers  chan struct{} // takes, and gives, when it is asked what it makes; nil: it answers at once
 	images   []picture
 	answer   func(client.DeltaRequest) (client.Delta, error) // nil: a delta of the first seed
 	damage   func([]byte) []byte                             // of a delta
@@ -138,6 +142,9 @@ func (c *theCentral) BlobRange(context.Context, name.Repository, digest.Digest, 
 func (c *theCentral) Blob(_ context.Context, _ name.Repository, d digest.Digest, _ int64) (io.ReadCloser, int64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.gone != nil {
+		return nil, 0, c.gone
+	}
 	c.blobs++
 	p, ok := c.find(d)
 	if !ok {
@@ -151,17 +158,25 @@ func (c *theCentral) Blob(_ context.Context, _ name.Repository, d digest.Digest,
 }
 
 func (c *theCentral) DeltaFormats(context.Context, name.Repository) (string, error) {
+	if c.answers != nil {
+		c.answers <- struct{}{}
+		<-c.answers
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.probes++
 	return c.formats, c.away
 }
 
-func (c *theCentral) Delta(_ context.Context, _ name.Repository, q client.DeltaRequest) (client.Delta, error) {
+func (c *theCentral) Delta(ctx context.Context, _ name.Repository, q client.DeltaRequest) (client.Delta, error) {
 	c.mu.Lock()
 	c.asked = append(c.asked, q)
 	answer := c.answer
 	c.mu.Unlock()
+	if c.silent {
+		<-ctx.Done()
+		return client.Delta{}, ctx.Err()
+	}
 	if answer != nil {
 		return answer(q)
 	}
@@ -241,7 +256,15 @@ func newEdge(t *testing.T, adjust func(*via.Options), central ...picture) *edge 
 	}
 	store := seed.NewStore(seed.StoreOptions{Layers: state.New(chunks, nil, nil), Dir: t.TempDir()})
 	t.Cleanup(store.Close)
+	work := background.New(background.Options{Now: time.Now})
+	t.Cleanup(func() {
+		work.Stop()
+		if err := work.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 	o := via.Options{
+		Work:    work,
 		Central: e.central, Behind: func(host string) bool { return host == "ghcr.io" },
 		Settings: func() via.Settings { return e.settings }, Family: func(repository string) string { return repository },
 		Images: catalog.New(chunks, nil).EdgeImages, Stored: chunks, Store: store, Scratch: scratch{},

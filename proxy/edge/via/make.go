@@ -57,17 +57,17 @@ func (s *Source) offers(ctx context.Context, repo name.Repository, l layer) (o o
 
 // begin starts to make a layer. Where it does not come to that, it says why; err may say more.
 func (s *Source) begin(ctx context.Context, repo name.Repository, l layer) (_ *made, why Reason, err error) {
-	if makes, err := s.makesDeltas(ctx, repo); err != nil {
-		return nil, Link, err
-	} else if !makes {
-		return nil, NoCentral, nil
-	}
 	o, tried := s.offers(ctx, repo, l)
 	if len(o.manifests) == 0 {
 		if tried {
 			return nil, Again, nil
 		}
 		return nil, NoSeed, nil
+	}
+	if makes, err := s.makesDeltas(ctx, repo); err != nil {
+		return nil, Link, err
+	} else if !makes {
+		return nil, NoCentral, nil
 	}
 	m := &made{
 		source: s, layer: l, sum: digest.SHA256.Hash(), gone: func() error { return context.Cause(ctx) },
@@ -186,7 +186,7 @@ func (m *made) start(running context.Context, answer client.Delta, o offers) err
 		return fmt.Errorf("%w: %.100q is not here", delta.ErrEncoder, h.Encoder)
 	}
 	if m.files, err = m.source.open(running, answer.Seed, o, h.Sources); err != nil {
-		return fmt.Errorf("%w: %w", delta.ErrSource, err)
+		return err
 	}
 	tar, stream := io.Pipe()
 	blob, out := io.Pipe()
@@ -302,6 +302,7 @@ func (m *made) resume(cause error) error {
 	m.source.fail(pair{m.seed, m.layer.digest}, why)
 	whole, err := m.fetch(why, cause)
 	if err != nil {
+		m.source.forgive(m.layer.digest)
 		return err
 	}
 	begin := digest.SHA256.Hash()

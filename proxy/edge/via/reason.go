@@ -2,10 +2,13 @@ package via
 
 import (
 	"errors"
+	"syscall"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/edge/seed"
 	"github.com/strata-oci/strata/proxy/verify"
 	"github.com/strata-oci/strata/rechunk/delta"
 	"github.com/strata-oci/strata/rechunk/scan"
@@ -39,18 +42,26 @@ const (
 	Digest Reason = "digest"
 	// Space: there is no room for temporary files.
 	Space Reason = "space"
+	// Local: files of this machine could not be read or written for now.
+	Local Reason = "local"
 )
 
 // reasonOf says what an error of making a layer means.
 func reasonOf(err error) Reason {
 	switch {
-	case errors.Is(err, scan.ErrSpoolFull), errors.Is(err, workspace.ErrUsedUp):
+	case errors.Is(err, scan.ErrSpoolFull), errors.Is(err, workspace.ErrUsedUp), errors.Is(err, syscall.ENOSPC),
+		errors.Is(err, syscall.EDQUOT), errors.Is(err, chunkstore.ErrNoSpace):
 		return Space
+	case errors.Is(err, delta.ErrLimit): // a seed's files may be over one
+		return Damaged
+	case errors.Is(err, seed.ErrUnreadable), errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE),
+		errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.EIO):
+		return Local
 	case errors.Is(err, delta.ErrSource):
 		return BadSource
 	case errors.Is(err, delta.ErrEncoder):
 		return Encoder
-	case errors.Is(err, delta.ErrInvalid), errors.Is(err, delta.ErrLimit):
+	case errors.Is(err, delta.ErrInvalid):
 		return Damaged
 	case errors.Is(err, verify.ErrMismatch):
 		return Digest
@@ -62,7 +73,10 @@ func reasonOf(err error) Reason {
 type pair struct{ seed, layer digest.Digest }
 
 // failure is when a pair may be tried again.
-type failure struct{ until time.Time }
+type failure struct {
+	until time.Time
+	why   Reason
+}
 
 const (
 	// maxFailed bounds the pairs that are remembered.
@@ -75,10 +89,20 @@ const (
 // fail remembers that a pair went wrong.
 func (s *Source) fail(p pair, why Reason) {
 	wait := lasting
-	if why == Link || why == Space {
+	if why == Link || why == Space || why == Local {
 		wait = passing
 	}
-	s.failed.Add(p, failure{s.Now().Add(wait)})
+	s.failed.Add(p, failure{s.Now().Add(wait), why})
+}
+
+// forgive forgets that a layer's deltas could not be had, since the layer itself could not be had either: the link is to blame,
+// and not a pair.
+func (s *Source) forgive(layer digest.Digest) {
+	for _, p := range s.failed.Keys() {
+		if f, ok := s.failed.Peek(p); ok && p.layer == layer && f.why == Link {
+			s.failed.Remove(p)
+		}
+	}
 }
 
 // mayTry reports whether a pair did not go wrong of late.

@@ -102,10 +102,8 @@ const maxUnknown = 300
 
 // report tells whether a central makes deltas, or why that is not known. It does not wait for an answer.
 func (c *central) report() (makes bool, unknown string) {
-	if !c.asking.TryLock() {
-		return false, "it is being asked"
-	}
-	defer c.asking.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch {
 	case c.unknown != nil:
 		text := c.unknown.Error()

@@ -13,6 +13,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/edge/seed"
 	"github.com/strata-oci/strata/proxy/metrics"
@@ -84,6 +85,7 @@ type Options struct {
 	Encoders Encoders
 	Parallel int
 	Scratch  delta.Scratch
+	Work     *background.Group
 	Metrics  *metrics.Metrics
 	Logger   *slog.Logger
 	Now      func() time.Time
@@ -96,7 +98,8 @@ type Source struct {
 	images *images
 	failed *lru.Cache[pair, failure]
 	tally  tally
-	slots  chan struct{} // holds a token for each layer that is being made
+	asking *background.Shared[bool] // what centrals make
+	slots  chan struct{}            // holds a token for each layer that is being made
 
 	mu       sync.Mutex
 	centrals map[string]*central // by host, as repositories are called
@@ -119,6 +122,7 @@ func New(o Options) *Source {
 	return &Source{
 		Options: o, images: newImages(o), failed: failed, tally: tally{reasons: map[string]int64{}},
 		slots: make(chan struct{}, max(leastAtOnce, o.Parallel)), centrals: map[string]*central{},
+		asking: background.NewShared[bool](o.Work, "question to a central"),
 	}
 }
 
@@ -155,7 +159,11 @@ func (s *Source) Blob(ctx context.Context, repo name.Repository, d digest.Digest
 	m, why, err := s.begin(ctx, repo, l)
 	if why != "" {
 		s.wentWhole(ctx, repo, l, why, err)
-		return s.whole(ctx, repo, d, l.size)
+		body, n, err := s.whole(ctx, repo, d, l.size)
+		if err != nil {
+			s.forgive(d)
+		}
+		return body, n, err
 	}
 	return m, l.size, nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/proxy/verify"
+	layers "github.com/strata-oci/strata/rechunk/layer"
 	"github.com/strata-oci/strata/rechunk/tree/treetest"
 )
 
@@ -31,7 +32,9 @@ func TestDelta(t *testing.T) {
 	if r.Deltas != 1 || r.Whole != 0 || r.DeltaBytes > int64(len(after.blob))/10 || e.central.blobs != 0 {
 		t.Errorf("%+v, %d whole", r, e.central.blobs)
 	}
-	if diff := cmp.Diff([]client.DeltaRequest{{Layer: after.layer(), Seeds: []digest.Digest{before.digest()}}},
+	if diff := cmp.Diff([]client.DeltaRequest{{
+		Layer: after.layer(), Seeds: []digest.Digest{before.digest()}, Layers: layers.EncoderNames(),
+	}},
 		e.central.asked); diff != "" {
 		t.Error(diff)
 	}

@@ -40,7 +40,7 @@ func (r *Rooms) edge(o Options, store *state.Store, space *workspace.Budget) *vi
 		Central: o.Upstream, Behind: o.Edge.Behind, Settings: o.Edge.Settings,
 		Family: func(repository string) string { return o.Rule(repository).Family }, Images: r.Records.EdgeImages,
 		Stored: o.Chunks, Store: r.seeds, Roots: o.Edge.Roots, Encoders: o.Encoders, Parallel: o.Edge.Parallel,
-		Scratch: scratch.New(o.WorkDir, space), Metrics: o.Metrics, Logger: o.Logger, Now: o.Now,
+		Scratch: scratch.New(o.WorkDir, space), Work: r.Work, Metrics: o.Metrics, Logger: o.Logger, Now: o.Now,
 	})
 }
 

@@ -36,9 +36,12 @@ type DeltaRequest struct {
 	Worth int64
 	// Encoders are the programs that are here, each "name/version".
 	Encoders []string
-	// Wait is how long the delta may be in the making: before its first byte, where it is asked again, and between its
-	// parts.
+	// Layers are what layers can be compressed with here, by the names that records have (layer.Encoder.String).
+	Layers []string
+	// Wait is how long the delta may be in the making before its first byte; where that is longer, it is asked again.
 	Wait time.Duration
+	// Silence is how long nothing may come once it has begun; 0 stands for the host's timeout.
+	Silence time.Duration
 }
 
 // Delta is an answer to a DeltaRequest: a delta, or why there is none.
@@ -97,8 +100,11 @@ func (c *Client) Delta(ctx context.Context, repo name.Repository, r DeltaRequest
 	if len(r.Encoders) > 0 {
 		fields.Set("Strata-Encoders", strings.Join(r.Encoders, ", "))
 	}
+	if len(r.Layers) > 0 {
+		fields.Set("Strata-Layers", strings.Join(r.Layers, ", "))
+	}
 	resp, err := s.send(ctx, transport.Request{
-		Method: http.MethodGet, URL: u, Accept: deltaMediaType, Header: fields, Blob: true, Patience: r.Wait,
+		Method: http.MethodGet, URL: u, Accept: deltaMediaType, Header: fields, Blob: true, Patience: r.Silence,
 	})
 	if err != nil {
 		return Delta{}, s.fail(ctx, opDelta, err)

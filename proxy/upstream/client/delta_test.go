@@ -147,3 +147,29 @@ func TestDeltaFormats(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A delta that has begun and falls silent is given up after its own time, not the host's.
+func TestDeltaFallsSilent(t *testing.T) {
+	t.Parallel()
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Strata-Layers") != "a 1, b 2" {
+			t.Errorf("asked with %v", r.Header)
+		}
+		w.Header().Set("Content-Type", deltaMediaType)
+		w.Header().Set("Strata-Seed", digest.FromString("seed").String())
+		_, _ = w.Write([]byte("begun"))
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	c, _ := client(t, srv.URL, behind, func(s *setup) { s.config.Timeout = time.Hour })
+	d, err := c.Delta(t.Context(), testRepo, DeltaRequest{
+		Layer: digest.FromString("layer"), Seeds: []digest.Digest{digest.FromString("seed")}, Layers: []string{"a 1", "b 2"},
+		Silence: 50 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := readAll(t, d.Body); !errors.Is(err, upstream.ErrStalled) {
+		t.Errorf("%q, %v", b, err)
+	}
+}

@@ -28,7 +28,10 @@ type body struct {
 
 // newBody wraps the body of an answer. cancel ends the exchange that ctx belongs to.
 func newBody(ctx context.Context, cancel context.CancelCauseFunc, resp *http.Response, h *Host, release func()) *body {
-	patience := max(h.timeout, classOfRequest(ctx).patience)
+	patience := h.timeout
+	if p := classOfRequest(ctx).patience; p > 0 {
+		patience = p
+	}
 	silence := time.AfterFunc(patience, func() { cancel(upstream.ErrStalled) })
 	silence.Stop()
 	return &body{

@@ -20,7 +20,7 @@ type Request struct {
 	Range  string // the header's value
 	// Header has further fields.
 	Header http.Header
-	// Patience is how long the answer's body may be silent or trickle where that is longer than usual.
+	// Patience is how long the body of the answer to a Blob may be silent or trickle; 0 stands for the host's timeout.
 	Patience time.Duration
 	// Blob says that the answer's body is a whole blob: it counts as a download.
 	Blob bool

@@ -1,0 +1,137 @@
+package via_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/edge/seed"
+	"github.com/strata-oci/strata/proxy/edge/via"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/upstream"
+	"github.com/strata-oci/strata/proxy/upstream/client"
+)
+
+// away is a store whose layers cannot be read for a while.
+type away struct {
+	seed.Layers
+	err error
+}
+
+func (a *away) Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+	if a.err != nil {
+		return nil, a.err
+	}
+	return a.Layers.Open(ctx, d)
+}
+
+// What this machine can't do for now says nothing of a pair: it is tried again soon.
+func TestLocalFailuresPass(t *testing.T) {
+	t.Parallel()
+	before, after := versions(t)
+	for _, tc := range []struct {
+		err  error
+		want via.Reason
+	}{
+		{syscall.ENOSPC, via.Space}, {syscall.EMFILE, via.Local}, {errors.New("the storage is away"), via.Local},
+	} {
+		layers := &away{err: tc.err}
+		e := newEdge(t, func(o *via.Options) {
+			layers.Layers = o.Store.Layers
+			o.Store = seed.NewStore(seed.StoreOptions{Layers: layers, Dir: t.TempDir()})
+			t.Cleanup(o.Store.Close)
+		}, before, after)
+		e.keep(t, repo, before)
+		if r := e.pulled(t, after); r.Reasons[string(tc.want)] != 1 {
+			t.Errorf("%v: %+v", tc.err, r)
+		}
+		layers.err = nil
+		e.clock = e.clock.Add(10 * time.Minute)
+		if r := e.pulled(t, after); r.Deltas != 1 {
+			t.Errorf("%v, ten minutes later: %+v", tc.err, r)
+		}
+	}
+}
+
+// A central that dies in the middle of a delta, and with it the layer, says nothing of the pair: at the next try the layer
+// comes as a delta.
+func TestCentralDies(t *testing.T) {
+	t.Parallel()
+	before, after := versions(t)
+	e := newEdge(t, nil, before, after)
+	e.keep(t, repo, before)
+	dead := upstream.Errorf(upstream.Unavailable, "connection refused")
+	e.central.answer = func(q client.DeltaRequest) (client.Delta, error) {
+		begun := e.central.make(before, after)[:500]
+		return client.Delta{Body: io.NopCloser(io.MultiReader(bytes.NewReader(begun), broken{dead})), Seed: q.Seeds[0]}, nil
+	}
+	e.central.gone = dead
+	if _, err := e.pull(t, after); !errors.Is(err, dead) {
+		t.Errorf("the pull ended with %v", err)
+	}
+	e.central.answer, e.central.gone = nil, nil
+	if r := e.pulled(t, after); r.Deltas != 1 {
+		t.Errorf("%+v", r)
+	}
+	// So it is with one that cannot even be asked what it makes.
+	e = newEdge(t, nil, before, after)
+	e.keep(t, repo, before)
+	e.central.away, e.central.gone = dead, dead
+	if _, err := e.pull(t, after); !errors.Is(err, dead) {
+		t.Errorf("the pull ended with %v", err)
+	}
+	e.central.away, e.central.gone = nil, nil
+	if r := e.pulled(t, after); r.Deltas != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
+type broken struct{ err error }
+
+func (b broken) Read([]byte) (int, error) { return 0, b.err }
+
+// A central that does not answer is not waited for much longer than it was asked to wait.
+func TestSilentCentral(t *testing.T) {
+	t.Parallel()
+	before, after := versions(t)
+	e := newEdge(t, nil, before, after)
+	e.keep(t, repo, before)
+	e.central.silent = true
+	if r := e.pulled(t, after); r.Reasons[string(via.Wait)] != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Who leaves while a central is asked what it makes need not wait for the answer; and the others get it.
+func TestLeavesWhileAsking(t *testing.T) {
+	t.Parallel()
+	before, after := versions(t)
+	e := newEdge(t, nil, before, after)
+	e.keep(t, repo, before)
+	if _, err := e.Manifest(t.Context(), repo, name.Reference(after.digest())); err != nil {
+		t.Fatal(err)
+	}
+	e.central.answers = make(chan struct{})
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() {
+		body, _, err := e.Blob(ctx, repo, after.layer(), -1)
+		if err == nil {
+			err = body.Close()
+		}
+		left <- err
+	}()
+	<-e.central.answers // it is being asked
+	leave()
+	<-left
+	close(e.central.answers)
+	if r := e.pulled(t, after); r.Deltas != 1 {
+		t.Errorf("%+v", r)
+	}
+}
