@@ -113,7 +113,8 @@ var rooms = []room{
 	}, registries},
 	{"proxy/edge/seed", []string{"proxy/verify", "rechunk"}, append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/edge/via", []string{
-		"proxy/background", "proxy/catalog", "proxy/edge/seed", "proxy/metrics", "proxy/name", "proxy/registry", "proxy/state",
+		"proxy/background", "proxy/catalog", "proxy/edge/seed", "proxy/metrics", "proxy/name", "proxy/registry",
+		"proxy/state",
 		"proxy/upstream", "proxy/verify", "chunkstore", "rechunk",
 	}, registries[2:]},
 	// What hosts need is text made of text; only disk reads and writes files.

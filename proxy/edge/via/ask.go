@@ -54,8 +54,8 @@ func (s *Source) central(host string) *central {
 }
 
 // makesDeltas reports whether the central of a repository makes deltas that can be read here. One that does not is an
-// ordinary mirror, which is said once. Who asks at the same time is told the same; what could not be found out is asked again
-// by who comes next.
+// ordinary mirror, which is said once. Who asks at the same time is told the same; what could not be found out is asked
+// again by who comes next.
 func (s *Source) makesDeltas(ctx context.Context, repo name.Repository) (bool, error) {
 	c := s.central(repo.Host())
 	if makes, known := c.believed(s.Now()); known {

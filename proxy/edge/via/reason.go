@@ -95,8 +95,8 @@ func (s *Source) fail(p pair, why Reason) {
 	s.failed.Add(p, failure{s.Now().Add(wait), why})
 }
 
-// forgive forgets that a layer's deltas could not be had, since the layer itself could not be had either: the link is to blame,
-// and not a pair.
+// forgive forgets that a layer's deltas could not be had, since the layer itself could not be had either: the link is to
+// blame, and not a pair.
 func (s *Source) forgive(layer digest.Digest) {
 	for _, p := range s.failed.Keys() {
 		if f, ok := s.failed.Peek(p); ok && p.layer == layer && f.why == Link {

@@ -105,8 +105,8 @@ func (h *Host) URL(path string) *url.URL {
 	return &u
 }
 
-// GivenUp reports whether the registry failed so often that another attempt in a row only keeps a caller waiting. It is asked
-// again by the next one.
+// GivenUp reports whether the registry failed so often that another attempt in a row only keeps a caller waiting. It is
+// asked again by the next one.
 func (h *Host) GivenUp() bool { return h.circuit.givenUp() }
 
 // CloseIdle closes connections that nobody uses.
