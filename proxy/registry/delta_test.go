@@ -58,7 +58,7 @@ func TestDelta(t *testing.T) {
 		"klauspost/compress v1 zstd level=better, other-one 2", "Prefer", `respond-later, wait="7"; x=1`)
 	want := registry.DeltaQuery{Layer: layer, Seeds: []digest.Digest{seedA, seedB}, Worth: 70000,
 		Encoders: []string{"xz/5.8.1", "gzip/1.13-1"},
-		Layers: []string{"klauspost/compress v1 zstd level=better", "other-one 2"}, Wait: 7 * time.Second}
+		Layers:   []string{"klauspost/compress v1 zstd level=better", "other-one 2"}, Wait: 7 * time.Second}
 	if diff := cmp.Diff(want, backend.delta); diff != "" || backend.repo.String() != testRepo {
 		t.Errorf("%s %s", backend.repo, diff)
 	}
