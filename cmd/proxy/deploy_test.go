@@ -35,7 +35,8 @@ func TestUnits(t *testing.T) {
 			units = append(units, unit)
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), analyze, append([]string{"verify", "--man=no", "--recursive-errors=no"}, units...)...)
+	cmd := exec.CommandContext(t.Context(), analyze,
+		append([]string{"verify", "--man=no", "--recursive-errors=no"}, units...)...)
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}

@@ -54,6 +54,11 @@ type commands struct {
 	Import       importCommand       `cmd:"" help:"Put the images of a file into a proxy's store."`
 	Doctor       doctorCommand       `cmd:"" help:"Find out whether a host would get an image through the proxy, and what to change."`
 	Key          keyCommand          `cmd:"" help:"Make and read the keys that a proxy signs with."`
+
+	// For editors, shells and man.
+	Config     configCommand     `cmd:"" help:"What there is to know of the configuration."`
+	Completion completionCommand `cmd:"" help:"Print the completions for a shell."`
+	Man        manCommand        `cmd:"" help:"Write the manual's pages into a directory."`
 }
 
 // description begins strata --help.
