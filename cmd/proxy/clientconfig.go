@@ -30,6 +30,7 @@ type clientConfigCommand struct {
 	RegistryCA  string   `name:"registry-ca" help:"PEM file of the authority of the proxy's certificate, where hosts don't know it anyway." placeholder:"FILE"`
 	Insecure    bool     `help:"The proxy speaks plain HTTP."`
 	NoFallback  bool     `help:"Names lead to the proxy alone; else their registry is asked while the proxy is down."`
+	DNS         bool     `name:"dns" help:"DNS leads the images' registries to the proxy, which answers as them: no file has to."`
 	UpstreamKey []string `help:"Path on the host of a public key that the registries' own images are signed with, so that signatures are asked for where the policy does not yet; may be repeated." placeholder:"PATH"`
 	Admit       bool     `help:"Accept what the proxy signed, by its own name, where the policy rejects what it doesn't name."`
 	Root        string   `help:"Root of the host whose policy.json, registries.d and daemon.json the files have to fit to; --write's by default." placeholder:"DIR"`
@@ -72,7 +73,7 @@ func (c *clientConfigCommand) Run(ctx context.Context, s *streams) error {
 
 // setup gathers what the proxy, the host and the flags say.
 func (c *clientConfigCommand) setup(ctx context.Context) (hosts.Setup, error) {
-	setup := hosts.Setup{Name: c.Host, Images: c.Images, NoFallback: c.NoFallback, Admit: c.Admit,
+	setup := hosts.Setup{Name: c.Host, Images: c.Images, NoFallback: c.NoFallback, DNS: c.DNS, Admit: c.Admit,
 		UpstreamKeys: c.UpstreamKey}
 	if c.Admin != "" {
 		remote := remoteFlags{Admin: c.Admin, loginFlags: c.loginFlags}

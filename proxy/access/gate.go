@@ -60,7 +60,7 @@ func (g *Gate) Authorize(w http.ResponseWriter, r *http.Request, want registry.W
 			return grant, registry.Unauthorized("log in to pull from " + repository)
 		}
 		return grant, registry.Denied("access to " + repository + " is denied")
-	case want == registry.Want{} && login.Name == "":
+	case want == registry.Want{As: want.As} && login.Name == "":
 		// Who could log in is told how, even though he is let in without: many clients look here and nowhere else.
 		g.challenge(w, r, want)
 	}
@@ -71,7 +71,15 @@ func (g *Gate) Authorize(w http.ResponseWriter, r *http.Request, want registry.W
 func (g *Gate) identify(w http.ResponseWriter, r *http.Request, want registry.Want) (Login, error) {
 	header := r.Header.Get("Authorization")
 	if (g.passwords != nil || g.tokens != nil) && header != "" && !isNobody(header) {
-		return g.credentials(w, r, header, want)
+		if want.As == "" || !isToken(header) {
+			return g.credentials(w, r, header, want)
+		}
+		// The token of a client that takes this proxy for its registry is for that, unless it is one of ours.
+		if g.tokens != nil {
+			if login, err := g.token(r.Context(), header, want); err == nil {
+				return login, nil
+			}
+		}
 	}
 	if login, ok := certificateLogin(r); ok && g.certificates {
 		return login, nil
@@ -183,4 +191,10 @@ func isNobody(header string) bool {
 	}
 	plain, err := base64.StdEncoding.DecodeString(strings.TrimSpace(rest))
 	return err == nil && string(plain) == ":"
+}
+
+// isToken reports whether a header holds a bearer token.
+func isToken(header string) bool {
+	scheme, _, ok := strings.Cut(header, " ")
+	return ok && strings.EqualFold(scheme, "bearer")
 }

@@ -38,6 +38,9 @@ type Config struct {
 	TLS TLS `yaml:"tls"`
 	// Admin is the listener for operators.
 	Admin Admin `yaml:"admin"`
+	// AnswerAs are registries, as written in repository names, whose clients this proxy is led to by DNS: a request that
+	// arrives for one of these hosts means that registry.
+	AnswerAs HostList `yaml:"answer_as"`
 	// Access says who may pull what.
 	Access Access `yaml:"access"`
 	// Limits bound what clients can take.

@@ -109,7 +109,7 @@ func addFields(table map[string]override, v reflect.Value, prefix string) {
 		_, own := field.Addr().Interface().(nodeDecoder)
 		_, text := field.Addr().Interface().(encoding.TextUnmarshaler)
 		switch {
-		case own:
+		case own && !text:
 		case text, field.Kind() == reflect.String, field.Kind() == reflect.Int, field.Kind() == reflect.Bool:
 			table[variable(key)] = override{key: key, set: func(text string) error { return setText(field, text) }}
 		case field.Kind() == reflect.Struct:
@@ -146,13 +146,14 @@ func addUpstreams(table map[string]override, c *Config) {
 	}
 }
 
-// Hosts returns the registry hosts that the configuration names, sorted: the keys of upstreams, default_upstream and the
-// first elements of rules.
+// Hosts returns the registry hosts that the configuration names, sorted: the keys of upstreams, default_upstream, answer_as
+// and the first elements of rules.
 func (c *Config) Hosts() []string {
 	hosts := slices.Collect(maps.Keys(c.Upstreams))
 	if c.DefaultUpstream != "" {
 		hosts = append(hosts, c.DefaultUpstream)
 	}
+	hosts = append(hosts, c.AnswerAs...)
 	for _, rule := range c.Repositories {
 		if first, _, _ := strings.Cut(rule.Match, "/"); isHost(first) {
 			hosts = append(hosts, first)

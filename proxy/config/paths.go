@@ -48,6 +48,10 @@ func (r *resolver) fields(v reflect.Value, prefix string) {
 		switch {
 		case field.Kind() == reflect.Struct && keyed(field.Type()):
 			r.fields(field, join(prefix, name))
+		case field.Kind() == reflect.Slice && field.Type().Elem().Kind() == reflect.Struct && keyed(field.Type().Elem()):
+			for k := range field.Len() {
+				r.fields(field.Index(k), join(prefix, name)+"["+strconv.Itoa(k)+"]")
+			}
 		case field.Kind() == reflect.String && isPathKey(name) && field.String() != "":
 			field.SetString(r.path(field.String(), join(prefix, name)))
 		}

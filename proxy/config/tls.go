@@ -6,6 +6,8 @@ type TLS struct {
 	CertFile string `yaml:"cert_file"`
 	// KeyFile is a PEM file with the certificate's private key.
 	KeyFile string `yaml:"key_file"`
+	// Certificates are further ones. A client is shown the first that is for the name it asks for, by default CertFile's.
+	Certificates []Certificate `yaml:"certificates"`
 	// ClientCAFile is a PEM file of the authorities that sign clients' certificates.
 	ClientCAFile string `yaml:"client_ca_file"`
 	// ClientAuth says whether clients are asked for a certificate.
@@ -31,4 +33,11 @@ func (a ClientAuth) Asks() bool { return a == ClientAuthRequest || a == ClientAu
 // UnmarshalText accepts the name of a choice.
 func (a *ClientAuth) UnmarshalText(text []byte) error {
 	return oneOf(a, text, ClientAuthNone, ClientAuthRequest, ClientAuthRequire)
+}
+
+// Certificate is one of a listener's certificates beside the first.
+type Certificate struct {
+	// CertFile and KeyFile are as in TLS.
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
 }

@@ -72,6 +72,7 @@ func (v *validator) config(c *Config) {
 	v.listeners(c)
 	v.tls("tls", c.TLS)
 	v.tls("admin.tls", c.Admin.TLS)
+	v.answerAs(c)
 	v.access(c)
 	v.limits(c.Limits)
 	v.duration("shutdown_timeout", c.ShutdownTimeout, true)

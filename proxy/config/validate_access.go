@@ -20,7 +20,18 @@ const (
 
 func (v *validator) tls(key string, t TLS) {
 	v.both(key, "cert_file", t.CertFile, "key_file", t.KeyFile)
+	for i, c := range t.Certificates {
+		at := key + ".certificates[" + strconv.Itoa(i) + "]"
+		v.both(at, "cert_file", c.CertFile, "key_file", c.KeyFile)
+		if c == (Certificate{}) {
+			v.problem(at, "names no files: write cert_file and key_file")
+		}
+	}
 	switch {
+	case len(t.Certificates) > mostCertificates:
+		v.problem(key+".certificates", "has %d entries, more than the limit of %d", len(t.Certificates), mostCertificates)
+	case len(t.Certificates) > 0 && !t.Enabled():
+		v.problem(key+".certificates", "come beside cert_file and key_file: set these, for clients that ask for no name")
 	case t.ClientAuth.Asks() && !t.Enabled():
 		v.problem(key+".client_auth", "%s needs TLS: set cert_file and key_file", t.ClientAuth)
 	case t.ClientAuth.Asks() && t.ClientCAFile == "":

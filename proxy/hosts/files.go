@@ -11,7 +11,13 @@ import (
 // names makes registries.conf.d, which lets names lead to the proxy. Podman, skopeo, buildah, CRI-O and bootc read it.
 func (s *setup) names() {
 	var b strings.Builder
-	for _, scope := range s.scopes {
+	scopes := s.scopes
+	if s.DNS {
+		scopes = nil
+		s.note("DNS has to lead %s to the proxy, and the proxy has to answer as that (answer_as)",
+			strings.Join(s.registries(), ", "))
+	}
+	for _, scope := range scopes {
 		if b.Len() > 0 {
 			b.WriteString("\n")
 		}
@@ -98,9 +104,27 @@ func (s *setup) authority() {
 	if s.Proxy.CA == "" || s.Proxy.Insecure {
 		return
 	}
-	s.add("/etc/containers/certs.d/"+s.Name+"/ca.crt", "the authority of the proxy's certificate, for podman, skopeo, bootc",
-		s.Proxy.CA)
-	s.add("/etc/docker/certs.d/"+s.Name+"/ca.crt", "the same for docker", s.Proxy.CA)
+	names := []string{s.Name}
+	if s.DNS {
+		names = append(names, s.registries()...)
+	}
+	for _, name := range names {
+		s.add("/etc/containers/certs.d/"+name+"/ca.crt",
+			"the authority of the proxy's certificate, for podman, skopeo, bootc", s.Proxy.CA)
+		s.add("/etc/docker/certs.d/"+name+"/ca.crt", "the same for docker", s.Proxy.CA)
+	}
+}
+
+// registries returns the hosts of the scopes, each once.
+func (s *setup) registries() []string {
+	var hosts []string
+	for _, scope := range s.scopes {
+		host, _, _ := strings.Cut(scope.name, "/")
+		if !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	return hosts
 }
 
 // containerd makes hosts.toml, one directory for each registry.
@@ -113,9 +137,8 @@ func (s *setup) containerd() {
 		s.add("/etc/containerd/certs.d/"+s.Name+"/ca.crt", "the same for containerd", s.Proxy.CA)
 	}
 	endpoint := fmt.Sprintf("%s://%s", scheme, s.Name)
-	entry := fmt.Sprintf("\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n%s", endpoint, ca)
 	s.add("/etc/containerd/certs.d/"+s.Name+"/hosts.toml", "containerd, by the proxy's own name",
-		fmt.Sprintf("server = %q\n%s", endpoint, entry))
+		hostsTOML(endpoint, endpoint, ca))
 	seen := map[string]bool{}
 	for _, scope := range s.scopes {
 		host, _, narrower := strings.Cut(scope.name, "/")
@@ -123,16 +146,25 @@ func (s *setup) containerd() {
 			continue
 		}
 		seen[host] = true
-		server := endpoint
-		if !scope.noFallback {
-			server = "https://" + originOf(host)
+		origin := "https://" + originOf(host)
+		server, asked := endpoint, endpoint
+		if !scope.noFallback || s.DNS {
+			server = origin
+		}
+		if s.DNS {
+			asked = origin
 		}
 		s.add("/etc/containerd/certs.d/"+host+"/hosts.toml", "containerd: all of "+host+" leads to the proxy",
-			fmt.Sprintf("server = %q\n%s", server, entry))
+			hostsTOML(server, asked, ca))
 		if narrower {
 			s.note("containerd and docker know hosts only: with them all of %s leads to the proxy", host)
 		}
 	}
+}
+
+// hostsTOML has containerd ask one host for the images of a registry, then its server.
+func hostsTOML(server, asked, ca string) string {
+	return fmt.Sprintf("server = %q\n\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n%s", server, asked, ca)
 }
 
 // originOf is the host that answers for a registry's name.
@@ -148,7 +180,7 @@ func (s *setup) docker() error {
 	hub := false
 	for _, scope := range s.scopes {
 		host, _, _ := strings.Cut(scope.name, "/")
-		hub = hub || host == "docker.io"
+		hub = hub || host == "docker.io" && !s.DNS
 	}
 	if !hub && !s.Proxy.Insecure {
 		return nil

@@ -5,6 +5,7 @@ package hosts
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -63,6 +64,8 @@ type Setup struct {
 	Images []string
 	// NoFallback lets names lead to the proxy alone. Else their registry is asked when the proxy does not answer.
 	NoFallback bool
+	// DNS says that the names lead to the proxy by DNS, so that no file has to say it.
+	DNS bool
 	// Admit has a policy that rejects the proxy, because it doesn't name it, accept what the proxy signed.
 	Admit bool
 	// UpstreamKeys are paths of public keys, which the host has, that the registries' own images are signed by.
@@ -123,6 +126,9 @@ func (s *setup) check() error {
 	switch {
 	case !validHost(s.Name):
 		return fmt.Errorf("%.200q is no name of a proxy: write HOST or HOST:PORT, without https://", s.Name)
+	case s.DNS && (s.Proxy.Insecure || len(s.Images) == 0):
+		return errors.New("names that DNS leads to the proxy are asked over HTTPS: give it certificates for them (tls), and name " +
+			"images here")
 	case len(s.Images) > maxImages:
 		return fmt.Errorf("more than %d images", maxImages)
 	case len(s.Proxy.Keys) > maxKeys || len(s.UpstreamKeys) > maxKeys:

@@ -56,6 +56,16 @@ func (p Parser) Repository(path, ns string) (Repository, error) {
 	return build(host, path)
 }
 
+// At resolves the repository part of a /v2/ path at a registry itself: as its own clients write it, without the host, which
+// is in the canonical form. A path that begins with a host is a path all the same: registries have such. Errors wrap
+// ErrInvalid.
+func At(host, path string) (Repository, error) {
+	if len(path) > maxLength {
+		return Repository{}, tooLong(len(path))
+	}
+	return build(host, path)
+}
+
 // Defaulted says what a path was taken for that names no registry, in words for whoever meant another one; empty for a path
 // that names one. repo is what Repository made of it without ns.
 func (p Parser) Defaulted(path string, repo Repository) string {

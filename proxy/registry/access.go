@@ -20,6 +20,9 @@ type Want struct {
 	Repository name.Repository
 	// Asked is its name as the client wrote it, when that alone stands for it.
 	Asked string
+	// As is the registry that the client takes this proxy for, so that what it knows of logins is about that; empty when it
+	// knows whom it asks.
+	As string
 	// Catalog: the names of all repositories are wanted.
 	Catalog bool
 }
@@ -42,11 +45,11 @@ func (h *handler) authorize(w *response, r *http.Request, want Want) (Grant, err
 	return grant, err
 }
 
-// wanted describes a request for a repository. With ns, a name without a host could stand for repositories of several
-// registries.
-func wanted(asked string, repo name.Repository, ns []string) Want {
-	w := Want{Repository: repo, Asked: asked}
-	if len(ns) > 0 {
+// wanted describes a request for a repository. With ns, or at a registry's own host, a name without a host could stand for
+// repositories of several registries.
+func wanted(as, asked string, repo name.Repository, ns []string) Want {
+	w := Want{Repository: repo, Asked: asked, As: as}
+	if len(ns) > 0 || as != "" {
 		w.Asked = ""
 	}
 	return w

@@ -103,13 +103,13 @@ func (h *handler) delta(w *response, r *http.Request, query url.Values) error {
 	if err != nil {
 		return err
 	}
-	repo, err := h.repository(asked, nil)
+	repo, err := h.repository("", asked, nil)
 	if err != nil {
 		return err
 	}
 	info := requestInfo(r)
 	info.Repository = repo
-	if _, err := h.authorize(w, r, wanted(asked, repo, nil)); err != nil {
+	if _, err := h.authorize(w, r, wanted("", asked, repo, nil)); err != nil {
 		return err
 	}
 	q, err := deltaQuery(r, query)

@@ -34,6 +34,11 @@ type Options struct {
 	Listings  Listings
 	Referrers Referrers
 	Names     name.Parser
+	// AnswersAs reports whether requests that arrive for a registry's host, in its canonical form, mean that registry. Nil:
+	// none do.
+	AnswersAs func(host string) bool
+	// Self is what this process writes into the Via header of its own requests; empty: nothing.
+	Self string
 	// Redirects may be nil: then blobs are served here.
 	Redirects Redirects
 	// Deltas may be nil: then none are made.
@@ -67,6 +72,9 @@ func New(o Options) http.Handler {
 	}
 	if o.Ruled == nil {
 		o.Ruled = func() bool { return false }
+	}
+	if o.AnswersAs == nil {
+		o.AnswersAs = func(string) bool { return false }
 	}
 	if o.Panicked == nil {
 		o.Panicked = func() {}
@@ -113,9 +121,13 @@ func (h *handler) serve(w *response, r *http.Request) error {
 	if err != nil {
 		return &Error{Status: http.StatusBadRequest, Code: codeUnsupported, Message: "the query cannot be decoded", Err: err}
 	}
+	as, err := h.arrivedFor(r)
+	if err != nil {
+		return err
+	}
 	switch t.route {
 	case RouteBase:
-		if _, err := h.authorize(w, r, Want{}); err != nil {
+		if _, err := h.authorize(w, r, Want{As: as}); err != nil {
 			return err
 		}
 		if h.Deltas != nil && h.Deltas.Formats() != "" {
@@ -126,22 +138,27 @@ func (h *handler) serve(w *response, r *http.Request) error {
 	case RouteDelta:
 		return h.delta(w, r, query)
 	case RouteCatalog:
-		return h.catalog(w, r, query)
+		return h.catalog(w, r, as, query)
 	case RouteUnknown:
 		return NotFound("the registry API has no such path")
 	}
-	repo, err := h.repository(t.name, query["ns"])
+	return h.serveNamed(w, r, as, t, query)
+}
+
+// serveNamed answers the routes that name a repository.
+func (h *handler) serveNamed(w *response, r *http.Request, as string, t target, query url.Values) error {
+	repo, err := h.repository(as, t.name, query["ns"])
 	if err != nil {
 		return err
 	}
-	info.Repository = repo
-	grant, err := h.authorize(w, r, wanted(t.name, repo, query["ns"]))
+	requestInfo(r).Repository = repo
+	grant, err := h.authorize(w, r, wanted(as, t.name, repo, query["ns"]))
 	if err != nil {
 		return err
 	}
 	r = r.WithContext(WithClient(r.Context(), Client{User: grant.User, Address: address(r.RemoteAddr)}))
 	err = h.serveRepository(w, r, t, repo, query)
-	if len(query["ns"]) == 0 {
+	if as == "" && len(query["ns"]) == 0 {
 		err = meant(err, h.Names.Defaulted(t.name, repo))
 	}
 	return err
@@ -170,22 +187,6 @@ func (h *handler) serveRepository(w *response, r *http.Request, t target, repo n
 	default:
 		return h.tags(w, r, t.name, repo, query)
 	}
-}
-
-// repository resolves a name. A proxy in between may repeat ns, but not contradict it.
-func (h *handler) repository(path string, ns []string) (name.Repository, error) {
-	var host string
-	for i, s := range ns {
-		if i > 0 && s != host {
-			return name.Repository{}, NameInvalid("the query parameter ns is given twice")
-		}
-		host = s
-	}
-	repo, err := h.Names.Repository(path, host)
-	if err != nil {
-		return name.Repository{}, nameError(err)
-	}
-	return repo, nil
 }
 
 // fail ends a request that met an error: with its document, or, where that is too late or nobody would read it, by closing

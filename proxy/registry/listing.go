@@ -38,9 +38,10 @@ func (h *handler) tags(w *response, r *http.Request, asked string, repo name.Rep
 	}{asked, tags})
 }
 
-// catalog answers with the names of the repositories that were pulled.
-func (h *handler) catalog(w *response, r *http.Request, query url.Values) error {
-	grant, err := h.authorize(w, r, Want{Catalog: true})
+// catalog answers with the names of the repositories that were pulled; at a registry's own host with those of it, as it
+// calls them.
+func (h *handler) catalog(w *response, r *http.Request, as string, query url.Values) error {
+	grant, err := h.authorize(w, r, Want{Catalog: true, As: as})
 	if err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func (h *handler) catalog(w *response, r *http.Request, query url.Values) error 
 	var names []string
 	var more bool
 	if p.N != 0 {
-		if names, more, err = h.visible(r.Context(), p, grant.Sees); err != nil {
+		if names, more, err = h.listed(r.Context(), as, p, grant.Sees); err != nil {
 			return err
 		}
 	}
@@ -63,6 +64,22 @@ func (h *handler) catalog(w *response, r *http.Request, query url.Values) error 
 	return writeList(w, r, struct {
 		Repositories []string `json:"repositories"`
 	}{names})
+}
+
+// listed returns a page of the repositories that a client may know of: all of them, or those of one registry without its
+// host.
+func (h *handler) listed(ctx context.Context, as string, p Page, sees func(string) bool) ([]string, bool, error) {
+	if as == "" {
+		return h.visible(ctx, p, sees)
+	}
+	p.Last = as + "/" + p.Last
+	names, more, err := h.visible(ctx, p, func(n string) bool {
+		return strings.HasPrefix(n, as+"/") && (sees == nil || sees(n))
+	})
+	for i, n := range names {
+		names[i] = strings.TrimPrefix(n, as+"/")
+	}
+	return names, more, err
 }
 
 // visible returns a page of the repositories that a client may know of. A page is filled from as many as it takes, so that

@@ -33,8 +33,7 @@ func (s *Server) operatorsName(host string) bool {
 	if file == nil {
 		return false
 	}
-	leaf := file.Get().Certificates[0].Leaf
-	return leaf != nil && leaf.VerifyHostname(host) == nil
+	return isFor(file.Get().Certificates, host)
 }
 
 // operatorGate lets operators in by the newest configuration.

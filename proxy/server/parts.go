@@ -42,6 +42,20 @@ func storageName(cfg *config.Config) operate.Store {
 	return n
 }
 
+// via names this process to itself, where it could be led here by the name of a registry.
+func (s *Server) via() string {
+	if len(s.live.Load().AnswerAs) == 0 {
+		return ""
+	}
+	return "1.1 " + s.self
+}
+
+func (s *Server) upstreamOptions(cfg *config.Config) client.Options {
+	o := upstreamOptions(cfg, s.version, s.log, s.metrics)
+	o.Via = s.via
+	return o
+}
+
 func upstreamOptions(cfg *config.Config, version string, log *slog.Logger, m *metrics.Metrics) client.Options {
 	o := client.Options{
 		Hosts: map[string]client.Config{}, AllowUnlisted: cfg.AnyUpstream(), Logger: log, UserAgent: "strata/" + version,

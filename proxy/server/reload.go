@@ -60,7 +60,7 @@ func (s *Server) prepare() (n *next, err error) {
 	if keys := s.live.Load().NeedsRestart(n.cfg); len(keys) > 0 {
 		return nil, errors.New(strings.Join(keys, ": a change needs a restart\n") + ": a change needs a restart")
 	}
-	if n.upstream, err = s.upstream.Prepare(upstreamOptions(n.cfg, s.version, s.log, s.metrics)); err != nil {
+	if n.upstream, err = s.upstream.Prepare(s.upstreamOptions(n.cfg)); err != nil {
 		return nil, err
 	}
 	if err := checkTrust(n.cfg); err != nil {
@@ -74,6 +74,7 @@ func (n *next) prepareAccess(log *slog.Logger) (err error) {
 	if n.clientCerts, err = loadCertificates("tls", n.cfg.TLS, log); err != nil {
 		return err
 	}
+	n.warningMessages = append(n.warningMessages, unshown(n.cfg, n.clientCerts)...)
 	if n.operatorCerts, err = loadCertificates("admin.tls", n.cfg.Admin.TLS, log); err != nil {
 		return err
 	}

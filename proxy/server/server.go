@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -51,6 +52,7 @@ type Server struct {
 	log      *slog.Logger
 	level    *slog.LevelVar
 	version  string
+	self     string // what requests of this process say in Via, where clients could be led here by a registry's name
 	work     string // the directory for temporary files
 	metrics  *metrics.Metrics
 	upstream *client.Client
@@ -79,7 +81,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	cfg, log := o.Config, o.Logger
-	s := &Server{cfg: cfg, log: log, level: o.Level, version: o.Version, load: o.Load,
+	s := &Server{cfg: cfg, log: log, level: o.Level, version: o.Version, self: "strata-" + rand.Text(), load: o.Load,
 		usage: upkeep.NewUsage(int64(cfg.Quota)), senders: newSenders(spare())}
 	s.live.Store(cfg)
 	if err := checkTrust(cfg); err != nil {
@@ -136,12 +138,15 @@ func (s *Server) gather(ctx context.Context) (*makings, error) {
 	s.metrics = metrics.New(m.gatherer, s.cfg.Hosts()...)
 	s.metrics.BuildInfo(s.version)
 	s.metrics.Reloaded(true, time.Now())
-	if s.upstream, err = client.New(upstreamOptions(s.cfg, s.version, s.log, s.metrics)); err != nil {
+	if s.upstream, err = client.New(s.upstreamOptions(s.cfg)); err != nil {
 		return nil, err
 	}
 	s.metrics.WatchUpstreams(m.gatherer, s.upstreamStates)
 	if err := m.first.prepareAccess(s.log); err != nil {
 		return nil, err
+	}
+	for _, w := range m.first.warningMessages {
+		s.log.Warn("configuration", "warning", w)
 	}
 	s.gate, s.operators = clientGate{&atomic.Pointer[access.Gate]{}}, operatorGate{&atomic.Pointer[access.Operators]{}}
 	s.gate.Store(m.first.gate)
@@ -187,6 +192,7 @@ func (s *Server) newRegistry() http.Handler {
 		Manifests: images, Blobs: images, Deltas: s.rooms.Deltas, Listings: s.rooms.Lists, Referrers: s.rooms.Lists,
 		Names: s.names(), Logger: s.log, Access: s.gate,
 		Ruled: s.ruled, Panicked: func() { s.metrics.Panicked("request") },
+		AnswersAs: func(host string) bool { return s.live.Load().AnswersAs(host) }, Self: s.self,
 	}
 	if s.cfg.Redirect {
 		o.Redirects = images

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/strata-oci/strata/proxy/config"
@@ -24,6 +26,9 @@ func loadCertificates(key string, t config.TLS, log *slog.Logger) (*livefile.Fil
 		return nil, nil
 	}
 	paths := []string{t.CertFile, t.KeyFile}
+	for _, c := range t.Certificates {
+		paths = append(paths, c.CertFile, c.KeyFile)
+	}
 	if t.ClientCAFile != "" {
 		paths = append(paths, t.ClientCAFile)
 	}
@@ -35,17 +40,20 @@ func loadCertificates(key string, t config.TLS, log *slog.Logger) (*livefile.Fil
 	return file, nil
 }
 
-// handshake is the configuration of a handshake: TLS 1.2 or newer, and Go's choice of everything else.
+// handshake is the configuration of a handshake: TLS 1.2 or newer, and Go's choice of everything else, of the certificates
+// the first that is for the name which the client asks for.
 func handshake(t config.TLS, contents [][]byte) (*tls.Config, error) {
-	pair, err := tls.X509KeyPair(contents[0], contents[1])
-	if err != nil {
-		return nil, fmt.Errorf("%s with %s: %w", t.CertFile, t.KeyFile, err)
+	c := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	for _, files := range append([]config.Certificate{{CertFile: t.CertFile, KeyFile: t.KeyFile}}, t.Certificates...) {
+		pair, err := tls.X509KeyPair(contents[0], contents[1])
+		if err != nil {
+			return nil, fmt.Errorf("%s with %s: %w", files.CertFile, files.KeyFile, err)
+		}
+		c.Certificates, contents = append(c.Certificates, pair), contents[2:]
 	}
-	c := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"h2", "http/1.1"}}
-	if len(contents) > 2 {
+	if len(contents) > 0 {
 		c.ClientCAs = x509.NewCertPool()
-		if !c.ClientCAs.AppendCertsFromPEM(contents[2]) {
+		if !c.ClientCAs.AppendCertsFromPEM(contents[0]) {
 			return nil, fmt.Errorf("%s has no certificate in PEM form", t.ClientCAFile)
 		}
 	}
@@ -56,6 +64,32 @@ func handshake(t config.TLS, contents [][]byte) (*tls.Config, error) {
 		c.ClientAuth = tls.RequireAndVerifyClientCert
 	}
 	return c, nil
+}
+
+// isFor reports whether one of several certificates is for a name.
+func isFor(certs []tls.Certificate, host string) bool {
+	return slices.ContainsFunc(certs, func(c tls.Certificate) bool {
+		return c.Leaf != nil &&
+			c.Leaf.VerifyHostname(host) == nil
+	})
+}
+
+// unshown warns of registries that clients are led here for and that no certificate is for: they refuse to connect.
+func unshown(cfg *config.Config, certs *livefile.File[*tls.Config]) (warnings []string) {
+	if certs == nil {
+		return nil
+	}
+	for i, host := range cfg.AnswerAs {
+		bare, _, _ := strings.Cut(host, ":")
+		if bare == "docker.io" {
+			bare = "registry-1.docker.io" // where its clients connect to
+		}
+		if !isFor(certs.Get().Certificates, bare) {
+			warnings = append(warnings, fmt.Sprintf("answer_as[%d]: no certificate is for %s, so that its clients refuse to "+
+				"connect: add one to tls.certificates", i, bare))
+		}
+	}
+	return warnings
 }
 
 // config is what http.Server needs.

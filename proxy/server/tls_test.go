@@ -60,13 +60,24 @@ func (a *authority) sign(template, parent *x509.Certificate, key *ecdsa.PrivateK
 // issue returns a certificate and its key in PEM form, for 127.0.0.1 and for a client of a name.
 func (a *authority) issue(name string, organizations ...string) (cert, key []byte) {
 	a.t.Helper()
+	return a.certify(pkix.Name{CommonName: name, Organization: organizations}, "localhost")
+}
+
+// issueFor is issue for the servers of some hosts.
+func (a *authority) issueFor(name string, hosts ...string) (cert, key []byte) {
+	a.t.Helper()
+	return a.certify(pkix.Name{CommonName: name}, hosts...)
+}
+
+func (a *authority) certify(subject pkix.Name, hosts ...string) (cert, key []byte) {
+	a.t.Helper()
 	a.last++
 	k := newKey(a.t)
 	c := a.sign(&x509.Certificate{
-		SerialNumber: big.NewInt(100 + a.last), Subject: pkix.Name{CommonName: name, Organization: organizations},
+		SerialNumber: big.NewInt(100 + a.last), Subject: subject,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		DNSNames:    []string{"localhost"}, KeyUsage: x509.KeyUsageDigitalSignature,
+		DNSNames:    hosts, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}, a.cert, k)
 	der, err := x509.MarshalPKCS8PrivateKey(k)

@@ -72,6 +72,8 @@ type Options struct {
 	Logger *slog.Logger
 	// UserAgent is sent with every request. The default is "strata".
 	UserAgent string
+	// Via returns what requests say in the header of that name, if anything. The default is nothing.
+	Via func() string
 	// Observer counts; nil is nobody.
 	Observer transport.Observer
 	// Keychain has the logins of hosts that are configured without one. The default is authn.DefaultKeychain: docker's
@@ -101,6 +103,7 @@ func (o Options) withDefaults() Options {
 // transport is what of the options is about connections.
 func (o Options) transport() transport.Options {
 	return transport.Options{
-		Logger: o.Logger, UserAgent: o.UserAgent, Observer: o.Observer, Proxy: o.Proxy, Now: o.Now, Sleep: o.Sleep,
+		Logger: o.Logger, UserAgent: o.UserAgent, Via: o.Via, Observer: o.Observer, Proxy: o.Proxy, Now: o.Now,
+		Sleep: o.Sleep,
 	}
 }

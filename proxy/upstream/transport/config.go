@@ -137,6 +137,8 @@ type Options struct {
 	Logger *slog.Logger
 	// UserAgent is sent with every request. The default is "strata".
 	UserAgent string
+	// Via returns what requests say in the header of that name, if anything. The default is nothing.
+	Via func() string
 	// Observer counts; nil is nobody.
 	Observer Observer
 	// Proxy picks the HTTP proxy of a request. The default is http.ProxyFromEnvironment.
@@ -156,6 +158,9 @@ func (o Options) WithDefaults() Options {
 	}
 	if o.Proxy == nil {
 		o.Proxy = http.ProxyFromEnvironment
+	}
+	if o.Via == nil {
+		o.Via = func() string { return "" }
 	}
 	if o.Now == nil {
 		o.Now = time.Now

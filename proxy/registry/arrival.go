@@ -1,0 +1,73 @@
+package registry
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/strata-oci/strata/proxy/name"
+)
+
+// arrivedFor returns the registry whose client sent a request, because DNS led it here; empty when the client knows whom it
+// asks. The Host header decides, or the name that the client expects in the certificate where that header names none. A
+// connection to one registry is none to another (RFC 9110, 15.5.20).
+func (h *handler) arrivedFor(r *http.Request) (string, error) {
+	as, shown := h.answered(r.Host), ""
+	if r.TLS != nil {
+		shown = h.answered(r.TLS.ServerName)
+	}
+	switch {
+	case as == "" && r.Host != "":
+		return "", nil
+	case as == "":
+		as = shown
+	case shown != "" && shown != as:
+		return "", &Error{Status: http.StatusMisdirectedRequest, Code: codeUnsupported,
+			Message: "this connection was made to " + shown + ": ask " + as + " on another one"}
+	}
+	if as != "" && h.Self != "" && slices.ContainsFunc(r.Header.Values("Via"), h.fromHere) {
+		return "", &Error{Status: http.StatusLoopDetected, Code: codeUnavailable,
+			Message: "this proxy is led to itself for " +
+				as + ": have it resolve that name as the world does, or give its upstream a url, via or proxy"}
+	}
+	return as, nil
+}
+
+// fromHere reports whether a Via header names this process.
+func (h *handler) fromHere(via string) bool { return strings.Contains(via, h.Self) }
+
+// answered returns the canonical form of a host that this proxy answers as; empty for all others.
+func (h *handler) answered(host string) string {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	host, err := name.ParseHost(host)
+	if err != nil || !h.AnswersAs(host) {
+		return ""
+	}
+	return host
+}
+
+// repository resolves a name that came for a registry, or for this proxy where as is empty. A proxy in between may repeat
+// ns, but not contradict it.
+func (h *handler) repository(as, path string, ns []string) (name.Repository, error) {
+	var host string
+	for i, s := range ns {
+		if i > 0 && s != host {
+			return name.Repository{}, NameInvalid("the query parameter ns is given twice")
+		}
+		host = s
+	}
+	var repo name.Repository
+	var err error
+	switch {
+	case as == "":
+		repo, err = h.Names.Repository(path, host)
+	case host != "" && h.answered(host) != as:
+		return repo, NameInvalid("the request is for " + as + ", and its query parameter ns names another registry")
+	default:
+		repo, err = name.At(as, path)
+	}
+	if err != nil {
+		return name.Repository{}, nameError(err)
+	}
+	return repo, nil
+}
