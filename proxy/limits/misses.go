@@ -21,6 +21,10 @@ const (
 	// layer that is there.
 	deltaPath    = "/strata/v1/delta"
 	deltaRefused = "Strata-Delta-Refused"
+	// deniedBy is the header of an answer that something is not given, and byPolicy says: as it is not signed. Nobody has
+	// looked in vain then, nor was given anything.
+	deniedBy = "Strata-Denied-By"
+	byPolicy = "verify"
 	// blobShare is the part of a question about a name that one about a blob costs while it is under way: a pull asks for
 	// many blobs at once, which its manifest lists.
 	blobShare = 0.1
@@ -193,7 +197,8 @@ func (m *Misses) budget(of uint64, rate float64, now time.Time) *budget {
 	return b
 }
 
-// status is a ResponseWriter that remembers the status; that of the layer, where a delta is refused. It keeps the way to the
+// status is a ResponseWriter that remembers the status: that of the layer, where a delta is refused; of what is not signed,
+// one that is no miss. It keeps the way to the
 // io.ReaderFrom below open.
 type status struct {
 	http.ResponseWriter
@@ -204,8 +209,11 @@ type status struct {
 func (s *status) WriteHeader(code int) {
 	if s.code == 0 && code >= http.StatusOK {
 		s.code = code
-		if s.Header().Get(deltaRefused) != "" {
+		switch h := s.Header(); {
+		case h.Get(deltaRefused) != "":
 			s.code = http.StatusOK
+		case h.Get(deniedBy) == byPolicy:
+			s.code = http.StatusBadRequest
 		}
 	}
 	s.ResponseWriter.WriteHeader(code)

@@ -100,6 +100,40 @@ func TestMisses(t *testing.T) {
 	})
 }
 
+// What is refused because it is not signed costs nothing, and makes no repository known.
+func TestRefusalsAreNoMisses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		signed := false
+		c := newClient(func(w http.ResponseWriter, _ *http.Request) {
+			if signed {
+				w.Header().Set("Strata-Denied-By", "upstream")
+			} else {
+				w.Header().Set("Strata-Denied-By", "verify")
+			}
+			w.WriteHeader(http.StatusForbidden)
+		})
+		for i := range 3 * perMinute {
+			for _, path := range []string{"/v2/r/blobs/", "/v2/r/manifests/"} {
+				if code, _ := c.get("10.0.0.1", path+strconv.Itoa(i), ""); code != http.StatusForbidden {
+					t.Errorf("refusal %d of %s: %d", i, path, code)
+				}
+			}
+		}
+		signed = true
+		for i := range 2 * perMinute {
+			want := http.StatusForbidden
+			if i >= perMinute {
+				want = http.StatusTooManyRequests
+			}
+			repository := []string{"r", "s" + strconv.Itoa(i)}[i%2]
+			if code, _ := c.get("10.0.0.1", "/v2/"+repository+"/manifests/x"+strconv.Itoa(i), ""); code != want {
+				t.Errorf("miss %d: %d, want %d", i, code, want)
+			}
+		}
+	})
+}
+
 // A delta that is refused of a layer that is there costs nothing; a layer that is not costs what it does as a blob.
 func TestMissesOfDeltas(t *testing.T) {
 	t.Parallel()

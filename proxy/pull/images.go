@@ -187,7 +187,7 @@ func (i *Images) given(ctx context.Context, repo name.Repository, d digest.Diges
 	if policy == "" || i.Admitted.Has(ctx, repo, policy, d) {
 		return nil
 	}
-	return registry.Denied("no image that is shown of this repository names the blob: one that is signed as configured has" +
+	return registry.DeniedByPolicy("no image that is shown of this repository names the blob: one that is signed as configured has" +
 		" to be asked for first")
 }
 

@@ -110,7 +110,7 @@ func Denied(message string) *Error {
 	return &Error{Status: http.StatusForbidden, Code: codeDenied, Message: message}
 }
 
-// Denial is the detail of a DENIED that no login of the client changes.
+// Denial is the detail of a DENIED that no login of the client changes, and its Strata-Denied-By header.
 type Denial struct {
 	// By says what denies: "verify", the repository's policy of signatures, or "upstream".
 	By string `json:"denied_by"`

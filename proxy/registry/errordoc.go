@@ -29,6 +29,9 @@ func WriteError(w http.ResponseWriter, r *http.Request, e *Error) {
 		seconds := (e.RetryAfter + time.Second - 1) / time.Second
 		h.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
 	}
+	if denial, ok := e.Detail.(Denial); ok {
+		h.Set(headerDeniedBy, denial.By)
+	}
 	status := e.Status
 	if status < 400 || status > 599 {
 		status = http.StatusInternalServerError

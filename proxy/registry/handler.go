@@ -18,12 +18,13 @@ import (
 )
 
 const (
-	headerDigest  = "Docker-Content-Digest"
-	headerFilters = "Oci-Filters-Applied"
-	headerRollout = "Strata-Rollout"
-	headerServed  = "Strata-Served"
-	headerSource  = "Strata-Source-Digest"
-	headerVersion = "Docker-Distribution-Api-Version"
+	headerDigest   = "Docker-Content-Digest"
+	headerFilters  = "Oci-Filters-Applied"
+	headerDeniedBy = "Strata-Denied-By"
+	headerServed   = "Strata-Served"
+	headerSource   = "Strata-Source-Digest"
+	headerVersion  = "Docker-Distribution-Api-Version"
+	headerRollout  = "Strata-Rollout"
 )
 
 // Options are what a registry is made of.
