@@ -65,6 +65,8 @@ type Target struct {
 type Owner struct {
 	// Manifest is that of an image, or an index.
 	Manifest digest.Digest
+	// Source is that of an image, or an index, which may be needed for the sake of what was made of it alone.
+	Source digest.Digest
 	// Content is of any use.
 	Content digest.Digest
 	// Layer is content that is needed as a layer.

@@ -83,7 +83,7 @@ func samples() []sample {
 			"programs":[["xz/5.4"]],"tried":{%q:[0,0],%q:[-1,0]}}`, source.Encoded(), config.Encoded()),
 			catalog.Leads{Owner: catalog.Owner{Layer: layer}}},
 		{"verdict", inRepository, `{"policy":"00","passed":true,"by":"SHA256:00","checked_at":"2026-01-02T03:04:05Z"}`,
-			catalog.Leads{Owner: ofImage}},
+			catalog.Leads{Owner: catalog.Owner{Source: image}}},
 		{"refusal", "ghcr.io/team/os:stable", fmt.Sprintf(`{"source_digest":%q,"policy":"00","reason":"no signature",
 			"since":"2026-01-02T03:04:05Z","checked_at":"2026-01-02T03:04:05Z"}`, source), catalog.Leads{}},
 		{"admitted", inRepository, `{"policy":"00","at":"2026-01-02T03:04:05Z"}`, catalog.Leads{Owner: ofImage}},

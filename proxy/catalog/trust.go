@@ -35,7 +35,7 @@ func verdictKind() kind[ContentKey, Verdict] {
 			}
 			return nil
 		},
-		leads: func(k ContentKey, _ *Verdict) Leads { return Leads{Owner: Owner{Manifest: k.Digest}} },
+		leads: func(k ContentKey, _ *Verdict) Leads { return Leads{Owner: Owner{Source: k.Digest}} },
 	}
 }
 

@@ -2,6 +2,7 @@ package upkeep
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +87,42 @@ func TestRecordsGoWithTheirOwners(t *testing.T) {
 			t.Errorf("%d records of kind %s are left, %d are reported gone; want %d and %d", got, kind, r.Records[kind],
 				want[0], want[1])
 		}
+	}
+}
+
+// Verdicts are on sources and stay with what was made of them, although the sources go: what is served on is known to be
+// signed. Signatures stay with their images, and so do the packs in which they lie.
+func TestVerdictsStayWithWhatWasMade(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil, nil)
+	versions := series(f)
+	index, odd := f.index(versions[0].SourceDigest), f.original("odd layer")
+	all := []digest.Digest{index, odd}
+	for _, v := range versions {
+		all = append(all, v.SourceDigest)
+		f.record("signature", testRepo+"@"+v.Digest.String(), map[string]any{"maker": "00", "image": v.Digest,
+			"pack": f.put("pack of " + v.Digest.String())})
+	}
+	for _, d := range all {
+		f.record("verdict", testRepo+"@"+d.String(), map[string]any{"policy": "00", "passed": true})
+	}
+	f.clock.advance(30 * 24 * time.Hour)
+	f.gc(GCOptions{})
+	left := f.keys("verdict")
+	for n, v := range versions {
+		stays := f.hasDigest(v.Digest)
+		if got := slices.Contains(left, testRepo+"@"+v.SourceDigest.String()); got != stays {
+			t.Errorf("version %d stays: %t, its verdict does: %t", n, stays, got)
+		}
+		f.want(stays, "pack of "+v.Digest.String())
+	}
+	for _, d := range []digest.Digest{index, odd} {
+		if slices.Contains(left, testRepo+"@"+d.String()) {
+			t.Errorf("the verdict on %s stays", d)
+		}
+	}
+	if len(left) != 2 || len(f.keys("signature")) != 2 {
+		t.Errorf("%d verdicts and %d signatures are left", len(left), len(f.keys("signature")))
 	}
 }
 

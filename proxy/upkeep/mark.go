@@ -38,6 +38,7 @@ type marking struct {
 	rules
 	now       time.Time
 	facts     map[hash]fact
+	madeOf    map[hash][]hash // by source
 	manifests map[hash]manifest
 	sorting   *sorter[entry]
 	sets      []*contentSet
@@ -58,6 +59,7 @@ func (k *Keeper) mark(ctx context.Context, r rules) (*marking, error) {
 	}
 	m := &marking{
 		Keeper: k, rules: r, now: k.Now(), facts: map[hash]fact{}, manifests: map[hash]manifest{},
+		madeOf:  map[hash][]hash{},
 		late:    map[hash]catalog.Use{},
 		sorting: newSorter(ctx, k.WorkDir, entryCodec()),
 	}

@@ -3,6 +3,7 @@ package upkeep
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -86,6 +87,11 @@ func (m *marking) needed(o catalog.Owner) (bool, error) {
 	if m.stays(o.Manifest) {
 		return true, nil
 	}
+	if source, ok := hashOf(o.Source); ok {
+		if m.stays(o.Source) || slices.ContainsFunc(m.madeOf[source], func(h hash) bool { return m.manifests[h]&stays != 0 }) {
+			return true, nil
+		}
+	}
 	u, err := m.use(o.Content)
 	if u != 0 || err != nil {
 		return u != 0, err
@@ -126,6 +132,9 @@ func (m *marking) readManifests(ctx context.Context, kind catalog.Kind) error {
 		f := fact{long: h.short(digest.Digest(r.Key)), modified: r.Modified, made: rec.Served == catalog.Rechunked}
 		f.source, _ = hashOf(rec.Source)
 		m.facts[h] = f
+		if f.made {
+			m.madeOf[f.source] = append(m.madeOf[f.source], h)
+		}
 		return m.lead(ctx, r.Leads, false)
 	})
 }
