@@ -103,7 +103,7 @@ var rooms = []room{
 	}, registries[2:]},
 	{"proxy/pull/proof", []string{"proxy/catalog", "proxy/name"}, registries[2:]},
 	{"proxy/imagedelta", []string{"rechunk"}, registries},
-	{"proxy/artifacts", []string{
+	{"proxy/artifacts", []string{"proxy/history",
 		"proxy/background", "proxy/catalog", "proxy/config", "proxy/imagedelta", "proxy/lease", "proxy/name", "proxy/oci",
 		"proxy/operate", "proxy/registry", "chunkstore", "rechunk",
 	}, registries[2:]},

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/history"
 	"github.com/strata-oci/strata/proxy/imagedelta"
 	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/name"
@@ -63,6 +65,9 @@ type Options struct {
 		Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error)
 	}
 	Proofs Proofs
+	// Turn waits for the processors that an artifact is made with, and returns how many there are and what gives them back.
+	// Nil: none is made.
+	Turn func(ctx context.Context) (cpus int, leave func(), err error)
 	// Rule returns the settings of a repository, "host/path".
 	Rule func(repository string) config.Rule
 	// Tools make the deltas.
@@ -87,7 +92,8 @@ type Artifacts struct {
 
 	mu      sync.Mutex
 	waiting []published
-	missed  []published // by a process before; they come last
+	missed  []published // by a process before, or when there were too many; they come last
+	failed  failures
 	wake    chan struct{}
 	looking chan struct{} // held by who takes images apart for a report
 }
@@ -98,26 +104,24 @@ type published struct {
 	manifest digest.Digest
 }
 
-// maxWaiting bounds the images that wait; with more, the oldest go without.
+// maxWaiting bounds the images that wait; with more, the oldest come when all are looked through.
 const maxWaiting = 64
 
-// New returns artifacts, which end with the group of their work.
+// New returns artifacts, which Run makes.
 func New(o Options) *Artifacts {
-	a := &Artifacts{Options: o, wake: make(chan struct{}, 1), looking: make(chan struct{}, 1)}
-	a.Work.Go("delta artifacts", a.run)
-	return a
+	return &Artifacts{Options: o, wake: make(chan struct{}, 1), looking: make(chan struct{}, 1)}
 }
 
 // Published is told of an image that was made just now. It does not wait.
 func (a *Artifacts) Published(repo name.Repository, manifest digest.Digest) {
-	if len(a.Rule(repo.String()).OCIDeltas.Back) == 0 {
+	if a.Turn == nil || len(a.Rule(repo.String()).OCIDeltas.Back) == 0 {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.waiting = append(a.waiting, published{repo, manifest})
 	if n := len(a.waiting) - maxWaiting; n > 0 {
-		a.Logger.Warn("too many images wait for delta artifacts, the oldest go without", "images", n)
+		a.Logger.Warn("too many images wait for delta artifacts, the oldest come later", "images", n)
 		a.waiting = a.waiting[n:]
 	}
 	a.Metrics.ArtifactsWaiting(len(a.waiting) + len(a.missed))
@@ -125,47 +129,6 @@ func (a *Artifacts) Published(repo name.Repository, manifest digest.Digest) {
 	case a.wake <- struct{}{}:
 	default:
 	}
-}
-
-func (a *Artifacts) run(ctx context.Context) {
-	if err := a.Work.Catch(ctx, "delta artifacts", func() error { return a.resume(ctx) }); err != nil && ctx.Err() == nil {
-		a.Logger.WarnContext(ctx, "images without their delta artifacts could not be looked for", "error", err)
-	}
-	for {
-		p, ok := a.next()
-		if !ok {
-			select {
-			case <-a.wake:
-				continue
-			case <-ctx.Done():
-				return
-			}
-		}
-		err := a.Work.Catch(ctx, "delta artifact", func() error { return a.image(ctx, p) })
-		if err != nil && ctx.Err() == nil {
-			a.Logger.WarnContext(ctx, "delta artifact could not be made", "repository", p.repo.String(), "image",
-				p.manifest.String(), "error", err)
-		}
-		if ctx.Err() != nil {
-			return
-		}
-	}
-}
-
-func (a *Artifacts) next() (published, bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	from := &a.waiting
-	if len(a.waiting) == 0 {
-		from = &a.missed
-	}
-	if len(*from) == 0 {
-		return published{}, false
-	}
-	p := (*from)[0]
-	*from = (*from)[1:]
-	a.Metrics.ArtifactsWaiting(len(a.waiting) + len(a.missed))
-	return p, true
 }
 
 // image makes the artifacts that lead to an image from those before it that the rule names.
@@ -181,36 +144,51 @@ func (a *Artifacts) image(ctx context.Context, p published) error {
 			continue
 		}
 		for _, pair := range pairs(series[0], series[back], rule.OCIDeltas.Images) {
-			failed = errors.Join(failed, a.pair(ctx, p.repo, pair[0], pair[1], rule))
+			failed = errors.Join(failed, a.pair(ctx, p.repo, pair, rule))
 		}
 	}
 	return failed
 }
 
-// pairs are the manifests that artifacts lead to, and from.
-func pairs(to, from rechunk.Version, of config.DeltaImages) [][2]digest.Digest {
-	var out [][2]digest.Digest
+// pair is what an artifact leads to, and from. made is the version that target is the image of, if it was made here.
+type pair struct {
+	target, source digest.Digest
+	made           *rechunk.Version
+}
+
+// encoder is what made a layer of the target, as far as that is known.
+func (p pair) encoder(layer digest.Digest) string {
+	if p.made == nil {
+		return ""
+	}
+	for _, l := range p.made.Layers {
+		if l.Digest == layer {
+			return l.Encoder
+		}
+	}
+	return ""
+}
+
+// pairs lists those between two versions.
+func pairs(to, from rechunk.Version, of config.DeltaImages) []pair {
+	var out []pair
 	if of != config.DeltaUpstream {
-		out = append(out, [2]digest.Digest{to.Digest, from.Digest})
+		out = append(out, pair{to.Digest, from.Digest, &to})
 	}
 	if of != config.DeltaServed && to.SourceDigest != from.SourceDigest {
-		out = append(out, [2]digest.Digest{to.SourceDigest, from.SourceDigest})
+		out = append(out, pair{to.SourceDigest, from.SourceDigest, nil})
 	}
 	return out
 }
 
-// series are the versions that were made for the same reference as an image, from that on, newest first; none when it is of
-// no lineage.
+// series finds a version of an image, and those before it that were made for the same reference, newest first; none when
+// it is of no lineage.
 func (a *Artifacts) series(ctx context.Context, family string, manifest digest.Digest) ([]rechunk.Version, error) {
 	var out []rechunk.Version
 	err := a.History.Walk(ctx, family, func(_ string, versions []rechunk.Version) error {
-		found := false
-		for _, v := range versions {
-			if v.Digest == manifest && len(out) == 0 {
-				found = true
-			}
-			if found && (len(out) == 0 || v.Reference == out[0].Reference) {
-				out = append(out, v)
+		for _, s := range history.Series(versions) {
+			if i := slices.IndexFunc(s, func(v rechunk.Version) bool { return v.Digest == manifest }); i >= 0 && out == nil {
+				out = s[i:]
 			}
 		}
 		return nil
@@ -226,8 +204,8 @@ const (
 )
 
 // pair makes one artifact, unless it is there.
-func (a *Artifacts) pair(ctx context.Context, repo name.Repository, target, source digest.Digest, rule config.Rule) error {
-	key := catalog.ArtifactKey{Target: target, Source: source, Format: string(rule.OCIDeltas.Format)}
+func (a *Artifacts) pair(ctx context.Context, repo name.Repository, p pair, rule config.Rule) error {
+	key := catalog.ArtifactKey{Target: p.target, Source: p.source, Format: string(rule.OCIDeltas.Format)}
 	release, finished := a.Leases.Turn(ctx, "artifact "+key.String(), leaseTTL, patience, func(ctx context.Context) bool {
 		rec, err := a.Records.Artifacts.Get(ctx, key)
 		return rec != nil && err == nil && a.read(ctx, rec) != nil
@@ -239,20 +217,40 @@ func (a *Artifacts) pair(ctx context.Context, repo name.Repository, target, sour
 	if rec, err := a.Records.Artifacts.Get(ctx, key); err != nil || rec != nil && a.read(ctx, rec) != nil {
 		return err
 	}
-	made, err := a.make(ctx, repo, target, source, imagedelta.Format(key.Format))
-	if err == nil {
-		err = a.keep(ctx, repo, key, made)
+	cpus, leave, err := a.Turn(ctx)
+	if err != nil {
+		return err
 	}
+	defer leave()
+	var made *imagedelta.Made
+	err = a.relying(func(ctx context.Context) error {
+		if made, err = a.make(ctx, repo, p, imagedelta.Format(key.Format), cpus); err != nil {
+			return err
+		}
+		return a.keep(ctx, repo, key, made)
+	})
 	if ctx.Err() == nil {
 		a.Metrics.ArtifactMade(err)
 	}
 	if err != nil {
-		return fmt.Errorf("from %s to %s: %w", source, target, err)
+		return fmt.Errorf("from %s to %s: %w", p.source, p.target, err)
 	}
-	a.Logger.InfoContext(ctx, "delta artifact was made", "repository", repo.String(), "target", target.String(), "source",
-		source.String(), "bytes", made.Costs.DeltaBytes, "layer_bytes", made.Costs.LayerBytes, "seconds",
+	a.Logger.InfoContext(ctx, "delta artifact was made", "repository", repo.String(), "target", p.target.String(), "source",
+		p.source.String(), "bytes", made.Costs.DeltaBytes, "layer_bytes", made.Costs.LayerBytes, "seconds",
 		made.Costs.Seconds)
 	return nil
+}
+
+// relying does work that stores what no record leads to yet, which a gc meanwhile leaves alone.
+func (a *Artifacts) relying(work func(ctx context.Context) error) error {
+	ended := make(chan error, 1)
+	begun := a.Work.GoRelying("delta artifact", func(ctx context.Context) {
+		ended <- a.Work.Catch(ctx, "delta artifact", func() error { return work(ctx) })
+	})
+	if !begun {
+		return background.ErrClosed
+	}
+	return <-ended
 }
 
 // keep stores what was made, the record last.
@@ -270,10 +268,13 @@ func (a *Artifacts) keep(ctx context.Context, repo name.Repository, key catalog.
 	return nil
 }
 
-func (a *Artifacts) make(ctx context.Context, repo name.Repository, target, source digest.Digest, f imagedelta.Format) (
+func (a *Artifacts) make(ctx context.Context, repo name.Repository, p pair, f imagedelta.Format, cpus int) (
 	made *imagedelta.Made, err error) {
-	err = a.both(ctx, repo, source, target, func(old, next imagedelta.Image, raw []byte) error {
-		made, err = imagedelta.Make(ctx, old, next, raw, f, stored{a.Chunks}, a.Tools)
+	tools := a.Tools
+	tools.Parallel = cpus
+	err = a.both(ctx, repo, p.source, p.target, func(old, next imagedelta.Image, raw []byte) error {
+		next.Encoder = p.encoder
+		made, err = imagedelta.Make(ctx, old, next, raw, f, stored{a.Chunks}, tools)
 		return err
 	})
 	return made, err
@@ -312,10 +313,7 @@ func (a *Artifacts) inspect(ctx context.Context, repo name.Repository, d digest.
 // stored is the store as what takes blobs.
 type stored struct{ chunks *chunkstore.Store }
 
-// PutBlob implements imagedelta.Sink.
+// PutBlob implements imagedelta.Sink. What is there is written all the same: a gc may be about to remove it.
 func (s stored) PutBlob(ctx context.Context, d ocispec.Descriptor, r io.Reader) error {
-	if _, err := s.chunks.Stat(ctx, d.Digest); err == nil {
-		return nil
-	}
 	return s.chunks.PutFrom(ctx, chunkstore.Expected{Digest: d.Digest, Size: d.Size}, r)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
-// maxMissed bounds the images that a process takes over from one before.
+// maxMissed bounds the images that are found at once.
 const maxMissed = 4096
 
 // resume finds the images that tags stand for and whose rules ask for artifacts. Those that have them cost a look.
@@ -23,7 +23,7 @@ func (a *Artifacts) resume(ctx context.Context) error {
 			return ctx.Err()
 		}
 		for _, d := range a.images(ctx, rec) {
-			if p := (published{repo, d}); !seen[p] && len(missed) < maxMissed {
+			if p := (published{repo, d}); !seen[p] && len(missed) < maxMissed && !a.paused(p) {
 				seen[p] = true
 				missed = append(missed, p)
 			}
@@ -35,6 +35,13 @@ func (a *Artifacts) resume(ctx context.Context) error {
 	a.missed = missed
 	a.Metrics.ArtifactsWaiting(len(a.waiting) + len(a.missed))
 	return err
+}
+
+// paused reports whether an image is to be tried again later.
+func (a *Artifacts) paused(p published) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.failed.has(p, a.Now())
 }
 
 // images lists the image that a tag stands for, or those of its index.

@@ -119,8 +119,10 @@ func mistakes() map[string]mistake {
 		}, check: CheckTLS, text: "is not valid before", fix: "set the clock"},
 		"a certificate is asked for": {before: func(w *world) { w.clientCerts = true },
 			check: CheckTLS, text: "refuses this client", fix: "client.cert and client.key"},
-		"a certificate is asked for by TLS 1.2": {before: func(w *world) { w.clientCerts, w.maxTLS = true,
-			tls.VersionTLS12 },
+		"a certificate is asked for by TLS 1.2": {before: func(w *world) {
+			w.clientCerts, w.maxTLS = true,
+				tls.VersionTLS12
+		},
 			check: CheckTLS, text: "refuses this client", fix: "client.cert and client.key"},
 		"a certificate without a key": {after: func(w *world) {
 			w.write("etc/containers/certs.d/"+proxyName+"/client.cert", "x")

@@ -65,6 +65,9 @@ type Image struct {
 	*rechunk.Inspection
 	// Blob opens a blob of the image's manifest. A read to io.EOF has verified it.
 	Blob func(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error)
+	// Encoder returns what made a layer's blob of its tar stream (layer.Encoder.String), "" where that is not known: then
+	// it is tried. Nil knows nothing.
+	Encoder func(layer digest.Digest) string
 }
 
 // Sink takes the blobs of what is made.
@@ -83,6 +86,8 @@ type Tools struct {
 	Trials delta.Trials
 	// Parallel is how many layers, or encoders, are at work at the same time; 0 stands for 1.
 	Parallel int
+	// Memory is what making one delta may hold, in bytes; 0 stands for package delta's own bound.
+	Memory int64
 }
 
 // diffIDs are those of an image's layers, with the position of the first that has it.

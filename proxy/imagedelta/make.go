@@ -213,7 +213,7 @@ func (m *maker) delta(ctx context.Context, w io.Writer, i int, encoder string) (
 	if m.format == Strata {
 		return delta.Make(ctx, w, t, delta.Seed{Manifest: m.old.Image.Digest, Files: m.seed}, delta.Options{
 			Contents: files, Scratch: m.tools.Scratch, Encoders: m.tools.Encoders, Trials: m.tools.Trials,
-			Parallel: m.tools.Parallel})
+			Parallel: m.tools.Parallel, Memory: m.tools.Memory})
 	}
 	o := tardiff.Options{Version: tardiff.V1, Contents: files, Scratch: m.tools.Scratch}
 	if m.format == TarDiff2 {
@@ -227,6 +227,9 @@ func (m *maker) encoder(ctx context.Context, l ocispec.Descriptor) (string, erro
 	for _, f := range layer.Formats() {
 		if f.Spec().MediaType != l.MediaType {
 			continue
+		}
+		if m.next.Encoder != nil && m.next.Encoder(l.Digest) == f.Spec().Encoder.String() {
+			return f.Spec().Encoder.String(), nil
 		}
 		same, err := m.again(ctx, l, f)
 		if same || err != nil {

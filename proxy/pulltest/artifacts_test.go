@@ -16,6 +16,11 @@ import (
 	"github.com/strata-oci/strata/rechunk/delta/ocidelta"
 )
 
+// fewDeltas are bounds within which artifacts are made.
+func fewDeltas() config.Deltas {
+	return config.Deltas{CPU: 1, Memory: 256 << 20, Queue: 8, Keep: 1 << 30}
+}
+
 // referring lists what refers to a manifest.
 func (h *harness) referring(d digest.Digest, artifactType string) []ocispec.Descriptor {
 	h.t.Helper()
@@ -48,6 +53,7 @@ func (h *harness) madeArtifacts(d digest.Digest) []ocispec.Descriptor {
 func TestDeltaArtifacts(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, func(h *harness) {
+		h.deltas = fewDeltas
 		h.rule.OCIDeltas = config.OCIDeltas{Back: []int{1}, Images: config.DeltaServed, Format: config.DeltaTarDiff1}
 		h.ruled.Store(true)
 	})

@@ -70,9 +70,11 @@ type harness struct {
 	rule   config.Rule // of every repository; Family is the repository where empty
 	// signing is what the configuration says of it.
 	signing trust.SigningSettings
-	jobs    int
-	ruled   atomic.Bool // whether not everybody may pull everything
-	leases  *lease.Leases
+	// deltas bounds what is done for deltas; nil: none are made.
+	deltas func() config.Deltas
+	jobs   int
+	ruled  atomic.Bool // whether not everybody may pull everything
+	leases *lease.Leases
 	// workDir is a temporary directory where empty; workBytes bounds it.
 	workDir   string
 	workBytes int64
@@ -151,8 +153,8 @@ func (h *harness) startOn(chunks *chunkstore.Store) {
 	h.Rooms = wiring.New(wiring.Options{
 		Chunks: chunks, Upstream: upstreams, Rule: h.ruleOf, Ruled: h.ruled.Load,
 		Signing: func() trust.SigningSettings { return h.signing }, WorkDir: h.workDir, WorkBytes: h.workBytes,
-		Jobs: h.jobs,
-		Now:  h.clock.now, Version: "test", Metrics: metrics.New(h.reg),
+		Jobs: h.jobs, Deltas: h.deltas,
+		Now: h.clock.now, Version: "test", Metrics: metrics.New(h.reg),
 		Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: h.log}, nil)),
 		Store:  operate.Store{Driver: "inmemory", Used: h.used}, Leases: h.leases, RecordAge: h.recordAge,
 	})

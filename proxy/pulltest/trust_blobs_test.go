@@ -183,6 +183,7 @@ func TestDeltaArtifactsOfSignedImages(t *testing.T) {
 	t.Parallel()
 	s := newSigner(t)
 	h := newHarness(t, verifying(s.file), func(h *harness) {
+		h.deltas = fewDeltas
 		h.rule.OCIDeltas = config.OCIDeltas{Back: []int{1}, Images: config.DeltaServed, Format: config.DeltaTarDiff1}
 	})
 	var last *registry.Manifest

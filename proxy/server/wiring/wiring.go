@@ -148,6 +148,7 @@ func New(o Options) *Rooms {
 	r.deltas(o, engineStore, space)
 	r.operating(o, manifests)
 	r.Work.Go("pull counts", r.Tally.Run)
+	r.Work.Go("delta artifacts", r.Artifacts.Run)
 	return r
 }
 
@@ -225,10 +226,7 @@ func (r *Rooms) trusting(o Options, manifests *content.Manifests,
 
 // deltas makes the room for deltas, which asks those of the pull path.
 func (r *Rooms) deltas(o Options, store *state.Store, space *workspace.Budget) {
-	limits := config.Deltas{}
-	if o.Deltas != nil {
-		limits = o.Deltas()
-	}
+	limits := o.deltaLimits()
 	r.Deltas = central.New(central.Options{
 		Chunks: o.Chunks, Content: store, Records: r.Records, Blobs: r.Images, Images: r.Images,
 		Proofs: r.proofs,
