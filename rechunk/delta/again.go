@@ -16,13 +16,15 @@ type again struct {
 	left  map[tree.Digest]int // files that still need that content
 	sizes map[int64]int       // and their sizes
 	kept  map[tree.Digest]int // contents that are kept, and their numbers
+
+	allowance *allowance
 }
 
 // leastAgain is the size of a content from which on it is kept.
 const leastAgain = 256
 
-func newAgain(entries []tree.Entry, seed *Finder) again {
-	a := again{left: map[tree.Digest]int{}, sizes: map[int64]int{}, kept: map[tree.Digest]int{}}
+func newAgain(entries []tree.Entry, seed *Finder, allowed *allowance) again {
+	a := again{left: map[tree.Digest]int{}, sizes: map[int64]int{}, kept: map[tree.Digest]int{}, allowance: allowed}
 	for _, e := range entries {
 		if e.Kind != tree.Regular || e.Size < leastAgain || e.Link != "" && e.Link != e.Path {
 			continue
@@ -47,12 +49,12 @@ func (a *again) pass(d tree.Digest, size int64) int {
 	if a.left[d]--; a.left[d] == 0 {
 		return -1
 	}
-	return a.keep(d)
+	return a.keep(d, size)
 }
 
-// keep gives a content a number, or -1 when no file needs it or it is kept already.
-func (a *again) keep(d tree.Digest) int {
-	if _, ok := a.kept[d]; ok || a.left[d] == 0 {
+// keep gives a content a number, or -1 when no file needs it, it is kept already, or too much is.
+func (a *again) keep(d tree.Digest, size int64) int {
+	if _, ok := a.kept[d]; ok || a.left[d] == 0 || !a.allowance.part(size) {
 		return -1
 	}
 	n := len(a.kept)
@@ -72,7 +74,7 @@ func (c *coder) register(ctx context.Context, kids []*node, whole int64) error {
 			if err != nil {
 				return err
 			}
-			n.kept = c.m.again.keep(d)
+			n.kept = c.m.again.keep(d, n.n)
 		}
 		if n.decoder != "" {
 			if err := c.inner(ctx, n); err != nil {

@@ -53,9 +53,10 @@ func (d *Delta) apply(ctx context.Context, w io.Writer, o ApplyOptions) (err err
 	group, inner := errgroup.WithContext(ctx)
 	m := newMemory(o.Memory-fixed, o.Scratch)
 	a := &applier{
-		d: d, o: o, batches: newBatchReader(d.r), memory: m,
-		sources: newSources(d, o, m), out: newOutput(inner.Done(), w), pool: newPool(o),
+		d: d, o: o, work: newWork(&d.header, d.lim), batches: newBatchReader(d.r), memory: m,
+		out: newOutput(inner.Done(), w), pool: newPool(o),
 	}
+	a.sources = newSources(d, o, m, &a.work)
 	defer func() { err = errors.Join(err, a.close()) }()
 	group.Go(func() error {
 		defer close(a.out.queue)
@@ -80,24 +81,19 @@ func (d *Delta) apply(ctx context.Context, w io.Writer, o ApplyOptions) (err err
 	return fmt.Errorf("%w: the tar stream is %s, not %s", ErrInvalid, a.out.digest(), d.header.DiffID)
 }
 
-const (
-	fixed   = 160 << 20 // bytes of memory that batches, their decoders and buffers take
-	opsMost = 64 << 20  // bytes of operations, beside one for each that they make
-)
+const fixed = 160 << 20 // bytes of memory that batches, their decoders and buffers take
 
 // applier carries out the operations of a delta.
 type applier struct {
 	d        *Delta
 	o        ApplyOptions
+	work     work
 	batches  *batchReader
 	memory   *memory
 	sources  *sources
 	out      *output
 	pool     *pool
 	wrapping bool     // encoders were run
-	parts    int      // that were begun
-	made     int64    // and their plain bytes
-	ops      int64    // bytes of operations so far
 	uses     uint32   // of sources so far
 	levels   []*level // that are begun; the tar stream is the first
 	buf      []byte
@@ -134,8 +130,8 @@ func (a *applier) run(ctx context.Context) error {
 		if err := a.batches.next(); err != nil {
 			return err
 		}
-		if a.ops += int64(len(a.batches.data[operations])); a.ops > a.d.header.TarSize+opsMost {
-			return fmt.Errorf("%w: %d bytes of operations", ErrLimit, a.ops)
+		if err := a.work.batch(len(a.batches.data[operations])); err != nil {
+			return err
 		}
 		end, err := a.batch(ctx)
 		if err != nil {
@@ -224,12 +220,6 @@ func (a *applier) op(ctx context.Context, op byte, f *fields, rest *[streams][]b
 		return a.done(ctx, l)
 	case opDrop:
 		return a.sources.drop(int(f.uint("a slot", 1<<40)))
-	case opClear:
-		if len(a.levels) > 1 {
-			return fmt.Errorf("%w: slots are cleared inside of a part", ErrInvalid)
-		}
-		l.cursor = cursor{source: noRef}
-		return a.sources.clear()
 	default:
 		return fmt.Errorf("%w: operation %d is unknown", ErrInvalid, op)
 	}
@@ -243,7 +233,7 @@ func (a *applier) copy(ctx context.Context, l *level, n int64) error {
 		if err := a.sources.read(ctx, l.cursor, b); err != nil {
 			return err
 		}
-		if err := l.put(b); err != nil {
+		if err := a.put(l, b); err != nil {
 			return err
 		}
 		n -= int64(len(b))
@@ -260,11 +250,12 @@ func (a *applier) add(ctx context.Context, l *level, n int64) error {
 	if err := a.batches.add(l.cursor.where(), b); err != nil {
 		return err
 	}
-	return l.put(b)
+	return a.put(l, b)
 }
 
 // put writes bytes that came from the current source.
-func (l *level) put(b []byte) error {
+func (a *applier) put(l *level, b []byte) error {
+	a.work.made += int64(len(b))
 	l.cursor.at += int64(len(b))
 	l.cursor.place.Made += int64(len(b))
 	l.left -= int64(len(b))
@@ -280,6 +271,7 @@ func (a *applier) bytes(l *level, n int64, from *[]byte) error {
 	b := (*from)[:n]
 	*from = (*from)[n:]
 	l.left -= n
+	a.work.made += n
 	l.cursor.place.Made += n
 	_, err := l.sink.Write(b)
 	return err

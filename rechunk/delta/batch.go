@@ -73,7 +73,7 @@ type batchWriter struct {
 	n      int64 // bytes written
 	raw    [streams][]byte
 	old    []byte
-	trail  trail
+	trail  *trail
 	enc    [streams]*zstd.Encoder // but for differences
 	packed [streams]bytes.Buffer
 	output int64
@@ -88,8 +88,8 @@ type share struct {
 	bytes [streams]int
 }
 
-func newBatchWriter(w io.Writer, charge func(int, float64)) *batchWriter {
-	return &batchWriter{w: w, charge: charge, fills: firstFills()}
+func newBatchWriter(w io.Writer, t *trail, charge func(int, float64)) *batchWriter {
+	return &batchWriter{w: w, trail: t, charge: charge, fills: firstFills()}
 }
 
 // encode compresses what a stream has.
@@ -116,9 +116,6 @@ func (b *batchWriter) encode(stream int) error {
 
 // residual compresses the differences, and follows the operations of batches without any.
 func (b *batchWriter) residual() error {
-	if b.trail.enc == nil {
-		b.trail = newTrail()
-	}
 	if err := b.trail.follow(b.raw[operations], b.old, b.raw[differences]); err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+
+	"github.com/strata-oci/strata/rechunk/delta/wrap"
 )
 
 // encoder reads the fields of an encoder.
@@ -17,11 +19,13 @@ func (f *fields) encoder() Encoder {
 
 // unwrap carries out the operation part.
 func (a *applier) unwrap(ctx context.Context, f *fields) error {
-	slot := int(f.uint("a slot", 1<<40))
-	source := ref(f.uint("a source", 1<<40))
+	slot, source := int(f.uint("a slot", 1<<40)), ref(f.uint("a source", 1<<40))
 	at, length := f.uint("an offset", 1<<62), f.uint("a length", 1<<62)
 	decoder := f.uint("a decoder", int64(len(decoders)-1))
 	size := f.uint("a size", 1<<62)
+	if f.err == nil && decoder == 0 {
+		f.fail("a part has no decoder")
+	}
 	if f.err != nil {
 		return f.err
 	}
@@ -56,7 +60,6 @@ func (f *fields) begun() begun {
 // begin carries out the operation begin.
 func (a *applier) begin(l *level, f *fields) error {
 	b := f.begun()
-	size := b.size
 	p := &part{kept: b.kept, wrapped: b.wrapped, encoder: b.encoder, check: b.check, memory: a.memory}
 	a.wrapping = a.wrapping || b.encoder != nil
 	switch {
@@ -64,18 +67,16 @@ func (a *applier) begin(l *level, f *fields) error {
 		return f.err
 	case p.wrapped > l.left:
 		return fmt.Errorf("%w: a part is longer than what it is in", ErrInvalid)
-	case size > a.d.lim.Part || len(a.levels) > a.d.lim.Depth:
-		return fmt.Errorf("%w: a part of %d bytes, %d deep", ErrLimit, size, len(a.levels))
-	case p.kept >= 0 && a.sources.kept[p.kept] != nil:
-		return fmt.Errorf("%w: kept part %d is there already", ErrInvalid, p.kept)
-	case p.kept >= 0 && len(a.sources.kept)+len(a.sources.slots) >= a.d.lim.Parts:
-		return fmt.Errorf("%w: %d parts", ErrLimit, a.d.lim.Parts)
+	case p.encoder != nil && p.encoder.Program != wrap.ProgramStrata && !wrap.Compatible(*p.encoder, a.d.header.Programs):
+		return fmt.Errorf("%w: %s is no program of the header", ErrInvalid, p.encoder)
 	}
-	a.parts++
-	if a.made += size; a.made > a.d.lim.Unwrapped || a.parts > a.d.lim.Parts {
-		return fmt.Errorf("%w: %d parts of %d bytes in all", ErrLimit, a.parts, a.made)
+	if err := a.work.begin(b, len(a.levels)); err != nil {
+		return err
 	}
-	a.levels = append(a.levels, &level{left: size, cursor: cursor{source: noRef}, sink: p, part: p})
+	if err := a.sources.promise(p.kept); err != nil {
+		return err
+	}
+	a.levels = append(a.levels, &level{left: b.size, cursor: cursor{source: noRef}, sink: p, part: p})
 	return nil
 }
 
@@ -87,6 +88,7 @@ func (a *applier) done(ctx context.Context, l *level) error {
 	a.levels = a.levels[:len(a.levels)-1]
 	above := a.levels[len(a.levels)-1]
 	above.left -= l.part.wrapped
+	a.work.made += l.part.wrapped
 	above.cursor.place.Made += l.part.wrapped
 	users := 1
 	if l.part.kept >= 0 {

@@ -24,6 +24,8 @@ type coder struct {
 	kids  []*node // what is wrapped in it
 	kept  int     // the number under which it is kept, or -1
 	came  int64   // bytes of the source that most come from
+
+	broken bool // it could not be made
 }
 
 // load reads the content, or past it when a source has the same.
@@ -84,7 +86,7 @@ func (c *coder) parse(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look into %.200q: %w", c.item.Path, err)
 	}
-	c.kids = nodes(c.data, parts, 0, "", c.m.again.want)
+	c.kids = nodes(c.data, c.m.allowance.parts(parts), 0, "", c.m.again.want)
 	return c.register(ctx, c.kids, c.item.Size)
 }
 

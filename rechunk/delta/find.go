@@ -51,6 +51,12 @@ func NewFinder(files []File) *Finder {
 	return f
 }
 
+// A file may come from one that is so many times as large, and somewhat more.
+const (
+	perLike  = 16
+	likeSize = 64 << 10
+)
+
 // most is how many files of one name are looked at: those whose paths are next to the one looked for.
 const most = 128
 
@@ -73,11 +79,12 @@ func (f *Finder) Same(d tree.Digest, size int64) (File, bool) {
 }
 
 // Like returns files that a file of that path and size may have come from, the likeliest first, at most two: of the same
-// path, of the same but for versions, or of the same base name but for versions.
+// path, of the same but for versions, or of the same base name but for versions. None is so much larger that looking at it
+// costs more than the file is worth.
 func (f *Finder) Like(p string, size int64) []File {
 	var found []File
 	add := func(i int32) {
-		if !slices.Contains(found, f.files[i]) && len(found) < 2 {
+		if !slices.Contains(found, f.files[i]) && len(found) < 2 && f.files[i].Size <= likeSize+perLike*size {
 			found = append(found, f.files[i])
 		}
 	}

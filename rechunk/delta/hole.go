@@ -227,7 +227,7 @@ func (c *coder) counterpart(ctx context.Context, n *node, place int, olds []*old
 ) {
 	for _, o := range olds {
 		if k := o.like(n, place); k != nil {
-			return c.unwrapped(ctx, o, n.form(k), slots, func() error { return nil })
+			return c.unwrapped(ctx, n, o, n.form(k), slots, func() error { return nil })
 		}
 	}
 	if n.name == "" {
@@ -243,20 +243,23 @@ func (c *coder) counterpart(ctx context.Context, n *node, place int, olds []*old
 			return nil, nil, err
 		}
 		if len(o.kids) == 1 && o.kids[0].n == o.data.Size() {
-			return c.unwrapped(ctx, o, n.form(o.kids[0]), slots, o.close)
+			return c.unwrapped(ctx, n, o, n.form(o.kids[0]), slots, o.close)
 		}
 		return o, func(*script) {}, nil
 	}
 	return nil, nil, nil
 }
 
-// unwrapped makes a source of a part of one.
-func (c *coder) unwrapped(ctx context.Context, in *old, k *node, slots int, closing func() error) (
+// unwrapped makes a source of a part of one, for a node that is like it.
+func (c *coder) unwrapped(ctx context.Context, n *node, in *old, k *node, slots int, closing func() error) (
 	*old, func(*script), error,
 ) {
-	plain, err := k.open(ctx, c.m, nil)
-	if errors.Is(err, errNoPart) {
+	if k.n+k.size > n.most() {
 		return nil, nil, closing()
+	}
+	plain, err := k.open(ctx, c.m, nil)
+	if errors.Is(err, errNoPart) || err == nil && k.n+k.size > n.most() { // how many tokens there are is known now
+		return nil, nil, errors.Join(k.close(), closing())
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, closing())

@@ -55,6 +55,9 @@ type maker struct {
 	programs map[Program]bool          // that are run
 	shares   []float64                 // bytes of the delta by item
 	between  float64                   // and those of none
+	// the stream could not be read to its end; it may be looked at once there are no more jobs
+	broken    bool
+	allowance *allowance
 }
 
 func newMaker(ctx context.Context, t Target, s Seed, o Options) (*maker, error) {
@@ -62,6 +65,10 @@ func newMaker(ctx context.Context, t Target, s Seed, o Options) (*maker, error) 
 		o.Memory = 512 << 20
 	}
 	o.Parallel = max(o.Parallel, 1)
+	if most := (Limits{}).OrDefault().Tar; t.TarSize > most {
+		return nil, fmt.Errorf("make a delta of %s: %w: a tar stream of %d bytes, at most %d", t.Blob, ErrLimit, t.TarSize,
+			most)
+	}
 	m := &maker{t: t, o: o, finder: NewFinder(s.Files), sources: map[string]int{}, entries: map[string]tree.Entry{}}
 	m.memory, m.programs = newMemory(o.Memory/4, o.Scratch), map[Program]bool{}
 	var err error
@@ -73,7 +80,8 @@ func newMaker(ctx context.Context, t Target, s Seed, o Options) (*maker, error) 
 		m.header.Programs = o.Encoders.Available()
 		sortPrograms(m.header.Programs)
 	}
-	m.again = newAgain(t.Entries, m.finder)
+	m.allowance = newAllowance()
+	m.again = newAgain(t.Entries, m.finder, m.allowance)
 	for i, e := range t.Entries {
 		if i%10_000 == 0 && ctx.Err() != nil {
 			return nil, fmt.Errorf("make a delta of %s: %w", t.Blob, ctx.Err())
@@ -86,7 +94,7 @@ func newMaker(ctx context.Context, t Target, s Seed, o Options) (*maker, error) 
 			continue
 		}
 		for _, f := range m.candidates(e) {
-			if _, ok := m.sources[f.Path]; !ok {
+			if _, ok := m.sources[f.Path]; !ok && m.allowance.source(f) {
 				m.sources[f.Path] = 0
 				m.header.Sources = append(m.header.Sources, f)
 			}
@@ -118,7 +126,7 @@ func (m *maker) make(ctx context.Context, w io.Writer) (Report, error) {
 	if m.o.Chosen != nil {
 		m.o.Chosen(slices.Clone(m.header.Sources))
 	}
-	batches := newBatchWriter(w, m.charge)
+	batches := newBatchWriter(w, newTrail(&m.header), m.charge)
 	defer batches.close()
 	if err := batches.write(head); err != nil {
 		return Report{}, err
@@ -127,8 +135,10 @@ func (m *maker) make(ctx context.Context, w io.Writer) (Report, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	jobs := make(chan job, m.o.Parallel)
 	group.Go(func() error {
-		defer close(jobs)
-		return rescue.Call(func() error { return m.read(ctx, group, jobs) })
+		err := rescue.Call(func() error { return m.read(ctx, group, jobs) })
+		m.broken = err != nil
+		close(jobs)
+		return err
 	})
 	group.Go(func() error { return rescue.Call(func() error { return m.write(ctx, batches, jobs) }) })
 	if err := group.Wait(); err != nil {
@@ -170,13 +180,16 @@ func (m *maker) write(ctx context.Context, batches *batchWriter, jobs <-chan job
 			return err
 		}
 		if j.coder != nil {
+			if j.coder.broken { // who made it says why
+				return nil
+			}
 			m.report.Items = append(m.report.Items, j.coder.item)
 			for _, p := range j.coder.s.programs {
 				m.programs[p] = true
 			}
 		}
 	}
-	if err := ctx.Err(); err != nil {
+	if err := ctx.Err(); err != nil || m.broken {
 		return err
 	}
 	end := chunk{item: -1}
@@ -184,7 +197,10 @@ func (m *maker) write(ctx context.Context, batches *batchWriter, jobs <-chan job
 	if err := batches.add(end); err != nil {
 		return err
 	}
-	return batches.flush()
+	if err := batches.flush(); err != nil {
+		return err
+	}
+	return batches.trail.end()
 }
 
 // summary completes the report.
@@ -343,7 +359,8 @@ func (m *maker) content(ctx context.Context, group *errgroup.Group, workers *wor
 		defer leave()
 		defer close(done)
 		defer close(j.chunks)
-		if err := rescue.Call(func() error { return c.code(ctx) }); err != nil {
+		err := rescue.Call(func() error { return c.code(ctx) })
+		if c.broken = err != nil; c.broken {
 			return fmt.Errorf("%.200q: %w", h.Name, err)
 		}
 		return nil

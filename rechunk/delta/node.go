@@ -25,6 +25,7 @@ type node struct {
 	kept    int          // the number under which its bytes are kept, or -1
 	tried   bool         // the encoder was looked for
 	plain   *blob        // once it was decoded
+	limit   int64        // of what is decoded, where size is not known before
 }
 
 // nodes lists the compressed parts of a content, in their order. Parts that are plain only say where others lie; with want,
@@ -63,7 +64,8 @@ func (n *node) tokens() *node {
 	if decoder == "" {
 		return nil
 	}
-	t := &node{in: n.in, at: n.at, n: n.n, decoder: decoder, size: -1, name: n.name, part: n.part, kept: n.kept}
+	t := &node{in: n.in, at: n.at, n: n.n, decoder: decoder, size: -1, name: n.name, part: n.part, kept: n.kept,
+		limit: n.most()}
 	t.part.Decoder, t.part.Parts, t.part.Encoder = decoder, nil, nil
 	return t
 }
@@ -108,7 +110,7 @@ func (n *node) decode(ctx context.Context, m *maker) (match.Source, error) {
 	lim := wrap.DefaultLimits()
 	lim.Plain = n.size
 	if n.size < 0 {
-		lim.Plain = m.o.Memory / 4
+		lim.Plain = min(m.o.Memory/4, n.limit)
 	}
 	err := wrap.Decode(ctx, n.decoder, n.section(), b, lim)
 	if err == nil && n.size < 0 {

@@ -15,7 +15,7 @@ const (
 	opBegin
 	opDone
 	opDrop
-	opClear
+	_ // not used
 	opUseCode
 )
 

@@ -17,19 +17,18 @@ type sources struct {
 	contents Contents
 	lim      Limits
 	memory   *memory
+	work     *work
 	open     map[int]*opened
-	clock    int
+	recent   recent // those that are open
 	used     map[int]bool
-	slots    map[int]*slot
-	kept     map[int]*result
-	plain    int64 // bytes that parts were unwrapped to
+	slots    map[int]*blob   // what was unwrapped
+	kept     map[int]*result // nil for those that are not done
 }
 
 // opened is a file of the seed that is open.
 type opened struct {
 	Content
 	file File
-	last int // when it was read last
 }
 
 // ReadAt implements io.ReaderAt. What can't be read of the file is ErrSource.
@@ -44,22 +43,12 @@ func (o *opened) ReadAt(p []byte, off int64) (int, error) {
 	return n, fmt.Errorf("%w: %.200q: %w", ErrSource, o.file.Path, err)
 }
 
-// slot is a part of a source.
-type slot struct {
-	source   ref
-	at, size int64
-	plain    *blob // what it was unwrapped to; nil for a run of the source
-}
+const maxArgs = 64 // of an encoder
 
-const (
-	maxOpen = 64 // files of the seed
-	maxArgs = 64 // of an encoder
-)
-
-func newSources(d *Delta, o ApplyOptions, m *memory) *sources {
+func newSources(d *Delta, o ApplyOptions, m *memory, w *work) *sources {
 	return &sources{
-		files: d.header.Sources, contents: o.Contents, lim: d.lim, memory: m,
-		open: map[int]*opened{}, used: map[int]bool{}, slots: map[int]*slot{}, kept: map[int]*result{},
+		files: d.header.Sources, contents: o.Contents, lim: d.lim, memory: m, work: w,
+		open: map[int]*opened{}, used: map[int]bool{}, slots: map[int]*blob{}, kept: map[int]*result{},
 	}
 }
 
@@ -94,12 +83,7 @@ func (s *sources) get(ctx context.Context, r ref) (io.ReaderAt, int64, error) {
 		c, err := s.file(ctx, n)
 		return c, s.files[n].Size, err
 	case r.kind() == 1 && s.slots[n] != nil:
-		p := s.slots[n]
-		if p.plain != nil {
-			return p.plain, p.size, nil
-		}
-		in, _, err := s.get(ctx, p.source)
-		return io.NewSectionReader(in, p.at, p.size), p.size, err
+		return s.slots[n], s.slots[n].Size(), nil
 	case r.kind() == 2 && s.kept[n] != nil:
 		b, err := s.kept[n].wait(ctx)
 		if err != nil {
@@ -110,16 +94,31 @@ func (s *sources) get(ctx context.Context, r ref) (io.ReaderAt, int64, error) {
 	return nil, 0, fmt.Errorf("%w: source %d is not there", ErrInvalid, r)
 }
 
-// file opens a file of the seed.
-func (s *sources) file(ctx context.Context, n int) (Content, error) {
-	s.clock++
-	if o := s.open[n]; o != nil {
-		o.last = s.clock
+// file opens a file of the seed, unless it is open.
+func (s *sources) file(ctx context.Context, n int) (*opened, error) {
+	fresh, gone := s.recent.touch(n)
+	if o := s.open[n]; !fresh && o != nil {
 		return o, nil
 	}
-	if err := s.makeRoom(); err != nil {
+	if c := s.open[gone]; c != nil {
+		delete(s.open, gone)
+		if err := c.Close(); err != nil {
+			return nil, fmt.Errorf("close a file of the seed: %w", err)
+		}
+	}
+	if err := s.work.open(); err != nil {
 		return nil, err
 	}
+	o, err := s.opened(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	s.open[n], s.used[n] = o, true
+	return o, nil
+}
+
+// opened opens a file of the seed.
+func (s *sources) opened(ctx context.Context, n int) (*opened, error) {
 	f := s.files[n]
 	if s.contents == nil {
 		return nil, fmt.Errorf("%w: %.200q", ErrSource, f.Path)
@@ -130,62 +129,33 @@ func (s *sources) file(ctx context.Context, n int) (Content, error) {
 		return nil, ctx.Err()
 	case err != nil:
 		return nil, fmt.Errorf("%w: %.200q: %w", ErrSource, f.Path, err)
+	case c.Size() != f.Size:
+		return nil, errors.Join(fmt.Errorf("%w: %.200q has %d bytes, not %d", ErrSource, f.Path, c.Size(), f.Size),
+			c.Close())
 	}
-	o := &opened{Content: c, file: f, last: s.clock}
-	s.open[n], s.used[n] = o, true
-	if c.Size() != f.Size {
-		return nil, fmt.Errorf("%w: %.200q has %d bytes, not %d", ErrSource, f.Path, c.Size(), f.Size)
-	}
-	return o, nil
-}
-
-// makeRoom closes the file that was not read for the longest time, when many are open.
-func (s *sources) makeRoom() error {
-	if len(s.open) < maxOpen {
-		return nil
-	}
-	oldest := -1
-	for n, o := range s.open {
-		if oldest < 0 || o.last < s.open[oldest].last {
-			oldest = n
-		}
-	}
-	c := s.open[oldest]
-	delete(s.open, oldest)
-	if err := c.Close(); err != nil {
-		return fmt.Errorf("close a file of the seed: %w", err)
-	}
-	return nil
+	return &opened{Content: c, file: f}, nil
 }
 
 // unwrap puts a part of a source into a slot.
 func (s *sources) unwrap(ctx context.Context, n int, source ref, at, length int64, decoder string, size int64) error {
-	if len(s.slots)+len(s.kept) >= s.lim.Parts || size > s.lim.Part {
-		return fmt.Errorf("%w: %d parts, one of %d bytes", ErrLimit, len(s.slots)+len(s.kept), size)
+	if len(s.slots)+len(s.kept) >= s.lim.Parts {
+		return fmt.Errorf("%w: %d parts", ErrLimit, s.lim.Parts)
 	}
 	r, have, err := s.get(ctx, source)
 	if err != nil {
 		return err
 	}
 	switch {
-	case at > have-length || decoder == "" && size != length:
+	case at > have-length:
 		return fmt.Errorf("%w: a part of %d bytes at %d of a source of %d", ErrInvalid, length, at, have)
-	case source.kind() == 1 && source.number() == n:
-		return fmt.Errorf("%w: slot %d is a part of itself", ErrInvalid, n)
 	case s.slots[n] != nil:
 		return fmt.Errorf("%w: slot %d is taken", ErrInvalid, n)
-	case decoder == "":
-		if p := s.slots[source.number()]; source.kind() == 1 && p.plain == nil {
-			source, at = p.source, p.at+at // so that runs of runs are no chain
-		}
-		s.slots[n] = &slot{source: source, at: at, size: size}
-		return nil
 	}
-	if s.plain += size; s.plain > s.lim.Unwrapped {
-		return fmt.Errorf("%w: parts of %d bytes in all", ErrLimit, s.plain)
+	if err := s.work.unwrap(length, size); err != nil {
+		return err
 	}
 	b := newBlob(s.memory)
-	s.slots[n] = &slot{size: size, plain: b}
+	s.slots[n] = b
 	lim := wrap.DefaultLimits()
 	lim.Plain = size
 	err = wrap.Decode(ctx, decoder, io.NewSectionReader(r, at, length), b, lim)
@@ -199,6 +169,21 @@ func (s *sources) unwrap(ctx context.Context, n int, source ref, at, length int6
 	case b.Size() != size:
 		return fmt.Errorf("%w: unwrap %s: %d bytes instead of %d", ErrInvalid, decoder, b.Size(), size)
 	}
+	return nil
+}
+
+// promise reserves the number of a part that is to be kept; -1 is none.
+func (s *sources) promise(n int) error {
+	if n < 0 {
+		return nil
+	}
+	if _, ok := s.kept[n]; ok {
+		return fmt.Errorf("%w: there are two kept parts %d", ErrInvalid, n)
+	}
+	if len(s.kept)+len(s.slots) >= s.lim.Parts {
+		return fmt.Errorf("%w: %d parts", ErrLimit, s.lim.Parts)
+	}
+	s.kept[n] = nil
 	return nil
 }
 
@@ -216,14 +201,15 @@ func (s *sources) check(ctx context.Context) error {
 }
 
 // verify reads a file of the seed and compares its digest.
-func (s *sources) verify(ctx context.Context, n int) error {
-	c, err := s.file(ctx, n)
+func (s *sources) verify(ctx context.Context, n int) (err error) {
+	o, err := s.opened(ctx, n)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, o.Close()) }()
 	f := s.files[n]
 	sum := sha256.New()
-	if _, err := io.Copy(sum, io.NewSectionReader(c, 0, f.Size)); err != nil {
+	if _, err := io.Copy(sum, io.NewSectionReader(o, 0, f.Size)); err != nil {
 		return fmt.Errorf("check a file of the seed: %w", err)
 	}
 	if got := tree.Digest(sum.Sum(nil)); got != f.Digest {
@@ -234,38 +220,20 @@ func (s *sources) verify(ctx context.Context, n int) error {
 
 // drop empties a slot.
 func (s *sources) drop(n int) error {
-	p := s.slots[n]
-	if p == nil {
+	b := s.slots[n]
+	if b == nil {
 		return fmt.Errorf("%w: slot %d is empty", ErrInvalid, n)
 	}
 	delete(s.slots, n)
-	if p.plain == nil {
-		return nil
-	}
-	return p.plain.Close()
+	return b.Close()
 }
 
-// clear empties the slots.
-func (s *sources) clear() error {
-	var errs []error
-	for _, p := range s.slots {
-		if p.plain != nil {
-			errs = append(errs, p.plain.Close())
-		}
-	}
-	clear(s.slots)
-	return errors.Join(errs...)
-}
-
+// close closes the files of the seed. What was unwrapped or kept goes with the memory.
 func (s *sources) close() error {
-	errs := []error{s.clear()}
+	var errs []error
 	for _, o := range s.open {
 		errs = append(errs, o.Close())
 	}
 	clear(s.open)
-	for _, r := range s.kept {
-		errs = append(errs, r.drop())
-	}
-	clear(s.kept)
 	return errors.Join(errs...)
 }

@@ -32,75 +32,160 @@ func (c *cursor) where() residual.Place {
 	return p
 }
 
-// trail follows the operations that are written, as an applier does, as far as the code of differences depends on them.
+// trail follows the operations that are written, as an applier does: as far as the code of differences depends on them, and
+// so that nothing is written that would not be applied.
 type trail struct {
-	enc   *residual.Encoder
-	uses  uint32
-	stack []step
+	enc    *residual.Encoder
+	work   work
+	recent recent // files of the seed
+	slots  map[int]bool
+	kept   map[int]bool // whether they are done
+	uses   uint32
+	stack  []step
+	ended  bool
 }
 
 // step is the tar stream or a part that is being made.
 type step struct {
-	cursor  cursor
-	wrapped int64 // length of what goes to the level above
+	cursor cursor
+	begun  begun
+	made   int64
 }
 
-func newTrail() trail {
-	return trail{enc: residual.NewEncoder(), stack: []step{{cursor: cursor{source: noRef}}}}
+func newTrail(h *Header) *trail {
+	w := newWork(h, Limits{}.OrDefault())
+	return &trail{
+		enc: residual.NewEncoder(), work: w, slots: map[int]bool{}, kept: map[int]bool{},
+		stack: []step{{cursor: cursor{source: noRef}, begun: begun{size: h.TarSize}}},
+	}
 }
 
-// follow encodes the differences of some operations.
+// follow encodes the differences of some operations. Operations that would not be applied are a mistake of who made them,
+// unless a limit stands in the way: ErrLimit.
 func (t *trail) follow(ops, old, diff []byte) error {
+	if err := t.work.batch(len(ops)); err != nil {
+		return err
+	}
 	f := &fields{b: ops}
-	for len(f.b) > 0 {
+	for len(f.b) > 0 && f.err == nil {
 		op := f.b[0]
 		f.b = f.b[1:]
-		c := &t.stack[len(t.stack)-1].cursor
+		l := &t.stack[len(t.stack)-1]
+		var err error
 		switch op {
 		case opUse, opUseCode:
 			t.uses++
-			c.use(f, op, t.uses)
+			l.cursor.use(f, op, t.uses)
 		case opSeek:
-			c.at += f.int("a distance")
+			l.cursor.at += f.int("a distance")
 		case opCopy:
-			c.move(f.uint("a length", 1<<62))
+			err = t.read(l, f.uint("a length", 1<<62))
 		case opAdd:
 			n := f.uint("a length", int64(min(len(old), len(diff))))
-			t.enc.Add(c.where(), old[:n], diff[:n])
+			t.enc.Add(l.cursor.where(), old[:n], diff[:n])
 			old, diff = old[n:], diff[n:]
-			c.move(n)
+			err = t.read(l, n)
 		case opNew, opBetween:
-			c.place.Made += f.uint("a length", 1<<62)
+			t.add(l, f.uint("a length", 1<<62))
 		default:
-			t.other(op, f)
+			err = t.other(op, f)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return f.err
 }
 
-// move moves the cursor behind bytes that became new ones.
-func (c *cursor) move(n int64) {
-	c.at += n
-	c.place.Made += n
+// end says whether all is there.
+func (t *trail) end() error {
+	if l := t.stack[0]; !t.ended || len(t.stack) > 1 || l.made != l.begun.size {
+		return wrongly("the tar stream ends after %d bytes of %d, %d deep", l.made, l.begun.size, len(t.stack))
+	}
+	return nil
+}
+
+// wrongly is a mistake of what makes deltas.
+func wrongly(format string, args ...any) error {
+	return fmt.Errorf("operations that can't be carried out: "+format, args...)
+}
+
+// add takes note of bytes that are made.
+func (t *trail) add(l *step, n int64) {
+	l.made += n
+	t.work.made += n
+	l.cursor.place.Made += n
+}
+
+// read takes note of bytes that are made of the current source.
+func (t *trail) read(l *step, n int64) error {
+	err := t.get(l.cursor.source)
+	l.cursor.at += n
+	t.add(l, n)
+	return err
+}
+
+// get takes note of a source that is read.
+func (t *trail) get(r ref) error {
+	switch n := r.number(); {
+	case r >= 0 && r.kind() == 0 && n < t.work.sources:
+		if fresh, _ := t.recent.touch(n); fresh {
+			return t.work.open()
+		}
+		return nil
+	case r.kind() == 1 && t.slots[n], r.kind() == 2 && t.kept[n]:
+		return nil
+	}
+	return wrongly("source %d is not there", r)
 }
 
 // other follows operations that have to do with parts.
-func (t *trail) other(op byte, f *fields) {
+func (t *trail) other(op byte, f *fields) error {
 	switch op {
+	case opEnd:
+		t.ended = true
 	case opPart:
-		for range 6 {
-			f.uint("a field of a part", 1<<62)
-		}
+		return t.part(f)
 	case opBegin:
 		b := f.begun()
-		t.stack = append(t.stack, step{cursor: cursor{source: noRef}, wrapped: b.wrapped})
+		if _, ok := t.kept[b.kept]; ok {
+			return wrongly("there are two kept parts %d", b.kept)
+		}
+		if b.kept >= 0 {
+			t.kept[b.kept] = false
+		}
+		t.stack = append(t.stack, step{cursor: cursor{source: noRef}, begun: b})
+		return t.work.begin(b, len(t.stack)-1)
 	case opDone:
 		last := len(t.stack) - 1
-		t.stack[last-1].cursor.place.Made += t.stack[last].wrapped
+		l := t.stack[last]
+		if last == 0 || l.made != l.begun.size {
+			return wrongly("a part is done after %d bytes of %d", l.made, l.begun.size)
+		}
 		t.stack = t.stack[:last]
+		t.add(&t.stack[last-1], l.begun.wrapped)
+		if l.begun.kept >= 0 {
+			t.kept[l.begun.kept] = true
+		}
 	case opDrop:
-		f.uint("a slot", 1<<40)
+		delete(t.slots, int(f.uint("a slot", 1<<40)))
 	}
+	return nil
+}
+
+// part takes note of a slot that is filled.
+func (t *trail) part(f *fields) error {
+	slot, source := int(f.uint("a slot", 1<<40)), ref(f.uint("a source", 1<<40))
+	_, length := f.uint("an offset", 1<<62), f.uint("a length", 1<<62)
+	_, size := f.uint("a decoder", 1<<62), f.uint("a size", 1<<62)
+	if err := t.get(source); err != nil {
+		return err
+	}
+	if t.slots[slot] {
+		return wrongly("slot %d is taken", slot)
+	}
+	t.slots[slot] = true
+	return t.work.unwrap(length, size)
 }
 
 // machine is that of a program for which the code of differences knows what addresses look like, by its ELF header.
