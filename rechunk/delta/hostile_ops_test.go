@@ -14,32 +14,76 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// crafted is a delta of operations alone, each list of them a batch.
-func crafted(t testing.TB, h Header, batches ...[]byte) []byte {
+// crafted is a delta of one batch: of operations, and of differences as they are coded.
+func crafted(t testing.TB, h Header, data [streams][]byte) []byte {
 	t.Helper()
 	h.DiffID = digest.FromString("tar")
 	out, err := h.envelope()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var packed bytes.Buffer
-	enc, err := zstd.NewWriter(&packed, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
-	if err != nil {
-		t.Fatal(err)
+	var head, body []byte
+	for i, plain := range data {
+		packed := plain
+		if i != differences && len(plain) > 0 {
+			var buf bytes.Buffer
+			enc, err := zstd.NewWriter(&buf, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = enc.Write(plain)
+			if err := errors.Join(err, enc.Flush()); err != nil {
+				t.Fatal(err)
+			}
+			packed = bytes.Clone(buf.Bytes())
+			enc.Close() //nolint:errcheck // not used to its end
+		}
+		head = binary.AppendUvarint(binary.AppendUvarint(head, uint64(len(plain))), uint64(len(packed)))
+		body = append(body, packed...)
 	}
-	defer enc.Close() //nolint:errcheck // not used to its end
-	for _, ops := range batches {
-		packed.Reset()
-		_, err := enc.Write(ops)
-		if err := errors.Join(err, enc.Flush()); err != nil {
+	out = append(append(out, head...), body...)
+	return binary.LittleEndian.AppendUint32(out, uint32(checksum(head).of(body)))
+}
+
+// FuzzOperations: whatever the operations are, applying them ends in one of the package's errors, and gives everything back.
+func FuzzOperations(f *testing.F) {
+	s := newSeries(3)
+	h := Header{TarSize: 1 << 20, Sources: s.trees[0].seed().Files, Programs: shop{}.Available()}
+	for n := range uint64(6) {
+		other := newSeries(n)
+		target, _ := other.trees[1].target(f)
+		delta, _ := made(f, target, other.trees[0], Options{Scratch: &temp{}, Encoders: shop{}})
+		d, err := Open(bytes.NewReader(delta), Limits{})
+		if err != nil {
+			f.Fatal(err)
+		}
+		b := newBatchReader(d.r)
+		for b.next() == nil {
+			f.Add(b.data[operations], bytes.Clone(b.feed[differences].buf.Bytes()), b.data[literals])
+			if b.data[operations][len(b.data[operations])-1] == opEnd {
+				break
+			}
+		}
+		b.close()
+	}
+	f.Add(ops([]int64{7, 0, 0, 0, 100, 1, 500}, []int64{8, 1, 10, 0}, []int64{1, 1}, []int64{2, 10}, []int64{9}), []byte{},
+		[]byte{})
+	lim := Limits{Part: 1 << 20, Unwrapped: 1 << 22, Parts: 100}
+	f.Fuzz(func(t *testing.T, list, coded, data []byte) {
+		if len(list) == 0 || len(list) > 1<<16 || len(coded) > 1<<16 || len(data) > 1<<16 {
+			return
+		}
+		d, err := Open(bytes.NewReader(crafted(t, h, [streams][]byte{list, coded, data, data})), lim)
+		if err != nil {
 			t.Fatal(err)
 		}
-		head := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(len(ops))), uint64(packed.Len()))
-		head = append(head, 0, 0, 0, 0, 0, 0)
-		out = append(append(out, head...), packed.Bytes()...)
-		out = binary.LittleEndian.AppendUint32(out, uint32(checksum(head).of(packed.Bytes())))
-	}
-	return out
+		scratch := &temp{}
+		err = d.Apply(t.Context(), io.Discard,
+			ApplyOptions{Contents: s.trees[0], Scratch: scratch, Encoders: shop{}, Memory: 1, Parallel: 2})
+		if !known(err) || scratch.open.Load() != 0 {
+			t.Fatalf("%d temporary files are left: %v", scratch.open.Load(), err)
+		}
+	})
 }
 
 // ops are operations with their fields.
@@ -77,7 +121,7 @@ func TestOperationsThatAreWrong(t *testing.T) {
 		"an end too early":           ops([]int64{0}),
 	} {
 		scratch := &temp{}
-		_, err := applied(t.Context(), crafted(t, h, b), seed, ApplyOptions{Scratch: scratch, Memory: 1})
+		_, err := applied(t.Context(), crafted(t, h, [streams][]byte{b}), seed, ApplyOptions{Scratch: scratch, Memory: 1})
 		if !errors.Is(err, ErrInvalid) || scratch.open.Load() != 0 {
 			t.Errorf("%s: %v; %d temporary files are left", what, err, scratch.open.Load())
 		}
@@ -111,7 +155,7 @@ func TestWorkThatNothingComesOf(t *testing.T) {
 	for i := range int64(40_000) {
 		all = append(all, ops([]int64{1, 4 * (i % (2 * maxOpen))}, []int64{2, 1})...)
 	}
-	d, err := Open(bytes.NewReader(crafted(t, h, all)), Limits{})
+	d, err := Open(bytes.NewReader(crafted(t, h, [streams][]byte{all})), Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
