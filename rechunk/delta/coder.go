@@ -28,6 +28,10 @@ type coder struct {
 	broken bool // it could not be made
 }
 
+// heldMost is how large a file may be that is held although a source should have the same content: a path may be in a tar
+// stream more than once, and the index tells of the last one.
+const heldMost = 1 << 20
+
 // load reads the content, or past it when a source has the same.
 func (c *coder) load(ctx context.Context, h *tar.Header, r io.Reader) error {
 	path, err := tree.CleanPath(h.Name, tree.Limits{}.OrDefault())
@@ -40,7 +44,7 @@ func (c *coder) load(ctx context.Context, h *tar.Header, r io.Reader) error {
 	same := known && c.find(e)
 	sum := sha256.New()
 	w := io.Writer(sum)
-	if !same {
+	if !same || h.Size <= heldMost {
 		c.data = newBlob(c.m.memory)
 		w = io.MultiWriter(sum, c.data)
 	}
@@ -48,12 +52,15 @@ func (c *coder) load(ctx context.Context, h *tar.Header, r io.Reader) error {
 		return fmt.Errorf("read %d of %d bytes of %.200q: %w", n, h.Size, path, err)
 	}
 	d := tree.Digest(sum.Sum(nil))
-	if same && d != e.Digest {
-		return fmt.Errorf("%w: %.200q in the tar stream is not what the layer's index says", ErrInvalid, path)
+	if same && d != e.Digest { // another file of that path comes later
+		if c.data == nil {
+			return fmt.Errorf("%w: %.200q in the tar stream is not what the layer's index says", ErrInvalid, path)
+		}
+		same, c.item.Source = false, ""
 	}
 	kept := c.m.again.pass(d, h.Size)
 	if same {
-		return nil
+		return c.close()
 	}
 	c.kept = kept
 	for _, f := range c.m.finder.Near(path, h.Size) {
@@ -106,6 +113,7 @@ func (c *coder) close() error {
 	}
 	if c.data != nil {
 		errs = append(errs, c.data.Close())
+		c.data = nil
 	}
 	return errors.Join(errs...)
 }

@@ -1,12 +1,23 @@
 package delta
 
 import (
+	"archive/tar"
 	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
+	"io"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/rechunk/tree"
 )
 
 // What Make writes, Apply makes the layer of; the same delta for any number of workers.
@@ -158,5 +169,83 @@ func TestWorkersShareMemory(t *testing.T) {
 	got, err := applied(t.Context(), delta, seed, ApplyOptions{Scratch: &temp{}})
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("%d bytes, not the %d of the layer: %v", len(got), len(want), err)
+	}
+}
+
+// A path that is in a layer more than once: the index tells of the last one, which the seed has.
+func TestPathsThatComeTwice(t *testing.T) {
+	t.Parallel()
+	before, last := noise(5000, 1), noise(5000, 2)
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	for _, b := range [][]byte{before, last, before} {
+		err := w.WriteHeader(&tar.Header{Name: "etc/twice", Mode: 0o644, Size: int64(len(b)), Typeflag: tar.TypeReg})
+		_, err2 := w.Write(b)
+		if err := errors.Join(err, err2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for what, old := range map[string]files{
+		"the seed has the last": {"usr/x": before}, "the seed has neither": {}, "the seed has the other": {"usr/x": last},
+	} {
+		target := Target{
+			Tar: bytes.NewReader(buf.Bytes()), TarSize: int64(buf.Len()), DiffID: digest.FromBytes(buf.Bytes()),
+			Entries: []tree.Entry{{Path: "etc/twice", Kind: tree.Regular, Size: 5000, Digest: sha256.Sum256(before)}},
+		}
+		delta, _ := made(t, target, old, Options{Scratch: &temp{}, Parallel: 2})
+		got, err := applied(t.Context(), delta, old, ApplyOptions{Scratch: &temp{}})
+		if err != nil || !bytes.Equal(got, buf.Bytes()) {
+			t.Errorf("%s: %d bytes, not the %d of the layer: %v", what, len(got), buf.Len(), err)
+		}
+	}
+}
+
+// A small file is not held against a very large one of the same name.
+func TestLikeIsOfALikeSize(t *testing.T) {
+	t.Parallel()
+	f := NewFinder([]File{{Path: "usr/lib/a", Size: 1 << 30}, {Path: "usr/lib/b", Size: 60 << 10}})
+	for _, c := range []struct {
+		path string
+		size int64
+		want int
+	}{{"usr/lib/a", 100, 0}, {"usr/lib/a", 100 << 20, 1}, {"opt/a", 100, 0}, {"usr/lib/b", 100, 1}, {"x/b", 1 << 30, 1}} {
+		if got := f.Like(c.path, c.size); len(got) != c.want {
+			t.Errorf("%s of %d bytes: %v", c.path, c.size, got)
+		}
+	}
+}
+
+// crowd are encoders that count the goroutines that there are.
+type crowd struct {
+	shop
+	most atomic.Int64
+}
+
+func (c *crowd) Encode(ctx context.Context, e Encoder, plain io.Reader, wrapped io.Writer) error {
+	c.most.Store(max(c.most.Load(), int64(runtime.NumGoroutine())))
+	return c.shop.Encode(ctx, e, plain, wrapped)
+}
+
+// Parts that wait for their encoders are not begun without end.
+func TestPartsThatWait(t *testing.T) {
+	t.Parallel()
+	empty := zipped(nil)
+	sum := sha256.Sum256(empty)
+	inner := ops([]int64{8, 2, 0})
+	inner = append(appendString(appendString(inner, "gzip"), "1.12"), 0)
+	inner = append(binary.AppendUvarint(inner, uint64(len(empty))), sum[:checkBytes]...)
+	inner = append(inner, opDone)
+	const parts = 20_000
+	size := int64(parts * len(empty))
+	all := append(ops([]int64{8, 0, size}), bytes.Repeat(inner, parts)...)
+	all = append(all, opDone, opEnd)
+	c := &crowd{}
+	_, err := applied(t.Context(), crafted(t, Header{TarSize: size, Programs: shop{}.Available()}, [streams][]byte{all}),
+		files{}, ApplyOptions{Scratch: &temp{}, Encoders: c})
+	if !errors.Is(err, ErrEncoder) || c.most.Load() > 2000 { // the diff_id is none
+		t.Errorf("%d goroutines: %v", c.most.Load(), err)
 	}
 }

@@ -31,7 +31,8 @@ type ApplyOptions struct {
 	Scratch Scratch
 	// Encoders wrap; nil is fine for deltas without Programs.
 	Encoders Encoders
-	// Memory bounds what is held, in bytes; 0 stands for 256 MiB.
+	// Memory bounds what is held, in bytes; 0 stands for 256 MiB. What is unwrapped with a window of more than 64 MiB takes
+	// up to 64 MiB more as long as it is.
 	Memory int64
 	// Parallel is the number of encoders that run at the same time; 0 stands for 1.
 	Parallel int

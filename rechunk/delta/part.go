@@ -81,21 +81,31 @@ func (r *result) drop() error {
 type pool struct {
 	o       ApplyOptions
 	running chan struct{}
+	begun   chan struct{} // jobs, some of which wait for encoders
 	jobs    sync.WaitGroup
 }
 
 func newPool(o ApplyOptions) *pool {
-	return &pool{o: o, running: make(chan struct{}, o.Parallel)}
+	return &pool{o: o, running: make(chan struct{}, o.Parallel), begun: make(chan struct{}, 4*ahead)}
 }
 
 // wait waits until nothing runs.
 func (p *pool) wait() { p.jobs.Wait() }
 
-// start makes a part, which users wait for.
+// start makes a part, which users wait for. When many are begun it waits for one: a part needs only those that were begun
+// before it.
 func (p *pool) start(ctx context.Context, q *part, users int) *result {
 	r := &result{ready: make(chan struct{}), blob: newBlob(q.memory)}
 	r.users.Store(int32(users))
+	select {
+	case p.begun <- struct{}{}:
+	case <-ctx.Done():
+		r.err = ctx.Err()
+		close(r.ready)
+		return r
+	}
 	p.jobs.Go(func() {
+		defer func() { <-p.begun }()
 		defer close(r.ready)
 		r.err = rescue.Call(func() error { return p.make(ctx, q, r.blob) })
 	})

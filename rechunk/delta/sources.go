@@ -158,7 +158,10 @@ func (s *sources) unwrap(ctx context.Context, n int, source ref, at, length int6
 	s.slots[n] = b
 	lim := wrap.DefaultLimits()
 	lim.Plain = size
+	window := min(lim.Window, size) // of the decoder, at most
+	s.memory.free.Add(-window)
 	err = wrap.Decode(ctx, decoder, io.NewSectionReader(r, at, length), b, lim)
+	s.memory.free.Add(window)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()

@@ -50,6 +50,9 @@ func Apply(ctx context.Context, w io.Writer, r io.Reader, s Sources, o ApplyOpti
 		if err := a.do(ctx, op); err != nil {
 			return a.made, err
 		}
+		if err := a.worth(); err != nil {
+			return a.made, err
+		}
 	}
 }
 
@@ -67,6 +70,9 @@ type applier struct {
 	source delta.Content // nil before the first is opened
 	pos    int64
 	made   int64
+	opened int64 // sources
+	read   int64 // bytes of dictionaries
+	done   int64 // operations
 	buf    []byte
 	other  []byte
 }
@@ -151,6 +157,23 @@ func (a *applier) do(ctx context.Context, op byte) error {
 	return a.dictionary(ctx, n)
 }
 
+// What a tar-diff may have done that nothing comes of, and how much more for each byte that is made.
+const (
+	openedMost = 10_000  // sources that are opened, and one more for each 64 bytes
+	readMost   = 2 << 30 // bytes of dictionaries, and 64 more for each byte
+	doneMost   = 64 << 20
+)
+
+// worth ends what does much of which little comes: a small file may stand for operations without end.
+func (a *applier) worth() error {
+	a.done++
+	if a.opened > openedMost+a.made/64 || a.read > readMost+64*a.made || a.done > doneMost+a.made {
+		return fmt.Errorf("%w: %d operations, %d opened sources and %d bytes of dictionaries for %d bytes", ErrLimit, a.done,
+			a.opened, a.read, a.made)
+	}
+	return nil
+}
+
 // open makes another file the source.
 func (a *applier) open(ctx context.Context, n int64) error {
 	if n > maxPath {
@@ -161,6 +184,7 @@ func (a *applier) open(ctx context.Context, n int64) error {
 		return a.broken(err)
 	}
 	a.close()
+	a.opened++
 	var err error
 	a.source, err = a.sources.Open(ctx, string(name))
 	a.pos = 0
@@ -249,6 +273,9 @@ func (a *applier) dictionary(ctx context.Context, n int64) error {
 	size := a.source.Size()
 	if size > a.o.Dictionary {
 		return fmt.Errorf("%w: a dictionary of %d bytes, at most %d", ErrLimit, size, a.o.Dictionary)
+	}
+	if a.read += size; a.read > readMost+64*a.made {
+		return a.worth()
 	}
 	dict := make([]byte, size)
 	a.pos = 0

@@ -78,10 +78,19 @@ func TestApplyHostile(t *testing.T) {
 	for range 1 << 20 {
 		bomb.op(4, 0, "").op(2, 10, "")
 	}
+	opens, frames := &stream{}, open()
+	for range 11_000 {
+		opens.op(1, 5, "usr/a")
+	}
+	for range 3000 {
+		frames.op(5, uint64(len(f)), f)
+	}
 	for name, tc := range map[string]struct {
 		b    []byte
 		want error
 	}{
+		"sources without end":      {opens.file(t, tardiff.V1), tardiff.ErrLimit},
+		"dictionaries without end": {frames.file(t, tardiff.V2), tardiff.ErrLimit},
 		"empty":         {nil, tardiff.ErrInvalid},
 		"another magic": {[]byte("tardf3\n\x00"), tardiff.ErrInvalid},
 		"no zstd":       {[]byte("tardf1\n\x00not zstd at all"), tardiff.ErrInvalid},
