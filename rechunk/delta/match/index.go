@@ -13,34 +13,60 @@ const (
 
 // index finds where in old some bytes are.
 type index struct {
-	old        []byte
-	stride     int // every so many bytes of old are remembered
-	short      []uint32
-	long       []uint32
-	shiftShort uint
-	shiftLong  uint
+	old    []byte
+	stride int // every so many bytes of old are remembered
+	short  table
+	long   table
+}
+
+// table has buckets of places.
+type table struct {
+	ways    int
+	buckets uint64
+	places  []uint32
 }
 
 // longStride is how many bytes of old lie between those at which long matches are remembered.
 const longStride = 8
 
-// newIndex makes an index of at most some so many bytes.
-func newIndex(old []byte, memory int64) *index {
-	x := &index{old: old, stride: 1}
-	for x.stride < 64 && int64(len(old))/int64(x.stride)*6 > memory*3/4 {
-		x.stride *= 2
+// entry is how many bytes of memory a remembered place takes: a quarter more than its own, so that few buckets are too full.
+const entry = 5
+
+// newIndex makes an index of at most some so many bytes, in what was one before, if there is one.
+func newIndex(old []byte, memory int64, before *index) *index {
+	if before == nil {
+		before = &index{}
 	}
-	x.short, x.shiftShort = table(len(old)/x.stride, ways)
-	x.long, x.shiftLong = table(len(old)/max(longStride, x.stride), 2)
+	n := int64(len(old))
+	stride := int64(1)
+	for stride < 64 && (n/stride+n/max(longStride, stride))*entry > memory {
+		stride *= 2
+	}
+	x := &index{old: old, stride: int(stride)}
+	x.short = newTable(n/stride, ways, before.short)
+	x.long = newTable(n/max(longStride, stride), 2, before.long)
 	x.fillShort()
 	x.fillLong()
 	return x
 }
 
-// table gives room for n places with so many ways, and by how much a 64 bit hash is shifted to be a bucket's number.
-func table(n, ways int) ([]uint32, uint) {
-	width := max(bits.Len(uint(max(n/ways, 1)-1)), 4)
-	return make([]uint32, ways<<width), uint(64 - width)
+// newTable gives room for n places, in that of a table that is not needed any longer.
+func newTable(n int64, ways int, before table) table {
+	t := table{ways: ways, buckets: uint64(n*entry/4/int64(ways) + 1)}
+	size := int(t.buckets) * ways
+	if cap(before.places) < size {
+		t.places = make([]uint32, size)
+		return t
+	}
+	t.places = before.places[:size]
+	clear(t.places)
+	return t
+}
+
+// at gives the bucket of a hash.
+func (t *table) at(hash uint64) []uint32 {
+	b, _ := bits.Mul64(hash, t.buckets)
+	return t.places[int(b)*t.ways:][:t.ways:t.ways]
 }
 
 func (x *index) fillShort() {
@@ -51,7 +77,7 @@ func (x *index) fillShort() {
 			continue // a run of equal bytes is found by its start
 		}
 		last = v
-		b := x.short[hash8(v)>>x.shiftShort*ways:][:ways]
+		b := x.short.at(hash8(v))
 		b[3], b[2], b[1], b[0] = b[2], b[1], b[0], uint32(i+1)
 	}
 }
@@ -59,7 +85,7 @@ func (x *index) fillShort() {
 func (x *index) fillLong() {
 	stride := max(longStride, x.stride)
 	for i := 0; i+long <= len(x.old); i += stride {
-		b := x.long[hash32(x.old[i:])>>x.shiftLong*2:][:2]
+		b := x.long.at(hash32(x.old[i:]))
 		b[1], b[0] = b[0], uint32(i+1)
 	}
 }
@@ -78,14 +104,14 @@ func hash32(b []byte) uint64 {
 // near.
 func (x *index) find(data []byte, near int) (at, length int) {
 	if len(data) >= long {
-		b := x.long[hash32(data)>>x.shiftLong*2:][:2]
+		b := x.long.at(hash32(data))
 		at, length = x.longest(b, data, near, at, length)
 		if length >= long {
 			return at, length
 		}
 	}
 	if len(data) >= short {
-		b := x.short[hash8(binary.LittleEndian.Uint64(data))>>x.shiftShort*ways:][:ways]
+		b := x.short.at(hash8(binary.LittleEndian.Uint64(data)))
 		at, length = x.longest(b, data, near, at, length)
 	}
 	return at, length

@@ -35,7 +35,7 @@ type Op struct {
 
 // Options say what matching may take.
 type Options struct {
-	// Memory bounds what is held, in bytes; 0 stands for 256 MiB, and less than 16 MiB is taken for that.
+	// Memory bounds what is held, in bytes; 0 stands for 512 MiB, and less than 16 MiB is taken for that.
 	Memory int64
 }
 
@@ -59,7 +59,7 @@ type Matcher struct {
 // New makes a matcher. The old contents are read when something is matched first.
 func New(old []Source, o Options) *Matcher {
 	if o.Memory == 0 {
-		o.Memory = 256 << 20
+		o.Memory = 512 << 20
 	}
 	m := &Matcher{old: old, memory: max(o.Memory, 16<<20)}
 	m.window = min(max(m.memory/8, 1<<20), 32<<20)
@@ -84,6 +84,7 @@ type run struct {
 	*Matcher
 	new  Source
 	emit func(Op) error
+	data []byte // the window of new
 }
 
 // section is a run of one of the old contents.
@@ -98,27 +99,43 @@ func (m *run) whole(ctx context.Context) error {
 		for i, s := range m.old {
 			m.all = append(m.all, section{source: i, size: s.Size()})
 		}
-		buf, err := m.read(m.all)
+		buf, err := m.read(m.all, nil)
 		if err != nil {
 			return err
 		}
-		m.index = newIndex(buf, m.memory/2)
+		m.index = newIndex(buf, m.memory/2, nil)
 	}
 	for at := int64(0); at < m.new.Size(); at += m.window {
-		if err := m.stretch(ctx, m.index, m.all, at); err != nil {
+		data, err := m.load(at)
+		if err != nil {
+			return err
+		}
+		if err := m.stretch(ctx, m.index, m.all, data); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// read gives sections of the old contents, one after another.
-func (m *Matcher) read(sections []section) ([]byte, error) {
+// load reads the window of new that begins at a place. It is valid until the next one is read.
+func (m *run) load(at int64) ([]byte, error) {
+	n := min(m.window, m.new.Size()-at)
+	if int64(cap(m.data)) < n {
+		m.data = make([]byte, n)
+	}
+	return m.data[:n], readAt(m.new, m.data[:n], at)
+}
+
+// read gives sections of the old contents, one after another, in buf if it is large enough.
+func (m *Matcher) read(sections []section, buf []byte) ([]byte, error) {
 	var n int64
 	for _, s := range sections {
 		n += s.size
 	}
-	buf := make([]byte, n)
+	if int64(cap(buf)) < n {
+		buf = make([]byte, n)
+	}
+	buf = buf[:n]
 	rest := buf
 	for _, s := range sections {
 		if err := readAt(m.old[s.source], rest[:s.size], s.at); err != nil {
@@ -141,11 +158,7 @@ func readAt(r io.ReaderAt, b []byte, at int64) error {
 }
 
 // stretch matches one window of new against an index of sections of old.
-func (m *run) stretch(ctx context.Context, x *index, sections []section, at int64) error {
-	data := make([]byte, min(m.window, m.new.Size()-at))
-	if err := readAt(m.new, data, at); err != nil {
-		return err
-	}
+func (m *run) stretch(ctx context.Context, x *index, sections []section, data []byte) error {
 	done := 0
 	s := &scanner{x: x, new: data, out: func(b block) error {
 		if err := m.literal(data[done:b.new]); err != nil {

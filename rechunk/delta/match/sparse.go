@@ -29,18 +29,19 @@ func (m *run) windows(ctx context.Context) error {
 		}
 		m.sketch = k
 	}
+	var x *index // whose memory the next one takes
+	var buf []byte
 	for at := int64(0); at < m.new.Size(); at += m.window {
-		data := make([]byte, min(m.window, m.new.Size()-at))
-		if err := readAt(m.new, data, at); err != nil {
-			return err
-		}
-		sections := m.sketch.likely(data, at, m.window*2)
-		data = nil
-		buf, err := m.read(sections)
+		data, err := m.load(at)
 		if err != nil {
 			return err
 		}
-		if err := m.stretch(ctx, newIndex(buf, m.memory/3), sections, at); err != nil {
+		sections := m.sketch.likely(data, at, m.window*2)
+		if buf, err = m.read(sections, buf); err != nil {
+			return err
+		}
+		x = newIndex(buf, m.memory/3, x)
+		if err := m.stretch(ctx, x, sections, data); err != nil {
 			return err
 		}
 	}

@@ -21,7 +21,7 @@ type Options struct {
 	Contents delta.Contents
 	// Scratch holds large files while they are matched; nil holds them in memory.
 	Scratch delta.Scratch
-	// Memory bounds what matching takes, in bytes; 0 stands for 256 MiB.
+	// Memory bounds what matching takes, in bytes; 0 stands for 512 MiB.
 	Memory int64
 }
 
