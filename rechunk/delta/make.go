@@ -219,7 +219,7 @@ func (m *maker) summary(size int64) Report {
 
 // read takes the stream apart and begins a job for each piece.
 func (m *maker) read(ctx context.Context, group *errgroup.Group, jobs chan<- job) error {
-	workers := &workers{slots: make(chan struct{}, m.o.Parallel), memory: semaphore.NewWeighted(2 * m.share())}
+	workers := &workers{slots: make(chan struct{}, m.o.Parallel), memory: semaphore.NewWeighted(m.share())}
 	send := func(j job) error {
 		select {
 		case jobs <- j:
@@ -271,20 +271,21 @@ func (m *maker) check(raw *recorder) error {
 	return nil
 }
 
-// share is the memory for matching one content: the same for any number of workers, so that the delta is.
-func (m *maker) share() int64 { return m.o.Memory / 4 }
+// share is the memory for matching one content: the same for any number of workers, so that the delta is. What workers take
+// at the same time is bounded by it, too (coder.weight). The rest is for contents.
+func (m *maker) share() int64 { return m.o.Memory / 4 * 3 }
 
 // weight is about what matching the content takes of the memory: several bytes for each old one.
 func (c *coder) weight() int64 {
 	if c.data == nil {
 		return 0
 	}
-	if len(c.kids) > 0 {
-		return c.m.share()
-	}
 	weight := 2 * c.data.Size()
+	for _, k := range c.kids {
+		weight += 8 * max(k.size, k.n)
+	}
 	for _, f := range c.like { // few of which are chosen
-		weight += 4 * f.Size
+		weight += 6 * f.Size
 	}
 	return min(weight, c.m.share())
 }

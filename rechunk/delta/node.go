@@ -161,15 +161,24 @@ type old struct {
 	close func() error
 }
 
-// oldFile opens a file of the seed.
-func (m *maker) oldFile(ctx context.Context, f File, wrapped bool) (*old, error) {
-	c, err := m.o.Contents.Open(ctx, f)
+// openOld opens a file of the seed, which must have its length.
+func openOld(ctx context.Context, from Contents, f File) (Content, error) {
+	c, err := from.Open(ctx, f)
 	if err != nil {
 		return nil, fmt.Errorf("%.200q of the seed: %w", f.Path, err)
 	}
 	if c.Size() != f.Size {
 		return nil, errors.Join(fmt.Errorf("%w: %.200q has %d bytes, not %d", ErrSource, f.Path, c.Size(), f.Size),
 			c.Close())
+	}
+	return c, nil
+}
+
+// oldFile opens a file of the seed, and finds what is wrapped in it.
+func (m *maker) oldFile(ctx context.Context, f File, wrapped bool) (*old, error) {
+	c, err := openOld(ctx, m.o.Contents, f)
+	if err != nil {
+		return nil, err
 	}
 	o := &old{ref: fileRef(m.sources[f.Path]), slot: -1, data: c, path: f.Path, close: c.Close}
 	if !wrapped {

@@ -75,22 +75,34 @@ func (k sketch) split(o sketch) (in int, rest sketch) {
 	return in, rest
 }
 
-// choose keeps of the files that the content may come from the one that has most of it, and another one that has enough of
+// choose keeps of the files that the content may come from those that it does.
+func (c *coder) choose(ctx context.Context) (err error) {
+	c.like, err = choose(ctx, c.m.o.Contents, c.item.Path, c.data, c.like)
+	return err
+}
+
+// Choose returns the files that a content, which is to have that path, may have come from, at most two: of those that Near
+// gives, the ones whose contents have most of it.
+func (f *Finder) Choose(ctx context.Context, from Contents, p string, content match.Source) ([]File, error) {
+	return choose(ctx, from, p, content, f.Near(p, content.Size()))
+}
+
+// choose keeps of the files that a content may come from the one that has most of it, and another one that has enough of
 // the rest. The one that has the content's name stays unless another has clearly more: what is compressed has nothing in
 // common with what it comes from.
-func (c *coder) choose(ctx context.Context) error {
-	named := len(c.like) > 0 && path.Base(unversioned(c.like[0].Path)) == path.Base(unversioned(c.item.Path))
-	if len(c.like) == 0 || named && len(c.like) == 1 {
-		return nil
+func choose(ctx context.Context, from Contents, p string, content match.Source, like []File) ([]File, error) {
+	named := len(like) > 0 && path.Base(unversioned(like[0].Path)) == path.Base(unversioned(p))
+	if len(like) == 0 || named && len(like) == 1 {
+		return like, nil
 	}
-	all, err := draw(ctx, c.data)
+	all, err := draw(ctx, content)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	sketches := make([]sketch, len(c.like))
-	for i, f := range c.like {
-		if sketches[i], err = c.m.sketch(ctx, f); err != nil {
-			return err
+	sketches := make([]sketch, len(like))
+	for i, f := range like {
+		if sketches[i], err = drawFile(ctx, from, f); err != nil {
+			return nil, err
 		}
 	}
 	var chosen []File
@@ -104,13 +116,12 @@ func (c *coder) choose(ctx context.Context) error {
 		}
 	}
 	if first >= 0 {
-		chosen = append(chosen, c.like[first])
+		chosen = append(chosen, like[first])
 		if i, in, _ := fullest(rest, sketches); in >= max(leastRuns, len(all)/8) {
-			chosen = append(chosen, c.like[i])
+			chosen = append(chosen, like[i])
 		}
 	}
-	c.like = chosen
-	return nil
+	return chosen, nil
 }
 
 // fullest finds the sketch that has most of k.
@@ -124,14 +135,14 @@ func fullest(k sketch, of []sketch) (at, in int, rest sketch) {
 	return at, in, rest
 }
 
-// sketch draws a file of the seed.
-func (m *maker) sketch(ctx context.Context, f File) (sketch, error) {
-	o, err := m.oldFile(ctx, f, false)
+// drawFile draws a file of the seed.
+func drawFile(ctx context.Context, from Contents, f File) (sketch, error) {
+	c, err := openOld(ctx, from, f)
 	if err != nil {
 		return nil, err
 	}
-	k, err := draw(ctx, o.data)
-	if err = errors.Join(err, o.close()); err != nil {
+	k, err := draw(ctx, c)
+	if err = errors.Join(err, c.Close()); err != nil {
 		return nil, fmt.Errorf("%.200q of the seed: %w", f.Path, err)
 	}
 	return k, nil

@@ -103,7 +103,7 @@ func (m *run) whole(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		m.index = newIndex(buf, m.memory/2, nil)
+		m.index = newIndex(buf, m.memory/8*5, nil)
 	}
 	for at := int64(0); at < m.new.Size(); at += m.window {
 		data, err := m.load(at)

@@ -40,7 +40,7 @@ func (m *run) windows(ctx context.Context) error {
 		if buf, err = m.read(sections, buf); err != nil {
 			return err
 		}
-		x = newIndex(buf, m.memory/3, x)
+		x = newIndex(buf, m.memory/8*5, x)
 		if err := m.stretch(ctx, x, sections, data); err != nil {
 			return err
 		}

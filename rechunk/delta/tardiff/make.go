@@ -38,7 +38,7 @@ func Make(ctx context.Context, w io.Writer, t delta.Target, old []delta.File, o 
 	if err != nil {
 		return delta.Report{}, err
 	}
-	m := &maker{o: o, out: out, old: newChooser(old), entries: map[string]*tree.Entry{}}
+	m := &maker{o: o, out: out, old: delta.NewFinder(old), entries: map[string]*tree.Entry{}}
 	m.tape = tape{r: t.Tar, out: out, hash: sha256.New()}
 	for i := range t.Entries {
 		m.entries[t.Entries[i].Path] = &t.Entries[i]
@@ -66,7 +66,7 @@ type maker struct {
 	out     *writer
 	trial   *writer // nil until one is needed
 	tape    tape
-	old     *chooser
+	old     *delta.Finder
 	entries map[string]*tree.Entry
 	items   []delta.Item
 }
@@ -159,32 +159,39 @@ func (m *maker) file(ctx context.Context, r io.Reader, h *tar.Header) error {
 
 // known writes the content of a file that the index knows, and says how.
 func (m *maker) known(ctx context.Context, r io.Reader, e *tree.Entry, item *delta.Item) error {
-	f, same := m.old.choose(e)
-	if f == nil {
+	if f, ok := m.old.Same(e.Digest, e.Size); ok {
+		c, err := m.open(ctx, f)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		item.How, item.Source = delta.Patch, f.Path
+		whole, err := m.equal(r, f, c)
+		if whole {
+			item.How = delta.Same
+		}
+		return err
+	}
+	if len(m.old.Near(e.Path, e.Size)) == 0 {
 		m.tape.quiet = false
 		item.Why = "no file of the old image is like it"
 		return nil
 	}
-	c, err := m.o.Contents.Open(ctx, *f)
+	return m.patch(ctx, r, e, item)
+}
+
+// open opens a file of the old image.
+func (m *maker) open(ctx context.Context, f delta.File) (delta.Content, error) {
+	c, err := m.o.Contents.Open(ctx, f)
 	if err != nil {
-		return fmt.Errorf("opening %q of the old image: %w", f.Path, err)
+		return nil, fmt.Errorf("opening %q of the old image: %w", f.Path, err)
 	}
-	defer c.Close()
-	item.Source = f.Path
-	if !same {
-		return m.patch(ctx, r, e.Size, f, c, item)
-	}
-	item.How = delta.Patch
-	whole, err := m.equal(r, f, c)
-	if whole {
-		item.How = delta.Same
-	}
-	return err
+	return c, nil
 }
 
 // equal copies a source as far as the file goes on like it. A path that is twice in the stream has other bytes than the
 // index says.
-func (m *maker) equal(r io.Reader, f *delta.File, c delta.Content) (bool, error) {
+func (m *maker) equal(r io.Reader, f delta.File, c delta.Content) (bool, error) {
 	var at int64
 	a, b := make([]byte, 64<<10), make([]byte, 64<<10)
 	for {

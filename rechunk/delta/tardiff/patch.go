@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/strata-oci/strata/rechunk/delta"
 	"github.com/strata-oci/strata/rechunk/delta/match"
+	"github.com/strata-oci/strata/rechunk/tree"
 )
 
 const (
@@ -22,29 +24,57 @@ const (
 	mostDictionary = 32 << 20
 )
 
-// patch writes a file of size bytes as a patch of an old one, in whichever of the version's ways is shorter.
-func (m *maker) patch(ctx context.Context, r io.Reader, size int64, f *delta.File, c delta.Content,
-	item *delta.Item) error {
-	now, err := m.keep(r, size)
+// patch writes a file as a patch of those old ones that it may have come from, in whichever of the version's ways is
+// shorter.
+func (m *maker) patch(ctx context.Context, r io.Reader, e *tree.Entry, item *delta.Item) error {
+	now, err := m.keep(r, e.Size)
 	if err != nil {
 		return err
 	}
 	defer now.Close()
+	files, err := m.old.Choose(ctx, m.o.Contents, e.Path, now)
+	if err != nil {
+		return err
+	}
+	s := olds{files: files}
+	defer s.close()
+	for _, f := range files {
+		c, err := m.open(ctx, f)
+		if err != nil {
+			return err
+		}
+		s.contents = append(s.contents, c)
+	}
 	item.How = delta.Patch
-	if m.o.Version >= V2 && now.Size() <= mostDictionary && f.Size <= mostDictionary {
-		done, err := m.patchEither(ctx, now, f, c)
+	if m.o.Version >= V2 && len(files) > 0 && now.Size() <= mostDictionary && files[0].Size <= mostDictionary {
+		item.Source = files[0].Path
+		done, err := m.patchEither(ctx, now, s)
 		if done || err != nil {
 			return err
 		}
 	}
-	old, err := m.patchRuns(ctx, m.out, now, f, c)
+	from, err := m.patchRuns(ctx, m.out, now, s)
 	if err != nil {
 		return err
 	}
-	if old == 0 {
-		item.How, item.Source, item.Why = delta.Whole, "", "nothing of the old file is in it"
+	if most := slices.Max(append(from, 0)); most > 0 {
+		item.Source = files[slices.Index(from, most)].Path
+		return nil
 	}
+	item.How, item.Source, item.Why = delta.Whole, "", "nothing of an old file is in it"
 	return nil
+}
+
+// olds are old files that a new one is made of.
+type olds struct {
+	files    []delta.File
+	contents []delta.Content
+}
+
+func (s *olds) close() {
+	for _, c := range s.contents {
+		_ = c.Close() // only read
+	}
 }
 
 // keep holds a file so that it can be read at random. One that ends early is what is there of it.
@@ -73,29 +103,34 @@ type inBytes struct{ *bytes.Reader }
 // Close implements io.Closer.
 func (inBytes) Close() error { return nil }
 
-// patchRuns writes a file as runs of an old one, and says how many bytes come from there.
-func (m *maker) patchRuns(ctx context.Context, out *writer, now delta.Content, f *delta.File, c delta.Content) (int64,
-	error) {
-	old := int64(0)
-	err := match.Match(ctx, []match.Source{c}, now, match.Options{Memory: m.o.Memory}, func(op match.Op) error {
+// patchRuns writes a file as runs of old ones, and says how many bytes come from each.
+func (m *maker) patchRuns(ctx context.Context, out *writer, now delta.Content, s olds) ([]int64, error) {
+	from := make([]int64, len(s.files))
+	var old []match.Source
+	for _, c := range s.contents {
+		old = append(old, c)
+	}
+	err := match.Match(ctx, old, now, match.Options{Memory: m.o.Memory}, func(op match.Op) error {
 		if op.Source < 0 {
 			return out.data(op.Data)
 		}
-		old += int64(op.Length)
+		from[op.Source] += int64(op.Length)
+		p := s.files[op.Source].Path
 		if op.Data == nil {
-			return out.copy(f.Path, op.At, int64(op.Length))
+			return out.copy(p, op.At, int64(op.Length))
 		}
-		return out.add(f.Path, op.At, op.Data)
+		return out.add(p, op.At, op.Data)
 	})
 	if err != nil {
-		return 0, fmt.Errorf("matching it with %q of the old image: %w", f.Path, err)
+		return nil, fmt.Errorf("matching it with the old image's files: %w", err)
 	}
-	return old, nil
+	return from, nil
 }
 
-// patchEither tries a file as runs and as a frame with the old file as its dictionary, each compressed by itself. If the
-// frame is shorter, it is written.
-func (m *maker) patchEither(ctx context.Context, now delta.Content, f *delta.File, c delta.Content) (bool, error) {
+// patchEither tries a file as runs and as a frame with the first old file as its dictionary, each compressed by itself. If
+// the frame is shorter, it is written.
+func (m *maker) patchEither(ctx context.Context, now delta.Content, s olds) (bool, error) {
+	f, c := s.files[0], s.contents[0]
 	if m.trial == nil {
 		var err error
 		if m.trial, err = newWriter(io.Discard, V1, mostDictionary); err != nil {
@@ -103,7 +138,7 @@ func (m *maker) patchEither(ctx context.Context, now delta.Content, f *delta.Fil
 		}
 	}
 	m.trial.reset()
-	if _, err := m.patchRuns(ctx, m.trial, now, f, c); err != nil {
+	if _, err := m.patchRuns(ctx, m.trial, now, s); err != nil {
 		m.trial.abandon()
 		return false, err
 	}

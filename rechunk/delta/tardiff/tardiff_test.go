@@ -212,3 +212,20 @@ func TestFilesEtc(t *testing.T) {
 		}
 	}
 }
+
+// A file of another name is made of the one that has its bytes, whatever that one is called.
+func TestSourceByContent(t *testing.T) {
+	t.Parallel()
+	body := program(7, 300_000)
+	old := newImage(t, File("usr/lib/first.bin", body), File("usr/lib/other.bin", program(8, 310_000)))
+	for _, v := range versions {
+		of, stream := target(t, File("usr/share/of-another-name", rebuilt(7, body)))
+		diff, r := makeDiff(t, of, old, v)
+		if len(diff) > len(body)/10 || r.Items[0].Source != "usr/lib/first.bin" || r.Items[0].How != delta.Patch {
+			t.Errorf("version %d: %d bytes, %+v", v, len(diff), r.Items[0])
+		}
+		if got, err := apply(t, diff, old); err != nil || !bytes.Equal(got, stream) {
+			t.Errorf("version %d: wrong bytes, %v", v, err)
+		}
+	}
+}
