@@ -122,6 +122,7 @@ type Handler struct {
 	hosts   func() hosts.Proxy
 	log     *slog.Logger
 	mux     *http.ServeMux
+	paths   []string // of mux, "METHOD /path"
 
 	work *background.Group // what outlives its request
 }
@@ -162,9 +163,15 @@ func New(o Options) *Handler {
 }
 
 func (h *Handler) routes(metrics prometheus.Gatherer) {
-	get := func(path string, f http.HandlerFunc) { h.mux.Handle(path, only(f, http.MethodGet, http.MethodHead)) }
+	handle := func(path string, f http.HandlerFunc, methods ...string) {
+		h.paths = append(h.paths, methods[0]+" "+path)
+		h.mux.Handle(path, only(f, methods...))
+	}
+	get := func(path string, f http.HandlerFunc) { handle(path, f, http.MethodGet, http.MethodHead) }
+	post := func(path string, f http.HandlerFunc) { handle(path, f, http.MethodPost) }
 	get("/livez", h.livez)
 	get("/readyz", h.readyz)
+	get("/api/v1/openapi.json", getOpenAPI)
 	get("/api/v1/status", h.getStatus)
 	get("/api/v1/repositories", h.getRepositories)
 	get("/api/v1/repositories/{name...}", h.getRepository)
@@ -173,12 +180,12 @@ func (h *Handler) routes(metrics prometheus.Gatherer) {
 	get("/api/v1/updates", h.getUpdate)
 	get("/api/v1/client-config", h.getProxy)
 	get("/client-config", h.getClientConfig)
-	h.mux.Handle("/api/v1/warm", only(h.postWarm, http.MethodPost))
-	h.mux.Handle("/api/v1/gc", only(h.postGC, http.MethodPost))
-	h.mux.Handle("/api/v1/release", only(h.postRelease, http.MethodPost))
-	h.mux.Handle("/api/v1/reload", only(h.postReload, http.MethodPost))
-	h.mux.Handle("/api/v1/scrub", only(h.postScrub, http.MethodPost))
-	h.mux.Handle("/api/v1/prune", only(h.postPrune, http.MethodPost))
+	post("/api/v1/warm", h.postWarm)
+	post("/api/v1/gc", h.postGC)
+	post("/api/v1/release", h.postRelease)
+	post("/api/v1/reload", h.postReload)
+	post("/api/v1/scrub", h.postScrub)
+	post("/api/v1/prune", h.postPrune)
 	if metrics != nil {
 		get("/metrics",
 			promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 8, Timeout: statusTimeout}).ServeHTTP)

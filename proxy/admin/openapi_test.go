@@ -1,0 +1,309 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/strata-oci/strata/proxy/hosts"
+	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/proxy/schema"
+	"github.com/strata-oci/strata/proxy/upkeep"
+	"github.com/strata-oci/strata/rechunk/compare"
+)
+
+var update = flag.Bool("update", false, "write openapi.json anew")
+
+// operation is one path with its method.
+type operation struct {
+	route, summary string
+	query          []string // names, with "!" behind those that are needed, and what they are behind a blank
+	body, answer   any      // documents; nil: none
+	status, media  string   // of the answer; "200", "application/json"
+	everybody      bool     // without a login
+}
+
+func operations() []operation {
+	const lines = "application/x-ndjson"
+	return []operation{
+		{route: "GET /livez", summary: "Whether the process lives.", media: "application/json", everybody: true},
+		{route: "GET /readyz", summary: "Whether it can serve clients; 503 while it cannot.", answer: ReadyReport{},
+			everybody: true},
+		{route: "GET /metrics", summary: "Metrics, as Prometheus reads them.", media: "text/plain"},
+		{route: "GET /api/v1/openapi.json", summary: "This document.", media: "application/json"},
+		{route: "GET /api/v1/status", summary: "Totals, what is wrong, and how upstreams fare.",
+			answer: operate.StatusReport{}},
+		{route: "GET /api/v1/repositories", summary: "The repositories and their tags.", answer: RepositoryList{}},
+		{route: "GET /api/v1/repositories/{name}",
+			summary: "One repository, HOST/PATH, with a :TAG or without, or a family. " +
+				"The slashes of the name are slashes of the path.", answer: operate.RepositoryDetail{}},
+		{route: "GET /api/v1/jobs", summary: "Jobs at work and those that ended lately.", answer: JobList{}},
+		{route: "GET /api/v1/deltas", summary: "Deltas that were made for other Stratas.", answer: operate.DeltaReport{}},
+		{route: "GET /api/v1/updates", summary: "What an update costs as deltas.", answer: compare.Deltas{}, query: []string{
+			"from! The image before: HOST/PATH:TAG, HOST/PATH@DIGEST or a digest", "to! The image after",
+			"platform OS/ARCHITECTURE; without, linux and that of the proxy"}},
+		{route: "GET /api/v1/client-config", summary: "What hosts need to know of the proxy.", answer: hosts.Proxy{}},
+		{route: "GET /client-config", summary: "The files that a host needs, to be copied.", media: "text/plain",
+			query: []string{
+				"host The name that hosts know the proxy by",
+				"image An image that the host pulls; may be there several times",
+				"no-fallback 1: without the proxy, hosts pull nothing"}},
+		{route: "POST /api/v1/warm", summary: "Have images fetched and rechunked. With wait=1 the answer is 200 and " +
+			lines +
+			", a WarmEvent per line.", body: WarmRequest{}, answer: WarmAccepted{}, status: "202",
+			query: []string{"wait 1: the answer ends when the work does"}},
+		{route: "POST /api/v1/gc", summary: "Remove what nobody needs. The last line has a GCReport.", body: GCRequest{},
+			answer: UpkeepEvent{}, media: lines},
+		{route: "POST /api/v1/scrub", summary: "Read all that is stored. The last line has a ScrubReport.",
+			body:   ScrubRequest{},
+			answer: UpkeepEvent{}, media: lines},
+		{route: "POST /api/v1/prune", summary: "Drop a tag, a repository or a lineage. The last line has a PruneReport.",
+			body: PruneRequest{}, answer: UpkeepEvent{}, media: lines},
+		{route: "POST /api/v1/release", summary: "Let a tag go back to an earlier image, or 409.",
+			body: ReleaseRequest{}, answer: ReleaseReport{}},
+		{route: "POST /api/v1/reload", summary: "Take over the configuration anew; 422 where it cannot be used.",
+			answer: ReloadReport{}},
+	}
+}
+
+func maker(closed bool) *schema.Maker {
+	m := &schema.Maker{Tag: "json", Refs: "#/components/schemas/", Closed: closed, Known: map[reflect.Type]schema.Schema{
+		reflect.TypeFor[json.RawMessage](): {Description: "A GCReport, ScrubReport or PruneReport."},
+		reflect.TypeFor[time.Duration]():   {Type: "integer"},
+	}, Sources: schema.NewSources("github.com/strata-oci/strata", "../..")}
+	for _, v := range documents() {
+		m.Of(reflect.TypeOf(v))
+	}
+	for name, optional := range map[string][]string{
+		"GCRequest": {"dry_run"}, "ScrubRequest": {"rate", "keep_damaged_seconds"}, "PruneRequest": {"dry_run"},
+	} {
+		m.Defs[name].Required = slices.DeleteFunc(m.Defs[name].Required, func(key string) bool {
+			return slices.Contains(optional, key)
+		})
+	}
+	return m
+}
+
+// documents are all that the paths take and give.
+func documents() []any {
+	out := []any{errorDocument{}, operate.WarmEvent{}, upkeep.GCReport{}, upkeep.ScrubReport{}, upkeep.PruneReport{}}
+	for _, o := range operations() {
+		for _, v := range []any{o.body, o.answer} {
+			if v != nil {
+				out = append(out, v)
+			}
+		}
+	}
+	return out
+}
+
+// The description is what the types and the table above make of it: go test ./proxy/admin -run TestOpenAPI -update.
+func TestOpenAPI(t *testing.T) {
+	t.Parallel()
+	m := maker(false)
+	paths := map[string]map[string]any{}
+	for _, o := range operations() {
+		method, path, _ := strings.Cut(o.route, " ")
+		if paths[path] == nil {
+			paths[path] = map[string]any{}
+		}
+		paths[path][strings.ToLower(method)] = o.describe(m)
+	}
+	if m.Sources.Err != nil {
+		t.Fatal(m.Sources.Err)
+	}
+	document := map[string]any{
+		"openapi": "3.1.0",
+		"info": map[string]any{"title": "Strata, the listener for operators", "version": "1",
+			"description": "Sizes are bytes, times RFC 3339 in UTC, shares from 0 to 1. Keys stay; new ones may come."},
+		"paths": paths,
+		"security": []any{map[string]any{"token": []string{}}, map[string]any{"password": []string{}},
+			map[string]any{"certificate": []string{}}, map[string]any{}},
+		"components": map[string]any{"schemas": m.Defs, "securitySchemes": map[string]any{
+			"token":       map[string]any{"type": "http", "scheme": "bearer"},
+			"password":    map[string]any{"type": "http", "scheme": "basic"},
+			"certificate": map[string]any{"type": "mutualTLS"},
+		}},
+	}
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(document); err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile("openapi.json", out.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(out.String(), string(OpenAPI)); diff != "" {
+		t.Errorf("openapi.json is old, write it with -update (-want +got)\n%s", diff)
+	}
+}
+
+func (o operation) describe(m *schema.Maker) map[string]any {
+	ref := func(v any) any { return map[string]any{"schema": m.Of(reflect.TypeOf(v))} }
+	answer := map[string]any{"description": "Done."}
+	media, status := o.media, o.status
+	if media == "" {
+		media = "application/json"
+	}
+	if status == "" {
+		status = "200"
+	}
+	answer["content"] = map[string]any{media: map[string]any{}}
+	if o.answer != nil {
+		answer["content"] = map[string]any{media: ref(o.answer)}
+	}
+	out := map[string]any{"summary": o.summary, "responses": map[string]any{
+		status: answer,
+		"default": map[string]any{"description": "It failed.",
+			"content": map[string]any{"application/json": ref(errorDocument{})}},
+	}}
+	if strings.Contains(o.route, "/warm") {
+		out["responses"].(map[string]any)["200"] = map[string]any{"description": "With wait=1.",
+			"content": map[string]any{"application/x-ndjson": ref(operate.WarmEvent{})}}
+	}
+	if o.everybody {
+		out["security"] = []any{}
+	}
+	if o.body != nil {
+		out["requestBody"] = map[string]any{"required": true, "content": map[string]any{"application/json": ref(o.body)}}
+	}
+	var parameters []any
+	if strings.Contains(o.route, "{name}") {
+		parameters = append(parameters, map[string]any{"name": "name", "in": "path", "required": true,
+			"schema": map[string]any{"type": "string", "maxLength": maxName}})
+	}
+	for _, q := range o.query {
+		name, about, _ := strings.Cut(q, " ")
+		needed := strings.HasSuffix(name, "!")
+		parameters = append(parameters, map[string]any{"name": strings.TrimSuffix(name, "!"), "in": "query",
+			"required":    needed,
+			"description": about + ".", "schema": map[string]any{"type": "string"}})
+	}
+	if parameters != nil {
+		out["parameters"] = parameters
+	}
+	return out
+}
+
+// Each path that is served is described, but for those of the page, and the other way round.
+func TestOpenAPIHasRoutes(t *testing.T) {
+	t.Parallel()
+	h := New(Options{Gatherer: prometheus.NewRegistry()})
+	defer h.Close()
+	var served, described []string
+	for _, path := range h.paths {
+		if path = strings.ReplaceAll(path, "...}", "}"); !strings.HasSuffix(path, "/{$}") &&
+			!strings.Contains(path, "/dashboard.") {
+			served = append(served, path)
+		}
+	}
+	for _, o := range operations() {
+		described = append(described, o.route)
+	}
+	slices.Sort(served)
+	slices.Sort(described)
+	if diff := cmp.Diff(served, described); diff != "" {
+		t.Errorf("(-served +described)\n%s", diff)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://127.0.0.1/api/v1/openapi.json", nil))
+	if w.Code != http.StatusOK || !bytes.Equal(w.Body.Bytes(), OpenAPI) {
+		t.Errorf("status %d: %s", w.Code, w.Body)
+	}
+}
+
+// Whatever a document may hold is described: each key, with its kind.
+func TestOpenAPIHasFields(t *testing.T) {
+	t.Parallel()
+	m := maker(true)
+	document, err := json.Marshal(map[string]any{"components": map[string]any{"schemas": m.Defs}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := jsonschema.UnmarshalJSON(bytes.NewReader(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("openapi.json", parsed); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range documents() {
+		name := strings.TrimPrefix(m.Of(reflect.TypeOf(v)).Ref, m.Refs)
+		s, err := c.Compile("openapi.json#/components/schemas/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		full := reflect.New(reflect.TypeOf(v)).Elem()
+		fill(full)
+		b, err := json.Marshal(full.Interface())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Validate(got); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, b)
+		}
+	}
+}
+
+// fill sets all fields, and makes one element in each list and map.
+func fill(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			v.Set(reflect.ValueOf(time.Unix(1_700_000_000, 0).UTC()))
+			return
+		}
+		for i := range v.NumField() {
+			if v.Field(i).CanSet() {
+				fill(v.Field(i))
+			}
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem())
+	case reflect.Slice:
+		if v.Type() == reflect.TypeFor[json.RawMessage]() {
+			v.SetBytes([]byte("{}"))
+			return
+		}
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0))
+	case reflect.Map:
+		element := reflect.New(v.Type().Elem()).Elem()
+		fill(element)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(reflect.ValueOf("key").Convert(v.Type().Key()), element)
+	case reflect.String:
+		v.SetString("done")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		v.SetInt(1)
+	case reflect.Uint32, reflect.Uint64:
+		v.SetUint(1)
+	case reflect.Float64:
+		v.SetFloat(0.5)
+	}
+}
