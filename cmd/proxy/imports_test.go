@@ -129,7 +129,7 @@ var rooms = []room{
 	{"proxy/doctor", []string{"proxy/hosts", "proxy/trust"}, nil},
 	{"proxy/hosts/disk", []string{"proxy/hosts"}, registries[:3]},
 	{"proxy/admin", []string{"rechunk/compare", "proxy/background", "proxy/hosts", "proxy/operate", "proxy/pull/jobs",
-		"proxy/upkeep"},
+		"proxy/schema", "proxy/upkeep"},
 		registries[2:]},
 	{"proxy/lease", nil, append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/replicas", []string{"proxy/lease", "proxy/background"}, registries[2:]},

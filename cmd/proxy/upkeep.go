@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/strata-oci/strata/proxy/admin"
@@ -121,6 +123,10 @@ func printGC(out io.Writer, r upkeep.GCReport) error {
 	for _, v := range r.Versions {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", verb, v.Lineage, v.Digest, v.Reason)
 	}
+	printIdle(w, r)
+	for _, kind := range slices.Sorted(maps.Keys(r.Records)) {
+		fmt.Fprintf(w, "%s\t%d records\tof the kind %s\n", verb, r.Records[kind], kind)
+	}
 	fmt.Fprintf(w, "%s\t%d objects\t%s\n", verb, r.Removed.Objects, size(r.Removed.Bytes))
 	if r.Waiting.Objects > 0 {
 		fmt.Fprintf(w, "later\t%d objects\t%s\ttoo young, in use, or waiting for gc.grace\n", r.Waiting.Objects,
@@ -128,4 +134,22 @@ func printGC(out io.Writer, r upkeep.GCReport) error {
 	}
 	fmt.Fprintf(w, "kept\t%d objects\t%s\n", r.Kept.Objects, size(r.Kept.Bytes))
 	return w.Flush()
+}
+
+// printIdle lists the largest of what nothing leads to, of a dry run.
+func printIdle(w io.Writer, r upkeep.GCReport) {
+	const shown = 20
+	for i, c := range r.Content {
+		if i == shown {
+			break
+		}
+		verb := "would go"
+		if !c.Goes {
+			verb = "later"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", verb, c.Digest, size(c.Bytes), c.Reason)
+	}
+	if more := int64(len(r.Content)-shown) + r.ContentLeftOut; more > 0 {
+		fmt.Fprintf(w, "and %d more objects: --json lists them\n", more)
+	}
 }

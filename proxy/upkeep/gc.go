@@ -288,6 +288,10 @@ func (c *collection) sweep(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if c.DryRun {
+			c.report.list(IdleContent{Digest: i.Digest, Bytes: i.Size, Stored: i.ModTime.UTC(), Goes: gone,
+				Reason: c.reason(i, since, l)})
+		}
 		if gone {
 			c.report.Removed.add(i.Size)
 		} else {
@@ -302,10 +306,26 @@ func (c *collection) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	slices.SortStableFunc(c.report.Content, func(a, b IdleContent) int { return cmp.Compare(b.Bytes, a.Bytes) })
 	if c.DryRun || maps.EqualFunc(next, c.condemned, time.Time.Equal) {
 		return nil
 	}
 	return c.saveCondemned(ctx, c.turn, next)
+}
+
+// reason says why content that nothing leads to goes, or does not yet.
+func (c *collection) reason(i chunkstore.Info, since time.Time, l limits) string {
+	switch {
+	case len(c.report.Damaged) > 0:
+		return "waits until the damaged records are put aside: they may have led to it"
+	case since.After(l.condemned) && !c.alone:
+		return "waits for gc.grace: other processes on the store may be about to use it"
+	case since.After(l.condemned):
+		return "waits for the work that is under way"
+	case !i.ModTime.Before(l.stored):
+		return "was stored just now"
+	}
+	return "no tag and no version that stays leads to it"
 }
 
 // sweepOne removes content if that is safe, and reports whether it is gone.

@@ -39,8 +39,20 @@ func TestGC(t *testing.T) {
 		t.Error("a dry run changed something")
 	}
 	done := f.gc(GCOptions{})
-	if diff := cmp.Diff(dry, done, cmpopts.IgnoreFields(GCReport{}, "DryRun", "StartedAt", "Seconds")); diff != "" {
+	apart := cmpopts.IgnoreFields(GCReport{}, "DryRun", "StartedAt", "Seconds", "Content")
+	if diff := cmp.Diff(dry, done, apart); diff != "" {
 		t.Errorf("the dry run said something else: (-dry +done)\n%s", diff)
+	}
+	listed := Amount{}
+	for i, c := range dry.Content {
+		if !c.Goes || c.Reason != "no tag and no version that stays leads to it" || c.Stored.IsZero() ||
+			i > 0 && c.Bytes > dry.Content[i-1].Bytes {
+			t.Errorf("listed: %+v", c)
+		}
+		listed.add(c.Bytes)
+	}
+	if listed != dry.Removed || len(done.Content) > 0 {
+		t.Errorf("%+v are listed of %+v", listed, dry.Removed)
 	}
 	if len(done.Versions) != 2 || done.Versions[0].Reason != beyondVersions || done.Records[catalog.KindManifest] != 5 ||
 		done.Records[rechunk.KindPlan] != 2 {
@@ -55,6 +67,29 @@ func TestGC(t *testing.T) {
 	removed := again.Removed.Objects + again.Waiting.Objects + int64(len(again.Versions)+len(again.Records))
 	if removed != 0 || again.Kept != done.Kept {
 		t.Errorf("a second run: %+v, kept before %+v", again, done.Kept)
+	}
+}
+
+// A dry run says what the rest waits for, and lists no more than it may.
+func TestDryRunSaysWhy(t *testing.T) {
+	t.Parallel()
+	for alone, want := range map[bool]string{
+		true:  "was stored just now",
+		false: "waits for gc.grace: other processes on the store may be about to use it",
+	} {
+		f := newFixture(t, nil, func(o *Options) { o.Alone = func() bool { return alone } })
+		f.put("left by a job that failed")
+		listed := f.gc(GCOptions{DryRun: true}).Content
+		if len(listed) != 1 || listed[0].Goes || listed[0].Reason != want {
+			t.Errorf("alone %t: %+v, want %q", alone, listed, want)
+		}
+	}
+	var r GCReport
+	for range maxListed + 3 {
+		r.list(IdleContent{})
+	}
+	if len(r.Content) != maxListed || r.ContentLeftOut != 3 {
+		t.Errorf("%d listed, %d left out", len(r.Content), r.ContentLeftOut)
 	}
 }
 

@@ -36,6 +36,28 @@ type RemovedVersion struct {
 	Reason  string        `json:"reason"`
 }
 
+// maxListed bounds what a dry run lists.
+const maxListed = 1000
+
+// IdleContent is content that nothing leads to.
+type IdleContent struct {
+	Digest digest.Digest `json:"digest"`
+	Bytes  int64         `json:"bytes"`
+	Stored time.Time     `json:"stored"`
+	// Goes says that this run removes it; else Reason says what it waits for.
+	Goes   bool   `json:"goes"`
+	Reason string `json:"reason"`
+}
+
+// list adds content to what a dry run lists.
+func (r *GCReport) list(c IdleContent) {
+	if len(r.Content) < maxListed {
+		r.Content = append(r.Content, c)
+		return
+	}
+	r.ContentLeftOut++
+}
+
 // GCReport is what a gc did, or, when DryRun, would do.
 type GCReport struct {
 	DryRun    bool      `json:"dry_run"`
@@ -50,6 +72,10 @@ type GCReport struct {
 	// Waiting is content that nothing leads to either but that goes later: it is too young, being read, or work is under
 	// way, here or in another process, that may still want it. A later gc removes it.
 	Waiting Amount `json:"waiting"`
+	// Content lists what is in Removed and Waiting, the first maxListed as the store has them, largest first, and
+	// ContentLeftOut counts the rest. Only a dry run has them.
+	Content        []IdleContent `json:"content,omitempty"`
+	ContentLeftOut int64         `json:"content_left_out,omitempty"`
 	// Kept is the content that is needed, and Kinds what for.
 	Kept  Amount            `json:"kept"`
 	Kinds map[string]Amount `json:"kinds"`
