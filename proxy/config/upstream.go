@@ -35,6 +35,10 @@ type Upstream struct {
 	// SkipVerify accepts any certificate.
 	SkipVerify bool `yaml:"skip_verify"`
 
+	// Proxy is the URL of the HTTP proxy by which the upstream is reached, and where it leads, with a user name and a
+	// password where it asks for them; or "none". Empty: what HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment say.
+	Proxy Secret `yaml:"proxy"`
+
 	// RedirectHosts are the only hosts that the upstream may lead to, wherever they are: "cdn.example.com", "*.example.com".
 	// Empty means any public host, and hosts at addresses of the kind that the upstream itself has.
 	RedirectHosts HostList `yaml:"redirect_hosts"`
@@ -50,6 +54,9 @@ type Upstream struct {
 	// Attempts is how often a request is tried before it fails, at least 1.
 	Attempts int `yaml:"attempts"`
 }
+
+// NoProxy is the proxy of an upstream that is reached without one, whatever the environment says.
+const NoProxy = "none"
 
 // dockerHub is known by a name where no registry answers.
 const (

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -15,6 +16,7 @@ func (v *validator) upstream(key, host string, u Upstream) {
 	}
 	v.via(key, u)
 	v.account(key, u)
+	v.egress(key+".proxy", u.Proxy.Reveal())
 	v.both(key, "client_cert_file", u.ClientCertFile, "client_key_file", u.ClientKeyFile)
 	if u.SkipVerify {
 		if u.CAFile != "" {
@@ -61,5 +63,18 @@ func (v *validator) account(key string, u Upstream) {
 		v.problem(key+".password", "is set without username: add it")
 	case u.Username == "" && u.PasswordFile != "":
 		v.problem(key+".password_file", "is set without username: add it")
+	}
+}
+
+// egress checks the URL of a proxy. Messages don't repeat it: it may hold a password.
+func (v *validator) egress(key, text string) {
+	if text == "" || text == NoProxy {
+		return
+	}
+	parsed, err := url.Parse(text)
+	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Hostname() == "" ||
+		strings.Trim(parsed.Path, "/") != "" || parsed.RawQuery != "" || parsed.Fragment != "" {
+		v.problem(key, "is no URL of an HTTP proxy: write http://proxy.example:3128, with user:password@ before the host where "+
+			"it asks for them, or none for no proxy")
 	}
 }

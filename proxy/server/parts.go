@@ -66,7 +66,8 @@ func upstreamOptions(cfg *config.Config, version string, log *slog.Logger, m *me
 		o.Hosts[host] = client.Config{
 			Config: transport.Config{
 				URL: u.URL, CAFile: u.CAFile, ClientCertFile: u.ClientCertFile, ClientKeyFile: u.ClientKeyFile,
-				Insecure: u.Insecure, SkipVerify: u.SkipVerify, RedirectHosts: u.RedirectHosts, Rate: float64(u.Rate),
+				Insecure: u.Insecure, SkipVerify: u.SkipVerify, RedirectHosts: u.RedirectHosts,
+				Proxy: u.Proxy.Reveal(), Rate: float64(u.Rate),
 				Bandwidth: int64(u.Bandwidth), MaxConnections: u.MaxConnections, MaxDownloads: u.MaxDownloads,
 				Timeout: time.Duration(u.Timeout),
 			},

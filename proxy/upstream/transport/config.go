@@ -37,6 +37,10 @@ type Config struct {
 	// SkipVerify accepts any certificate of this host; hosts that it leads to are verified all the same.
 	SkipVerify bool
 
+	// Proxy is the URL of the HTTP proxy by which the registry is reached, and where it leads; "none": without one. Empty:
+	// what Options.Proxy says. It may hold a user name and a password.
+	Proxy string
+
 	// RedirectHosts are the only hosts that the registry may lead to, by redirect or as its token service, wherever they
 	// are: "cdn.example.com", "*.example.com". Empty: any public host, and hosts at addresses of the kind that the
 	// registry has.

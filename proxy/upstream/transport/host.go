@@ -58,8 +58,12 @@ func New(name string, c Config, o Options) (*Host, error) {
 	}
 	g := newGuard()
 	g.listed = c.RedirectHosts
-	home := newTransport(c.Timeout, homeTLS, g.dialHome(hostPort(base)), g.proxyHome(o.Proxy))
-	foreign := newTransport(c.Timeout, newTLS(pool), g.dialForeign, g.proxyForeign(o.Proxy))
+	proxy, err := egress(c.Proxy, o.Proxy)
+	if err != nil {
+		return nil, err
+	}
+	home := newTransport(c.Timeout, homeTLS, g.dialHome(hostPort(base)), g.proxyHome(proxy))
+	foreign := newTransport(c.Timeout, newTLS(pool), g.dialForeign, g.proxyForeign(proxy))
 	h, err := newHost(name, base, c, o)
 	if err != nil {
 		return nil, err

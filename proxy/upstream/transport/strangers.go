@@ -27,8 +27,12 @@ func NewStrangers(o Options) (*Strangers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("unlisted hosts: %w", err)
 	}
+	proxy, err := egress("", o.Proxy)
+	if err != nil {
+		return nil, err
+	}
 	g := newGuard()
-	t := newTransport(DefaultTimeout, newTLS(nil), g.dialForeign, g.proxyForeign(o.Proxy))
+	t := newTransport(DefaultTimeout, newTLS(nil), g.dialForeign, g.proxyForeign(proxy))
 	return &Strangers{options: o, transport: t, hosts: hosts}, nil
 }
 
