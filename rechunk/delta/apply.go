@@ -37,7 +37,7 @@ func (d *Delta) Header() Header { return d.header }
 
 // Apply reads the rest of the delta and writes the layer's tar stream to w, once. It writes while it reads, and knows only
 // in the end whether the bytes are right: who passes them on holds the last ones back until Apply returns nil. Errors wrap
-// ErrSource, ErrEncoder, ErrInvalid or ErrLimit, or are those of w, the delta's reader or the context.
+// ErrSource, ErrEncoder, ErrInvalid or ErrLimit, or are those of w, of the delta's reader, of o's parts or the context's.
 func (d *Delta) Apply(ctx context.Context, w io.Writer, o ApplyOptions) error {
 	if o.Memory == 0 {
 		o.Memory = 256 << 20

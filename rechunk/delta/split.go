@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"strings"
+
+	"github.com/strata-oci/strata/rechunk/delta/wrap"
 )
 
 // splitter takes a tar stream apart into the contents of regular files and what lies between them.
@@ -67,7 +68,7 @@ func (s *splitter) next() (*tar.Header, error) {
 			return nil, fmt.Errorf("read the layer: %w", s.raw.err)
 		case err != nil: // the end of the archive, or what is none
 			s.end = true
-		case h.Typeflag == tar.TypeReg && h.Size > 0 && !sparse(h):
+		case h.Typeflag == tar.TypeReg && h.Size > 0 && !wrap.Sparse(h):
 			s.raw.content = true
 			return h, nil
 		}
@@ -76,14 +77,4 @@ func (s *splitter) next() (*tar.Header, error) {
 		return nil, fmt.Errorf("read the layer: %w", err)
 	}
 	return nil, io.EOF
-}
-
-// sparse reports whether the bytes of a file are not those in the stream.
-func sparse(h *tar.Header) bool {
-	for key := range h.PAXRecords {
-		if strings.HasPrefix(key, "GNU.sparse.") {
-			return true
-		}
-	}
-	return false
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 
 	"github.com/strata-oci/strata/rechunk/delta"
+	"github.com/strata-oci/strata/rechunk/delta/wrap"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -112,26 +113,13 @@ func (m *maker) archive(ctx context.Context) error {
 			_, err := io.Copy(io.Discard, &m.tape)
 			return err
 		}
-		if h.Typeflag != tar.TypeReg || h.Size == 0 || sparse(h) {
+		if h.Typeflag != tar.TypeReg || h.Size == 0 || wrap.Sparse(h) {
 			continue
 		}
 		if err := m.file(ctx, r, h); err != nil {
 			return fmt.Errorf("%q: %w", shorten(h.Name), err)
 		}
 	}
-}
-
-// sparse reports whether a file's bytes in the stream are not its content.
-func sparse(h *tar.Header) bool {
-	if h.Typeflag == tar.TypeGNUSparse {
-		return true
-	}
-	for _, k := range []string{"GNU.sparse.major", "GNU.sparse.map", "GNU.sparse.size"} {
-		if h.PAXRecords[k] != "" {
-			return true
-		}
-	}
-	return false
 }
 
 // file writes the content of a file.

@@ -40,7 +40,7 @@ func (p *parser) tar(s source, off int64, depth int) ([]Part, int64, error) {
 			break
 		}
 		next = at + (head.Size+511)&^511
-		if head.Size == 0 || head.Typeflag != tar.TypeReg || sparse(head) || len(head.Name) > p.lim.Name {
+		if head.Size == 0 || head.Typeflag != tar.TypeReg || Sparse(head) || len(head.Name) > p.lim.Name {
 			continue
 		}
 		part, err := p.member(s, at, head.Size, head.Name, depth)
@@ -52,8 +52,8 @@ func (p *parser) tar(s source, off int64, depth int) ([]Part, int64, error) {
 	return parts, min(next, s.size), nil
 }
 
-// sparse says whether a member's bytes do not lie in the archive as they are.
-func sparse(head *tar.Header) bool {
+// Sparse says whether a member's bytes do not lie in the archive as they are.
+func Sparse(head *tar.Header) bool {
 	for name := range head.PAXRecords {
 		if strings.HasPrefix(name, "GNU.sparse.") {
 			return true
