@@ -116,7 +116,8 @@ type Central struct {
 	chosen  *lru.Cache[string, digest.Digest] // the best of several seeds for a layer
 	asked   *lru.Cache[string, time.Time]     // when a way to ask was noted
 	checks  checks
-	loading sync.Mutex // held while a seed is looked at: that takes time and memory
+	seen    *lru.Cache[digest.Digest, time.Time] // when all of an image was seen in the store
+	loading chan struct{}                        // holds a token while a seed is looked at
 
 	mu   sync.Mutex
 	jobs map[digest.Digest]*job // that wait or are at work, by the digest of their keys
@@ -150,9 +151,10 @@ func New(o Options) *Central {
 	c := &Central{
 		Options: o, line: newLine(o.CPU, o.Queue), shelf: newShelf(), scratch: scratch.New(o.WorkDir, o.Space),
 		seeds: seed.NewStore(seed.StoreOptions{Layers: o.Content, Dir: o.WorkDir, Space: o.Space, Logger: o.Logger}),
-		jobs:  map[digest.Digest]*job{}, checks: newChecks(),
+		jobs:  map[digest.Digest]*job{}, checks: newChecks(), loading: make(chan struct{}, 1),
 	}
 	c.images, _ = lru.New[digest.Digest, *seedImage](maxImages) // these fail for sizes below 1 only
+	c.seen, _ = lru.New[digest.Digest, time.Time](maxChosen)
 	c.chosen, _ = lru.New[string, digest.Digest](maxChosen)
 	c.asked, _ = lru.New[string, time.Time](maxAsked)
 	c.flights = flight.New(flight.Options{

@@ -1,6 +1,7 @@
 package central_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -321,6 +322,9 @@ func TestBestSeed(t *testing.T) {
 	f := newFixture(t, nil, nil)
 	far := f.version(3, map[string]string{"etc/z": "nothing in common"})
 	near := f.version(4, map[string]string{"usr/b": "new and blue", "usr/other": "x"})
+	for _, l := range slices.Concat(far.Layers, near.Layers, f.v1.Layers, f.v2.Layers) {
+		f.index(l.Digest)
+	}
 	q := f.query()
 	q.Seeds = []digest.Digest{far.Digest, f.v1.Digest, near.Digest, digest.FromString("none")}
 	d, err := f.central.OpenDelta(t.Context(), f.repo, q)
@@ -521,7 +525,7 @@ func TestNext(t *testing.T) {
 			if answer != nil {
 				return nil, answer
 			}
-			all := io.MultiReader(strings.NewReader(words(q.Layer, q.Seeds[0])), ending{f.maker})
+			all := io.MultiReader(bytes.NewReader(real(t, l, q.Seeds[0])), ending{f.maker})
 			return &registry.Delta{ReadCloser: io.NopCloser(all), Seed: q.Seeds[0], Size: -1}, nil
 		}
 	})
@@ -534,9 +538,22 @@ func TestNext(t *testing.T) {
 	f.refused(q, "")
 	f.settled()
 	then(nil)
-	f.want(q, false)
+	want := func(stored bool) {
+		t.Helper()
+		release := f.maker.hold()
+		d, err := f.central.OpenDelta(t.Context(), f.repo, q)
+		release()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, size, err := f.read(d, q)
+		if err != nil || text != string(real(t, l, q.Seeds[0])) || (size >= 0) != stored {
+			t.Errorf("%q of %d bytes, %v", text, size, err)
+		}
+	}
+	want(false)
 	f.settled()
-	f.want(q, true)
+	want(true)
 	questions := func() []registry.DeltaQuery {
 		mu.Lock()
 		defer mu.Unlock()

@@ -34,6 +34,7 @@ import (
 	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/delta"
+	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/workspace"
 )
 
@@ -100,6 +101,7 @@ func (c *clock) advance(d time.Duration) {
 type proofs struct {
 	mu      sync.Mutex
 	missing map[digest.Digest]bool
+	other   string // another repository that has everything, too
 }
 
 // lack takes proofs out, in place of those that were taken out before.
@@ -115,7 +117,7 @@ func (p *proofs) lack(missing ...digest.Digest) {
 func (p *proofs) Has(_ context.Context, repo name.Repository, d digest.Digest) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return repo.String() == testRepo && !p.missing[d]
+	return (repo.String() == testRepo || repo.String() == p.other) && !p.missing[d]
 }
 
 // blobs tell what is stored.
@@ -342,6 +344,27 @@ func (f *fixture) layer(files map[string]string) rechunk.VersionLayer {
 	}
 	return rechunk.VersionLayer{Digest: d, DiffID: digest.FromBytes(plain.Bytes()), Size: int64(blob.Len()),
 		TarSize: int64(plain.Len()), Encoder: "test", Type: ocispec.MediaTypeImageLayerGzip}
+}
+
+// index stores the index of a layer, as the engine does.
+func (f *fixture) index(layer digest.Digest) {
+	f.t.Helper()
+	blob, err := f.chunks.Open(f.t.Context(), layer)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer blob.Close()
+	read, err := scan.Layer(f.t.Context(), blob, scan.Options{})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var b bytes.Buffer
+	_, err = read.Index.WriteTo(&b)
+	d, perr := f.chunks.Put(f.t.Context(), b.Bytes())
+	rec := &rechunk.IndexRecord{Digest: d, Size: int64(b.Len())}
+	if err := errors.Join(err, perr, f.records.Indexes.Put(f.t.Context(), layer, rec)); err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 // version stores an image with these layers, as the newest of the lineage.

@@ -31,6 +31,7 @@ type job struct {
 	worth   int64
 	allowed []string
 	above   *registry.DeltaQuery // asked of the central above; nil for one that is made here
+	keeps   []digest.Digest      // seeds with which one from above is stored
 	since   time.Time
 	hurried chan struct{} // closed when somebody asks for what is made ahead
 	hurry   func()
@@ -77,14 +78,15 @@ func (a *ask) job(key catalog.DeltaKey, f *facts) *job {
 // above returns one for a delta that the central above may have. Its rules of access may differ by repository.
 func (a *ask) above() *job {
 	var text strings.Builder
-	fmt.Fprintf(&text, "above %s %s %d %v", a.repo, a.query.Layer, a.worth, a.query.Encoders)
+	fmt.Fprintf(&text, "above %s %s %d %v %q", a.repo, a.query.Layer, a.worth, a.query.Encoders, a.query.Layers)
 	for _, s := range a.query.Seeds {
 		fmt.Fprintf(&text, " %s", s)
 	}
 	// It may need any of the client's programs, whichever are here.
 	theirs := slices.Sorted(slices.Values(a.query.Encoders))
-	j := a.newJob(text.String(), catalog.DeltaKey{Layer: a.query.Layer, Variant: variant(a.worth, theirs)})
-	j.above = &a.query
+	j := a.newJob(text.String(),
+		catalog.DeltaKey{Layer: a.query.Layer, Variant: aboveVariant(a.repo.Host(), a.worth, theirs)})
+	j.above, j.keeps, j.allowed = &a.query, a.proven, theirs
 	return j
 }
 
@@ -126,6 +128,9 @@ func (j *job) streams() bool {
 	defer j.mu.Unlock()
 	return j.streaming
 }
+
+// passing reports whether a delta is only passed on: it needs an image of which nobody could be told here.
+func (j *job) passing() bool { return j.above != nil && !slices.Contains(j.keeps, j.seed()) }
 
 // left notes that one who asked is told something, or has gone.
 func (j *job) left(now time.Time) {
@@ -205,7 +210,7 @@ func (c *Central) begin(j *job, ahead bool) (*job, error) {
 		}
 		return running, nil
 	}
-	if j.above == nil && !c.line.room(ahead) || len(c.jobs) >= c.Queue+maxAbove {
+	if j.above == nil && !c.line.room(ahead) || len(c.jobs) >= c.Queue+maxAbove || !ahead && c.crowded(j.repo) {
 		return nil, errFull
 	}
 	j.ahead = ahead
@@ -219,6 +224,23 @@ func (c *Central) begin(j *job, ahead bool) (*job, error) {
 	c.jobs[j.id] = j
 	return j, nil
 }
+
+// crowded reports whether so many deltas of a repository wait that others would get no place. The caller holds c.mu.
+func (c *Central) crowded(repo name.Repository) bool {
+	waiting := 0
+	for _, j := range c.jobs {
+		if j.repo == repo && !j.streams() {
+			waiting++
+		}
+	}
+	return waiting >= max(c.Queue/repositoryShare, leastShare)
+}
+
+// A repository has that part of the line, one in so many, and no less than some places.
+const (
+	repositoryShare = 4
+	leastShare      = 16
+)
 
 // maxAbove bounds the deltas that come from above at the same time.
 const maxAbove = 256
@@ -295,40 +317,9 @@ func (c *Central) fetch(j *job) flight.Fetch {
 	}
 }
 
-// fromAbove asks the central above.
-func (c *Central) fromAbove(ctx context.Context, j *job) (io.ReadCloser, error) {
-	var d *registry.Delta
-	err := c.Work.Catch(ctx, "delta", func() (err error) {
-		d, err = c.Next(ctx, j.repo, *j.above)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.key.Seed = d.Seed
-	j.allowed = j.above.Encoders
-	j.made.needs = j.above.Encoders
-	return d.ReadCloser, nil
-}
-
-// start makes a delta when its turn comes, unless another replica has.
+// start makes a delta when its turn comes, unless another replica has. A processor is waited for when it is known that the
+// delta is this replica's to make.
 func (c *Central) start(ctx context.Context, j *job) (io.ReadCloser, error) {
-	cpus, leave, err := c.line.enter(ctx, j.unasked(), j.hurried)
-	if err != nil {
-		return nil, err
-	}
-	c.tell()
-	if !j.wanted(c.Now()) {
-		leave()
-		return nil, errUnwanted
-	}
-	done, ok := c.Work.Begin()
-	if !ok {
-		leave()
-		return nil, background.ErrClosed
-	}
 	release, finished := c.Leases.Turn(ctx, "delta "+j.id.String(), leaseTTL, leasePatience, func(ctx context.Context) bool {
 		rec := c.there(ctx, j.key) // by another replica
 		j.note(rec)
@@ -336,9 +327,26 @@ func (c *Central) start(ctx context.Context, j *job) (io.ReadCloser, error) {
 	})
 	context.AfterFunc(ctx, release) // when the store has it, or has dropped it
 	if finished {
-		leave()
-		done()
 		return nil, flight.ErrStored
+	}
+	cpus, leave, err := c.line.enter(ctx, j.unasked(), j.hurried)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	c.tell()
+	done, ok := c.Work.Begin()
+	switch {
+	case !ok:
+		err = background.ErrClosed
+	case !j.wanted(c.Now()):
+		done()
+		err = errUnwanted
+	}
+	if err != nil {
+		leave()
+		release()
+		return nil, err
 	}
 	r, w := io.Pipe()
 	go func() {

@@ -2,6 +2,7 @@ package central
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -49,6 +50,10 @@ func (w *deltaWriter) Write(p []byte) (int, error) {
 
 // Commit implements flight.Writer: what leads to the delta is written when that is there.
 func (w *deltaWriter) Commit(ctx context.Context) (err error) {
+	if w.job.passing() { // no one would ever be looked up for it
+		w.job.settle(errBroken)
+		return w.Cancel(ctx)
+	}
 	if w.job.above == nil && w.job.gainless(w.written) { // those who waited have it, and it is not kept
 		w.job.settle(errNoGain)
 		return w.Cancel(ctx)
@@ -158,11 +163,14 @@ func (s *shelf) drop(key catalog.DeltaKey) {
 	delete(s.known, key)
 }
 
-func (s *shelf) has(key catalog.DeltaKey) bool {
+// get returns what is known of a delta, or nil.
+func (s *shelf) get(key catalog.DeltaKey) *catalog.Delta {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.known[key]
-	return ok
+	if e, ok := s.known[key]; ok {
+		return &e.Delta
+	}
+	return nil
 }
 
 // stored is how many bytes of deltas there are.
@@ -174,12 +182,14 @@ func (s *shelf) stored() int64 {
 
 // others lists the deltas of a pair that were made for others and are as good for a client: it runs what they need, and what
 // it can run more than that would not have helped.
-func (s *shelf) others(key catalog.DeltaKey, worth int64, p programs) []catalog.DeltaKey {
+// What came from above for one registry is none for another.
+func (s *shelf) others(key catalog.DeltaKey, host string, worth int64, p programs) []catalog.DeltaKey {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []catalog.DeltaKey
 	for k, e := range s.known {
-		if k.Layer != key.Layer || k.Seed != key.Seed || k == key || e.Digest == "" || e.Worth != worth || !p.runs(e.Needs) {
+		if k.Layer != key.Layer || k.Seed != key.Seed || k == key || e.Digest == "" || e.Worth != worth || !p.runs(e.Needs) ||
+			k.Variant != variant(e.Worth, e.Allowed) && k.Variant != aboveVariant(host, e.Worth, e.Allowed) {
 			continue
 		}
 		if !slices.ContainsFunc(p.allowed, func(a string) bool { return !slices.Contains(e.Allowed, a) }) {
@@ -263,15 +273,24 @@ func (c *Central) keepShelf(ctx context.Context) {
 func (c *Central) look(ctx context.Context) {
 	there := map[catalog.DeltaKey]bool{}
 	err := c.Records.Deltas.List(ctx, catalog.Prefix[catalog.DeltaKey]{}, func(k catalog.DeltaKey, at time.Time) error {
-		there[k] = true
-		if c.shelf.has(k) {
-			return ctx.Err()
+		known := c.shelf.get(k)
+		rec, err := known, error(nil)
+		if known == nil {
+			rec, err = c.Records.Deltas.Get(ctx, k)
 		}
-		rec, err := c.Records.Deltas.Get(ctx, k)
-		if err == nil && rec != nil {
+		if rec == nil || err != nil {
+			return err
+		}
+		if rec.Digest != "" {
+			if _, err := c.Chunks.Stat(ctx, rec.Digest); errors.Is(err, chunkstore.ErrNotFound) {
+				return nil // the record of something that was evicted counts for nothing
+			}
+		}
+		there[k] = true
+		if known == nil {
 			c.shelf.put(k, *rec, at)
 		}
-		return err
+		return ctx.Err()
 	})
 	if err != nil {
 		if ctx.Err() == nil {
@@ -309,6 +328,11 @@ func (c *Central) remove(ctx context.Context, k catalog.DeltaKey) error {
 	rec, err := c.Records.Deltas.Get(ctx, k)
 	if err != nil {
 		return err
+	}
+	known := c.shelf.get(k)
+	if rec != nil && known != nil && (rec.Digest != known.Digest || !rec.At.Equal(known.At)) {
+		c.shelf.put(k, *rec, c.Now()) // another replica's, which was not looked at
+		return nil
 	}
 	if err := c.Records.Deltas.Delete(ctx, k); err != nil {
 		return err

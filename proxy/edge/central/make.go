@@ -8,14 +8,27 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/delta"
 	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// errLost says that something a delta is made of is not stored any more.
-var errLost = errors.New("not stored here")
+// What a delta is made of that is not stored any more.
+var (
+	errLostSeed  = errors.New("the seed is not stored any more")
+	errLostLayer = errors.New("the layer is not stored any more")
+)
+
+// lost says of an error that something is not stored, what that is.
+func lost(what, err error) error {
+	if errors.Is(err, chunkstore.ErrNotFound) || errors.Is(err, rechunk.ErrNotFound) {
+		return fmt.Errorf("%w: %w", what, err)
+	}
+	return err
+}
 
 // facts are what is to be known of a layer to make its blob again.
 type facts struct {
@@ -45,19 +58,20 @@ func (c *Central) facts(ctx context.Context, repo name.Repository, layer digest.
 func (c *Central) make(ctx context.Context, w io.Writer, j *job, cpus int) error {
 	began := c.Now()
 	image, err := c.image(ctx, j.key.Seed)
-	if err != nil {
-		return err
+	if err == nil && image == nil {
+		err = chunkstore.ErrNotFound
 	}
-	if image == nil {
-		return fmt.Errorf("seed %s: %w", j.key.Seed, errLost)
+	if err != nil {
+		c.seen.Remove(j.key.Seed)
+		return fmt.Errorf("seed %s: %w", j.key.Seed, lost(errLostSeed, err))
 	}
 	index, err := c.index(ctx, j.layer)
 	if err != nil {
-		return err
+		return lost(errLostLayer, err)
 	}
 	blob, err := c.Content.Open(ctx, j.layer)
 	if err != nil {
-		return err
+		return lost(errLostLayer, err)
 	}
 	defer blob.Close()
 	tar, err := scan.Decompress(blob, tree.Limits{})

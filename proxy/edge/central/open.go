@@ -3,6 +3,7 @@ package central
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -67,7 +68,11 @@ func (c *Central) open(ctx context.Context, repo name.Repository, q registry.Del
 		return nil, refusal(noLayer, told(noLayer))
 	}
 	c.noteDemand(ctx, repo, a.worth, a.programs.allowed)
-	return a.answer(ctx)
+	d, err := a.answer(ctx)
+	if err != nil {
+		err = clientError(err)
+	}
+	return d, err
 }
 
 // ask is a question that may be answered.
@@ -78,14 +83,25 @@ type ask struct {
 	size     int64 // of the layer's blob
 	worth    int64
 	programs programs
+	// proven are the seeds that the client may know of.
+	proven []digest.Digest
 }
 
 // answer looks for a delta that is stored, and has one made.
 func (a *ask) answer(ctx context.Context) (*registry.Delta, error) {
-	seeds := a.known(ctx)
+	facts, err := a.facts(ctx, a.repo, a.query.Layer)
+	if err != nil {
+		return nil, err
+	}
+	if facts != nil && a.query.Layers != nil && !slices.Contains(a.query.Layers, facts.encoder) {
+		return nil, refusal(noLayer, "the client has not what compresses the layer")
+	}
+	if a.proven, err = a.known(ctx); err != nil {
+		return nil, err
+	}
 	var refused *catalog.Delta
 	var left []digest.Digest
-	for _, seed := range seeds {
+	for _, seed := range a.proven {
 		d, rec, err := a.stored(ctx, seed)
 		switch {
 		case err != nil:
@@ -101,7 +117,7 @@ func (a *ask) answer(ctx context.Context) (*registry.Delta, error) {
 	if len(left) == 0 && refused != nil {
 		return nil, refusal(refused.Refused, told(refused.Refused))
 	}
-	j, err := a.plan(ctx, left)
+	j, err := a.plan(ctx, facts, left)
 	if err != nil {
 		return nil, err
 	}
@@ -109,23 +125,21 @@ func (a *ask) answer(ctx context.Context) (*registry.Delta, error) {
 }
 
 // plan says what is to be made, here or above.
-func (a *ask) plan(ctx context.Context, seeds []digest.Digest) (*job, error) {
+func (a *ask) plan(ctx context.Context, facts *facts, seeds []digest.Digest) (*job, error) {
 	why := noSeed
-	if len(seeds) > 0 && a.CPU > 0 {
-		facts, err := a.facts(ctx, a.repo, a.query.Layer)
+	if len(seeds) > 0 && a.CPU > 0 && facts == nil {
+		why = noLayer
+	} else if a.CPU > 0 {
+		whole, err := a.whole(ctx, seeds)
 		if err != nil {
 			return nil, err
 		}
-		if facts != nil {
-			seed, err := a.best(ctx, seeds, a.query.Layer)
-			if err != nil {
-				return nil, err
-			}
-			if seed != "" {
-				return a.job(a.key(seed), facts), nil
-			}
-		} else {
-			why = noLayer
+		seed, err := a.best(ctx, whole, a.query.Layer)
+		if err != nil {
+			return nil, err
+		}
+		if seed != "" {
+			return a.job(a.key(seed), facts), nil
 		}
 	}
 	if a.Next != nil {
@@ -146,7 +160,7 @@ func (a *ask) stored(ctx context.Context, seed digest.Digest) (*registry.Delta, 
 	if err == nil && rec != nil && rec.Refused != "" {
 		return nil, rec, nil
 	}
-	for _, k := range append([]catalog.DeltaKey{key}, a.shelf.others(key, a.worth, a.programs)...) {
+	for _, k := range append([]catalog.DeltaKey{key}, a.shelf.others(key, a.repo.Host(), a.worth, a.programs)...) {
 		if k != key {
 			rec, err = a.current(ctx, k)
 		}
@@ -217,8 +231,6 @@ func (a *ask) wait(ctx context.Context, j *job) (*registry.Delta, error) {
 	case errors.Is(err, flight.ErrStored):
 		stop(nil)
 		return a.again(ctx, j)
-	case errors.Is(err, errImpatient):
-		err = &registry.NoDelta{RetryAfter: retryMade}
 	default:
 		err = clientError(err)
 	}
@@ -256,8 +268,14 @@ func clientError(err error) error {
 	if errors.As(err, &none) {
 		return none
 	}
-	if errors.Is(err, errFull) {
+	var known *registry.Error
+	switch {
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, errFull):
 		return &registry.NoDelta{RetryAfter: retryFull}
+	case errors.Is(err, errUnwanted), errors.Is(err, errBroken), errors.Is(err, errImpatient):
+		return &registry.NoDelta{RetryAfter: retryMade} // it says nothing of the delta
 	}
 	word, _ := reason(err)
 	if word == "" {

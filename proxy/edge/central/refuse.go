@@ -8,6 +8,7 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/background"
+	"github.com/strata-oci/strata/proxy/edge/seed"
 	"github.com/strata-oci/strata/proxy/flight"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/rechunk/delta"
@@ -55,9 +56,13 @@ func reason(err error) (word string, believed time.Duration) {
 		return failed, panicFor
 	case errors.Is(err, flight.ErrClosed), errors.Is(err, background.ErrClosed), errors.Is(err, context.Canceled):
 		return "", 0
+	case errors.Is(err, errLostSeed):
+		return noSeed, 0
+	case errors.Is(err, errLostLayer):
+		return noLayer, 0
 	case errors.Is(err, errBroken), errors.Is(err, chunkstore.ErrNoSpace), errors.Is(err, chunkstore.ErrUnreachable):
 		return failed, 0
-	case errors.Is(err, workspace.ErrUsedUp), errors.Is(err, flight.ErrNoSpace):
+	case errors.Is(err, workspace.ErrUsedUp), errors.Is(err, flight.ErrNoSpace), errors.Is(err, seed.ErrUnreadable):
 		return failed, busyFor
 	case errors.Is(err, delta.ErrLimit), errors.Is(err, tree.ErrLimit), errors.Is(err, scan.ErrSpoolFull),
 		errors.Is(err, flight.ErrTooLarge):

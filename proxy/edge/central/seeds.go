@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -41,13 +42,16 @@ func (c *Central) versions(ctx context.Context, repo name.Repository) ([]rechunk
 
 // known returns those of the seeds that the client may have, and of which the repository was proven to have all: of others
 // nothing must show, not even that they are here.
-func (a *ask) known(ctx context.Context) []digest.Digest {
+func (a *ask) known(ctx context.Context) ([]digest.Digest, error) {
 	var out []digest.Digest
 	for _, seed := range a.query.Seeds {
 		if !a.Proofs.Has(ctx, a.repo, seed) {
 			continue
 		}
 		layers, err := a.layersOf(ctx, seed)
+		if errors.Is(err, chunkstore.ErrUnreachable) || ctx.Err() != nil {
+			return nil, err
+		}
 		if err != nil || len(layers) == 0 {
 			continue
 		}
@@ -56,7 +60,42 @@ func (a *ask) known(ctx context.Context) []digest.Digest {
 			out = append(out, seed)
 		}
 	}
-	return out
+	return out, nil
+}
+
+// whole returns those of the images that are stored with all their layers: what was evicted is no seed.
+func (c *Central) whole(ctx context.Context, images []digest.Digest) ([]digest.Digest, error) {
+	var out []digest.Digest
+	for _, m := range images {
+		err := c.isWhole(ctx, m)
+		switch {
+		case err == nil:
+			out = append(out, m)
+		case !errors.Is(err, chunkstore.ErrNotFound):
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// wholeFor is for how long it is believed that all of an image is stored.
+const wholeFor = time.Minute
+
+func (c *Central) isWhole(ctx context.Context, manifest digest.Digest) error {
+	if at, ok := c.seen.Get(manifest); ok && c.Now().Sub(at) < wholeFor {
+		return nil
+	}
+	layers, err := c.layersOf(ctx, manifest)
+	if err != nil {
+		return err
+	}
+	for _, l := range layers {
+		if _, err := c.Chunks.Stat(ctx, l); err != nil {
+			return err
+		}
+	}
+	c.seen.Add(manifest, c.Now())
+	return nil
 }
 
 // layersOf lists the layers of a stored image.
@@ -80,9 +119,13 @@ func (c *Central) layersOf(ctx context.Context, manifest digest.Digest) ([]diges
 const maxCompared = 4
 
 // best returns the seed that has most of a layer's bytes: files that are the same count whole, those at the same path half.
-// It is empty where none has any.
+// It is empty where there is none. It looks at what is known of layers, and reads none: that is the work of who makes the
+// delta, in the line.
 func (c *Central) best(ctx context.Context, seeds []digest.Digest, layer digest.Digest) (digest.Digest, error) {
-	if len(seeds) == 1 {
+	switch len(seeds) {
+	case 0:
+		return "", nil
+	case 1:
 		return seeds[0], nil
 	}
 	seeds = seeds[:min(len(seeds), maxCompared)]
@@ -93,18 +136,24 @@ func (c *Central) best(ctx context.Context, seeds []digest.Digest, layer digest.
 	if best, ok := c.chosen.Get(key); ok {
 		return best, nil
 	}
-	c.loading.Lock()
-	defer c.loading.Unlock()
-	target, err := c.index(ctx, layer)
+	unlock, err := c.load(ctx)
 	if err != nil {
 		return "", err
 	}
-	var best digest.Digest
+	defer unlock()
+	target, err := c.storedIndex(ctx, layer, tree.NewBudget(tree.Limits{}))
+	if target == nil || err != nil {
+		return seeds[0], ctx.Err() // which clients give first
+	}
+	best := seeds[0]
 	most := int64(-1)
 	for _, seed := range seeds {
 		n, err := c.weigh(ctx, seed, target)
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
+		}
 		if err != nil {
-			return "", err
+			continue // the others may be there
 		}
 		if n > most {
 			best, most = seed, n
@@ -127,9 +176,12 @@ func (c *Central) weigh(ctx context.Context, seed digest.Digest, target *tree.In
 		return 0, err
 	}
 	for _, l := range layers {
-		x, err := c.index(ctx, l)
+		x, err := c.storedIndex(ctx, l, tree.NewBudget(tree.Limits{}))
 		if err != nil {
 			return 0, err
+		}
+		if x == nil {
+			continue
 		}
 		for i := range x.Entries {
 			e := &x.Entries[i]
@@ -159,8 +211,11 @@ func (c *Central) weigh(ctx context.Context, seed digest.Digest, target *tree.In
 
 // image lists the files of a stored image; nil where it is not stored whole.
 func (c *Central) image(ctx context.Context, manifest digest.Digest) (*seedImage, error) {
-	c.loading.Lock()
-	defer c.loading.Unlock()
+	unlock, err := c.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	if known, ok := c.images.Get(manifest); ok {
 		return known, nil
 	}
@@ -235,16 +290,8 @@ func (c *Central) index(ctx context.Context, layer digest.Digest) (*tree.Index, 
 
 // indexWithin reads the index of a layer; one that has none is read once, as those are that were not made here.
 func (c *Central) indexWithin(ctx context.Context, layer digest.Digest, b *tree.Budget) (*tree.Index, error) {
-	rec, err := c.Records.Indexes.Get(ctx, layer)
-	if err != nil {
-		return nil, err
-	}
-	if rec != nil {
-		x, err := c.readIndex(ctx, rec.Digest, b)
-		if err == nil || errors.Is(err, tree.ErrLimit) || ctx.Err() != nil {
-			return x, err
-		}
-		c.Logger.WarnContext(ctx, "layer index is lost or damaged and made again", "layer", layer.String(), "error", err)
+	if x, err := c.storedIndex(ctx, layer, b); x != nil || err != nil {
+		return x, err
 	}
 	blob, err := c.Content.Open(ctx, layer)
 	if err != nil {
@@ -259,6 +306,30 @@ func (c *Central) indexWithin(ctx context.Context, layer digest.Digest, b *tree.
 		c.Logger.WarnContext(ctx, "layer index could not be stored", "layer", layer.String(), "error", err)
 	}
 	return read.Index, nil
+}
+
+// storedIndex returns the index of a layer that was stored; nil where there is none that can be used.
+func (c *Central) storedIndex(ctx context.Context, layer digest.Digest, b *tree.Budget) (*tree.Index, error) {
+	rec, err := c.Records.Indexes.Get(ctx, layer)
+	if rec == nil || err != nil {
+		return nil, err
+	}
+	x, err := c.readIndex(ctx, rec.Digest, b)
+	if err == nil || errors.Is(err, tree.ErrLimit) || ctx.Err() != nil {
+		return x, err
+	}
+	c.Logger.WarnContext(ctx, "layer index is lost or damaged and made again", "layer", layer.String(), "error", err)
+	return nil, nil
+}
+
+// load waits until no other seed is looked at: that takes time and memory.
+func (c *Central) load(ctx context.Context) (unlock func(), err error) {
+	select {
+	case c.loading <- struct{}{}:
+		return func() { <-c.loading }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 func (c *Central) readIndex(ctx context.Context, d digest.Digest, b *tree.Budget) (*tree.Index, error) {

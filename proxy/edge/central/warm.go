@@ -48,7 +48,7 @@ func (c *Central) ahead(ctx context.Context, repo name.Repository, manifest dige
 		return err
 	}
 	asked := slices.DeleteFunc(slices.Clone(demand.Asked), func(a catalog.DeltaAsked) bool {
-		return c.Now().Sub(a.At) >= demandFor
+		return c.Now().Sub(a.At) >= demandFor || !c.has(a.Encoders)
 	})
 	if len(asked) == 0 {
 		return nil
@@ -69,6 +69,16 @@ func (c *Central) ahead(ctx context.Context, repo name.Repository, manifest dige
 		}
 	}
 	return nil
+}
+
+// has reports whether this machine has programs: deltas for edges that had others would be made in a way that nobody asks for
+// any more.
+func (c *Central) has(programs []string) bool {
+	var own []string
+	if c.Encoders != nil {
+		own = programsOf(c.Encoders.Available())
+	}
+	return !slices.ContainsFunc(programs, func(p string) bool { return !slices.Contains(own, p) })
 }
 
 // series lists a version of a repository and those before it that were made for the same reference, newest first.
