@@ -188,7 +188,8 @@ func (s *shelf) others(key catalog.DeltaKey, host string, worth int64, p program
 	defer s.mu.Unlock()
 	var out []catalog.DeltaKey
 	for k, e := range s.known {
-		if k.Layer != key.Layer || k.Seed != key.Seed || k == key || e.Digest == "" || e.Worth != worth || !p.runs(e.Needs) ||
+		if k.Layer != key.Layer || k.Seed != key.Seed || k == key || e.Digest == "" || e.Worth != worth ||
+			!p.runs(e.Needs) ||
 			k.Variant != variant(e.Worth, e.Allowed) && k.Variant != aboveVariant(host, e.Worth, e.Allowed) {
 			continue
 		}

@@ -54,8 +54,8 @@ func variant(worth int64, allowed []string) string {
 	return strconv.FormatInt(worth, 10) + "-" + hex.EncodeToString(sum[:8])
 }
 
-// aboveVariant is that of deltas from the central above. It may be another one for each registry, and none of them is trusted
-// with what another one's images are made of.
+// aboveVariant is that of deltas from the central above. It may be another one for each registry, and none of them is
+// trusted with what another one's images are made of.
 func aboveVariant(host string, worth int64, theirs []string) string {
 	sum := sha256.Sum256([]byte("above " + host + " " + delta.Version + " " + strings.Join(theirs, ",")))
 	return strconv.FormatInt(worth, 10) + "-" + hex.EncodeToString(sum[:8])

@@ -71,8 +71,8 @@ func (c *Central) ahead(ctx context.Context, repo name.Repository, manifest dige
 	return nil
 }
 
-// has reports whether this machine has programs: deltas for edges that had others would be made in a way that nobody asks for
-// any more.
+// has reports whether this machine has programs: deltas for edges that had others would be made in a way that nobody asks
+// for any more.
 func (c *Central) has(programs []string) bool {
 	var own []string
 	if c.Encoders != nil {
