@@ -29,11 +29,13 @@ test-hostile: ## Attack the running program at its own limits, and kill it; "mak
 	CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m ./proxy/hostile
 	STRATA_TEST_KILLS=96 CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m ./proxy/e2e -run TestEdgeKilled
 
-test-clients: ## Build containers/image and cosign and try them, and import 2,000 versions as bootc does; half an hour
+test-clients: ## Build containers/image, cosign 2 and 3 and try them, and import 2,000 versions as bootc does; SKOPEO=, PODMAN= newer ones
 	cd proxy/e2e/testdata/client && CGO_ENABLED=0 $(GO) build -o $(BIN)/clients/client \
 	  -tags "containers_image_openpgp containers_image_storage_stub containers_image_docker_daemon_stub" .
 	GOBIN=$(BIN)/clients CGO_ENABLED=0 $(GO) install github.com/sigstore/cosign/v3/cmd/cosign@v3.0.2
-	STRATA_TEST_CLIENTS=$(BIN)/clients CGO_ENABLED=0 $(GO) test -count=1 ./proxy/e2e -run 'Signatures|Cosign'
+	GOBIN=$(BIN)/clients/2 CGO_ENABLED=0 $(GO) install github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5
+	STRATA_TEST_CLIENTS=$(BIN)/clients STRATA_TEST_SKOPEO=$(SKOPEO) STRATA_TEST_PODMAN=$(PODMAN) CGO_ENABLED=0 \
+	  $(GO) test -count=1 -timeout 60m ./proxy/e2e -run 'Signatures|Cosign|AirGap|Signed|ClientConfig|Enforcing'
 	STRATA_TEST_IMPORTS=2000 CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m ./rechunk -run OstreeImport
 
 corpus: ## Build the series of real images that tests pull; needs root, five minutes and a Debian mirror

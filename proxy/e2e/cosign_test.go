@@ -13,12 +13,37 @@ import (
 // cosign runs cosign 3 with a key's password, and without its services.
 func cosign(tb testing.TB, args ...string) (string, error) {
 	tb.Helper()
-	path := filepath.Join(os.Getenv("STRATA_TEST_CLIENTS"), "cosign")
+	return cosignOf(tb, 3, args...)
+}
+
+// cosignOf is cosign of a version.
+func cosignOf(tb testing.TB, version int, args ...string) (string, error) {
+	tb.Helper()
+	path := filepath.Join(os.Getenv("STRATA_TEST_CLIENTS"), map[int]string{2: "2/cosign", 3: "cosign"}[version])
 	if _, err := os.Stat(path); err != nil || os.Getenv("STRATA_TEST_CLIENTS") == "" {
 		tb.Skip("STRATA_TEST_CLIENTS is not set: make test-clients")
 	}
 	return try(tb, []string{"COSIGN_PASSWORD=" + keyPassword, "HOME=" + tb.TempDir(), "SIGSTORE_NO_CACHE=true"}, path,
 		args...)
+}
+
+// cosignChecks are the flags by which cosign checks what a key signed, without its services.
+func cosignChecks(tb testing.TB, key string, bundles bool) []string {
+	tb.Helper()
+	flags := []string{
+		"--key", key, "--insecure-ignore-tlog=true", "--allow-insecure-registry", "--allow-http-registry",
+		fmt.Sprintf("--new-bundle-format=%t", bundles),
+	}
+	if !bundles {
+		return flags
+	}
+	// Keys need no authorities, but without a file cosign looks for some in the network.
+	trusted := filepath.Join(tb.TempDir(), "trusted_root.json")
+	text := `{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}`
+	if err := os.WriteFile(trusted, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return append(flags, "--trusted-root", trusted)
 }
 
 // What cosign signs, in the form of its versions 2 and 3, with a key that it made or one of Strata's, is served; what
@@ -37,22 +62,7 @@ func TestCosign(t *testing.T) {
 		t.Errorf("cosign's key: %v", err)
 	}
 	strataKey, other := newKeyPair(t), newKeyPair(t)
-	// Keys need no authorities, but without a file cosign looks for some in the network.
-	trusted := filepath.Join(dir, "trusted_root.json")
-	text := `{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}`
-	if err := os.WriteFile(trusted, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	checking := func(key string, bundles bool) []string {
-		flags := []string{
-			"--key", key, "--insecure-ignore-tlog=true", "--allow-insecure-registry", "--allow-http-registry",
-			fmt.Sprintf("--new-bundle-format=%t", bundles),
-		}
-		if bundles {
-			flags = append(flags, "--trusted-root", trusted)
-		}
-		return flags
-	}
+	checking := func(key string, bundles bool) []string { return cosignChecks(t, key, bundles) }
 	for form, c := range map[string]struct{ bundles, key string }{
 		"cosign 2": {"false", dir + "/cosign.key"}, "cosign 3": {"true", dir + "/cosign.key"},
 		"Strata's key": {"true", strataKey.private},

@@ -45,9 +45,14 @@ func newUpstream(tb testing.TB) *upstream {
 	config.HTTP.Secret = "e2e"
 	config.Log.AccessLog.Disabled = true
 	config.Validation.Manifests.URLs.Allow = []string{`^https://.*`}
-	app := handlers.NewApp(tb.Context(), config)
+	return newUpstreamOf(tb, handlers.NewApp(tb.Context(), config))
+}
+
+// newUpstreamOf is newUpstream with another registry, such as one with the API for referrers, which distribution's lacks.
+func newUpstreamOf(tb testing.TB, registry http.Handler) *upstream {
+	tb.Helper()
 	u := &upstream{tb: tb, gets: map[string]int{}}
-	u.server = httptest.NewServer(u.count(app))
+	u.server = httptest.NewServer(u.count(registry))
 	tb.Cleanup(u.stop)
 	return u
 }

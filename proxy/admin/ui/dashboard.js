@@ -254,7 +254,16 @@ byID("hosts").addEventListener("submit", async (event) => {
   }
   files.hidden = false;
 });
-byID("hosts-copy").addEventListener("click", () => navigator.clipboard.writeText(byID("hosts-files").textContent));
+// Pages that come by plain HTTP have no clipboard, but may copy what is selected.
+byID("hosts-copy").addEventListener("click", async () => {
+  const files = byID("hosts-files");
+  try {
+    await navigator.clipboard.writeText(files.textContent);
+  } catch {
+    getSelection().selectAllChildren(files);
+    document.execCommand("copy");
+  }
+});
 ask("api/v1/client-config").then((proxy) => {
   byID("hosts").elements.host.value = proxy.names[0] || "";
 }).catch(() => {});
