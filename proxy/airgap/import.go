@@ -363,6 +363,18 @@ func (l *load) tag(ctx context.Context, repo name.Repository, tag string, d ocis
 	if err != nil {
 		return err
 	}
-	rec.Staged = before != nil && before.Staged // a roll-out takes it in when the next host asks
+	if before != nil {
+		rec.Staged = before.Staged // a roll-out takes it in when the next host asks
+		// What a tag has stood for is remembered on: an image of before under it is still one.
+		rec.Seen, rec.Newer, rec.Released = before.Seen, before.Newer, before.Released
+		switch {
+		case before.SourceDigest == rec.SourceDigest:
+			rec.Signed = before.Signed
+		case len(before.Signed) > 0:
+			rec.Seen = slices.Concat(before.Seen, before.Signed)
+		default:
+			rec.Seen = append(slices.Clone(before.Seen), before.SourceDigest)
+		}
+	}
 	return l.Records.Tags.Put(ctx, key, rec)
 }

@@ -18,6 +18,13 @@ type Verdict struct {
 	How    string        `json:"how,omitempty"`
 	Via    digest.Digest `json:"via,omitempty"`
 	Claims string        `json:"claims,omitempty"`
+	// Signers are the keys and identities without which it would not have passed, the latter by what they depend on, and As
+	// is the repository that their signatures had to name: a policy that asks for the same and names them, too, changes
+	// nothing.
+	Signers []string `json:"signers,omitempty"`
+	As      string   `json:"as,omitempty"`
+	// Names are the names that the signatures of an index's images gave, where they are signed one by one.
+	Names []string `json:"names,omitempty"`
 	// Reason is why it did not pass.
 	Reason    string    `json:"reason,omitempty"`
 	CheckedAt time.Time `json:"checked_at"`

@@ -3,6 +3,7 @@ package name
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -13,6 +14,9 @@ var ErrTagInvalid = errors.New("invalid tag")
 
 // ErrDigestInvalid is in the chain of errors about a digest that breaks the grammar or has an unknown algorithm.
 var ErrDigestInvalid = errors.New("invalid digest")
+
+// aboutTag are the tags under which cosign and the OCI distribution specification keep what is said about an image.
+var aboutTag = regexp.MustCompile(`^sha256-[0-9a-f]{64}(\.(sig|att|sbom))?$`)
 
 const (
 	maxTag     = 128
@@ -31,6 +35,10 @@ func ParseRef(s string) (Reference, error) {
 	}
 	return ParseTag(s)
 }
+
+// AboutImage reports whether a reference is a tag under which signatures, attestations and the like of an image are kept,
+// and that nobody pulls an image by.
+func (r Reference) AboutImage() bool { return aboutTag.MatchString(string(r)) }
 
 // ParseTag checks a tag against the grammar of the OCI distribution specification: [A-Za-z0-9_][A-Za-z0-9._-]{0,127}.
 func ParseTag(s string) (Reference, error) {

@@ -3,6 +3,7 @@ package pull
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
@@ -82,12 +84,18 @@ func (l *Lists) referrers(ctx context.Context, repo name.Repository, d digest.Di
 		}
 	}
 	b, filtered, err := l.Upstream.Referrers(ctx, repo, d, artifactType)
-	if err != nil {
+	if unreachable(err) {
 		if b := l.imported(ctx, repo, d); b != nil {
 			return b, false, nil
 		}
 	}
 	return b, filtered, ClientError(err, registry.NameUnknown)
+}
+
+// unreachable reports whether nobody answered.
+func unreachable(err error) bool {
+	var up *upstream.Error
+	return errors.As(err, &up) && (up.Kind == upstream.Unavailable || up.Kind == upstream.Timeout)
 }
 
 // imported returns the list that came with an image by a file (strata import), under the tag that the OCI distribution
@@ -120,7 +128,7 @@ func (l *Lists) joined(ctx context.Context, repo name.Repository, source digest.
 		})
 	}
 	list, _, err := l.Upstream.Referrers(ctx, repo, source, "")
-	if err != nil {
+	if unreachable(err) {
 		if b := l.imported(ctx, repo, source); b != nil {
 			list, err = b, nil
 		}

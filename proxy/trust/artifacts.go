@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -20,6 +19,8 @@ import (
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/trust/bundle"
 	"github.com/strata-oci/strata/proxy/trust/simplesigning"
+	"github.com/strata-oci/strata/proxy/trust/verify"
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 // Bounds of what is said about an image, and of the memory for what was read of it.
@@ -28,9 +29,6 @@ const (
 	maxAboutParts = 64
 	maxDocuments  = 4096
 )
-
-// aboutTag are the tags under which cosign keeps what is said about an image.
-var aboutTag = regexp.MustCompile(`^sha256-[0-9a-f]{64}(\.(sig|att|sbom))?$`)
 
 // aboutTypes are media types of what is said about images, as layers of artifacts.
 func aboutTypes() []string {
@@ -48,7 +46,12 @@ func aboutTypes() []string {
 // taken for an image, by its config, or has no layer that could be unpacked.
 func (g *Guard) aboutImages(ctx context.Context, repo name.Repository, tag name.Reference, m *registry.Manifest) (bool,
 	error) {
-	if tag != "" && !aboutTag.MatchString(string(tag)) || m.MediaType != ocispec.MediaTypeImageManifest {
+	switch {
+	case tag != "" && !tag.AboutImage():
+		return false, nil
+	case m.MediaType == ocispec.MediaTypeImageIndex:
+		return g.aboutAll(ctx, repo, m)
+	case m.MediaType != ocispec.MediaTypeImageManifest:
 		return false, nil
 	}
 	doc, err := oci.Parse(m.MediaType, m.Bytes)
@@ -75,6 +78,39 @@ func (g *Guard) aboutImages(ctx context.Context, repo name.Repository, tag name.
 	}
 	g.documents.Add(key, true)
 	return true, nil
+}
+
+// aboutAll reports whether an index, as the list of what refers to an image is one under the tag that stands in for the
+// referrers API, names nothing but what is about images. What it names and is gone cannot be run either.
+func (g *Guard) aboutAll(ctx context.Context, repo name.Repository, m *registry.Manifest) (bool, error) {
+	idx, err := image.ParseLayout(m.Bytes)
+	if err != nil {
+		return false, nil //nolint:nilerr // whoever reads it next says what is wrong
+	}
+	key := repo.String() + "@" + m.Digest.String()
+	if about, ok := g.documents.Get(key); ok {
+		return about, nil
+	}
+	entries := idx.Manifests()
+	about := len(entries) <= maxAboutParts
+	for _, d := range entries {
+		if !about || d.MediaType != ocispec.MediaTypeImageManifest || d.Platform != nil {
+			about = false
+			break
+		}
+		child, err := g.Manifests.Get(ctx, repo, d.Digest)
+		if verify.Absent(err) {
+			continue
+		}
+		if err == nil {
+			about, err = g.aboutImages(ctx, repo, "", child)
+		}
+		if err != nil {
+			return false, fmt.Errorf("reading what refers to an image: %w", err)
+		}
+	}
+	g.documents.Add(key, about)
+	return about, nil
 }
 
 func aboutLayers(layers []ocispec.Descriptor) bool {

@@ -126,14 +126,14 @@ func (g *Guard) Admit(ctx context.Context, repo name.Repository, tag name.Refere
 	if err != nil {
 		return err
 	}
-	if rec == nil || !g.stands(rec, p) {
+	if rec == nil || !g.stands(key.Repository, rec, p) {
 		rec, err = g.checks.Do(ctx, key.String()+" "+p.fingerprint,
 			func(ctx context.Context) (*catalog.Verdict, error) { return g.check(ctx, key, repo, m, p) })
 		if err != nil {
 			return err
 		}
 	}
-	if rec.Passed && !verify.Fits(rec.Claims, string(tag)) {
+	if rec.Passed && !fits(rec, string(tag)) {
 		rec, err = g.checks.Do(ctx, key.String()+" "+p.fingerprint+" "+string(tag),
 			func(ctx context.Context) (*catalog.Verdict, error) { return g.underTag(ctx, key, repo, tag, m, p) })
 		if err != nil {
@@ -199,11 +199,6 @@ func (g *Guard) original(ctx context.Context, key catalog.ContentKey, repo name.
 	return m, nil
 }
 
-// stands reports whether a verdict need not be reached again.
-func (g *Guard) stands(rec *catalog.Verdict, p *policy) bool {
-	return rec.Policy == p.fingerprint && (rec.Passed || g.Now().Before(rec.RetryAt))
-}
-
 // refusal is what clients are told.
 func refusal(reason string) error {
 	return registry.DeniedByPolicy("the image is refused: " + reason).WithCause(ErrRefused)
@@ -216,7 +211,7 @@ func (g *Guard) check(ctx context.Context, key catalog.ContentKey, repo name.Rep
 	if err != nil {
 		return nil, err
 	}
-	if before != nil && g.stands(before, p) {
+	if before != nil && g.stands(key.Repository, before, p) {
 		return before, nil // another check has ended since
 	}
 	if before != nil && before.Via != "" && before.Via != key.Digest {
@@ -234,22 +229,22 @@ func (g *Guard) check(ctx context.Context, key catalog.ContentKey, repo name.Rep
 	}, &p.Policy)
 	switch {
 	case err == nil:
-		rec.Passed, rec.By, rec.How, rec.Claims = true, found.By, string(found.How), found.Claims
+		pass(rec, key.Repository, p, found)
 	case errors.Is(err, ErrRefused):
 		rec.Reason = err.Error()[:min(len(err.Error()), maxReason)]
 		g.postpone(rec, before)
 	default:
 		return nil, err
 	}
-	return g.record(ctx, key, repo, m, p, rec)
+	return g.record(ctx, key, repo, m, p, rec, found)
 }
 
 // record records a verdict. An index's comes after those on its images: once it stands they are not reached again. A refusal
 // does not take the place of what an index has vouched for meanwhile.
 func (g *Guard) record(ctx context.Context, key catalog.ContentKey, repo name.Repository, m *registry.Manifest, p *policy,
-	rec *catalog.Verdict) (*catalog.Verdict, error) {
+	rec *catalog.Verdict, found *verify.Verdict) (*catalog.Verdict, error) {
 	if rec.Passed && image.IsIndex(m.MediaType) {
-		if err := g.vouch(ctx, repo, m, rec); err != nil {
+		if err := g.vouch(ctx, repo, m, p, rec, found); err != nil {
 			return nil, err
 		}
 	}
@@ -258,7 +253,7 @@ func (g *Guard) record(ctx context.Context, key catalog.ContentKey, repo name.Re
 		if err != nil {
 			return nil, fmt.Errorf("reading the verdict again: %w", err)
 		}
-		if now != nil && now.Passed && g.stands(now, p) {
+		if now != nil && now.Passed && g.stands(key.Repository, now, p) {
 			return now, nil
 		}
 		if now != nil {
@@ -277,6 +272,9 @@ func (g *Guard) record(ctx context.Context, key catalog.ContentKey, repo name.Re
 func (g *Guard) again(ctx context.Context, key catalog.ContentKey, repo name.Repository,
 	index digest.Digest, p *policy) (*catalog.Verdict, error) {
 	m, err := g.Manifests.Get(ctx, repo, index)
+	if verify.Absent(err) {
+		return nil, nil // and the image may have a signature of its own
+	}
 	if err != nil {
 		return nil, fmt.Errorf("fetching the index, whose signature is to be checked: %w", err)
 	}
@@ -285,7 +283,7 @@ func (g *Guard) again(ctx context.Context, key catalog.ContentKey, repo name.Rep
 		return nil, err
 	}
 	rec, err := g.Verdicts.Get(ctx, key)
-	if err != nil || rec == nil || !g.stands(rec, p) {
+	if err != nil || rec == nil || !g.stands(key.Repository, rec, p) {
 		return nil, err
 	}
 	return rec, nil
@@ -312,7 +310,8 @@ func (g *Guard) tell(ctx context.Context, key catalog.ContentKey, rec *catalog.V
 
 // vouch records that the images of an index pass by it: all that a signed one names, and those that were checked of one
 // that is not signed itself.
-func (g *Guard) vouch(ctx context.Context, repo name.Repository, m *registry.Manifest, of *catalog.Verdict) error {
+func (g *Guard) vouch(ctx context.Context, repo name.Repository, m *registry.Manifest, p *policy, of *catalog.Verdict,
+	found *verify.Verdict) error {
 	idx, err := image.ParseIndex(m.Bytes)
 	if err != nil {
 		return fmt.Errorf("reading a signed index: %w", err)
@@ -329,6 +328,9 @@ func (g *Guard) vouch(ctx context.Context, repo name.Repository, m *registry.Man
 	}
 	for _, child := range children {
 		rec := *of
+		if part := found.Parts[child]; part != nil {
+			pass(&rec, repo.String(), p, part)
+		}
 		rec.How, rec.Via = string(verify.ByIndex), m.Digest
 		key := catalog.ContentKey{Repository: repo.String(), Digest: child}
 		if err := g.Verdicts.Put(ctx, key, &rec); err != nil {
@@ -338,14 +340,28 @@ func (g *Guard) vouch(ctx context.Context, repo name.Repository, m *registry.Man
 	return nil
 }
 
-// Passed reports whether an image was found to be signed as its repository's rule asks now. It asks nobody.
-func (g *Guard) Passed(ctx context.Context, repo name.Repository, source digest.Digest) bool {
+// Passed reports whether an image is signed as its repository's rule asks now. Nobody is asked, unless the verdict on it was
+// reached by another policy, or is lost.
+func (g *Guard) Passed(ctx context.Context, repo name.Repository, source digest.Digest) (bool, error) {
 	p, err := g.policies.of(g.Rule(repo.String()).Verify)
 	if p == nil || err != nil {
-		return false
+		return false, nil //nolint:nilerr // while the keys cannot be read nothing passes, and pulls tell why
 	}
 	rec, err := g.Verdicts.GetWithin(ctx, catalog.ContentKey{Repository: repo.String(), Digest: source}, g.RecordAge)
-	return err == nil && rec != nil && rec.Passed && rec.Policy == p.fingerprint
+	if err != nil {
+		return false, err
+	}
+	if rec != nil && (rec.Policy == p.fingerprint || g.stands(repo.String(), rec, p)) {
+		return rec.Passed, nil
+	}
+	m, err := g.Manifests.Get(ctx, repo, source)
+	if err == nil {
+		err = g.Admit(ctx, repo, "", m)
+	}
+	if errors.Is(err, ErrRefused) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Covers reports whether a signature is of a digest, by its own name or by that of a signed index: not an index that

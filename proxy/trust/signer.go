@@ -70,12 +70,12 @@ func (s *Signer) Sign(ctx context.Context, repo name.Repository, made image.Docu
 
 // allowed reports whether what was made of a source is signed: only what is known to be upstream's, or is not checked
 // because the operator said so.
-func (s *Signer) allowed(ctx context.Context, repo name.Repository, source digest.Digest) bool {
+func (s *Signer) allowed(ctx context.Context, repo name.Repository, source digest.Digest) (bool, error) {
 	rule := s.Rule(repo.String())
 	if rule.Verify.Enabled() && rule.Sign != config.SignNever {
 		return s.Guard.Passed(ctx, repo, source)
 	}
-	return rule.Sign == config.SignUnverified
+	return rule.Sign == config.SignUnverified, nil
 }
 
 // signature returns what was signed of a manifest, and signs it where it was not or has to be again; nil where it is not
@@ -83,7 +83,10 @@ func (s *Signer) allowed(ctx context.Context, repo name.Repository, source diges
 func (s *Signer) signature(ctx context.Context, repo name.Repository, m *registry.Manifest, again bool) (*catalog.Signature,
 	error) {
 	by, err := s.makers.get()
-	if by == nil || err != nil || m.Claimed || !s.allowed(ctx, repo, m.Source) {
+	if by == nil || err != nil || m.Claimed {
+		return nil, err
+	}
+	if allowed, err := s.allowed(ctx, repo, m.Source); !allowed || err != nil {
 		return nil, err
 	}
 	key := catalog.ContentKey{Repository: repo.String(), Digest: m.Digest}

@@ -53,7 +53,7 @@ func (t *Tags) admit(ctx context.Context, repo name.Repository, tag name.Referen
 	if err := t.Guard.Admit(ctx, repo, tag, m); err != nil {
 		return err
 	}
-	if before == nil || t.Guard.Policy(repo.String()) == "" || m.Digest == before.SourceDigest ||
+	if before == nil || tag.AboutImage() || t.Guard.Policy(repo.String()) == "" || m.Digest == before.SourceDigest ||
 		m.Digest == before.Released {
 		return nil
 	}

@@ -32,5 +32,6 @@ func (t *Tags) Release(ctx context.Context, repo name.Repository, tag name.Refer
 	if err := t.Records.Put(ctx, key, rec); err != nil {
 		return "", fmt.Errorf("releasing the tag: %w", err)
 	}
+	t.supersede(key) // an update that began before knows nothing of it
 	return rec.Released, nil
 }

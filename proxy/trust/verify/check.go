@@ -67,6 +67,8 @@ type Verdict struct {
 	How How
 	// Claims is the name in the payload; empty where there is none.
 	Claims string
+	// Parts are what made an index's images pass, by digest, where it is not signed itself.
+	Parts map[digest.Digest]*Verdict
 }
 
 // Checker checks images. It is safe for concurrent use.
@@ -142,9 +144,13 @@ func (s *search) parts(ctx context.Context) (*Verdict, error) {
 		s.note("the index itself is not signed, and names more than images and what is about them")
 		return nil, nil
 	}
-	var first *Verdict
+	whole := &Verdict{How: ByParts, Parts: map[digest.Digest]*Verdict{}}
 	for _, child := range children {
 		m, err := s.Source.Manifest(ctx, s.img.Repository, name.Reference(child.Digest))
+		if useless(err) {
+			s.note("the index itself is not signed, and its image for %s cannot be had", child.Platform)
+			return nil, nil
+		}
 		if err != nil {
 			return nil, fmt.Errorf("fetching %s of the index: %w", child.Digest, err)
 		}
@@ -159,11 +165,9 @@ func (s *search) parts(ctx context.Context) (*Verdict, error) {
 			s.note("the index itself is not signed, nor is its image for %s", child.Platform)
 			return nil, nil
 		}
-		if first == nil {
-			first = &Verdict{By: v.By, How: ByParts, Claims: v.Claims}
-		}
+		whole.By, whole.Claims, whole.Parts[child.Digest] = v.By, v.Claims, v
 	}
-	return first, nil
+	return whole, nil
 }
 
 // countable counts the entries of an index that clients could run: all but what is marked as being about another one and is
@@ -183,8 +187,8 @@ func Attestation(d ocispec.Descriptor) bool {
 	return d.Annotations["vnd.docker.reference.type"] == "attestation-manifest"
 }
 
-// absent reports whether an error says that an upstream does not have a thing, or does not show that it has.
-func absent(err error) bool {
+// Absent reports whether an error says that an upstream does not have a thing, or does not show that it has.
+func Absent(err error) bool {
 	var up *upstream.Error
 	if !errors.As(err, &up) {
 		return false
@@ -195,6 +199,17 @@ func absent(err error) bool {
 	}
 	return false
 }
+
+// useless reports whether an error says that a thing is missing, or is not what it was named: whoever may attach signatures
+// may attach such, too, and others count all the same.
+func useless(err error) bool {
+	var up *upstream.Error
+	return Absent(err) || errors.Is(err, errMismatch) ||
+		errors.As(err, &up) && (up.Kind == upstream.Invalid || up.Kind == upstream.TooLarge || up.Kind == upstream.Protocol)
+}
+
+// errMismatch says that a blob is not what it was named.
+var errMismatch = errors.New("it is not what it was named")
 
 // blob reads a small blob.
 func (s *search) blob(ctx context.Context, d digest.Digest, size, limit int64) ([]byte, error) {
@@ -210,7 +225,7 @@ func (s *search) blob(ctx context.Context, d digest.Digest, size, limit int64) (
 		return nil, fmt.Errorf("reading %s: %w", d, err)
 	}
 	if int64(len(b)) > limit || d.Algorithm().FromBytes(b) != d {
-		return nil, fmt.Errorf("%s is not what it was named", d)
+		return nil, fmt.Errorf("%s: %w", d, errMismatch)
 	}
 	return b, nil
 }

@@ -51,6 +51,21 @@ func (p *Policy) Fingerprint() string {
 	return hex.EncodeToString(sum[:16])
 }
 
+// Signer names who signed, as a verdict says it, so that a policy can be asked later whether it still names them: an
+// identity by all that it depends on.
+func (p *Policy) Signer(by string) string {
+	if p.Keyless != nil && by == p.Keyless.String() {
+		return "keyless " + p.Keyless.Fingerprint()
+	}
+	return by
+}
+
+// Names reports whether the policy names a signer.
+func (p *Policy) Names(signer string) bool {
+	return p.Keyless != nil && signer == "keyless "+p.Keyless.Fingerprint() ||
+		slices.ContainsFunc(p.Keys, func(k keys.Public) bool { return k.ID() == signer })
+}
+
 // Wants says for people whose signature is needed.
 func (p *Policy) Wants() string {
 	var all []string

@@ -21,8 +21,12 @@ import (
 func (s *search) byTag(ctx context.Context) (*Verdict, error) {
 	tag := simplesigning.Tag(s.img.Digest)
 	m, err := s.Source.Manifest(ctx, s.img.Repository, name.Reference(tag))
-	if absent(err) {
+	if Absent(err) {
 		s.note("there is no tag %s", tag)
+		return nil, nil
+	}
+	if useless(err) {
+		s.note("the tag %s cannot be used: %s", tag, err)
 		return nil, nil
 	}
 	if err != nil {
@@ -38,8 +42,12 @@ func (s *search) byTag(ctx context.Context) (*Verdict, error) {
 	}
 	for i, sig := range found {
 		payload, err := s.blob(ctx, sig.Payload, sig.Size, simplesigning.MaxPayload)
-		if absent(err) {
+		if Absent(err) {
 			s.note("the payload of signature %d is missing", i+1)
+			continue
+		}
+		if useless(err) {
+			s.note("the payload of signature %d cannot be used: %s", i+1, err)
 			continue
 		}
 		if err != nil {
@@ -120,8 +128,12 @@ func splitTag(reference string) (repository, tag string) {
 // byBundle looks among the bundles that refer to the image.
 func (s *search) byBundle(ctx context.Context) (*Verdict, error) {
 	list, _, err := s.Source.Referrers(ctx, s.img.Repository, s.img.Digest, "")
-	if absent(err) {
+	if Absent(err) {
 		s.note("nothing refers to it")
+		return nil, nil
+	}
+	if useless(err) {
+		s.note("what refers to it cannot be listed: %s", err)
 		return nil, nil
 	}
 	if err != nil {
@@ -141,8 +153,12 @@ func (s *search) byBundle(ctx context.Context) (*Verdict, error) {
 			return nil, nil
 		}
 		m, err := s.Source.Manifest(ctx, s.img.Repository, name.Reference(r.Digest))
-		if absent(err) {
+		if Absent(err) {
 			s.note("the referrer %s is missing", r.Digest)
+			continue
+		}
+		if useless(err) {
+			s.note("the referrer %s cannot be used: %s", r.Digest, err)
 			continue
 		}
 		if err != nil {
@@ -201,8 +217,12 @@ func (s *search) inReferrer(ctx context.Context, manifest []byte) (*Verdict, err
 		}
 		s.bundles++
 		raw, err := s.blob(ctx, l.Digest, l.Size, bundle.MaxBundle)
-		if absent(err) {
+		if Absent(err) {
 			s.note("the bundle %s is missing", l.Digest)
+			continue
+		}
+		if useless(err) {
+			s.note("the bundle %s cannot be used: %s", l.Digest, err)
 			continue
 		}
 		if err != nil {

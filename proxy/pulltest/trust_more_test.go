@@ -1,0 +1,211 @@
+package pulltest
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/trust/bundle"
+	"github.com/strata-oci/strata/proxy/trust/keys"
+	"github.com/strata-oci/strata/proxy/trust/simplesigning"
+)
+
+// A key that is added takes nothing away while the upstream is out of reach; one that is removed counts at once.
+func TestAddedKeyWithoutUpstream(t *testing.T) {
+	t.Parallel()
+	s, next := newSigner(t), newSigner(t)
+	h := newHarness(t, verifying(s.file))
+	src := bootable(t, "one").push(t, h.up)
+	s.sign(t, h.up, src)
+	h.up.tag("stable", src)
+	served := h.pull("stable", registry.Rechunked)
+	h.up.failWith("", http.StatusServiceUnavailable)
+	h.rule.Verify.Keys = []string{s.file, next.file}
+	h.restart()
+	h.pull("stable", registry.Stale)
+	h.pull(served.Digest.String(), registry.Rechunked)
+	for _, d := range layers(t, served) {
+		if !h.given(d) {
+			t.Errorf("%s is not given", d)
+		}
+	}
+	h.rule.Verify.Keys = []string{next.file}
+	for _, ref := range []string{"stable", served.Digest.String()} {
+		h.pullError(ref)
+	}
+}
+
+// A key file that was another for a while and is put back leaves nothing behind: what is served is signed.
+func TestKeyPutBack(t *testing.T) {
+	t.Parallel()
+	s, wrong := newSigner(t), newSigner(t)
+	k, err := keys.Generate(keys.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHarness(t, verifying(s.file), signingWith(t, k))
+	src := bootable(t, "one").push(t, h.up)
+	s.sign(t, h.up, src)
+	h.up.tag("stable", src)
+	served := h.pull("stable", registry.Rechunked)
+	h.rule.Verify.Keys = []string{wrong.file}
+	h.pullError("stable")
+	h.pullError(src.String())
+	h.rule.Verify.Keys = []string{s.file}
+	h.restart()
+	h.pull("stable", registry.Rechunked)
+	h.pull(simplesigning.Tag(served.Digest), registry.Original)
+	if n := len(h.referrers(served.Digest)); n == 0 {
+		t.Error("nothing that was signed refers to the image")
+	}
+}
+
+// A signature that is not what it was named, or is gone, hides none that is good.
+func TestBadSignaturesHideNone(t *testing.T) {
+	t.Parallel()
+	s, other := newSigner(t), newSigner(t)
+	h := newHarness(t, verifying(s.file))
+	src := bootable(t, "one").push(t, h.up)
+	bad := payload(t, "registry.test/org/bad", src)
+	h.up.attach(t, src, other.signed(t, bad), s.signed(t, payload(t, testRepo.String(), src)))
+	h.up.blobs[digest.FromBytes(bad)] = []byte(strings.Repeat("x", len(bad)))
+	h.up.tag("stable", src)
+	h.pull("stable", registry.Rechunked)
+
+	// Nor does one that cannot be used end as a failure of the upstream: it is none.
+	second := bootable(t, "two").push(t, h.up)
+	h.up.attach(t, second, s.signed(t, payload(t, testRepo.String(), second)))
+	h.up.blobs[digest.FromBytes(payload(t, testRepo.String(), second))] = []byte("x")
+	if e := h.pullError(second.String()); e.Status != http.StatusForbidden ||
+		!strings.Contains(e.Message, "cannot be used") {
+		t.Error(e)
+	}
+}
+
+// The list that stands in for the referrers API is passed on, whatever it lists next: it is no image, and no older one. An
+// index of images under such a tag is refused.
+func TestListsOfReferrersPass(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t)
+	h := newHarness(t, verifying(s.file))
+	src := bootable(t, "one").push(t, h.up)
+	list := strings.Replace(src.String(), ":", "-", 1)
+	s.bundled(t, h.up, src, src, bundle.Signed)
+	first := h.up.tags[list]
+	h.pull(list, registry.Original)
+	s.bundled(t, h.up, src, digest.FromString("other"), bundle.Signed)
+	h.refresh()
+	if m := h.pull(list, registry.Original); m.Digest == first {
+		t.Fatal("the list is the same")
+	}
+	h.up.tag(list, first)
+	h.refresh()
+	if m := h.pull(list, registry.Original); m.Digest != first {
+		t.Errorf("%s is served", m.Digest)
+	}
+	h.pull(first.String(), registry.Original)
+	evil := bootable(t, "evil").push(t, h.up)
+	h.up.tag(list, pushIndex(t, h.up, ocispec.MediaTypeImageIndex, []any{h.up.member(evil, "linux/amd64")}))
+	h.refresh()
+	if m := h.pull(list, registry.Stale); m.Digest != first {
+		t.Errorf("%s is served", m.Digest)
+	}
+}
+
+// Where the images of an index are signed one by one, each signature that names a tag is heeded.
+func TestTagsOfParts(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t)
+	h := newHarness(t, verifying(s.file))
+	amd, arm := bootable(t, "amd").push(t, h.up), bootable(t, "arm").with(arch("arm64")).push(t, h.up)
+	src := pushIndex(t, h.up, ocispec.MediaTypeImageIndex,
+		[]any{h.up.member(amd, "linux/amd64"), h.up.member(arm, "linux/arm64")})
+	h.up.attach(t, amd, s.signed(t, payload(t, testRepo.String()+":stable", amd)))
+	h.up.attach(t, arm, s.signed(t, payload(t, testRepo.String()+":beta", arm)))
+	h.up.tag("stable", src)
+	h.pull(src.String(), registry.Original) // the images are good
+	if e := h.pullError("stable"); e.Status != http.StatusForbidden {
+		t.Error(e)
+	}
+	if rec, err := h.Records.Verdicts.Get(t.Context(), verdictKey(arm)); err != nil ||
+		!strings.HasSuffix(rec.Claims, ":beta") {
+		t.Errorf("%+v, %v", rec, err)
+	}
+}
+
+// An index that vouched for an image and is gone does not take along an image that has a signature of its own.
+func TestVouchingIndexIsGone(t *testing.T) {
+	t.Parallel()
+	s, next := newSigner(t), newSigner(t)
+	h := newHarness(t, verifying(s.file))
+	amd := bootable(t, "amd").push(t, h.up)
+	src := pushIndex(t, h.up, ocispec.MediaTypeImageIndex, []any{h.up.member(amd, "linux/amd64")})
+	s.sign(t, h.up, src)
+	h.up.tag("stable", src)
+	h.pull("stable", registry.Rechunked)
+	next.sign(t, h.up, amd)
+	delete(h.up.manifests, src)
+	if err := h.Records.Manifests.Delete(t.Context(), src); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.chunks.Delete(t.Context(), src); err != nil {
+		t.Fatal(err)
+	}
+	h.rule.Verify.Keys = []string{next.file}
+	h.pull(amd.String(), registry.Original)
+}
+
+// What an index names beside images, as BuildKit adds it, is given with a signed index, and not for the mark that it bears.
+func TestAttestationEntries(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t)
+	for _, signed := range []bool{true, false} {
+		h := newHarness(t, verifying(s.file))
+		amd, odd := bootable(t, "amd").push(t, h.up), bootable(t, "odd").push(t, h.up)
+		entry := h.up.member(odd, "unknown/unknown")
+		entry["annotations"] = map[string]string{"vnd.docker.reference.type": "attestation-manifest",
+			"vnd.docker.reference.digest": amd.String()}
+		src := pushIndex(t, h.up, ocispec.MediaTypeImageIndex, []any{h.up.member(amd, "linux/amd64"), entry})
+		if signed {
+			s.sign(t, h.up, src)
+		} else {
+			s.sign(t, h.up, amd)
+		}
+		h.up.tag("stable", src)
+		h.pull("stable", registry.Rechunked)
+		if signed {
+			h.pull(odd.String(), registry.Original)
+		} else if e := h.pullError(odd.String()); e.Status != http.StatusForbidden {
+			t.Error(e)
+		}
+	}
+}
+
+// A hot tag costs the upstream its check, and its signatures nothing, however often it is pulled.
+func TestHotTagsCostTheirCheck(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t)
+	h := newHarness(t, verifying(s.file))
+	src := bootable(t, "one").push(t, h.up)
+	s.sign(t, h.up, src)
+	h.up.tag("stable", src)
+	served := h.pull("stable", registry.Rechunked)
+	before := h.up.total()
+	for n := range 100 {
+		if n%10 == 0 {
+			h.refresh()
+		}
+		h.pull("stable", registry.Rechunked)
+		h.pull(served.Digest.String(), registry.Rechunked)
+		for _, d := range layers(t, served) {
+			h.blob(d)
+		}
+	}
+	if n := h.up.total() - before; n != 10 || h.up.count("HEAD manifests") < 10 {
+		t.Errorf("%d requests in 100 pulls with 10 checks", n)
+	}
+}

@@ -1,0 +1,54 @@
+package trust
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/trust/verify"
+)
+
+// fits reports whether the names that signatures gave allow an image to be shown under a tag.
+func fits(rec *catalog.Verdict, tag string) bool {
+	return verify.Fits(rec.Claims, tag) &&
+		!slices.ContainsFunc(rec.Names, func(claim string) bool { return !verify.Fits(claim, tag) })
+}
+
+// stands reports whether a verdict need not be reached again. One that passed stands under another policy, too, that names
+// all of its signers: a key that is added takes nothing away, also while the upstream is out of reach. One that is removed
+// counts at once.
+func (g *Guard) stands(repository string, rec *catalog.Verdict, p *policy) bool {
+	if rec.Policy == p.fingerprint {
+		return rec.Passed || g.Now().Before(rec.RetryAt)
+	}
+	return rec.Passed && len(rec.Signers) > 0 && rec.As == signedAs(repository, p) &&
+		!slices.ContainsFunc(rec.Signers, func(s string) bool { return !p.Names(s) })
+}
+
+// signedAs is the repository that signatures have to name.
+func signedAs(repository string, p *policy) string { return cmp.Or(p.SignedAs, repository) }
+
+// pass notes in a verdict what made an image pass.
+func pass(rec *catalog.Verdict, repository string, p *policy, found *verify.Verdict) {
+	rec.Passed, rec.By, rec.How, rec.Claims = true, found.By, string(found.How), found.Claims
+	rec.As, rec.Signers, rec.Names = signedAs(repository, p), nil, nil
+	if len(found.Parts) == 0 {
+		rec.Signers = []string{p.Signer(found.By)}
+		return
+	}
+	for _, part := range found.Parts {
+		rec.Signers = append(rec.Signers, p.Signer(part.By))
+		if part.Claims != "" {
+			rec.Names = append(rec.Names, part.Claims)
+		}
+	}
+	slices.Sort(rec.Signers)
+	slices.Sort(rec.Names)
+	rec.Signers, rec.Names = slices.Compact(rec.Signers), slices.Compact(rec.Names)
+}
+
+// passes reports whether a verdict stands under the policy of a fingerprint, if that is the one of now.
+func (g *Guard) passes(repository string, rec *catalog.Verdict, fingerprint string) bool {
+	p, err := g.policies.of(g.Rule(repository).Verify)
+	return p != nil && err == nil && p.fingerprint == fingerprint && g.stands(repository, rec, p)
+}
