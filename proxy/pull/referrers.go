@@ -84,7 +84,7 @@ func (l *Lists) referrers(ctx context.Context, repo name.Repository, d digest.Di
 		}
 	}
 	b, filtered, err := l.Upstream.Referrers(ctx, repo, d, artifactType)
-	if unreachable(err) {
+	if unanswered(err) {
 		if b := l.imported(ctx, repo, d); b != nil {
 			return b, false, nil
 		}
@@ -92,8 +92,8 @@ func (l *Lists) referrers(ctx context.Context, repo name.Repository, d digest.Di
 	return b, filtered, ClientError(err, registry.NameUnknown)
 }
 
-// unreachable reports whether nobody answered.
-func unreachable(err error) bool {
+// unanswered reports whether nobody answered.
+func unanswered(err error) bool {
 	var up *upstream.Error
 	return errors.As(err, &up) && (up.Kind == upstream.Unavailable || up.Kind == upstream.Timeout)
 }
@@ -128,7 +128,7 @@ func (l *Lists) joined(ctx context.Context, repo name.Repository, source digest.
 		})
 	}
 	list, _, err := l.Upstream.Referrers(ctx, repo, source, "")
-	if unreachable(err) {
+	if unanswered(err) {
 		if b := l.imported(ctx, repo, source); b != nil {
 			list, err = b, nil
 		}
