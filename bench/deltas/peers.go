@@ -32,7 +32,7 @@ func peers() []peer {
 			file("zstd", "-q", "-19", "--long=31", "-T2", "--patch-from={old}", "{new}", "-o", "{out}")},
 		{"xdelta3 -9 -S lzma", "xdelta3",
 			file("xdelta3", "-e", "-9", "-S", "lzma", "-B", "2147483648", "-s", "{old}", "{new}", "{out}")},
-		{"bsdiff", "bsdiff", file("bsdiff", "{old}", "{new}", "{out}")},
+		{"bsdiff, from files of the same paths", "bsdiff", bsdiff},
 		{"casync, 64 KiB", "casync", casync("65536")},
 		{"casync, 16 KiB", "casync", casync("16384")},
 		{"zstd:chunked", "skopeo", zstdChunked},

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -65,7 +66,8 @@ func readSeed(layers []string, all string) (*seed, error) {
 			if removed, ok := strings.CutPrefix(base, ".wh."); ok {
 				s.remove(path.Join(dir, removed))
 			} else if e.Size > 0 {
-				s.files[e.Path] = placed{delta.File{Path: e.Path, Size: e.Size, Digest: e.Digest, Layer: n}, start + places[i]}
+				s.files[e.Path] = placed{delta.File{Path: e.Path, Size: e.Size, Digest: e.Digest, Layer: n}, start +
+					places[i]}
 			}
 		}
 		start += size
@@ -141,8 +143,8 @@ func (b *bench) speed(ctx context.Context, wrapping bool) error {
 	if wrapping {
 		encoders = encoder.New(ctx, encoder.Options{Parallel: 1})
 	}
-	fmt.Fprintf(b.out, "| layer, tar bytes | delta | made, MB/s | applied, MB/s | delta read before the first byte |\n%s",
-		"| --- | --- | --- | --- | --- |\n")
+	fmt.Fprintf(b.out, "| layer, tar bytes | delta | made, MB/s | applied, MB/s | first byte, ms | delta read by then |\n%s",
+		"| --- | --- | --- | --- | --- | --- |\n")
 	var sum timing
 	for _, name := range b.newLayers {
 		t, err := b.time(ctx, name, old, encoders)
@@ -153,7 +155,7 @@ func (b *bench) speed(ctx context.Context, wrapping bool) error {
 			t.row(b.out, fmt.Sprint(t.tar))
 		}
 		sum = timing{sum.tar + t.tar, sum.delta + t.delta, sum.made + t.made, sum.applied + t.applied,
-			max(sum.first, t.first)}
+			max(sum.first, t.first), max(sum.wait, t.wait)}
 	}
 	sum.row(b.out, fmt.Sprintf("all, %d", sum.tar))
 	fmt.Fprintf(b.out, "\npeak of this process: %d MiB\n", process.Peak()>>20)
@@ -164,12 +166,14 @@ func (b *bench) speed(ctx context.Context, wrapping bool) error {
 type timing struct {
 	tar, delta    int64
 	made, applied time.Duration
-	first         int64
+	first         int64         // bytes of the delta that were read when the first byte came
+	wait          time.Duration // until then
 }
 
 func (t timing) row(w io.Writer, name string) {
 	rate := func(d time.Duration) float64 { return float64(t.tar) / 1e6 / d.Seconds() }
-	fmt.Fprintf(w, "| %s | %d | %.1f | %.1f | %d |\n", name, t.delta, rate(t.made), rate(t.applied), t.first)
+	fmt.Fprintf(w, "| %s | %d | %.1f | %.1f | %.1f | %d |\n", name, t.delta, rate(t.made), rate(t.applied),
+		t.wait.Seconds()*1e3, t.first)
 }
 
 // time makes and applies the delta of one layer.
@@ -212,7 +216,8 @@ func (b *bench) time(ctx context.Context, name string, old *seed, encoders delta
 	if err != nil {
 		return t, err
 	}
-	err = d.Apply(ctx, &firstByte{c: c, first: &t.first}, delta.ApplyOptions{Contents: old, Scratch: temp, Encoders: encoders})
+	err = d.Apply(ctx, &firstByte{c: c, began: time.Now(), t: &t},
+		delta.ApplyOptions{Contents: old, Scratch: temp, Encoders: encoders})
 	t.applied = used() - began
 	return t, err
 }
@@ -220,26 +225,27 @@ func (b *bench) time(ctx context.Context, name string, old *seed, encoders delta
 // counted counts what is read.
 type counted struct {
 	r io.Reader
-	n int64
+	n atomic.Int64
 }
 
 // Read implements io.Reader.
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	c.n += int64(n)
+	c.n.Add(int64(n))
 	return n, err
 }
 
 // firstByte notes what had been read when the first byte came.
 type firstByte struct {
 	c     *counted
-	first *int64
+	began time.Time
+	t     *timing
 }
 
 // Write implements io.Writer.
 func (f *firstByte) Write(p []byte) (int, error) {
-	if *f.first == 0 {
-		*f.first = f.c.n
+	if f.t.first == 0 {
+		f.t.first, f.t.wait = f.c.n.Load(), time.Since(f.began)
 	}
 	return len(p), nil
 }
