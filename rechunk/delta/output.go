@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"runtime"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -67,6 +68,7 @@ func (o *output) flush() error {
 func (o *output) send(s segment) error {
 	select {
 	case o.queue <- s:
+		runtime.Gosched() // where there is one processor, who writes would not begin before the queue is full
 		return nil
 	case <-o.stop:
 		return context.Canceled
