@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -56,5 +57,35 @@ func TestUnitInDocuments(t *testing.T) {
 	_, body, _ := strings.Cut(string(unit), "[Unit]")
 	if !strings.Contains(string(page), "[Unit]"+body+"```") {
 		t.Error("docs/clients.md shows another unit than docs/deploy/strata.service")
+	}
+}
+
+// The alert rules and the dashboard ask for metrics that there are; promtool takes the rules.
+func TestAlertsAndDashboard(t *testing.T) {
+	t.Parallel()
+	known, err := os.ReadFile(filepath.Join(repositoryRoot, "proxy/metrics/metrics.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"strata-alerts.yml", "grafana-strata.json"} {
+		file := filepath.Join(repositoryRoot, "docs/deploy", name)
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked := regexp.MustCompile(`strata_[a-z_]+`).FindAllString(string(text), -1)
+		if len(asked) < 10 {
+			t.Errorf("%s asks for %d metrics", name, len(asked))
+		}
+		for _, metric := range asked {
+			if !strings.Contains(string(known), "//\t"+strings.TrimSuffix(metric, "_bucket")+" ") {
+				t.Errorf("%s asks for %s, which there is not", name, metric)
+			}
+		}
+		if promtool, err := exec.LookPath("promtool"); err == nil && strings.HasSuffix(name, ".yml") {
+			if out, err := exec.CommandContext(t.Context(), promtool, "check", "rules", file).CombinedOutput(); err != nil {
+				t.Errorf("promtool: %v\n%s", err, out)
+			}
+		}
 	}
 }

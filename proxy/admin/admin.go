@@ -190,6 +190,7 @@ func (h *Handler) routes(metrics prometheus.Gatherer) {
 		get("/metrics",
 			promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 8, Timeout: statusTimeout}).ServeHTTP)
 	}
+	h.profiles()
 	get("/{$}", page("index.html"))
 	for _, name := range []string{"dashboard.js", "dashboard.css"} {
 		get("/"+name, page(name))

@@ -11,6 +11,10 @@
 //	strata_jobs_total                   counter    result           rechunking jobs that ended
 //	strata_job_seconds                  histogram  result           how long they took
 //	strata_jobs_running                 gauge                       rechunking jobs at work now
+//	strata_jobs_waiting                 gauge                       rechunking jobs that wait for their turn
+//	strata_repository_pulls_total       counter    repository       manifests of tags that clients got; of the first 1,000
+//	                                                                repositories, the others count as one
+//	strata_certificate_expiry_timestamp_seconds  gauge  listener    when the certificate of clients, operators expires
 //	strata_update_bytes_total           counter                     bytes of new layers: what a client on the version
 //	                                                                before has to fetch
 //	strata_update_bytes_saved_total     counter                     what it would have fetched of the source
@@ -18,6 +22,7 @@
 //	strata_upstream_requests_total      counter    host, code       answers from upstreams
 //	strata_upstream_errors_total        counter    host, kind       requests to upstreams that got no usable answer
 //	strata_upstream_bytes_total         counter    host             bytes received from upstreams
+//	strata_upstream_answered_timestamp_seconds  gauge  host         when it last gave an answer that was no failure
 //	strata_upstream_breaker_state       gauge      host             0: asked, 1: being tried again, 2: left alone
 //	strata_upstream_paused              gauge      host             1 while it is left alone because it limited the rate
 //	strata_upstream_requests_running    gauge      host             requests under way
@@ -99,6 +104,9 @@ type Metrics struct {
 	upstreamRequests *prometheus.CounterVec
 	upstreamErrors   *prometheus.CounterVec
 	upstreamBytes    *prometheus.CounterVec
+	upstreamAnswered *prometheus.GaugeVec
+	pulls            *prometheus.CounterVec
+	repositories     repositories
 	storedBytes      *prometheus.GaugeVec
 	upkeep           upkeep
 	edge             edge
@@ -143,6 +151,9 @@ func New(reg prometheus.Registerer, hosts ...string) *Metrics {
 	m.upstreamErrors = f.NewCounterVec(counter("upstream_errors_total", "Requests to upstreams that got no usable answer."),
 		[]string{"host", "kind"})
 	m.upstreamBytes = f.NewCounterVec(counter("upstream_bytes_total", "Bytes received from upstreams."), []string{"host"})
+	m.upstreamAnswered = f.NewGaugeVec(gauge("upstream_answered_timestamp_seconds",
+		"When the upstream last gave an answer that was no failure."), []string{"host"})
+	m.pulls = f.NewCounterVec(counter("repository_pulls_total", "Manifests of tags that clients got."), []string{"repository"})
 	m.upkeep = newUpkeep(f)
 	m.edge = newEdge(f)
 	m.verified = f.NewCounterVec(counter("verified_total", "Images whose signatures were checked."), []string{"result"})

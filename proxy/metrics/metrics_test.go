@@ -30,6 +30,7 @@ func every(m *Metrics) {
 	m.Miss(KindBlob)
 	m.Update(10, 100)
 	m.Update(10, 4)
+	m.Pulled("ghcr.io/os")
 	m.UpstreamAnswer("ghcr.io", 304)
 	m.UpstreamAnswer("evil.example", 200)
 	m.UpstreamAnswer("ghcr.io", 0)
@@ -122,6 +123,7 @@ func TestMetrics(t *testing.T) {
 			`strata_job_seconds_sum{result="skipped"} 0`,
 			`strata_jobs_running 1`,
 			`strata_jobs_total{result="skipped"} 1`,
+			`strata_repository_pulls_total{repository="ghcr.io/os"} 1`,
 			`strata_request_seconds_count{route="manifest"} 1`,
 			`strata_request_seconds_count{route="other"} 1`,
 			`strata_request_seconds_sum{route="manifest"} 0.02`,
@@ -139,6 +141,8 @@ func TestMetrics(t *testing.T) {
 			`strata_stored_bytes{kind="source"} 1.099511627776e+12`,
 			`strata_update_bytes_saved_total 90`,
 			`strata_update_bytes_total 20`,
+			`strata_upstream_answered_timestamp_seconds{host="ghcr.io"} 9.466848e+08`,
+			`strata_upstream_answered_timestamp_seconds{host="other"} 9.466848e+08`,
 			`strata_upstream_bytes_total{host="ghcr.io"} 7`,
 			`strata_upstream_errors_total{host="ghcr.io",kind="other"} 1`,
 			`strata_upstream_errors_total{host="ghcr.io",kind="timeout"} 1`,
@@ -182,7 +186,7 @@ func TestNames(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v, %v", problems, err)
 	}
-	if !runtime || len(own) != 43 {
+	if !runtime || len(own) != 45 {
 		t.Errorf("got %d metrics of %d", len(own), len(families))
 	}
 }

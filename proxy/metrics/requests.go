@@ -115,6 +115,7 @@ const (
 func (m *Metrics) UpstreamAnswer(host string, status int) {
 	if m != nil && status != 0 {
 		m.upstreamRequests.WithLabelValues(m.host(host), code(status)).Inc()
+		m.answered(host, status, time.Now())
 	}
 }
 

@@ -99,6 +99,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	s.clients.start(m.first.clientCerts, clientLimits(cfg))
 	s.operator = newListener(s.admin, cfg, log)
 	s.operator.start(m.first.operatorCerts, operatorLimits(cfg))
+	s.metrics.WatchCertificates(m.gatherer, s.certificateEnds)
+	s.metrics.WatchJobs(m.gatherer, func() int { return s.rooms.Jobs.Counts().Queued })
 	operators, err := s.startWatch(cfg, m.leases, s.admin, log)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -240,6 +242,9 @@ func (s *Server) observe(q registry.Request) {
 	kind := metrics.KindBlob
 	if q.Route == registry.RouteManifest {
 		kind = metrics.KindManifest
+		if q.Method == http.MethodGet && q.Reference == registry.ByTag && q.Status == http.StatusOK {
+			s.metrics.Pulled(q.Repository.String())
+		}
 	}
 	s.metrics.Sent(kind, metrics.Origin(q.Origin), q.Bytes)
 	if q.Origin == registry.FromUpstream {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/livefile"
@@ -105,4 +106,18 @@ func (c *certificates) config() *tls.Config {
 			return file.Get(), nil
 		},
 	}
+}
+
+// certificateEnds returns when the certificates of the listeners that have one expire, by the listeners' names in metrics.
+func (s *Server) certificateEnds() map[string]time.Time {
+	ends := map[string]time.Time{}
+	for name, l := range map[string]*listener{"clients": &s.clients, "operators": &s.operator} {
+		if l.certs == nil {
+			continue
+		}
+		if leaf := l.certs.file.Load().Get().Certificates[0].Leaf; leaf != nil {
+			ends[name] = leaf.NotAfter
+		}
+	}
+	return ends
 }
