@@ -4,10 +4,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/trust/bundle"
 	"github.com/strata-oci/strata/proxy/trust/keys"
@@ -207,5 +209,60 @@ func TestHotTagsCostTheirCheck(t *testing.T) {
 	}
 	if n := h.up.total() - before; n != 10 || h.up.count("HEAD manifests") < 10 {
 		t.Errorf("%d requests in 100 pulls with 10 checks", n)
+	}
+}
+
+// A release counts, although an update that had begun before it ends after it.
+func TestReleaseWhileUpdating(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t)
+	h := newHarness(t, verifying(s.file))
+	var images []digest.Digest
+	for _, content := range []string{"one", "two", "three"} {
+		d := bootable(t, content).push(t, h.up)
+		s.sign(t, h.up, d)
+		images = append(images, d)
+	}
+	for _, d := range images[:2] {
+		h.up.tag("stable", d)
+		h.refresh()
+		h.pull("stable", registry.Rechunked)
+	}
+	h.up.tag("stable", images[0])
+	h.refresh()
+	h.pull("stable", registry.Stale)
+
+	asked, gate := make(chan struct{}, 10), make(chan struct{})
+	h.up.fail(func(_ http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/manifests/"+images[2].String()) {
+			asked <- struct{}{}
+			<-gate
+		}
+		return false
+	})
+	h.up.tag("stable", images[2])
+	h.refresh()
+	done := make(chan error, 1)
+	go func() {
+		_, err := h.Images.Manifest(t.Context(), testRepo, "stable")
+		done <- err
+	}()
+	<-asked
+	if d, err := h.Tags.Release(t.Context(), testRepo, "stable"); err != nil || d != images[0] {
+		t.Fatalf("released %s, %v", d, err)
+	}
+	close(gate)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	for range 100 { // until the update has ended
+		if oldest, _ := h.Work.Activity(); oldest.IsZero() {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	rec, err := h.Records.Tags.Get(t.Context(), catalog.TagKey{Repository: testRepo.String(), Tag: "stable"})
+	if err != nil || rec.Released != images[0] {
+		t.Errorf("released is %s, %v", rec.Released, err)
 	}
 }

@@ -220,6 +220,12 @@ func (t *Tags) moveTag(ctx context.Context, key catalog.TagKey, u *update) error
 		u.rec = later
 		return nil
 	}
+	if released, err := t.releasedSince(ctx, key, u); released != nil || err != nil {
+		if released != nil {
+			u.rec = released
+		}
+		return err
+	}
 	u.rec.CheckedAt, u.rec.UpdatedAt = asked.UTC(), t.Now().UTC()
 	if u.before != nil && u.before.Digest == u.rec.Digest {
 		u.rec.UpdatedAt = u.before.UpdatedAt

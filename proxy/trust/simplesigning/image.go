@@ -19,9 +19,7 @@ const (
 
 	annotationSignature   = "dev.cosignproject.cosign/signature"
 	annotationCertificate = "dev.sigstore.cosign/certificate"
-	annotationChain       = "dev.sigstore.cosign/chain"
 	annotationLog         = "dev.sigstore.cosign/bundle"
-	annotationTimestamp   = "dev.sigstore.cosign/rfc3161timestamp"
 )
 
 // Signature is one of those in a signature image. What it holds is not checked.
@@ -31,8 +29,8 @@ type Signature struct {
 	Size    int64
 	// Bytes are the signature of the payload.
 	Bytes []byte
-	// Certificate and Chain are PEM, and Log and Timestamp JSON documents, of a signature without a key; empty for others.
-	Certificate, Chain, Log, Timestamp []byte
+	// Certificate is PEM, and Log a JSON document, of a signature without a key; empty for others.
+	Certificate, Log []byte
 }
 
 // Read lists the signatures in a signature image's manifest, MaxSignatures at most, and says how many there are in all: what
@@ -53,10 +51,8 @@ func Read(manifest []byte) (out []Signature, all int, err error) {
 		if s.Bytes, err = base64.StdEncoding.DecodeString(bounded(l.Annotations[annotationSignature])); err != nil {
 			continue
 		}
-		s.Certificate, s.Chain = []byte(bounded(l.Annotations[annotationCertificate])),
-			[]byte(bounded(l.Annotations[annotationChain]))
-		s.Log, s.Timestamp = []byte(bounded(l.Annotations[annotationLog])),
-			[]byte(bounded(l.Annotations[annotationTimestamp]))
+		s.Certificate, s.Log = []byte(bounded(l.Annotations[annotationCertificate])),
+			[]byte(bounded(l.Annotations[annotationLog]))
 		out = append(out, s)
 	}
 	return out, all, nil
