@@ -248,7 +248,8 @@ func TestExportedArchive(t *testing.T) {
 	if len(report.Missing) == 0 || !strings.HasSuffix(report.Missing[0].What, ".sig") || report.Missing[0].Why == "" {
 		t.Errorf("missing: %+v", report.Missing)
 	}
-	got = command(t, nil, "skopeo", "--insecure-policy", "inspect", "--format", "{{.Digest}}", "oci-archive:"+stored+":"+image)
+	got = command(t, nil, "skopeo", "--insecure-policy", "inspect", "--format", "{{.Digest}}",
+		"oci-archive:"+stored+":"+image)
 	if strings.TrimSpace(got) != digest {
 		t.Errorf("skopeo reads %s, not %s", got, digest)
 	}

@@ -265,7 +265,8 @@ func TestTamperings(t *testing.T) {
 				h.up.tag("stable", src)
 				for _, ref := range []string{"stable", src.String(), "stable"} {
 					e := h.pullError(ref)
-					if e.Status != http.StatusForbidden || e.Detail != (registry.Denial{By: "verify"}) || !strings.Contains(e.Message, c.want) ||
+					if e.Status != http.StatusForbidden || e.Detail != (registry.Denial{By: "verify"}) ||
+						!strings.Contains(e.Message, c.want) ||
 						!strings.Contains(e.Message, s.Public().ID()) {
 						t.Errorf("%s: %d %s; want %q and the key's name", ref, e.Status, e.Message, c.want)
 					}

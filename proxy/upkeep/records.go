@@ -88,7 +88,8 @@ func (m *marking) needed(o catalog.Owner) (bool, error) {
 		return true, nil
 	}
 	if source, ok := hashOf(o.Source); ok {
-		if m.stays(o.Source) || slices.ContainsFunc(m.madeOf[source], func(h hash) bool { return m.manifests[h]&stays != 0 }) {
+		staying := func(h hash) bool { return m.manifests[h]&stays != 0 }
+		if m.stays(o.Source) || slices.ContainsFunc(m.madeOf[source], staying) {
 			return true, nil
 		}
 	}
