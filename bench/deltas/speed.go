@@ -144,7 +144,7 @@ func (b *bench) speed(ctx context.Context, wrapping bool) error {
 	if wrapping {
 		encoders = encoder.New(ctx, encoder.Options{Parallel: 1})
 	}
-	fmt.Fprintln(b.out, "| layer, tar bytes | delta | made, MB/s | applied, MB/s | layer's first byte, ms | delta read by then |")
+	fmt.Fprintln(b.out, "| tar bytes | delta | made, MB/s | applied, MB/s | layer's first byte, ms | delta read by then |")
 	fmt.Fprintln(b.out, "| --- | --- | --- | --- | --- | --- |")
 	var sum timing
 	for _, name := range b.newLayers {
