@@ -2,6 +2,10 @@
 #
 #   docker build --build-arg VERSION=1.2.3 -t strata .
 #
+# An edge wraps files again with programs, and a central tries whether they can be: that image has them beside the binary.
+#
+#   docker build --target edge --build-arg VERSION=1.2.3 -t strata-edge .
+#
 # The compiler runs on the builder's own platform and cross-compiles, so a build for arm64 on amd64 needs no emulation.
 FROM --platform=$BUILDPLATFORM golang:1.26.8 AS build
 WORKDIR /src
@@ -24,6 +28,29 @@ RUN mkdir -p /out/etc /out/data/strata /out/temp/tmp \
  && chmod 1777 /out/temp/tmp \
  && echo 'strata:x:65532:65532:strata:/var/lib/strata:/sbin/nologin' > /out/etc/passwd \
  && echo 'strata:x:65532:' > /out/etc/group
+
+# The programs' versions are those of Debian stable: what one of a kind wraps, the others do to the same bytes, or are not asked to.
+FROM debian:stable-slim AS edge
+ARG VERSION=dev
+LABEL org.opencontainers.image.title="strata-edge" \
+      org.opencontainers.image.description="A registry-side delta proxy for bootable containers, with encoders" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION"
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends ca-certificates gzip pigz xz-utils zstd \
+ && rm -rf /var/lib/apt/lists/* \
+ && echo 'strata:x:65532:65532:strata:/var/lib/strata:/sbin/nologin' >> /etc/passwd \
+ && echo 'strata:x:65532:' >> /etc/group
+COPY --from=build --chown=65532:65532 /out/data/ /var/lib/
+COPY --from=build /out/strata /strata
+COPY LICENSE /LICENSE
+USER 65532:65532
+WORKDIR /var/lib/strata
+VOLUME /var/lib/strata
+ENV STRATA_LISTEN=0.0.0.0:5000
+EXPOSE 5000 5001
+ENTRYPOINT ["/strata"]
+CMD ["serve"]
 
 FROM scratch
 ARG VERSION=dev

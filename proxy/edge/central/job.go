@@ -218,7 +218,7 @@ func (c *Central) begin(j *job, ahead bool) (*job, error) {
 		j.ask()
 	}
 	// It holds the delta while those who wait for it come and go.
-	if !c.Work.Go("delta", func(ctx context.Context) { c.end(ctx, j, c.flights.Wait(ctx, j.flight(), c.fetch(j))) }) {
+	if !c.Work.GoRelying("delta", func(ctx context.Context) { c.end(ctx, j, c.flights.Wait(ctx, j.flight(), c.fetch(j))) }) {
 		return nil, background.ErrClosed
 	}
 	c.jobs[j.id] = j

@@ -17,8 +17,8 @@ type speed struct {
 	taken map[string]*took
 }
 
-// took is of one program: plain bytes, seconds, and seconds by wrap.Encoder.Seconds.
-type took struct{ bytes, seconds, model float64 }
+// took is of one program: seconds, and seconds by wrap.Encoder.Seconds.
+type took struct{ seconds, model float64 }
 
 // window is how many seconds of runs count: older ones fade, as a machine's load changes.
 const window = 60
@@ -38,26 +38,12 @@ func (s *speed) add(e wrap.Encoder, plain int64, d time.Duration) {
 		t = &took{}
 		s.taken[e.Program] = t
 	}
-	t.bytes += float64(plain)
 	t.seconds += d.Seconds()
 	t.model += e.Seconds(plain)
 	if t.seconds > window {
 		fade := window / t.seconds
-		*t = took{t.bytes * fade, t.seconds * fade, t.model * fade}
+		*t = took{t.seconds * fade, t.model * fade}
 	}
-}
-
-// Speeds returns the plain bytes a second that each program took so far, of those that have run.
-func (e *Encoders) Speeds() map[string]float64 {
-	e.speed.mu.Lock()
-	defer e.speed.mu.Unlock()
-	out := make(map[string]float64, len(e.speed.taken))
-	for name, t := range e.speed.taken {
-		if t.seconds > 0 {
-			out[name] = t.bytes / t.seconds
-		}
-	}
-	return out
 }
 
 // Pace is how many seconds this machine takes for one second of wrap.Encoder.Seconds, at one run at a time: 2 is half as
@@ -76,7 +62,7 @@ func (e *Encoders) Pace() float64 {
 	return seconds / model
 }
 
-// Measure runs each program on 2 MiB once, so that Pace and Speeds know it; a second of a core in all.
+// Measure runs each program on 2 MiB once, so that Pace knows it; a second of a core in all.
 func (e *Encoders) Measure(ctx context.Context) error {
 	for _, p := range e.programs {
 		enc := wrap.Encoder{Program: p.Name, Version: p.Version, Args: []string{"-6"}}

@@ -97,6 +97,7 @@ type paced float64
 
 func (paced) Encode(context.Context, delta.Encoder, io.Reader, io.Writer) error { return nil }
 func (paced) Available() []delta.Program                                        { return nil }
+func (paced) Measure(context.Context) error                                     { return nil }
 func (p paced) Pace() float64                                                   { return float64(p) }
 
 // On a fast link, or with slow encoders, less is worth wrapping; where bytes count, all of it is.

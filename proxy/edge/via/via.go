@@ -52,6 +52,8 @@ type Stored interface {
 type Encoders interface {
 	delta.Encoders
 	Pace() float64
+	// Measure finds that out, in a second of a core.
+	Measure(ctx context.Context) error
 }
 
 // Root is a root file system whose files are seeds. Image is the manifest that it holds, if it was told; else it is asked.

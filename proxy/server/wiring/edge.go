@@ -36,6 +36,13 @@ func (r *Rooms) edge(o Options, store *state.Store, space *workspace.Budget) *vi
 	if o.Edge.KeepsLayers {
 		r.seeds = seed.NewStore(seed.StoreOptions{Layers: store, Dir: o.WorkDir, Space: space, Logger: o.Logger})
 	}
+	if o.Encoders != nil {
+		r.Work.Go("speed of encoders", func(ctx context.Context) {
+			if err := o.Encoders.Measure(ctx); err != nil && ctx.Err() == nil {
+				o.Logger.InfoContext(ctx, "how fast encoders are is found out in use", "error", err)
+			}
+		})
+	}
 	return via.New(via.Options{
 		Central: o.Upstream, Behind: o.Edge.Behind, Settings: o.Edge.Settings,
 		Family: func(repository string) string { return o.Rule(repository).Family }, Images: r.Records.EdgeImages,
