@@ -110,7 +110,7 @@ var rooms = []room{
 	{"proxy/operate", []string{
 		"proxy/edge/central", "proxy/edge/via", "proxy/pull/jobs", "proxy/pull/tags", "proxy/catalog", "proxy/config",
 		"proxy/history", "proxy/metrics",
-		"proxy/name", "proxy/oci", "proxy/pulls", "proxy/registry",
+		"proxy/name", "proxy/oci", "proxy/pulls", "proxy/registry", "proxy/rollout",
 		"proxy/upkeep", "proxy/upstream", "chunkstore", "rechunk",
 	}, registries},
 	{"proxy/edge/seed", []string{"proxy/verify", "rechunk"}, append([]string{"net/http"}, registries[2:]...)},

@@ -30,21 +30,23 @@ type streams struct {
 }
 
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Run the proxy."`
-	Rechunk rechunkCommand `cmd:"" help:"Rechunk one image, without a server."`
-	Plan    planCommand    `cmd:"" help:"Show which layers an image would get, and why, without writing anything."`
-	Compare compareCommand `cmd:"" help:"Show what an update from one image to another costs a client."`
-	Delta   deltaCommand   `cmd:"" help:"Write what leads from one image to another into a file, or apply such a file."`
-	Verify  verifyCommand  `cmd:"" help:"Check that two images hold the same filesystem."`
-	Warm    warmCommand    `cmd:"" help:"Have a running proxy fetch and rechunk images before clients ask."`
-	Status  statusCommand  `cmd:"" help:"Show what a running proxy has and does."`
-	GC      gcCommand      `cmd:"" name:"gc" help:"Remove what nobody needs from a store."`
-	Reload  reloadCommand  `cmd:"" help:"Have a running proxy take over its configuration anew."`
-	Release releaseCommand `cmd:"" help:"Let a tag go back to an earlier image that is signed."`
-	Scrub   scrubCommand   `cmd:"" help:"Read all that a store has, and mend what is damaged."`
-	Prune   pruneCommand   `cmd:"" help:"Drop a tag, a repository or a lineage from a store."`
-	Demo    demoCommand    `cmd:"" help:"Take a self-contained tour: no network, no privileges."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Serve    serveCommand    `cmd:"" help:"Run the proxy."`
+	Rechunk  rechunkCommand  `cmd:"" help:"Rechunk one image, without a server."`
+	Plan     planCommand     `cmd:"" help:"Show which layers an image would get, and why, without writing anything."`
+	Compare  compareCommand  `cmd:"" help:"Show what an update from one image to another costs a client."`
+	Delta    deltaCommand    `cmd:"" help:"Write what leads from one image to another into a file, or apply such a file."`
+	Verify   verifyCommand   `cmd:"" help:"Check that two images hold the same filesystem."`
+	Warm     warmCommand     `cmd:"" help:"Have a running proxy fetch and rechunk images before clients ask."`
+	Status   statusCommand   `cmd:"" help:"Show what a running proxy has and does."`
+	GC       gcCommand       `cmd:"" name:"gc" help:"Remove what nobody needs from a store."`
+	Reload   reloadCommand   `cmd:"" help:"Have a running proxy take over its configuration anew."`
+	Hold     holdCommand     `cmd:"" help:"Keep a tag's versions from reaching more hosts."`
+	Release  releaseCommand  `cmd:"" help:"Let a tag's roll-out go on, or go back to an earlier image that is signed."`
+	Rollback rollbackCommand `cmd:"" help:"Give all hosts the version of a tag again that all had before."`
+	Scrub    scrubCommand    `cmd:"" help:"Read all that a store has, and mend what is damaged."`
+	Prune    pruneCommand    `cmd:"" help:"Drop a tag, a repository or a lineage from a store."`
+	Demo     demoCommand     `cmd:"" help:"Take a self-contained tour: no network, no privileges."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
 
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 

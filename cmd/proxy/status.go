@@ -126,6 +126,7 @@ func printStatus(s *streams, r *statusReport) error {
 		}
 	}
 	printRefused(w, r.List)
+	printRollouts(w, r.List)
 	return w.Flush()
 }
 

@@ -26,6 +26,11 @@ func printRepository(s *streams, r *operate.RepositoryDetail) error {
 			fmt.Fprintf(w, "refused\t%s\t%s\n", t.Tag, t.Refused)
 		}
 	}
+	for _, t := range r.Tags {
+		if t.Rollout != nil {
+			printRolloutDetail(w, t.Rollout)
+		}
+	}
 	fmt.Fprintf(w, "\nversion\tplatform\tmade\tfor\tlayers\tkept\tnew\tnew bytes\tall bytes\tstale\tclients that pulled it\n")
 	for _, v := range r.History {
 		fmt.Fprintf(w, "%.19s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", v.Digest, v.Platform, ago(v.Created),

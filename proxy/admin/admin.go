@@ -13,6 +13,7 @@
 //	                                 an operate.WarmEvent a line until all is done
 //	POST /api/v1/gc                  GCRequest; an UpkeepEvent a line, the last one with a upkeep.GCReport
 //	POST /api/v1/release             ReleaseRequest; ReleaseReport
+//	POST /api/v1/hold, /rollback     RolloutRequest; operate.RolloutReport
 //	POST /api/v1/reload              an empty document; ReloadReport
 //	POST /api/v1/scrub               ScrubRequest; likewise, with a upkeep.ScrubReport
 //	POST /api/v1/prune               PruneRequest; likewise, with a upkeep.PruneReport
@@ -98,6 +99,8 @@ type Options struct {
 	// Release lets a tag go back to the earlier image that its upstream names, and returns its digest; errors wrap
 	// operate.ErrNothingToRelease or operate.ErrReference. Nil: there is no such thing.
 	Release func(ctx context.Context, reference string) (source string, err error)
+	// Rollouts may be nil; then asking to change one gives 501.
+	Rollouts Rollouts
 	// Hosts tells what hosts need to know of the proxy; nil: nothing is known.
 	Hosts func() hosts.Proxy
 	// Panicked is told where a panic was caught; nil: nobody.
@@ -108,21 +111,22 @@ type Options struct {
 
 // Handler serves the admin listener. Close it after the server that uses it.
 type Handler struct {
-	status  Status
-	checks  []*check
-	closing func() bool
-	warm    *warmTasks
-	keeper  Keeper
-	updates Updates
-	origins *http.CrossOriginProtection
-	login   Login
-	ownName func(host string) bool
-	reload  func(context.Context) ([]string, error)
-	release func(context.Context, string) (string, error)
-	hosts   func() hosts.Proxy
-	log     *slog.Logger
-	mux     *http.ServeMux
-	paths   []string // of mux, "METHOD /path"
+	status   Status
+	checks   []*check
+	closing  func() bool
+	warm     *warmTasks
+	keeper   Keeper
+	updates  Updates
+	origins  *http.CrossOriginProtection
+	login    Login
+	ownName  func(host string) bool
+	reload   func(context.Context) ([]string, error)
+	release  func(context.Context, string) (string, error)
+	rollouts Rollouts
+	hosts    func() hosts.Proxy
+	log      *slog.Logger
+	mux      *http.ServeMux
+	paths    []string // of mux, "METHOD /path"
 
 	work *background.Group // what outlives its request
 }
@@ -137,7 +141,7 @@ func New(o Options) *Handler {
 		keeper: o.Keeper, updates: o.Updates, mux: http.NewServeMux(),
 	}
 	h.login, h.ownName, h.reload = o.Login, o.OwnName, o.Reload
-	h.release = o.Release
+	h.release, h.rollouts = o.Release, o.Rollouts
 	h.hosts = o.Hosts
 	if h.hosts == nil {
 		h.hosts = func() hosts.Proxy { return hosts.Proxy{} }
@@ -182,6 +186,8 @@ func (h *Handler) routes(metrics prometheus.Gatherer) {
 	get("/client-config", h.getClientConfig)
 	post("/api/v1/warm", h.postWarm)
 	post("/api/v1/gc", h.postGC)
+	post("/api/v1/hold", h.postHold)
+	post("/api/v1/rollback", h.postRollback)
 	post("/api/v1/release", h.postRelease)
 	post("/api/v1/reload", h.postReload)
 	post("/api/v1/scrub", h.postScrub)

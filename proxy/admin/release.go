@@ -11,15 +11,18 @@ import (
 // maxReleaseBody bounds a release request in bytes.
 const maxReleaseBody = 4 << 10
 
-// ReleaseRequest names the tag that may go back to an earlier image.
+// ReleaseRequest names a tag that may go back to an earlier image, or whose roll-out may go on; with All, to all hosts at
+// once.
 type ReleaseRequest struct {
 	Reference string `json:"reference"`
+	All       bool   `json:"all,omitempty"`
 }
 
-// ReleaseReport says which image the tag may stand for.
+// ReleaseReport says which image the tag may stand for, or how its roll-out stands.
 type ReleaseReport struct {
-	Reference string `json:"reference"`
-	Digest    string `json:"source_digest"`
+	Reference string                 `json:"reference"`
+	Digest    string                 `json:"source_digest,omitempty"`
+	Rollout   *operate.RolloutReport `json:"rollout,omitempty"`
 }
 
 func (h *Handler) postRelease(w http.ResponseWriter, r *http.Request) {
@@ -38,24 +41,29 @@ func (h *Handler) postRelease(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), statusTimeout)
 	defer cancel()
-	d, err := h.release(ctx, request.Reference)
-	switch {
-	case errors.Is(err, operate.ErrNothingToRelease):
-		writeError(w, http.StatusConflict, err.Error())
-	case errors.Is(err, operate.ErrReference):
-		writeError(w, http.StatusBadRequest, err.Error())
-	case err != nil:
-		h.fail(w, r, err)
-	default:
-		h.log.Info("tag released", "reference", request.Reference, "source", d)
-		writeJSON(w, http.StatusOK, ReleaseReport{request.Reference, d})
+	report := ReleaseReport{Reference: request.Reference}
+	err := operate.ErrNothingToRelease
+	if !request.All { // what all hosts are to get is a matter of the roll-out alone
+		report.Digest, err = h.release(ctx, request.Reference)
 	}
+	if errors.Is(err, operate.ErrNothingToRelease) && h.rollouts != nil {
+		report.Rollout, err = h.rollouts.Release(ctx, request.Reference, operator(r), request.All)
+	}
+	if err != nil {
+		h.failRollout(w, r, err)
+		return
+	}
+	if report.Digest != "" {
+		h.log.Info("tag released", "reference", request.Reference, "source", report.Digest, "by", operator(r))
+	}
+	writeJSON(w, http.StatusOK, report)
 }
 
-// Release allows a tag, "host/path:tag", to go back to the earlier image that its upstream names, and returns that image.
-func (c *Client) Release(ctx context.Context, reference string) (ReleaseReport, error) {
+// Release allows a tag, "host/path:tag", to go back to the earlier image that its upstream names, and returns that image;
+// where it did not go back, its roll-out goes on, with all to all hosts at once.
+func (c *Client) Release(ctx context.Context, reference string, all bool) (ReleaseReport, error) {
 	var report ReleaseReport
-	response, err := c.post(ctx, "/api/v1/release", ReleaseRequest{reference})
+	response, err := c.post(ctx, "/api/v1/release", ReleaseRequest{reference, all})
 	if err != nil {
 		return report, err
 	}

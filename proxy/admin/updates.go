@@ -26,7 +26,8 @@ func (h *Handler) getUpdate(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	from, to, platform := q.Get("from"), q.Get("to"), q.Get("platform")
 	if from == "" || to == "" || len(from)+len(to)+len(platform) > maxReference {
-		writeError(w, http.StatusBadRequest, "name two images, from and to: each HOST/PATH:TAG, HOST/PATH@DIGEST or a digest")
+		writeError(w, http.StatusBadRequest,
+			"name two images, from and to: each HOST/PATH:TAG, HOST/PATH@DIGEST or a digest")
 		return
 	}
 	if platform == "" {

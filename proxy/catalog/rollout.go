@@ -29,6 +29,8 @@ type Rollout struct {
 	Held *RolloutStop `json:"held,omitempty"`
 	// Log has what was changed, newest last.
 	Log []RolloutEvent `json:"log,omitempty"`
+	// Changes counts all that the log ever had.
+	Changes int64 `json:"changes,omitempty"`
 }
 
 // RolledVersion is one version of a tag.

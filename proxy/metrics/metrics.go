@@ -48,6 +48,8 @@
 //	strata_edge_wrapping_seconds_total  counter                     time in which files were compressed again
 //	strata_artifacts_total              counter    result           delta artifacts that rules ask for: made or failed
 //	strata_artifacts_waiting            gauge                       images that wait for them
+//	strata_rollout_answers_total        counter    version          tags with a roll-out asked for: newest or earlier
+//	strata_rollout_changes_total        counter    action           begin, step, hold, release, rollback
 //	strata_verified_total               counter    result           images whose signatures were checked: passed or refused
 //	strata_signed_total                 counter    result           served images that were signed: done or failed
 //	strata_deltas_made_total            counter                     deltas for other Stratas that were stored
@@ -113,6 +115,7 @@ type Metrics struct {
 	deltas           deltas
 	panics           *prometheus.CounterVec
 	verified, signed *prometheus.CounterVec
+	rollouts         rollouts
 }
 
 // New registers the metrics with reg. Hosts are the upstreams that get a label of their own. New panics when reg has
@@ -158,6 +161,7 @@ func New(reg prometheus.Registerer, hosts ...string) *Metrics {
 	m.edge = newEdge(f)
 	m.verified = f.NewCounterVec(counter("verified_total", "Images whose signatures were checked."), []string{"result"})
 	m.signed = f.NewCounterVec(counter("signed_total", "Served images that were signed."), []string{"result"})
+	m.rollouts = newRollouts(f)
 	m.deltas = newDeltas(f)
 	m.panics = f.NewCounterVec(counter("panics_total",
 		"Panics that were caught: each cost the one thing that it happened in."), []string{"where"})

@@ -20,6 +20,10 @@ import (
 // every calls every method.
 func every(m *Metrics) {
 	m.BuildInfo("1.2.3")
+	m.RolledOut(true)
+	m.RolledOut(false)
+	m.RolloutChanged("hold")
+	m.RolloutChanged("evil")
 	m.Request(RouteManifest, "GET", 200, 20*time.Millisecond)
 	m.Request("/v2/evil/blobs", "BREW", 999, time.Second)
 	m.Sent(KindBlob, OriginRechunked, 100)
@@ -132,6 +136,10 @@ func TestMetrics(t *testing.T) {
 			`strata_requests_total{code="other",method="other",route="other"} 1`,
 			`strata_response_bytes_total{kind="blob",origin="rechunked"} 100`,
 			`strata_response_bytes_total{kind="manifest",origin="miss"} 0`,
+			`strata_rollout_answers_total{version="earlier"} 1`,
+			`strata_rollout_answers_total{version="newest"} 1`,
+			`strata_rollout_changes_total{action="hold"} 1`,
+			`strata_rollout_changes_total{action="other"} 1`,
 			`strata_scrubbed_bytes_total 11`,
 			`strata_signed_total{result="done"} 1`,
 			`strata_signed_total{result="failed"} 1`,

@@ -32,12 +32,9 @@ type Releaser struct {
 // Release allows a tag, "host/path:tag", to stand for the earlier image that its upstream went back to, and returns that
 // image's digest. Errors wrap ErrNothingToRelease or ErrReference.
 func (r *Releaser) Release(ctx context.Context, ref string) (string, error) {
-	repo, tag, err := r.Names.ParseReference(ref)
+	repo, tag, err := tagReference(r.Names, ref)
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrReference, err)
-	}
-	if tag.IsDigest() {
-		return "", fmt.Errorf("%w: %s is a digest; name the tag that went back, host/path:tag", ErrReference, ref)
+		return "", err
 	}
 	d, err := r.Tags.Release(ctx, repo, tag)
 	if errors.Is(err, tags.ErrNothingToRelease) {

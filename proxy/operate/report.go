@@ -100,6 +100,8 @@ type TagReport struct {
 	UpdatedAt    time.Time `json:"updated_at,omitzero"` // when the tag moved last
 	// AsItIs says why an image is served as it is, by its nature, though its rule has images rechunked.
 	AsItIs string `json:"as_it_is,omitempty"`
+	// Rollout tells which versions hosts get in place of Digest; absent where all get that.
+	Rollout *RolloutReport `json:"rollout,omitempty"`
 	// Refused says why what the upstream has is not shown: it is not signed as configured, or older than what was.
 	Refused string `json:"refused,omitempty"`
 }

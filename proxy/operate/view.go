@@ -64,10 +64,12 @@ type Refusals interface {
 // Options are what a View is made of; all are needed but for Redis, Edge and Refusals.
 type Options struct {
 	// Pulled and Known have the tags and the repositories that were pulled through, Plans how images were planned.
-	Pulled    *catalog.Table[catalog.TagKey, catalog.Tag]
-	Known     *catalog.Table[string, catalog.Repository]
-	Plans     *catalog.Table[digest.Digest, rechunk.PlanRecord]
-	Refusals  Refusals // nil: nothing is refused
+	Pulled   *catalog.Table[catalog.TagKey, catalog.Tag]
+	Known    *catalog.Table[string, catalog.Repository]
+	Plans    *catalog.Table[digest.Digest, rechunk.PlanRecord]
+	Refusals Refusals // nil: nothing is refused
+	// Rolled has which versions of tags hosts get; nil: all get the newest.
+	Rolled    *catalog.Table[catalog.TagKey, catalog.Rollout]
 	History   History
 	Queue     Queue
 	Manifests Manifests
@@ -205,6 +207,12 @@ func (v *View) tags(ctx context.Context, only string) (map[string][]TagReport, e
 		}
 		if rec.Failure != nil && rec.Failure.Refused {
 			report.Refused = rec.Failure.Error
+		}
+		if rec.Staged {
+			var err error
+			if report.Rollout, err = v.rollout(ctx, key, only != ""); err != nil {
+				return err
+			}
 		}
 		out[key.Repository] = append(out[key.Repository], report)
 		return nil

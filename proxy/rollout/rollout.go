@@ -165,7 +165,7 @@ func trim(r *catalog.Rollout) {
 func note(r *catalog.Rollout, e catalog.RolloutEvent) {
 	e.At = e.At.UTC()
 	e.By, e.Note = clip(e.By), clip(e.Note)
-	r.Log = append(r.Log, e)
+	r.Log, r.Changes = append(r.Log, e), r.Changes+1
 	r.Log = r.Log[max(len(r.Log)-catalog.MaxRolloutLog, 0):]
 }
 

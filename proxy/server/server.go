@@ -180,7 +180,7 @@ func (s *Server) newAdmin(m *makings) *admin.Handler {
 		Keeper: s.upkeep, Status: s.rooms.View, Warmer: s.rooms.Warmer, Gatherer: m.gatherer, ShuttingDown: s.closing.Load,
 		Logger: s.log,
 		Checks: []admin.Check{{Name: "storage", Run: m.chunks.Check}}, Login: s.operators, Reload: s.reload(),
-		Release: s.rooms.Releaser.Release,
+		Release: s.rooms.Releaser.Release, Rollouts: s.rooms.Rollouts,
 		Updates: s.rooms.Artifacts,
 		OwnName: s.operatorsName, Hosts: s.hostsProxy,
 		Panicked: s.metrics.Panicked,

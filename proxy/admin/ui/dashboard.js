@@ -148,6 +148,16 @@ function showDeltas(d) {
     "#Took"], rows, "No delta was asked for yet."));
 }
 
+// rollout says which share of hosts gets a tag's newest version, and why no more do.
+function rollout(t) {
+  const { state, held, versions } = t.rollout;
+  const last = versions[versions.length - 1];
+  const stop = held || last.withdrawn;
+  const why = stop ? ` by ${stop.by}${stop.reason ? `: ${stop.reason}` : ""}` : last.next_at ? `, next step ${new Date(last.next_at).toLocaleString()}` : "";
+  const text = last.withdrawn ? `${t.tag}: rolled back${why}` : `${t.tag}: ${state}, ${share(last.share, 1)} of hosts get the newest version${why}`;
+  return make("div", { className: stop ? "bad" : "note" }, text);
+}
+
 function showRepositories(repositories) {
   const rows = repositories.map((r) => {
     const open = make("button", { className: "link", type: "button" }, r.name);
@@ -156,6 +166,7 @@ function showRepositories(repositories) {
     const tags = r.tags.slice(0, 8).map((t) => make("span", { className: `tag ${t.served}`, title: `${t.served} ${t.digest}` }, t.tag));
     if (r.tags.length > tags.length) tags.push(`and ${r.tags.length - tags.length} more`);
     for (const t of r.tags.filter((t) => t.as_it_is).slice(0, 3)) tags.push(make("div", {}, `${t.tag}: ${t.as_it_is}`));
+    for (const t of r.tags.filter((t) => t.rollout && t.rollout.state !== "complete").slice(0, 3)) tags.push(rollout(t));
     for (const t of r.tags.filter((t) => t.refused).slice(0, 3)) tags.push(make("div", { className: "bad" }, `${t.tag}: ${t.refused}`));
     const source = r.update_bytes + r.update_bytes_saved;
     return [open, tags, r.versions.toLocaleString(), bytes(r.update_bytes_saved), share(r.update_bytes_saved, source), ago(r.updated_at)];

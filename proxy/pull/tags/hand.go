@@ -12,11 +12,12 @@ import (
 // ErrNotPulled says that nobody has pulled a tag through the proxy.
 var ErrNotPulled = errors.New("the tag was not pulled through this proxy")
 
-// Hold keeps a tag's versions from reaching more hosts than they did, those that come later, too. Errors wrap ErrNotPulled
-// or rollout.ErrHeld.
+// Hold keeps a tag's versions from reaching more hosts than they did, those that come later, too. Steps that are due and
+// that nobody asked for yet don't come before it: they may be what the operator wants to hold. Errors wrap ErrNotPulled or
+// rollout.ErrHeld.
 func (t *Tags) Hold(ctx context.Context, repo name.Repository, tag name.Reference, by, reason string) (*catalog.Rollout,
 	error) {
-	return t.byHand(ctx, repo, tag, rollout.ActionHold, by, func(r *catalog.Rollout) error {
+	return t.change(ctx, repo, tag, func(r *catalog.Rollout) error {
 		return rollout.Hold(r, by, reason, t.Now())
 	})
 }
@@ -25,7 +26,7 @@ func (t *Tags) Hold(ctx context.Context, repo name.Repository, tag name.Referenc
 // or rollout.ErrNotHeld.
 func (t *Tags) GoOn(ctx context.Context, repo name.Repository, tag name.Reference, by string, all bool) (*catalog.Rollout,
 	error) {
-	return t.byHand(ctx, repo, tag, rollout.ActionRelease, by, func(r *catalog.Rollout) error {
+	return t.change(ctx, repo, tag, func(r *catalog.Rollout) error {
 		return rollout.Release(r, by, all, t.Now())
 	})
 }
@@ -34,20 +35,8 @@ func (t *Tags) GoOn(ctx context.Context, repo name.Repository, tag name.Referenc
 // rollout.ErrNoEarlier.
 func (t *Tags) Rollback(ctx context.Context, repo name.Repository, tag name.Reference, by, reason string) (*catalog.Rollout,
 	error) {
-	return t.byHand(ctx, repo, tag, rollout.ActionRollback, by, func(r *catalog.Rollout) error {
+	return t.change(ctx, repo, tag, func(r *catalog.Rollout) error {
 		_, err := rollout.Rollback(r, by, reason, t.Now())
 		return err
 	})
-}
-
-// byHand makes an operator's change. Steps that are due and that nobody asked for yet don't come before it: they may be what
-// the operator wants to hold.
-func (t *Tags) byHand(ctx context.Context, repo name.Repository, tag name.Reference, action, by string,
-	fn func(*catalog.Rollout) error) (*catalog.Rollout, error) {
-	r, err := t.change(ctx, repo, tag, fn)
-	if err == nil {
-		t.Logger.InfoContext(ctx, "roll-out changed by hand", "repository", repo.String(), "tag", string(tag), "action",
-			action, "by", by)
-	}
-	return r, err
 }

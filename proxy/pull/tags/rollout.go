@@ -20,6 +20,12 @@ type Rollouts interface {
 	Put(ctx context.Context, tag catalog.TagKey, r *catalog.Rollout) error
 }
 
+// RolloutMetrics are told how versions reach hosts.
+type RolloutMetrics interface {
+	RolledOut(newest bool)
+	RolloutChanged(action string)
+}
+
 // errNotStaged says that a tag can't move, because its roll-out does not take the new version.
 var errNotStaged = errors.New("the roll-out does not take the new version")
 
@@ -49,6 +55,9 @@ func (t *Tags) given(ctx context.Context, repo name.Repository, tag name.Referen
 	m, err := t.showVersion(ctx, repo, tag, v, rec, as)
 	if err != nil {
 		return nil, err
+	}
+	if t.Metrics != nil {
+		t.Metrics.RolledOut(i == len(r.Versions)-1)
 	}
 	m.Staged, m.Rollout = true, rollout.Explain(r, i, rule, t.Now())
 	return m, nil
@@ -147,6 +156,7 @@ func (t *Tags) change(ctx context.Context, repo name.Repository, tag name.Refere
 			return nil, err
 		}
 	}
+	before := r.Changes
 	if err := fn(r); err != nil {
 		return nil, err
 	}
@@ -158,6 +168,14 @@ func (t *Tags) change(ctx context.Context, repo name.Repository, tag name.Refere
 		if err := t.Records.Put(ctx, key, rec); err != nil {
 			return nil, fmt.Errorf("noting the roll-out: %w", err)
 		}
+	}
+	for _, e := range r.Log[max(len(r.Log)-int(r.Changes-before), 0):] {
+		if t.Metrics != nil {
+			t.Metrics.RolloutChanged(e.Action)
+		}
+		t.Logger.InfoContext(ctx, "roll-out", "repository", repo.String(), "tag", string(tag), "action", e.Action, "by",
+			e.By,
+			"source", e.Source.String(), "note", e.Note)
 	}
 	return r, nil
 }

@@ -75,6 +75,8 @@ type Options struct {
 	Repositories Repositories
 	// Rollouts keep which versions of tags hosts get; nil: all get the newest.
 	Rollouts Rollouts
+	// Metrics are told how versions reach hosts; nil: nobody is.
+	Metrics RolloutMetrics
 	// Guard checks signatures, and Refusals remember what it refuses; nil checks none.
 	Guard    Guard
 	Refusals Refusals

@@ -100,6 +100,7 @@ type Rooms struct {
 	Warmer   *operate.Warmer
 	Restorer *operate.Restorer
 	Releaser *operate.Releaser
+	Rollouts *operate.Rollouts
 	// Artifacts are the delta artifacts that rules ask for.
 	Artifacts *artifacts.Artifacts
 	Work      *background.Group
@@ -188,7 +189,7 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 	})
 	r.Tags = tags.New(tags.Options{
 		Upstream: o.Upstream, Manifests: manifests, Maker: r.Jobs, Losses: losses, Records: r.Records.Tags,
-		Rollouts:     r.Records.Rollouts,
+		Rollouts: r.Records.Rollouts, Metrics: o.Metrics,
 		Repositories: manifests, Guard: guard, Refusals: r.refusals, Rule: o.Rule, Work: r.Work,
 		Leases: o.Leases, RecordAge: o.RecordAge, Logger: o.Logger, Now: o.Now,
 	})
@@ -247,6 +248,7 @@ func (r *Rooms) deltas(o Options, store *state.Store, space *workspace.Budget) {
 func (r *Rooms) operating(o Options, manifests *content.Manifests) {
 	r.View = operate.NewView(operate.Options{
 		Pulled: r.Records.Tags, Known: r.Records.Repositories, Plans: r.Records.Plans,
+		Rolled:   r.Records.Rollouts,
 		Refusals: r.refusals, History: history.New(r.Records.Lineages, r.Tally), Queue: r.Jobs, Manifests: manifests,
 		Metrics: o.Metrics,
 		Names:   o.Names, Rule: o.Rule, Upstreams: o.Upstream.Status, Redis: o.Redis, Edge: r.edgeReport(), Store: o.Store,
@@ -257,6 +259,7 @@ func (r *Rooms) operating(o Options, manifests *content.Manifests) {
 		Rule:  o.Rule}
 	r.Restorer.Warmer = r.Warmer
 	r.Releaser = &operate.Releaser{Tags: r.Tags, Names: o.Names}
+	r.Rollouts = &operate.Rollouts{Tags: r.Tags, Names: o.Names, Rule: o.Rule, Now: o.Now}
 }
 
 // Close stops jobs and downloads, which leave nothing half, and waits for them until ctx ends. It may be called more than

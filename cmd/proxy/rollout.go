@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/strata-oci/strata/proxy/admin"
+	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/proxy/rollout"
+)
+
+// Help follows the flags in strata hold --help.
+func (holdCommand) Help() string {
+	return `Holds a tag of a running proxy: no version reaches more hosts than it did, and new ones reach nobody, until strata release.
+Hosts that have the newest version keep it; strata rollback takes it back. Who did it and when is in strata status REF.
+
+    strata hold ghcr.io/ublue-os/bluefin:stable --reason "does not boot on AMD"`
+}
+
+type holdCommand struct {
+	Reference string `arg:"" name:"ref" help:"A tag, as in ghcr.io/ublue-os/bluefin:stable."`
+	Reason    string `help:"Why, for whoever looks."`
+	remoteFlags
+}
+
+func (c *holdCommand) Run(ctx context.Context, s *streams) error {
+	report, err := c.client().Hold(ctx, c.Reference, c.Reason)
+	return c.printRollout(s, &report, err)
+}
+
+// Help follows the flags in strata rollback --help.
+func (rollbackCommand) Help() string {
+	return `Has a running proxy give all hosts the version of a tag again that all had before the newest. What came since is withdrawn,
+also if the tag comes back to it, until strata release. The next version that upstream publishes goes out by the rule.
+
+    strata rollback ghcr.io/ublue-os/bluefin:stable --reason "does not boot on AMD"`
+}
+
+type rollbackCommand struct {
+	Reference string `arg:"" name:"ref" help:"A tag, as in ghcr.io/ublue-os/bluefin:stable."`
+	Reason    string `help:"Why, for whoever looks."`
+	remoteFlags
+}
+
+func (c *rollbackCommand) Run(ctx context.Context, s *streams) error {
+	report, err := c.client().Rollback(ctx, c.Reference, c.Reason)
+	return c.printRollout(s, &report, err)
+}
+
+// printRollout prints how a roll-out stands after it was changed, or why it was not.
+func (f *remoteFlags) printRollout(s *streams, r *operate.RolloutReport, err error) error {
+	var answer *admin.APIError
+	switch {
+	case errors.As(err, &answer) && answer.StatusCode < 500 && answer.From == admin.Operators:
+		return linesError{errors.New(answer.Message)}
+	case err != nil:
+		return f.explain(err)
+	case f.JSON:
+		return printJSON(s.out, r)
+	}
+	return printLine(s.out, r.Reference+": "+rolloutLine(r))
+}
+
+// rolloutLine says in a line how a roll-out stands.
+func rolloutLine(r *operate.RolloutReport) string {
+	last := r.Versions[len(r.Versions)-1]
+	line := fmt.Sprintf("%s, %s of hosts get %.19s", r.State, shareOf(last.Share), last.SourceDigest)
+	switch {
+	case r.State == string(rollout.Complete):
+		line = fmt.Sprintf("%s, all hosts get %.19s", r.State, last.SourceDigest)
+	case last.Withdrawn != nil:
+		line = fmt.Sprintf("%s, nobody gets %.19s", r.State, last.SourceDigest)
+	case len(last.First) > 0:
+		line += fmt.Sprintf(", and %d named first", len(last.First))
+	}
+	if stop := r.Held; stop != nil {
+		line += stopped("held", stop.By, stop.At, stop.Reason)
+	} else if stop := last.Withdrawn; stop != nil {
+		line += stopped("rolled back", stop.By, stop.At, stop.Reason)
+	}
+	if !last.NextAt.IsZero() {
+		line += ", next step " + last.NextAt.Format(time.RFC3339)
+	}
+	return line
+}
+
+func stopped(what, by string, at time.Time, reason string) string {
+	line := fmt.Sprintf(", %s by %s at %s", what, by, at.Format(time.RFC3339))
+	if reason != "" {
+		line += ": " + reason
+	}
+	return line
+}
+
+// printRollouts says which tags don't stand for the same for all hosts.
+func printRollouts(w io.Writer, list []operate.RepositoryReport) {
+	first := true
+	for _, repo := range list {
+		for _, t := range repo.Tags {
+			if t.Rollout == nil || t.Rollout.State == string(rollout.Complete) {
+				continue
+			}
+			if first {
+				fmt.Fprintf(w, "\nroll-out\tstate\n")
+				first = false
+			}
+			fmt.Fprintf(w, "%s\t%s\n", t.Rollout.Reference, rolloutLine(t.Rollout))
+		}
+	}
+}
+
+// printRolloutDetail shows the versions of a tag's roll-out and who changed it.
+func printRolloutDetail(w io.Writer, r *operate.RolloutReport) {
+	fmt.Fprintf(w, "roll-out\t%s\t%s\n", r.Reference, rolloutLine(r))
+	for _, v := range r.Versions {
+		state := shareOf(v.Share)
+		if v.Withdrawn != nil {
+			state = "withdrawn"
+		}
+		fmt.Fprintf(w, "\t%.19s\t%s since %s\n", v.SourceDigest, state, ago(v.MadeAt))
+	}
+	for _, e := range r.Log {
+		note := ""
+		if e.Note != "" {
+			note = ": " + e.Note
+		}
+		fmt.Fprintf(w, "\t%s\t%s by %s, %.19s%s\n", e.At.Format(time.RFC3339), e.Action, e.By, e.Source, note)
+	}
+}

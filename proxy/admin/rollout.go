@@ -1,0 +1,112 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/strata-oci/strata/proxy/operate"
+)
+
+// Rollouts change by hand which versions of tags hosts get. They are safe for concurrent use.
+type Rollouts interface {
+	Hold(ctx context.Context, reference, by, reason string) (*operate.RolloutReport, error)
+	// Release ends what keeps the newest version from hosts; with all, all get it at once.
+	Release(ctx context.Context, reference, by string, all bool) (*operate.RolloutReport, error)
+	Rollback(ctx context.Context, reference, by, reason string) (*operate.RolloutReport, error)
+}
+
+// RolloutRequest names a tag, "host/path:tag", and says why it is held or goes back.
+type RolloutRequest struct {
+	Reference string `json:"reference"`
+	Reason    string `json:"reason,omitempty"`
+}
+
+// maxBy bounds what a log says of who did something, in bytes.
+const maxBy = 256
+
+// operator names who asks, for logs: by login, or by address where there is none.
+func operator(r *http.Request) string {
+	by := r.RemoteAddr
+	user, _, basic := r.BasicAuth()
+	switch {
+	case basic && user != "":
+		by = user
+	case r.Header.Get("Authorization") != "":
+		by = "the token at " + r.RemoteAddr
+	case r.TLS != nil && len(r.TLS.PeerCertificates) > 0 && r.TLS.PeerCertificates[0].Subject.CommonName != "":
+		by = r.TLS.PeerCertificates[0].Subject.CommonName
+	}
+	return by[:min(len(by), maxBy)]
+}
+
+func (h *Handler) postHold(w http.ResponseWriter, r *http.Request) {
+	h.byHand(w, r, func(ctx context.Context, q RolloutRequest) (*operate.RolloutReport, error) {
+		return h.rollouts.Hold(ctx, q.Reference, operator(r), q.Reason)
+	})
+}
+
+func (h *Handler) postRollback(w http.ResponseWriter, r *http.Request) {
+	h.byHand(w, r, func(ctx context.Context, q RolloutRequest) (*operate.RolloutReport, error) {
+		return h.rollouts.Rollback(ctx, q.Reference, operator(r), q.Reason)
+	})
+}
+
+// byHand does what an operator asks for.
+func (h *Handler) byHand(w http.ResponseWriter, r *http.Request,
+	fn func(context.Context, RolloutRequest) (*operate.RolloutReport, error)) {
+	if h.rollouts == nil {
+		writeError(w, http.StatusNotImplemented, "this proxy has no roll-outs")
+		return
+	}
+	var request RolloutRequest
+	if err := readDocument(w, r, maxReleaseBody, &request); err != nil {
+		writeError(w, http.StatusBadRequest, `the body is not {"reference": "…", "reason": "…"}: `+err.Error())
+		return
+	}
+	if err := checkReferences([]string{request.Reference}); err != nil {
+		writeError(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), statusTimeout)
+	defer cancel()
+	report, err := fn(ctx, request)
+	if err != nil {
+		h.failRollout(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, report)
+}
+
+// failRollout says why nothing was changed.
+func (h *Handler) failRollout(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case errors.Is(err, operate.ErrNotFound):
+		writeError(w, http.StatusNotFound, err.Error())
+	case errors.Is(err, operate.ErrRollout), errors.Is(err, operate.ErrNothingToRelease):
+		writeError(w, http.StatusConflict, err.Error())
+	case errors.Is(err, operate.ErrReference):
+		writeError(w, http.StatusBadRequest, err.Error())
+	default:
+		h.fail(w, r, err)
+	}
+}
+
+// Hold keeps the versions of a tag, "host/path:tag", from reaching more hosts than they did.
+func (c *Client) Hold(ctx context.Context, reference, reason string) (report operate.RolloutReport, err error) {
+	return c.byHand(ctx, "/api/v1/hold", RolloutRequest{reference, reason})
+}
+
+// Rollback gives all hosts the version of a tag again that all had before.
+func (c *Client) Rollback(ctx context.Context, reference, reason string) (report operate.RolloutReport, err error) {
+	return c.byHand(ctx, "/api/v1/rollback", RolloutRequest{reference, reason})
+}
+
+func (c *Client) byHand(ctx context.Context, path string, q RolloutRequest) (report operate.RolloutReport, err error) {
+	response, err := c.post(ctx, path, q)
+	if err != nil {
+		return report, err
+	}
+	defer response.Body.Close()
+	return report, decode(response, &report)
+}

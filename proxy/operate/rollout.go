@@ -1,0 +1,143 @@
+package operate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/pull/tags"
+	"github.com/strata-oci/strata/proxy/rollout"
+)
+
+// RolloutReport tells which versions of a tag hosts get.
+type RolloutReport struct {
+	Reference string `json:"reference"`
+	State     string `json:"state"` // of rollout.State
+	// Held says who held it, when and why; absent while it goes on.
+	Held *catalog.RolloutStop `json:"held,omitempty"`
+	// Versions are those that hosts get or will get, oldest first.
+	Versions []RolledReport `json:"versions"`
+	// Log has what was changed and by whom, newest last; in lists it is left out.
+	Log []catalog.RolloutEvent `json:"log,omitempty"`
+}
+
+// RolledReport tells which hosts get a version.
+type RolledReport struct {
+	SourceDigest string    `json:"source_digest"`
+	Digest       string    `json:"digest"`
+	MadeAt       time.Time `json:"made_at"`
+	BegunAt      time.Time `json:"begun_at,omitzero"` // when the first hosts could get it
+	// Share is the part of all hosts that get it, or a newer one; First do, too.
+	Share float64  `json:"share"`
+	First []string `json:"first,omitempty"`
+	// NextAt is when the rule's next step comes.
+	NextAt    time.Time            `json:"next_at,omitzero"`
+	Withdrawn *catalog.RolloutStop `json:"withdrawn,omitempty"`
+}
+
+// ErrRollout says that a roll-out is not one with which that can be done.
+var ErrRollout = errors.New("not possible")
+
+// RolloutTags change roll-outs by hand.
+type RolloutTags interface {
+	Hold(ctx context.Context, repo name.Repository, tag name.Reference, by, reason string) (*catalog.Rollout, error)
+	GoOn(ctx context.Context, repo name.Repository, tag name.Reference, by string, all bool) (*catalog.Rollout, error)
+	Rollback(ctx context.Context, repo name.Repository, tag name.Reference, by, reason string) (*catalog.Rollout, error)
+}
+
+// Rollouts change roll-outs by hand. They are safe for concurrent use.
+type Rollouts struct {
+	Tags  RolloutTags
+	Names name.Parser
+	// Rule returns the settings of a repository, "host/path".
+	Rule func(repository string) config.Rule
+	Now  func() time.Time
+}
+
+// Hold keeps the versions of a tag, "host/path:tag", from reaching more hosts. Errors wrap ErrNotFound, ErrRollout or
+// ErrReference.
+func (o *Rollouts) Hold(ctx context.Context, ref, by, reason string) (*RolloutReport, error) {
+	return o.do(ref, func(repo name.Repository, tag name.Reference) (*catalog.Rollout, error) {
+		return o.Tags.Hold(ctx, repo, tag, by, reason)
+	})
+}
+
+// Release ends what keeps the newest version of a tag from hosts; with all, all get it at once. Errors are those of Hold.
+func (o *Rollouts) Release(ctx context.Context, ref, by string, all bool) (*RolloutReport, error) {
+	return o.do(ref, func(repo name.Repository, tag name.Reference) (*catalog.Rollout, error) {
+		return o.Tags.GoOn(ctx, repo, tag, by, all)
+	})
+}
+
+// Rollback gives all hosts the version again that all had before. Errors are those of Hold.
+func (o *Rollouts) Rollback(ctx context.Context, ref, by, reason string) (*RolloutReport, error) {
+	return o.do(ref, func(repo name.Repository, tag name.Reference) (*catalog.Rollout, error) {
+		return o.Tags.Rollback(ctx, repo, tag, by, reason)
+	})
+}
+
+func (o *Rollouts) do(ref string,
+	fn func(repo name.Repository, tag name.Reference) (*catalog.Rollout, error)) (*RolloutReport, error) {
+	repo, tag, err := tagReference(o.Names, ref)
+	if err != nil {
+		return nil, err
+	}
+	r, err := fn(repo, tag)
+	key := repo.String() + ":" + string(tag)
+	switch {
+	case errors.Is(err, tags.ErrNotPulled):
+		return nil, fmt.Errorf("%w: %s was not pulled through this proxy: strata status lists what was", ErrNotFound, key)
+	case errors.Is(err, rollout.ErrHeld):
+		return nil, fmt.Errorf("%s: %w: %w", key, ErrRollout, err)
+	case errors.Is(err, rollout.ErrNotHeld):
+		return nil, fmt.Errorf("%s: %w: %w; strata release --all gives its newest version to all hosts", key, ErrRollout,
+			err)
+	case errors.Is(err, rollout.ErrNoEarlier):
+		return nil, fmt.Errorf("%s: %w: %w", key, ErrRollout, err)
+	case err != nil:
+		return nil, fmt.Errorf("roll-out of %s: %w", key, err)
+	}
+	return rolloutReport(key, r, o.Rule(repo.String()).Rollout, o.Now(), true), nil
+}
+
+// tagReference parses a reference that has to name a tag.
+func tagReference(names name.Parser, ref string) (name.Repository, name.Reference, error) {
+	repo, tag, err := names.ParseReference(ref)
+	switch {
+	case err != nil:
+		return repo, tag, fmt.Errorf("%w: %w", ErrReference, err)
+	case tag.IsDigest():
+		return repo, tag, fmt.Errorf("%w: %s is a digest; name the tag, host/path:tag", ErrReference, ref)
+	}
+	return repo, tag, nil
+}
+
+func rolloutReport(key string, r *catalog.Rollout, rule config.Rollout, now time.Time, log bool) *RolloutReport {
+	out := &RolloutReport{Reference: key, State: string(rollout.StateOf(r)), Held: r.Held}
+	for i, v := range r.Versions {
+		out.Versions = append(out.Versions, RolledReport{
+			SourceDigest: v.SourceDigest.String(), Digest: v.Digest.String(), MadeAt: v.MadeAt, BegunAt: v.BegunAt,
+			Share: v.Share, First: v.First, NextAt: rollout.Due(r, i, rule, now), Withdrawn: v.Withdrawn,
+		})
+	}
+	if log {
+		out.Log = r.Log
+	}
+	return out
+}
+
+// rollout reports a tag's roll-out, nil where there is none.
+func (v *View) rollout(ctx context.Context, key catalog.TagKey, log bool) (*RolloutReport, error) {
+	if v.Rolled == nil {
+		return nil, nil
+	}
+	r, err := v.Rolled.Get(ctx, key)
+	if r == nil || err != nil {
+		return nil, err
+	}
+	return rolloutReport(key.String(), r, v.Rule(key.Repository).Rollout, v.Now(), log), nil
+}

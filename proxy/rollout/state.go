@@ -1,0 +1,49 @@
+package rollout
+
+import (
+	"time"
+
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/config"
+)
+
+// State is how a roll-out stands, in one word.
+type State string
+
+// The states.
+const (
+	Complete  State = "complete"  // all hosts get the newest version
+	Held      State = "held"      // by hand, or for what the rule requires
+	Waiting   State = "waiting"   // nobody gets the newest yet: the rule's hold, or the time of the first step, is not over
+	Stepping  State = "stepping"  // some hosts get the newest
+	Withdrawn State = "withdrawn" // the newest was rolled back
+)
+
+// StateOf returns how a roll-out stands.
+func StateOf(r *catalog.Rollout) State {
+	switch last := &r.Versions[len(r.Versions)-1]; {
+	case r.Held != nil:
+		return Held
+	case last.Withdrawn != nil:
+		return Withdrawn
+	case last.Complete():
+		return Complete
+	case last.BegunAt.IsZero():
+		return Waiting
+	}
+	return Stepping
+}
+
+// Due returns when a version's next step comes, by the rule; the zero time when none does while things stay as they are.
+func Due(r *catalog.Rollout, i int, rule config.Rollout, now time.Time) time.Time {
+	v := &r.Versions[i]
+	if r.Held != nil || v.Withdrawn != nil || v.Complete() {
+		return time.Time{}
+	}
+	past := elapsed(v, rule, now)
+	_, begun, next := rule.StepAt(past)
+	if begun && next == 0 {
+		return time.Time{}
+	}
+	return now.Add(next - past).UTC().Truncate(time.Second)
+}
