@@ -121,6 +121,7 @@ func (v *validator) rollout(key string, r Rollout) {
 	v.first(key+".first", r.First)
 	if q := r.Require; q.Set() {
 		v.duration(key+".require", q.Within, false)
+		v.warning(key+".require", "is not looked at by this version: steps go on by their times alone")
 		if q.Share <= 0 || q.Share > 1 {
 			v.problem(key+".require", "%s is out of range: write 1%% to 100%%", q.Share)
 		}

@@ -47,7 +47,8 @@ func TestRollout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(warnings) != 1 || !strings.Contains(warnings[0], "repositories[1].rollout.steps: end at 5%") {
+	if len(warnings) != 2 || !strings.Contains(warnings[0], "repositories[0].rollout.require: is not looked at") ||
+		!strings.Contains(warnings[1], "repositories[1].rollout.steps: end at 5%") {
 		t.Errorf("warnings %v", warnings)
 	}
 	r := c.Rule("ghcr.io/ublue-os/bluefin").Rollout
