@@ -89,17 +89,17 @@ func TestServersAndWriters(t *testing.T) {
 		first, second func(*claim.Claim) error
 		refused       bool
 	}{
-		"two servers":            {server, server, true},
-		"server, replica":        {server, replica, true},
-		"replica, server":        {replica, server, true},
-		"two replicas":           {replica, replica, false},
-		"server, writer":         {server, (*claim.Claim).Write, true},
-		"replica, writer":        {replica, (*claim.Claim).Write, true},
-		"writer, server":         {(*claim.Claim).Write, server, true},
-		"writer, replica":        {(*claim.Claim).Write, replica, true},
-		"two writers":            {(*claim.Claim).Write, (*claim.Claim).Write, false},
-		"reader, server":         {none, server, false},
-		"reader, writer":         {none, (*claim.Claim).Write, false},
+		"two servers":     {server, server, true},
+		"server, replica": {server, replica, true},
+		"replica, server": {replica, server, true},
+		"two replicas":    {replica, replica, false},
+		"server, writer":  {server, (*claim.Claim).Write, true},
+		"replica, writer": {replica, (*claim.Claim).Write, true},
+		"writer, server":  {(*claim.Claim).Write, server, true},
+		"writer, replica": {(*claim.Claim).Write, replica, true},
+		"two writers":     {(*claim.Claim).Write, (*claim.Claim).Write, false},
+		"reader, server":  {none, server, false},
+		"reader, writer":  {none, (*claim.Claim).Write, false},
 		"no locks, then writers": {func(*claim.Claim) error { return (*claim.Claim)(nil).Serve(false) },
 			(*claim.Claim).Write, false},
 	} {

@@ -86,7 +86,7 @@ try() { COMP_WORDS=("$@"); COMP_CWORD=$((${#COMP_WORDS[@]}-1)); COMPREPLY=(); _k
 func TestOtherShells(t *testing.T) {
 	t.Parallel()
 	for shell, words := range map[string][]string{
-		"zsh":  {"'brew:Make coffee.'", `'rinse:Rinse the pot\: twice.'`, `'--strength:How strong\: it'\''s up to you.'`,
+		"zsh": {"'brew:Make coffee.'", `'rinse:Rinse the pot\: twice.'`, `'--strength:How strong\: it'\''s up to you.'`,
 			"'water'"},
 		"fish": {"-a brew", "-a rinse", "-l strength -s s -x -a 'mild strong'", `it'\''s up to you.`, "-a water"},
 	} {
