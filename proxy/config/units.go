@@ -105,11 +105,14 @@ func (b ByteSize) MarshalText() ([]byte, error) { return []byte(b.String()), nil
 // Percent is a share: 0.1 is written "10%".
 type Percent float64
 
+// mostPercent is far above what any key allows, and as much as String writes exactly, to a millionth.
+const mostPercent = 1e9
+
 // UnmarshalText parses a percentage. The percent sign is required, since 0.1 and 10 would be as likely.
 func (p *Percent) UnmarshalText(text []byte) error {
 	number, found := strings.CutSuffix(string(text), "%")
 	f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-	if !found || err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
+	if !found || err != nil || !(math.Abs(f) <= mostPercent) { // nor is NaN
 		return fmt.Errorf("%s is no percentage: write a number with a percent sign, such as 10%%", quote(string(text)))
 	}
 	*p = Percent(f / 100)
