@@ -45,9 +45,8 @@ type RolledVersion struct {
 	// MadeAt is when it came, from which the rule's times count, and PausedSeconds for how long it was held since.
 	MadeAt        time.Time `json:"made_at"`
 	PausedSeconds float64   `json:"paused_seconds,omitempty"`
-	// Released: the rule's hold does not count. Waived: nor does what it requires, since an operator has looked at it.
+	// Released: the rule's hold does not count.
 	Released bool `json:"released,omitempty"`
-	Waived   bool `json:"waived,omitempty"`
 	// BegunAt is when the first hosts could get it; zero: nobody does.
 	BegunAt time.Time `json:"begun_at,omitzero"`
 	// Share is the part of all hosts that get it, from 0 to 1, and StepAt when it last grew. First are networks and

@@ -17,13 +17,11 @@ type Rollout struct {
 	Steps []Step `yaml:"steps"`
 	// First are networks, as "10.1.0.0/16", and names of users or certificates that get it with the first step.
 	First []string `yaml:"first"`
-	// Require is what has to be seen before the next step; the zero value: nothing.
-	Require Require `yaml:"require"`
 }
 
 // Enabled reports whether versions go out in another way than at once.
 func (r Rollout) Enabled() bool {
-	return r.Hold > 0 || len(r.Steps) > 0 || len(r.First) > 0 || r.Require.Set()
+	return r.Hold > 0 || len(r.Steps) > 0 || len(r.First) > 0
 }
 
 // Step is a share of hosts from a time on. It is written "5% at 24h".
@@ -49,45 +47,6 @@ func (s Step) String() string { return s.Share.String() + " at " + s.After.Strin
 
 // MarshalText returns String.
 func (s Step) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// Require is the share of the hosts of a step that have to be seen again in a time, or the roll-out is held. It is written
-// "95% of the step seen again within 2h".
-type Require struct {
-	Share  Percent
-	Within Duration
-}
-
-const requireForm = " of the step seen again within "
-
-// Set reports whether anything is required.
-func (r Require) Set() bool { return r != Require{} }
-
-// UnmarshalText parses a requirement.
-func (r *Require) UnmarshalText(text []byte) error {
-	if len(text) == 0 {
-		*r = Require{}
-		return nil
-	}
-	share, within, ok := strings.Cut(string(text), requireForm)
-	if !ok {
-		return fmt.Errorf("%s is no requirement: write 95%%%s2h", quote(string(text)), requireForm)
-	}
-	if err := r.Share.UnmarshalText([]byte(strings.TrimSpace(share))); err != nil {
-		return err
-	}
-	return r.Within.UnmarshalText([]byte(strings.TrimSpace(within)))
-}
-
-// String returns the requirement as UnmarshalText reads it; nothing when nothing is required.
-func (r Require) String() string {
-	if !r.Set() {
-		return ""
-	}
-	return r.Share.String() + requireForm + r.Within.String()
-}
-
-// MarshalText returns String.
-func (r Require) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // Bounds on a roll-out.
 const (
@@ -119,17 +78,6 @@ func (v *validator) rollout(key string, r Rollout) {
 		v.problem(key+".first", "is set without steps, so all hosts are first: add steps such as [0%% at 0h, 100%% at 24h]")
 	}
 	v.first(key+".first", r.First)
-	if q := r.Require; q.Set() {
-		v.duration(key+".require", q.Within, false)
-		v.warning(key+".require", "is not looked at by this version: steps go on by their times alone")
-		if q.Share <= 0 || q.Share > 1 {
-			v.problem(key+".require", "%s is out of range: write 1%% to 100%%", q.Share)
-		}
-		if len(r.Steps) < 2 {
-			v.problem(key+".require", "is set without two steps, and so never asked for: add steps such as "+
-				"[5%% at 0h, 100%% at 24h]")
-		}
-	}
 }
 
 func (v *validator) first(key string, first []string) {

@@ -75,7 +75,6 @@ func knownTypes() map[reflect.Type]schema.Schema {
 		reflect.TypeFor[Rate]():       unit(`^(?:0|[0-9.]+ ?/ ?[smh])$`, "10/s", "300/m", "5000/h"),
 		reflect.TypeFor[Percent]():    {Type: "string", Pattern: `^-?[0-9.]+ ?%$`, Examples: []string{"10%"}},
 		reflect.TypeFor[Step]():       {Type: "string", Examples: []string{"5% at 24h"}},
-		reflect.TypeFor[Require]():    {Type: "string", Examples: []string{"95%" + requireForm + "2h"}},
 		reflect.TypeFor[Secret]():     {Type: []string{"string", "number"}},
 		reflect.TypeFor[HostList]():   {Type: "array", Items: &schema.Schema{Type: "string"}},
 		reflect.TypeFor[slog.Level](): {Type: "string", Enum: []any{"debug", "info", "warn", "error"}},

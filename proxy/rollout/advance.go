@@ -1,7 +1,6 @@
 package rollout
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -24,9 +23,6 @@ const (
 // skew is by how much the clocks of replicas may differ. A version from further ahead was noted by a clock that was wrong.
 const skew = time.Minute
 
-// Seen counts the hosts that got a version and had time to come back, and those of them that were seen again.
-type Seen func(v *catalog.RolledVersion) (due, again int)
-
 // elapsed is how long a version's steps have been running; negative while it waits for the rule's hold to end.
 func elapsed(v *catalog.RolledVersion, rule config.Rollout, now time.Time) time.Duration {
 	d := now.Sub(v.MadeAt) - time.Duration(v.PausedSeconds*float64(time.Second))
@@ -37,8 +33,8 @@ func elapsed(v *catalog.RolledVersion, rule config.Rollout, now time.Time) time.
 }
 
 // Advance lets the versions of a roll-out reach the hosts that the rule gives them by now, and reports whether it changed
-// anything. Shares never shrink, whatever the clock says. seen may be nil: nothing is required then.
-func Advance(r *catalog.Rollout, rule config.Rollout, now time.Time, seen Seen) (changed bool) {
+// anything. Shares never shrink, whatever the clock says.
+func Advance(r *catalog.Rollout, rule config.Rollout, now time.Time) (changed bool) {
 	for i := range r.Versions {
 		v := &r.Versions[i]
 		if i == 0 || v.Withdrawn != nil || r.Held != nil || v.Share >= 1 {
@@ -50,9 +46,6 @@ func Advance(r *catalog.Rollout, rule config.Rollout, now time.Time, seen Seen) 
 		share, begun, _ := rule.StepAt(elapsed(v, rule, now))
 		if !begun {
 			continue
-		}
-		if !v.BegunAt.IsZero() && share > v.Share && lost(r, v, rule, now, seen) {
-			return true
 		}
 		changed = reach(r, v, share, rule.First, now) || changed
 	}
@@ -81,18 +74,4 @@ func reach(r *catalog.Rollout, v *catalog.RolledVersion, share float64, first []
 	note(r, catalog.RolloutEvent{At: now, By: Schedule, Action: action, Source: v.SourceDigest,
 		Note: percent(v.Share) + " of hosts"})
 	return changed
-}
-
-// lost holds a roll-out of which too few hosts were seen again, and reports whether it did.
-func lost(r *catalog.Rollout, v *catalog.RolledVersion, rule config.Rollout, now time.Time, seen Seen) bool {
-	if seen == nil || !rule.Require.Set() || v.Waived {
-		return false
-	}
-	due, again := seen(v)
-	if due == 0 || float64(again) >= float64(rule.Require.Share)*float64(due) {
-		return false
-	}
-	stop(r, Schedule, fmt.Sprintf("%d of %d hosts that got it were seen again within %s, fewer than %s", again, due,
-		time.Duration(rule.Require.Within), rule.Require.Share), now)
-	return true
 }

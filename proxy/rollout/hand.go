@@ -67,7 +67,6 @@ func resume(r *catalog.Rollout, now time.Time) {
 			from = v.MadeAt
 		}
 		v.PausedSeconds += max(now.Sub(from).Seconds(), 0)
-		v.Waived = v.Waived || r.Held.By == Schedule
 	}
 	r.Held = nil
 }

@@ -64,7 +64,7 @@ func TestShares(t *testing.T) {
 				r := rollout.New(version(0), epoch)
 				rollout.Add(r, version(v), epoch)
 				rule := config.Rollout{Steps: []config.Step{{Share: config.Percent(share)}}}
-				rollout.Advance(r, rule, epoch, nil)
+				rollout.Advance(r, rule, epoch)
 				const hosts = 10_000
 				if n := got(r, hosts, of); math.Abs(float64(n)/hosts-share) > 0.02 {
 					t.Errorf("%s: %d of %d get version %d, want %g", name, n, hosts, v, share)
@@ -101,7 +101,7 @@ func TestSteps(t *testing.T) {
 		{30 * time.Hour, 0.5, true, "waiting; 50% of hosts have the next; stable since 2026-01-01T00:00:00Z"},
 		{60 * time.Hour, 1, true, "waiting; 100% of hosts have the next; stable since 2026-01-01T00:00:00Z"},
 	} {
-		rollout.Advance(r, rule, epoch.Add(tt.at), nil)
+		rollout.Advance(r, rule, epoch.Add(tt.at))
 		if n := float64(got(r, 1000, user)) / 1000; math.Abs(n-tt.share) > 0.03 {
 			t.Errorf("after %s %g get it", tt.at, n)
 		}
@@ -132,7 +132,7 @@ func TestByHand(t *testing.T) {
 	if err := rollout.Release(r, "alice", false, now); err != nil { // the rule's hold does not count any longer
 		t.Fatal(err)
 	}
-	rollout.Advance(r, rule, now, nil)
+	rollout.Advance(r, rule, now)
 	half := got(r, 1000, user)
 	if half < 450 || half > 550 {
 		t.Errorf("%d get it", half)
@@ -146,7 +146,7 @@ func TestByHand(t *testing.T) {
 	}
 	now = now.Add(1000 * time.Hour)
 	rollout.Add(r, version(2), now)
-	rollout.Advance(r, rule, now.Add(1000*time.Hour), nil)
+	rollout.Advance(r, rule, now.Add(1000*time.Hour))
 	if n := got(r, 1000, user); n != 0 || len(r.Versions) != 3 {
 		t.Errorf("%d get what came while it was held", n)
 	}
@@ -156,14 +156,14 @@ func TestByHand(t *testing.T) {
 	if err := rollout.Release(r, "alice", false, now); err != nil {
 		t.Fatal(err)
 	}
-	rollout.Advance(r, rule, now, nil) // the time of the hold does not count
+	rollout.Advance(r, rule, now) // the time of the hold does not count
 	if r.Versions[1].Share != 0.5 || !r.Versions[2].BegunAt.IsZero() {
 		t.Errorf("%+v", r.Versions)
 	}
 	if to, err := rollout.Rollback(r, "bob", "", now); err != nil || to.Digest != version(0).Digest {
 		t.Fatal(to, err)
 	}
-	rollout.Advance(r, rule, now.Add(1000*time.Hour), nil)
+	rollout.Advance(r, rule, now.Add(1000*time.Hour))
 	for i := range 1000 {
 		if rollout.Pick(repo, r, user(i)) != 0 {
 			t.Fatal("a host gets what was withdrawn")
@@ -175,7 +175,7 @@ func TestByHand(t *testing.T) {
 	// What was withdrawn comes back under the tag only by an operator's word.
 	rollout.Add(r, version(3), now)
 	rollout.Add(r, version(2), now)
-	rollout.Advance(r, rule, now.Add(1000*time.Hour), nil)
+	rollout.Advance(r, rule, now.Add(1000*time.Hour))
 	if i := rollout.Pick(repo, r, user(1)); r.Versions[i].Digest != version(3).Digest {
 		t.Errorf("version %s", r.Versions[i].Digest)
 	}
@@ -196,37 +196,6 @@ func TestByHand(t *testing.T) {
 	}
 }
 
-// Too few hosts that come back hold a roll-out; an operator's word lets it go on.
-func TestRequire(t *testing.T) {
-	t.Parallel()
-	rule := config.Rollout{Steps: steps(t, "5% at 0h", "50% at 1h", "100% at 2h"),
-		Require: config.Require{Share: 0.95, Within: config.Duration(time.Hour)}}
-	due, again := 0, 0
-	seen := func(*catalog.RolledVersion) (int, int) { return due, again }
-	r := rollout.New(version(0), epoch)
-	rollout.Add(r, version(1), epoch)
-	rollout.Advance(r, rule, epoch, seen)
-	due, again = 100, 95
-	rollout.Advance(r, rule, epoch.Add(time.Hour), seen)
-	if r.Versions[1].Share != 0.5 || r.Held != nil {
-		t.Errorf("%+v", r)
-	}
-	due, again = 1000, 949
-	if !rollout.Advance(r, rule, epoch.Add(2*time.Hour), seen) || r.Held == nil || r.Versions[1].Share != 0.5 {
-		t.Fatalf("%+v", r)
-	}
-	if want := "949 of 1000 hosts that got it were seen again within 1h0m0s, fewer than 95%"; r.Held.Reason != want ||
-		r.Held.By != rollout.Schedule {
-		t.Errorf("%+v", r.Held)
-	}
-	if err := rollout.Release(r, "alice", false, epoch.Add(2*time.Hour)); err != nil {
-		t.Fatal(err)
-	}
-	if rollout.Advance(r, rule, epoch.Add(2*time.Hour), seen); !rollout.Settled(r) {
-		t.Errorf("%+v", r)
-	}
-}
-
 // What came is bounded: versions that no host has go for newer ones, and where all are on their way, the next waits.
 func TestBounds(t *testing.T) {
 	t.Parallel()
@@ -237,7 +206,7 @@ func TestBounds(t *testing.T) {
 			t.Fatal("a version that nobody has takes the room of another")
 		}
 		_, full := rollout.Add(begun, version(i), epoch)
-		if rollout.Advance(begun, slow, epoch, nil); full != (i >= catalog.MaxRolled) {
+		if rollout.Advance(begun, slow, epoch); full != (i >= catalog.MaxRolled) {
 			t.Fatalf("version %d: %t", i, full)
 		}
 	}

@@ -13,7 +13,7 @@ type State string
 // The states.
 const (
 	Complete  State = "complete"  // all hosts get the newest version
-	Held      State = "held"      // by hand, or for what the rule requires
+	Held      State = "held"      // by hand
 	Waiting   State = "waiting"   // nobody gets the newest yet: the rule's hold, or the time of the first step, is not over
 	Stepping  State = "stepping"  // some hosts get the newest
 	Withdrawn State = "withdrawn" // the newest was rolled back

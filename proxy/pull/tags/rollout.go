@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/strata-oci/strata/proxy/catalog"
-	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/rollout"
@@ -102,11 +101,11 @@ func (t *Tags) progress(ctx context.Context, repo name.Repository, tag name.Refe
 	if err != nil {
 		return nil, err
 	}
-	if r != nil && lists(r, rec) && !rollout.Advance(r, rule, t.Now(), t.seen(key, rule)) {
+	if r != nil && lists(r, rec) && !rollout.Advance(r, rule, t.Now()) {
 		return r, nil
 	}
 	next, err := t.change(ctx, repo, tag, func(r *catalog.Rollout) error {
-		rollout.Advance(r, rule, t.Now(), t.seen(key, rule))
+		rollout.Advance(r, rule, t.Now())
 		return nil
 	})
 	if err == nil {
@@ -118,9 +117,6 @@ func (t *Tags) progress(ctx context.Context, repo name.Repository, tag name.Refe
 	}
 	return nil, fmt.Errorf("roll-out of %s: %w", key, err)
 }
-
-// seen counts the hosts that came back.
-func (t *Tags) seen(catalog.TagKey, config.Rollout) rollout.Seen { return nil }
 
 // lists reports whether a roll-out has what the tag's record stands for.
 func lists(r *catalog.Rollout, rec *catalog.Tag) bool {
