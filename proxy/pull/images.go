@@ -65,6 +65,8 @@ type Signatures interface {
 	Signature(ctx context.Context, repo name.Repository, tag name.Reference) (m *registry.Manifest, ours bool, err error)
 	// Document returns a signature image or a bundle's manifest by its digest, or nil.
 	Document(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
+	// Origin returns the tag that is asked for instead of one: what is said of the source of an image that was made here.
+	Origin(ctx context.Context, repo name.Repository, tag name.Reference) name.Reference
 	// Absent reports whether an error about a tag is to be told as its absence: clients break off when the signatures
 	// of an image are out of reach that they would take without.
 	Absent(tag name.Reference, err error) bool
@@ -138,6 +140,9 @@ func (i *Images) Shown(ctx context.Context, repo name.Repository, d digest.Diges
 // find returns the image that a reference stands for, if it may be shown.
 func (i *Images) find(ctx context.Context, repo name.Repository, ref name.Reference) (*registry.Manifest, error) {
 	if !ref.IsDigest() {
+		if i.Signatures != nil {
+			ref = i.Signatures.Origin(ctx, repo, ref)
+		}
 		return i.Tags.Resolve(ctx, repo, ref)
 	}
 	m, err := i.Manifests.Get(ctx, repo, digest.Digest(ref))

@@ -235,6 +235,39 @@ func TestWhatIsSigned(t *testing.T) {
 	}
 }
 
+// What cosign 2 attaches to a source is found from the image that was made of it, too, an index or not.
+func TestAttachmentsOfTheSource(t *testing.T) {
+	t.Parallel()
+	k, err := keys.Generate(keys.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	upstreams, h := newSigner(t), newHarness(t, signingWith(t, k))
+	amd := bootable(t, "amd").push(t, h.up)
+	src := pushIndex(t, h.up, ocispec.MediaTypeImageIndex, []any{h.up.member(amd, "linux/amd64")})
+	h.up.tag("stable", src)
+	m := h.pull("stable", registry.Rechunked)
+	idx, err := image.ParseIndex(m.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := map[digest.Digest]digest.Digest{m.Digest: src, idx.Images(nil)[0].Digest: amd}
+	for d, source := range made {
+		for _, kind := range []string{".att", ".sbom"} {
+			tag := "sha256-" + d.Encoded() + kind
+			if e := h.pullError(tag); e.Status != http.StatusNotFound {
+				t.Errorf("%s before there is one: %v", tag, e)
+			}
+		}
+		upstreams.sign(t, h.up, source)
+		attached := h.up.tags[simplesigning.Tag(source)]
+		h.up.tag("sha256-"+source.Encoded()+".att", attached)
+		if got := h.pull("sha256-"+d.Encoded()+".att", registry.Original); got.Digest != attached {
+			t.Errorf("got %s, want %s", got.Digest, attached)
+		}
+	}
+}
+
 // Signatures of a source pass through; while the upstream is away those that are not known are absent, not out of reach.
 func TestArtifactsPass(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -207,6 +209,21 @@ func (s *Signer) Absent(tag name.Reference, err error) bool {
 		return up.Kind != upstream.RateLimited
 	}
 	return false
+}
+
+// Origin returns the tag that is asked for instead of one of cosign: attestations and lists of contents of an image that was
+// made here are those of its source, whose files it has. All other tags are their own.
+func (s *Signer) Origin(ctx context.Context, repo name.Repository, tag name.Reference) name.Reference {
+	kind := path.Ext(string(tag))
+	if kind != ".att" && kind != ".sbom" || !tag.AboutImage() || !s.Settings().Enabled() {
+		return tag
+	}
+	hex := strings.TrimSuffix(strings.TrimPrefix(string(tag), "sha256-"), kind)
+	m, err := s.Manifests.Stored(ctx, repo, digest.NewDigestFromEncoded(digest.SHA256, hex))
+	if err != nil || m == nil || m.Origin != registry.MadeHere || m.Source == "" {
+		return tag
+	}
+	return name.Reference(m.Source.Algorithm().String() + "-" + m.Source.Encoded() + kind)
 }
 
 // Referrers returns what was signed of a manifest that was made here, and what it was made of: what refers to that is
