@@ -54,6 +54,8 @@ type RolledVersion struct {
 	Share  float64   `json:"share"`
 	StepAt time.Time `json:"step_at,omitzero"`
 	First  []string  `json:"first,omitempty"`
+	// RevertedAt is when the tag went back to a version before: it reaches no more hosts since. Zero: it did not.
+	RevertedAt time.Time `json:"reverted_at,omitzero"`
 	// Withdrawn says that no host gets it any longer; nil: it counts.
 	Withdrawn *RolloutStop `json:"withdrawn,omitempty"`
 }

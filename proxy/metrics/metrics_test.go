@@ -194,7 +194,7 @@ func TestNames(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v, %v", problems, err)
 	}
-	if !runtime || len(own) != 45 {
+	if !runtime || len(own) != 47 {
 		t.Errorf("got %d metrics of %d", len(own), len(families))
 	}
 }

@@ -37,7 +37,7 @@ func elapsed(v *catalog.RolledVersion, rule config.Rollout, now time.Time) time.
 func Advance(r *catalog.Rollout, rule config.Rollout, now time.Time) (changed bool) {
 	for i := range r.Versions {
 		v := &r.Versions[i]
-		if i == 0 || v.Withdrawn != nil || r.Held != nil || v.Share >= 1 {
+		if i == 0 || v.Withdrawn != nil || !v.RevertedAt.IsZero() || r.Held != nil || v.Share >= 1 {
 			continue
 		}
 		if v.MadeAt.After(now.Add(skew)) {

@@ -99,17 +99,21 @@ func New(v catalog.RolledVersion, now time.Time) *catalog.Rollout {
 }
 
 // Add puts a new version at the end, which reaches nobody yet. What was made anew of the newest one's source takes its
-// place: it is the same version. full says that there is no room: as many versions as there may be are reaching hosts now.
+// place: it is the same version. When the tag goes back to a version that is listed, those in between reach no more
+// hosts: whoever publishes them has taken them back. full says that there is no room: as many versions as there may be are
+// reaching hosts now.
 func Add(r *catalog.Rollout, v catalog.RolledVersion, now time.Time) (changed, full bool) {
+	reverted := revert(r, v.SourceDigest, now)
 	last := &r.Versions[len(r.Versions)-1]
 	if last.SourceDigest == v.SourceDigest {
 		was := *last
+		resumed := resumeReverted(last, now)
 		last.SourceType, last.Digest, last.MediaType = v.SourceType, v.Digest, v.MediaType
 		last.Served, last.Policy = v.Served, v.Policy
-		return last.Digest != was.Digest || last.MediaType != was.MediaType || last.Served != was.Served ||
-			last.Policy != was.Policy || last.SourceType != was.SourceType, false
+		return reverted || resumed || last.Digest != was.Digest || last.MediaType != was.MediaType ||
+			last.Served != was.Served || last.Policy != was.Policy || last.SourceType != was.SourceType, false
 	}
-	v.MadeAt = now.UTC()
+	v.MadeAt, v.RevertedAt = now.UTC(), time.Time{}
 	for _, old := range r.Versions {
 		if old.SourceDigest == v.SourceDigest {
 			v.Withdrawn = old.Withdrawn // that it comes back does not undo what an operator said
@@ -121,6 +125,44 @@ func Add(r *catalog.Rollout, v catalog.RolledVersion, now time.Time) (changed, f
 	}
 	r.Versions = append(r.Versions, v)
 	return true, false
+}
+
+// revert takes back what came after a version that the tag stands for again: what nobody has goes, unless an operator
+// withdrew it, and the rest stays with the hosts that have it. It reports whether it changed anything.
+func revert(r *catalog.Rollout, to digest.Digest, now time.Time) (changed bool) {
+	at := -1
+	for i := range r.Versions {
+		if r.Versions[i].SourceDigest == to {
+			at = i
+		}
+	}
+	if at < 0 {
+		return false
+	}
+	n := len(r.Versions)
+	kept := r.Versions[:at+1]
+	for _, v := range r.Versions[at+1:] {
+		switch {
+		case v.Withdrawn != nil || v.Complete():
+		case v.BegunAt.IsZero():
+			continue
+		case v.RevertedAt.IsZero():
+			v.RevertedAt, changed = now.UTC(), true
+		}
+		kept = append(kept, v)
+	}
+	r.Versions = kept
+	return changed || len(kept) != n
+}
+
+// resumeReverted has a version go on that the tag stands for again. The time in between does not count for its steps.
+func resumeReverted(v *catalog.RolledVersion, now time.Time) (changed bool) {
+	if v.RevertedAt.IsZero() {
+		return false
+	}
+	v.PausedSeconds += max(now.Sub(v.RevertedAt).Seconds(), 0)
+	v.RevertedAt = time.Time{}
+	return true
 }
 
 // room sees that there is room for one more version, and reports whether there is: one that no host has goes for it.

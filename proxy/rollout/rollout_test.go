@@ -174,9 +174,9 @@ func TestByHand(t *testing.T) {
 	}
 	// What was withdrawn comes back under the tag only by an operator's word.
 	rollout.Add(r, version(3), now)
-	rollout.Add(r, version(2), now)
+	rollout.Add(r, version(2), now) // and what came in between is taken back
 	rollout.Advance(r, rule, now.Add(1000*time.Hour))
-	if i := rollout.Pick(repo, r, user(1)); r.Versions[i].Digest != version(3).Digest {
+	if i := rollout.Pick(repo, r, user(1)); r.Versions[i].Digest != version(0).Digest {
 		t.Errorf("version %s", r.Versions[i].Digest)
 	}
 	if err := rollout.Release(r, "alice", true, now); err != nil {
@@ -220,5 +220,46 @@ func TestBounds(t *testing.T) {
 	b, err := json.Marshal(begun)
 	if err != nil || len(b) > 64<<10 || len(begun.Log) != catalog.MaxRolloutLog {
 		t.Errorf("%d bytes, %d in the log, %v", len(b), len(begun.Log), err)
+	}
+}
+
+// What the tag goes back from reaches no more hosts: what nobody had is gone, and what some have stays with them until the
+// version that is there again reaches them. When the tag changes its mind once more, it goes on.
+func TestRevert(t *testing.T) {
+	t.Parallel()
+	rule := config.Rollout{Steps: steps(t, "10% at 0h", "50% at 2h", "100% at 4h")}
+	waiting := config.Rollout{Hold: config.Duration(time.Hour), Steps: rule.Steps}
+	r := rollout.New(version(0), epoch)
+	add := func(n int, at time.Duration) {
+		t.Helper()
+		if _, full := rollout.Add(r, version(n), epoch.Add(at)); full {
+			t.Fatal("no room")
+		}
+	}
+	add(1, time.Minute)
+	rollout.Advance(r, waiting, epoch.Add(2*time.Minute))
+	add(0, 3*time.Minute)
+	if rollout.Advance(r, waiting, epoch.Add(9*time.Hour)) || len(r.Versions) != 1 {
+		t.Fatalf("what came and went during the hold reaches hosts: %+v", r.Versions)
+	}
+	add(1, 10*time.Hour)
+	rollout.Advance(r, rule, epoch.Add(10*time.Hour))
+	add(0, 11*time.Hour)
+	rollout.Advance(r, rule, epoch.Add(11*time.Hour))
+	rollout.Advance(r, rule, epoch.Add(13*time.Hour))
+	if b := r.Versions[1]; len(r.Versions) != 3 || b.Share != 0.1 || b.RevertedAt.IsZero() || r.Versions[2].Share != 0.5 {
+		t.Fatalf("%+v", r.Versions)
+	}
+	r = rollout.New(version(0), epoch)
+	add(1, 0)
+	rollout.Advance(r, rule, epoch)
+	add(0, time.Hour) // and on, before anybody gets it
+	add(1, 3*time.Hour)
+	rollout.Advance(r, rule, epoch.Add(3*time.Hour))
+	if b := r.Versions[1]; len(r.Versions) != 2 || b.Share != 0.1 || !b.RevertedAt.IsZero() {
+		t.Fatalf("%+v", r.Versions)
+	}
+	if rollout.Advance(r, rule, epoch.Add(4*time.Hour)); r.Versions[1].Share != 0.5 {
+		t.Errorf("%+v", r.Versions[1])
 	}
 }

@@ -37,7 +37,7 @@ func StateOf(r *catalog.Rollout) State {
 // Due returns when a version's next step comes, by the rule; the zero time when none does while things stay as they are.
 func Due(r *catalog.Rollout, i int, rule config.Rollout, now time.Time) time.Time {
 	v := &r.Versions[i]
-	if r.Held != nil || v.Withdrawn != nil || v.Complete() {
+	if r.Held != nil || v.Withdrawn != nil || !v.RevertedAt.IsZero() || v.Complete() {
 		return time.Time{}
 	}
 	past := elapsed(v, rule, now)
