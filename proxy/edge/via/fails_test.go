@@ -102,7 +102,7 @@ func TestSilentCentral(t *testing.T) {
 	before, after := versions(t)
 	e := newEdge(t, nil, before, after)
 	e.keep(t, repo, before)
-	e.central.silent = true
+	e.central.silent, e.settings.Wait = true, 0
 	if r := e.pulled(t, after); r.Reasons[string(via.Wait)] != 1 {
 		t.Errorf("%+v", r)
 	}

@@ -252,7 +252,7 @@ func newEdge(t *testing.T, adjust func(*via.Options), central ...picture) *edge 
 	chunks := storetest.InMemory(t)
 	e := &edge{
 		central: &theCentral{t: t, formats: delta.Version, images: central}, chunks: chunks,
-		clock: time.Unix(1_800_000_000, 0),
+		clock: time.Unix(1_800_000_000, 0), settings: via.Settings{Wait: 10 * time.Minute},
 	}
 	store := seed.NewStore(seed.StoreOptions{Layers: state.New(chunks, nil, nil), Dir: t.TempDir()})
 	t.Cleanup(store.Close)

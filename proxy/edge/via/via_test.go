@@ -34,6 +34,7 @@ func TestDelta(t *testing.T) {
 	}
 	if diff := cmp.Diff([]client.DeltaRequest{{
 		Layer: after.layer(), Seeds: []digest.Digest{before.digest()}, Layers: layers.EncoderNames(),
+		Wait: e.settings.Wait, Silence: e.settings.Wait,
 	}},
 		e.central.asked); diff != "" {
 		t.Error(diff)
@@ -86,6 +87,7 @@ func TestWhole(t *testing.T) {
 			e.central.answer = func(client.DeltaRequest) (client.Delta, error) { return client.Delta{Refused: "gain"}, nil }
 		}, via.Refused},
 		"not done in time": {func(_ *testing.T, e *edge) {
+			e.settings.Wait = 0
 			e.central.answer = func(client.DeltaRequest) (client.Delta, error) {
 				return client.Delta{RetryAfter: time.Hour}, nil
 			}
@@ -322,6 +324,7 @@ func TestSlots(t *testing.T) {
 	t.Parallel()
 	before, after := versions(t)
 	e := newEdge(t, nil, before, after)
+	e.settings.Wait = 0
 	e.keep(t, repo, before)
 	if _, err := e.Manifest(t.Context(), repo, name.Reference(after.digest())); err != nil {
 		t.Fatal(err)
