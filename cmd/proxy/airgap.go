@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/strata-oci/strata/chunkstore"
@@ -104,6 +105,11 @@ func (c *importCommand) Run(ctx context.Context, s *streams) error {
 		}
 	} else {
 		cfg.Storage.Parameters = map[string]any{"rootdirectory": c.State}
+	}
+	if cfg.WorkDir != "" { // which the proxy makes when it first starts
+		if err := os.MkdirAll(cfg.WorkDir, 0o700); err != nil {
+			return fmt.Errorf("work_dir: %w", err)
+		}
 	}
 	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	b := newBars(s.err)
