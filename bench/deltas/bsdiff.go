@@ -8,8 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-
-	"github.com/strata-oci/strata/bench/process"
 )
 
 // bsdiffMost is how many bytes bsdiff is given: it takes 17 times as much memory as the old ones are.
@@ -27,22 +25,18 @@ func bsdiff(ctx context.Context, b *bench) (size, peak int64, err error) {
 	defer os.Remove(was)
 	defer os.Remove(out)
 	for _, layer := range b.newLayers {
-		n, err := old.counterparts(was, layer)
+		given, err := old.counterparts(was, layer)
 		if err != nil {
 			return 0, 0, err
 		}
-		if n > bsdiffMost {
-			return 0, 0, fmt.Errorf("%w: %d bytes of old files", errTooLarge, n)
+		if given > bsdiffMost {
+			return 0, 0, fmt.Errorf("%w: %d bytes of old files", errTooLarge, given)
 		}
-		u, _, err := process.Measure(ctx, "bsdiff", was, layer, out)
+		n, rss, err := measure(ctx, out, "bsdiff", was, layer, out)
 		if err != nil {
 			return 0, 0, err
 		}
-		info, err := os.Stat(out)
-		if err != nil {
-			return 0, 0, err
-		}
-		size, peak = size+info.Size(), max(peak, u.RSS)
+		size, peak = size+n, max(peak, rss)
 	}
 	return size, peak, nil
 }

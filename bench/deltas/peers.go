@@ -44,16 +44,21 @@ func strata(format string) func(context.Context, *bench) (int64, int64, error) {
 	return func(ctx context.Context, b *bench) (int64, int64, error) {
 		out := filepath.Join(b.work, "delta")
 		defer os.Remove(out)
-		u, _, err := process.Measure(ctx, b.strata, "delta", "--format", format, "oci:"+b.old, "oci:"+b.new, out)
-		if err != nil {
-			return 0, 0, err
-		}
-		info, err := os.Stat(out)
-		if err != nil {
-			return 0, 0, err
-		}
-		return info.Size(), u.RSS, nil
+		return measure(ctx, out, b.strata, "delta", "--format", format, "oci:"+b.old, "oci:"+b.new, out)
 	}
+}
+
+// measure runs a program that writes its delta to out, and returns how long that is and the program's peak of memory.
+func measure(ctx context.Context, out, program string, args ...string) (size, peak int64, err error) {
+	u, _, err := process.Measure(ctx, program, args...)
+	if err != nil {
+		return 0, 0, err
+	}
+	info, err := os.Stat(out)
+	if err != nil {
+		return 0, 0, err
+	}
+	return info.Size(), u.RSS, nil
 }
 
 // file runs a program that writes its delta to a file.
@@ -66,15 +71,7 @@ func file(program string, args ...string) func(context.Context, *bench) (int64, 
 		for i, a := range args {
 			filled[i] = names.Replace(a)
 		}
-		u, _, err := process.Measure(ctx, program, filled...)
-		if err != nil {
-			return 0, 0, err
-		}
-		info, err := os.Stat(out)
-		if err != nil {
-			return 0, 0, err
-		}
-		return info.Size(), u.RSS, nil
+		return measure(ctx, out, program, filled...)
 	}
 }
 
@@ -88,15 +85,11 @@ func tarDiff(ctx context.Context, b *bench) (size, peak int64, err error) {
 		return 0, 0, err
 	}
 	for _, layer := range b.newLayers {
-		u, _, err := process.Measure(ctx, "tar-diff", merged, layer, out)
+		n, rss, err := measure(ctx, out, "tar-diff", merged, layer, out)
 		if err != nil {
 			return 0, 0, err
 		}
-		info, err := os.Stat(out)
-		if err != nil {
-			return 0, 0, err
-		}
-		size, peak = size+info.Size(), max(peak, u.RSS)
+		size, peak = size+n, max(peak, rss)
 	}
 	return size, peak, nil
 }

@@ -20,11 +20,14 @@ Hosts that have the newest version keep it; strata rollback takes it back. Who d
     strata hold ghcr.io/ublue-os/bluefin:stable --reason "does not boot on AMD"`
 }
 
-type holdCommand struct {
+// stopFlags are what it takes to keep versions of a tag from hosts.
+type stopFlags struct {
 	Reference string `arg:"" name:"ref" help:"A tag, as in ghcr.io/ublue-os/bluefin:stable."`
 	Reason    string `help:"Why, for whoever looks."`
 	remoteFlags
 }
+
+type holdCommand struct{ stopFlags }
 
 func (c *holdCommand) Run(ctx context.Context, s *streams) error {
 	report, err := c.client().Hold(ctx, c.Reference, c.Reason)
@@ -39,11 +42,7 @@ also if the tag comes back to it, until strata release. The next version that up
     strata rollback ghcr.io/ublue-os/bluefin:stable --reason "does not boot on AMD"`
 }
 
-type rollbackCommand struct {
-	Reference string `arg:"" name:"ref" help:"A tag, as in ghcr.io/ublue-os/bluefin:stable."`
-	Reason    string `help:"Why, for whoever looks."`
-	remoteFlags
-}
+type rollbackCommand struct{ stopFlags }
 
 func (c *rollbackCommand) Run(ctx context.Context, s *streams) error {
 	report, err := c.client().Rollback(ctx, c.Reference, c.Reason)

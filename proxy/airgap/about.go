@@ -9,6 +9,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/proxy/imageref"
+	"github.com/strata-oci/strata/proxy/name"
 )
 
 // about adds what is signed and attested of a manifest: by cosign's tags and by referrers. What cannot be had, because the
@@ -18,7 +19,7 @@ func (e *export) about(ctx context.Context, d digest.Digest, depth int) error {
 		return nil
 	}
 	for _, suffix := range cosignSuffixes {
-		tag := d.Algorithm().String() + "-" + d.Encoded() + suffix
+		tag := string(name.TagAbout(d, suffix))
 		desc, raw, err := e.from.Tag(ctx, tag)
 		if errors.Is(err, imageref.ErrNotFound) {
 			continue

@@ -81,7 +81,7 @@ func (l *load) bare(ctx context.Context) ([]about, error) {
 
 // fallback is the tag of the list of what refers to a manifest.
 func fallback(subject digest.Digest) string {
-	return subject.Algorithm().String() + "-" + subject.Encoded()
+	return string(name.TagAbout(subject, ""))
 }
 
 // list stores a list of referrers under its tag.

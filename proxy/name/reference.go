@@ -16,7 +16,7 @@ var ErrTagInvalid = errors.New("invalid tag")
 var ErrDigestInvalid = errors.New("invalid digest")
 
 // aboutTag are the tags under which cosign and the OCI distribution specification keep what is said about an image.
-var aboutTag = regexp.MustCompile(`^sha256-[0-9a-f]{64}(\.(sig|att|sbom))?$`)
+var aboutTag = regexp.MustCompile(`^sha256-([0-9a-f]{64})(\.(?:sig|att|sbom))?$`)
 
 const (
 	maxTag     = 128
@@ -39,6 +39,21 @@ func ParseRef(s string) (Reference, error) {
 // AboutImage reports whether a reference is a tag under which signatures, attestations and the like of an image are kept,
 // and that nobody pulls an image by.
 func (r Reference) AboutImage() bool { return aboutTag.MatchString(string(r)) }
+
+// About returns the digest of the image that such a tag is about, and what the tag ends in: ".sig", ".att" or ".sbom", or
+// nothing for the list of what refers to the image. ok is false for other references.
+func (r Reference) About() (d digest.Digest, kind string, ok bool) {
+	m := aboutTag.FindStringSubmatch(string(r))
+	if m == nil {
+		return "", "", false
+	}
+	return digest.NewDigestFromEncoded(digest.SHA256, m[1]), m[2], true
+}
+
+// TagAbout returns the tag under which what is said of an image is kept, by what the tag ends in.
+func TagAbout(d digest.Digest, kind string) Reference {
+	return Reference(d.Algorithm().String() + "-" + d.Encoded() + kind)
+}
 
 // ParseTag checks a tag against the grammar of the OCI distribution specification: [A-Za-z0-9_][A-Za-z0-9._-]{0,127}.
 func ParseTag(s string) (Reference, error) {

@@ -132,3 +132,19 @@ func ExampleParser_ParseReference() {
 	fmt.Println(repo.Host(), repo.Path(), ref, err)
 	// Output: ghcr.io ublue-os/bluefin stable <nil>
 }
+
+func TestAbout(t *testing.T) {
+	t.Parallel()
+	d := digest.FromString("an image")
+	for _, kind := range []string{"", ".sig", ".att", ".sbom"} {
+		tag := name.TagAbout(d, kind)
+		if of, k, ok := tag.About(); of != d || k != kind || !ok || !tag.AboutImage() {
+			t.Errorf("%s is about %s, %q, %t", tag, of, k, ok)
+		}
+	}
+	for _, tag := range []name.Reference{"latest", name.Reference(d), name.TagAbout(d, ".pub"), name.TagAbout(d, "x")} {
+		if _, _, ok := tag.About(); ok || tag.AboutImage() {
+			t.Errorf("%s is about an image", tag)
+		}
+	}
+}

@@ -104,7 +104,7 @@ func (l *Lists) imported(ctx context.Context, repo name.Repository, d digest.Dig
 	if l.Manifests == nil {
 		return nil
 	}
-	rec, err := l.Pulled.Get(ctx, catalog.TagKey{Repository: repo.String(), Tag: d.Algorithm().String() + "-" + d.Encoded()})
+	rec, err := l.Pulled.Get(ctx, catalog.TagKey{Repository: repo.String(), Tag: string(name.TagAbout(d, ""))})
 	if rec == nil || err != nil || !image.IsIndex(rec.MediaType) {
 		return nil
 	}

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"path"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -214,16 +212,15 @@ func (s *Signer) Absent(tag name.Reference, err error) bool {
 // Origin returns the tag that is asked for instead of one of cosign: attestations and lists of contents of an image that was
 // made here are those of its source, whose files it has. All other tags are their own.
 func (s *Signer) Origin(ctx context.Context, repo name.Repository, tag name.Reference) name.Reference {
-	kind := path.Ext(string(tag))
-	if kind != ".att" && kind != ".sbom" || !tag.AboutImage() || !s.Settings().Enabled() {
+	subject, kind, ok := tag.About()
+	if !ok || kind != ".att" && kind != ".sbom" || !s.Settings().Enabled() {
 		return tag
 	}
-	hex := strings.TrimSuffix(strings.TrimPrefix(string(tag), "sha256-"), kind)
-	m, err := s.Manifests.Stored(ctx, repo, digest.NewDigestFromEncoded(digest.SHA256, hex))
+	m, err := s.Manifests.Stored(ctx, repo, subject)
 	if err != nil || m == nil || m.Origin != registry.MadeHere || m.Source == "" {
 		return tag
 	}
-	return name.Reference(m.Source.Algorithm().String() + "-" + m.Source.Encoded() + kind)
+	return name.TagAbout(m.Source, kind)
 }
 
 // Referrers returns what was signed of a manifest that was made here, and what it was made of: what refers to that is

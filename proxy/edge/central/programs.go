@@ -50,15 +50,19 @@ func (p programs) runs(needs []string) bool {
 
 // variant is what tells the deltas of a pair apart.
 func variant(worth int64, allowed []string) string {
-	sum := sha256.Sum256([]byte(delta.Version + " " + strings.Join(allowed, ",")))
+	return variantOf(worth, "", allowed)
+}
+
+// variantOf names how deltas are made; from tells those that come from elsewhere.
+func variantOf(worth int64, from string, programs []string) string {
+	sum := sha256.Sum256([]byte(from + delta.Version + " " + strings.Join(programs, ",")))
 	return strconv.FormatInt(worth, 10) + "-" + hex.EncodeToString(sum[:8])
 }
 
 // aboveVariant is that of deltas from the central above. It may be another one for each registry, and none of them is
 // trusted with what another one's images are made of.
 func aboveVariant(host string, worth int64, theirs []string) string {
-	sum := sha256.Sum256([]byte("above " + host + " " + delta.Version + " " + strings.Join(theirs, ",")))
-	return strconv.FormatInt(worth, 10) + "-" + hex.EncodeToString(sum[:8])
+	return variantOf(worth, "above "+host+" ", theirs)
 }
 
 // encoders are some of the programs of this machine.

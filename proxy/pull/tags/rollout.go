@@ -34,8 +34,8 @@ var aboutImages = regexp.MustCompile(`^sha(256|512)-[0-9a-f]{64}`)
 // staged reports whether versions of a tag go out in another way than all at once: by its rule, or because an operator held
 // it. What a host gets depends on who asks then.
 func (t *Tags) staged(repo name.Repository, tag name.Reference, rec *catalog.Tag) bool {
-	return t.Rollouts != nil && !aboutImages.MatchString(string(tag)) &&
-		(rec.Staged || t.Rule(repo.String()).Rollout.Enabled())
+	return t.Rollouts != nil && (rec.Staged || t.Rule(repo.String()).Rollout.Enabled()) &&
+		!aboutImages.MatchString(string(tag))
 }
 
 // given makes the answer for a host: what the tag's record stands for, or the earlier version that this host still gets.
