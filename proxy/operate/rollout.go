@@ -91,13 +91,11 @@ func (o *Rollouts) do(ref string,
 	switch {
 	case errors.Is(err, tags.ErrNotPulled):
 		return nil, fmt.Errorf("%w: %s was not pulled through this proxy: strata status lists what was", ErrNotFound, key)
-	case errors.Is(err, rollout.ErrHeld):
+	case errors.Is(err, rollout.ErrHeld), errors.Is(err, rollout.ErrNoEarlier):
 		return nil, fmt.Errorf("%s: %w: %w", key, ErrRollout, err)
 	case errors.Is(err, rollout.ErrNotHeld):
 		return nil, fmt.Errorf("%s: %w: %w; strata release --all gives its newest version to all hosts", key, ErrRollout,
 			err)
-	case errors.Is(err, rollout.ErrNoEarlier):
-		return nil, fmt.Errorf("%s: %w: %w", key, ErrRollout, err)
 	case err != nil:
 		return nil, fmt.Errorf("roll-out of %s: %w", key, err)
 	}

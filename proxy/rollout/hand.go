@@ -21,14 +21,10 @@ func Hold(r *catalog.Rollout, by, reason string, now time.Time) error {
 	if r.Held != nil {
 		return ErrHeld
 	}
-	stop(r, by, reason, now)
-	return nil
-}
-
-func stop(r *catalog.Rollout, by, reason string, now time.Time) {
 	r.Held = &catalog.RolloutStop{By: clip(by), At: now.UTC(), Reason: clip(reason)}
 	note(r, catalog.RolloutEvent{At: now, By: by, Action: ActionHold, Source: r.Versions[len(r.Versions)-1].SourceDigest,
 		Note: reason})
+	return nil
 }
 
 // Release ends what keeps the newest version back: that it is held by hand; that it was withdrawn; or the rule's hold. Its
