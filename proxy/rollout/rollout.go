@@ -104,21 +104,17 @@ func New(v catalog.RolledVersion, now time.Time) *catalog.Rollout {
 // reaching hosts now.
 func Add(r *catalog.Rollout, v catalog.RolledVersion, now time.Time) (changed, full bool) {
 	reverted := revert(r, v.SourceDigest, now)
+	moved := comeBack(r, v.SourceDigest)
 	last := &r.Versions[len(r.Versions)-1]
 	if last.SourceDigest == v.SourceDigest {
 		was := *last
 		resumed := resumeReverted(last, now)
 		last.SourceType, last.Digest, last.MediaType = v.SourceType, v.Digest, v.MediaType
 		last.Served, last.Policy = v.Served, v.Policy
-		return reverted || resumed || last.Digest != was.Digest || last.MediaType != was.MediaType ||
+		return reverted || moved || resumed || last.Digest != was.Digest || last.MediaType != was.MediaType ||
 			last.Served != was.Served || last.Policy != was.Policy || last.SourceType != was.SourceType, false
 	}
 	v.MadeAt, v.RevertedAt = now.UTC(), time.Time{}
-	for _, old := range r.Versions {
-		if old.SourceDigest == v.SourceDigest {
-			v.Withdrawn = old.Withdrawn // that it comes back does not undo what an operator said
-		}
-	}
 	trim(r)
 	if !room(r) {
 		return false, true
@@ -155,6 +151,18 @@ func revert(r *catalog.Rollout, to digest.Digest, now time.Time) (changed bool) 
 	return changed || len(kept) != n
 }
 
+// comeBack makes a version the newest again that is listed and that not all hosts have. It goes on with the hosts that it
+// had, and is still withdrawn if an operator said so. It reports whether another was the newest.
+func comeBack(r *catalog.Rollout, source digest.Digest) bool {
+	for i := len(r.Versions) - 1; i >= 0; i-- {
+		if v := r.Versions[i]; v.SourceDigest == source && !v.Complete() {
+			r.Versions = append(slices.Delete(r.Versions, i, i+1), v)
+			return i < len(r.Versions)-1
+		}
+	}
+	return false
+}
+
 // resumeReverted has a version go on that the tag stands for again. The time in between does not count for its steps.
 func resumeReverted(v *catalog.RolledVersion, now time.Time) (changed bool) {
 	if v.RevertedAt.IsZero() {
@@ -181,8 +189,8 @@ func room(r *catalog.Rollout) bool {
 	return true
 }
 
-// trim drops versions that no host gets, but for the one to go back to: the last that was complete before the newest that
-// is.
+// trim drops versions that no host gets, but for the one to go back to, the last that was complete before the newest that
+// is, and for those that an operator withdrew: the tag may come back to them.
 func trim(r *catalog.Rollout) {
 	var complete []int
 	for i := range r.Versions {
@@ -196,7 +204,7 @@ func trim(r *catalog.Rollout) {
 	newest := complete[len(complete)-1]
 	var kept []catalog.RolledVersion
 	for i, v := range r.Versions {
-		if i >= newest || len(complete) > 1 && i == complete[len(complete)-2] {
+		if i >= newest || len(complete) > 1 && i == complete[len(complete)-2] || v.Withdrawn != nil {
 			kept = append(kept, v)
 		}
 	}

@@ -263,3 +263,60 @@ func TestRevert(t *testing.T) {
 		t.Errorf("%+v", r.Versions[1])
 	}
 }
+
+// What an operator withdrew stays withdrawn, whatever reached all hosts since.
+func TestWithdrawnIsRemembered(t *testing.T) {
+	t.Parallel()
+	rule := config.Rollout{Steps: steps(t, "50% at 0h", "100% at 1h")}
+	r, now := rollout.New(version(1), epoch), epoch
+	goTo := func(n int) {
+		t.Helper()
+		if _, full := rollout.Add(r, version(n), now); full {
+			t.Fatal("no room")
+		}
+		for range 3 {
+			rollout.Advance(r, rule, now)
+			now = now.Add(time.Hour)
+		}
+	}
+	goTo(2)
+	if _, err := rollout.Rollback(r, "alice", "", now); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{1, 3, 4, 2} {
+		goTo(n)
+	}
+	for i := range 100 {
+		if v := r.Versions[rollout.Pick(repo, r, user(i))]; v.Digest != version(4).Digest {
+			t.Fatalf("%s gets %s, which is not what came last but for what was withdrawn", user(i).Who(), v.Digest)
+		}
+	}
+	if err := rollout.Release(r, "alice", true, now); err != nil || got(r, 100, user) != 100 {
+		t.Errorf("%d get what was released; %v", got(r, 100, user), err)
+	}
+}
+
+// A tag that goes to and fro takes no room for each time, and what it stands for is the newest.
+func TestToAndFro(t *testing.T) {
+	t.Parallel()
+	rule := config.Rollout{Steps: steps(t, "30% at 0h", "100% at 9h")}
+	r, now := rollout.New(version(1), epoch), epoch
+	for i := range 60 {
+		if _, full := rollout.Add(r, version(i%2+1), now); full {
+			t.Fatalf("no room after %d", i)
+		}
+		rollout.Advance(r, rule, now)
+		now = now.Add(time.Minute)
+		if last := r.Versions[len(r.Versions)-1]; last.Digest != version(i%2+1).Digest || !last.RevertedAt.IsZero() {
+			t.Fatalf("the newest is %+v", last)
+		}
+	}
+	if len(r.Versions) > 3 {
+		t.Errorf("%d versions of two sources", len(r.Versions))
+	}
+	rollout.Add(r, version(3), now)
+	rollout.Advance(r, rule, now)
+	if n := got(r, 1000, user); n < 250 || n > 350 {
+		t.Errorf("%d of 1000 get what comes then", n)
+	}
+}
