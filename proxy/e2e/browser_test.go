@@ -53,9 +53,15 @@ func newBrowser(tb testing.TB, page string) *browser {
 		_, _ = to.Close(), from.Close()
 	})
 	var target struct{ TargetID, SessionID string }
-	b.call("Target.createTarget", map[string]any{"url": page}, &target)
+	b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
 	b.call("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &target)
 	b.session = target.SessionID
+	// Navigating answers once the page has taken the blank one's place, so that no script runs in the blank one.
+	var navigated struct{ ErrorText string }
+	b.call("Page.navigate", map[string]any{"url": page}, &navigated)
+	if navigated.ErrorText != "" {
+		tb.Fatalf("%s: %s", page, navigated.ErrorText)
+	}
 	return b
 }
 
@@ -117,9 +123,11 @@ func (b *browser) run(script string) string {
 }
 
 // awaiting lets scripts wait in the page for a condition.
-const awaiting = `const until = async (condition) => {
+// A page that is still being read lacks elements: what the condition throws for that says "not yet".
+const awaiting = `const until = async (holds) => {
+  const condition = () => { try { return holds(); } catch { return false; } };
   for (let i = 0; i < 600 && !condition(); i++) await new Promise((done) => setTimeout(done, 50));
-  if (!condition()) throw new Error("it never was: " + condition);
+  if (!condition()) throw new Error("it never was: " + holds);
 };
 `
 
