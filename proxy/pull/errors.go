@@ -3,6 +3,7 @@ package pull
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/strata-oci/strata/chunkstore"
@@ -64,6 +65,9 @@ func upstreamError(up *upstream.Error, notFound func(string) *registry.Error) er
 	case upstream.Timeout:
 		e = registry.GatewayTimeout(up.Host + " does not answer in time")
 	case upstream.Unavailable:
+		if up.Status == http.StatusLoopDetected {
+			return registry.LoopDetected(up.Host).WithCause(up)
+		}
 		e = registry.Unavailable(up.Host+" is out of reach", up.RetryAfter)
 	case upstream.NotConfigured:
 		e = registry.NameUnknown(up.Host + " is not an upstream of this proxy")

@@ -26,9 +26,7 @@ func (h *handler) arrivedFor(r *http.Request) (string, error) {
 			Message: "this connection was made to " + shown + ": ask " + as + " on another one"}
 	}
 	if as != "" && h.Self != "" && slices.ContainsFunc(r.Header.Values("Via"), h.fromHere) {
-		return "", &Error{Status: http.StatusLoopDetected, Code: codeUnavailable,
-			Message: "this proxy is led to itself for " +
-				as + ": have it resolve that name as the world does, or give its upstream a url, via or proxy"}
+		return "", LoopDetected(as)
 	}
 	return as, nil
 }
@@ -38,7 +36,11 @@ func (h *handler) fromHere(via string) bool { return strings.Contains(via, h.Sel
 
 // answered returns the canonical form of a host that this proxy answers as; empty for all others.
 func (h *handler) answered(host string) string {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	domain, port, hasPort := strings.Cut(strings.ToLower(host), ":")
+	host = strings.TrimSuffix(domain, ".") // absolute, as resolvers take names
+	if hasPort {
+		host += ":" + port
+	}
 	host, err := name.ParseHost(host)
 	if err != nil || !h.AnswersAs(host) {
 		return ""

@@ -51,6 +51,8 @@ func TestAnswerAs(t *testing.T) {
 		{"ghcr.io", "", "a/b", 200, "ghcr.io/a/b"},
 		{"GHCR.IO:443", "GHCR.io", "a/b", 200, "ghcr.io/a/b"},
 		{"ghcr.io.", "ghcr.io", "a/b", 200, "ghcr.io/a/b"},
+		{"ghcr.io.:443", "ghcr.io", "a/b", 200, "ghcr.io/a/b"},
+		{"harbor.example.:8443", "harbor.example", "a/b", 200, "harbor.example:8443/a/b"},
 		{"registry-1.docker.io", "registry-1.docker.io", "alpine", 200, "docker.io/library/alpine"},
 		{"", "ghcr.io", "a/b", 200, "ghcr.io/a/b"},
 		{"harbor.example:8443", "harbor.example", "docker.io/library/alpine", 200,

@@ -140,6 +140,12 @@ func BadGateway(message string) *Error {
 	return &Error{Status: http.StatusBadGateway, Code: codeUnavailable, Message: message}
 }
 
+// LoopDetected is for a registry whose name leads the proxy to itself.
+func LoopDetected(host string) *Error {
+	return &Error{Status: http.StatusLoopDetected, Code: codeUnavailable, Message: "this proxy is led to itself for " + host +
+		": have it resolve that name as the world does, or give its upstream a url, via or proxy"}
+}
+
 // GatewayTimeout is for an upstream that took too long.
 func GatewayTimeout(message string) *Error {
 	return &Error{Status: http.StatusGatewayTimeout, Code: codeUnavailable, Message: message}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"github.com/strata-oci/strata/proxy/upstream"
@@ -50,10 +51,10 @@ func (s *session) retried(op string, try func(context.Context) error) func(conte
 }
 
 // hopeless reports whether another attempt would only keep a caller waiting: behind an open breaker, or when a slow
-// upstream has had its time twice over.
+// upstream has had its time twice over. A loop stays one until somebody ends it.
 func (s *session) hopeless(e *upstream.Error, began time.Time) bool {
 	held := e.Kind == upstream.Unavailable && errors.Is(e, upstream.ErrHeld)
-	return held || s.host.GivenUp() || s.client.options.Now().Sub(began) >= 2*s.host.Timeout()
+	return held || e.Status == http.StatusLoopDetected || s.host.GivenUp() || s.client.options.Now().Sub(began) >= 2*s.host.Timeout()
 }
 
 // worthWaiting reports whether a wait is short enough for someone who waits for an answer, and ends before the context does.
