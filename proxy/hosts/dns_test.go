@@ -54,6 +54,17 @@ func TestDNS(t *testing.T) {
 	if !slices.ContainsFunc(c.Notes, func(n string) bool { return strings.Contains(n, "answer_as") }) {
 		t.Errorf("%v", c.Notes)
 	}
+	for want, as := range map[string][]string{
+		"does not answer as ghcr.io, docker.io:": {},
+		"does not answer as docker.io:":          {"ghcr.io"},
+		"which answers as that":                  {"docker.io", "ghcr.io"},
+	} {
+		s.Proxy.AnswersAs = as
+		c, err := Make(s)
+		if err != nil || !slices.ContainsFunc(c.Notes, func(n string) bool { return strings.Contains(n, want) }) {
+			t.Errorf("answer_as %v: %v, %v", as, c.Notes, err)
+		}
+	}
 	for _, wrong := range []Setup{{Name: "p.example", DNS: true}, {Name: "p.example", DNS: true, Images: []string{"ghcr.io"},
 		Proxy: Proxy{Insecure: true}}} {
 		if _, err := Make(wrong); err == nil || !strings.Contains(err.Error(), "HTTPS") {

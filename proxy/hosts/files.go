@@ -14,8 +14,7 @@ func (s *setup) names() {
 	scopes := s.scopes
 	if s.DNS {
 		scopes = nil
-		s.note("DNS has to lead %s to the proxy, and the proxy has to answer as that (answer_as)",
-			strings.Join(s.registries(), ", "))
+		s.dns()
 	}
 	for _, scope := range scopes {
 		if b.Len() > 0 {
@@ -42,6 +41,26 @@ func (s *setup) names() {
 	}
 	if slices.ContainsFunc(s.scopes, func(scope scope) bool { return scope.noFallback }) {
 		s.note("while the proxy is down, pulls fail and hosts stay on what they run")
+	}
+}
+
+// dns tells what leads the registries' clients to the proxy, and what it lacks for them.
+func (s *setup) dns() {
+	var missing []string
+	for _, host := range s.registries() {
+		if !slices.Contains(s.Proxy.AnswersAs, host) {
+			missing = append(missing, host)
+		}
+	}
+	led := strings.Join(s.registries(), ", ")
+	switch {
+	case s.Proxy.AnswersAs == nil:
+		s.note("DNS has to lead %s to the proxy, and the proxy has to answer as that (answer_as)", led)
+	case len(missing) > 0:
+		s.note("DNS has to lead %s to the proxy, which does not answer as %s: add that to its answer_as, with a certificate",
+			led, strings.Join(missing, ", "))
+	default:
+		s.note("DNS has to lead %s to the proxy, which answers as that", led)
 	}
 }
 

@@ -38,6 +38,8 @@ type Proxy struct {
 	Upstreams []string `json:"upstreams"`
 	// Signed are the names, beside the registries' own, that it signs images for; nil when that is not known.
 	Signed []string `json:"signed_names"`
+	// AnswersAs are the registries whose clients it answers when DNS leads them to it; nil when that is not known.
+	AnswersAs []string `json:"answer_as"`
 }
 
 // Existing is what a host has already. What is not known is empty.

@@ -18,7 +18,7 @@ import (
 func (s *Server) hostsProxy() hosts.Proxy {
 	cfg := s.live.Load()
 	p := hosts.Proxy{Names: slices.Clone(cfg.Signing.Names), Upstreams: cfg.Hosts(), Insecure: !cfg.TLS.Enabled(),
-		Signed: append([]string{}, cfg.Signing.Names...)}
+		Signed: append([]string{}, cfg.Signing.Names...), AnswersAs: append([]string{}, cfg.AnswerAs...)}
 	public, err := trust.PublicKeys(cfg.Signing)
 	if err != nil {
 		s.log.Error("the signing keys cannot be read, so operators are not shown them", "error", err)

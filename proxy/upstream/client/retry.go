@@ -54,7 +54,8 @@ func (s *session) retried(op string, try func(context.Context) error) func(conte
 // upstream has had its time twice over. A loop stays one until somebody ends it.
 func (s *session) hopeless(e *upstream.Error, began time.Time) bool {
 	held := e.Kind == upstream.Unavailable && errors.Is(e, upstream.ErrHeld)
-	return held || e.Status == http.StatusLoopDetected || s.host.GivenUp() || s.client.options.Now().Sub(began) >= 2*s.host.Timeout()
+	return held || e.Status == http.StatusLoopDetected || s.host.GivenUp() ||
+		s.client.options.Now().Sub(began) >= 2*s.host.Timeout()
 }
 
 // worthWaiting reports whether a wait is short enough for someone who waits for an answer, and ends before the context does.
