@@ -266,3 +266,71 @@ func TestReleaseWhileUpdating(t *testing.T) {
 		t.Errorf("released is %s, %v", rec.Released, err)
 	}
 }
+
+// asBefore writes verdicts as builds did that noted neither their signers nor whom they had to name.
+func (h *harness) asBefore(of ...digest.Digest) {
+	h.t.Helper()
+	for _, d := range of {
+		rec, err := h.Records.Verdicts.Get(h.t.Context(), verdictKey(d))
+		if err != nil || rec == nil || !rec.Passed {
+			h.t.Fatalf("%s: %+v, %v", d, rec, err)
+		}
+		old := *rec
+		old.Signers, old.As, old.Names = nil, "", nil
+		if err := h.Records.Verdicts.Put(h.t.Context(), verdictKey(d), &old); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+// In stores of builds that did not note who signed, too, an added key takes nothing away while the upstream is out of reach,
+// and one that is removed counts at once.
+func TestAddedKeyInStoresOfBefore(t *testing.T) {
+	t.Parallel()
+	s, other, next := newSigner(t), newSigner(t), newSigner(t)
+	for what, c := range map[string]struct {
+		before []string
+		sign   func(h *harness, index, amd digest.Digest)
+		now    []string
+		kept   bool
+	}{
+		"a key is added": {[]string{s.file}, func(h *harness, index, _ digest.Digest) { s.sign(t, h.up, index) },
+			[]string{s.file, next.file}, true},
+		"a key is added, bundle": {[]string{s.file},
+			func(h *harness, index, _ digest.Digest) { s.bundled(t, h.up, index, index, bundle.Signed) },
+			[]string{s.file, next.file}, true},
+		"a key is added, instances": {[]string{s.file}, func(h *harness, _, amd digest.Digest) { s.sign(t, h.up, amd) },
+			[]string{s.file, next.file}, true},
+		"one of two keys is another": {[]string{other.file, s.file},
+			func(h *harness, index, _ digest.Digest) { s.sign(t, h.up, index) }, []string{s.file, next.file}, true},
+		"the key is removed": {[]string{s.file, other.file},
+			func(h *harness, index, _ digest.Digest) { s.sign(t, h.up, index) }, []string{other.file, next.file}, false},
+		"the key is removed, instances": {[]string{s.file, other.file},
+			func(h *harness, _, amd digest.Digest) { s.sign(t, h.up, amd) }, []string{other.file}, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t, verifying(c.before...))
+			amd := bootable(t, "amd").push(t, h.up)
+			index := pushIndex(t, h.up, ocispec.MediaTypeImageIndex, []any{h.up.member(amd, "linux/amd64")})
+			c.sign(h, index, amd)
+			h.up.tag("stable", index)
+			served := h.pull("stable", registry.Rechunked)
+			h.asBefore(index, amd)
+			h.up.failWith("", http.StatusServiceUnavailable)
+			h.rule.Verify.Keys = c.now
+			h.restart()
+			refs := []string{served.Digest.String(), index.String(), amd.String()}
+			if !c.kept {
+				for _, ref := range append(refs, "stable") {
+					h.pullError(ref)
+				}
+				return
+			}
+			h.pull("stable", registry.Stale)
+			for i, ref := range refs {
+				h.pull(ref, []registry.Served{registry.Rechunked, registry.Original, registry.Original}[i])
+			}
+		})
+	}
+}

@@ -267,28 +267,6 @@ func (g *Guard) record(ctx context.Context, key catalog.ContentKey, repo name.Re
 	return rec, nil
 }
 
-// again checks an index that vouched for an image under another policy, and returns the verdict on the image if there is a
-// new one.
-func (g *Guard) again(ctx context.Context, key catalog.ContentKey, repo name.Repository,
-	index digest.Digest, p *policy) (*catalog.Verdict, error) {
-	m, err := g.Manifests.Get(ctx, repo, index)
-	if verify.Absent(err) {
-		return nil, nil // and the image may have a signature of its own
-	}
-	if err != nil {
-		return nil, fmt.Errorf("fetching the index, whose signature is to be checked: %w", err)
-	}
-	of := catalog.ContentKey{Repository: key.Repository, Digest: index}
-	if rec, err := g.check(ctx, of, repo, m, p); err != nil || !rec.Passed {
-		return nil, err
-	}
-	rec, err := g.Verdicts.Get(ctx, key)
-	if err != nil || rec == nil || !g.stands(key.Repository, rec, p) {
-		return nil, err
-	}
-	return rec, nil
-}
-
 // postpone says when an image that did not pass is checked again.
 func (g *Guard) postpone(rec, before *catalog.Verdict) {
 	rec.Tries = 1
@@ -306,38 +284,6 @@ func (g *Guard) tell(ctx context.Context, key catalog.ContentKey, rec *catalog.V
 		return
 	}
 	log.WarnContext(ctx, "image is refused", "reason", rec.Reason, "retry_at", rec.RetryAt)
-}
-
-// vouch records that the images of an index pass by it: all that a signed one names, and those that were checked of one
-// that is not signed itself.
-func (g *Guard) vouch(ctx context.Context, repo name.Repository, m *registry.Manifest, p *policy, of *catalog.Verdict,
-	found *verify.Verdict) error {
-	idx, err := image.ParseIndex(m.Bytes)
-	if err != nil {
-		return fmt.Errorf("reading a signed index: %w", err)
-	}
-	var children []digest.Digest
-	if of.How == string(verify.ByParts) {
-		for _, child := range idx.Images(nil) {
-			children = append(children, child.Digest)
-		}
-	} else {
-		for _, child := range idx.Manifests() {
-			children = append(children, child.Digest)
-		}
-	}
-	for _, child := range children {
-		rec := *of
-		if part := found.Parts[child]; part != nil {
-			pass(&rec, repo.String(), p, part)
-		}
-		rec.How, rec.Via = string(verify.ByIndex), m.Digest
-		key := catalog.ContentKey{Repository: repo.String(), Digest: child}
-		if err := g.Verdicts.Put(ctx, key, &rec); err != nil {
-			return fmt.Errorf("recording the verdict on an index's image: %w", err)
-		}
-	}
-	return nil
 }
 
 // Passed reports whether an image is signed as its repository's rule asks now. Nobody is asked, unless the verdict on it was

@@ -23,6 +23,20 @@ const maxPolicies = 1024
 type policy struct {
 	verify.Policy
 	fingerprint string
+	narrower    *lru.Cache[string, bool] // what widens has said
+}
+
+// maxNarrower bounds the fingerprints of policies of before that are remembered for one of today.
+const maxNarrower = 64
+
+// widens reports whether whatever passed by the policy of a fingerprint passes by this one, too.
+func (p *policy) widens(fingerprint string) bool {
+	known, ok := p.narrower.Get(fingerprint)
+	if !ok {
+		known = p.Narrower(fingerprint) != nil
+		p.narrower.Add(fingerprint, known)
+	}
+	return known
 }
 
 // policies are made of the files that rules name, and as new as these. They are safe for concurrent use.
@@ -63,6 +77,7 @@ func (p *policies) of(rule config.Verify) (*policy, error) {
 // parsePolicy makes a policy of the contents of a rule's files.
 func parsePolicy(rule config.Verify, contents [][]byte) (*policy, error) {
 	out := &policy{Policy: verify.Policy{SignedAs: rule.SignedAs}}
+	out.narrower, _ = lru.New[string, bool](maxNarrower) // fails for sizes below 1 only
 	for i, path := range rule.Keys {
 		found, err := keys.ParsePublic(contents[i])
 		if err != nil {

@@ -21,8 +21,31 @@ func (g *Guard) stands(repository string, rec *catalog.Verdict, p *policy) bool 
 	if rec.Policy == p.fingerprint {
 		return rec.Passed || g.Now().Before(rec.RetryAt)
 	}
-	return rec.Passed && len(rec.Signers) > 0 && rec.As == signedAs(repository, p) &&
+	if !rec.Passed {
+		return false
+	}
+	if len(rec.Signers) == 0 {
+		return stood(repository, rec, p)
+	}
+	return rec.As == signedAs(repository, p) &&
 		!slices.ContainsFunc(rec.Signers, func(s string) bool { return !p.Names(s) })
+}
+
+// stood is stands for a verdict that passed and was recorded by a build that did not note its signers. It stands where all
+// whom its policy named are named still, or where the key is that it says it passed by: of an image with a signature of its
+// own that is all that it took.
+func stood(repository string, rec *catalog.Verdict, p *policy) bool {
+	switch verify.How(rec.How) {
+	case verify.ByTag:
+		if p.Names(rec.By) && verify.Repository(rec.Claims) == signedAs(repository, p) {
+			return true
+		}
+	case verify.ByBundle: // which names no repository
+		if p.Names(rec.By) {
+			return true
+		}
+	}
+	return p.widens(rec.Policy)
 }
 
 // signedAs is the repository that signatures have to name.

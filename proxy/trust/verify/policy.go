@@ -38,7 +38,10 @@ type Policy struct {
 }
 
 // Fingerprint names the policy: another one has another, 32 hex digits.
-func (p *Policy) Fingerprint() string {
+func (p *Policy) Fingerprint() string { return fingerprint(p.SignedAs, p.signers()) }
+
+// signers lists whom the policy names, as Names knows them, in the order that a fingerprint has them.
+func (p *Policy) signers() []string {
 	var ids []string
 	for _, k := range p.Keys {
 		ids = append(ids, k.ID())
@@ -47,8 +50,36 @@ func (p *Policy) Fingerprint() string {
 	if p.Keyless != nil {
 		ids = append(ids, "keyless "+p.Keyless.Fingerprint())
 	}
-	sum := sha256.Sum256([]byte("strata policy 1\n" + p.SignedAs + "\n" + strings.Join(ids, "\n")))
+	return ids
+}
+
+func fingerprint(signedAs string, signers []string) string {
+	sum := sha256.Sum256([]byte("strata policy 1\n" + signedAs + "\n" + strings.Join(signers, "\n")))
 	return hex.EncodeToString(sum[:16])
+}
+
+// maxTried bounds the signers of whom Narrower tries all sets: some thousand hashes.
+const maxTried = 12
+
+// Narrower returns whom a policy names, given its fingerprint, if these are some of those whom p names and it asks for the
+// same else: what passed by it passes by p. It returns nil for all other policies.
+func (p *Policy) Narrower(of string) []string {
+	all := p.signers()
+	if len(all) > maxTried {
+		return nil
+	}
+	for set := 1; set < 1<<len(all); set++ {
+		var some []string
+		for i, id := range all {
+			if set&(1<<i) != 0 {
+				some = append(some, id)
+			}
+		}
+		if fingerprint(p.SignedAs, some) == of {
+			return some
+		}
+	}
+	return nil
 }
 
 // Signer names who signed, as a verdict says it, so that a policy can be asked later whether it still names them: an

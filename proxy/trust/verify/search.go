@@ -113,6 +113,12 @@ func Fits(claim, tag string) bool {
 	return claimed == "" || tag == "" || claimed == tag
 }
 
+// Repository returns the repository that a name which a payload gave is of, "host/path".
+func Repository(claim string) string {
+	repository, _ := splitTag(claim)
+	return repository
+}
+
 // splitTag takes the tag off a reference, and gives Docker's registry the name that it has here.
 func splitTag(reference string) (repository, tag string) {
 	reference, _, _ = strings.Cut(reference, "@")

@@ -194,3 +194,37 @@ func ExamplePolicy_Wants() {
 	fmt.Println(p.Wants() == "key "+public[0].ID(), len(p.Fingerprint()))
 	// Output: true 32
 }
+
+// A policy knows those that name some of its signers and nobody else.
+func TestNarrower(t *testing.T) {
+	t.Parallel()
+	var all []keys.Public
+	for range 13 {
+		k, err := keys.Generate(keys.Ed25519)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, k.Public())
+	}
+	p := verify.Policy{Keys: all[:4], SignedAs: "a/b"}
+	for name, c := range map[string]struct {
+		of   verify.Policy
+		want int
+	}{
+		"itself":             {p, 4},
+		"one key":            {verify.Policy{Keys: all[2:3], SignedAs: "a/b"}, 1},
+		"two, turned round":  {verify.Policy{Keys: []keys.Public{all[3], all[0]}, SignedAs: "a/b"}, 2},
+		"one that is not":    {verify.Policy{Keys: all[3:5], SignedAs: "a/b"}, 0},
+		"another repository": {verify.Policy{Keys: all[2:3]}, 0},
+		"more":               {verify.Policy{Keys: all[:5], SignedAs: "a/b"}, 0},
+		"nobody":             {verify.Policy{SignedAs: "a/b"}, 0},
+	} {
+		if got := p.Narrower(c.of.Fingerprint()); len(got) != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	many := verify.Policy{Keys: all}
+	if got := many.Narrower(many.Fingerprint()); got != nil {
+		t.Error("all sets of 13 signers were tried")
+	}
+}
