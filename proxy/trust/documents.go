@@ -12,6 +12,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/catalog"
@@ -84,15 +85,33 @@ func (s *Documents) note(repository string, rec *catalog.Signature) {
 	}
 }
 
-// keep stores what was signed, the record last.
+// keep stores what was signed: pack and record at once, since each has to wait for the disk. A record without its pack, as a
+// crash may leave it, is made again by who needs it.
 func (s *Documents) keep(ctx context.Context, key catalog.ContentKey, rec *catalog.Signature, signed sign.Documents) error {
 	pack, places := packed(signed.All())
-	d, err := s.Chunks.Put(ctx, pack)
-	if err != nil {
+	rec.Pack, rec.Documents = digest.FromBytes(pack), places
+	var both errgroup.Group
+	both.Go(func() error {
+		_, err := s.Chunks.Put(ctx, pack)
+		return err
+	})
+	both.Go(func() error { return s.Records.Put(ctx, key, rec) })
+	if err := both.Wait(); err != nil {
 		return fmt.Errorf("storing the signature: %w", err)
 	}
-	rec.Pack, rec.Documents = d, places
-	return s.Records.Put(ctx, key, rec)
+	return nil
+}
+
+// whole reports whether a record's pack is stored. It asks the store once for each record and process.
+func (s *Documents) whole(ctx context.Context, repo name.Repository, rec *catalog.Signature) (bool, error) {
+	if s.lately(repo, rec.Image) {
+		return true, nil
+	}
+	_, err := s.Chunks.Stat(ctx, rec.Pack)
+	if errors.Is(err, chunkstore.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // packed makes one document of several, each behind the one before, and says where they lie: to store many takes as many

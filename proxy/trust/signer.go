@@ -94,6 +94,13 @@ func (s *Signer) signature(ctx context.Context, repo name.Repository, m *registr
 	if err != nil {
 		return nil, err
 	}
+	if rec != nil && rec.Maker == by.fingerprint && !again {
+		whole, err := s.Documents.whole(ctx, repo, rec)
+		if err != nil {
+			return nil, fmt.Errorf("looking for the signature of %s: %w", m.Digest, err)
+		}
+		again = !whole
+	}
 	if rec == nil || rec.Maker != by.fingerprint || again {
 		rec, err = s.signing.Do(ctx, key.String()+" "+by.fingerprint,
 			func(ctx context.Context) (*catalog.Signature, error) { return s.sign(ctx, key, repo, m, by) })
@@ -108,7 +115,7 @@ func (s *Signer) signature(ctx context.Context, repo name.Repository, m *registr
 	return rec, nil
 }
 
-// sign signs a manifest and stores what that gives, the record last.
+// sign signs a manifest and stores what that gives.
 func (s *Signer) sign(ctx context.Context, key catalog.ContentKey, repo name.Repository, m *registry.Manifest,
 	by *maker) (*catalog.Signature, error) {
 	subject := sign.Subject{

@@ -188,6 +188,40 @@ func TestLostPack(t *testing.T) {
 	}
 }
 
+// A crash may leave a record without its pack, as both are written at once: whoever needs the signature next makes it again,
+// also where only what refers to the image is asked for.
+func TestRecordWithoutPack(t *testing.T) {
+	t.Parallel()
+	dir, key := t.TempDir(), newKey(t)
+	first := newRig(t, dir, key)
+	d := first.sign(t, "image")
+	rec, err := first.records.Signatures.Get(t.Context(), catalog.ContentKey{Repository: repo.String(), Digest: d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, ask := range map[string]func(*rig) error{
+		"referrers": func(r *rig) error {
+			r.images[d] = first.images[d]
+			_, _, _, err := r.signer.Referrers(t.Context(), repo, d)
+			return err
+		},
+		"a job": func(r *rig) error { r.sign(t, "image"); return nil },
+	} {
+		if err := first.chunks.Delete(t.Context(), rec.Pack); err != nil {
+			t.Fatal(err)
+		}
+		r := newRig(t, dir, key)
+		if err := ask(r); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range rec.Documents {
+			if b, err := r.documents.Blob(t.Context(), repo, p.Digest); b == nil || err != nil {
+				t.Errorf("%s: %s: %v, %v", what, p.Digest, b, err)
+			}
+		}
+	}
+}
+
 // What a job pays for its signature with a store on a disk: in one pack, and what it would be with each document by itself.
 func BenchmarkSigner(b *testing.B) {
 	b.Run("packed", func(b *testing.B) {
