@@ -123,8 +123,12 @@ var rooms = []room{
 	{"proxy/hosts", []string{"proxy/trust/keys"}, append([]string{"os", "time"}, registries[:3]...)},
 	{"proxy/hosts/policy", nil, append([]string{"os", "time"}, registries[:3]...)},
 	{"proxy/hosts/registries", []string{"proxy/hosts/policy"}, append([]string{"os", "time"}, registries[:3]...)},
+	// How archives are written is a question of bytes alone.
+	{"proxy/ociarchive", []string{"rechunk/image"}, append([]string{"os", "context", "net/http"}, registries...)},
+	{"proxy/casync/static", []string{"chunkstore/casync", "proxy/imageref", "proxy/ociarchive", "rechunk"},
+		[]string{"net/http", "github.com/google/go-containerregistry", "github.com/distribution/distribution"}},
 	{"proxy/airgap", []string{"proxy/catalog", "proxy/imagedelta", "proxy/imageref", "proxy/name", "proxy/oci",
-		"proxy/verify", "chunkstore", "rechunk/delta/ocidelta", "rechunk/image"},
+		"proxy/ociarchive", "proxy/verify", "chunkstore", "rechunk/delta/ocidelta", "rechunk/image"},
 		[]string{"net/http", "github.com/google/go-containerregistry"}},
 	{"proxy/doctor", []string{"proxy/hosts", "proxy/trust"}, nil},
 	{"proxy/hosts/disk", []string{"proxy/hosts"}, registries[:3]},

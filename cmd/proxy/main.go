@@ -54,6 +54,7 @@ type commands struct {
 	ClientConfig clientConfigCommand `cmd:"" help:"Show the files that a host needs to pull through a proxy."`
 	Export       exportCommand       `cmd:"" help:"Write an image with its signatures into a file, for where no registry is."`
 	Import       importCommand       `cmd:"" help:"Put the images of a file into a proxy's store."`
+	Casync       casyncCommand       `cmd:"" help:"Images as chunks, for casync and desync."`
 	Doctor       doctorCommand       `cmd:"" help:"Find out whether a host would get an image through the proxy, and what to change."`
 	Key          keyCommand          `cmd:"" help:"Make and read the keys that a proxy signs with."`
 

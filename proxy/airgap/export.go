@@ -5,20 +5,18 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/proxy/imageref"
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/ociarchive"
 )
 
 // ExportOptions say what goes into a file.
@@ -255,8 +253,7 @@ type archive struct {
 }
 
 func (w *archive) file(name string, size int64, r io.Reader) error {
-	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o644,
-		ModTime: time.Unix(0, 0)}); err != nil {
+	if err := w.WriteHeader(ociarchive.Header(name, size)); err != nil {
 		return err
 	}
 	_, err := io.Copy(w, r)
@@ -266,16 +263,15 @@ func (w *archive) file(name string, size int64, r io.Reader) error {
 func (w *archive) blob(d digest.Digest, size int64, r io.Reader) error {
 	w.report.Blobs++
 	w.report.Bytes += size
-	return w.file("blobs/"+d.Algorithm().String()+"/"+d.Encoded(), size, r)
+	return w.file(ociarchive.BlobName(d), size, r)
 }
 
 func (w *archive) layout(entries []ocispec.Descriptor) error {
-	version, err := json.Marshal(ocispec.ImageLayout{Version: ocispec.ImageLayoutVersion})
+	version, err := ociarchive.LayoutFile()
 	if err != nil {
 		return err
 	}
-	index, err := json.Marshal(ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2},
-		MediaType: ocispec.MediaTypeImageIndex, Manifests: entries})
+	index, err := ociarchive.IndexFile(entries)
 	if err != nil {
 		return err
 	}

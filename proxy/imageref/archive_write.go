@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
+
+	"github.com/strata-oci/strata/proxy/ociarchive"
 )
 
 // archiveDestination gathers a layout in a temporary directory and makes a tar file of it in the end.
@@ -119,8 +121,7 @@ func writeTarFile(ctx context.Context, tw *tar.Writer, dir, name string) error {
 		return err
 	}
 	defer func() { _ = f.Close() }() // only read
-	hdr := &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o644, ModTime: time.Unix(0, 0)}
-	if err := tw.WriteHeader(hdr); err != nil {
+	if err := tw.WriteHeader(ociarchive.Header(name, size)); err != nil {
 		return err
 	}
 	_, err = io.Copy(tw, untilEnd(ctx, f))
