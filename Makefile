@@ -8,10 +8,16 @@ CORPUS  ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/strata/corpus
 # Series of real images, some of them with many versions, for bench-bytes, and the package history beside make-corpus.
 IMAGES  ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/strata/series
 HISTORY ?= $(wildcard ../shared/corpus)
+# A podman and a skopeo that check signatures; .ci/clients puts them here.
+CLIENTS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/strata/clients
+PODMAN  ?= $(CLIENTS)/podman
+SKOPEO  ?= $(CLIENTS)/skopeo
+# Versions that test-clients imports.
+IMPORTS ?= 2000
 FUZZTIME ?= 3s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-export CORPUS FUZZTIME IMAGES
+export CLIENTS CORPUS FUZZTIME IMAGES
 
 .DEFAULT_GOAL := build
 .PHONY: build run test test-hostile test-clients corpus series fuzz lint bench bench-bytes clean help
@@ -29,14 +35,13 @@ test-hostile: ## Attack the running program at its own limits, and kill it; "mak
 	CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m ./proxy/hostile
 	STRATA_TEST_KILLS=96 CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m ./proxy/e2e -run TestEdgeKilled
 
-test-clients: ## Build containers/image, cosign 2 and 3 and try them, and import 2,000 versions as bootc does; SKOPEO=, PODMAN= newer ones
-	cd proxy/e2e/testdata/client && CGO_ENABLED=0 $(GO) build -o $(BIN)/clients/client \
-	  -tags "containers_image_openpgp containers_image_storage_stub containers_image_docker_daemon_stub" .
+test-clients: ## Set up clients that check signatures and try them (.ci/clients; SKOPEO=, PODMAN= other ones), cosign 2 and 3 among them, and import 2,000 versions as bootc does
+	@.ci/clients
 	GOBIN=$(BIN)/clients CGO_ENABLED=0 $(GO) install github.com/sigstore/cosign/v3/cmd/cosign@v3.0.2
 	GOBIN=$(BIN)/clients/2 CGO_ENABLED=0 $(GO) install github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5
 	STRATA_TEST_CLIENTS=$(BIN)/clients STRATA_TEST_SKOPEO=$(SKOPEO) STRATA_TEST_PODMAN=$(PODMAN) CGO_ENABLED=0 \
-	  $(GO) test -count=1 -timeout 60m ./proxy/e2e -run 'Signatures|Cosign|AirGap|Signed|ClientConfig|Enforcing'
-	STRATA_TEST_IMPORTS=2000 CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m ./rechunk -run OstreeImport
+	  $(GO) test -count=1 -timeout 60m ./proxy/e2e -run 'Signatures|Cosign|AirGap|Signed|ClientConfig|Enforcing|Tamper'
+	STRATA_TEST_IMPORTS=$(IMPORTS) CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m ./rechunk -run OstreeImport
 
 corpus: ## Build the series of real images that tests pull; needs root, five minutes and a Debian mirror
 	@.ci/corpus
