@@ -64,6 +64,8 @@ var rooms = []room{
 		append([]string{"os", "net/http"}, registries[2:]...)},
 	{"proxy/trust/keyless", []string{"proxy/trust/simplesigning", "proxy/trust/strict", "rechunk/rescue"},
 		append([]string{"os", "net/http"}, registries[2:]...)},
+	{"proxy/trust/keyless/keylesstest", []string{"proxy/trust/simplesigning"},
+		append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/trust/sign", []string{"proxy/trust/keys", "proxy/trust/simplesigning", "proxy/trust/bundle",
 		"proxy/trust/strict",
 		"rechunk/image"},
