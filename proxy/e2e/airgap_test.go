@@ -19,27 +19,6 @@ import (
 	"github.com/strata-oci/strata/proxy/trust/simplesigning"
 )
 
-// cosignTag signs an image of the upstream under its logical name, as cosign 2 does, and stores the signature beside it.
-func (u *upstream) cosignTag(repository string, of digest.Digest, by keyPair) {
-	u.tb.Helper()
-	payload, err := simplesigning.Payload(simplesigning.Claim{Reference: upstreamHost + "/" + repository, Digest: of})
-	if err != nil {
-		u.tb.Fatal(err)
-	}
-	signature, err := by.Sign(payload)
-	if err != nil {
-		u.tb.Fatal(err)
-	}
-	built, err := simplesigning.Build([]simplesigning.Signed{{Payload: payload, Signature: signature}})
-	if err != nil {
-		u.tb.Fatal(err)
-	}
-	for _, d := range append(built.Payloads, built.Config) {
-		u.blob(repository, d.MediaType, d.Bytes)
-	}
-	u.put(repository+":"+simplesigning.Tag(of), document{built.Manifest.MediaType, built.Manifest.Bytes})
-}
-
 // gap is a proxy that reaches no registry.
 func gap(t *testing.T, o proxyOptions) *proxy {
 	t.Helper()
@@ -155,7 +134,8 @@ func TestAirGapKeepsUpstreamsSignature(t *testing.T) {
 func sees(t *testing.T, gap *proxy, by keyPair, images ...string) {
 	t.Helper()
 	t.Run("host", func(t *testing.T) {
-		h := newStrictHost(t, gap, map[string][]string{upstreamHost: {by.public}, gap.Clients: {by.public}})
+		h := newStrictHost(t, gap.Clients,
+			map[string]string{upstreamHost: signedBy(by.public), gap.Clients: signedBy(by.public)})
 		for _, image := range images {
 			if err := h.pull(image); err != nil {
 				t.Errorf("%s: %v", image, err)

@@ -83,25 +83,32 @@ type strictHost struct {
 	policy, registriesD, conf string
 }
 
-// newStrictHost makes the files of a host: a key for each scope, signatures looked for at the proxy, which is a mirror of
-// the upstream.
-func newStrictHost(tb testing.TB, p *proxy, scopes map[string][]string) *strictHost {
+// acceptAnything is a requirement of policies.
+const acceptAnything = `[{"type": "insecureAcceptAnything"}]`
+
+// signedBy is a requirement of policies: a signature by one of some keys, for the image's own name.
+func signedBy(keys ...string) string {
+	return fmt.Sprintf(`[{"type": "sigstoreSigned", "keyPaths": ["%s"], "signedIdentity": {"type": "matchRepository"}}]`,
+		strings.Join(keys, `", "`))
+}
+
+// newStrictHost makes the files of a host: requirements for each scope, signatures looked for at an address, which is a
+// mirror of the upstream.
+func newStrictHost(tb testing.TB, address string, scopes map[string]string) *strictHost {
 	tb.Helper()
 	dir := tb.TempDir()
 	h := &strictHost{tb, filepath.Join(dir, "policy.json"), filepath.Join(dir, "registries.d"),
 		filepath.Join(dir, "registries.conf")}
 	var docker []string
-	for scope, keys := range scopes {
-		docker = append(docker, fmt.Sprintf(
-			`%q: [{"type": "sigstoreSigned", "keyPaths": ["%s"], "signedIdentity": {"type": "matchRepository"}}]`, scope,
-			strings.Join(keys, `", "`)))
+	for scope, requirements := range scopes {
+		docker = append(docker, fmt.Sprintf("%q: %s", scope, requirements))
 	}
 	for path, text := range map[string]string{
 		h.policy: `{"default": [{"type": "reject"}], "transports": {"docker": {` + strings.Join(docker, ", ") + `}}}`,
 		h.registriesD + "/strata.yaml": fmt.Sprintf("docker:\n  %s:\n    use-sigstore-attachments: true\n  %s:\n    use-sigstore-attachments: true\n",
-			p.Clients, upstreamHost),
+			address, upstreamHost),
 		h.conf: fmt.Sprintf("[[registry]]\nprefix = %[1]q\nlocation = %[1]q\n[[registry.mirror]]\nlocation = %[2]q\ninsecure = true\n",
-			upstreamHost, p.Clients+"/"+upstreamHost),
+			upstreamHost, address+"/"+upstreamHost),
 	} {
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			tb.Fatal(err)
@@ -139,8 +146,8 @@ func TestHostsThatWantSignatures(t *testing.T) {
 	served := p.wantManifest("os/image/manifests/v1", http.StatusOK, "rechunked")
 	own, logical := p.Clients+"/"+upstreamHost+"/os/image", upstreamHost+"/os/image"
 	for what, key := range map[string]keyPair{"first": first, "second": second} {
-		h := newStrictHost(t, p, map[string][]string{
-			upstreamHost: {upstreams.public, key.public}, p.Clients: {key.public}})
+		h := newStrictHost(t, p.Clients, map[string]string{
+			upstreamHost: signedBy(upstreams.public, key.public), p.Clients: signedBy(key.public)})
 		for _, image := range []string{
 			own + ":v1", own + "@" + served.String(), logical + ":v1", logical + "@" + served.String(), p.Clients +
 				"/os/image:v1",
@@ -150,18 +157,19 @@ func TestHostsThatWantSignatures(t *testing.T) {
 			}
 		}
 	}
-	h := newStrictHost(t, p, map[string][]string{upstreamHost: {other.public}, p.Clients: {other.public}})
+	h := newStrictHost(t, p.Clients, map[string]string{upstreamHost: signedBy(other.public),
+		p.Clients: signedBy(other.public)})
 	for _, image := range []string{own + ":v1", logical + ":v1"} {
 		if err := h.pull(image); err == nil || !strings.Contains(err.Error(), "rejected") {
 			t.Errorf("another key, %s: %v", image, err)
 		}
 	}
-	h = newStrictHost(t, p, map[string][]string{p.Clients: {first.public}})
+	h = newStrictHost(t, p.Clients, map[string]string{p.Clients: signedBy(first.public)})
 	if err := h.pull(own + ":v2"); err == nil || !strings.Contains(err.Error(), upstreams.Public().ID()) {
 		t.Errorf("an image that is not signed: %v", err)
 	}
 	source := u.digest("os/image:v1")
-	h = newStrictHost(t, p, map[string][]string{upstreamHost: {upstreams.public}})
+	h = newStrictHost(t, p.Clients, map[string]string{upstreamHost: signedBy(upstreams.public)})
 	if err := h.pull(logical + "@" + source.String()); err != nil {
 		t.Errorf("the source by its digest, with upstream's key: %v", err)
 	}
