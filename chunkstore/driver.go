@@ -42,7 +42,7 @@ func OpenDriver(ctx context.Context, name string, params map[string]any) (storag
 		return nil, failedWrite(op, err)
 	}
 	if root, ok := ready["rootdirectory"].(string); ok && name == "filesystem" {
-		return &privateFiles{driver, root}, nil
+		return newPrivateFiles(driver, root), nil
 	}
 	return driver, nil
 }

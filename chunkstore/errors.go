@@ -19,7 +19,7 @@ var (
 	// ErrCorrupt means that the backend returned something else than was stored. Content that is corrupt stays so until it
 	// is deleted and written again.
 	ErrCorrupt = errors.New("stored data is corrupt")
-	// ErrNoSpace means that the backend is full or a quota is used up.
+	// ErrNoSpace means that the backend takes nothing more: it is full, a quota is used up, or it has become read-only.
 	ErrNoSpace = errors.New("no space left in the store")
 	// ErrUnreachable means that the backend does not answer, or not in time. It may pass; nothing is known about what was
 	// asked.
@@ -165,7 +165,7 @@ func isNotFound(err error) bool {
 
 func isNoSpace(err error) bool {
 	switch err {
-	case syscall.ENOSPC, syscall.EDQUOT, ErrNoSpace:
+	case syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, ErrNoSpace:
 		return true
 	}
 	if e, ok := err.(interface{ StatusCode() int }); ok && e.StatusCode() == http.StatusInsufficientStorage {

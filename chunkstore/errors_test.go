@@ -41,6 +41,10 @@ func TestErrorKinds(t *testing.T) {
 		{wrapped(storagedriver.PathNotFoundError{Path: "/x"}), ErrNotFound},
 		{wrapped(path(syscall.ENOSPC)), ErrNoSpace},
 		{path(syscall.EDQUOT), ErrNoSpace},
+		{path(syscall.EROFS), ErrNoSpace},
+		{fileError(wrapped(path(syscall.ENOTCONN))), ErrUnreachable},
+		{fileError(wrapped(path(syscall.ESTALE))), ErrUnreachable},
+		{fileError(wrapped(path(syscall.EIO))), syscall.EIO}, // one file's, as far as anybody knows
 		{storagedriver.Errors{DriverName: "d", Errs: []error{io.EOF, wrapped(path(syscall.ENOSPC))}}, ErrNoSpace},
 		{wrapped(s3Error{"XMinioStorageFull", 507, nil}), ErrNoSpace},
 		{wrapped(path(syscall.EACCES)), syscall.EACCES},
@@ -84,5 +88,13 @@ func TestErrorText(t *testing.T) {
 		if err.Error() != want {
 			t.Errorf("text %q, want %q", err, want)
 		}
+	}
+}
+
+// A bucket that is gone says nothing about what was in it.
+func TestBucketGone(t *testing.T) {
+	t.Parallel()
+	if !isUnreachable(s3Error{"NoSuchBucket", 404, nil}) || isUnreachable(s3Error{"NoSuchKey", 404, nil}) {
+		t.Error("a bucket that is gone and an object that is not there are told apart")
 	}
 }

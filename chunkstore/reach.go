@@ -46,7 +46,8 @@ func isUnreachable(err error) bool {
 		return passingStatus(e.StatusCode())
 	}
 	e, ok := err.(interface{ Code() string })
-	return ok && e.Code() == "RequestError" // AWS's library could not send it
+	// AWS's library could not send it, or there is nothing to ask.
+	return ok && (e.Code() == "RequestError" || e.Code() == "NoSuchBucket")
 }
 
 // reach knows whether the backend answers. While it does not, calls fail at once, so that nobody waits and nothing piles up,

@@ -36,6 +36,9 @@ type Options struct {
 	CallLimit time.Duration
 	// Space, when not nil, is told of all content that comes and goes, and bounds it.
 	Space Space
+	// Returned is asked before a store of files is used again that went away while it was open and came back as other files,
+	// as from a file system that was mounted anew. Its error says why it is not. nil: it is used.
+	Returned func() error
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Logger is told of leftovers that could not be cleaned up. They do no harm, and SweepUploads removes them. nil means
@@ -87,7 +90,8 @@ func NewContext(ctx context.Context, driver storagedriver.StorageDriver, opts Op
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	if files, ok := driver.(*privateFiles); ok {
+	files, isFiles := driver.(*privateFiles)
+	if isFiles {
 		if err := files.prepare(); err != nil {
 			return nil, failedWrite("open store", err)
 		}
@@ -102,6 +106,11 @@ func NewContext(ctx context.Context, driver storagedriver.StorageDriver, opts Op
 	}
 	if begun {
 		s.dirs.above()
+	}
+	if isFiles {
+		if err := files.here.settle(opts.Returned, s.log); err != nil {
+			return nil, failedWrite("open store", err)
+		}
 	}
 	return s, nil
 }

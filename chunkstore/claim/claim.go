@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 )
 
 // FileName is the name of the file that is locked. It stays in the directory: to remove it would race with others.
@@ -21,16 +22,22 @@ var ErrUnsupported = errors.New("no file locks")
 // ErrInUse says that what another process does with the directory does not go together with what this one wants to do.
 var ErrInUse = errors.New("another process uses it")
 
-// A Claim marks a directory as in use.
-type Claim struct{ file *os.File }
+// A Claim marks a directory as in use. It is safe for concurrent use.
+type Claim struct {
+	dir string
+
+	mu   sync.Mutex
+	file *os.File               // nil since Release
+	as   func(f *os.File) error // what the process does with it, besides; nil: nothing that others need to know
+}
 
 // Directory claims a directory, which exists, until Release or the end of the process. When no other claim is held, alone is
 // called before anybody else gets one; its error is returned, and nothing is claimed. An error that wraps ErrUnsupported
 // says that nobody can know.
 func Directory(dir string, alone func() error) (*Claim, error) {
-	f, err := os.OpenFile(filepath.Join(dir, FileName), os.O_CREATE|os.O_RDWR|noFollow, 0o600)
+	f, err := open(dir)
 	if err != nil {
-		return nil, fmt.Errorf("claiming a directory: %w", err)
+		return nil, err
 	}
 	first, err := lockAlone(f)
 	if err != nil {
@@ -46,35 +53,105 @@ func Directory(dir string, alone func() error) (*Claim, error) {
 		return nil, errors.Join(fmt.Errorf("claiming %s: %w", dir, err), f.Close())
 	}
 	mark(f)
-	return &Claim{f}, nil
+	return &Claim{dir: dir, file: f}, nil
+}
+
+func open(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, FileName), os.O_CREATE|os.O_RDWR|noFollow, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("claiming a directory: %w", err)
+	}
+	return f, nil
 }
 
 // Alone reports whether no other process holds a claim of the directory at this moment. Where that cannot be known it says
 // no, and so does a nil Claim.
-func (c *Claim) Alone() bool { return c != nil && c.file != nil && unmarked(c.file) }
+func (c *Claim) Alone() bool {
+	if c == nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.file != nil && unmarked(c.file)
+}
 
 // Serve marks the process as one that serves from the directory, until Release: alone, or with shared beside others that
 // agree with it by other means. It returns ErrInUse when another process serves that is not shared, too, or one writes.
 // Where that cannot be known it returns nil, and so it does for a nil Claim.
 func (c *Claim) Serve(shared bool) error {
-	if c == nil || c.file == nil {
-		return nil
-	}
-	return markServer(c.file, shared)
+	return c.do(func(f *os.File) error { return markServer(f, shared) })
 }
 
 // Write marks the process as one that adds to the directory on its own, beside others that do so, until Release. It returns
 // ErrInUse when a process serves. Where that cannot be known it returns nil, and so it does for a nil Claim.
-func (c *Claim) Write() error {
-	if c == nil || c.file == nil {
+func (c *Claim) Write() error { return c.do(markWriter) }
+
+// do marks what the process does.
+func (c *Claim) do(as func(f *os.File) error) error {
+	if c == nil {
 		return nil
 	}
-	return markWriter(c.file)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.file == nil {
+		return nil
+	}
+	err := as(c.file)
+	if err == nil {
+		c.as = as
+	}
+	return err
+}
+
+// Renew claims the directory again where its files are others than those that were claimed, as after its file system was
+// mounted anew. It waits for nobody: ErrInUse says that another process got there first. It does nothing to a nil Claim.
+func (c *Claim) Renew() error {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.file == nil {
+		return nil
+	}
+	f, err := open(c.dir)
+	if err != nil {
+		return err
+	}
+	if same, err := sameFile(c.file, f); same || err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := lockBeside(f); err != nil {
+		return errors.Join(fmt.Errorf("claiming %s: %w", c.dir, err), f.Close())
+	}
+	mark(f)
+	if c.as != nil {
+		if err := c.as(f); err != nil {
+			return errors.Join(err, f.Close())
+		}
+	}
+	_ = c.file.Close() // its file system may be gone
+	c.file = f
+	return nil
+}
+
+func sameFile(a, b *os.File) (bool, error) {
+	one, err := a.Stat()
+	if err != nil {
+		return false, nil // it is on a file system that is gone
+	}
+	other, err := b.Stat()
+	return err == nil && os.SameFile(one, other), err
 }
 
 // Release gives the claim up. It is idempotent, and does nothing to a nil Claim.
 func (c *Claim) Release() error {
-	if c == nil || c.file == nil {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.file == nil {
 		return nil
 	}
 	f := c.file

@@ -138,3 +138,40 @@ func TestLinksAreNotFollowed(t *testing.T) {
 		t.Error("the target is made")
 	}
 }
+
+// A directory whose files are others than before is claimed again, for what it was claimed for; not where somebody else was
+// first.
+func TestRenew(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only known on Linux")
+	}
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "store")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	first, _ := take(t, dir)
+	if err := errors.Join(first.Serve(false), first.Renew(), (*claim.Claim)(nil).Renew()); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Rename(dir, dir+".away"), os.Mkdir(dir, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	other, alone := take(t, dir)
+	if err := other.Serve(false); err != nil || !alone {
+		t.Fatal(alone, err)
+	}
+	if err := first.Renew(); !errors.Is(err, claim.ErrInUse) {
+		t.Errorf("another one serves from it: %v", err)
+	}
+	if err := errors.Join(other.Release(), first.Renew()); err != nil {
+		t.Fatal(err)
+	}
+	if third, alone := take(t, dir); alone || !errors.Is(third.Serve(false), claim.ErrInUse) {
+		t.Errorf("alone: %t; it may serve beside the first", alone)
+	}
+	if err := errors.Join(first.Release(), first.Renew()); err != nil {
+		t.Error(err)
+	}
+}

@@ -24,6 +24,15 @@ func lockAlone(f *os.File) (bool, error) {
 // lockShared takes the lock together with others. It waits for one that has it alone.
 func lockShared(f *os.File) error { return flock(f, syscall.LOCK_SH) }
 
+// lockBeside is lockShared for who waits for nobody: ErrInUse says that another one has it alone.
+func lockBeside(f *os.File) error {
+	err := flock(f, syscall.LOCK_SH|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return ErrInUse
+	}
+	return err
+}
+
 func flock(f *os.File, how int) error {
 	for {
 		err := syscall.Flock(int(f.Fd()), how)

@@ -31,7 +31,7 @@ import (
 var (
 	// ErrClosed says that the Group was closed.
 	ErrClosed = errors.New("downloads are shut down")
-	// ErrNoSpace says that the file system of Options.WorkDir is full, or that Options.Space is used up.
+	// ErrNoSpace says that the file system of Options.WorkDir is full or read-only, or that Options.Space is used up.
 	ErrNoSpace = errors.New("no space left in the work directory")
 	// ErrTooLarge says that a blob is larger than Options.MaxBytes.
 	ErrTooLarge = errors.New("blob exceeds the size limit")

@@ -121,9 +121,9 @@ func (s *spool) close() {
 	s.unbook()
 }
 
-// spoolError says what failed, and ErrNoSpace when the disk or the quota is full.
+// spoolError says what failed, and ErrNoSpace when the disk or the quota is full, or the disk read-only.
 func spoolError(op string, err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EROFS) {
 		return fmt.Errorf("%s temporary file: %w: %w", op, ErrNoSpace, err)
 	}
 	return fmt.Errorf("%s temporary file: %w", op, err)

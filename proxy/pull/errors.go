@@ -36,7 +36,7 @@ func ClientError(err error, notFound func(string) *registry.Error) error {
 	case errors.Is(err, chunkstore.ErrNotFound):
 		return notFound("not found").WithCause(err)
 	case errors.Is(err, chunkstore.ErrNoSpace), errors.Is(err, flight.ErrNoSpace):
-		return registry.Unavailable("the proxy's disk is full", time.Minute).WithCause(err)
+		return registry.Unavailable("the proxy's disk is full or read-only", time.Minute).WithCause(err)
 	case errors.Is(err, flight.ErrTooLarge):
 		return registry.BadGateway("the upstream's blob is too large").WithCause(err)
 	}

@@ -32,6 +32,8 @@ func openStore(
 	if err != nil {
 		return nil, nil, storageError(cfg, err)
 	}
+	var held *claim.Claim
+	o.Returned = func() error { return held.Renew() }
 	var chunks *chunkstore.Store
 	open := func(age time.Duration) error {
 		var err error
@@ -40,7 +42,6 @@ func openStore(
 		}
 		return err
 	}
-	var held *claim.Claim
 	if files {
 		if held, err = claimDirectory(root, log, func() error { return open(0) }); err != nil {
 			return nil, nil, storageError(cfg, err)
