@@ -46,6 +46,8 @@ const (
 	LayerIndex
 	// DeltaOf: how to make a layer of an older image. It is made again when somebody asks.
 	DeltaOf
+	// ChunkOf: a chunk of a layer's tar stream, or of an image's archive. It is made again when somebody asks.
+	ChunkOf
 
 	// AnyLayer are the uses of layers.
 	AnyLayer = ServedLayer | OriginalLayer | SourceLayer
@@ -92,6 +94,9 @@ const (
 	// KindDeltaDemand and KindEdgeImages have the keys of KindRepository.
 	KindDeltaDemand = "delta-demand"
 	KindEdgeImages  = "edge-images"
+	// KindLayerChunks and KindChunkIndex lead to chunks.
+	KindLayerChunks = "layer-chunks"
+	KindChunkIndex  = "chunk-index"
 	// KindRefusal has the keys of KindTag.
 	KindRefusal = "refusal"
 	// KindRollout has the keys of KindTag.
@@ -121,6 +126,7 @@ func Kinds() []Kind {
 		refusalKind().any(), admittedKind().any(), signatureKind().any(), planKind().any(),
 		historyKind().any(),
 		deltaKind().any(), deltaDemandKind().any(), edgeImagesKind().any(), trialsKind().any(),
+		layerChunksKind().any(), chunkIndexKind().any(),
 		indexKind().any(), upkeepKind[json.RawMessage]("").any(),
 	}
 }

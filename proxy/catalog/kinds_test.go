@@ -1,6 +1,8 @@
 package catalog_test
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,12 +33,21 @@ type sample struct {
 	leads           catalog.Leads
 }
 
+// sum is a digest as bytes.
+func sum(d digest.Digest) []byte {
+	b, _ := hex.DecodeString(d.Encoded())
+	return b
+}
+
 // samples are of all kinds, at least one of each. Those of a store of today stay as they are: they must be read for ever.
 func samples() []sample {
 	version := fmt.Sprintf(`{"source_digest":%q,"digest":%q,"config":%q,"layers":[{"digest":%q}],"sequence":3}`, source,
 		image, config, layer)
 	inRepository := "ghcr.io/team/os@" + image.String()
 	ofImage := catalog.Owner{Manifest: image}
+	// ID, digest of config, and sizes 5 and 9.
+	chunkList := base64.StdEncoding.EncodeToString(slices.Concat(make([]byte, 32), sum(config), []byte{0, 0, 0, 5, 0, 0, 0, 9}))
+	toChunk := []catalog.Target{{Digest: config, Use: catalog.ChunkOf}}
 	return []sample{
 		{"tag", "ghcr.io/team/os:stable", fmt.Sprintf(`{"source_digest":%q,"source_media_type":"x","digest":%q,"media_type":"x",
 			"served":"rechunked","rule":"auto","checked_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`, source, image),
@@ -75,6 +86,11 @@ func samples() []sample {
 		{"delta", image.String() + " " + layer.String() + " 0-0011223344556677",
 			`{"refused":"gain","message":"too large","at":"2026-01-02T03:04:05Z","until":"2026-01-03T03:04:05Z"}`,
 			catalog.Leads{Owner: catalog.Owner{Manifest: image, With: layer}}},
+		{"layer-chunks", layer.String() + " 16:64:256 0", fmt.Sprintf(`{"chunks":%q,"parts":1,"diff_id":%q,"tar_size":7,
+			"at":"2026-01-02T03:04:05Z"}`, chunkList, source),
+			catalog.Leads{Owner: catalog.Owner{Layer: layer}, To: toChunk}},
+		{"chunk-index", inRepository + " 16:64:256", fmt.Sprintf(`{"runs":[{"own":%q,"layer":%q,"from":1,"to":3},{}],
+			"at":"2026-01-02T03:04:05Z"}`, chunkList, layer), catalog.Leads{Owner: ofImage, To: toChunk}},
 		{"delta-demand", "ghcr.io/team/os", `{"asked":[{"worth":65536,"encoders":["xz/5.4"],"at":"2026-01-02T03:04:05Z"}]}`,
 			catalog.Leads{}},
 		{"edge-images", "ghcr.io/team/os", fmt.Sprintf(`{"images":[{"manifest":%q,"at":"2026-01-02T03:04:05Z"}]}`, image),

@@ -29,6 +29,8 @@ type Records struct {
 	Trials       *Table[digest.Digest, Trials]
 	Artifacts    *Table[ArtifactKey, Artifact]
 	Rollouts     *Table[TagKey, Rollout]
+	LayerChunks  *Table[LayerChunksKey, LayerChunks]
+	ChunkIndexes *Table[ChunkIndexKey, ChunkIndex]
 
 	// The engine's.
 	Served    *Table[string, rechunk.Version]
@@ -53,6 +55,7 @@ func New(store *chunkstore.Store, log *slog.Logger) *Records {
 		Signatures: newHot(s, signatureKind()),
 		Pulls:      newTable(s, pullsKind()), Served: newTable(s, servedKind()), Lineages: newTable(s, lineageKind()),
 		Artifacts: newTable(s, artifactKind()), Rollouts: newTable(s, rolloutKind()),
+		LayerChunks: newTable(s, layerChunksKind()), ChunkIndexes: newTable(s, chunkIndexKind()),
 		Histories: newTable(s, historyKind()), Plans: newTable(s, planKind()), Indexes: newTable(s, indexKind()),
 	}
 }

@@ -66,7 +66,7 @@ func (m *Metrics) Collected(bytes int64, err error) {
 // Evicted tells of content of a kind that was removed for the quota.
 func (m *Metrics) Evicted(kind string, bytes int64) {
 	if m != nil {
-		add(m.upkeep.evicted.WithLabelValues(known(kind, "delta", "source", "original", "served")), bytes)
+		add(m.upkeep.evicted.WithLabelValues(known(kind, "chunk", "delta", "source", "original", "served")), bytes)
 	}
 }
 

@@ -23,7 +23,7 @@ type EvictReport struct {
 	Met bool `json:"met"`
 }
 
-// Evict brings the store below its quota's low mark when it is above the high one: first what nobody needs, then deltas,
+// Evict brings the store below its quota's low mark when it is above the high one: first what nobody needs, then chunks and deltas,
 // then what upstreams have, too: layers of sources, then of images that are served as they are, each oldest first; then
 // versions, by their last pull. What tags stand for stays, and the newest version of each lineage. ErrBusy says that a gc is
 // under way.
@@ -96,7 +96,7 @@ func (e *eviction) count(kind string, a Amount) {
 	e.Metrics.Evicted(kind, a.Bytes)
 }
 
-// layers evicts deltas, and what upstreams have, too.
+// layers evicts chunks and deltas, and what upstreams have, too.
 func (e *eviction) layers(ctx context.Context) error {
 	m, err := e.mark(ctx, rules{policy: e.policy})
 	if err != nil {
@@ -109,11 +109,13 @@ func (e *eviction) layers(ctx context.Context) error {
 		limit = active
 	}
 	limit = limit.Add(-chunkstore.FreshFor)
-	var deltas, sources, originals oldest
+	var chunks, deltas, sources, originals oldest
 	err = e.Chunks.Walk(ctx, func(i chunkstore.Info) error {
 		u, err := m.use(i.Digest)
 		switch {
 		case err != nil || u == 0 || !i.ModTime.Before(limit):
+		case u == catalog.ChunkOf:
+			chunks.add(i)
 		case u == catalog.DeltaOf:
 			deltas.add(i)
 		case u == catalog.SourceLayer:
@@ -129,7 +131,7 @@ func (e *eviction) layers(ctx context.Context) error {
 	for _, of := range []struct {
 		kind    string
 		content oldest
-	}{{KindDelta, deltas}, {KindSource, sources}, {KindOriginal, originals}} {
+	}{{KindChunk, chunks}, {KindDelta, deltas}, {KindSource, sources}, {KindOriginal, originals}} {
 		if err := e.evict(ctx, of.kind, of.content.sorted(), limit); err != nil {
 			return err
 		}

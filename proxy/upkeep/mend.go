@@ -33,7 +33,7 @@ func (k *Keeper) mend(ctx context.Context, d digest.Digest) (outcome string, err
 		return OutcomeLost, err
 	case use == 0:
 		return OutcomeUnneeded, nil
-	case use&^(catalog.LayerIndex|catalog.DeltaOf) == 0:
+	case use&^(catalog.LayerIndex|catalog.DeltaOf|catalog.ChunkOf) == 0:
 		return OutcomeLater, nil
 	}
 	tags, err := m.tagsOf(ctx, d)

@@ -92,6 +92,7 @@ const (
 	KindSource   = "source"   // layers of images that were made others of
 	KindIndex    = "index"    // what layers hold
 	KindDelta    = "delta"    // how to make layers of older images
+	KindChunk    = "chunk"    // chunks of layers and images
 )
 
 // kindOf is the one that content counts as.
@@ -107,6 +108,8 @@ func kindOf(u catalog.Use) string {
 		return KindIndex
 	case u&catalog.DeltaOf != 0:
 		return KindDelta
+	case u&catalog.ChunkOf != 0:
+		return KindChunk
 	}
 	return KindDocument
 }
