@@ -55,17 +55,34 @@ func (h *host) run(program string, args ...string) (string, error) {
 }
 
 // signingSkopeo is a skopeo that makes and checks sigstore's signatures, with several keys: STRATA_TEST_SKOPEO, or the one
-// that is installed. Debian's does neither.
+// that is installed. Debian 12's does neither.
 func signingSkopeo(tb testing.TB) string {
 	tb.Helper()
-	path := cmp.Or(os.Getenv("STRATA_TEST_SKOPEO"), "skopeo")
+	path, ok := newestSkopeo(tb)
+	if !ok {
+		tb.Skip("this skopeo doesn't check signatures of sigstore by several keys: set STRATA_TEST_SKOPEO to one from 1.17 on")
+	}
+	return path
+}
+
+// newestSkopeo is the newest that there is, and whether it checks signatures.
+func newestSkopeo(tb testing.TB) (path string, signing bool) {
+	tb.Helper()
+	path = cmp.Or(os.Getenv("STRATA_TEST_SKOPEO"), "skopeo")
 	need(tb, path)
 	version := strings.TrimPrefix(strings.TrimSpace(command(tb, nil, path, "--version")), "skopeo version ")
 	minor := 0
-	if _, err := fmt.Sscanf(version, "1.%d", &minor); err != nil || minor < 17 {
-		tb.Skipf("skopeo %s doesn't check signatures of sigstore by several keys: set STRATA_TEST_SKOPEO to one from 1.17 on", version)
-	}
-	return path
+	_, err := fmt.Sscanf(version, "1.%d", &minor)
+	return path, err == nil && minor >= 17
+}
+
+// pullAnything has skopeo copy an image whoever signed it.
+func pullAnything(tb testing.TB, image string) error {
+	tb.Helper()
+	path, _ := newestSkopeo(tb)
+	_, err := try(tb, nil, path, "--insecure-policy", "copy", "--quiet", "--src-tls-verify=false", "docker://"+image,
+		"dir:"+tb.TempDir())
+	return err
 }
 
 // signedRegistry is a registry that stands for a proxy which signs: it has registry.example/team/os:1 under that name, with

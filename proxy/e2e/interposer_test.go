@@ -97,17 +97,19 @@ func TestTamperingsOnTheWire(t *testing.T) {
 		key    keyPair // of the policy
 		want   string
 	}{
-		"nothing":     {func(interposer) {}, ours, ""},
+		"nothing": {func(interposer) {}, ours, ""},
 		"another key": {func(w interposer) { w.signed(t, first, wrong, cosignPayload(t, repository, first)) }, ours,
 			badSignature},
 		"our signature of another image": {func(w interposer) {
 			w[simplesigning.Tag(first)] = sent(simplesigning.Tag(second))
 		}, ours, "does not match"},
-		"signature removed":   {func(w interposer) { w[simplesigning.Tag(first)] = document{} }, ours, noSignature},
-		"signature withheld":  {func(w interposer) { w[simplesigning.Tag(first)] = document{mediaType: "error"} }, ours,
+		"signature removed": {func(w interposer) { w[simplesigning.Tag(first)] = document{} }, ours, noSignature},
+		"signature withheld": {func(w interposer) { w[simplesigning.Tag(first)] = document{mediaType: "error"} }, ours,
 			"500"},
-		"signature truncated": {func(w interposer) { w[simplesigning.Tag(first)] = document{signature.mediaType,
-			signature.raw[:99]} }, ours, "JSON"},
+		"signature truncated": {func(w interposer) {
+			w[simplesigning.Tag(first)] = document{signature.mediaType,
+				signature.raw[:99]}
+		}, ours, "JSON"},
 		"payload changed": {func(w interposer) {
 			payload := parsed.Layers[0].Digest
 			w[payload.String()] = document{simplesigning.PayloadType, cosignPayload(t, repository, second)}
@@ -134,7 +136,7 @@ func TestTamperingsOnTheWire(t *testing.T) {
 			for _, by := range []string{address + "/" + repository + ":v1", repository + ":v1"} {
 				h := newStrictHost(t, address, map[string]string{
 					upstreamHost: signedBy(tt.key.public),
-					address:      strings.ReplaceAll(signedBy(tt.key.public), `"matchRepository"`,
+					address: strings.ReplaceAll(signedBy(tt.key.public), `"matchRepository"`,
 						`"exactRepository", "dockerRepository": "`+repository+`"`),
 				})
 				err := h.pull(by)

@@ -83,9 +83,6 @@ type strictHost struct {
 	policy, registriesD, conf string
 }
 
-// acceptAnything is a requirement of policies.
-const acceptAnything = `[{"type": "insecureAcceptAnything"}]`
-
 // signedBy is a requirement of policies: a signature by one of some keys, for the image's own name.
 func signedBy(keys ...string) string {
 	return fmt.Sprintf(`[{"type": "sigstoreSigned", "keyPaths": ["%s"], "signedIdentity": {"type": "matchRepository"}}]`,

@@ -225,14 +225,16 @@ func (c *tamperingTest) try(t *testing.T, repository string, x tampering, p *pro
 		tag = "image"
 	}
 	image := f.name() + ":" + tag
-	// A client that would take anything.
-	err := newStrictHost(t, p.Clients, map[string]string{p.Clients: acceptAnything}).pull(p.Clients + "/" + image)
+	err := pullAnything(t, p.Clients+"/"+image)
 	switch {
 	case x.strata == "" && err != nil:
 		t.Errorf("Strata: %v", err)
 	case x.strata != "" && (err == nil || !strings.Contains(err.Error(), x.strata) ||
 		!strings.Contains(err.Error(), c.who[p])):
 		t.Errorf("Strata: %v\nwant %q and %s", err, x.strata, c.who[p])
+	}
+	if _, signing := newestSkopeo(t); !signing {
+		return
 	}
 	err = newStrictHost(t, c.unchecked.Clients, map[string]string{upstreamHost: policy}).pull(image)
 	if (x.client == "") != (err == nil) || err != nil &&
@@ -246,7 +248,7 @@ func (c *tamperingTest) try(t *testing.T, repository string, x tampering, p *pro
 // that. Right signatures, by which all that is told apart, pass both.
 func TestTamperings(t *testing.T) {
 	t.Parallel()
-	signingSkopeo(t)
+	need(t, "skopeo")
 	c := newTamperingTest(t)
 	keyed, keyless := keyedTamperings(), keylessTamperings()
 	if n := len(keyed) + len(keyless); n < 20 {
@@ -279,7 +281,7 @@ func TestTamperings(t *testing.T) {
 // removed, and the key rotated away. Clients get what was good, or nothing.
 func TestTamperingsLater(t *testing.T) {
 	t.Parallel()
-	signingSkopeo(t)
+	need(t, "skopeo")
 	u, right, next := newUpstream(t), newKeyPair(t), newKeyPair(t)
 	var v [3]document
 	for i, img := range series(false) {
@@ -289,7 +291,6 @@ func TestTamperingsLater(t *testing.T) {
 	}
 	v1, v2, v3 := v[0], v[1], v[2]
 	p := newProxy(t, u, proxyOptions{rule: verifying(right)})
-	h := newStrictHost(t, p.Clients, map[string]string{p.Clients: acceptAnything})
 	u.put("os/image:stable", v1)
 	p.wantManifest("os/image/manifests/stable", http.StatusOK, "rechunked")
 	u.put("os/image:stable", v2)
@@ -306,7 +307,7 @@ func TestTamperingsLater(t *testing.T) {
 			t.Errorf("%s: status does not say %q:\n%s", what, want, status)
 		}
 	}
-	if err := h.pull(p.image("os/image@" + v3.digest().String())); err == nil ||
+	if err := pullAnything(t, p.image("os/image@"+v3.digest().String())); err == nil ||
 		!strings.Contains(err.Error(), right.Public().ID()) {
 		t.Errorf("by digest: %v", err)
 	}
@@ -317,7 +318,8 @@ func TestTamperingsLater(t *testing.T) {
 	}
 	command(t, nil, program, "reload", "--admin", "http://"+p.Operators)
 	for _, ref := range []string{":stable", "@" + good.String()} {
-		if err := h.pull(p.image("os/image" + ref)); err == nil || !strings.Contains(err.Error(), next.Public().ID()) {
+		if err := pullAnything(t, p.image("os/image"+ref)); err == nil ||
+			!strings.Contains(err.Error(), next.Public().ID()) {
 			t.Errorf("after the rotation, %s: %v", ref, err)
 		}
 	}

@@ -93,8 +93,8 @@ func TestRefused(t *testing.T) {
 	v := verifier(t, a, right)
 	for what, raw := range map[string][]byte{
 		"about another image": a.Bundle(t, digest.FromString("another"), keylesstest.Valid),
-		"expired": a.Bundle(t, image, keylesstest.Expired),
-		"another authority": other.Bundle(t, image, keylesstest.Valid), "empty": nil, "garbage": []byte("{}"),
+		"expired":             a.Bundle(t, image, keylesstest.Expired),
+		"another authority":   other.Bundle(t, image, keylesstest.Valid), "empty": nil, "garbage": []byte("{}"),
 	} {
 		if err := v.Bundle(raw, image); !errors.Is(err, keyless.ErrRefused) {
 			t.Errorf("bundle, %s: %v", what, err)
