@@ -23,9 +23,10 @@ type imageProxy struct {
 // imageProxyMessage bounds a message, in bytes; both sides agree on it.
 const imageProxyMessage = 32 << 10
 
-func newImageProxy(tb testing.TB) *imageProxy {
+// newImageProxy starts it with a skopeo and its flags.
+func newImageProxy(tb testing.TB, skopeo string, flags ...string) *imageProxy {
 	tb.Helper()
-	need(tb, "skopeo")
+	need(tb, skopeo)
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		tb.Fatal(err)
@@ -33,7 +34,7 @@ func newImageProxy(tb testing.TB) *imageProxy {
 	theirs := os.NewFile(uintptr(fds[1]), "image proxy")
 	defer theirs.Close()
 	p := &imageProxy{tb: tb, fd: fds[0]}
-	p.cmd = exec.Command("skopeo", "--insecure-policy", "experimental-image-proxy", "--tls-verify=false")
+	p.cmd = exec.Command(skopeo, append(flags, "experimental-image-proxy", "--tls-verify=false")...)
 	p.cmd.Stdin, p.cmd.Stderr = theirs, &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		tb.Fatal(err)

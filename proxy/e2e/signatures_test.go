@@ -117,17 +117,23 @@ func newStrictHost(tb testing.TB, address string, scopes map[string]string) *str
 	return h
 }
 
+// skopeo is the program with the flags that make it follow the host's rules.
+func (h *strictHost) skopeo() []string {
+	h.tb.Helper()
+	return []string{signingSkopeo(h.tb), "--policy", h.policy, "--registries.d", h.registriesD, "--registries-conf", h.conf}
+}
+
 // pull copies an image to a directory, by the host's rules.
 func (h *strictHost) pull(image string) error {
 	h.tb.Helper()
-	_, err := try(h.tb, nil, signingSkopeo(h.tb), "--policy", h.policy, "--registries.d", h.registriesD, "--registries-conf",
-		h.conf, "copy", "--quiet", "--src-tls-verify=false", "docker://"+image, "dir:"+h.tb.TempDir())
+	args := append(h.skopeo(), "copy", "--quiet", "--src-tls-verify=false", "docker://"+image, "dir:"+h.tb.TempDir())
+	_, err := try(h.tb, nil, args[0], args[1:]...)
 	return err
 }
 
-// A host whose policy asks for signatures, and refuses what has none, pulls through a mirror entry by the image's own name
-// and by the proxy's, by tag and by digest, with each of two keys; with another key it refuses. An image that upstream did
-// not sign is refused by the proxy, and says so.
+// A host whose policy asks for signatures, and refuses what has none, pulls with skopeo and imports as bootc does, through a
+// mirror entry by the image's own name and by the proxy's, by tag and by digest, with each of two keys; with another key it
+// refuses. An image that upstream did not sign is refused by the proxy, and says so.
 func TestHostsThatWantSignatures(t *testing.T) {
 	t.Parallel()
 	signingSkopeo(t)
@@ -153,6 +159,11 @@ func TestHostsThatWantSignatures(t *testing.T) {
 				t.Errorf("%s key, %s: %v", what, image, err)
 			}
 		}
+		if what == "second" {
+			bootc := newBootc(t)
+			bootc.skopeo = h.skopeo()
+			bootc.upgrade(logical + ":v1")
+		}
 	}
 	h := newStrictHost(t, p.Clients, map[string]string{upstreamHost: signedBy(other.public),
 		p.Clients: signedBy(other.public)})
@@ -160,6 +171,12 @@ func TestHostsThatWantSignatures(t *testing.T) {
 		if err := h.pull(image); err == nil || !strings.Contains(err.Error(), "rejected") {
 			t.Errorf("another key, %s: %v", image, err)
 		}
+	}
+	skopeo := h.skopeo()
+	if _, err := newImageProxy(t, skopeo[0], skopeo[1:]...).exchange("OpenImage",
+		[]any{"docker://" + logical + ":v1"}); err == nil ||
+		!strings.Contains(err.Error(), "signature verification failed") {
+		t.Errorf("another key, opened as bootc does: %v", err)
 	}
 	h = newStrictHost(t, p.Clients, map[string]string{p.Clients: signedBy(first.public)})
 	if err := h.pull(own + ":v2"); err == nil || !strings.Contains(err.Error(), upstreams.Public().ID()) {
