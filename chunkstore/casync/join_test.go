@@ -73,8 +73,8 @@ func TestJoin(t *testing.T) {
 		}
 		joined(t, streams, s)
 	}
-	if read := joined(t, [][]byte{stream(1, 700), stream(2, 4<<20), stream(3, 512), stream(4, 4<<20), stream(5, 9)}, s); read >
-		6<<20 {
+	large := [][]byte{stream(1, 700), stream(2, 4<<20), stream(3, 512), stream(4, 4<<20), stream(5, 9)}
+	if read := joined(t, large, s); read > 6<<20 {
 		t.Errorf("%d of 8 MiB were read", read)
 	}
 }

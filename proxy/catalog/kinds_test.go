@@ -46,7 +46,8 @@ func samples() []sample {
 	inRepository := "ghcr.io/team/os@" + image.String()
 	ofImage := catalog.Owner{Manifest: image}
 	// ID, digest of config, and sizes 5 and 9.
-	chunkList := base64.StdEncoding.EncodeToString(slices.Concat(make([]byte, 32), sum(config), []byte{0, 0, 0, 5, 0, 0, 0, 9}))
+	sizes := []byte{0, 0, 0, 5, 0, 0, 0, 9}
+	chunkList := base64.StdEncoding.EncodeToString(slices.Concat(make([]byte, 32), sum(config), sizes))
 	toChunk := []catalog.Target{{Digest: config, Use: catalog.ChunkOf}}
 	return []sample{
 		{"tag", "ghcr.io/team/os:stable", fmt.Sprintf(`{"source_digest":%q,"source_media_type":"x","digest":%q,"media_type":"x",

@@ -23,10 +23,10 @@ type EvictReport struct {
 	Met bool `json:"met"`
 }
 
-// Evict brings the store below its quota's low mark when it is above the high one: first what nobody needs, then chunks and deltas,
-// then what upstreams have, too: layers of sources, then of images that are served as they are, each oldest first; then
-// versions, by their last pull. What tags stand for stays, and the newest version of each lineage. ErrBusy says that a gc is
-// under way.
+// Evict brings the store below its quota's low mark when it is above the high one: first what nobody needs, then chunks
+// and deltas, then what upstreams have, too: layers of sources, then of images that are served as they are, each oldest
+// first; then versions, by their last pull. What tags stand for stays, and the newest version of each lineage. ErrBusy says
+// that a gc is under way.
 func (k *Keeper) Evict(ctx context.Context) (EvictReport, error) {
 	out := EvictReport{Evicted: map[string]Amount{}}
 	err := k.only(ctx, workGC, func(ctx context.Context, t turn) error {
