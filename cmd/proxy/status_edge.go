@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/strata-oci/strata/proxy/edge/via"
 )
@@ -27,6 +28,9 @@ func printEdge(w io.Writer, r *via.Report) {
 			fmt.Fprintf(w, "\t%s: not known whether its upstream makes deltas: %s\n", c.Host, c.Unknown)
 		case !c.Makes:
 			fmt.Fprintf(w, "\t%s: its upstream makes no deltas\n", c.Host)
+		case c.Slow != nil:
+			fmt.Fprintf(w, "\t%s: its upstream let deltas wait too long, and is asked for none until %s\n", c.Host,
+				c.Slow.Local().Format(time.TimeOnly))
 		case c.Rate > 0:
 			fmt.Fprintf(w, "\t%s: %s/s\n", c.Host, size(c.Rate))
 		}

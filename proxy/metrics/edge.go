@@ -26,7 +26,8 @@ func newEdge(f promauto.Factory) edge {
 		wrapping: f.NewCounter(counter("edge_wrapping_seconds_total",
 			"Time in which files were compressed again, that of waiting for a turn included.")),
 		wholeBecauseOf: []string{
-			"central", "seed", "refused", "wait", "again", "link", "source", "encoder", "delta", "digest", "space",
+			"central", "seed", "refused", "wait", "slow", "again", "link", "source", "encoder", "delta", "digest", "space",
+			"local",
 		},
 	}
 }

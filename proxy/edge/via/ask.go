@@ -32,7 +32,8 @@ const (
 
 // central is another Strata, as far as it is known.
 type central struct {
-	link link
+	link   link
+	temper temper
 
 	mu      sync.Mutex
 	until   time.Time // it is believed
@@ -61,6 +62,8 @@ func (s *Source) makesDeltas(ctx context.Context, repo name.Repository) (bool, e
 	if makes, known := c.believed(s.Now()); known {
 		return makes, nil
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, s.Settings().Wait+headerGrace, errSilent)
+	defer cancel()
 	return s.asking.Do(ctx, repo.Host(), func(ctx context.Context) (bool, error) {
 		formats, err := s.Central.DeltaFormats(ctx, repo)
 		c.mu.Lock()

@@ -64,10 +64,10 @@ func (s *Source) begin(ctx context.Context, repo name.Repository, l layer) (_ *m
 		}
 		return nil, NoSeed, nil
 	}
-	if makes, err := s.makesDeltas(ctx, repo); err != nil {
-		return nil, Link, err
-	} else if !makes {
-		return nil, NoCentral, nil
+	c := s.central(repo.Host())
+	tell, soured, ok := c.temper.enter(s.Now())
+	if !ok {
+		return nil, Slow, nil
 	}
 	m := &made{
 		source: s, layer: l, sum: digest.SHA256.Hash(), gone: func() error { return context.Cause(ctx) },
@@ -76,51 +76,77 @@ func (s *Source) begin(ctx context.Context, repo name.Repository, l layer) (_ *m
 			whole, _, err := s.whole(ctx, repo, l.digest, l.size)
 			return whole, err
 		},
+		tell: func(err error) { s.judge(ctx, c, tell, err) },
 	}
-	if m.free = s.slot(ctx); m.free == nil {
-		return nil, Wait, errors.New("other layers are being made")
+	if makes, err := s.makesDeltas(ctx, repo); err != nil {
+		m.tell(err)
+		return nil, Link, err
+	} else if !makes {
+		m.tell(nil)
+		return nil, NoCentral, nil
+	}
+	if m.free, why = s.slot(ctx, soured); m.free == nil {
+		tell(s.Now(), nil)
+		return nil, why, errors.New("other layers are being made")
 	}
 	running, cancel := context.WithCancelCause(ctx)
 	m.cancel = cancel
 	answer, why, err := s.ask(running, repo, l, o.manifests)
 	if why == "" {
-		m.seed, m.delta = answer.Seed, answer.Body
+		m.seed, m.delta = answer.Seed, &bounded{ReadCloser: answer.Body, now: s.Now, allowed: s.allowed(l, &c.link)}
 		if answer.Size >= 0 { // else it comes as fast as it is made
-			m.delta = &measured{ReadCloser: answer.Body, link: &s.central(repo.Host()).link, now: s.Now}
+			m.delta = &measured{ReadCloser: m.delta, link: &c.link, now: s.Now}
 		}
 		if err = m.start(running, answer, o); err != nil {
-			if why = reasonOf(err); m.wire.broken {
-				why = Link
-			}
+			why, err = m.whyNot(err)
 			if ctx.Err() == nil { // else nobody waited for it any more
 				s.fail(pair{answer.Seed, l.digest}, why)
 			}
 		}
 	}
 	if why != "" {
+		m.tell(err)
 		return nil, why, errors.Join(err, m.stop())
 	}
 	return m, "", nil
 }
 
-// slot waits for leave to make a layer, as long as a delta is waited for. It returns what gives the leave back; nil says
-// that there was none in time: whoever reads the others may want this one first.
-func (s *Source) slot(ctx context.Context) (free func()) {
+// judge notes what a layer says of its central.
+func (s *Source) judge(ctx context.Context, c *central, tell func(time.Time, *bool), err error) {
+	slow := tooSlow(err)
+	if ctx.Err() != nil || errors.Is(err, errLeft) {
+		tell(s.Now(), nil)
+		return
+	}
+	tell(s.Now(), &slow)
+}
+
+// slot waits for leave to make a layer, as long as a delta is waited for and the central has not turned out to be slow. It
+// returns what gives the leave back; nil says that there was none in time: whoever reads the others may want this one first.
+func (s *Source) slot(ctx context.Context, soured <-chan struct{}) (free func(), why Reason) {
 	free = sync.OnceFunc(func() { <-s.slots })
 	select {
 	case s.slots <- struct{}{}:
-		return free
+		return free, ""
 	default:
 	}
 	timer := time.NewTimer(s.Settings().Wait)
 	defer timer.Stop()
 	select {
 	case s.slots <- struct{}{}:
-		return free
+		select {
+		case <-soured: // in this very moment
+			free()
+			return nil, Slow
+		default:
+			return free, ""
+		}
+	case <-soured:
+		return nil, Slow
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	return nil
+	return nil, Wait
 }
 
 // made is a layer that is being made of a delta. It is for one goroutine.
@@ -131,6 +157,8 @@ type made struct {
 	// gone tells why nobody wants it any more, nil while somebody does; fetch fetches the layer as it is.
 	gone  func() error
 	fetch func(why Reason, cause error) (io.ReadCloser, error)
+	// tell tells, once, how it went, for others that may ask the same central.
+	tell func(err error)
 
 	free   func()                  // gives the leave back
 	cancel context.CancelCauseFunc // of what makes it
@@ -156,14 +184,16 @@ type counter struct {
 	r       io.Reader
 	stopped func() bool // reading fails since then because it was ended here
 	n       int64
-	broken  bool // it failed
+	failed  error // why it could not be read on
 }
 
 // Read implements io.Reader.
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n += int64(n)
-	c.broken = c.broken || err != nil && err != io.EOF && !c.stopped()
+	if err != nil && err != io.EOF && c.failed == nil && !c.stopped() {
+		c.failed = err
+	}
 	return n, err
 }
 
@@ -231,6 +261,9 @@ func (s *Source) open(ctx context.Context, manifest digest.Digest, o offers, fil
 	return s.Store.Open(ctx, manifest, digests, files)
 }
 
+// errLeft says that the layer was not read to its end.
+var errLeft = errors.New("its reader left")
+
 // stop ends what makes the layer, and waits for it.
 func (m *made) stop() error {
 	m.cancel(context.Canceled)
@@ -284,10 +317,24 @@ func (m *made) ended() {
 		return
 	}
 	m.over = true
+	m.tell(nil)
 	if err := m.stop(); err != nil {
 		m.source.Logger.LogAttrs(context.Background(), slog.LevelDebug, "after a delta", slog.Any("error", err))
 	}
 	m.source.cameByDelta(m.layer, m.wire.n)
+}
+
+// whyNot says what an error of making the layer means, and gives it the error of reading the delta, if there was one:
+// whatever the delta looked like then.
+func (m *made) whyNot(err error) (Reason, error) {
+	switch failed := m.wire.failed; {
+	case failed == nil:
+		return reasonOf(err), err
+	case errors.Is(failed, errSlow):
+		return Slow, errors.Join(err, failed)
+	default:
+		return Link, errors.Join(err, failed)
+	}
 }
 
 // resume goes on with the layer as it is, from where it came to: what was passed on has to be its beginning.
@@ -295,10 +342,8 @@ func (m *made) resume(cause error) error {
 	if err := m.stop(); err != nil {
 		cause = errors.Join(cause, err)
 	}
-	why := reasonOf(cause)
-	if m.wire.broken {
-		why = Link // whatever the delta looked like then
-	}
+	why, cause := m.whyNot(cause)
+	m.tell(cause)
 	m.source.fail(pair{m.seed, m.layer.digest}, why)
 	whole, err := m.fetch(why, cause)
 	if err != nil {
@@ -320,6 +365,7 @@ func (m *made) resume(cause error) error {
 
 // Close implements io.Closer.
 func (m *made) Close() error {
+	m.tell(errLeft)
 	err := m.stop()
 	if m.whole != nil {
 		err = errors.Join(err, m.whole.Close())

@@ -28,6 +28,8 @@ const (
 	Refused Reason = "refused"
 	// Wait: the central was not done in time.
 	Wait Reason = "wait"
+	// Slow: this delta came too slowly to be worth it, or the central let others wait of late.
+	Slow Reason = "slow"
 	// Again: with all of the images that are here, it went wrong a while ago.
 	Again Reason = "again"
 	// Link: the delta could not be fetched, or broke off.
@@ -46,9 +48,16 @@ const (
 	Local Reason = "local"
 )
 
+// Reasons lists all of them.
+func Reasons() []Reason {
+	return []Reason{NoCentral, NoSeed, Refused, Wait, Slow, Again, Link, BadSource, Encoder, Damaged, Digest, Space, Local}
+}
+
 // reasonOf says what an error of making a layer means.
 func reasonOf(err error) Reason {
 	switch {
+	case errors.Is(err, errSlow):
+		return Slow
 	case errors.Is(err, scan.ErrSpoolFull), errors.Is(err, workspace.ErrUsedUp), errors.Is(err, syscall.ENOSPC),
 		errors.Is(err, syscall.EDQUOT), errors.Is(err, chunkstore.ErrNoSpace):
 		return Space
@@ -89,7 +98,7 @@ const (
 // fail remembers that a pair went wrong.
 func (s *Source) fail(p pair, why Reason) {
 	wait := lasting
-	if why == Link || why == Space || why == Local {
+	if why == Link || why == Slow || why == Space || why == Local {
 		wait = passing
 	}
 	s.failed.Add(p, failure{s.Now().Add(wait), why})

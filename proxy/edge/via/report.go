@@ -36,6 +36,8 @@ type CentralReport struct {
 	Unknown string `json:"unknown,omitempty"`
 	// Rate is what the link to it brings, in bytes per second; 0 while unknown.
 	Rate int64 `json:"bytes_per_second"`
+	// Slow says until when it is not asked for deltas, since it let one wait too long; nil while it is.
+	Slow *time.Time `json:"slow_until,omitempty"`
 }
 
 // tally counts layers.
@@ -67,7 +69,7 @@ func (s *Source) wentWhole(ctx context.Context, repo name.Repository, l layer, w
 	s.Metrics.EdgeWhole(string(why))
 	level := slog.LevelInfo
 	switch why {
-	case NoCentral, NoSeed, Refused, Wait, Again:
+	case NoCentral, NoSeed, Refused, Wait, Slow, Again:
 		level = slog.LevelDebug
 	}
 	s.Logger.LogAttrs(ctx, level, "layer is fetched whole", slog.String("repository", repo.String()),
@@ -90,6 +92,9 @@ func (s *Source) Report() Report {
 		out.Makes, out.Unknown = c.report()
 		if rate, known := c.link.bytesPerSecond(); known {
 			out.Rate = int64(rate)
+		}
+		if until := c.temper.restsUntil(); !until.IsZero() {
+			out.Slow = &until
 		}
 		r.Centrals = append(r.Centrals, out)
 	}
