@@ -364,7 +364,7 @@ func (l *load) tag(ctx context.Context, repo name.Repository, tag string, d ocis
 		return err
 	}
 	if before != nil {
-		rec.Staged = before.Staged // a roll-out takes it in when the next host asks
+		rec.Staged, rec.Stable = before.Staged, before.Stable // a roll-out takes it in when the next host asks
 		// What a tag has stood for is remembered on: an image of before under it is still one.
 		rec.Seen, rec.Newer, rec.Released = before.Seen, before.Newer, before.Released
 		switch {

@@ -101,6 +101,8 @@ const (
 	KindRefusal = "refusal"
 	// KindRollout has the keys of KindTag.
 	KindRollout = "rollout"
+	// KindReached has keys that begin with those of KindRollout.
+	KindReached = "rollout-reached"
 )
 
 // Kind is what is to be known of the records of a kind without knowing the kind.
@@ -123,7 +125,7 @@ func Kinds() []Kind {
 		repositoryKind().any(),
 		artifactKind().any(), // before what belongs to the artifacts' manifests
 		proofKind().any(), blobProofKind().any(), memberKind().any(), attemptKind().any(), verdictKind().any(),
-		refusalKind().any(), admittedKind().any(), signatureKind().any(), planKind().any(),
+		refusalKind().any(), reachedKind().any(), admittedKind().any(), signatureKind().any(), planKind().any(),
 		historyKind().any(),
 		deltaKind().any(), deltaDemandKind().any(), edgeImagesKind().any(), trialsKind().any(),
 		layerChunksKind().any(), chunkIndexKind().any(),

@@ -115,6 +115,19 @@ func samples() []sample {
 			"served":"original","made_at":"2026-01-03T03:04:05Z","share":0.05,"first":["10.0.0.0/8"]}],
 			"held":{"by":"alice","at":"2026-01-03T03:04:05Z"}}`, source, image, config),
 			catalog.Leads{To: []catalog.Target{{image, catalog.ServedLayer, true}, {config, catalog.OriginalLayer, true}}}},
+		// What was withdrawn is remembered, and its image stays by the rules of its lineage alone.
+		{"rollout", "ghcr.io/team/os:stable", fmt.Sprintf(`{"versions":[{"source_digest":%q,"digest":%q,"media_type":"x",
+			"served":"rechunked","made_at":"2026-01-02T03:04:05Z","share":1},{"source_digest":%q,"digest":%[3]q,"media_type":"x",
+			"served":"original","made_at":"2026-01-03T03:04:05Z","share":0.05,"counted":true,
+			"withdrawn":{"by":"alice","at":"2026-01-03T03:04:05Z"}}]}`, source, image, config),
+			catalog.Leads{To: []catalog.Target{{image, catalog.ServedLayer, true}}}},
+		{"rollout-reached", "ghcr.io/team/os:stable " + source.String() + " 00", `{"hosts":"AAAAAAAAAAEAAAAAAAAAAg=="}`,
+			catalog.Leads{Owner: catalog.Owner{Source: source}}},
+		{"tag", "ghcr.io/team/os:stable", fmt.Sprintf(`{"source_digest":%q,"digest":%q,"media_type":"x","served":"rechunked",
+			"staged":true,"stable":{"source_digest":%q,"digest":%[3]q,"media_type":"x","served":"original","share":1}}`, source,
+			image, config),
+			catalog.Leads{To: []catalog.Target{{source, catalog.SourceLayer, true}, {image, catalog.ServedLayer, true},
+				{config, catalog.OriginalLayer, true}}}},
 		{"upkeep", "usage", `{"bytes":1,"at":"2026-01-02T03:04:05Z"}`, catalog.Leads{}},
 	}
 }

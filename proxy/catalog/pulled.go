@@ -48,6 +48,8 @@ type Tag struct {
 	Released digest.Digest   `json:"released,omitempty"`
 	// Staged says that there is a roll-out, which tells what hosts get in place of Digest, whatever the rule says.
 	Staged bool `json:"staged,omitempty"`
+	// Stable is the newest version that all hosts got, which they get while the roll-out's record is lost; nil: not known.
+	Stable *RolledVersion `json:"stable,omitempty"`
 	// Failure is why the record shows less than the rule asks for; nil when all is well.
 	Failure *Failure `json:"failure,omitempty"`
 }
@@ -74,14 +76,21 @@ func tagKind() kind[TagKey, Tag] {
 			if t.SourceDigest.Validate() != nil || t.Digest.Validate() != nil || t.MediaType == "" || !t.Served.valid() {
 				return errNoImage
 			}
+			if t.Stable != nil {
+				return t.Stable.check()
+			}
 			return nil
 		},
 		leads: func(_ TagKey, t *Tag) Leads {
-			if t.Digest == t.SourceDigest {
-				return Leads{To: []Target{{t.Digest, OriginalLayer, true}}}
+			to := []Target{{t.Digest, OriginalLayer, true}}
+			if t.Digest != t.SourceDigest {
+				// The next version often shares layers with the source, and a layer that rots is made again from it.
+				to = []Target{{t.SourceDigest, SourceLayer, true}, {t.Digest, ServedLayer, true}}
 			}
-			// The next version often shares layers with the source, and a layer that rots is made again from it.
-			return Leads{To: []Target{{t.SourceDigest, SourceLayer, true}, {t.Digest, ServedLayer, true}}}
+			if t.Stable != nil && t.Stable.Digest != t.Digest {
+				to = append(to, t.Stable.lead())
+			}
+			return Leads{To: to}
 		},
 	}
 }

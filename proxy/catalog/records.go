@@ -31,6 +31,7 @@ type Records struct {
 	Rollouts     *Table[TagKey, Rollout]
 	LayerChunks  *Table[LayerChunksKey, LayerChunks]
 	ChunkIndexes *Table[ChunkIndexKey, ChunkIndex]
+	Reached      *Table[ReachedKey, Reached]
 
 	// The engine's.
 	Served    *Table[string, rechunk.Version]
@@ -56,6 +57,7 @@ func New(store *chunkstore.Store, log *slog.Logger) *Records {
 		Pulls:      newTable(s, pullsKind()), Served: newTable(s, servedKind()), Lineages: newTable(s, lineageKind()),
 		Artifacts: newTable(s, artifactKind()), Rollouts: newTable(s, rolloutKind()),
 		LayerChunks: newTable(s, layerChunksKind()), ChunkIndexes: newTable(s, chunkIndexKind()),
+		Reached:   newTable(s, reachedKind()),
 		Histories: newTable(s, historyKind()), Plans: newTable(s, planKind()), Indexes: newTable(s, indexKind()),
 	}
 }

@@ -49,6 +49,8 @@ type RolledVersion struct {
 	Released bool `json:"released,omitempty"`
 	// BegunAt is when the first hosts could get it; zero: nobody does.
 	BegunAt time.Time `json:"begun_at,omitzero"`
+	// Counted: the hosts that it reached before all got it are in records of Reached.
+	Counted bool `json:"counted,omitempty"`
 	// Share is the part of all hosts that get it, from 0 to 1, and StepAt when it last grew. First are networks and
 	// identities that do, too.
 	Share  float64   `json:"share"`
@@ -85,29 +87,44 @@ func (r *Rollout) check() error {
 	if len(r.Versions) == 0 || len(r.Versions) > MaxRolled || len(r.Log) > MaxRolloutLog {
 		return errors.New("it has no version, too many, or too long a log")
 	}
-	for _, v := range r.Versions {
-		switch {
-		case v.SourceDigest.Validate() != nil || v.Digest.Validate() != nil || v.MediaType == "" || !v.Served.valid():
-			return errNoImage
-		case !(v.Share >= 0 && v.Share <= 1) || len(v.First) > MaxRolloutFirst:
-			return errors.New("the hosts of a version make no sense")
+	for i := range r.Versions {
+		if err := r.Versions[i].check(); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// A roll-out keeps all that hosts may get, however short the lineage is.
+func (v *RolledVersion) check() error {
+	switch {
+	case v.SourceDigest.Validate() != nil || v.Digest.Validate() != nil || v.MediaType == "" || !v.Served.valid():
+		return errNoImage
+	case !(v.Share >= 0 && v.Share <= 1) || len(v.First) > MaxRolloutFirst:
+		return errors.New("the hosts of a version make no sense")
+	}
+	return nil
+}
+
+// lead is the image that hosts get.
+func (v *RolledVersion) lead() Target {
+	use := ServedLayer
+	if v.Digest == v.SourceDigest {
+		use = OriginalLayer
+	}
+	return Target{v.Digest, use, true}
+}
+
+// A roll-out keeps all that hosts may get, however short the lineage is. What was withdrawn stays by the rules of its
+// lineage, and for as long as the tag stands for it.
 func rolloutKind() kind[TagKey, Rollout] {
 	return kind[TagKey, Rollout]{
 		name: KindRollout, encode: TagKey.String, decode: ParseTagKey, vital: true, check: (*Rollout).check,
 		leads: func(_ TagKey, r *Rollout) Leads {
 			var out Leads
-			for _, v := range r.Versions {
-				use := ServedLayer
-				if v.Digest == v.SourceDigest {
-					use = OriginalLayer
+			for i := range r.Versions {
+				if v := &r.Versions[i]; v.Withdrawn == nil {
+					out.To = append(out.To, v.lead())
 				}
-				out.To = append(out.To, Target{v.Digest, use, true})
 			}
 			return out
 		},

@@ -47,7 +47,7 @@ func Advance(r *catalog.Rollout, rule config.Rollout, now time.Time) (changed bo
 		if !begun {
 			continue
 		}
-		changed = reach(r, v, share, rule.First, now) || changed
+		changed = reach(r, v, share, rule, now) || changed
 	}
 	if changed {
 		trim(r)
@@ -56,12 +56,12 @@ func Advance(r *catalog.Rollout, rule config.Rollout, now time.Time) (changed bo
 }
 
 // reach lets a version reach a share of all hosts and those that are first.
-func reach(r *catalog.Rollout, v *catalog.RolledVersion, share float64, first []string, now time.Time) (changed bool) {
+func reach(r *catalog.Rollout, v *catalog.RolledVersion, share float64, rule config.Rollout, now time.Time) (changed bool) {
 	action := ActionStep
 	if v.BegunAt.IsZero() {
-		v.BegunAt, v.StepAt, action, changed = now.UTC(), now.UTC(), ActionBegin, true
+		v.BegunAt, v.StepAt, v.Counted, action, changed = now.UTC(), now.UTC(), true, ActionBegin, true
 	}
-	for _, f := range first {
+	for _, f := range rule.First {
 		if !slices.Contains(v.First, f) && len(v.First) < catalog.MaxRolloutFirst {
 			v.First, changed = append(v.First, f), true
 		}
@@ -71,7 +71,10 @@ func reach(r *catalog.Rollout, v *catalog.RolledVersion, share float64, first []
 	} else if action == ActionStep {
 		return changed
 	}
-	note(r, catalog.RolloutEvent{At: now, By: Schedule, Action: action, Source: v.SourceDigest,
-		Note: percent(v.Share) + " of hosts"})
+	what := percent(v.Share) + " of hosts"
+	if !rule.Enabled() {
+		what += ": no rule has steps for it any longer"
+	}
+	note(r, catalog.RolloutEvent{At: now, By: Schedule, Action: action, Source: v.SourceDigest, Note: what})
 	return changed
 }

@@ -28,7 +28,8 @@ func ExampleAdvance() {
 	// 24h0m0s true complete 100%
 }
 
-// With 0% as the first step only the rule's first get a new version for a while. Pick looks at the record alone.
+// With 0% as the first step only the rule's first get a new version for a while. Pick looks at the record, and at who got
+// the version before.
 func ExamplePick() {
 	rule := config.Rollout{Steps: []config.Step{{}, {Share: 1, After: config.Duration(24 * time.Hour)}},
 		First: []string{"canary"}}
@@ -36,16 +37,17 @@ func ExamplePick() {
 	r := rollout.New(catalog.RolledVersion{SourceDigest: digest.FromString("old")}, now)
 	rollout.Add(r, catalog.RolledVersion{SourceDigest: digest.FromString("new")}, now)
 
+	reach := func(_ int, now bool) (bool, error) { return now, nil } // a memory would be asked, and told
 	for _, after := range []time.Duration{0, 24 * time.Hour} {
 		rollout.Advance(r, rule, now.Add(after))
 		for _, h := range []rollout.Host{{User: "canary"}, {User: "host1"}} {
-			i := rollout.Pick("ghcr.io/team/os", r, h)
-			fmt.Println(after, h.User, r.Versions[i].SourceDigest == digest.FromString("new"))
+			i, err := rollout.Pick("ghcr.io/team/os", r, h, reach)
+			fmt.Println(after, h.User, r.Versions[i].SourceDigest == digest.FromString("new"), err)
 		}
 	}
 	// Output:
-	// 0s canary true
-	// 0s host1 false
-	// 24h0m0s canary true
-	// 24h0m0s host1 true
+	// 0s canary true <nil>
+	// 0s host1 false <nil>
+	// 24h0m0s canary true <nil>
+	// 24h0m0s host1 true <nil>
 }

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/strata-oci/strata/proxy/catalog"
@@ -12,6 +13,8 @@ var (
 	ErrHeld = errors.New("it is held already")
 	// ErrNotHeld says that nothing keeps a roll-out from going on.
 	ErrNotHeld = errors.New("nothing is held back")
+	// ErrSettled says that all hosts get the newest version.
+	ErrSettled = errors.New("nothing is held back: all hosts get the newest version")
 	// ErrNoEarlier says that there is no version to go back to.
 	ErrNoEarlier = errors.New("no earlier version is kept to go back to")
 )
@@ -40,7 +43,9 @@ func Release(r *catalog.Rollout, by string, all bool, now time.Time) error {
 			MediaType: v.MediaType, Served: v.Served, Policy: v.Policy, MadeAt: now.UTC(), Released: true}
 	case v.BegunAt.IsZero() && !v.Released:
 		v.Released, v.MadeAt, v.PausedSeconds = true, now.UTC(), 0
-	case !all || v.Complete():
+	case v.Complete():
+		return ErrSettled
+	case !all:
 		return ErrNotHeld
 	}
 	if all && !v.Complete() {
@@ -67,11 +72,11 @@ func resume(r *catalog.Rollout, now time.Time) {
 	r.Held = nil
 }
 
-// Rollback withdraws what came after the last version that all hosts had before the newest that reached any: all get that
-// one again. It returns it. What the tag stands for later goes out by the rule.
+// Rollback withdraws what came after the last version that all hosts had before the newest, whether that reached any or not:
+// all get that one again. It returns it. What the tag stands for later goes out by the rule.
 func Rollback(r *catalog.Rollout, by, reason string, now time.Time) (*catalog.RolledVersion, error) {
 	newest := len(r.Versions) - 1
-	for newest > 0 && (r.Versions[newest].Withdrawn != nil || r.Versions[newest].BegunAt.IsZero()) {
+	for newest > 0 && r.Versions[newest].Withdrawn != nil {
 		newest--
 	}
 	to := newest - 1
@@ -81,12 +86,15 @@ func Rollback(r *catalog.Rollout, by, reason string, now time.Time) (*catalog.Ro
 	if to < 0 {
 		return nil, ErrNoEarlier
 	}
+	back := r.Versions[to].SourceDigest
+	// Where the tag had gone back to that version already, there is nothing to withdraw of it.
+	again := func(v catalog.RolledVersion) bool { return v.SourceDigest == back && !v.Complete() }
+	r.Versions = slices.DeleteFunc(r.Versions, again)
 	for i := to + 1; i < len(r.Versions); i++ {
 		if v := &r.Versions[i]; v.Withdrawn == nil {
 			v.Withdrawn = &catalog.RolloutStop{By: clip(by), At: now.UTC(), Reason: clip(reason)}
 		}
 	}
-	note(r, catalog.RolloutEvent{At: now, By: by, Action: ActionRollback, Source: r.Versions[to].SourceDigest,
-		Note: reason})
+	note(r, catalog.RolloutEvent{At: now, By: by, Action: ActionRollback, Source: back, Note: reason})
 	return &r.Versions[to], nil
 }

@@ -1,10 +1,11 @@
 // Package rollout decides which version of a tag a host gets, and when a version reaches more hosts.
 //
-// A roll-out's record lists what the tag stood for, oldest first, and says of each version which hosts it reached: a share
-// of all, told by a hash of who asks and what, and those that come first. Two things are kept apart. Pick looks at the
-// record alone, so that all replicas give a host the same, at any time and by any clock. Advance is what the rule and the
-// clock have to say: what it changes is written into the record before anybody is answered by it. A version's hosts only
-// grow, and a host gets the newest version that reached it, so none goes back until an operator withdraws a version.
+// A roll-out's record lists what the tag stood for, oldest first, and says of each version which hosts it is for: a share of
+// all, told by a hash of who asks and what, and those that come first. Which of them got it is noted beside it. Two things
+// are kept apart. Pick looks at records alone, so that all replicas give a host the same, at any time and by any clock.
+// Advance is what the rule and the clock have to say: what it changes is written into the record before anybody is answered
+// by it. A host gets the newest version that it had or that is for it, so none goes back until an operator withdraws a
+// version. While a version is to reach no more hosts, it is for those alone that had it.
 //
 // The package does no I/O and reads no clock.
 package rollout
@@ -18,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/opencontainers/go-digest"
 
@@ -62,6 +64,12 @@ func (h Host) among(first []string) bool {
 	})
 }
 
+// ID names a host among those that a version of a repository, "host/path", reached.
+func (h Host) ID(repository string) uint64 {
+	sum := sha256.Sum256([]byte("strata rollout host\x00" + repository + "\x00" + h.Who()))
+	return binary.BigEndian.Uint64(sum[:8])
+}
+
 // Place is where a host stands in the line for a version of a repository, "host/path", from 0 to less than 1: a share of
 // more than that reaches it. The same version of another tag finds it at the same place, another version at another.
 func Place(repository string, source digest.Digest, h Host) float64 {
@@ -69,22 +77,46 @@ func Place(repository string, source digest.Digest, h Host) float64 {
 	return float64(binary.BigEndian.Uint64(sum[:8])>>11) / (1 << 53)
 }
 
-// Pick returns the index of the version that a host gets: the newest that reached it.
-func Pick(repository string, r *catalog.Rollout, h Host) int {
+// Reach reports whether a version, at index i of a roll-out, reached a host before. With now it is to reach it from now on:
+// then it notes that, and reports whether there was room to.
+type Reach func(i int, now bool) (bool, error)
+
+// Pick returns the index of the version that a host gets: the newest that reached it, or reaches it now. Errors are those of
+// reach.
+func Pick(repository string, r *catalog.Rollout, h Host, reach Reach) (int, error) {
 	for i := len(r.Versions) - 1; i > 0; i-- {
 		v := &r.Versions[i]
-		switch {
-		case v.Withdrawn != nil || v.BegunAt.IsZero():
-		case v.Complete() || Place(repository, v.SourceDigest, h) < v.Share || h.among(v.First):
-			return i
+		if v.Withdrawn != nil || v.BegunAt.IsZero() {
+			continue
+		}
+		gets := v.Complete() || Place(repository, v.SourceDigest, h) < v.Share || h.among(v.First)
+		if v.Counted && !v.Complete() {
+			frozen := r.Held != nil || !v.RevertedAt.IsZero()
+			var err error
+			if gets, err = reach(i, gets && !frozen); err != nil {
+				return 0, err
+			}
+		}
+		if gets {
+			return i, nil
 		}
 	}
-	return base(r)
+	return base(r), nil
 }
 
 // base returns the oldest version that was not withdrawn: one that reached all hosts.
 func base(r *catalog.Rollout) int {
 	return max(slices.IndexFunc(r.Versions, func(v catalog.RolledVersion) bool { return v.Withdrawn == nil }), 0)
+}
+
+// Stable returns the newest version that all hosts get, or a newer one.
+func Stable(r *catalog.Rollout) *catalog.RolledVersion {
+	for i := len(r.Versions) - 1; i >= 0; i-- {
+		if r.Versions[i].Complete() {
+			return &r.Versions[i]
+		}
+	}
+	return &r.Versions[base(r)]
 }
 
 // Settled reports whether all hosts get the newest version.
@@ -96,6 +128,20 @@ func Settled(r *catalog.Rollout) bool {
 func New(v catalog.RolledVersion, now time.Time) *catalog.Rollout {
 	v.MadeAt, v.BegunAt, v.StepAt, v.Share = now.UTC(), now.UTC(), now.UTC(), 1
 	return &catalog.Rollout{Versions: []catalog.RolledVersion{v}}
+}
+
+// Recover returns the roll-out of a tag whose record was lost, of what is known: the newest version that all hosts got, and
+// what the tag stands for, which only those get that had it until an operator releases it.
+func Recover(stable, newest catalog.RolledVersion, now time.Time) *catalog.Rollout {
+	r := New(stable, now)
+	if newest.SourceDigest == stable.SourceDigest {
+		return New(newest, now)
+	}
+	newest.MadeAt, newest.BegunAt, newest.StepAt, newest.Counted = now.UTC(), now.UTC(), now.UTC(), true
+	newest.Share, newest.First = 0, nil
+	r.Versions = append(r.Versions, newest)
+	_ = Hold(r, Schedule, "the roll-out's record was lost", now)
+	return r
 }
 
 // Add puts a new version at the end, which reaches nobody yet. What was made anew of the newest one's source takes its
@@ -151,11 +197,15 @@ func revert(r *catalog.Rollout, to digest.Digest, now time.Time) (changed bool) 
 	return changed || len(kept) != n
 }
 
-// comeBack makes a version the newest again that is listed and that not all hosts have. It goes on with the hosts that it
-// had, and is still withdrawn if an operator said so. It reports whether another was the newest.
+// comeBack makes a version the newest again that is listed and that not all hosts have, or all get since what came later
+// was withdrawn. It goes on with the hosts that it had, and is still withdrawn if an operator said so. It reports whether
+// another was the newest.
 func comeBack(r *catalog.Rollout, source digest.Digest) bool {
+	withdrawn := true // all after i
 	for i := len(r.Versions) - 1; i >= 0; i-- {
-		if v := r.Versions[i]; v.SourceDigest == source && !v.Complete() {
+		v := r.Versions[i]
+		withdrawn = withdrawn && (i == len(r.Versions)-1 || r.Versions[i+1].Withdrawn != nil)
+		if v.SourceDigest == source && (!v.Complete() || withdrawn) {
 			r.Versions = append(slices.Delete(r.Versions, i, i+1), v)
 			return i < len(r.Versions)-1
 		}
@@ -189,8 +239,8 @@ func room(r *catalog.Rollout) bool {
 	return true
 }
 
-// trim drops versions that no host gets, but for the one to go back to, the last that was complete before the newest that
-// is, and for those that an operator withdrew: the tag may come back to them.
+// trim drops versions that no host gets, but for the one to go back to, the last other one that was complete before the
+// newest that is, and for those that an operator withdrew: the tag may come back to them.
 func trim(r *catalog.Rollout) {
 	var complete []int
 	for i := range r.Versions {
@@ -201,10 +251,15 @@ func trim(r *catalog.Rollout) {
 	if len(complete) == 0 {
 		return
 	}
-	newest := complete[len(complete)-1]
+	newest, before := complete[len(complete)-1], -1
+	for _, i := range complete {
+		if r.Versions[i].SourceDigest != r.Versions[newest].SourceDigest {
+			before = i
+		}
+	}
 	var kept []catalog.RolledVersion
 	for i, v := range r.Versions {
-		if i >= newest || len(complete) > 1 && i == complete[len(complete)-2] || v.Withdrawn != nil {
+		if i >= newest || i == before || v.Withdrawn != nil {
 			kept = append(kept, v)
 		}
 	}
@@ -219,8 +274,15 @@ func note(r *catalog.Rollout, e catalog.RolloutEvent) {
 	r.Log = r.Log[max(len(r.Log)-catalog.MaxRolloutLog, 0):]
 }
 
+// clip makes a line of a text that comes from outside: bounded, and without what changes how a terminal shows it.
 func clip(s string) string {
-	return strings.ToValidUTF8(s[:min(len(s), catalog.MaxRolloutText)], "\uFFFD")
+	plain := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s[:min(len(s), catalog.MaxRolloutText)])
+	return strings.ToValidUTF8(plain[:min(len(plain), catalog.MaxRolloutText)], "")
 }
 
 // percent writes a share for people.
@@ -237,6 +299,8 @@ func Explain(r *catalog.Rollout, i int, rule config.Rollout, now time.Time) stri
 		return fmt.Sprintf("new; %s of hosts", percent(last.Share))
 	case r.Held != nil:
 		return "held" + since
+	case r.Versions[i].SourceDigest == last.SourceDigest:
+		return "reverted" + since
 	case last.Withdrawn != nil:
 		return "withdrawn" + since
 	case last.BegunAt.IsZero():

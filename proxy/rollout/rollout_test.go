@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
 
@@ -39,10 +41,26 @@ func steps(t testing.TB, of ...string) []config.Step {
 
 func user(i int) rollout.Host { return rollout.Host{User: fmt.Sprint("host", i)} }
 
+// reached are the hosts that versions reached.
+type reached map[string]bool
+
+// pick returns the version that a host gets.
+func (of reached) pick(r *catalog.Rollout, h rollout.Host) int {
+	i, err := rollout.Pick(repo, r, h, func(i int, now bool) (bool, error) {
+		key := fmt.Sprint(r.Versions[i].SourceDigest, h.ID(repo))
+		of[key] = of[key] || now
+		return of[key], nil
+	})
+	if err != nil {
+		panic(err)
+	}
+	return i
+}
+
 // got counts the hosts that get the newest version.
-func got(r *catalog.Rollout, hosts int, of func(int) rollout.Host) (n int) {
+func (of reached) got(r *catalog.Rollout, hosts int, host func(int) rollout.Host) (n int) {
 	for i := range hosts {
-		if rollout.Pick(repo, r, of(i)) == len(r.Versions)-1 {
+		if of.pick(r, host(i)) == len(r.Versions)-1 {
 			n++
 		}
 	}
@@ -61,13 +79,13 @@ func TestShares(t *testing.T) {
 	for name, of := range map[string]func(int) rollout.Host{"users": user, "addresses": address, "networks": network} {
 		for _, share := range []float64{0.01, 0.05, 0.1, 0.5, 0.9, 1} {
 			for v := 1; v < 3; v++ {
-				r := rollout.New(version(0), epoch)
+				r, hosts := rollout.New(version(0), epoch), reached{}
 				rollout.Add(r, version(v), epoch)
 				rule := config.Rollout{Steps: []config.Step{{Share: config.Percent(share)}}}
 				rollout.Advance(r, rule, epoch)
-				const hosts = 10_000
-				if n := got(r, hosts, of); math.Abs(float64(n)/hosts-share) > 0.02 {
-					t.Errorf("%s: %d of %d get version %d, want %g", name, n, hosts, v, share)
+				const all = 10_000
+				if n := hosts.got(r, all, of); math.Abs(float64(n)/all-share) > 0.02 {
+					t.Errorf("%s: %d of %d get version %d, want %g", name, n, all, v, share)
 				}
 			}
 		}
@@ -79,7 +97,7 @@ func TestSteps(t *testing.T) {
 	t.Parallel()
 	rule := config.Rollout{Hold: config.Duration(12 * time.Hour), Steps: steps(t, "5% at 1h", "50% at 24h", "100% at 48h"),
 		First: []string{"10.1.0.0/16", "canary", "2001:db8:1::5", "192.0.2.7"}}
-	r := rollout.New(version(0), epoch)
+	r, hosts := rollout.New(version(0), epoch), reached{}
 	if rollout.Explain(r, 0, rule, epoch) != "" {
 		t.Error("something is said where nothing goes on")
 	}
@@ -102,11 +120,11 @@ func TestSteps(t *testing.T) {
 		{60 * time.Hour, 1, true, "waiting; 100% of hosts have the next; stable since 2026-01-01T00:00:00Z"},
 	} {
 		rollout.Advance(r, rule, epoch.Add(tt.at))
-		if n := float64(got(r, 1000, user)) / 1000; math.Abs(n-tt.share) > 0.03 {
+		if n := float64(hosts.got(r, 1000, user)) / 1000; math.Abs(n-tt.share) > 0.03 {
 			t.Errorf("after %s %g get it", tt.at, n)
 		}
 		for _, h := range first {
-			if got := rollout.Pick(repo, r, h) == 1; got != tt.first {
+			if got := hosts.pick(r, h) == 1; got != tt.first {
 				t.Errorf("after %s %+v: %t", tt.at, h, got)
 			}
 		}
@@ -123,7 +141,7 @@ func TestSteps(t *testing.T) {
 func TestByHand(t *testing.T) {
 	t.Parallel()
 	rule := config.Rollout{Hold: config.Duration(time.Hour), Steps: steps(t, "50% at 0h", "100% at 10h")}
-	now := epoch
+	now, hosts := epoch, reached{}
 	r := rollout.New(version(0), now)
 	if _, err := rollout.Rollback(r, "alice", "", now); err != rollout.ErrNoEarlier {
 		t.Errorf("back to nothing: %v", err)
@@ -133,7 +151,7 @@ func TestByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	rollout.Advance(r, rule, now)
-	half := got(r, 1000, user)
+	half := hosts.got(r, 1000, user)
 	if half < 450 || half > 550 {
 		t.Errorf("%d get it", half)
 	}
@@ -147,7 +165,7 @@ func TestByHand(t *testing.T) {
 	now = now.Add(1000 * time.Hour)
 	rollout.Add(r, version(2), now)
 	rollout.Advance(r, rule, now.Add(1000*time.Hour))
-	if n := got(r, 1000, user); n != 0 || len(r.Versions) != 3 {
+	if n := hosts.got(r, 1000, user); n != 0 || len(r.Versions) != 3 {
 		t.Errorf("%d get what came while it was held", n)
 	}
 	if s := rollout.Explain(r, 0, rule, now); s != "held; stable since 2026-01-01T00:00:00Z" {
@@ -165,7 +183,7 @@ func TestByHand(t *testing.T) {
 	}
 	rollout.Advance(r, rule, now.Add(1000*time.Hour))
 	for i := range 1000 {
-		if rollout.Pick(repo, r, user(i)) != 0 {
+		if hosts.pick(r, user(i)) != 0 {
 			t.Fatal("a host gets what was withdrawn")
 		}
 	}
@@ -176,16 +194,16 @@ func TestByHand(t *testing.T) {
 	rollout.Add(r, version(3), now)
 	rollout.Add(r, version(2), now) // and what came in between is taken back
 	rollout.Advance(r, rule, now.Add(1000*time.Hour))
-	if i := rollout.Pick(repo, r, user(1)); r.Versions[i].Digest != version(0).Digest {
+	if i := hosts.pick(r, user(1)); r.Versions[i].Digest != version(0).Digest {
 		t.Errorf("version %s", r.Versions[i].Digest)
 	}
 	if err := rollout.Release(r, "alice", true, now); err != nil {
 		t.Fatal(err)
 	}
-	if n := got(r, 1000, user); n != 1000 || !rollout.Settled(r) {
+	if n := hosts.got(r, 1000, user); n != 1000 || !rollout.Settled(r) {
 		t.Errorf("%d of 1000 get what was released to all", n)
 	}
-	if err := rollout.Release(r, "alice", true, now); err != rollout.ErrNotHeld {
+	if err := rollout.Release(r, "alice", true, now); err != rollout.ErrSettled {
 		t.Errorf("released again: %v", err)
 	}
 	if e := r.Log[1]; e.By != rollout.Schedule || e.Action != rollout.ActionBegin {
@@ -268,7 +286,7 @@ func TestRevert(t *testing.T) {
 func TestWithdrawnIsRemembered(t *testing.T) {
 	t.Parallel()
 	rule := config.Rollout{Steps: steps(t, "50% at 0h", "100% at 1h")}
-	r, now := rollout.New(version(1), epoch), epoch
+	r, now, hosts := rollout.New(version(1), epoch), epoch, reached{}
 	goTo := func(n int) {
 		t.Helper()
 		if _, full := rollout.Add(r, version(n), now); full {
@@ -287,12 +305,12 @@ func TestWithdrawnIsRemembered(t *testing.T) {
 		goTo(n)
 	}
 	for i := range 100 {
-		if v := r.Versions[rollout.Pick(repo, r, user(i))]; v.Digest != version(4).Digest {
+		if v := r.Versions[hosts.pick(r, user(i))]; v.Digest != version(4).Digest {
 			t.Fatalf("%s gets %s, which is not what came last but for what was withdrawn", user(i).Who(), v.Digest)
 		}
 	}
-	if err := rollout.Release(r, "alice", true, now); err != nil || got(r, 100, user) != 100 {
-		t.Errorf("%d get what was released; %v", got(r, 100, user), err)
+	if err := rollout.Release(r, "alice", true, now); err != nil || hosts.got(r, 100, user) != 100 {
+		t.Errorf("%d get what was released; %v", hosts.got(r, 100, user), err)
 	}
 }
 
@@ -300,7 +318,7 @@ func TestWithdrawnIsRemembered(t *testing.T) {
 func TestToAndFro(t *testing.T) {
 	t.Parallel()
 	rule := config.Rollout{Steps: steps(t, "30% at 0h", "100% at 9h")}
-	r, now := rollout.New(version(1), epoch), epoch
+	r, now, hosts := rollout.New(version(1), epoch), epoch, reached{}
 	for i := range 60 {
 		if _, full := rollout.Add(r, version(i%2+1), now); full {
 			t.Fatalf("no room after %d", i)
@@ -316,7 +334,158 @@ func TestToAndFro(t *testing.T) {
 	}
 	rollout.Add(r, version(3), now)
 	rollout.Advance(r, rule, now)
-	if n := got(r, 1000, user); n < 250 || n > 350 {
+	if n := hosts.got(r, 1000, user); n < 250 || n > 350 {
 		t.Errorf("%d of 1000 get what comes then", n)
+	}
+}
+
+// What is held, or taken back by who publishes it, stays with the hosts that got it by the tag, and reaches none that only
+// could have.
+func TestFrozen(t *testing.T) {
+	t.Parallel()
+	rule := config.Rollout{Steps: steps(t, "50% at 0h", "100% at 10h"), First: []string{"canary"}}
+	canary := rollout.Host{User: "canary"}
+	for name, freeze := range map[string]func(r *catalog.Rollout){
+		"held":     func(r *catalog.Rollout) { _ = rollout.Hold(r, "alice", "", epoch) },
+		"reverted": func(r *catalog.Rollout) { rollout.Add(r, version(0), epoch) },
+	} {
+		r, hosts := rollout.New(version(0), epoch), reached{}
+		rollout.Add(r, version(1), epoch)
+		rollout.Advance(r, rule, epoch)
+		asked := hosts.got(r, 100, user)
+		freeze(r)
+		never := config.Rollout{Hold: config.Duration(1000 * time.Hour)}
+		rollout.Advance(r, never, epoch.Add(5*time.Hour))
+		n := 0
+		for i := range 1000 {
+			if r.Versions[hosts.pick(r, user(i))].Digest == version(1).Digest {
+				n++
+			}
+		}
+		if n != asked || n < 30 {
+			t.Errorf("%s: %d of 1000 have it, %d had it before", name, n, asked)
+		}
+		if i := hosts.pick(r, canary); i != 0 {
+			t.Errorf("%s: a host that is first and had not asked gets version %d", name, i)
+		}
+	}
+	// What an older build began is told by share: nobody noted who has it.
+	r, hosts := rollout.New(version(0), epoch), reached{}
+	rollout.Add(r, version(1), epoch)
+	rollout.Advance(r, rule, epoch)
+	r.Versions[1].Counted = false
+	if _ = rollout.Hold(r, "alice", "", epoch); hosts.got(r, 1000, user) < 400 {
+		t.Error("hosts of a share that was not counted go back")
+	}
+}
+
+// A version that nobody has yet is rolled back as others are.
+func TestRollbackBeforeItBegan(t *testing.T) {
+	t.Parallel()
+	waiting := config.Rollout{Hold: config.Duration(time.Hour)}
+	for before := range 2 {
+		r := rollout.New(version(0), epoch)
+		for n := 1; n <= before; n++ {
+			rollout.Add(r, version(n), epoch)
+			rollout.Advance(r, config.Rollout{}, epoch)
+		}
+		rollout.Add(r, version(9), epoch)
+		rollout.Advance(r, waiting, epoch)
+		to, err := rollout.Rollback(r, "alice", "", epoch)
+		if err != nil || to.Digest != version(before).Digest {
+			t.Fatalf("%d: %+v, %v", before, to, err)
+		}
+		rollout.Advance(r, waiting, epoch.Add(time.Hour))
+		if last := r.Versions[len(r.Versions)-1]; last.Withdrawn == nil || rollout.StateOf(r) != rollout.Withdrawn {
+			t.Errorf("%d: %+v", before, last)
+		}
+		if i := (reached{}).pick(r, user(1)); r.Versions[i].Digest != version(before).Digest {
+			t.Errorf("%d: a host gets %s", before, r.Versions[i].Digest)
+		}
+	}
+}
+
+// While the tag goes back to what all hosts had, it is said so, and a rollback then withdraws what came in between alone.
+func TestReverting(t *testing.T) {
+	t.Parallel()
+	rule := config.Rollout{Steps: steps(t, "50% at 0h", "100% at 10h")}
+	waiting := config.Rollout{Hold: config.Duration(time.Hour)}
+	r, hosts := rollout.New(version(0), epoch), reached{}
+	rollout.Add(r, version(1), epoch)
+	rollout.Advance(r, rule, epoch)
+	if hosts.got(r, 100, user) == 0 {
+		t.Fatal("nobody gets it")
+	}
+	rollout.Add(r, version(0), epoch)
+	rollout.Advance(r, waiting, epoch)
+	if s := rollout.StateOf(r); s != rollout.Reverting {
+		t.Errorf("state %s", s)
+	}
+	for i, want := range []string{"reverted; stable since 2026-01-01T00:00:00Z",
+		"held until 2026-01-01T01:00:00Z; stable since 2026-01-01T00:00:00Z", "new; 0% of hosts"} {
+		if got := rollout.Explain(r, i, waiting, epoch); got != want {
+			t.Errorf("version %d: %s", i, got)
+		}
+	}
+	if to, err := rollout.Rollback(r, "alice", "", epoch); err != nil || to.Digest != version(0).Digest {
+		t.Fatal(to, err)
+	}
+	if len(r.Versions) != 2 || r.Versions[1].Withdrawn == nil || r.Versions[0].Withdrawn != nil {
+		t.Fatalf("%+v", r.Versions)
+	}
+	// All have it, so that nothing goes out when the tag is there again.
+	rollout.Add(r, version(0), epoch)
+	if s := rollout.StateOf(r); s != rollout.Complete || hosts.got(r, 100, user) != 100 {
+		t.Errorf("state %s, %+v", s, r.Versions)
+	}
+}
+
+// Once the tag is back where it was, there is no other version to go back to.
+func TestNothingBefore(t *testing.T) {
+	t.Parallel()
+	r := rollout.New(version(0), epoch)
+	for _, n := range []int{1, 0} {
+		rollout.Add(r, version(n), epoch)
+		rollout.Advance(r, config.Rollout{Steps: steps(t, "50% at 0h")}, epoch)
+	}
+	rollout.Advance(r, config.Rollout{}, epoch)
+	if to, err := rollout.Rollback(r, "alice", "", epoch); err != rollout.ErrNoEarlier {
+		t.Errorf("%+v, %v", to, err)
+	}
+}
+
+// A record that was lost is made again of what is known: hosts that had the newest version keep it, nobody else gets it.
+func TestRecover(t *testing.T) {
+	t.Parallel()
+	hosts := reached{}
+	hosts[fmt.Sprint(version(1).SourceDigest, user(7).ID(repo))] = true
+	r := rollout.Recover(version(0), version(1), epoch)
+	rollout.Advance(r, config.Rollout{}, epoch.Add(time.Hour))
+	for i := range 100 {
+		if got := hosts.pick(r, user(i)); got != 0 != (i == 7) {
+			t.Errorf("host %d gets version %d", i, got)
+		}
+	}
+	if r.Held == nil || r.Held.By != rollout.Schedule || rollout.StateOf(r) != rollout.Held {
+		t.Errorf("%+v", r)
+	}
+	if r := rollout.Recover(version(1), version(1), epoch); !rollout.Settled(r) || r.Held != nil {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Texts that come from outside stay lines.
+func TestTexts(t *testing.T) {
+	t.Parallel()
+	r := rollout.New(version(0), epoch)
+	if err := rollout.Hold(r, "al\x1b[2Jice", "a\nb\u202ec"+strings.Repeat("é", 1000), epoch); err != nil {
+		t.Fatal(err)
+	}
+	e := r.Log[0]
+	if len(r.Held.Reason) > catalog.MaxRolloutText || !utf8.ValidString(e.Note) {
+		t.Errorf("%q", e.Note)
+	}
+	if !strings.HasPrefix(e.Note, "a\uFFFDb\uFFFDc") || e.By != "al\uFFFD[2Jice" || r.Held.By != e.By {
+		t.Errorf("%q, %q", e.By, e.Note)
 	}
 }

@@ -17,6 +17,7 @@ const (
 	Waiting   State = "waiting"   // nobody gets the newest yet: the rule's hold, or the time of the first step, is not over
 	Stepping  State = "stepping"  // some hosts get the newest
 	Withdrawn State = "withdrawn" // the newest was rolled back
+	Reverting State = "reverting" // the tag went back to what all hosts had: those that got a version since get it by steps
 )
 
 // StateOf returns how a roll-out stands.
@@ -28,6 +29,8 @@ func StateOf(r *catalog.Rollout) State {
 		return Withdrawn
 	case last.Complete():
 		return Complete
+	case Stable(r).SourceDigest == last.SourceDigest:
+		return Reverting
 	case last.BegunAt.IsZero():
 		return Waiting
 	}

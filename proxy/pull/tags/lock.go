@@ -19,15 +19,20 @@ const (
 // lock keeps a tag's record from others who would change it: surely those of this process, and, as far as leases reach,
 // those of other replicas.
 func (t *Tags) lock(ctx context.Context, key catalog.TagKey) (unlock func()) {
-	here := t.locks.Lock(key.String())
+	return t.lockName(ctx, "tag "+key.String())
+}
+
+// lockName is lock for other records of a tag.
+func (t *Tags) lockName(ctx context.Context, name string) (unlock func()) {
+	here := t.locks.Lock(name)
 	if t.Leases == nil {
 		return here
 	}
 	limited, stop := context.WithTimeout(ctx, lockPatience)
 	defer stop()
-	l, err := t.Leases.Acquire(limited, "tag "+key.String(), leaseTTL)
+	l, err := t.Leases.Acquire(limited, name, leaseTTL)
 	if err != nil {
-		t.Logger.DebugContext(ctx, "tag's record is changed without a lease", "tag", key.String(), "error", err)
+		t.Logger.DebugContext(ctx, "a record is changed without a lease", "of", name, "error", err)
 		return here
 	}
 	return func() {

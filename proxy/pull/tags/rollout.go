@@ -49,7 +49,10 @@ func (t *Tags) given(ctx context.Context, repo name.Repository, tag name.Referen
 		return nil, err
 	}
 	rule, host := t.Rule(repo.String()).Rollout, hostOf(ctx)
-	i := rollout.Pick(repo.String(), r, host)
+	i, err := rollout.Pick(repo.String(), r, host, t.reach(ctx, recordKey(repo, tag), r, host.ID(repo.String())))
+	if err != nil {
+		return nil, err
+	}
 	v := &r.Versions[i]
 	m, err := t.showVersion(ctx, repo, tag, v, rec, as)
 	if err != nil {
@@ -68,7 +71,8 @@ func hostOf(ctx context.Context) rollout.Host {
 	return rollout.Host{User: c.User, Address: c.Address}
 }
 
-// showVersion shows one version of a tag, if it may be shown by today's policy.
+// showVersion shows one version of a tag, if it may be shown by today's policy. As the original, it shows that where what
+// was made of it is not there.
 func (t *Tags) showVersion(ctx context.Context, repo name.Repository, tag name.Reference, v *catalog.RolledVersion,
 	rec *catalog.Tag, as registry.Served) (*registry.Manifest, error) {
 	shown := &catalog.Tag{SourceDigest: v.SourceDigest, SourceType: v.SourceType, Digest: v.Digest, MediaType: v.MediaType,
@@ -78,7 +82,7 @@ func (t *Tags) showVersion(ctx context.Context, repo name.Repository, tag name.R
 			return nil, err
 		}
 	}
-	if v.SourceDigest == rec.SourceDigest {
+	if v.SourceDigest == rec.SourceDigest && as != registry.Original {
 		return t.show(ctx, repo, shown, as)
 	}
 	if as != registry.Stale {
@@ -146,25 +150,25 @@ func (t *Tags) change(ctx context.Context, repo name.Repository, tag name.Refere
 	case err != nil:
 		return nil, err
 	case r == nil:
-		r = rollout.New(version(rec), t.Now())
+		r = t.begin(ctx, key, rec)
 	case !lists(r, rec): // who imports images writes the tag's record alone
 		if err := add(r, rec, t.Now()); err != nil {
 			return nil, err
 		}
 	}
-	before := r.Changes
+	before, counting := r.Changes, counted(r)
 	if err := fn(r); err != nil {
 		return nil, err
 	}
 	if err := t.Rollouts.Put(ctx, key, r); err != nil {
 		return nil, fmt.Errorf("storing the roll-out: %w", err)
 	}
-	if !rec.Staged { // pulls look for a roll-out where the tag's record, or the rule, says that there is one
-		rec.Staged = true
+	if mark(rec, r) {
 		if err := t.Records.Put(ctx, key, rec); err != nil {
 			return nil, fmt.Errorf("noting the roll-out: %w", err)
 		}
 	}
+	t.forgetReached(ctx, key, counting, r)
 	for _, e := range r.Log[max(len(r.Log)-int(r.Changes-before), 0):] {
 		if t.Metrics != nil {
 			t.Metrics.RolloutChanged(e.Action)
@@ -174,6 +178,39 @@ func (t *Tags) change(ctx context.Context, repo name.Repository, tag name.Refere
 			"source", e.Source.String(), "note", e.Note)
 	}
 	return r, nil
+}
+
+// begin returns the roll-out of a tag of which there is no record: it had none before, or what is lost is made again.
+func (t *Tags) begin(ctx context.Context, key catalog.TagKey, rec *catalog.Tag) *catalog.Rollout {
+	if !rec.Staged || rec.Stable == nil {
+		return rollout.New(version(rec), t.Now())
+	}
+	r := rollout.Recover(*rec.Stable, version(rec), t.Now())
+	t.Logger.WarnContext(ctx, "a roll-out's record is lost: who has the newest version keeps it, and nobody else gets it "+
+		"until strata release", "tag", key.String(), "stable", rec.Stable.SourceDigest.String(), "newest",
+		rec.SourceDigest.String())
+	return r
+}
+
+// mark has a tag's record say that there is a roll-out, since pulls look for one only where that or the rule says so, and
+// what all hosts have by it. It reports whether that is new.
+func mark(rec *catalog.Tag, r *catalog.Rollout) (changed bool) {
+	stable := *rollout.Stable(r)
+	if rec.Staged && rec.Stable != nil && rec.Stable.SourceDigest == stable.SourceDigest &&
+		rec.Stable.Digest == stable.Digest && rec.Stable.Policy == stable.Policy {
+		return false
+	}
+	rec.Staged, rec.Stable = true, &stable
+	return true
+}
+
+// recalled is what a roll-out knows of a tag whose own record is lost. No rule is met by it, so that it is made anew.
+func recalled(r *catalog.Rollout) *catalog.Tag {
+	v := &r.Versions[len(r.Versions)-1]
+	rec := &catalog.Tag{SourceDigest: v.SourceDigest, SourceType: v.SourceType, Digest: v.Digest, MediaType: v.MediaType,
+		Served: v.Served, Policy: v.Policy, UpdatedAt: v.StepAt}
+	mark(rec, r)
+	return rec
 }
 
 func version(rec *catalog.Tag) catalog.RolledVersion {
@@ -207,7 +244,7 @@ func (t *Tags) enroll(ctx context.Context, key catalog.TagKey, u *update) error 
 		return fmt.Errorf("%w: %w", errNotStaged, err)
 	}
 	if r == nil {
-		r = rollout.New(version(before), t.Now())
+		r = t.begin(ctx, key, before)
 	}
 	if err := add(r, u.rec, t.Now()); err != nil {
 		return err
@@ -215,6 +252,6 @@ func (t *Tags) enroll(ctx context.Context, key catalog.TagKey, u *update) error 
 	if err := t.Rollouts.Put(ctx, key, r); err != nil {
 		return fmt.Errorf("%w: %w", errNotStaged, err)
 	}
-	u.rec.Staged = true
+	mark(u.rec, r)
 	return nil
 }

@@ -73,8 +73,9 @@ type Options struct {
 	// Records keep what tags stand for.
 	Records      *catalog.Table[catalog.TagKey, catalog.Tag]
 	Repositories Repositories
-	// Rollouts keep which versions of tags hosts get; nil: all get the newest.
+	// Rollouts keep which versions of tags hosts get, and Reached which got one that not all get; nil: all get the newest.
 	Rollouts Rollouts
+	Reached  *catalog.Table[catalog.ReachedKey, catalog.Reached]
 	// Metrics are told how versions reach hosts; nil: nobody is.
 	Metrics RolloutMetrics
 	// Guard checks signatures, and Refusals remember what it refuses; nil checks none.
@@ -123,7 +124,7 @@ const updatePatience = 500 * time.Millisecond
 // Resolve returns what a tag stands for now.
 func (t *Tags) Resolve(ctx context.Context, repo name.Repository, tag name.Reference) (*registry.Manifest, error) {
 	rule := t.Rule(repo.String())
-	rec, err := t.Records.GetWithin(ctx, recordKey(repo, tag), t.RecordAge)
+	rec, err := t.recordWithin(ctx, repo, tag, t.RecordAge)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +145,22 @@ func (t *Tags) Resolve(ctx context.Context, repo name.Repository, tag name.Refer
 
 // record returns a tag's record, or nil.
 func (t *Tags) record(ctx context.Context, repo name.Repository, tag name.Reference) (*catalog.Tag, error) {
-	return t.Records.Get(ctx, recordKey(repo, tag))
+	return t.recordWithin(ctx, repo, tag, 0)
+}
+
+// recordWithin is record for those who may be answered from memory. One that is lost is what a roll-out says of the tag.
+func (t *Tags) recordWithin(ctx context.Context, repo name.Repository, tag name.Reference, age time.Duration) (*catalog.Tag,
+	error) {
+	key := recordKey(repo, tag)
+	rec, err := t.Records.GetWithin(ctx, key, age)
+	if rec != nil || err != nil || t.Rollouts == nil {
+		return rec, err
+	}
+	r, err := t.Rollouts.Get(ctx, key)
+	if r == nil || err != nil {
+		return nil, err
+	}
+	return recalled(r), nil
 }
 
 // served says what kind of answer a record stands for, now that it was checked.
@@ -284,6 +300,9 @@ func (t *Tags) awaitUpdate(ctx context.Context, repo name.Repository, rule confi
 	}
 	if previous {
 		return t.given(ctx, repo, u.tag, rec, served(rec))
+	}
+	if rec != nil && t.staged(repo, u.tag, rec) { // who waits gets the original of what is for this host
+		return t.given(ctx, repo, u.tag, rec, registry.Original)
 	}
 	return t.original(ctx, repo, u, rec)
 }

@@ -189,7 +189,7 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 	})
 	r.Tags = tags.New(tags.Options{
 		Upstream: o.Upstream, Manifests: manifests, Maker: r.Jobs, Losses: losses, Records: r.Records.Tags,
-		Rollouts: r.Records.Rollouts, Metrics: o.Metrics,
+		Rollouts: r.Records.Rollouts, Reached: r.Records.Reached, Metrics: o.Metrics,
 		Repositories: manifests, Guard: guard, Refusals: r.refusals, Rule: o.Rule, Work: r.Work,
 		Leases: o.Leases, RecordAge: o.RecordAge, Logger: o.Logger, Now: o.Now,
 	})
