@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/operate"
@@ -68,6 +70,9 @@ func rolloutLine(r *operate.RolloutReport) string {
 	last := r.Versions[len(r.Versions)-1]
 	line := fmt.Sprintf("%s, %s of hosts get %.19s", r.State, shareOf(last.Share), last.SourceDigest)
 	switch {
+	case r.State == string(rollout.Reverting):
+		line = fmt.Sprintf("%s, all hosts get %.19s, but of those that got a version since %s", r.State, last.SourceDigest,
+			shareOf(last.Share))
 	case r.State == string(rollout.Complete):
 		line = fmt.Sprintf("%s, all hosts get %.19s", r.State, last.SourceDigest)
 	case last.Withdrawn != nil:
@@ -80,6 +85,9 @@ func rolloutLine(r *operate.RolloutReport) string {
 	} else if stop := last.Withdrawn; stop != nil {
 		line += stopped("rolled back", stop.By, stop.At, stop.Reason)
 	}
+	if r.Ends {
+		line += ", no rule has steps for it: all get it with the next pull"
+	}
 	if !last.NextAt.IsZero() {
 		line += ", next step " + last.NextAt.Format(time.RFC3339)
 	}
@@ -87,11 +95,21 @@ func rolloutLine(r *operate.RolloutReport) string {
 }
 
 func stopped(what, by string, at time.Time, reason string) string {
-	line := fmt.Sprintf(", %s by %s at %s", what, by, at.Format(time.RFC3339))
+	line := fmt.Sprintf(", %s by %s at %s", what, shown(by), at.Format(time.RFC3339))
 	if reason != "" {
-		line += ": " + reason
+		line += ": " + shown(reason)
 	}
 	return line
+}
+
+// shown is a text of a record, which an older build may have written as it came, without what moves a terminal's cursor.
+func shown(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 // printRollouts says which tags don't stand for the same for all hosts.
@@ -116,16 +134,20 @@ func printRolloutDetail(w io.Writer, r *operate.RolloutReport) {
 	fmt.Fprintf(w, "roll-out\t%s\t%s\n", r.Reference, rolloutLine(r))
 	for _, v := range r.Versions {
 		state := shareOf(v.Share)
-		if v.Withdrawn != nil {
+		switch {
+		case v.Withdrawn != nil:
 			state = "withdrawn"
+		case !v.RevertedAt.IsZero() && v.Share < 1:
+			state = "of " + state + " those that got it, taken back by its upstream at " +
+				v.RevertedAt.Format(time.RFC3339) + ","
 		}
 		fmt.Fprintf(w, "\t%.19s\t%s since %s\n", v.SourceDigest, state, ago(v.MadeAt))
 	}
 	for _, e := range r.Log {
 		note := ""
 		if e.Note != "" {
-			note = ": " + e.Note
+			note = ": " + shown(e.Note)
 		}
-		fmt.Fprintf(w, "\t%s\t%s by %s, %.19s%s\n", e.At.Format(time.RFC3339), e.Action, e.By, e.Source, note)
+		fmt.Fprintf(w, "\t%s\t%s by %s, %.19s%s\n", e.At.Format(time.RFC3339), e.Action, shown(e.By), e.Source, note)
 	}
 }

@@ -72,7 +72,7 @@ func printScrub(out io.Writer, r upkeep.ScrubReport) error {
 // Help follows the flags in strata prune --help.
 func (pruneCommand) Help() string {
 	return `Drops the records of a tag, of a repository with all its tags, or of a lineage, and what nobody needs then. Hosts keep what they have; the
-next pull of a dropped tag is a first one, and without its lineage the next image is a whole download for every host.
+next pull of a dropped tag is a first one, which is why a tag that is held or rolled out by steps is refused without --end-rollouts, and without its lineage the next image is a whole download for every host.
 
     strata prune --dry-run ghcr.io/ublue-os/bluefin
     strata prune ghcr.io/ublue-os/bluefin:41`
@@ -81,12 +81,14 @@ next pull of a dropped tag is a first one, and without its lineage the next imag
 type pruneCommand struct {
 	Name   string `arg:"" help:"A tag, a repository or a lineage, with the registry's host."`
 	DryRun bool   `help:"Only show what would go." short:"n"`
+
+	EndRollouts bool `help:"Drop also tags that are held or rolled out: all hosts get the newest version then."`
 	storeFlags
 }
 
 func (c *pruneCommand) Run(ctx context.Context, s *streams) error {
 	options := func(p upkeep.Progress) upkeep.PruneOptions {
-		return upkeep.PruneOptions{Name: c.Name, DryRun: c.DryRun, Progress: p}
+		return upkeep.PruneOptions{Name: c.Name, DryRun: c.DryRun, EndRollouts: c.EndRollouts, Progress: p}
 	}
 	report, err := lookAfter(ctx, s, c.storeFlags, options, (*upkeep.Keeper).Prune, (*admin.Client).Prune)
 	switch {
@@ -107,7 +109,7 @@ func printPrune(out io.Writer, r upkeep.PruneReport) error {
 	for _, of := range []struct {
 		what  string
 		names []string
-	}{{"tag", r.Tags}, {"repository", r.Repositories}, {"lineage", r.Lineages}} {
+	}{{"tag", r.Tags}, {"roll-out", r.Rollouts}, {"repository", r.Repositories}, {"lineage", r.Lineages}} {
 		for _, name := range of.names {
 			fmt.Fprintf(w, "%s\t%s\t%s\n", verb, of.what, name)
 		}

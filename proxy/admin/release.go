@@ -35,7 +35,7 @@ func (h *Handler) postRelease(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, `the body is not {"reference": "…"}: `+err.Error())
 		return
 	}
-	if err := checkReferences([]string{request.Reference}); err != nil {
+	if err := checkReference(request.Reference); err != nil {
 		writeError(w, http.StatusBadRequest, err.Error())
 		return
 	}

@@ -3,7 +3,10 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
+	"unicode"
 
 	"github.com/strata-oci/strata/proxy/operate"
 )
@@ -20,6 +23,20 @@ type Rollouts interface {
 type RolloutRequest struct {
 	Reference string `json:"reference"`
 	Reason    string `json:"reason,omitempty"`
+}
+
+// check refuses a request that nothing can be done with, or whose reason would not be a line in logs and on terminals.
+func (q RolloutRequest) check() error {
+	if err := checkReference(q.Reference); err != nil {
+		return err
+	}
+	switch {
+	case len(q.Reason) > operate.MaxReason:
+		return fmt.Errorf("reason has %d bytes: send at most %d", len(q.Reason), operate.MaxReason)
+	case strings.ContainsFunc(q.Reason, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return errors.New("reason has a line break or another character that is not printable: write one line of plain text")
+	}
+	return nil
 }
 
 // maxBy bounds what a log says of who did something, in bytes.
@@ -64,7 +81,7 @@ func (h *Handler) byHand(w http.ResponseWriter, r *http.Request,
 		writeError(w, http.StatusBadRequest, `the body is not {"reference": "…", "reason": "…"}: `+err.Error())
 		return
 	}
-	if err := checkReferences([]string{request.Reference}); err != nil {
+	if err := request.check(); err != nil {
 		writeError(w, http.StatusBadRequest, err.Error())
 		return
 	}

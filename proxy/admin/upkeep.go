@@ -41,6 +41,8 @@ type ScrubRequest struct {
 type PruneRequest struct {
 	Name   string `json:"name"`
 	DryRun bool   `json:"dry_run"`
+	// EndRollouts drops tags, too, of which not all hosts get the newest version yet.
+	EndRollouts bool `json:"end_rollouts,omitempty"`
 }
 
 // UpkeepEvent is a line of the answer to a request for upkeep: progress, or, as the last one, the report or why there is
@@ -84,7 +86,8 @@ func (h *Handler) postScrub(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) postPrune(w http.ResponseWriter, r *http.Request) {
 	var q PruneRequest
 	h.upkeep(w, r, &q, func(ctx context.Context, p upkeep.Progress) (any, error) {
-		return h.keeper.Prune(ctx, upkeep.PruneOptions{Name: q.Name, DryRun: q.DryRun, Progress: p})
+		return h.keeper.Prune(ctx, upkeep.PruneOptions{Name: q.Name, DryRun: q.DryRun, EndRollouts: q.EndRollouts,
+			Progress: p})
 	})
 }
 

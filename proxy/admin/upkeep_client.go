@@ -27,7 +27,8 @@ func (c *Client) Scrub(ctx context.Context, o upkeep.ScrubOptions) (report upkee
 
 // Prune has the proxy drop what has a name, and waits for it.
 func (c *Client) Prune(ctx context.Context, o upkeep.PruneOptions) (report upkeep.PruneReport, err error) {
-	err = c.upkeep(ctx, "/api/v1/prune", PruneRequest{Name: o.Name, DryRun: o.DryRun}, o.Progress, &report)
+	err = c.upkeep(ctx, "/api/v1/prune", PruneRequest{Name: o.Name, DryRun: o.DryRun, EndRollouts: o.EndRollouts},
+		o.Progress, &report)
 	return report, err
 }
 

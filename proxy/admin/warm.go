@@ -78,12 +78,21 @@ func checkReferences(references []string) error {
 		return fmt.Errorf("references has %d entries: send 1 to %d", len(references), maxReferences)
 	}
 	for i, ref := range references {
-		if ref == "" || len(ref) > maxReferenceSize {
-			return fmt.Errorf("references[%d] has %d bytes: send 1 to %d", i, len(ref), maxReferenceSize)
+		if err := checkReference(ref); err != nil {
+			return fmt.Errorf("references[%d]: %w", i, err)
 		}
-		if strings.ContainsFunc(ref, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
-			return fmt.Errorf("references[%d] has a character that no reference has", i)
-		}
+	}
+	return nil
+}
+
+func checkReference(ref string) error {
+	switch {
+	case ref == "":
+		return errors.New("the reference is empty: name a tag, host/path:tag")
+	case len(ref) > maxReferenceSize:
+		return fmt.Errorf("the reference has %d bytes: send at most %d", len(ref), maxReferenceSize)
+	case strings.ContainsFunc(ref, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }):
+		return fmt.Errorf("the reference %.100q has a character that no reference has", ref)
 	}
 	return nil
 }

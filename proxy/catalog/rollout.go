@@ -33,6 +33,9 @@ type Rollout struct {
 	Changes int64 `json:"changes,omitempty"`
 }
 
+// UnderWay reports whether not all hosts get the newest version, or would not get the next one.
+func (r *Rollout) UnderWay() bool { return r.Held != nil || !r.Versions[len(r.Versions)-1].Complete() }
+
 // RolledVersion is one version of a tag.
 type RolledVersion struct {
 	// Image is as the tag's record had it.

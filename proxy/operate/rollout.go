@@ -19,6 +19,8 @@ type RolloutReport struct {
 	State     string `json:"state"` // of rollout.State
 	// Held says who held it, when and why; absent while it goes on.
 	Held *catalog.RolloutStop `json:"held,omitempty"`
+	// Ends says that no rule has steps for it any longer: all hosts get the newest version with the next pull.
+	Ends bool `json:"ends,omitempty"`
 	// Versions are those that hosts get or will get, oldest first.
 	Versions []RolledReport `json:"versions"`
 	// Log has what was changed and by whom, newest last; in lists it is left out.
@@ -35,9 +37,14 @@ type RolledReport struct {
 	Share float64  `json:"share"`
 	First []string `json:"first,omitempty"`
 	// NextAt is when the rule's next step comes.
-	NextAt    time.Time            `json:"next_at,omitzero"`
-	Withdrawn *catalog.RolloutStop `json:"withdrawn,omitempty"`
+	NextAt time.Time `json:"next_at,omitzero"`
+	// RevertedAt is when the tag went back from it: it stays with those that got it until a newer one reaches them.
+	RevertedAt time.Time            `json:"reverted_at,omitzero"`
+	Withdrawn  *catalog.RolloutStop `json:"withdrawn,omitempty"`
 }
+
+// MaxReason bounds why a tag is held or goes back, in bytes.
+const MaxReason = catalog.MaxRolloutText
 
 // ErrRollout says that a roll-out is not one with which that can be done.
 var ErrRollout = errors.New("not possible")
@@ -91,7 +98,7 @@ func (o *Rollouts) do(ref string,
 	switch {
 	case errors.Is(err, tags.ErrNotPulled):
 		return nil, fmt.Errorf("%w: %s was not pulled through this proxy: strata status lists what was", ErrNotFound, key)
-	case errors.Is(err, rollout.ErrHeld), errors.Is(err, rollout.ErrNoEarlier):
+	case errors.Is(err, rollout.ErrHeld), errors.Is(err, rollout.ErrNoEarlier), errors.Is(err, rollout.ErrSettled):
 		return nil, fmt.Errorf("%s: %w: %w", key, ErrRollout, err)
 	case errors.Is(err, rollout.ErrNotHeld):
 		return nil, fmt.Errorf("%s: %w: %w; strata release --all gives its newest version to all hosts", key, ErrRollout,
@@ -116,10 +123,12 @@ func tagReference(names name.Parser, ref string) (name.Repository, name.Referenc
 
 func rolloutReport(key string, r *catalog.Rollout, rule config.Rollout, now time.Time, log bool) *RolloutReport {
 	out := &RolloutReport{Reference: key, State: string(rollout.StateOf(r)), Held: r.Held}
+	out.Ends = !rule.Enabled() && r.Held == nil && r.UnderWay() && r.Versions[len(r.Versions)-1].Withdrawn == nil
 	for i, v := range r.Versions {
 		out.Versions = append(out.Versions, RolledReport{
 			SourceDigest: v.SourceDigest.String(), Digest: v.Digest.String(), MadeAt: v.MadeAt, BegunAt: v.BegunAt,
 			Share: v.Share, First: v.First, NextAt: rollout.Due(r, i, rule, now), Withdrawn: v.Withdrawn,
+			RevertedAt: v.RevertedAt,
 		})
 	}
 	if log {
@@ -128,14 +137,21 @@ func rolloutReport(key string, r *catalog.Rollout, rule config.Rollout, now time
 	return out
 }
 
-// rollout reports a tag's roll-out, nil where there is none.
-func (v *View) rollout(ctx context.Context, key catalog.TagKey, log bool) (*RolloutReport, error) {
+// rollout reports the roll-out of a tag that has one. Where its record is lost, that is what the next pull makes of the
+// tag's.
+func (v *View) rollout(ctx context.Context, key catalog.TagKey, rec *catalog.Tag, log bool) (*RolloutReport, error) {
 	if v.Rolled == nil {
 		return nil, nil
 	}
 	r, err := v.Rolled.Get(ctx, key)
-	if r == nil || err != nil {
+	if err != nil {
 		return nil, err
+	}
+	if r == nil {
+		r = tags.Lost(rec, v.Now())
+	}
+	if r == nil {
+		return nil, nil
 	}
 	return rolloutReport(key.String(), r, v.Rule(key.Repository).Rollout, v.Now(), log), nil
 }

@@ -210,7 +210,7 @@ func (v *View) tags(ctx context.Context, only string) (map[string][]TagReport, e
 		}
 		if rec.Staged {
 			var err error
-			if report.Rollout, err = v.rollout(ctx, key, only != ""); err != nil {
+			if report.Rollout, err = v.rollout(ctx, key, rec, only != ""); err != nil {
 				return err
 			}
 		}

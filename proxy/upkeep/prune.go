@@ -15,13 +15,18 @@ import (
 // ErrUnknownName says that a store has nothing of a name.
 var ErrUnknownName = errors.New("nothing of this name is stored")
 
+// ErrRolledOut says that not all hosts are to get what a tag stands for, which they would once that is forgotten.
+var ErrRolledOut = errors.New("not all hosts are to get its newest version, and all would with their next pull")
+
 // PruneOptions say what is dropped.
 type PruneOptions struct {
 	// Name is a tag ("ghcr.io/ublue-os/bluefin:stable"), a repository with all its tags, or a lineage: what is there counts.
 	Name string
 	// DryRun looks and changes nothing.
-	DryRun   bool
-	Progress Progress
+	DryRun bool
+	// EndRollouts drops tags, too, of which not all hosts get the newest version.
+	EndRollouts bool
+	Progress    Progress
 }
 
 // PruneReport is what was dropped, or would be.
@@ -31,13 +36,15 @@ type PruneReport struct {
 	Tags         []string `json:"tags"`
 	Repositories []string `json:"repositories"`
 	Lineages     []string `json:"lineages"`
+	// Rollouts are the tags of which all hosts get the newest version then, and did not before.
+	Rollouts []string `json:"rollouts,omitempty"`
 	// GC is what became free. A dry run does not tell.
 	GC *GCReport `json:"gc,omitempty"`
 }
 
 // Prune drops a tag, a repository or a lineage: the records that make its images needed. What nobody needs then goes by a
 // gc. The next pull of a dropped tag is a first pull; without their lineage, images are planned as first versions.
-// ErrUnknownName says that there is no such thing.
+// ErrUnknownName says that there is no such thing, ErrRolledOut that EndRollouts is needed.
 func (k *Keeper) Prune(ctx context.Context, o PruneOptions) (PruneReport, error) {
 	out := PruneReport{DryRun: o.DryRun, Tags: []string{}, Repositories: []string{}, Lineages: []string{}}
 	err := k.only(ctx, workGC, func(ctx context.Context, t turn) error {
@@ -46,6 +53,10 @@ func (k *Keeper) Prune(ctx context.Context, o PruneOptions) (PruneReport, error)
 		}
 		if err := k.choose(ctx, o.Name, &out); err != nil || o.DryRun {
 			return err
+		}
+		if len(out.Rollouts) > 0 && !o.EndRollouts {
+			return fmt.Errorf("%s: %w: strata release --all ends its roll-out, and --end-rollouts prunes it all the same",
+				out.Rollouts[0], ErrRolledOut)
 		}
 		if err := k.drop(ctx, out); err != nil {
 			return err
@@ -106,12 +117,34 @@ func (k *Keeper) choose(ctx context.Context, name string, out *PruneReport) erro
 	if err != nil {
 		return err
 	}
+	if err := k.rolledOut(ctx, out); err != nil {
+		return err
+	}
 	if len(out.Tags)+len(out.Repositories)+len(out.Lineages) == 0 {
 		if strings.TrimSpace(name) == "" {
 			name = `""`
 		}
 		return fmt.Errorf("%s: %w: give a tag as host/path:tag, a repository as host/path, or a lineage", name,
 			ErrUnknownName)
+	}
+	return nil
+}
+
+// rolledOut finds the tags of which not all hosts get the newest version. Where a record is damaged, nobody knows.
+func (k *Keeper) rolledOut(ctx context.Context, out *PruneReport) error {
+	for _, tag := range out.Tags {
+		key, _ := catalog.ParseTagKey(tag)
+		r, err := k.records.Rollouts.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+		rec, err := k.records.Tags.Get(ctx, key)
+		if err != nil {
+			return err
+		}
+		if r != nil && r.UnderWay() || r == nil && rec != nil && rec.Staged {
+			out.Rollouts = append(out.Rollouts, tag)
+		}
 	}
 	return nil
 }
@@ -136,6 +169,12 @@ func (k *Keeper) drop(ctx context.Context, p PruneReport) error {
 			k.Logger.InfoContext(ctx, "pruned", "kind", of.kind, "name", key)
 		}
 	}
+	for _, tag := range p.Tags {
+		key, _ := catalog.ParseTagKey(tag)
+		if err := dropAll(ctx, k.records.Reached, catalog.ReachedOf(key)); err != nil {
+			return err
+		}
+	}
 	for _, repository := range p.Repositories {
 		of := catalog.ContentOf(repository)
 		err := errors.Join(dropAll(ctx, k.records.Proofs, of), dropAll(ctx, k.records.BlobProofs, of),
@@ -148,7 +187,6 @@ func (k *Keeper) drop(ctx context.Context, p PruneReport) error {
 }
 
 // dropAll removes the records whose keys begin with a prefix.
-func dropAll[V any](ctx context.Context, table *catalog.Table[catalog.ContentKey, V],
-	of catalog.Prefix[catalog.ContentKey]) error {
-	return table.List(ctx, of, func(key catalog.ContentKey, _ time.Time) error { return table.Delete(ctx, key) })
+func dropAll[K, V any](ctx context.Context, table *catalog.Table[K, V], of catalog.Prefix[K]) error {
+	return table.List(ctx, of, func(key K, _ time.Time) error { return table.Delete(ctx, key) })
 }

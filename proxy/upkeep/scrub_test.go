@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
@@ -154,4 +155,52 @@ func TestPrune(t *testing.T) {
 		}
 	}
 	f.want(false, "base", "d", "source layer 4")
+}
+
+// A tag of which not all hosts are to get the newest version is pruned only by who says so: all would get it. Nobody can
+// tell where the roll-out's record is lost or damaged.
+func TestPruneRolledOut(t *testing.T) {
+	t.Parallel()
+	source, old := digest.FromString("source"), digest.FromString("old")
+	version := func(d digest.Digest, share float64) map[string]any {
+		return map[string]any{"source_digest": d, "digest": d, "media_type": "x", "served": "original", "share": share}
+	}
+	complete, partly := version(old, 1), version(source, 0.5)
+	for name, tt := range map[string]struct {
+		record  any
+		refused bool
+	}{
+		"complete": {map[string]any{"versions": []any{complete}}, false},
+		"stepping": {map[string]any{"versions": []any{complete, partly}}, true},
+		"held":     {map[string]any{"versions": []any{complete}, "held": map[string]any{"by": "alice"}}, true},
+		"damaged":  {"garbage", true},
+		"lost":     {nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, inmemory.New(), nil)
+			key := testRepo + ":stable"
+			f.record(catalog.KindTag, key, &catalog.Tag{SourceDigest: source, Digest: source, MediaType: "x",
+				Served: catalog.Original, Staged: true})
+			if tt.record != nil {
+				f.record(catalog.KindRollout, key, tt.record)
+			}
+			f.record(catalog.KindReached, key+" "+source.String()+" 00", map[string]any{"hosts": ""})
+			r, err := f.keeper.Prune(t.Context(), PruneOptions{Name: key, DryRun: true})
+			if err != nil || (len(r.Rollouts) > 0) != tt.refused {
+				t.Errorf("%+v, %v", r, err)
+			}
+			if _, err := f.keeper.Prune(t.Context(), PruneOptions{Name: key}); errors.Is(err, ErrRolledOut) != tt.refused {
+				t.Errorf("%v", err)
+			}
+			if _, err := f.keeper.Prune(t.Context(), PruneOptions{Name: key, EndRollouts: true}); tt.refused && err != nil {
+				t.Errorf("%v", err)
+			}
+			for _, kind := range []string{catalog.KindTag, catalog.KindRollout, catalog.KindReached} {
+				if keys := f.keys(kind); len(keys) > 0 {
+					t.Errorf("%s stays: %v", kind, keys)
+				}
+			}
+		})
+	}
 }

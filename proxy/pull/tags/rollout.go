@@ -182,14 +182,22 @@ func (t *Tags) change(ctx context.Context, repo name.Repository, tag name.Refere
 
 // begin returns the roll-out of a tag of which there is no record: it had none before, or what is lost is made again.
 func (t *Tags) begin(ctx context.Context, key catalog.TagKey, rec *catalog.Tag) *catalog.Rollout {
-	if !rec.Staged || rec.Stable == nil {
+	r := Lost(rec, t.Now())
+	if r == nil {
 		return rollout.New(version(rec), t.Now())
 	}
-	r := rollout.Recover(*rec.Stable, version(rec), t.Now())
 	t.Logger.WarnContext(ctx, "a roll-out's record is lost: who has the newest version keeps it, and nobody else gets it "+
 		"until strata release", "tag", key.String(), "stable", rec.Stable.SourceDigest.String(), "newest",
 		rec.SourceDigest.String())
 	return r
+}
+
+// Lost returns the roll-out of a tag whose record of it is not there, as the next pull makes it again; nil: it had none.
+func Lost(rec *catalog.Tag, now time.Time) *catalog.Rollout {
+	if !rec.Staged || rec.Stable == nil {
+		return nil
+	}
+	return rollout.Recover(*rec.Stable, version(rec), now)
 }
 
 // mark has a tag's record say that there is a roll-out, since pulls look for one only where that or the rule says so, and
