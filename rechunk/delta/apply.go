@@ -16,9 +16,10 @@ import (
 
 // Delta is a delta that is being read. It is for one goroutine.
 type Delta struct {
-	header Header
-	lim    Limits
-	r      *bytesReader
+	version string
+	header  Header
+	lim     Limits
+	r       *bytesReader
 }
 
 // Open reads a delta's header from r. Errors wrap ErrInvalid or ErrLimit, or are r's.
@@ -26,7 +27,10 @@ func Open(r io.Reader, lim Limits) (*Delta, error) {
 	buffered := bufio.NewReader(r)
 	d := &Delta{lim: lim.OrDefault(), r: &bytesReader{Reader: buffered, ByteReader: buffered}}
 	var err error
-	if d.header, err = readHeader(d.r, d.lim); err != nil {
+	if d.version, err = readVersion(d.r); err == nil {
+		d.header, err = readHeader(d.r, d.lim)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open a delta: %w", err)
 	}
 	return d, nil
@@ -53,7 +57,7 @@ func (d *Delta) apply(ctx context.Context, w io.Writer, o ApplyOptions) (err err
 	group, inner := errgroup.WithContext(ctx)
 	m := newMemory(o.Memory-fixed, o.Scratch)
 	a := &applier{
-		d: d, o: o, work: newWork(&d.header, d.lim), batches: newBatchReader(d.r), memory: m,
+		d: d, o: o, work: newWork(&d.header, d.lim), batches: newBatchReader(d.r, d.version), memory: m,
 		out: newOutput(inner.Done(), w), pool: newPool(o),
 	}
 	a.sources = newSources(d, o, m, &a.work)

@@ -54,7 +54,8 @@ var windows = [streams]int{operations: 8 << 20, literals: 32 << 20, between: 8 <
 // packedMost is how many bytes a stream's piece has at most, for so many that it gives.
 func packedMost(stream int, n uint64) uint64 {
 	if stream == differences {
-		return 16*n + 1024 // ten bits a difference and one for a block of them, each of at most twelve bits
+		// ten bits a difference and one for a block of them, each of at most twelve bits; of version 2, too
+		return 16*n + 1024
 	}
 	return n + n/64 + 1024
 }
@@ -232,12 +233,13 @@ func (b *batchWriter) write(p []byte) error {
 
 // batchReader reads batches.
 type batchReader struct {
-	r    *bytesReader
-	diff *residual.Decoder
-	left int                    // differences that were not used yet
-	dec  [streams]*zstd.Decoder // but for differences
-	feed [streams]feed
-	data [streams][]byte // but for differences
+	r     *bytesReader
+	diff  adder                  // nil as long as there are no differences
+	mixed bool                   // the differences are those of mixedVersion
+	left  int                    // differences that were not used yet
+	dec   [streams]*zstd.Decoder // but for differences
+	feed  [streams]feed
+	data  [streams][]byte // but for differences
 }
 
 // feed is what a decoder reads: one piece after another. It shows nothing of a bytes.Buffer, which the decoder would take
@@ -247,7 +249,16 @@ type feed struct{ buf bytes.Buffer }
 // Read implements io.Reader.
 func (f *feed) Read(p []byte) (int, error) { return f.buf.Read(p) }
 
-func newBatchReader(r *bytesReader) *batchReader { return &batchReader{r: r} }
+// adder decodes differences.
+type adder interface {
+	Begin(piece []byte)
+	Add(p residual.Place, b []byte) error
+	End() error
+}
+
+func newBatchReader(r *bytesReader, version string) *batchReader {
+	return &batchReader{r: r, mixed: version == mixedVersion}
+}
 
 func (b *batchReader) close() {
 	for _, dec := range b.dec {
@@ -336,7 +347,10 @@ func (b *batchReader) add(p residual.Place, old []byte) error {
 // unpack decodes the piece of one stream.
 func (b *batchReader) unpack(i int) error {
 	if i == differences {
-		if b.diff == nil {
+		switch {
+		case b.diff == nil && b.mixed:
+			b.diff = residual.NewMixedDecoder()
+		case b.diff == nil:
 			b.diff = residual.NewDecoder()
 		}
 		b.diff.Begin(b.feed[i].buf.Bytes())

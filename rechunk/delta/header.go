@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
@@ -15,11 +16,20 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// Version is that of the format. Another layout gets another number.
-const Version = "2"
+// Version is that of the format that Make writes. Another layout gets another number.
+const Version = "3"
 
-// magic begins a delta.
-const magic = "strata delta " + Version + "\n"
+// mixedVersion is the version whose differences have another code (residual.MixedDecoder). It is still read.
+const mixedVersion = "2"
+
+// Reads reports whether Open reads deltas of a version.
+func Reads(version string) bool { return version == Version || version == mixedVersion }
+
+// A delta begins with prefix, its version and a line feed.
+const (
+	prefix = "strata delta "
+	magic  = prefix + Version + "\n"
+)
 
 const (
 	maxName     = 4096 // bytes of an encoder's description
@@ -71,15 +81,22 @@ func shared(a, b string) int {
 	return n
 }
 
-// readHeader reads magic and header.
-func readHeader(r *bytesReader, lim Limits) (Header, error) {
+// readVersion reads how a delta begins.
+func readVersion(r *bytesReader) (string, error) {
 	start := make([]byte, len(magic))
 	if _, err := io.ReadFull(r, start); err != nil {
-		return Header{}, brokenOff(err)
+		return "", brokenOff(err)
 	}
-	if string(start) != magic {
-		return Header{}, fmt.Errorf("%w: it does not begin with %q", ErrInvalid, magic)
+	version, ok := strings.CutPrefix(string(start), prefix)
+	version, line := strings.CutSuffix(version, "\n")
+	if !ok || !line || !Reads(version) {
+		return "", fmt.Errorf("%w: it does not begin with %q", ErrInvalid, magic)
 	}
+	return version, nil
+}
+
+// readHeader reads what follows the version.
+func readHeader(r *bytesReader, lim Limits) (Header, error) {
 	size, err := r.uint()
 	if err != nil {
 		return Header{}, err

@@ -57,7 +57,7 @@ func FuzzOperations(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		b := newBatchReader(d.r)
+		b := newBatchReader(d.r, Version)
 		for b.next() == nil {
 			f.Add(b.data[operations], bytes.Clone(b.feed[differences].buf.Bytes()), b.data[literals])
 			if b.data[operations][len(b.data[operations])-1] == opEnd {

@@ -20,8 +20,6 @@ import (
 )
 
 const (
-	// format is the version of deltas that is read here.
-	format = delta.Version
 	// formatsFor is for how long it is believed what a central makes.
 	formatsFor = 10 * time.Minute
 	// leastPause is between two questions for a delta that is being made.
@@ -76,7 +74,7 @@ func (s *Source) makesDeltas(ctx context.Context, repo name.Repository) (bool, e
 		}
 		c.unknown, c.until = nil, s.Now().Add(formatsFor)
 		c.makes = slices.ContainsFunc(strings.Split(formats, ","),
-			func(f string) bool { return strings.TrimSpace(f) == format })
+			func(f string) bool { return delta.Reads(strings.TrimSpace(f)) })
 		if !c.makes && !c.said {
 			s.Logger.LogAttrs(ctx, slog.LevelWarn,
 				"the upstream makes no deltas: it is no Strata, or an older one, and used as an ordinary mirror",

@@ -1,6 +1,9 @@
 package residual
 
-import "errors"
+import (
+	"encoding/binary"
+	"errors"
+)
 
 // ErrInvalid says that a piece holds less or more than what was asked of it.
 var ErrInvalid = errors.New("invalid differences")
@@ -11,12 +14,12 @@ const MaxRun = 256 << 10
 // Encoder writes pieces. What was written before makes what follows smaller. It is for one goroutine.
 type Encoder struct {
 	m        *model
-	c        coder
+	c        writer
 	old, new []byte
 }
 
 // NewEncoder makes an encoder.
-func NewEncoder() *Encoder { return &Encoder{m: newModel(), c: coder{high: 1<<32 - 1}} }
+func NewEncoder() *Encoder { return &Encoder{m: newModel(), c: writer{size: 1<<64 - 1}} }
 
 // Add codes differences to old bytes, as many as there are of these, MaxRun at most.
 func (e *Encoder) Add(p Place, old, diff []byte) {
@@ -42,54 +45,106 @@ func (e *Encoder) Add(p Place, old, diff []byte) {
 			}
 			spots[i] = s
 		}
-		if e.m.block(&e.c, &blocks, some); some == 0 {
+		e.slot(&e.m.blocks[blocks&255], some)
+		if blocks = blocks<<1 | some; some == 0 {
 			w = window{}
 			continue
 		}
 		for i := range n {
-			e.m.one(&e.c, &w, &spots[i])
+			e.one(&w, &spots[i])
 			w.next(spots[i].d)
 		}
 	}
 	r.end()
 }
 
-// block codes whether any of the differences of a block is not 0. blocks has the outcomes of those before.
-func (m *model) block(c *coder, blocks *uint32, some uint32) {
-	slot := &m.blocks[*blocks&7]
-	c.bit(some, clamp(*slot>>16))
-	m.update(slot, some)
-	*blocks = *blocks<<1 | some
+// slot codes a bit by a slot.
+func (e *Encoder) slot(s *uint32, bit uint32) {
+	e.c.bit(bit, clamp(*s>>16))
+	e.m.update(s, bit)
+}
+
+// one codes one difference.
+func (e *Encoder) one(w *window, s *spot) {
+	some := uint32(1)
+	if s.d == 0 {
+		some = 0
+	}
+	history, slot := e.m.flag(w.hist, s.back&255, s.front&255, s.field)
+	e.slot(slot, some)
+	if *history = followed(*history, some); some == 0 {
+		return
+	}
+	a, b := e.m.contexts(w, s)
+	hit := uint32(0)
+	if likely, slot := e.m.likely(a, b); slot != nil {
+		if s.d == likely {
+			hit = 1
+		}
+		e.slot(slot, hit)
+	}
+	if hit == 0 {
+		e.value(s)
+	}
+	a.next(s.d)
+	b.next(s.d)
+}
+
+// value codes the bits of a new byte.
+func (e *Encoder) value(s *spot) {
+	v := s.d + byte(s.front)
+	for node := uint32(1); node < 256; v <<= 1 {
+		before, instead := &e.m.before[s.back&255<<8|node], &e.m.instead[s.front&255<<8|node]
+		p := &e.m.both[*before>>11<<5|*instead>>11]
+		bit := uint32(v >> 7)
+		e.c.bit(bit, clamp(uint32(*p)))
+		toward(p, bit, slowly)
+		toward(before, bit, fast)
+		toward(instead, bit, fast)
+		node = node<<1 | bit
+	}
 }
 
 // Flush ends a piece and returns it. It is valid until the next call.
 func (e *Encoder) Flush() []byte {
 	c := &e.c
-	out := append(c.b, byte(c.low>>24), byte(c.low>>16), byte(c.low>>8), byte(c.low))
-	*c = coder{high: 1<<32 - 1, b: out[:0]}
+	c.add(1<<32 - 1) // of what is left, a number whose last four bytes are 0, which are not written
+	out := binary.BigEndian.AppendUint32(c.b, uint32(c.low>>32))
+	*c = writer{size: 1<<64 - 1, b: out[:0]}
 	return out
 }
 
-// coder is an arithmetic coder that writes.
-type coder struct {
-	low, high uint32
+// writer writes an arithmetic code: a number of low and what is less than size above it (Martin, "Range encoding", 1979).
+type writer struct {
+	low, size uint64
 	b         []byte // what was written
 }
 
-// clamp keeps a probability, of 65536, from being certain.
-func clamp(p uint32) uint32 { return min(max(p, 16), 65536-16) }
-
 // bit codes a bit that is 1 with a probability, of 65536.
-func (c *coder) bit(bit, p uint32) {
-	mid := c.low + uint32(uint64(c.high-c.low)*uint64(p)>>16)
+func (c *writer) bit(bit, p uint32) {
+	part := (c.size >> 16) * uint64(p)
 	if bit == 1 {
-		c.high = mid
+		c.size = part
 	} else {
-		c.low = mid + 1
+		c.add(part)
+		c.size -= part
 	}
-	for (c.low^c.high)>>24 == 0 {
-		c.b = append(c.b, byte(c.high>>24))
-		c.low <<= 8
-		c.high = c.high<<8 | 255
+	if c.size < 1<<32 {
+		c.b = binary.BigEndian.AppendUint32(c.b, uint32(c.low>>32))
+		c.low <<= 32
+		c.size <<= 32
+	}
+}
+
+// add adds to low, and carries into what was written.
+func (c *writer) add(n uint64) {
+	c.low += n
+	if c.low >= n {
+		return
+	}
+	for i := len(c.b) - 1; i >= 0; i-- {
+		if c.b[i]++; c.b[i] != 0 {
+			return
+		}
 	}
 }

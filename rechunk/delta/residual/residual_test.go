@@ -79,7 +79,7 @@ func TestGolden(t *testing.T) {
 	t.Parallel()
 	old, diff := runs(rand.New(rand.NewPCG(1, 2)))
 	got := fmt.Sprintf("%x", sha256.Sum256(bytes.Join(code(old, diff), nil)))
-	if want := "7e840f7ebfb1a3e040749ebff5d78dc72f5bf7c998dbc329343ca12c98170287"; got != want {
+	if want := "b47e8e684193b4f645851266ac93a097816465e5f27dc953b288860a49d0c8da"; got != want {
 		t.Errorf("%s, not %s", got, want)
 	}
 }
