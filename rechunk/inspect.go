@@ -6,6 +6,7 @@ import (
 
 	"github.com/strata-oci/strata/rechunk/image"
 	"github.com/strata-oci/strata/rechunk/pkgdb"
+	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -34,6 +35,16 @@ func (e *Engine) Inspect(ctx context.Context, req Request) (*Inspection, error) 
 // Contents gives the bytes of the image's files. Layers that have not been read yet are read when their contents are first
 // wanted, with ctx.
 func (i *Inspection) Contents(ctx context.Context) tree.Contents { return i.run.contents.within(ctx) }
+
+// Packages returns what the image's package databases have installed, as pkgdb.Packages does.
+func (i *Inspection) Packages(ctx context.Context) ([]pkgdb.Installed, []string, error) {
+	return pkgdb.Packages(ctx, i.Tree, i.Contents(ctx), i.run.cfg.WorkDir)
+}
+
+// Changelogs returns the changelogs of these components, as pkgdb.Logs does.
+func (i *Inspection) Changelogs(ctx context.Context, components map[string]bool) (map[string][]installed.Entry, error) {
+	return pkgdb.Logs(ctx, i.Tree, i.Contents(ctx), i.run.cfg.WorkDir, components)
+}
 
 // Close frees the disk space of an inspection.
 func (i *Inspection) Close() error { return i.run.close() }

@@ -23,6 +23,7 @@ type compareCommand struct {
 	State       string `help:"State or storage directory that has the plan of the new image: its reasons are shown then." placeholder:"DIR"`
 	Deltas      bool   `help:"Make deltas, too, and show what they take and why."`
 	Format      string `help:"Format of the deltas: strata, tar-diff-1 or tar-diff-2." default:"strata"`
+	Notes       bool   `help:"Print release notes, in Markdown: packages, changelogs, what they name, and bytes."`
 	imageFlags
 }
 
@@ -33,7 +34,7 @@ func (compareCommand) Help() string {
 The floor is what the changed files alone take in one compressed layer; nothing that consists of layers can do better. The
 tables show why each layer was written and which component each byte of the update goes to: what changed, and what did not but
 lies in a layer with it. With --deltas the update is made as deltas, too, which takes its time: what they take, and what stood
-in the way of less.
+in the way of less. --notes writes release notes in place of the tables.
 
     strata compare oci:./out:1 oci:./out:2
     strata compare docker://quay.io/fedora/fedora-bootc:42 docker://quay.io/fedora/fedora-bootc:43`
@@ -64,11 +65,41 @@ func (c *compareCommand) Run(ctx context.Context, s *streams) error {
 	if c.JSON {
 		return printJSON(s.out, r)
 	}
+	if c.Notes {
+		return c.notes(r).Markdown(s.out)
+	}
 	if err := c.print(s, r); err != nil || r.Deltas == nil {
 		return err
 	}
 	fmt.Fprintln(s.out)
 	return printDeltas(s, r.Deltas, c.All)
+}
+
+// notes are release notes with what is known of bytes: by layers, and with --deltas by deltas, too.
+func (c *compareCommand) notes(r *compare.Comparison) *compare.Notes {
+	if r.Deltas != nil {
+		return compare.NotesOf(c.Old, c.New, r.Contents, r.Deltas)
+	}
+	costs := &compare.Deltas{LayerBytes: r.UpdateBytes}
+	for _, p := range r.Components {
+		costs.Components = append(costs.Components,
+			compare.DeltaComponent{Component: p.Component, LayerBytes: p.UpdateBytes})
+	}
+	return compare.NotesOf(c.Old, c.New, r.Contents, costs)
+}
+
+// printContents says in a line what is new.
+func printContents(w io.Writer, n *compare.News) {
+	added, changed, removed := n.Count()
+	if added+changed+removed == 0 {
+		return
+	}
+	named := ""
+	if len(n.CVEs) > 0 {
+		named = fmt.Sprintf("; changelogs name %d CVEs", len(n.CVEs))
+	}
+	fmt.Fprintf(w, "packages\t%d with another version, %d new, %d removed%s: --notes lists them\n", changed, added, removed,
+		named)
 }
 
 func (c *compareCommand) print(s *streams, r *compare.Comparison) error {
@@ -79,6 +110,7 @@ func (c *compareCommand) print(s *streams, r *compare.Comparison) error {
 	if r.FloorBytes > 0 {
 		fmt.Fprintf(w, "ratio\t%.2f\n", r.Ratio)
 	}
+	printContents(w, r.Contents)
 	printNoise(w, r.NoiseKept, r.KeepsNoise)
 	if err := w.Flush(); err != nil || len(r.Components) == 0 {
 		return err

@@ -109,6 +109,7 @@ var rooms = []room{
 		"proxy/background", "proxy/catalog", "proxy/config", "proxy/imagedelta", "proxy/lease", "proxy/name", "proxy/oci",
 		"proxy/operate", "proxy/registry", "chunkstore", "rechunk",
 	}, registries[2:]},
+	{"proxy/updates", []string{"proxy/catalog", "proxy/oci", "proxy/operate", "chunkstore", "rechunk"}, registries[2:]},
 	{"proxy/operate", []string{
 		"proxy/edge/central", "proxy/edge/via", "proxy/pull/jobs", "proxy/pull/tags", "proxy/catalog", "proxy/config",
 		"proxy/history", "proxy/metrics",

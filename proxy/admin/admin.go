@@ -38,7 +38,6 @@ import (
 	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/hosts"
 	"github.com/strata-oci/strata/proxy/operate"
-	"github.com/strata-oci/strata/rechunk/compare"
 )
 
 // Status tells what the proxy has and does. It is safe for concurrent use.
@@ -62,11 +61,11 @@ type Warmer interface {
 	Warm(ctx context.Context, ref string, progress func(operate.WarmEvent)) error
 }
 
-// Updates tells what updates cost. It is safe for concurrent use.
+// Updates tells what updates cost and bring. It is safe for concurrent use.
 type Updates interface {
-	// Update returns what an update between two images costs, "host/path:tag", "host/path@digest" or a digest, or an
-	// error that wraps operate.ErrNotFound.
-	Update(ctx context.Context, from, to, platform string) (*compare.Deltas, error)
+	// Update returns what an update between two images costs, "host/path:tag", "host/path@digest" or a digest, and with
+	// contents what is new in it, or an error that wraps operate.ErrNotFound.
+	Update(ctx context.Context, from, to, platform string, contents bool) (*operate.Update, error)
 }
 
 // Options are the parts of a Handler.

@@ -21,7 +21,6 @@ import (
 	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/schema"
 	"github.com/strata-oci/strata/proxy/upkeep"
-	"github.com/strata-oci/strata/rechunk/compare"
 )
 
 var update = flag.Bool("update", false, "write openapi.json anew")
@@ -51,9 +50,11 @@ func operations() []operation {
 				"The slashes of the name are slashes of the path.", answer: operate.RepositoryDetail{}},
 		{route: "GET /api/v1/jobs", summary: "Jobs at work and those that ended lately.", answer: JobList{}},
 		{route: "GET /api/v1/deltas", summary: "Deltas that were made for other Stratas.", answer: operate.DeltaReport{}},
-		{route: "GET /api/v1/updates", summary: "What an update costs as deltas.", answer: compare.Deltas{}, query: []string{
-			"from! The image before: HOST/PATH:TAG, HOST/PATH@DIGEST or a digest", "to! The image after",
-			"platform OS/ARCHITECTURE; without, linux and that of the proxy"}},
+		{route: "GET /api/v1/updates", summary: "What an update costs, and what is new in it.", answer: operate.Update{},
+			query: []string{
+				"from! The image before: HOST/PATH:TAG, HOST/PATH@DIGEST or a digest", "to! The image after",
+				"platform OS/ARCHITECTURE; without, linux and that of the proxy",
+				"contents 1: with packages, changelogs and files", "format markdown: as release notes"}},
 		{route: "GET /api/v1/client-config", summary: "What hosts need to know of the proxy.", answer: hosts.Proxy{}},
 		{route: "GET /client-config", summary: "The files that a host needs, to be copied.", media: "text/plain",
 			query: []string{

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/rechunk/compare"
 )
 
 const (
@@ -17,7 +18,7 @@ const (
 	maxReference = 1024
 )
 
-// getUpdate tells what an update costs.
+// getUpdate tells what an update costs and, where that is asked for, what is new in it.
 func (h *Handler) getUpdate(w http.ResponseWriter, r *http.Request) {
 	if h.updates == nil {
 		writeError(w, http.StatusNotImplemented, "this process does not know what updates cost")
@@ -33,15 +34,24 @@ func (h *Handler) getUpdate(w http.ResponseWriter, r *http.Request) {
 	if platform == "" {
 		platform = "linux/" + runtime.GOARCH
 	}
+	format, contents := q.Get("format"), q.Get("contents") == "1"
+	if format != "" && format != "json" && format != "markdown" {
+		writeError(w, http.StatusBadRequest, "format is json or markdown")
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), updateTimeout)
 	defer cancel()
-	costs, err := h.updates.Update(ctx, from, to, platform)
+	update, err := h.updates.Update(ctx, from, to, platform, contents || format == "markdown")
 	switch {
 	case errors.Is(err, operate.ErrNotFound):
 		writeError(w, http.StatusNotFound, err.Error())
 	case err != nil:
 		h.fail(w, r, err)
+	case format == "markdown":
+		w.Header().Set("Content-Type", "text/markdown; charset=utf-8")
+		notes := compare.NotesOf(from, to, update.Contents, &update.Deltas)
+		_ = notes.Markdown(w) // who no longer listens is not told
 	default:
-		writeJSON(w, http.StatusOK, costs)
+		writeJSON(w, http.StatusOK, update)
 	}
 }

@@ -16,14 +16,21 @@ import (
 // fakeUpdates know one update.
 type fakeUpdates struct{}
 
-func (fakeUpdates) Update(_ context.Context, from, to, platform string) (*compare.Deltas, error) {
+func (fakeUpdates) Update(_ context.Context, from, to, platform string, contents bool) (
+	*operate.Update, error) {
 	switch {
 	case from == "broken":
 		return nil, errors.New("the disk is gone")
 	case from != "ghcr.io/a/b:1" || to != "ghcr.io/a/b:2":
 		return nil, fmt.Errorf("%w: %s", operate.ErrNotFound, from)
 	}
-	return &compare.Deltas{Format: platform, DeltaBytes: 7}, nil
+	out := &operate.Update{Deltas: compare.Deltas{Format: platform, LayerBytes: 9000, DeltaBytes: 7000,
+		Components: []compare.DeltaComponent{{Component: "rpm/bash", LayerBytes: 8000, DeltaBytes: 6000}}}}
+	if contents {
+		out.Contents = &compare.News{Packages: []compare.PackageChange{{Name: "bash", From: "1", To: "2",
+			Component: "rpm/bash"}}}
+	}
+	return out, nil
 }
 
 func TestUpdates(t *testing.T) {
@@ -35,11 +42,15 @@ func TestUpdates(t *testing.T) {
 		text   string
 	}{
 		"?from=ghcr.io/a/b:1&to=ghcr.io/a/b:2&platform=linux/arm64": {http.StatusOK, `"format":"linux/arm64"`},
-		"?from=ghcr.io/a/b:1&to=ghcr.io/a/b:2":                      {http.StatusOK, `"delta_bytes":7`},
-		"?from=ghcr.io/a/b:0&to=ghcr.io/a/b:2":                      {http.StatusNotFound, "ghcr.io/a/b:0"},
-		"?from=broken&to=ghcr.io/a/b:2":                             {http.StatusInternalServerError, "the disk is gone"},
-		"?from=ghcr.io/a/b:1":                                       {http.StatusBadRequest, "name two images"},
-		"?from=x&to=" + strings.Repeat("y", 2000):                   {http.StatusBadRequest, "name two images"},
+		"?from=ghcr.io/a/b:1&to=ghcr.io/a/b:2":                      {http.StatusOK, `"delta_bytes":7000`},
+		"?from=ghcr.io/a/b:1&to=ghcr.io/a/b:2&contents=1": {http.StatusOK,
+			`"contents":{"packages":[{"name":"bash"`},
+		"?from=ghcr.io/a/b:1&to=ghcr.io/a/b:2&format=markdown": {http.StatusOK, "|`bash`|`1`|`2`|8.0kB|6.0kB|"},
+		"?from=ghcr.io/a/b:1&to=ghcr.io/a/b:2&format=html":     {http.StatusBadRequest, "json or markdown"},
+		"?from=ghcr.io/a/b:0&to=ghcr.io/a/b:2":                 {http.StatusNotFound, "ghcr.io/a/b:0"},
+		"?from=broken&to=ghcr.io/a/b:2":                        {http.StatusInternalServerError, "the disk is gone"},
+		"?from=ghcr.io/a/b:1":                                  {http.StatusBadRequest, "name two images"},
+		"?from=x&to=" + strings.Repeat("y", 2000):              {http.StatusBadRequest, "name two images"},
 		"": {http.StatusBadRequest, "name two images"},
 	} {
 		answer, err := s.Client().Get(s.URL + "/api/v1/updates" + query)

@@ -60,11 +60,7 @@ type Options struct {
 	History History
 	Records *catalog.Records
 	Chunks  *chunkstore.Store
-	// Content is the store as who verifies what it reads sees it.
-	Content interface {
-		Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error)
-	}
-	Proofs Proofs
+	Proofs  Proofs
 	// Turn waits for the processors that an artifact is made with, and returns how many there are and what gives them back.
 	// Nil: none is made.
 	Turn func(ctx context.Context) (cpus int, leave func(), err error)
@@ -95,7 +91,6 @@ type Artifacts struct {
 	missed  []published // by a process before, or when there were too many; they come last
 	failed  failures
 	wake    chan struct{}
-	looking chan struct{} // held by who takes images apart for a report
 }
 
 // published is an image that artifacts may lead to.
@@ -109,7 +104,7 @@ const maxWaiting = 64
 
 // New returns artifacts, which Run makes.
 func New(o Options) *Artifacts {
-	return &Artifacts{Options: o, wake: make(chan struct{}, 1), looking: make(chan struct{}, 1)}
+	return &Artifacts{Options: o, wake: make(chan struct{}, 1)}
 }
 
 // Published is told of an image that was made just now. It does not wait.

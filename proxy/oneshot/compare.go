@@ -30,6 +30,9 @@ func Compare(ctx context.Context, old, next string, f layer.Format, deltas image
 		if out, err = compare.Update(ctx, a.Inspection, b.Inspection, f); err != nil {
 			return err
 		}
+		if out.Contents, err = compare.WhatIsNew(ctx, a.Inspection, b.Inspection); err != nil {
+			return err
+		}
 		if deltas != "" {
 			_, raw, _ := b.from.Manifest()
 			made, err := imagedelta.Make(ctx, a.image(), b.image(), raw, deltas, nil, i.tools(ctx))

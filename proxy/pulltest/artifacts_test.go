@@ -88,7 +88,7 @@ func TestDeltaArtifacts(t *testing.T) {
 				t.Errorf("%s: %d, %v", l.Blob.Digest, n, err)
 			}
 		}
-		costs, err := h.Artifacts.Update(t.Context(), a.Source.String(), target.String(), "linux/amd64")
+		costs, err := h.Updates.Update(t.Context(), a.Source.String(), target.String(), "linux/amd64", false)
 		if err != nil || costs.Estimated || costs.LayersNew != len(a.Layers) || costs.DeltaBytes == 0 {
 			t.Errorf("%+v, %v", costs, err)
 		}
@@ -99,13 +99,19 @@ func TestDeltaArtifacts(t *testing.T) {
 	}
 	// Between others nothing was made: what it would cost is an estimate.
 	from, to := source.String(), testRepo.String()+"@"+made[0].String()
-	costs, err := h.Artifacts.Update(t.Context(), from, to, "linux/amd64")
+	costs, err := h.Updates.Update(t.Context(), from, to, "linux/amd64", false)
 	if err != nil || !costs.Estimated || costs.LayerBytes == 0 || costs.DeltaBytes != costs.LayerBytes ||
 		len(costs.Components) == 0 {
 		t.Errorf("%+v, %v", costs, err)
 	}
+	for range 2 { // the second answer is remembered
+		what, err := h.Updates.Update(t.Context(), from, to, "linux/amd64", true)
+		if err != nil || what.LayerBytes != costs.LayerBytes || what.Contents == nil || what.Contents.Packages == nil {
+			t.Errorf("%+v, %v", what, err)
+		}
+	}
 	for _, unknown := range []string{"", "x", "registry.test/org/os:none", digest.FromString("none").String()} {
-		if _, err := h.Artifacts.Update(t.Context(), unknown, made[0].String(), "linux/amd64"); !errors.Is(err,
+		if _, err := h.Updates.Update(t.Context(), unknown, made[0].String(), "linux/amd64", false); !errors.Is(err,
 			operate.ErrNotFound) {
 			t.Errorf("%q: %v", unknown, err)
 		}

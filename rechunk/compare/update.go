@@ -40,6 +40,8 @@ type Comparison struct {
 	KeepsNoise bool               `json:"keeps_noise,omitempty"`
 	// Dropped are the layers of the image that the plan of the new one built on and did not keep, where that plan is known.
 	Dropped []rechunk.PlanDropped `json:"dropped,omitempty"`
+	// Contents is what is new in it; nil where nobody asked.
+	Contents *News `json:"contents,omitempty"`
 	// Deltas is what the update costs a client that takes deltas; nil where nobody asked.
 	Deltas *Deltas `json:"deltas,omitempty"`
 }

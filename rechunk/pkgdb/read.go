@@ -25,9 +25,26 @@ func Read(ctx context.Context, t *tree.Tree, contents tree.Contents, work string
 	view := rootfs.New(t, contents)
 	components := newComponents()
 	c := newClaims(t, view, components)
-	var final []string // warnings that are not to be lost among those about single packages
-	for _, db := range databases(ctx, view, work, c) {
-		c.ecosystem = db.name
+	final, err := readAll(ctx, view, work, c, func(ecosystem string) { c.ecosystem = ecosystem })
+	if err != nil {
+		return nil, err
+	}
+	of, err := (&assigner{tree: t, components: components, claims: c}).assign(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o := &Owners{Warnings: c.allWarnings(append(final, c.over()...))}
+	o.Components, o.Of = components.finish(of)
+	return o, nil
+}
+
+// readAll hands over what all databases say; before tells of which package manager what follows is. The warnings are those
+// that are not to be lost among the ones about single packages.
+func readAll(ctx context.Context, view *rootfs.View, work string, s installed.Sink, before func(ecosystem string)) (
+	[]string, error) {
+	var final []string
+	for _, db := range databases(ctx, view, work, s) {
+		before(db.name)
 		err := db.read()
 		if cause := ctx.Err(); cause != nil {
 			return nil, fmt.Errorf("read %s database: %w", db.name, cause)
@@ -39,13 +56,7 @@ func Read(ctx context.Context, t *tree.Tree, contents tree.Contents, work string
 			return nil, fmt.Errorf("read %s database: %w", db.name, err)
 		}
 	}
-	of, err := (&assigner{tree: t, components: components, claims: c}).assign(ctx)
-	if err != nil {
-		return nil, err
-	}
-	o := &Owners{Warnings: c.allWarnings(append(final, c.over()...))}
-	o.Components, o.Of = components.finish(of)
-	return o, nil
+	return final, nil
 }
 
 // database reads the database of one package manager.

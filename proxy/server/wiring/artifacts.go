@@ -13,6 +13,7 @@ import (
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/pull/content"
 	"github.com/strata-oci/strata/proxy/state"
+	"github.com/strata-oci/strata/proxy/updates"
 	"github.com/strata-oci/strata/rechunk/workspace"
 )
 
@@ -21,7 +22,7 @@ func (r *Rooms) artifacts(o Options, manifests *content.Manifests, store *state.
 	limits := o.deltaLimits()
 	options := artifacts.Options{
 		Engine: r.Engine, Manifests: manifests, Source: r.Blobs.Source, History: history.New(r.Records.Lineages, r.Tally),
-		Records: r.Records, Chunks: o.Chunks, Content: store, Proofs: manifests.Proofs, Rule: o.Rule,
+		Records: r.Records, Chunks: o.Chunks, Proofs: manifests.Proofs, Rule: o.Rule,
 		Tools: imagedelta.Tools{Scratch: scratch.New(o.WorkDir, space), Encoders: encoders(o),
 			Memory: int64(limits.Memory) / int64(max(limits.CPU, 1))},
 		Work: r.Work, Leases: o.Leases, Metrics: o.Metrics, Logger: o.Logger, Now: o.Now,
@@ -30,6 +31,7 @@ func (r *Rooms) artifacts(o Options, manifests *content.Manifests, store *state.
 		options.Turn = func(ctx context.Context) (int, func(), error) { return r.Deltas.Turn(ctx) }
 	}
 	r.Artifacts = artifacts.New(options)
+	r.Updates = updates.New(r.Engine, r.Records, o.Chunks, store)
 }
 
 // deltaLimits are those of the configuration, or none.

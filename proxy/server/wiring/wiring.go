@@ -30,6 +30,7 @@ import (
 	"github.com/strata-oci/strata/proxy/pulls"
 	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/proxy/trust"
+	"github.com/strata-oci/strata/proxy/updates"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/image"
@@ -103,7 +104,9 @@ type Rooms struct {
 	Rollouts *operate.Rollouts
 	// Artifacts are the delta artifacts that rules ask for.
 	Artifacts *artifacts.Artifacts
-	Work      *background.Group
+	// Updates tell what updates cost and bring.
+	Updates *updates.Updates
+	Work    *background.Group
 
 	// Edge fetches from other Stratas; nil: there are none.
 	Edge *via.Source

@@ -141,6 +141,9 @@ func parseDesc(desc io.Reader) (*installed.Package, error) {
 			p.Source = name(value)
 		case "VERSION":
 			p.Version = name(value)
+			p.Own = p.Version
+		case "ARCH":
+			p.Arch = name(value)
 		case "BUILDDATE":
 			// A build time that is no number is as good as none.
 			if t, err := strconv.ParseInt(string(value), 10, 64); err == nil && t > 0 {

@@ -117,7 +117,10 @@ func (d *decoder) field(letter byte, value []byte) error {
 	case 'P':
 		return d.name(&d.pkg.Name, letter, value)
 	case 'V':
+		d.pkg.Own = string(value[:min(len(value), installed.MaxName)])
 		return d.name(&d.pkg.Version, letter, value)
+	case 'A':
+		return d.name(&d.pkg.Arch, letter, value)
 	case 'o':
 		return d.name(&d.pkg.Source, letter, value)
 	case 't':

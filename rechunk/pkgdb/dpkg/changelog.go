@@ -42,13 +42,22 @@ func newChangelogs(v *rootfs.View, warn func(string)) *changelogs {
 	return &changelogs{view: v, warn: warn, done: map[string]bool{}, left: MaxChangelogs}
 }
 
-// times returns the times in the changelog that the package ships; nil when it has none or another package of its source had
-// one, or when all changelogs together are too long.
-func (l *changelogs) times(ctx context.Context, source string, c *control) ([]int64, error) {
-	if l.done[source] || l.left <= 0 {
+// read returns the times in the changelog that the package ships, and hands its entries to who wants them; nil when it has
+// none or another package of its source had one, or when all changelogs together are too long.
+func (l *changelogs) read(ctx context.Context, p *installed.Package, c *control, to installed.Logs) ([]int64, error) {
+	if l.done[p.Source] || l.left <= 0 {
 		return nil, nil
 	}
 	var times []int64
+	take := func(e installed.Entry) { times = append(times, e.Time) }
+	if to != nil {
+		take = func(e installed.Entry) {
+			if len(times) < installed.MaxEntries {
+				to.Entry(p, e)
+			}
+			times = append(times, e.Time)
+		}
+	}
 	dir := "usr/share/doc/" + c.name + "/"
 	// A rebuild without a change in the source has an entry of its own, in a file beside the source's.
 	for _, name := range []string{"changelog.Debian." + c.arch + ".gz", "changelog.Debian.gz", "changelog.gz"} {
@@ -59,37 +68,35 @@ func (l *changelogs) times(ctx context.Context, source string, c *control) ([]in
 		if err != nil {
 			return nil, fmt.Errorf("changelog of %s: %w", c.name, err)
 		}
-		more, err := l.unpack(r)
-		if err := errors.Join(err, r.Close()); err != nil {
+		if err := errors.Join(l.unpack(r, to != nil, take), r.Close()); err != nil {
 			return nil, fmt.Errorf("changelog of %s: %w", c.name, err)
 		}
-		times = append(times, more...)
 		if name == "changelog.Debian.gz" {
 			break // changelog.gz is upstream's then
 		}
 	}
 	if times = installed.Newest(times); len(times) > 0 {
-		l.done[source] = true
+		l.done[p.Source] = true
 	}
 	return times, nil
 }
 
-// unpack returns the times of a compressed changelog as far as it can be read. The error is one of reading the compressed
-// bytes.
-func (l *changelogs) unpack(compressed io.Reader) ([]int64, error) {
+// unpack hands over the entries of a compressed changelog as far as it can be read, with their text or with their times
+// alone. The error is one of reading the compressed bytes.
+func (l *changelogs) unpack(compressed io.Reader, text bool, take func(installed.Entry)) error {
 	in := &failing{r: compressed}
 	r, err := gzip.NewReader(bufio.NewReaderSize(in, 16<<10))
 	if err != nil {
-		return nil, in.err
+		return in.err
 	}
 	defer r.Close()
-	text := &io.LimitedReader{R: r, N: min(maxChangelogText, l.left)}
-	l.left -= text.N
-	times := parseChangelog(text)
-	if l.left += text.N; l.left == 0 {
+	log := &io.LimitedReader{R: r, N: min(maxChangelogText, l.left)}
+	l.left -= log.N
+	parseChangelog(log, text, take)
+	if l.left += log.N; l.left == 0 {
 		l.warn(fmt.Sprintf("changelogs have more than %d bytes: those of some packages are not known", int64(MaxChangelogs)))
 	}
-	return times, in.err
+	return in.err
 }
 
 // failing keeps the error of a reader, which a decompressor mixes with its own.
@@ -107,21 +114,30 @@ func (f *failing) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// parseChangelog returns the times of the trailer lines, " -- Name <address>  Mon, 02 Jan 2006 15:04:05 +0000", in order, at
-// most installed.MaxChanges, up to the first thing that cannot be read.
-func parseChangelog(r io.Reader) []int64 {
+// parseChangelog hands over the entries of a changelog (deb-changelog(5)) in order, at most installed.MaxChanges, up to the
+// first thing that cannot be read. An entry is a line that names source package and version, indented lines, and a trailer,
+// " -- Name <address>  Mon, 02 Jan 2006 15:04:05 +0000"; one whose date cannot be read is none.
+func parseChangelog(r io.Reader, text bool, take func(installed.Entry)) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 4<<10), maxChangelogLine)
-	var times []int64
-	for len(times) < installed.MaxChanges && lines.Scan() {
-		if !bytes.HasPrefix(lines.Bytes(), []byte(" -- ")) {
-			continue
-		}
-		if t, ok := trailerTime(lines.Text()); ok {
-			times = append(times, t)
+	var title string
+	var body []byte
+	for entries := 0; entries < installed.MaxChanges && lines.Scan(); {
+		line := lines.Bytes()
+		switch {
+		case bytes.HasPrefix(line, []byte(" -- ")):
+			if t, ok := trailerTime(string(line)); ok {
+				entries++
+				take(installed.Entry{Time: t, Title: title, Text: installed.Text(body, installed.MaxEntry/2)})
+			}
+			title, body = "", body[:0]
+		case !text || len(line) == 0 && len(body) == 0:
+		case len(line) > 0 && line[0] != ' ' && line[0] != '\t':
+			title, body = installed.Text(line, installed.MaxEntry/2), body[:0]
+		case len(body)+len(line) < installed.MaxEntry/2:
+			body = append(append(body, line...), '\n')
 		}
 	}
-	return times
 }
 
 // trailerTime parses the date of a trailer line; it follows the address and two spaces.

@@ -106,10 +106,10 @@ func (r *reader) add(ctx context.Context, c *control, files func(context.Context
 		r.sink.Warn(fmt.Sprintf("%s: %v", r.dir, err))
 		return nil
 	}
-	p := &installed.Package{Name: c.name}
+	p := &installed.Package{Name: c.name, Own: c.version, Arch: c.arch}
 	p.Source, p.Version = c.sourcePackage()
 	var err error
-	if p.Changes, err = r.changelog.times(ctx, p.Source, c); err != nil {
+	if p.Changes, err = r.changelog.read(ctx, p, c, installed.LogsOf(r.sink, p)); err != nil {
 		return err
 	}
 	if err := r.sink.Package(p); err != nil {

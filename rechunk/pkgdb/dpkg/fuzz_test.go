@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
 )
@@ -58,9 +59,17 @@ func FuzzDiversions(f *testing.F) {
 func FuzzChangelog(f *testing.F) {
 	f.Add([]byte(" -- A <a@b>  Mon, 02 Jan 2006 15:04:05 +0000\n"))
 	f.Add([]byte(" -- >"))
+	f.Add([]byte("a (1-1) unstable; urgency=low\n\n  * \xff\n\n -- A <a@b>  Mon, 02 Jan 2006 15:04:05 +0000\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if n := len(parseChangelog(bytes.NewReader(text))); n > installed.MaxChanges {
-			t.Errorf("%d times", n)
+		times, entries := 0, 0
+		parseChangelog(bytes.NewReader(text), false, func(installed.Entry) { times++ })
+		parseChangelog(bytes.NewReader(text), true, func(e installed.Entry) {
+			if entries++; len(e.Title)+len(e.Text) > installed.MaxEntry || !utf8.ValidString(e.Title+e.Text) {
+				t.Errorf("%+q", e.Title+e.Text)
+			}
+		})
+		if times > installed.MaxChanges || times != entries {
+			t.Errorf("%d times, %d entries", times, entries)
 		}
 	})
 }

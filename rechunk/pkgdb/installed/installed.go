@@ -33,6 +33,10 @@ type Package struct {
 	Source string
 	// Version is the source package's version, or the package's own where the source's is not recorded.
 	Version string
+	// Own is the package's own version; rpm's with its epoch, where that is not 0, and its release.
+	Own string
+	// Arch is the architecture that it was built for; "" where the database does not tell.
+	Arch string
 	// BuildTime is in seconds since the Unix epoch; 0 when unknown.
 	BuildTime int64
 	// Changes are distinct times of changelog entries in seconds since the Unix epoch, newest first, at most MaxChanges.
@@ -44,7 +48,7 @@ func (p *Package) Check() error {
 	if p.Name == "" || p.Source == "" {
 		return Damaged("package without a name")
 	}
-	for _, s := range []string{p.Name, p.Source, p.Version} {
+	for _, s := range []string{p.Name, p.Source, p.Version, p.Own, p.Arch} {
 		if len(s) > MaxName {
 			return Damaged("package %.40q: a name or version of %d bytes, at most %d are allowed", p.Name, len(s), MaxName)
 		}

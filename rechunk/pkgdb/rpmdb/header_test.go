@@ -24,7 +24,7 @@ func TestDecodePackage(t *testing.T) {
 		want decoded
 	}{
 		"usual": {someHeader("x"), decoded{
-			installed.Package{Name: "x", Source: "x-src", Version: "1-2.fc42", BuildTime: 1700000000,
+			installed.Package{Name: "x", Source: "x-src", Version: "1-2.fc42", Own: "1-2.fc42", BuildTime: 1700000000,
 				Changes: []int64{9, 7, 5}},
 			[]installed.File{
 				{Path: "/usr/bin", Kind: tree.Dir, Size: 4096},
@@ -33,26 +33,27 @@ func TestDecodePackage(t *testing.T) {
 		}},
 		"no source": {
 			buildHeader(name, field{tagVersion, "1"}, field{tagRelease, "2"}, field{tagEpoch, []uint32{3}}),
-			decoded{Package: installed.Package{Name: "a", Source: "a", Version: "3:1-2"}},
+			decoded{Package: installed.Package{Name: "a", Source: "a", Version: "3:1-2", Own: "3:1-2"}},
 		},
 		"whole paths": {
 			buildHeader(name, field{tagOldFileNames, []string{"/a", "/b"}}),
-			decoded{installed.Package{Name: "a", Source: "a", Version: "-"}, []installed.File{{Path: "/a"}, {Path: "/b"}}},
+			decoded{installed.Package{Name: "a", Source: "a", Version: "-", Own: "-"},
+				[]installed.File{{Path: "/a"}, {Path: "/b"}}},
 		},
 		"long sizes and digests": {
 			buildHeader(append(one, field{tagLongFileSizes, []uint64{5 << 32}}, field{tagFileSizes, []uint32{7}},
 				field{tagFileDigestAlgo, []uint32{algoSHA256}}, field{tagFileDigests, []string{sum}})...),
-			decoded{installed.Package{Name: "a", Source: "a", Version: "-"}, []installed.File{
+			decoded{installed.Package{Name: "a", Source: "a", Version: "-", Own: "-"}, []installed.File{
 				{Path: "/d/f", Size: 5 << 32, Digest: digest, HasDigest: true},
 			}},
 		},
 		"digests of another kind": {
 			buildHeader(append(one, field{tagFileDigests, []string{sum}})...),
-			decoded{installed.Package{Name: "a", Source: "a", Version: "-"}, []installed.File{{Path: "/d/f"}}},
+			decoded{installed.Package{Name: "a", Source: "a", Version: "-", Own: "-"}, []installed.File{{Path: "/d/f"}}},
 		},
 		"a second value wins": {
 			buildHeader(name, field{tagName, "b"}),
-			decoded{Package: installed.Package{Name: "b", Source: "b", Version: "-"}},
+			decoded{Package: installed.Package{Name: "b", Source: "b", Version: "-", Own: "-"}},
 		},
 	} {
 		t.Run(label, func(t *testing.T) {

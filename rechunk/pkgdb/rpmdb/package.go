@@ -24,6 +24,12 @@ func decodePackage(blob []byte) (*installed.Package, *fileTable, error) {
 	if p.Name == publicKey {
 		return nil, nil, nil
 	}
+	if p.Own, err = ownVersion(h); err != nil {
+		return nil, nil, err
+	}
+	if p.Arch, err = h.text(tagArch); err != nil {
+		return nil, nil, err
+	}
 	if err := decodeSource(h, p); err != nil {
 		return nil, nil, err
 	}
@@ -47,23 +53,29 @@ func decodeSource(h *header, p *installed.Package) error {
 		p.Source, p.Version = name, version
 		return nil
 	}
+	p.Source, p.Version = p.Name, p.Own
+	return nil
+}
+
+// ownVersion returns a package's epoch, where that is not 0, its version and its release.
+func ownVersion(h *header) (string, error) {
 	version, err := h.text(tagVersion)
 	if err != nil {
-		return err
+		return "", err
 	}
 	release, err := h.text(tagRelease)
 	if err != nil {
-		return err
+		return "", err
 	}
 	epoch, err := h.ints(tagEpoch)
 	if err != nil {
-		return err
+		return "", err
 	}
-	p.Source, p.Version = p.Name, version+"-"+release
+	version += "-" + release
 	if epoch.len() > 0 && epoch.at(0) > 0 {
-		p.Version = strconv.FormatInt(epoch.at(0), 10) + ":" + p.Version
+		version = strconv.FormatInt(epoch.at(0), 10) + ":" + version
 	}
-	return nil
+	return version, nil
 }
 
 // splitSourceRPM takes "glibc-2.41-5.fc42.src.rpm" apart into "glibc" and "2.41-5.fc42".

@@ -137,6 +137,11 @@ func (c *collector) take(blob []byte) error {
 		return nil
 	}
 	c.packages++
+	if logs := installed.LogsOf(c.sink, p); logs != nil {
+		if err := decodeLog(blob, p, logs); err != nil {
+			c.sink.Warn(fmt.Sprintf("%s: changelog of %q: %v", c.name, p.Name, err))
+		}
+	}
 	if err := c.sink.Package(p); err != nil {
 		return err
 	}

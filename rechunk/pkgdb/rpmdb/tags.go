@@ -7,6 +7,7 @@ const (
 	tagRelease        = 1002
 	tagEpoch          = 1003
 	tagBuildTime      = 1006
+	tagArch           = 1022
 	tagOldFileNames   = 1027
 	tagFileSizes      = 1028
 	tagFileModes      = 1030
@@ -14,6 +15,8 @@ const (
 	tagFileFlags      = 1037
 	tagSourceRPM      = 1044
 	tagChangelogTime  = 1080
+	tagChangelogName  = 1081
+	tagChangelogText  = 1082
 	tagDirIndexes     = 1116
 	tagBaseNames      = 1117
 	tagDirNames       = 1118
@@ -22,14 +25,14 @@ const (
 )
 
 // wantedTags is how many tags wanted knows.
-const wantedTags = 17
+const wantedTags = 20
 
 // wanted reports whether a tag is one of those above.
 func wanted(tag uint32) bool {
 	switch tag {
 	case tagName, tagVersion, tagRelease, tagEpoch, tagBuildTime, tagOldFileNames, tagFileSizes, tagFileModes,
 		tagFileDigests, tagFileFlags, tagSourceRPM, tagChangelogTime, tagDirIndexes, tagBaseNames, tagDirNames,
-		tagLongFileSizes, tagFileDigestAlgo:
+		tagLongFileSizes, tagFileDigestAlgo, tagArch, tagChangelogName, tagChangelogText:
 		return true
 	}
 	return false
