@@ -20,7 +20,7 @@ import (
 func cosignKey(tb testing.TB, version int) string {
 	tb.Helper()
 	prefix := filepath.Join(tb.TempDir(), "cosign")
-	if _, err := cosignOf(tb, version, "generate-key-pair", "--output-key-prefix", prefix); err != nil {
+	if _, err := cosignOf(tb, version, nil, "generate-key-pair", "--output-key-prefix", prefix); err != nil {
 		tb.Fatal(err)
 	}
 	return prefix
@@ -40,7 +40,7 @@ func (s signer) run(command, key, repository string, d digest.Digest, more ...st
 		command, "--key", key + ".key", "--yes", "--tlog-upload=false", "--use-signing-config=false",
 		"--allow-insecure-registry", "--allow-http-registry", fmt.Sprintf("--new-bundle-format=%t", s.bundles),
 	}, more...)
-	if _, err := cosignOf(s.tb, s.version, append(args, s.u.host()+"/"+repository+"@"+d.String())...); err != nil {
+	if _, err := cosignOf(s.tb, s.version, nil, append(args, s.u.host()+"/"+repository+"@"+d.String())...); err != nil {
 		s.tb.Fatal(err)
 	}
 }
@@ -139,9 +139,11 @@ func cosignForms(t *testing.T, s signer) {
 			for _, bundles := range []bool{false, true} {
 				args := append([]string{"verify"}, cosignChecks(t, ours.public, bundles)...)
 				if version == 2 && !bundles { // it finds bundles by itself, and then wants the file of authorities
-					args = append(append([]string{"verify"}, cosignChecks(t, ours.public, true)...), "--new-bundle-format=false")
+					args = append(append([]string{"verify"}, cosignChecks(t, ours.public, true)...),
+						"--new-bundle-format=false")
 				}
-				if _, err := cosignOf(t, version, append(args, p.image("os/"+repository+"@"+d.String()))...); err != nil {
+				if _, err := cosignOf(t, version, nil,
+					append(args, p.image("os/"+repository+"@"+d.String()))...); err != nil {
 					t.Errorf("%s: cosign %d, bundles %t: %v", name, version, bundles, err)
 				}
 			}

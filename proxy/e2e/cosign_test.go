@@ -13,18 +13,18 @@ import (
 // cosign runs cosign 3 with a key's password, and without its services.
 func cosign(tb testing.TB, args ...string) (string, error) {
 	tb.Helper()
-	return cosignOf(tb, 3, args...)
+	return cosignOf(tb, 3, nil, args...)
 }
 
-// cosignOf is cosign of a version.
-func cosignOf(tb testing.TB, version int, args ...string) (string, error) {
+// cosignOf is cosign of a version, with further environment.
+func cosignOf(tb testing.TB, version int, env []string, args ...string) (string, error) {
 	tb.Helper()
 	path := filepath.Join(os.Getenv("STRATA_TEST_CLIENTS"), map[int]string{2: "2/cosign", 3: "cosign"}[version])
 	if _, err := os.Stat(path); err != nil || os.Getenv("STRATA_TEST_CLIENTS") == "" {
 		tb.Skip("STRATA_TEST_CLIENTS is not set: make test-clients")
 	}
-	return try(tb, []string{"COSIGN_PASSWORD=" + keyPassword, "HOME=" + tb.TempDir(), "SIGSTORE_NO_CACHE=true"}, path,
-		args...)
+	env = append([]string{"COSIGN_PASSWORD=" + keyPassword, "HOME=" + tb.TempDir(), "SIGSTORE_NO_CACHE=true"}, env...)
+	return try(tb, env, path, args...)
 }
 
 // cosignChecks are the flags by which cosign checks what a key signed, without its services.
