@@ -3,6 +3,7 @@ package verify_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,9 +17,10 @@ import (
 
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/name/nametest"
+	"github.com/strata-oci/strata/proxy/trust/keyless"
 	"github.com/strata-oci/strata/proxy/trust/keys"
-	"github.com/strata-oci/strata/proxy/trust/simplesigning"
 	"github.com/strata-oci/strata/proxy/trust/verify"
+	"github.com/strata-oci/strata/proxy/trust/verify/verifytest"
 	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 )
@@ -58,37 +60,110 @@ func (r *registry) Blob(_ context.Context, _ name.Repository, d digest.Digest, _
 	return io.NopCloser(bytes.NewReader(b)), int64(len(b)), nil
 }
 
-func fixture(t testing.TB, file string) []byte {
+// fixture is what real cosign made, a file below testdata.
+func fixture(t testing.TB, file string) verifytest.Fixture {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join("testdata", "cosign3", file))
+	b, err := os.ReadFile(filepath.Join("testdata", file))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	var f verifytest.Fixture
+	if err := json.Unmarshal(b, &f); err != nil {
+		t.Fatal(err)
+	}
+	return f
 }
 
-// cosigned is an image that cosign signed, in the form of version 2 or 3, and its key.
-func cosigned(t testing.TB, bundles bool) (*registry, verify.Image, []keys.Public) {
-	t.Helper()
-	raw := fixture(t, "image.json")
+// fixtureSource is the registry with a fixture, and its image.
+func fixtureSource(f verifytest.Fixture) (*registry, verify.Image) {
+	raw := []byte(f.Image)
 	img := verify.Image{
 		Repository: repo, MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromBytes(raw), Bytes: raw,
 	}
-	r := &registry{manifests: map[name.Reference][]byte{}, blobs: map[digest.Digest][]byte{}}
-	if bundles {
-		r.referrers = fixture(t, "referrers.json")
-		m, b := fixture(t, "referrer.json"), fixture(t, "bundle.json")
-		r.manifests[name.Reference(digest.FromBytes(m))], r.blobs[digest.FromBytes(b)] = m, b
-	} else {
-		p := fixture(t, "payload.json")
-		r.manifests[name.Reference(simplesigning.Tag(img.Digest))] = fixture(t, "signature.json")
-		r.blobs[digest.FromBytes(p)] = p
+	r := &registry{manifests: map[name.Reference][]byte{}, blobs: map[digest.Digest][]byte{}, referrers: []byte(f.Referrers)}
+	for ref, m := range f.Manifests {
+		r.manifests[name.Reference(ref)] = []byte(m)
 	}
-	public, err := keys.ParsePublic(fixture(t, "cosign.pub"))
+	for d, b := range f.Blobs {
+		r.blobs[digest.Digest(d)] = []byte(b)
+	}
+	return r, img
+}
+
+// cosigned is an image that cosign signed with a key, in the form of version 2 or 3, and the key.
+func cosigned(t testing.TB, bundles bool) (*registry, verify.Image, []keys.Public) {
+	t.Helper()
+	f := fixture(t, map[bool]string{false: "cosign2/key-tag.json", true: "cosign3/key-bundle.json"}[bundles])
+	public, err := keys.ParsePublic([]byte(f.Key))
 	if err != nil {
 		t.Fatal(err)
 	}
+	r, img := fixtureSource(f)
 	return r, img, public
+}
+
+// Everything that real cosign 2 and 3 made: what a key or an identity signed passes for them and no other, what was attested
+// alone does not.
+func TestFixtures(t *testing.T) {
+	t.Parallel()
+	other, err := keys.Generate(keys.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("testdata/cosign*/*.json")
+	if err != nil || len(files) != 12 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	readme, err := os.ReadFile("testdata/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		f := fixture(t, strings.TrimPrefix(file, "testdata/"))
+		if !strings.Contains(string(readme), f.Command) {
+			t.Errorf("%s: README.md does not name %s", file, f.Command)
+		}
+		source, img := fixtureSource(f)
+		right, wrong := policies(t, f, other.Public())
+		c := verify.Checker{Source: source}
+		v, err := c.Check(t.Context(), img, right)
+		how := verify.ByTag
+		if strings.HasSuffix(file, "bundle.json") {
+			how = verify.ByBundle
+		}
+		switch {
+		case strings.Contains(file, "/attest-"):
+			if !errors.Is(err, verify.ErrRefused) {
+				t.Errorf("%s: %+v, %v", file, v, err)
+			}
+		case err != nil || v.How != how:
+			t.Errorf("%s: %+v, %v", file, v, err)
+		}
+		if _, err := c.Check(t.Context(), img, wrong); !errors.Is(err, verify.ErrRefused) ||
+			!strings.Contains(err.Error(), wrong.Wants()) {
+			t.Errorf("%s, for another: %v", file, err)
+		}
+	}
+}
+
+// policies are the one for a fixture's key or identity, and one for others.
+func policies(t *testing.T, f verifytest.Fixture, other keys.Public) (right, wrong *verify.Policy) {
+	t.Helper()
+	if f.Key != "" {
+		public, err := keys.ParsePublic([]byte(f.Key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &verify.Policy{Keys: public}, &verify.Policy{Keys: []keys.Public{other}}
+	}
+	identity := func(who string) *verify.Policy {
+		v, err := keyless.New(f.Root, keyless.Rules{Issuer: f.Issuer, Identity: who})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &verify.Policy{Keyless: v}
+	}
+	return identity(f.Identity), identity("robot@evil.test")
 }
 
 // What cosign signs passes with its key; with another, under another name and for another image it does not.
@@ -180,12 +255,10 @@ func TestWrongBlob(t *testing.T) {
 
 // Whose signature is missing is said in one line.
 func ExamplePolicy_Wants() {
-	file, err := os.ReadFile("testdata/cosign3/cosign.pub")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	public, err := keys.ParsePublic(file)
+	public, err := keys.ParsePublic([]byte(`-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEaxfR8uEsQkf4vOblY6RA8ncDfYEt
+6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9Q==
+-----END PUBLIC KEY-----`))
 	if err != nil {
 		fmt.Println(err)
 		return

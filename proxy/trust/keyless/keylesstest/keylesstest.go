@@ -3,6 +3,7 @@
 package keylesstest
 
 import (
+	"crypto"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
@@ -35,6 +36,8 @@ type Authority struct {
 	Root []byte
 
 	sigstore *ca.VirtualSigstore
+	issuing  *root.FulcioCertificateAuthority // of those who ask over HTTP
+	issuers  crypto.Signer
 }
 
 // New makes an authority with its own root.
@@ -50,23 +53,27 @@ func New(tb testing.TB) Authority {
 			tb.Fatal(err)
 		}
 	}
-	trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01, v.FulcioCertificateAuthorities(), nil,
-		v.TimestampingAuthorities(), logs)
+	a := Authority{Identity: "robot@builds.test", Issuer: "https://issuer.test", sigstore: v}
+	a.issue(tb)
+	trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01, a.authorities(), nil, v.TimestampingAuthorities(), logs)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	file, err := trusted.MarshalJSON()
-	if err != nil {
+	if a.Root, err = trusted.MarshalJSON(); err != nil {
 		tb.Fatal(err)
 	}
-	return Authority{"robot@builds.test", "https://issuer.test", file, v}
+	return a
+}
+
+func (a Authority) authorities() []root.CertificateAuthority {
+	return append(a.sigstore.FulcioCertificateAuthorities(), a.issuing)
 }
 
 // Certificates are those of the authority in PEM, as a policy.json names them: its root and what that has signed.
 func (a Authority) Certificates(tb testing.TB) []byte {
 	tb.Helper()
 	var out []byte
-	for _, authority := range a.sigstore.FulcioCertificateAuthorities() {
+	for _, authority := range a.authorities() {
 		f, ok := authority.(*root.FulcioCertificateAuthority)
 		if !ok {
 			tb.Fatalf("an authority of type %T", authority)
