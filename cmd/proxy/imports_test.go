@@ -71,6 +71,7 @@ var rooms = []room{
 		append([]string{"os", "net/http", "time"}, registries[2:]...)},
 	{"proxy/trust/verify", []string{"proxy/trust/keys", "proxy/trust/simplesigning", "proxy/trust/bundle", "proxy/name",
 		"proxy/upstream", "rechunk/image"}, append([]string{"os", "net/http"}, registries[2:]...)},
+	{"proxy/trust/verify/verifytest", []string{"proxy/trust/verify", "proxy/name", "proxy/upstream"}, registries[2:]},
 	{"proxy/upkeep", []string{"proxy/catalog", "proxy/lease", "proxy/metrics", "proxy/oci", "proxy/state", "chunkstore",
 		"rechunk"}, []string{"net/http"}},
 	{"proxy/workdir", []string{"proxy/edge/scratch", "proxy/flight", "proxy/upkeep", "chunkstore/claim",
