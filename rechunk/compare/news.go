@@ -60,7 +60,7 @@ type SourceChange struct {
 	// Log are the entries of the new changelog that the old one does not have, newest first, at most MaxEntries; More is how
 	// many were left out. A source of which the old image has no changelog has none.
 	Log  []LogEntry `json:"log,omitempty"`
-	More int     `json:"log_left_out,omitempty"`
+	More int        `json:"log_left_out,omitempty"`
 	// CVEs are the identifiers that these name, those left out included, in ascending order.
 	CVEs []string `json:"cves,omitempty"`
 }
