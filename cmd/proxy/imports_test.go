@@ -134,6 +134,7 @@ var rooms = []room{
 		"proxy/ociarchive", "proxy/verify", "chunkstore", "rechunk/delta/ocidelta", "rechunk/image"},
 		[]string{"net/http", "github.com/google/go-containerregistry"}},
 	{"proxy/doctor", []string{"proxy/hosts", "proxy/trust"}, nil},
+	{"proxy/hosts/inroot", nil, registries},
 	{"proxy/hosts/disk", []string{"proxy/hosts"}, registries[:3]},
 	{"proxy/admin", []string{"rechunk/compare", "proxy/background", "proxy/hosts", "proxy/operate", "proxy/pull/jobs",
 		"proxy/schema", "proxy/upkeep"},

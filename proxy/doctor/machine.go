@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/strata-oci/strata/proxy/hosts/inroot"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,12 +21,12 @@ func On(ctx context.Context, dir string) (o Options, done func() error, err erro
 		o.Root, o.Bootc = os.DirFS("/"), bootcVersion(ctx)
 		return o, func() error { return nil }, nil
 	}
-	// Links that lead out of another host's root would lead into this one's.
-	root, err := os.OpenRoot(dir)
+	// Links of another host's root lead to its own files, and not to this one's.
+	root, err := inroot.Open(dir)
 	if err != nil {
 		return o, nil, err
 	}
-	o.Root = root.FS()
+	o.Root = root
 	return o, root.Close, nil
 }
 

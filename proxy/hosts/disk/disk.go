@@ -1,5 +1,5 @@
 // Package disk reads what a host has of the files that package hosts makes, and writes those. It stays below the directory
-// that it is given: links that lead out of it are refused.
+// that it is given: absolute links are followed from there on, and what leads out of it is refused.
 package disk
 
 import (
@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/strata-oci/strata/proxy/hosts"
+	"github.com/strata-oci/strata/proxy/hosts/inroot"
 	"github.com/strata-oci/strata/proxy/hosts/policy"
 	"github.com/strata-oci/strata/proxy/hosts/registries"
 )
@@ -23,7 +24,7 @@ const maxFile = policy.MaxBytes
 // proxy, host[:port], before are told apart from others'.
 func Existing(root, proxy string) (hosts.Existing, error) {
 	var e hosts.Existing
-	r, err := os.OpenRoot(root)
+	r, err := inroot.Open(root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return e, nil
 	}
@@ -44,7 +45,7 @@ func Existing(root, proxy string) (hosts.Existing, error) {
 	if e.Signatures, err = optional(r, registries.SignDir+"/"+own); err != nil {
 		return e, err
 	}
-	signatures, err := registries.ReadSignatures(r.FS(), registries.SignDir, own)
+	signatures, err := registries.ReadSignatures(r, registries.SignDir, own)
 	if err != nil {
 		return e, err
 	}
@@ -64,7 +65,7 @@ func ReadFile(name string) ([]byte, error) {
 	return readAll(f)
 }
 
-func optional(r *os.Root, name string) ([]byte, error) {
+func optional(r *inroot.Root, name string) ([]byte, error) {
 	f, err := r.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -75,11 +76,14 @@ func optional(r *os.Root, name string) ([]byte, error) {
 	return readAll(f)
 }
 
-func readAll(f *os.File) ([]byte, error) {
+func readAll(f fs.File) ([]byte, error) {
 	defer func() { _ = f.Close() }() // only read
 	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err == nil && len(b) > maxFile {
-		return nil, fmt.Errorf("%s: more than %d bytes", f.Name(), maxFile)
+		err = fmt.Errorf("more than %d bytes", maxFile)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return b, err
 }
@@ -89,7 +93,7 @@ func Write(root string, files []hosts.File) error {
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return err
 	}
-	r, err := os.OpenRoot(root)
+	r, err := inroot.Open(root)
 	if err != nil {
 		return err
 	}
@@ -102,10 +106,13 @@ func Write(root string, files []hosts.File) error {
 	return nil
 }
 
-func write(r *os.Root, name, content string) error {
-	if err := r.MkdirAll(path.Dir(name), 0o755); err != nil {
+func write(root *inroot.Root, file, content string) error {
+	r, err := root.Directory(path.Dir(file))
+	if err != nil {
 		return err
 	}
+	defer func() { _ = r.Close() }() // what was written was synced
+	name := path.Base(file)
 	temporary := name + ".strata-new"
 	f, err := r.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {

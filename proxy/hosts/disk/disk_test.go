@@ -37,7 +37,8 @@ func TestExisting(t *testing.T) {
 	put(t, root, "etc/docker/daemon.json", `{}`)
 	put(t, root, "etc/containers/registries.d/a.yaml",
 		"docker: {a.example: {use-sigstore-attachments: true}, b.example: {}}")
-	put(t, root, "etc/containers/registries.d/50-strata-p.example.yaml", "docker: {own.example: {use-sigstore-attachments: true}}")
+	put(t, root, "etc/containers/registries.d/50-strata-p.example.yaml",
+		"docker: {own.example: {use-sigstore-attachments: true}}")
 	e, err := disk.Existing(root, "p.example")
 	if err != nil || string(e.Policy) != `{"default": []}` || string(e.Docker) != "{}" {
 		t.Fatalf("%q, %q, %v", e.Policy, e.Docker, err)
@@ -110,6 +111,28 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// A host's absolute links lead to its own files: what lies behind one is read, and written.
+func TestLinkedDirectory(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	put(t, root, "usr/etc/containers/policy.json", "{}")
+	put(t, root, "etc/x", "")
+	if err := os.Symlink("/usr/etc/containers", filepath.Join(root, "etc/containers")); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := disk.Existing(root, "p.example"); err != nil || string(e.Policy) != "{}" {
+		t.Errorf("%q, %v", e.Policy, err)
+	}
+	file := hosts.File{Path: "/etc/containers/registries.d/x.yaml", Content: "new"}
+	if err := disk.Write(root, []hosts.File{file}); err != nil {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(filepath.Join(root, "usr/etc/containers/registries.d/x.yaml")); err != nil ||
+		string(b) != "new" {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
 // What cannot be written leaves the file before as it was.
 func TestWriteFails(t *testing.T) {
 	t.Parallel()
@@ -134,7 +157,8 @@ func ExampleWrite() {
 		return
 	}
 	defer os.RemoveAll(root)
-	err = disk.Write(root, []hosts.File{{Path: "/etc/containers/registries.d/50-strata-p.example.yaml", Content: "docker: {}\n"}})
+	err = disk.Write(root, []hosts.File{{Path: "/etc/containers/registries.d/50-strata-p.example.yaml",
+		Content: "docker: {}\n"}})
 	b, rerr := os.ReadFile(filepath.Join(root, "etc/containers/registries.d/50-strata-p.example.yaml"))
 	fmt.Printf("%v %v %s", err, rerr, b)
 	// Output: <nil> <nil> docker: {}

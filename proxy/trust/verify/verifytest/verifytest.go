@@ -64,7 +64,7 @@ func (f Fixture) Registry() (*Registry, verify.Image) {
 	}
 	return r, verify.Image{Repository: nametest.Repository("registry.test/org/os"),
 		MediaType: ocispec.MediaTypeImageManifest,
-		Digest: digest.FromBytes(raw), Bytes: raw}
+		Digest:    digest.FromBytes(raw), Bytes: raw}
 }
 
 // Registry is an upstream in memory.
