@@ -34,6 +34,8 @@ type flight struct {
 	refs   int
 	cancel context.CancelCauseFunc // ends the download; nil when it has ended
 	grace  *time.Timer             // runs out some time after the last reader left
+	// lingers says that it is complete, and that its own reference is given back when grace runs out.
+	lingers bool
 
 	storing chan struct{} // holds one token while storeAgain is at work
 
@@ -123,7 +125,11 @@ func (f *flight) receive(ctx context.Context, fetch Fetch, tee *sinkWriter) (err
 
 // keep brings bytes to the Sink and to where readers find them. Files come into being with the first of them.
 func (f *flight) keep(ctx context.Context, tee *sinkWriter, p []byte) error {
-	if err := f.spool.book(int64(len(p))); err != nil {
+	err := f.spool.book(int64(len(p)))
+	if err != nil && f.group.dropIdle() {
+		err = f.spool.book(int64(len(p)))
+	}
+	if err != nil {
 		return err
 	}
 	if f.spool.end == 0 {
@@ -147,6 +153,13 @@ func (f *flight) keep(ctx context.Context, tee *sinkWriter, p []byte) error {
 		tee.write(p) // last: readers do not wait for a slow one
 	}
 	return nil
+}
+
+// complete reports whether all bytes have come and were verified.
+func (f *flight) complete() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.verified
 }
 
 // begun reports whether bytes have come.

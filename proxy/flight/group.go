@@ -6,7 +6,8 @@
 //
 // The download belongs to no reader and lives under its own context. When the last reader leaves, it ends if not a byte has
 // come. Else it goes on for ten seconds, in which somebody may come back for the rest or for another range, and then only if
-// it is worth finishing: when half of the blob is there or at most 16 MiB are missing.
+// it is worth finishing: when half of the blob is there or at most 16 MiB are missing. What nobody keeps may linger when it
+// is complete, for who comes back.
 //
 // Nobody sees the end of a blob before the whole of it was verified: sources hold the last byte back until it was, as a
 // verify.Reader does.
@@ -17,6 +18,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -87,8 +89,11 @@ type Space interface {
 type Options struct {
 	// WorkDir holds the temporary files, as large as the blobs on their way. Empty means os.TempDir().
 	WorkDir string
-	// Sink keeps the blobs. It is required. A Write that blocks holds the download up.
+	// Sink keeps the blobs; nil: nobody does, they are there for who reads them. A Write that blocks holds the download up.
 	Sink Sink
+	// Linger is how long a complete blob can still be joined when its last reader has left, unless its bytes are needed in
+	// Space.
+	Linger time.Duration
 	// MaxBytes bounds one blob; 0 means no bound.
 	MaxBytes int64
 	// Space bounds the bytes of all downloads on their way together, as they come and whatever size is announced; nil means
@@ -175,6 +180,7 @@ func (g *Group) Close(ctx context.Context) error {
 	}()
 	select {
 	case <-ended:
+		g.dropIdle()
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -240,15 +246,49 @@ func (g *Group) join(ctx context.Context, key Key, fetch Fetch) (*flight, error)
 	return f, nil
 }
 
-// landed gives the download's own reference back.
+// landed gives the download's own reference back; that of a complete one that lingers, a while after its last reader left.
 func (g *Group) landed(f *flight) {
 	g.mu.Lock()
 	f.cancel = nil
 	if f.grace != nil {
 		f.grace.Stop()
 	}
+	f.lingers = g.opts.Linger > 0 && g.flights[f.key] == f && f.complete()
+	if f.lingers {
+		f.grace = time.AfterFunc(g.opts.Linger, func() { g.drop(f) })
+	}
+	lingers := f.lingers
 	g.mu.Unlock()
-	g.release(f)
+	if !lingers {
+		g.release(f)
+	}
+}
+
+// drop ends a flight that lingers, unless somebody reads it.
+func (g *Group) drop(f *flight) (dropped bool) {
+	g.mu.Lock()
+	dropped = f.lingers && f.refs == 1
+	if dropped {
+		f.lingers, f.refs = false, 0
+		f.grace.Stop()
+		g.forgetLocked(f)
+	}
+	g.mu.Unlock()
+	if dropped {
+		f.spool.close()
+	}
+	return dropped
+}
+
+// dropIdle drops all that linger and that nobody reads, and reports whether there were any.
+func (g *Group) dropIdle() (any bool) {
+	g.mu.Lock()
+	all := slices.Collect(maps.Values(g.flights))
+	g.mu.Unlock()
+	for _, f := range all {
+		any = g.drop(f) || any
+	}
+	return any
 }
 
 // release gives a reference back. The last one closes the file and forgets the flight. With the last one but the download's
@@ -266,6 +306,8 @@ func (g *Group) leave(f *flight) (last bool) {
 	switch {
 	case f.refs == 0:
 		g.forgetLocked(f)
+	case f.refs == 1 && f.lingers:
+		f.grace.Reset(g.opts.Linger)
 	case f.refs > 1 || f.cancel == nil:
 	case !f.begun():
 		g.abandonLocked(f)

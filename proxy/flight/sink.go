@@ -23,6 +23,9 @@ type sinkWriter struct {
 
 // open begins the blob and returns the file that it is written to, if it is one.
 func (s *sinkWriter) open(ctx context.Context) *os.File {
+	if s.sink == nil {
+		return nil
+	}
 	if s.w, s.err = s.sink.Create(ctx, s.digest); s.err != nil {
 		s.w = nil
 		return nil
@@ -37,7 +40,7 @@ func (s *sinkWriter) open(ctx context.Context) *os.File {
 
 // write reports whether the Sink has taken the bytes.
 func (s *sinkWriter) write(p []byte) bool {
-	if s.err == nil {
+	if s.err == nil && s.w != nil {
 		_, s.err = s.w.Write(p)
 	}
 	return s.err == nil
@@ -50,7 +53,7 @@ func (s *sinkWriter) commit(ctx context.Context) error {
 			defer f.Close()
 		}
 	}
-	if s.err == nil {
+	if s.err == nil && s.w != nil {
 		s.err = s.w.Commit(ctx)
 	}
 	if s.err == nil {

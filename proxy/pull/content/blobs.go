@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -20,6 +21,9 @@ import (
 // maxBlob bounds one blob, in bytes.
 const maxBlob = 64 << 30
 
+// passedFor is for how long a blob that is not kept is there for the next who wants it, or for the rest of it.
+const passedFor = time.Minute
+
 // BlobOptions are what Blobs are made of; all are needed but for Space and Transient.
 type BlobOptions struct {
 	Common
@@ -27,7 +31,7 @@ type BlobOptions struct {
 	// WorkDir holds the downloads on their way, and Space bounds them; nil means no bound.
 	WorkDir string
 	Space   flight.Space
-	// Transient reports whether a blob is passed on without being kept; nil: none is.
+	// Transient reports whether a blob is passed on without being kept, but for a while in WorkDir; nil: none is.
 	Transient func(ctx context.Context, repo name.Repository, d digest.Digest) bool
 }
 
@@ -35,6 +39,7 @@ type BlobOptions struct {
 type Blobs struct {
 	BlobOptions
 	flights *flight.Group
+	passing *flight.Group // of what is not kept
 	stats   *background.Shared[int64]
 	ranges  *ranges
 	checked checked
@@ -45,6 +50,9 @@ type Blobs struct {
 func NewBlobs(o BlobOptions) *Blobs {
 	return &Blobs{
 		BlobOptions: o,
+		passing: flight.New(flight.Options{
+			WorkDir: o.WorkDir, MaxBytes: maxBlob, Space: o.Space, Logger: o.Logger, Linger: passedFor,
+		}),
 		flights: flight.New(flight.Options{
 			WorkDir: o.WorkDir, Sink: state.NewSink(o.Chunks), MaxBytes: maxBlob, Space: o.Space, Logger: o.Logger,
 		}),
@@ -54,7 +62,9 @@ func NewBlobs(o BlobOptions) *Blobs {
 }
 
 // Close cancels the downloads and waits for their end, or that of ctx.
-func (b *Blobs) Close(ctx context.Context) error { return b.flights.Close(ctx) }
+func (b *Blobs) Close(ctx context.Context) error {
+	return errors.Join(b.flights.Close(ctx), b.passing.Close(ctx))
+}
 
 // Stat returns a blob's size in bytes. A blob that is not stored is asked for by HEAD, never downloaded; one that is on
 // its way is not asked for again.
@@ -69,8 +79,10 @@ func (b *Blobs) Stat(ctx context.Context, repo name.Repository, d digest.Digest)
 	} else if blob != nil {
 		return blob.Size(), blob.Close()
 	}
-	if n, ok := b.flights.Size(downloadKey(repo, d)); ok {
-		return n, nil
+	for _, g := range []*flight.Group{b.flights, b.passing} {
+		if n, ok := g.Size(downloadKey(repo, d)); ok {
+			return n, nil
+		}
 	}
 	n, err := b.stats.Do(ctx, repo.String()+"@"+d.String(), func(ctx context.Context) (int64, error) {
 		return b.Upstream.StatBlob(ctx, repo, d)
@@ -115,7 +127,7 @@ func (b *Blobs) Keep(ctx context.Context, repo name.Repository, d digest.Digest,
 	if b.Stored(ctx, repo, d) {
 		return nil
 	}
-	return b.flights.Wait(ctx, downloadKey(repo, d), b.fetch(repo, d, size))
+	return b.flights.Wait(ctx, downloadKey(repo, d), b.fetch(repo, d, size, b.begin))
 }
 
 // URL returns a signed URL of the storage backend, for a blob that is stored. When anything stands in the way, it is
@@ -166,10 +178,11 @@ func (b *Blobs) missed(repo name.Repository, err error) error {
 
 // download opens a blob while it is being fetched. size is what a manifest says, -1 when unknown.
 func (b *Blobs) download(ctx context.Context, repo name.Repository, d digest.Digest, size int64) (registry.Blob, error) {
+	group, begin := b.flights, b.begin
 	if b.Transient != nil && b.Transient(ctx, repo, d) {
-		return passOn(d, size, func(size int64) (io.ReadCloser, int64, error) { return b.open(ctx, repo, d, size) })
+		group, begin = b.passing, b.open
 	}
-	r, err := b.flights.Open(ctx, downloadKey(repo, d), b.fetch(repo, d, size))
+	r, err := group.Open(ctx, downloadKey(repo, d), b.fetch(repo, d, size, begin))
 	if errors.Is(err, flight.ErrStored) {
 		c, err := b.Chunks.Open(ctx, d)
 		if err != nil {
@@ -202,12 +215,15 @@ func downloadKey(repo name.Repository, d digest.Digest) flight.Key {
 	return flight.Key{Scope: repo.String(), Digest: d}
 }
 
+// opens opens a blob at its source.
+type opens func(ctx context.Context, repo name.Repository, d digest.Digest, size int64) (io.ReadCloser, int64, error)
+
 // fetch gets a blob from the upstream. A panic there costs this download alone.
-func (b *Blobs) fetch(repo name.Repository, d digest.Digest, size int64) flight.Fetch {
+func (b *Blobs) fetch(repo name.Repository, d digest.Digest, size int64, open opens) flight.Fetch {
 	return func(ctx context.Context) (body io.ReadCloser, n int64, err error) {
 		catch := func(work func() error) error { return b.Work.Catch(ctx, "download", work) }
 		err = catch(func() (err error) {
-			body, n, err = b.begin(ctx, repo, d, size)
+			body, n, err = open(ctx, repo, d, size)
 			return err
 		})
 		if err != nil {
