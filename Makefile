@@ -35,13 +35,17 @@ test-hostile: ## Attack the running program at its own limits, and kill it; "mak
 	CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m ./proxy/hostile
 	STRATA_TEST_KILLS=96 CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m ./proxy/e2e -run TestEdgeKilled
 
-test-clients: ## Set up clients that check signatures and try them (.ci/clients; SKOPEO=, PODMAN= other ones), cosign 2 and 3 among them, and import 2,000 versions as bootc does
+test-clients: $(BIN)/clients/cosign $(BIN)/clients/2/cosign ## Try clients that check signatures (.ci/clients sets them up; SKOPEO=, PODMAN= other ones), cosign 2 and 3 among them, and import 2,000 versions as bootc does
 	@.ci/clients
-	GOBIN=$(BIN)/clients CGO_ENABLED=0 $(GO) install github.com/sigstore/cosign/v3/cmd/cosign@v3.0.2
-	GOBIN=$(BIN)/clients/2 CGO_ENABLED=0 $(GO) install github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5
 	STRATA_TEST_CLIENTS=$(BIN)/clients STRATA_TEST_SKOPEO=$(SKOPEO) STRATA_TEST_PODMAN=$(PODMAN) CGO_ENABLED=0 \
-	  $(GO) test -count=1 -timeout 60m ./proxy/e2e -run 'Signatures|Cosign|AirGap|Signed|ClientConfig|Enforcing|Tamper'
+	  $(GO) test -count=1 -timeout 60m ./proxy/e2e -run 'Signatures|Cosign|AirGap|Signed|ClientConfig|Podman(Enf|Pol)|Tamper|Secret'
 	STRATA_TEST_IMPORTS=$(IMPORTS) CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m ./rechunk -run OstreeImport
+
+$(BIN)/clients/cosign:
+	GOBIN=$(@D) CGO_ENABLED=0 $(GO) install github.com/sigstore/cosign/v3/cmd/cosign@v3.0.2
+
+$(BIN)/clients/2/cosign:
+	GOBIN=$(@D) CGO_ENABLED=0 $(GO) install github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5
 
 corpus: ## Build the series of real images that tests pull; needs root, five minutes and a Debian mirror
 	@.ci/corpus
