@@ -94,6 +94,10 @@ type examination struct {
 	report *Report
 	named  reference.Named
 	doors  []*door
+	// helpers are the sources of logins that registries.conf names, and helper the program that was found to give one.
+	helpers []string
+	helper  string
+	alias   string // the image as it was given, without a registry
 }
 
 func (e *examination) add(check string, state State, fix, format string, args ...any) {
@@ -113,6 +117,7 @@ func Examine(ctx context.Context, image string, o Options) (*Report, error) {
 	o.defaults()
 	named = reference.TagNameOnly(named)
 	e := &examination{Options: o, report: &Report{Image: named.String(), Findings: []Finding{}}, named: named}
+	e.short(image)
 	sources := e.names()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -157,7 +162,14 @@ func (e *examination) names() []registries.Source {
 	for _, w := range conf.Warnings {
 		e.add(CheckNames, Note, "", "%s", w)
 	}
+	e.helpers = conf.Helpers
+	if alias := conf.Aliases[e.alias]; alias != "" {
+		e.add(CheckNames, Note, "", "podman knows %q as an alias of %s", e.alias, alias)
+	}
 	entry := conf.Find(e.named)
+	if entry == nil {
+		e.unread(CheckNames, ".conf", registries.UnreadNames(e.Root))
+	}
 	if entry != nil && entry.Blocked {
 		e.add(CheckNames, Wrong, fmt.Sprintf("remove blocked = true from the entry for %q in /%s", entry.Prefix, entry.File),
 			"pulls of %s are blocked", entry.Prefix)
@@ -177,6 +189,28 @@ func (e *examination) names() []registries.Source {
 	}
 	e.fine(CheckNames, "%s is asked of %s", e.named, order(sources))
 	return sources
+}
+
+// short tells what an image without a registry is taken for.
+func (e *examination) short(image string) {
+	host, rest, _ := strings.Cut(image, "/")
+	if rest != "" && (strings.ContainsAny(host, ".:") || host == "localhost") {
+		return
+	}
+	e.alias, _, _ = strings.Cut(image, "@")
+	if i := strings.LastIndexByte(e.alias, ':'); i > strings.LastIndexByte(e.alias, '/') {
+		e.alias = e.alias[:i]
+	}
+	e.add(CheckNames, Note, "write the registry's name, too",
+		"%q names no registry: bootc and skopeo take it for %s, podman looks "+
+			"for it among its aliases and unqualified-search-registries", image, e.named)
+}
+
+// unread tells of files that have no effect because of their names.
+func (e *examination) unread(check, suffix string, files []string) {
+	for _, f := range files {
+		e.add(check, Note, "", "/%s is not read: its name does not end in %s", f, suffix)
+	}
 }
 
 func order(sources []registries.Source) string {

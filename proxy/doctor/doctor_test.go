@@ -131,6 +131,17 @@ func mistakes() map[string]mistake {
 			check: CheckClock, text: "differs from that of proxy.example by -", fix: "timedatectl"},
 		"no login": {before: func(w *world) { w.login = "a:b" },
 			check: CheckLogin, text: "wants a login", fix: "podman login --authfile /etc/ostree/auth.json proxy.example"},
+		"a program for logins is missing": {before: func(w *world) { w.login = "a:b" },
+			after: func(w *world) { w.write("etc/ostree/auth.json", `{"credHelpers":{"proxy.example":"vault"}}`) },
+			check: CheckLogin, text: `leaves logins to "docker-credential-vault", and the host has no such program`},
+		"logins come of a program that is missing": {before: func(w *world) { w.login = "a:b" },
+			after: func(w *world) {
+				w.write("etc/containers/registries.conf", `credential-helpers = ["vault", "containers-auth.json"]`)
+				w.write("etc/ostree/auth.json", `{"auths":{"proxy.example":{"auth":"YTpi"}}}`)
+			}, check: CheckLogin, text: `registries.conf (credential-helpers) leaves logins to "docker-credential-vault"`},
+		"key by a path that is not absolute": {after: func(w *world) {
+			w.replace(policyFile, `"/etc/pki/containers/fleet.pub"`, `"etc/pki/containers/fleet.pub"`)
+		}, check: CheckSignature, text: "is not absolute"},
 		"login of another host": {before: func(w *world) { w.login = "a:b" },
 			after: func(w *world) { w.write("etc/ostree/auth.json", `{"auths":{"registry.example":{"auth":"YTpi"}}}`) },
 			check: CheckLogin, text: "and this host has none"},

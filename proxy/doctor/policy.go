@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -41,12 +42,31 @@ func (e *examination) policy(ctx context.Context, sources []registries.Source, p
 		return
 	}
 	m := parsed.Find(e.named)
+	e.hidden(parsed, m)
 	asks := false
 	for _, r := range m.Requirements {
 		asks = e.requirement(m, file, r) || asks
 	}
 	if asks {
 		e.signed(ctx, m, sources, p)
+	}
+}
+
+// hidden tells of an entry that asks for signatures and does not count, as a nearer one accepts anything.
+func (e *examination) hidden(p *policy.Policy, m policy.Match) {
+	if m.Global || m.Scope == "" || m.Requirements[0].Type != policy.AcceptAnything {
+		return
+	}
+	scopes := policy.Scopes(e.named)
+	for _, scope := range scopes[slices.Index(scopes, m.Scope)+1:] {
+		for _, r := range p.Transports[policy.Docker][scope] {
+			if r.Type != policy.AcceptAnything && r.Type != policy.Reject {
+				e.add(CheckPolicy, Note, "",
+					"the entry %q asks for signatures and does not count for the image: %s is nearer, and "+
+						"accepts anything", scope, m)
+				return
+			}
+		}
 	}
 }
 
@@ -103,6 +123,9 @@ func (e *examination) loadKeys(r policy.Requirement) ([]any, error) {
 	}
 	var keys []any
 	for _, path := range paths {
+		if !strings.HasPrefix(path, "/") {
+			return nil, &keyError{path, errors.New("the path is not absolute: clients look for it where they are started")}
+		}
 		b, err := readFile(e.Root, strings.TrimPrefix(path, "/"))
 		if err != nil {
 			return nil, &keyError{path, err}
@@ -151,6 +174,7 @@ func (e *examination) attachments(asked reference.Named) bool {
 		e.fine(CheckSignature, "looked for at %s, by %s", reference.Domain(asked), where)
 		return true
 	}
+	e.unread(CheckSignature, ".yaml", registries.UnreadSignatures(e.Root))
 	host := reference.Domain(asked)
 	text := fmt.Sprintf("nothing in /%s says so", dir)
 	if where != "" {

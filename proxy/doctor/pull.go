@@ -125,6 +125,11 @@ func (e *examination) refused(d *door, err error, from string) {
 
 // unknown says that a registry wants to know who asks.
 func (e *examination) unknown(d *door, from, said string) {
+	if from == "" && e.helper != "" {
+		e.add(CheckLogin, Note, "", "%s wants a login, which comes of %s: it was not asked, so nothing more is known",
+			d.host, e.helper)
+		return
+	}
 	if from == "" {
 		e.add(CheckLogin, Wrong, fmt.Sprintf("podman login --authfile /etc/ostree/auth.json %s (for podman itself without "+
 			"--authfile)", d.host), "%s wants a login for %s, and this host has none%s", d.host, e.named, said)
@@ -185,21 +190,37 @@ func (w *watched) RoundTrip(req *http.Request) (*http.Response, error) {
 var authFiles = []string{"run/ostree/auth.json", "etc/ostree/auth.json", "usr/lib/ostree/auth.json",
 	"run/containers/0/auth.json", "root/.config/containers/auth.json", "root/.docker/config.json"}
 
-// credentials returns the host's login for a registry, and the file that it stands in.
+// credentials returns the host's login for a registry, and the file that it stands in. A program that gives logins is not
+// run: it may be another machine's.
 func (e *examination) credentials(host string, named reference.Named) (authn.Authenticator, string, error) {
+	files := len(e.helpers) == 0
+	for _, helper := range e.helpers {
+		if helper == registries.AuthFiles {
+			files = true
+		} else if err := e.helped(helper, "registries.conf (credential-helpers)"); err != nil {
+			return nil, "", err
+		}
+	}
+	if !files {
+		return authn.Anonymous, "", nil
+	}
 	for _, file := range authFiles {
 		b, err := readFile(e.Root, file)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 			continue
 		}
 		var document struct {
-			Auths map[string]authn.AuthConfig `json:"auths"`
+			Auths   map[string]authn.AuthConfig `json:"auths"`
+			Helpers map[string]string           `json:"credHelpers"`
 		}
 		if err == nil {
 			err = json.Unmarshal(b, &document)
 		}
 		if err != nil {
 			return nil, "", fmt.Errorf("/%s cannot be read: %w", file, withoutContent(err))
+		}
+		if helper := document.Helpers[host]; helper != "" {
+			return authn.Anonymous, "", e.helped(helper, "/"+file+" (credHelpers)")
 		}
 		for key := named.Name(); ; {
 			if login, ok := document.Auths[key]; ok {
@@ -216,6 +237,21 @@ func (e *examination) credentials(host string, named reference.Named) (authn.Aut
 		}
 	}
 	return authn.Anonymous, "", nil
+}
+
+// programs are where programs lie that give logins.
+var programs = []string{"usr/bin/", "usr/local/bin/", "usr/sbin/", "usr/local/sbin/", "bin/"}
+
+// helped looks for a program that gives logins. It is an error that it is not there.
+func (e *examination) helped(name, by string) error {
+	program := "docker-credential-" + name
+	for _, dir := range programs {
+		if _, err := fs.Stat(e.Root, dir+program); fs.ValidPath(dir+program) && err == nil {
+			e.helper = fmt.Sprintf("%.100s, by %s", program, by)
+			return nil
+		}
+	}
+	return fmt.Errorf("%s leaves logins to %.100q, and the host has no such program", by, program)
 }
 
 // byHost finds a login under a name that older docker gave the registry: with a scheme and a path, or docker.io by another

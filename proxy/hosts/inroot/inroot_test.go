@@ -53,7 +53,7 @@ func TestOpen(t *testing.T) {
 	for name, want := range map[string]string{
 		"etc/containers/policy.json": "policy", "etc/relative/policy.json": "policy",
 		"usr/etc/containers/policy.json": "policy",
-		"etc/out": "", "etc/outside": "", "etc/loop": "", "etc/none": "", "../secret": "", "/etc/containers/policy.json": "",
+		"etc/out":                        "", "etc/outside": "", "etc/loop": "", "etc/none": "", "../secret": "", "/etc/containers/policy.json": "",
 	} {
 		b, err := fs.ReadFile(r, name)
 		if string(b) != want || (err == nil) != (want != "") {

@@ -6,9 +6,7 @@ package registries
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"path"
 	"slices"
 	"strings"
 
@@ -33,6 +31,9 @@ const (
 	maxFiles = 1000
 	maxTable = 10_000
 )
+
+// AuthFiles among Helpers are the files of logins.
+const AuthFiles = "containers-auth.json"
 
 // ErrInvalid says that clients would refuse a file, and with it every pull.
 var ErrInvalid = errors.New("invalid configuration of registries")
@@ -59,6 +60,10 @@ type Registry struct {
 // Conf is what all files say together.
 type Conf struct {
 	Registries []Registry
+	// Helpers are the sources of logins in their order, programs docker-credential-NAME or AuthFiles; empty stands for that.
+	Helpers []string
+	// Aliases are the names of images without a registry.
+	Aliases map[string]string
 	// Warnings are what clients pass over in silence: settings that they don't know, entries that another file replaces.
 	Warnings []string
 }
@@ -144,6 +149,17 @@ func (c *Conf) add(name string, b []byte, first bool) error {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	c.merge(name, d.Registry)
+	if len(d.Helpers) > 0 {
+		c.Helpers = d.Helpers
+	}
+	for short, full := range d.Aliases {
+		if c.Aliases == nil {
+			c.Aliases = map[string]string{}
+		}
+		if c.Aliases[short] = full; len(c.Aliases) > maxTable {
+			return fmt.Errorf("%w: more than %d aliases", ErrInvalid, maxTable)
+		}
+	}
 	return nil
 }
 
@@ -345,45 +361,6 @@ func (r *Registry) rewrite(location string, named reference.Named) (reference.Na
 		return nil, fmt.Errorf("/%s: %s with the location %q makes no name: %w", r.File, named, location, err)
 	}
 	return at, nil
-}
-
-// there reports whether a file or directory can be read.
-func there(root fs.FS, name string) bool {
-	_, err := fs.Stat(root, name)
-	return err == nil
-}
-
-func list(root fs.FS, dir, suffix string) ([]string, error) {
-	entries, err := fs.ReadDir(root, dir)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) && dir == rootConfDir {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("/%s: %w", dir, err)
-	}
-	var names []string
-	for _, e := range entries {
-		if !e.IsDir() && strings.HasSuffix(e.Name(), suffix) {
-			names = append(names, path.Join(dir, e.Name()))
-		}
-	}
-	if len(names) > maxFiles {
-		return nil, fmt.Errorf("/%s: more than %d files", dir, maxFiles)
-	}
-	return names, nil
-}
-
-func read(root fs.FS, name string) ([]byte, error) {
-	f, err := root.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // only read
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(b) > maxFile {
-		return nil, fmt.Errorf("%w: more than %d bytes", ErrInvalid, maxFile)
-	}
-	return b, err
 }
 
 // Holds reports whether an entry is for a name, unless another one has a longer prefix.
