@@ -33,7 +33,7 @@ var rooms = []room{
 	{"proxy/name", nil, []string{"net/http", "os"}},
 	{"proxy/oci", []string{"rechunk/image"}, append([]string{"os", "net/http"}, registries[2:]...)},
 	{"proxy/verify", nil, append([]string{"os", "context", "net/http"}, registries[2:]...)},
-	{"proxy/registry", []string{"proxy/name"},
+	{"proxy/registry", []string{"proxy/name", "chunkstore/casync"},
 		[]string{"github.com/google/go-containerregistry", "github.com/distribution/distribution"}},
 	// client → auth → transport → upstream → header.
 	{"proxy/upstream", nil, upstreamRooms("client", "auth", "transport")},
@@ -42,7 +42,7 @@ var rooms = []room{
 	{"proxy/upstream/auth", []string{"proxy/name", "proxy/upstream"}, upstreamRooms("client")},
 	{"proxy/upstream/transport", []string{"proxy/upstream"}, upstreamRooms("client", "auth")},
 	{"proxy/upstream/header", nil, []string{"os", "io", "context"}},
-	{"proxy/config", []string{"proxy/name", "proxy/schema", "rechunk/layer"}, nil},
+	{"proxy/config", []string{"chunkstore/casync", "proxy/name", "proxy/schema", "rechunk/layer"}, nil},
 	{"proxy/manual", nil, append([]string{"os", "net/http"}, registries...)},
 	{"proxy/schema", nil, append([]string{"os", "net/http"}, registries...)},
 	{"proxy/livefile", nil, nil},
@@ -128,6 +128,8 @@ var rooms = []room{
 	{"proxy/hosts/registries", []string{"proxy/hosts/policy"}, append([]string{"os", "time"}, registries[:3]...)},
 	// How archives are written is a question of bytes alone.
 	{"proxy/ociarchive", []string{"rechunk/image"}, append([]string{"os", "context", "net/http"}, registries...)},
+	{"proxy/casync/chunks", []string{"chunkstore", "proxy/background", "proxy/catalog", "proxy/lease", "proxy/name",
+		"proxy/ociarchive", "proxy/registry", "rechunk"}, append([]string{"os"}, registries[2:]...)},
 	{"proxy/casync/static", []string{"chunkstore/casync", "proxy/imageref", "proxy/ociarchive", "rechunk"},
 		[]string{"net/http", "github.com/google/go-containerregistry", "github.com/distribution/distribution"}},
 	{"proxy/airgap", []string{"proxy/catalog", "proxy/imagedelta", "proxy/imageref", "proxy/name", "proxy/oci",

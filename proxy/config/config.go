@@ -91,6 +91,8 @@ type Config struct {
 	Seeds []Seed `yaml:"seeds"`
 	// Deltas bound what is done for deltas from and to other Stratas.
 	Deltas Deltas `yaml:"deltas"`
+	// Casync says how images are served as chunks.
+	Casync Casync `yaml:"casync"`
 	// Repositories are the rules, first match wins. Use Rule to look one up.
 	Repositories []Rule `yaml:"repositories"`
 }

@@ -10,7 +10,7 @@ import (
 func reloadable() []string {
 	return []string{
 		"access", "admin.hosts", "admin.htpasswd_file", "admin.insecure", "admin.tls", "admin.token", "admin.token_file",
-		"answer_as",
+		"answer_as", "casync",
 		"deltas.keep", "deltas.prefer", "deltas.wait", "gc",
 		"limits.body_bytes", "limits.connections", "limits.connections_per_address", "limits.misses_per_address",
 		"limits.request_timeout",

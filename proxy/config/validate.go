@@ -85,6 +85,7 @@ func (v *validator) config(c *Config) {
 	v.redis(c.Redis)
 	v.notifications(c.Notifications)
 	v.edge(c)
+	v.casync(c.Casync)
 	if c.Redirect && (c.Storage.Driver == filesystemDriver || c.Storage.Driver == "inmemory") {
 		v.problem("redirect", "needs a storage backend that clients can reach, such as s3: remove it")
 	}

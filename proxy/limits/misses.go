@@ -19,7 +19,10 @@ const (
 	missLasts = time.Minute
 	// deltaPath is where layers are asked for as deltas, and deltaRefused the header of an answer that there is none of a
 	// layer that is there.
-	deltaPath    = "/strata/v1/delta"
+	deltaPath = "/strata/v1/delta"
+	// chunksPath begins the paths of images as chunks, and indexSuffix ends those of their indexes.
+	chunksPath   = "/casync/"
+	indexSuffix  = ".caibx"
 	deltaRefused = "Strata-Delta-Refused"
 	// deniedBy is the header of an answer that something is not given, and byPolicy says: as it is not signed. Nobody has
 	// looked in vain then, nor was given anything.
@@ -84,6 +87,12 @@ func (m *Misses) Hold(next http.Handler, rate func() float64,
 
 // cost is what a question at a path costs while it is under way; 0 for one that no upstream is asked.
 func cost(path string) float64 {
+	if strings.HasPrefix(path, chunksPath) {
+		if strings.HasSuffix(path, indexSuffix) {
+			return 1
+		}
+		return blobShare
+	}
 	for _, part := range []string{"/manifests/", "/tags/", "/referrers/"} {
 		if strings.Contains(path, part) {
 			return 1
@@ -124,6 +133,16 @@ func repository(r *http.Request) string {
 	path := r.URL.Path
 	if path == deltaPath {
 		return "/v2/" + r.URL.Query().Get("repository")
+	}
+	if name, ok := strings.CutPrefix(path, chunksPath); ok {
+		levels := 3 // of a chunk: the store, four digits, the chunk
+		if strings.HasSuffix(name, indexSuffix) {
+			levels = 1
+		}
+		for range levels {
+			name = name[:max(strings.LastIndexByte(name, '/'), 0)]
+		}
+		return "/v2/" + name
 	}
 	for _, part := range []string{"/manifests/", "/blobs/", "/tags/", "/referrers/"} {
 		if i := strings.LastIndex(path, part); i >= 0 {

@@ -16,6 +16,9 @@ const (
 	RouteReferrers Route = "referrers"
 	RouteCatalog   Route = "catalog"
 	RouteDelta     Route = "delta"
+
+	RouteChunkIndex Route = "chunk-index"
+	RouteChunk      Route = "chunk"
 )
 
 // Kind is a kind of content that clients pull.
@@ -43,7 +46,8 @@ func (m *Metrics) Request(route Route, method string, status int, took time.Dura
 		return
 	}
 	label := known(route, RouteUnknown, RouteBase, RouteManifest, RouteBlob, RouteUpload, RouteTags, RouteReferrers,
-		RouteCatalog, RouteDelta)
+		RouteCatalog, RouteDelta, RouteChunkIndex,
+		RouteChunk)
 	verb := known(method, "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 	m.requests.WithLabelValues(label, verb, code(status)).Inc()
 	m.requestSeconds.WithLabelValues(label).Observe(took.Seconds())

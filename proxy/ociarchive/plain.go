@@ -24,6 +24,7 @@ type Plain struct {
 	manifest ocispec.Manifest
 	all      []digest.Digest // diff_ids by position
 	layers   []digest.Digest // each once
+	blobs    []ocispec.Descriptor
 	sizes    []int64
 }
 
@@ -44,12 +45,12 @@ func NewPlain(manifest, config []byte) (*Plain, error) {
 		Config: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: digest.FromBytes(config),
 			Size: int64(len(config))},
 	}}
-	for _, d := range p.all {
+	for i, d := range p.all {
 		if err := d.Validate(); err != nil {
 			return nil, fmt.Errorf("%w: diff_id %q: %w", image.ErrInvalid, d, err)
 		}
 		if !slices.Contains(p.layers, d) {
-			p.layers = append(p.layers, d)
+			p.layers, p.blobs = append(p.layers, d), append(p.blobs, m.Layers[i])
 		}
 	}
 	return p, nil
@@ -57,6 +58,9 @@ func NewPlain(manifest, config []byte) (*Plain, error) {
 
 // Layers returns the diff_ids of the layers in their order, each once.
 func (p *Plain) Layers() []digest.Digest { return p.layers }
+
+// Blobs returns the descriptors of the same layers in the image's manifest.
+func (p *Plain) Blobs() []ocispec.Descriptor { return p.blobs }
 
 // Layer returns the bytes before those of the next layer, whose tar stream has so many bytes.
 func (p *Plain) Layer(size int64) ([]byte, error) {

@@ -72,6 +72,8 @@ type harness struct {
 	signing trust.SigningSettings
 	// deltas bounds what is done for deltas; nil: none are made.
 	deltas func() config.Deltas
+	// casync says how images are served as chunks; the zero value: they are not.
+	casync config.Casync
 	jobs   int
 	ruled  atomic.Bool // whether not everybody may pull everything
 	leases *lease.Leases
@@ -153,7 +155,7 @@ func (h *harness) startOn(chunks *chunkstore.Store) {
 	h.Rooms = wiring.New(wiring.Options{
 		Chunks: chunks, Upstream: upstreams, Rule: h.ruleOf, Ruled: h.ruled.Load,
 		Signing: func() trust.SigningSettings { return h.signing }, WorkDir: h.workDir, WorkBytes: h.workBytes,
-		Jobs: h.jobs, Deltas: h.deltas,
+		Jobs: h.jobs, Deltas: h.deltas, Casync: func() config.Casync { return h.casync },
 		Now: h.clock.now, Version: "test", Metrics: metrics.New(h.reg),
 		Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: h.log}, nil)),
 		Store:  operate.Store{Driver: "inmemory", Used: h.used}, Leases: h.leases, RecordAge: h.recordAge,

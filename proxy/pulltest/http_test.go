@@ -23,7 +23,8 @@ import (
 func (h *harness) serve(t *testing.T) (base string, seen func() []registry.Request) {
 	var mu sync.Mutex
 	var requests []registry.Request
-	handler := registry.New(registry.Options{Manifests: h.Images, Blobs: h.Images, Listings: h.Lists, Referrers: h.Lists})
+	handler := registry.New(registry.Options{Manifests: h.Images, Blobs: h.Images, Listings: h.Lists, Referrers: h.Lists,
+		Chunks: h.Casync})
 	srv := httptest.NewServer(registry.AccessLog(handler, nil, func(q registry.Request) {
 		mu.Lock()
 		defer mu.Unlock()

@@ -100,8 +100,11 @@ func (h *handler) statBlob(w *response, r *http.Request, repo name.Repository, d
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	return serveContent(w, r, io.NewSectionReader(noBytes{}, 0, size), size)
+	return serveContent(w, r, noContent(size), size)
 }
+
+// noContent stands for content of a size that nobody reads.
+func noContent(size int64) io.ReadSeeker { return io.NewSectionReader(noBytes{}, 0, size) }
 
 // noBytes stands for content of which only the size is of interest.
 type noBytes struct{}

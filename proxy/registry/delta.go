@@ -141,12 +141,13 @@ func (h *handler) delta(w *response, r *http.Request, query url.Values) error {
 // single returns the value of a parameter that may be given once, or nothing.
 func single(query url.Values, key string) (string, error) {
 	if len(query[key]) > 1 {
-		return "", badDelta("the query parameter " + key + " is given twice")
+		return "", BadQuery("the query parameter " + key + " is given twice")
 	}
 	return query.Get(key), nil
 }
 
-func badDelta(message string) error {
+// BadQuery is for parameters that are not understood.
+func BadQuery(message string) error {
 	return &Error{Status: http.StatusBadRequest, Code: codeUnsupported, Message: message}
 }
 
@@ -161,7 +162,7 @@ func deltaQuery(r *http.Request, query url.Values) (q DeltaQuery, err error) {
 	}
 	seeds := query["seed"]
 	if len(seeds) == 0 || len(seeds) > maxSeeds {
-		return q, badDelta(fmt.Sprintf("%d seeds in one request; it takes 1 to %d", len(seeds), maxSeeds))
+		return q, BadQuery(fmt.Sprintf("%d seeds in one request; it takes 1 to %d", len(seeds), maxSeeds))
 	}
 	known := map[digest.Digest]bool{}
 	for _, text := range seeds {
@@ -180,7 +181,7 @@ func deltaQuery(r *http.Request, query url.Values) (q DeltaQuery, err error) {
 	}
 	if worth != "" {
 		if q.Worth, err = strconv.ParseInt(worth, 10, 64); err != nil || q.Worth < 0 {
-			return q, badDelta("the query parameter worth is no number of bytes")
+			return q, BadQuery("the query parameter worth is no number of bytes")
 		}
 	}
 	if q.Encoders, err = listed(r, headerEncoders, encoderName, "program/version"); err != nil {
@@ -198,19 +199,19 @@ func listed(r *http.Request, header string, form *regexp.Regexp, told string) ([
 	var out []string
 	text := strings.Join(r.Header.Values(header), ",")
 	if len(text) > maxEncoderBytes {
-		return nil, badDelta(fmt.Sprintf("the header %s has %d bytes; the limit is %d", header, len(text), maxEncoderBytes))
+		return nil, BadQuery(fmt.Sprintf("the header %s has %d bytes; the limit is %d", header, len(text), maxEncoderBytes))
 	}
 	for e := range strings.SplitSeq(text, ",") {
 		if e = strings.TrimSpace(e); e == "" {
 			continue
 		}
 		if !form.MatchString(e) {
-			return nil, badDelta("the header " + header + " lists something else than " + told)
+			return nil, BadQuery("the header " + header + " lists something else than " + told)
 		}
 		out = append(out, e)
 	}
 	if len(out) > maxEncoders {
-		return nil, badDelta(fmt.Sprintf("the header %s lists %d; the limit is %d", header, len(out), maxEncoders))
+		return nil, BadQuery(fmt.Sprintf("the header %s lists %d; the limit is %d", header, len(out), maxEncoders))
 	}
 	return out, nil
 }

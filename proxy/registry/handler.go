@@ -44,6 +44,8 @@ type Options struct {
 	Redirects Redirects
 	// Deltas may be nil: then none are made.
 	Deltas Deltas
+	// Chunks may be nil: then images are not served as such.
+	Chunks Chunks
 	// Access may be nil: then everybody may pull everything.
 	Access Access
 	// Logger gets what clients are not told: the causes of errors with a status of 500 and more, and of bodies that broke
@@ -103,7 +105,7 @@ func (h *handler) serve(w *response, r *http.Request) error {
 		return e
 	}
 	t := parsePath(r.URL.Path)
-	if !underV2(r.URL.Path) && t.route != RouteDelta {
+	if !ours(r.URL.Path) {
 		return NotFound("the registry API is at /v2/")
 	}
 	info.Route = t.route
@@ -185,6 +187,10 @@ func (h *handler) serveRepository(w *response, r *http.Request, t target, repo n
 		return h.blob(w, r, repo, t.reference)
 	case RouteReferrers:
 		return h.referrers(w, r, repo, t.reference, query.Get("artifactType"))
+	case RouteChunkIndex:
+		return h.chunkIndex(w, r, repo, t.reference, query)
+	case RouteChunk:
+		return h.chunk(w, r, repo, t.reference)
 	default:
 		return h.tags(w, r, t.name, repo, query)
 	}

@@ -19,6 +19,9 @@ const (
 	RouteReferrers Route = "referrers"
 	RouteCatalog   Route = "catalog"
 	RouteDelta     Route = "delta"
+	// RouteChunkIndex and RouteChunk are for casync and desync.
+	RouteChunkIndex Route = "chunk-index"
+	RouteChunk      Route = "chunk"
 )
 
 // target is a path taken apart. Neither name nor reference is checked yet.
@@ -31,6 +34,9 @@ type target struct {
 // parsePath takes a decoded path apart. A name may contain every word that a route has, so the path is read from its right
 // end; a manifest called "list" of the repository "a/tags" is thereby told from the tags of "a".
 func parsePath(path string) target {
+	if rest, ok := strings.CutPrefix(path, chunksPrefix); ok {
+		return parseChunkPath(rest)
+	}
 	rest, ok := strings.CutPrefix(path, "/v2")
 	switch {
 	case path == deltaPath:
@@ -81,8 +87,10 @@ func cutLast(s string) (before, after string) {
 	return s[:i], s[i+1:]
 }
 
-// underV2 reports whether the path belongs to the registry API, known or not.
-func underV2(path string) bool { return path == "/v2" || strings.HasPrefix(path, "/v2/") }
+// ours reports whether the path belongs to what is served here, known or not.
+func ours(path string) bool {
+	return path == "/v2" || strings.HasPrefix(path, "/v2/") || path == deltaPath || strings.HasPrefix(path, chunksPrefix)
+}
 
 // escaped reports whether the path came with percent-escapes, which have no use in names and hide what a path is from
 // whoever filters them in front of us. A colon may be escaped: some clients do so in digests.

@@ -40,6 +40,16 @@ func TestParsePath(t *testing.T) {
 		"/strata/v1/delta":                   {route: RouteDelta},
 		"/strata/v1/delta/":                  {route: RouteUnknown},
 		"/v2/strata/v1/delta":                {route: RouteUnknown},
+		"/casync/a/b/v1.caibx":               {RouteChunkIndex, "a/b", "v1"},
+		"/casync/a/store/v1.caibx":           {RouteChunkIndex, "a/store", "v1"},
+		"/casync/a/store/12ab/x.cacnk":       {RouteChunk, "a", "12ab/x.cacnk"},
+		"/casync/a/b/default.castr/12ab/x":   {RouteChunk, "a/b", "12ab/x"},
+		"/casync/store/12ab/x":               {route: RouteUnknown},
+		"/casync/v1.caibx":                   {route: RouteUnknown},
+		"/casync/a/.caibx":                   {route: RouteUnknown},
+		"/casync/a/other/12ab/x":             {route: RouteUnknown},
+		"/casync/":                           {route: RouteUnknown},
+		"/casync":                            {route: RouteUnknown},
 		"":                                   {route: RouteUnknown},
 		"/":                                  {route: RouteUnknown},
 		"*":                                  {route: RouteUnknown},
@@ -58,7 +68,7 @@ func TestParsePath(t *testing.T) {
 func FuzzParsePath(f *testing.F) {
 	for _, path := range []string{
 		"/v2/a/b/manifests/x", "/v2/a/blobs/uploads/", "/v2/a/tags/list", "/v2/a/referrers/sha256:1", "/v2/_catalog", "/v2",
-		"//",
+		"//", "/casync/a/b.caibx", "/casync/a/store/0123/x.cacnk",
 	} {
 		f.Add(path)
 	}
@@ -78,6 +88,12 @@ func FuzzParsePath(f *testing.F) {
 			again = []string{"/v2/" + got.name + "/blobs/uploads", "/v2/" + got.name + "/blobs/uploads/" + got.reference}
 		case RouteBase:
 			again = []string{"/v2", "/v2/"}
+		case RouteChunkIndex:
+			again = []string{chunksPrefix + got.name + "/" + got.reference + indexSuffix}
+		case RouteChunk:
+			for _, store := range chunkStores {
+				again = append(again, chunksPrefix+got.name+"/"+store+"/"+got.reference)
+			}
 		case RouteDelta:
 			again = []string{deltaPath}
 		case RouteCatalog:
@@ -87,7 +103,7 @@ func FuzzParsePath(f *testing.F) {
 		}
 		for _, a := range again {
 			if a == path {
-				if got.route != RouteUpload && strings.Contains(got.reference, "/") {
+				if got.route != RouteUpload && got.route != RouteChunk && strings.Contains(got.reference, "/") {
 					t.Errorf("%q: reference %q", path, got.reference)
 				}
 				return

@@ -170,6 +170,7 @@ func (s *Server) newRooms(m *makings) *wiring.Rooms {
 		Ruled: s.ruled, Signing: s.signing,
 		WorkDir: s.work, WorkBytes: int64(s.cfg.WorkBytes), Jobs: s.cfg.Jobs, Version: s.version,
 		Names: s.names(), Store: store, Logger: s.log,
+		Casync: func() config.Casync { return s.live.Load().Casync },
 		Deltas: func() config.Deltas { return s.live.Load().Deltas }, Encoders: m.encoders, Edge: s.edge(),
 		Leases: m.leases, Counters: counters, Redis: s.watchRedis(m.gatherer, s.metrics), RecordAge: recordAge,
 	})
@@ -191,8 +192,9 @@ func (s *Server) newAdmin(m *makings) *admin.Handler {
 func (s *Server) newRegistry() http.Handler {
 	images := s.rooms.Images
 	o := registry.Options{
-		Manifests: images, Blobs: images, Deltas: s.rooms.Deltas, Listings: s.rooms.Lists, Referrers: s.rooms.Lists,
-		Names: s.names(), Logger: s.log, Access: s.gate,
+		Manifests: images, Blobs: images, Deltas: s.rooms.Deltas, Chunks: s.rooms.Casync, Listings: s.rooms.Lists,
+		Referrers: s.rooms.Lists,
+		Names:     s.names(), Logger: s.log, Access: s.gate,
 		Ruled: s.ruled, Panicked: func() { s.metrics.Panicked("request") },
 		AnswersAs: func(host string) bool { return s.live.Load().AnswersAs(host) }, Self: s.self,
 	}

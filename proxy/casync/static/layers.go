@@ -22,8 +22,7 @@ type openedImage struct {
 	Options
 	source imageref.Source
 	plain  *ociarchive.Plain
-	blobs  []ocispec.Descriptor // of plain.Layers
-	total  int64                // bytes of them
+	total  int64 // bytes of them
 	done   int64
 }
 
@@ -46,17 +45,8 @@ func openImage(ctx context.Context, source imageref.Source, o Options) (*openedI
 	if i.plain, err = ociarchive.NewPlain(raw, config); err != nil {
 		return nil, err
 	}
-	c, err := image.ParseConfig(m, config)
-	if err != nil {
-		return nil, err
-	}
-	at := map[digest.Digest]ocispec.Descriptor{}
-	for n, d := range c.RootFS.DiffIDs {
-		at[d] = m.Layers[n]
-	}
-	for _, d := range i.plain.Layers() {
-		i.blobs = append(i.blobs, at[d])
-		i.total += at[d].Size
+	for _, d := range i.plain.Blobs() {
+		i.total += d.Size
 	}
 	return i, nil
 }
@@ -64,10 +54,11 @@ func openImage(ctx context.Context, source imageref.Source, o Options) (*openedI
 // spool sends the layers' tar streams, in nameless files: how long one is stands before it in an archive, and is not known
 // before all of it was decompressed.
 func (i *openedImage) spool(ctx context.Context, to chan<- *os.File) error {
+	blobs := i.plain.Blobs()
 	for n, d := range i.plain.Layers() {
-		f, err := i.spoolLayer(ctx, i.blobs[n], d)
+		f, err := i.spoolLayer(ctx, blobs[n], d)
 		if err != nil {
-			return fmt.Errorf("layer %s: %w", i.blobs[n].Digest, err)
+			return fmt.Errorf("layer %s: %w", blobs[n].Digest, err)
 		}
 		select {
 		case to <- f:

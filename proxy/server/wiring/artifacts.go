@@ -46,4 +46,5 @@ func (o Options) deltaLimits() config.Deltas {
 func (r *Rooms) published(repo name.Repository, manifest digest.Digest) {
 	r.Deltas.Published(repo, manifest)
 	r.Artifacts.Published(repo, manifest)
+	r.Casync.Published(repo, manifest)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/artifacts"
 	"github.com/strata-oci/strata/proxy/background"
+	"github.com/strata-oci/strata/proxy/casync/chunks"
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/edge/central"
@@ -69,6 +70,8 @@ type Options struct {
 	Jobs int
 	// Deltas bound what is done for deltas, by the newest configuration. Nil: no deltas are made.
 	Deltas func() config.Deltas
+	// Casync says how images are served as chunks, by the newest configuration. Nil: they are not.
+	Casync func() config.Casync
 	// Encoders wrap files again; nil: none do.
 	Encoders via.Encoders
 	// Edge says how images come from other Stratas; nil: none do.
@@ -96,6 +99,7 @@ type Rooms struct {
 	Records  *catalog.Records
 	Tally    *pulls.Tally
 	Deltas   *central.Central
+	Casync   *chunks.Chunks
 	Engine   *rechunk.Engine
 	View     *operate.View
 	Warmer   *operate.Warmer
@@ -150,6 +154,7 @@ func New(o Options) *Rooms {
 	}
 	manifests := r.pulling(o, engineStore, space)
 	r.deltas(o, engineStore, space)
+	r.casync(o, manifests, engineStore)
 	r.operating(o, manifests)
 	r.Work.Go("pull counts", r.Tally.Run)
 	r.Work.Go("delta artifacts", r.Artifacts.Run)
