@@ -13,7 +13,9 @@ package imageref
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 
@@ -41,6 +43,8 @@ type Options struct {
 	Insecure bool
 	// TempDir is for what an archive needs while it is unpacked or made. Empty means os.TempDir().
 	TempDir string
+	// Whole: a layout that is made here goes, with its blobs, when no image was put into it.
+	Whole bool
 	// Transport replaces the HTTP transport, certificates included. Nil means a new one with the environment's proxies.
 	Transport http.RoundTripper
 }
@@ -95,6 +99,9 @@ func (r Ref) Open(ctx context.Context, opts Options) (Source, error) {
 	default:
 		err = errors.New("empty image reference")
 	}
+	if _, missing := os.Stat(r.path); err != nil && r.path != "" && errors.Is(missing, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: name one that exists, from here or from /", err)
+	}
 	if err != nil {
 		return nil, r.describe("open", err)
 	}
@@ -110,7 +117,10 @@ func (r Ref) Create(ctx context.Context, opts Options) (Destination, error) {
 	var err error
 	switch r.kind {
 	case kindLayout:
-		d, err = createLayout(r.path, r.tag, true)
+		var l *layoutDestination
+		if l, err = createLayout(r.path, r.tag, true); err == nil {
+			l.whole, d = opts.Whole, l
+		}
 	case kindArchive:
 		d, err = createArchive(ctx, r.path, r.tag, opts)
 	case kindRegistry:

@@ -393,3 +393,32 @@ func TestLayoutGoesWithoutAnImage(t *testing.T) {
 	end(create(shared))
 	wantImage(t, "oci:"+shared+":y", makeImage(t, "y"), Options{})
 }
+
+// One that is wanted whole or not at all goes with the blobs that were written for it, but not with an image of somebody else.
+func TestLayoutWholeOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	parent := t.TempDir()
+	begin := func() Destination {
+		d, err := mustParse(t, "oci:"+filepath.Join(parent, "new")+":x").Create(t.Context(), Options{Whole: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		content := []byte("x")
+		desc := ocispec.Descriptor{Digest: digest.FromBytes(content), Size: 1}
+		if err := d.PutBlob(t.Context(), desc, bytes.NewReader(content)); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	if err := begin().Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantNames(t, parent)
+	d := begin()
+	other := "oci:" + filepath.Join(parent, "new") + ":y"
+	put(t, other, makeImage(t, "y"), Options{})
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantImage(t, other, makeImage(t, "y"), Options{})
+}

@@ -27,9 +27,13 @@ type layoutDestination struct {
 	durable bool // sync; not worth while for what becomes an archive
 	// made: there was no layout; madeDir: nor the directory.
 	made, madeDir bool
+	// whole: a layout that was made here goes with its blobs when no image was put into it.
+	whole bool
 
 	mu   sync.Mutex
 	good map[digest.Digest]bool // blobs whose bytes were seen to be right
+	// put are those that were written here while no image was.
+	put []digest.Digest
 }
 
 var _ Destination = (*layoutDestination)(nil)
@@ -108,6 +112,9 @@ func (l *layoutDestination) PutBlob(ctx context.Context, desc ocispec.Descriptor
 		return fmt.Errorf("write blob %s: %w", desc.Digest, err)
 	}
 	l.setGood(desc.Digest)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.put = append(l.put, desc.Digest)
 	return nil
 }
 
@@ -182,6 +189,11 @@ func (l *layoutDestination) Close() error {
 	if !l.made {
 		return nil
 	}
+	if l.whole && l.empty() {
+		for _, d := range l.put {
+			_ = os.Remove(filepath.Join(l.dir, blobName(d))) // what is left is of no use, and does no harm
+		}
+	}
 	blobs := filepath.Join(l.dir, ocispec.ImageBlobsDir)
 	// A directory that has something in it is not removed.
 	if os.Remove(filepath.Join(blobs, digest.SHA256.String())) != nil {
@@ -195,6 +207,16 @@ func (l *layoutDestination) Close() error {
 		err = errors.Join(err, os.Remove(l.dir))
 	}
 	return err
+}
+
+// empty reports whether the layout has no image, whoever wrote it.
+func (l *layoutDestination) empty() bool {
+	raw, err := readLayoutFile(dirFiles(l.dir), ocispec.ImageIndexFile, maxIndexFile)
+	if err != nil {
+		return false
+	}
+	index, err := parseIndexFile(raw)
+	return err == nil && len(index.Manifests()) == 0
 }
 
 func (l *layoutDestination) isGood(d digest.Digest) bool {

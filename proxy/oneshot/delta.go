@@ -113,7 +113,7 @@ func Apply(ctx context.Context, old, file, dst string, o Options) (_ *imagedelta
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, x.Close()) }()
-	out, err := to.Create(ctx, imageref.Options{Insecure: o.Insecure})
+	out, err := to.Create(ctx, imageref.Options{Insecure: o.Insecure, Whole: true})
 	if err != nil {
 		return nil, err
 	}
