@@ -394,7 +394,8 @@ func TestLayoutGoesWithoutAnImage(t *testing.T) {
 	wantImage(t, "oci:"+shared+":y", makeImage(t, "y"), Options{})
 }
 
-// One that is wanted whole or not at all goes with the blobs that were written for it, but not with an image of somebody else.
+// One that is wanted whole or not at all goes with the blobs that were written for it, but not with an image of somebody
+// else.
 func TestLayoutWholeOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	parent := t.TempDir()
