@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/strata-oci/strata/rechunk/delta/match"
 	"github.com/strata-oci/strata/rechunk/delta/wrap"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
@@ -24,6 +25,7 @@ type coder struct {
 	kids  []*node // what is wrapped in it
 	kept  int     // the number under which it is kept, or -1
 	came  int64   // bytes of the source that most come from
+	room  *match.Room
 
 	broken bool // it could not be made
 }

@@ -304,7 +304,7 @@ func (c *coder) level(ctx context.Context, s *script, data match.Source, kids []
 		return err
 	}
 	defer func() { s.machine = outside }()
-	if err := match.Match(ctx, sources, rest, match.Options{Memory: c.m.share()}, w.op); err != nil {
+	if err := match.Match(ctx, sources, rest, match.Options{Memory: c.m.share(), Room: c.room}, w.op); err != nil {
 		return err
 	}
 	c.from(olds, w.bytes)

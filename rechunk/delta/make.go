@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/strata-oci/strata/rechunk/delta/match"
 	"github.com/strata-oci/strata/rechunk/delta/wrap"
 	"github.com/strata-oci/strata/rechunk/rescue"
 	"github.com/strata-oci/strata/rechunk/tree"
@@ -72,7 +73,8 @@ func newMaker(ctx context.Context, t Target, s Seed, o Options) (*maker, error) 
 	m := &maker{t: t, o: o, finder: NewFinder(s.Files), sources: map[string]int{}, entries: map[string]tree.Entry{}}
 	m.memory, m.programs = newMemory(o.Memory/4, o.Scratch), map[Program]bool{}
 	var err error
-	if m.packer, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(o.Parallel), zstd.WithEncoderCRC(false)); err != nil {
+	if m.packer, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(o.Parallel), zstd.WithEncoderCRC(false),
+		zstd.WithEncoderLevel(zstd.SpeedFastest)); err != nil {
 		return nil, fmt.Errorf("compress a delta: %w", err)
 	}
 	if o.Encoders != nil {
@@ -219,7 +221,7 @@ func (m *maker) summary(size int64) Report {
 
 // read takes the stream apart and begins a job for each piece.
 func (m *maker) read(ctx context.Context, group *errgroup.Group, jobs chan<- job) error {
-	workers := &workers{slots: make(chan struct{}, m.o.Parallel), memory: semaphore.NewWeighted(m.share())}
+	workers := newWorkers(m.o.Parallel, m.share())
 	send := func(j job) error {
 		select {
 		case jobs <- j:
@@ -290,26 +292,34 @@ func (c *coder) weight() int64 {
 	return min(weight, c.m.share())
 }
 
-// workers admits jobs in the order of the stream, so many as there are slots and memory for: what is written first never
+// workers admits jobs in the order of the stream, so many as there are rooms and memory for: what is written first never
 // waits for what comes later.
 type workers struct {
-	slots  chan struct{}
+	rooms  chan *match.Room
 	memory *semaphore.Weighted
 }
 
-// enter waits for a slot and memory, and returns how to give them back.
-func (w *workers) enter(ctx context.Context, weight int64) (leave func(), err error) {
+func newWorkers(n int, memory int64) *workers {
+	w := &workers{rooms: make(chan *match.Room, n), memory: semaphore.NewWeighted(memory)}
+	for range n {
+		w.rooms <- &match.Room{}
+	}
+	return w
+}
+
+// enter waits for a room and memory, and returns how to give them back.
+func (w *workers) enter(ctx context.Context, weight int64) (room *match.Room, leave func(), err error) {
 	select {
-	case w.slots <- struct{}{}:
+	case room = <-w.rooms:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, nil, ctx.Err()
 	}
 	if err := w.memory.Acquire(ctx, weight); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return func() {
+	return room, func() {
 		w.memory.Release(weight)
-		<-w.slots
+		w.rooms <- room
 	}, nil
 }
 
@@ -352,10 +362,11 @@ func (m *maker) content(ctx context.Context, group *errgroup.Group, workers *wor
 			return ctx.Err()
 		}
 	})
-	leave, err := workers.enter(ctx, c.weight())
+	room, leave, err := workers.enter(ctx, c.weight())
 	if err != nil {
 		return errors.Join(err, c.close())
 	}
+	c.room = room
 	group.Go(func() error {
 		defer leave()
 		defer close(done)

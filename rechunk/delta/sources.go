@@ -25,14 +25,37 @@ type sources struct {
 	kept     map[int]*result // nil for those that are not done
 }
 
-// opened is a file of the seed that is open.
+// opened is a file of the seed that is open. It is for one goroutine.
 type opened struct {
 	Content
-	file File
+	file  File
+	ahead []byte // what was read last, of a short read: most of these are of a few hundred bytes, one behind the other
+	at    int64  // where that lies
 }
+
+// readAhead is how much is read where less is asked for. 64 files are open at most.
+const readAhead = 16 << 10
 
 // ReadAt implements io.ReaderAt. What can't be read of the file is ErrSource.
 func (o *opened) ReadAt(p []byte, off int64) (int, error) {
+	if len(p) > readAhead/4 || off > o.file.Size-int64(len(p)) {
+		return o.read(p, off)
+	}
+	if off < o.at || off+int64(len(p)) > o.at+int64(len(o.ahead)) {
+		if o.ahead == nil {
+			o.ahead = make([]byte, 0, readAhead)
+		}
+		o.ahead, o.at = o.ahead[:min(readAhead, o.file.Size-off)], off
+		if n, _ := o.Content.ReadAt(o.ahead, off); n < len(o.ahead) {
+			o.ahead = o.ahead[:0]
+			return o.read(p, off)
+		}
+	}
+	return copy(p, o.ahead[off-o.at:]), nil
+}
+
+// read reads what was asked for, and no more.
+func (o *opened) read(p []byte, off int64) (int, error) {
 	n, err := o.Content.ReadAt(p, off)
 	if n == len(p) || off+int64(n) >= o.file.Size && (err == nil || errors.Is(err, io.EOF)) {
 		return n, err

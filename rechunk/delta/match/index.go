@@ -19,10 +19,12 @@ type index struct {
 	long   table
 }
 
-// table has buckets of places.
+// table has buckets of places. Above a place stand as many bits of its hash as there is room for, so that old bytes are
+// looked at only where they are likely to be the right ones: they are seldom in the processor's caches.
 type table struct {
 	ways    int
 	buckets uint64
+	width   uint // of a place, in bits
 	places  []uint32
 }
 
@@ -43,16 +45,16 @@ func newIndex(old []byte, memory int64, before *index) *index {
 		stride *= 2
 	}
 	x := &index{old: old, stride: int(stride)}
-	x.short = newTable(n/stride, ways, before.short)
-	x.long = newTable(n/max(longStride, stride), 2, before.long)
+	x.short = newTable(n/stride, ways, len(old), before.short)
+	x.long = newTable(n/max(longStride, stride), 2, len(old), before.long)
 	x.fillShort()
 	x.fillLong()
 	return x
 }
 
-// newTable gives room for n places, in that of a table that is not needed any longer.
-func newTable(n int64, ways int, before table) table {
-	t := table{ways: ways, buckets: uint64(n*entry/4/int64(ways) + 1)}
+// newTable gives room for n places, below most, in that of a table that is not needed any longer.
+func newTable(n int64, ways, most int, before table) table {
+	t := table{ways: ways, buckets: uint64(n*entry/4/int64(ways) + 1), width: uint(bits.Len(uint(most)))}
 	size := int(t.buckets) * ways
 	if cap(before.places) < size {
 		t.places = make([]uint32, size)
@@ -69,6 +71,9 @@ func (t *table) at(hash uint64) []uint32 {
 	return t.places[int(b)*t.ways:][:t.ways:t.ways]
 }
 
+// place is what stands for a place.
+func (t *table) place(hash uint64, at int) uint32 { return uint32(hash>>24)<<t.width | uint32(at+1) }
+
 func (x *index) fillShort() {
 	var last uint64
 	for i := 0; i+short <= len(x.old); i += x.stride {
@@ -77,16 +82,18 @@ func (x *index) fillShort() {
 			continue // a run of equal bytes is found by its start
 		}
 		last = v
-		b := x.short.at(hash8(v))
-		b[3], b[2], b[1], b[0] = b[2], b[1], b[0], uint32(i+1)
+		h := hash8(v)
+		b := x.short.at(h)
+		b[3], b[2], b[1], b[0] = b[2], b[1], b[0], x.short.place(h, i)
 	}
 }
 
 func (x *index) fillLong() {
 	stride := max(longStride, x.stride)
 	for i := 0; i+long <= len(x.old); i += stride {
-		b := x.long.at(hash32(x.old[i:]))
-		b[1], b[0] = b[0], uint32(i+1)
+		h := hash32(x.old[i:])
+		b := x.long.at(h)
+		b[1], b[0] = b[0], x.long.place(h, i)
 	}
 }
 
@@ -104,25 +111,28 @@ func hash32(b []byte) uint64 {
 // near.
 func (x *index) find(data []byte, near int) (at, length int) {
 	if len(data) >= long {
-		b := x.long.at(hash32(data))
-		at, length = x.longest(b, data, near, at, length)
+		at, length = x.longest(&x.long, hash32(data), data, near, at, length)
 		if length >= long {
 			return at, length
 		}
 	}
 	if len(data) >= short {
-		b := x.short.at(hash8(binary.LittleEndian.Uint64(data)))
-		at, length = x.longest(b, data, near, at, length)
+		at, length = x.longest(&x.short, hash8(binary.LittleEndian.Uint64(data)), data, near, at, length)
 	}
 	return at, length
 }
 
-func (x *index) longest(places []uint32, data []byte, near, at, length int) (int, int) {
-	for _, p := range places {
+func (x *index) longest(t *table, hash uint64, data []byte, near, at, length int) (int, int) {
+	is := uint32(hash>>24) << t.width
+	for _, p := range t.at(hash) {
 		if p == 0 {
 			break
 		}
-		q := int(p - 1)
+		p ^= is
+		if p>>t.width != 0 {
+			continue // of another hash
+		}
+		q := int(p) - 1
 		if length > 0 && (q+length >= len(x.old) || length >= len(data) || x.old[q+length] != data[length]) &&
 			(length < len(data) || distance(q, near) >= distance(at, near)) {
 			continue

@@ -9,6 +9,7 @@
 package match
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -37,12 +38,33 @@ type Op struct {
 type Options struct {
 	// Memory bounds what is held, in bytes; 0 stands for 512 MiB, and less than 16 MiB is taken for that.
 	Memory int64
+	// Room is memory that one matcher after another works in, which saves clearing it; nil: each its own.
+	Room *Room
+}
+
+// Room is memory that matchers take over from each other. It is for one goroutine, and for one matcher at a time.
+type Room struct {
+	index     *index
+	old, data []byte
+}
+
+// roomMost is how many old bytes a room is kept for: what was taken for more is given back.
+const roomMost = 4 << 20
+
+// leave puts what a matcher worked in into its room.
+func (m *Matcher) leave() {
+	if m.room == nil || m.index == nil || cap(m.index.old) > roomMost || cap(m.data) > roomMost {
+		return
+	}
+	m.room.index, m.room.old, m.room.data = m.index, m.index.old, m.data
 }
 
 // Match calls emit for runs of new, in order and without gaps, until all of it is dealt with. It does not depend on anything
 // but its arguments. Errors are those of reading, of emit, and the context's.
 func Match(ctx context.Context, old []Source, new Source, o Options, emit func(Op) error) error {
-	return New(old, o).Match(ctx, new, emit)
+	m := New(old, o)
+	defer m.leave()
+	return m.Match(ctx, new, emit)
 }
 
 // Matcher matches several new contents against the same old ones. It is for one goroutine.
@@ -54,6 +76,8 @@ type Matcher struct {
 	index  *index
 	sketch *sketch // when they do not
 	diff   []byte
+	data   []byte // the window of new
+	room   *Room
 }
 
 // New makes a matcher. The old contents are read when something is matched first.
@@ -63,6 +87,9 @@ func New(old []Source, o Options) *Matcher {
 	}
 	m := &Matcher{old: old, memory: max(o.Memory, 16<<20)}
 	m.window = min(max(m.memory/8, 1<<20), 32<<20)
+	if m.room = o.Room; m.room != nil {
+		m.data = m.room.data
+	}
 	return m
 }
 
@@ -84,7 +111,6 @@ type run struct {
 	*Matcher
 	new  Source
 	emit func(Op) error
-	data []byte // the window of new
 }
 
 // section is a run of one of the old contents.
@@ -99,11 +125,12 @@ func (m *run) whole(ctx context.Context) error {
 		for i, s := range m.old {
 			m.all = append(m.all, section{source: i, size: s.Size()})
 		}
-		buf, err := m.read(m.all, nil)
+		room := cmp.Or(m.room, &Room{})
+		buf, err := m.read(m.all, room.old)
 		if err != nil {
 			return err
 		}
-		m.index = newIndex(buf, m.memory/8*5, nil)
+		m.index = newIndex(buf, m.memory/8*5, room.index)
 	}
 	for at := int64(0); at < m.new.Size(); at += m.window {
 		data, err := m.load(at)
