@@ -95,6 +95,19 @@ function upkeep(u) {
   return [tile("Space used", bytes(u.used_bytes), quota), tile("Damaged objects", damaged, make("span", {}, ...gc, " · ", ...scrub))];
 }
 
+// edge returns the tiles of what came from other Stratas, and why some of it came whole; none where nothing does.
+function edge(e) {
+  if (!e) return [];
+  const whole = Object.entries(e.reasons || {}).map(([reason, n]) => `${n} ${reason}`).join(", ");
+  const central = (c) => c.unknown ? `${c.host}: not known` : !c.makes_deltas ? `${c.host}: makes no deltas`
+    : c.slow_until ? `${c.host}: too slow, asked again ${new Date(c.slow_until).toLocaleTimeString()}`
+    : c.bytes_per_second ? `${c.host}: ${bytes(c.bytes_per_second)}/s` : c.host;
+  return [
+    tile("Saved by deltas", bytes(e.saved_bytes), `${bytes(e.delta_bytes)} for ${bytes(e.delta_bytes + e.saved_bytes)}, ${e.deltas} of ${e.deltas + e.whole} layers`),
+    tile("Layers that came whole", e.whole.toLocaleString(), `${whole || "none"}${e.centrals.length ? ` · ${e.centrals.map(central).join(", ")}` : ""}`),
+  ];
+}
+
 function showStatus(s) {
   problems = s.problems || [];
   byID("problems").hidden = problems.length === 0;
@@ -104,7 +117,7 @@ function showStatus(s) {
   const source = s.update_bytes + s.update_bytes_saved;
   const j = s.jobs;
   byID("tiles").replaceChildren(
-    ...(s.edge ? [tile("Saved by deltas", bytes(s.edge.saved_bytes), `${s.edge.deltas} of ${s.edge.deltas + s.edge.whole} layers`)] : []),
+    ...edge(s.edge),
     tile("Saved on updates", bytes(s.update_bytes_saved), `${share(s.update_bytes_saved, source)} of ${bytes(source)}`),
     tile("Repositories", s.repositories.toLocaleString(), plural(s.versions, "version")),
     tile("Stored", bytes(s.store.total_bytes), `${bytes(s.store.served_bytes)} served · ${bytes(s.store.source_bytes)} source`),
