@@ -46,12 +46,8 @@ func (r *run) adopt(ctx context.Context) error {
 // storePublished stores the image's layers, config and manifest and makes the version that they are.
 func (r *run) storePublished(ctx context.Context) (*Version, error) {
 	m := r.src.Manifest
-	want := r.req.Options.Format.Spec().MediaType
-	for _, l := range m.Layers {
-		if l.MediaType != want {
-			return nil, fmt.Errorf("%w: its layer %s is of type %s, and new ones would be of %s", ErrNotAdopted, l.Digest,
-				l.MediaType, want)
-		}
+	if err := r.checkTypes(); err != nil {
+		return nil, err
 	}
 	layers := make([]VersionLayer, len(m.Layers))
 	names := r.src.LayerNames()
@@ -67,22 +63,41 @@ func (r *run) storePublished(ctx context.Context) (*Version, error) {
 			return nil, fmt.Errorf("storing the earlier image: %w", err)
 		}
 	}
+	v := r.published(layers, 1)
+	v.Created = time.Now().UTC()
+	if source := digest.Digest(m.Annotations[image.AnnotationSource]); source.Validate() == nil {
+		v.SourceDigest = source
+	}
+	return v, nil
+}
+
+// checkTypes refuses an image whose layers are not of the type that new ones would be of.
+func (r *run) checkTypes() error {
+	want := r.req.Options.Format.Spec().MediaType
+	for _, l := range r.src.Manifest.Layers {
+		if l.MediaType != want {
+			return fmt.Errorf("%w: its layer %s is of type %s, and new ones would be of %s", ErrNotAdopted, l.Digest,
+				l.MediaType, want)
+		}
+	}
+	return nil
+}
+
+// published is the version that an image is which was made elsewhere. All its layers count as new.
+func (r *run) published(layers []VersionLayer, sequence int) *Version {
 	v := &Version{
 		Result: Result{
 			SourceDigest: r.req.Digest, Digest: r.req.Digest, MediaType: ocispec.MediaTypeImageManifest,
 			Size:     int64(len(r.req.Manifest)),
-			Platform: r.platform(), LayersTotal: len(layers), LayersNew: len(layers), Sequence: 1,
+			Platform: r.platform(), LayersTotal: len(layers), LayersNew: len(layers), Sequence: sequence,
 		},
-		Config: m.Config.Digest, Reference: r.req.Reference, Layers: layers, Created: time.Now().UTC(),
-	}
-	if source := digest.Digest(m.Annotations[image.AnnotationSource]); source.Validate() == nil {
-		v.SourceDigest = source
+		Config: r.src.Manifest.Config.Digest, Reference: r.req.Reference, Layers: layers,
 	}
 	for _, l := range layers {
 		v.TotalBytes += l.Size
 	}
 	v.NewBytes, v.SourceBytes, v.SourceNewBytes = v.TotalBytes, v.TotalBytes, v.TotalBytes
-	return v, nil
+	return v
 }
 
 // adoptLayer reads one layer into the store and records what it holds. Its diff_id is checked: it will be in configs to

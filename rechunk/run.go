@@ -53,6 +53,7 @@ type run struct {
 	layers    []madeLayer
 	result    *Result
 	adopted   bool
+	made      *Made // what another engine made the image of
 }
 
 // Rechunk makes the served image of a source image, or finds the one that it made before. An error that wraps ErrPassThrough

@@ -18,8 +18,9 @@ const (
 	toPlan                     // what Rechunk would decide
 	toServe                    // the served image
 	toAdopt                    // an image that was served before
+	toTake                     // an image that another engine made
 
-	always = toInspect | toPlan | toServe | toAdopt
+	always = toInspect | toPlan | toServe | toAdopt | toTake
 )
 
 // step is one thing that is done with an image on the way to some goals.
@@ -31,11 +32,12 @@ type step struct {
 // pipeline lists everything that is done with an image, in order. No other place knows the order.
 func pipeline() []step {
 	return []step{
-		{toPlan | toServe | toAdopt, (*run).checkFormat},
+		{toPlan | toServe | toAdopt | toTake, (*run).checkFormat},
 		{always, (*run).describe},
-		{toServe | toAdopt, (*run).lockLineage},
-		{toServe | toAdopt | toPlan, (*run).startClock},
+		{toServe | toAdopt | toTake, (*run).lockLineage},
+		{toServe | toAdopt | toTake | toPlan, (*run).startClock},
 		{toAdopt, (*run).adopt},
+		{toTake, (*run).take},
 		{toPlan | toServe, (*run).findServed},
 		{toServe, (*run).reuse},
 		{toInspect | toPlan | toServe, (*run).openSpool},

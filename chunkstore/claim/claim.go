@@ -6,11 +6,15 @@
 package claim
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 )
 
 // FileName is the name of the file that is locked. It stays in the directory: to remove it would race with others.
@@ -142,6 +146,60 @@ func sameFile(a, b *os.File) (bool, error) {
 	}
 	other, err := b.Stat()
 	return err == nil && os.SameFile(one, other), err
+}
+
+// firstName is the first byte of the file that stands for a name.
+const firstName = 1 << 20
+
+// How long Lock waits between two attempts.
+const (
+	firstWait = 2 * time.Millisecond
+	longWait  = 50 * time.Millisecond
+)
+
+// Lock keeps the holders of other claims of the directory from a name until unlock, which is called once. It waits for one
+// that has it, until ctx ends. Goroutines that share a claim have to see to themselves who of them has a name. Where nobody
+// can know of others it keeps nobody, as that of a nil Claim.
+func (c *Claim) Lock(ctx context.Context, name string) (unlock func(), err error) {
+	if c == nil {
+		return func() {}, nil
+	}
+	sum := sha256.Sum256([]byte(name))
+	at := firstName + int64(binary.BigEndian.Uint64(sum[:8])>>2)
+	for wait := firstWait; ; wait = min(2*wait, longWait) {
+		unlock, err := c.tryLock(at)
+		if !errors.Is(err, ErrInUse) {
+			return unlock, err
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, fmt.Errorf("waiting for %s: %w", name, context.Cause(ctx))
+		}
+	}
+}
+
+// tryLock locks a byte of the file, or returns ErrInUse.
+func (c *Claim) tryLock(at int64) (unlock func(), err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.file == nil {
+		return func() {}, nil
+	}
+	f := c.file
+	release, err := lockByte(f, at)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.file == f { // else its end was the lock's
+			release()
+		}
+	}, nil
 }
 
 // Release gives the claim up. It is idempotent, and does nothing to a nil Claim.

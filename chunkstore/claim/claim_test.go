@@ -3,11 +3,14 @@
 package claim_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/strata-oci/strata/chunkstore/claim"
 )
@@ -174,4 +177,70 @@ func TestRenew(t *testing.T) {
 	if err := errors.Join(first.Release(), first.Renew()); err != nil {
 		t.Error(err)
 	}
+}
+
+// Of several claims of a directory one has a name at a time; other names are free, and a claim that ends leaves none behind.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only on Linux")
+	}
+	dir := t.TempDir()
+	first, _ := take(t, dir)
+	second, _ := take(t, dir)
+	unlock, err := first.Lock(t.Context(), "tag a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := second.Lock(t.Context(), "tag b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other()
+	short, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer stop()
+	if _, err := second.Lock(short, "tag a"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a name that another has: %v", err)
+	}
+	unlock()
+	again, err := second.Lock(t.Context(), "tag a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.Alone() || second.Alone() {
+		t.Error("names count as claims")
+	}
+	if err := second.Release(); err != nil {
+		t.Fatal(err)
+	}
+	again()
+	if unlock, err = first.Lock(t.Context(), "tag a"); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	count := 0
+	var wg sync.WaitGroup
+	third, _ := take(t, dir)
+	for _, c := range []*claim.Claim{first, third} {
+		wg.Go(func() {
+			for range 200 {
+				unlock, err := c.Lock(t.Context(), "tag c")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				count++ // the race detector sees a lock that does not hold
+				unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if count != 400 {
+		t.Errorf("counted %d times", count)
+	}
+	var none *claim.Claim
+	if unlock, err = none.Lock(t.Context(), "x"); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
 }

@@ -38,6 +38,14 @@ func held(f *os.File, at int64) bool {
 	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &l) == nil && l.Type != unix.F_UNLCK
 }
 
+// lockByte locks a byte for this open file alone, or returns ErrInUse.
+func lockByte(f *os.File, at int64) (unlock func(), err error) {
+	if err := hold(f, at, unix.F_WRLCK); err != nil {
+		return nil, err
+	}
+	return func() { _ = hold(f, at, unix.F_UNLCK) }, nil // the file's end is the lock's
+}
+
 // markServer marks a process that serves. Each takes its mark before it looks for the others', so that of two that start at
 // once at least one sees the other.
 func markServer(f *os.File, shared bool) error {

@@ -13,3 +13,5 @@ func unmarked(*os.File) bool { return false }
 func markServer(*os.File, bool) error { return nil }
 
 func markWriter(*os.File) error { return nil }
+
+func lockByte(*os.File, int64) (unlock func(), err error) { return func() {}, nil }
