@@ -21,10 +21,10 @@ type Made struct {
 	Proven bool
 }
 
-// Take makes an image that another engine made, and that is stored, the newest version of its lineage, so that the next one is
-// laid out after it. Its layers are read, and their diff_ids checked. One that the lineage has is not moved. Where new layers
-// would have another format the image is not taken, with an error that wraps ErrNotAdopted. The request is that of the
-// source, but for its manifest and digest, which are the image's.
+// Take makes an image that another engine made, and that is stored, the newest version of its lineage, so that the next one
+// is laid out after it. Its layers are read, and their diff_ids checked. One that the lineage has is not moved. Where new
+// layers would have another format the image is not taken, with an error that wraps ErrNotAdopted. The request is that of
+// the source, but for its manifest and digest, which are the image's.
 func (e *Engine) Take(ctx context.Context, req Request, of Made) (taken bool, err error) {
 	r := e.newRun(req)
 	r.made = &of
@@ -115,7 +115,8 @@ func (r *run) compare(v *Version, old Version) {
 // takeLayer reads a stored layer for what it holds, and records that.
 func (r *run) takeLayer(ctx context.Context, i int, name string) (VersionLayer, error) {
 	d, diffID := r.src.Manifest.Layers[i], r.src.Config.RootFS.DiffIDs[i]
-	out := VersionLayer{Digest: d.Digest, DiffID: diffID, Size: d.Size, Type: d.MediaType, Annotations: d.Annotations, Name: name,
+	out := VersionLayer{Digest: d.Digest, DiffID: diffID, Size: d.Size, Type: d.MediaType, Annotations: d.Annotations,
+		Name: name,
 		Since: r.sequence()}
 	rc, err := r.cfg.Store.Open(ctx, d.Digest)
 	if err != nil {

@@ -10,12 +10,15 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/airgap"
+	"github.com/strata-oci/strata/proxy/airgap/gate"
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/imageref"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/oneshot"
 	"github.com/strata-oci/strata/proxy/server"
+	"github.com/strata-oci/strata/proxy/state"
+	"github.com/strata-oci/strata/rechunk"
 )
 
 // Help follows the flags in strata export --help.
@@ -83,8 +86,9 @@ reach, and while it runs.
     strata import --config /etc/strata/config.yml bluefin.tar
     strata import --state /var/lib/strata/data --as ghcr.io/ublue-os/bluefin:stable made-by-skopeo.tar
 
-Everything is verified; whose images they are, signatures tell the hosts. A tag that the proxy has points to the file's image
-afterwards.`
+Everything is verified. Images of a repository that has verify in the configuration need a good signature, in the file or in
+the store, and do not take a tag back to an earlier image: else nothing is imported, and tags stay, unless --force says so. A tag
+that the proxy has points to the file's image afterwards, and later versions are laid out after it.`
 }
 
 type importCommand struct {
@@ -93,6 +97,7 @@ type importCommand struct {
 	Config string `help:"Configuration of the proxy whose store it goes to." short:"c" placeholder:"FILE" xor:"store" required:""`
 	State  string `help:"Directory of the store, in place of a configuration." placeholder:"DIR" xor:"store" required:""`
 	As     string `help:"Reference to serve an image under that has no full name in the file." placeholder:"REF"`
+	Force  bool   `help:"Import what is not signed as the configuration asks, too, which is served once it is, and earlier images of a tag."`
 	JSON   bool   `help:"Print a JSON document."`
 }
 
@@ -114,15 +119,20 @@ func (c *importCommand) Run(ctx context.Context, s *streams) error {
 	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	b := newBars(s.err)
 	var report *airgap.Report
-	err := server.WithStore(ctx, cfg, log, func(ctx context.Context, chunks *chunkstore.Store) error {
+	err := server.WithStore(ctx, cfg, log, func(ctx context.Context, store server.OpenStore) error {
 		return withDeltas(ctx, oneshot.Options{TempDir: cfg.WorkDir, Logger: log}, func(d airgap.Deltas) (err error) {
-			report, err = airgap.Import(ctx, c.File, airgap.ImportOptions{
-				Chunks: chunks, Records: catalog.New(chunks, log), Names: name.Parser{DefaultUpstream: cfg.DefaultUpstream},
-				Rule: func(repository string) string { return string(cfg.Rule(repository).Rechunk) }, Name: c.As,
-				Deltas: d, TempDir: cfg.WorkDir,
+			o := airgap.ImportOptions{
+				Chunks: store.Chunks, Records: catalog.New(store.Chunks, log),
+				Names: name.Parser{DefaultUpstream: cfg.DefaultUpstream}, Name: c.As, Deltas: d, TempDir: cfg.WorkDir,
 				Now: time.Now, Progress: func(done, total int64) { b.update("import", done, total) },
-			})
-			return err
+			}
+			g, err := c.gate(ctx, cfg, store, o.Records, log)
+			if err != nil {
+				return err
+			}
+			o.Gate = g
+			report, err = airgap.Import(ctx, c.File, o)
+			return errors.Join(err, g.Close(ctx))
 		})
 	})
 	b.close()
@@ -134,6 +144,22 @@ func (c *importCommand) Run(ctx context.Context, s *streams) error {
 	}
 	return printCarried(s, c.JSON, report, "there already")
 }
+
+// gate holds the file to the configuration.
+func (c *importCommand) gate(ctx context.Context, cfg *config.Config, store server.OpenStore, records *catalog.Records,
+	log *slog.Logger) (*gate.Gate, error) {
+	kept := state.New(store.Chunks, log, nil)
+	engine := rechunk.Config{Store: kept, Records: kept, Locker: state.Beside(store.Beside), WorkDir: cfg.WorkDirectory(),
+		Logger: log}
+	if store.Leases != nil {
+		engine.Locker = state.NewLocker(store.Leases, lineagePatience)
+	}
+	return gate.New(ctx, gate.Options{Chunks: store.Chunks, Records: records, Rule: cfg.Rule, Engine: rechunk.New(engine),
+		Leases: store.Leases, Beside: store.Beside, Force: c.Force, Logger: log, Now: time.Now})
+}
+
+// lineagePatience is how long others wait for a lineage when an import dies.
+const lineagePatience = 15 * time.Second
 
 // withDeltas makes and applies deltas in a directory that goes away.
 func withDeltas(ctx context.Context, o oneshot.Options, work func(airgap.Deltas) error) error {

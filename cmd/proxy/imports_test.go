@@ -135,6 +135,10 @@ var rooms = []room{
 	{"proxy/airgap", []string{"proxy/catalog", "proxy/imagedelta", "proxy/imageref", "proxy/name", "proxy/oci",
 		"proxy/ociarchive", "proxy/verify", "chunkstore", "rechunk/delta/ocidelta", "rechunk/image"},
 		[]string{"net/http", "github.com/google/go-containerregistry"}},
+	// What a file brings is held to the proxy's rules, by the rooms that a pull goes through.
+	{"proxy/airgap/gate", []string{"proxy/airgap", "proxy/background", "proxy/catalog", "proxy/config", "proxy/lease",
+		"proxy/name", "proxy/pull/jobs", "proxy/pull/tags", "proxy/registry", "proxy/trust", "proxy/upstream", "chunkstore",
+		"rechunk"}, registries},
 	{"proxy/doctor", []string{"proxy/hosts", "proxy/trust"}, nil},
 	{"proxy/hosts/inroot", nil, registries},
 	{"proxy/hosts/disk", []string{"proxy/hosts"}, registries[:3]},

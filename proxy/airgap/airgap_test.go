@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -31,7 +32,9 @@ import (
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/chunkstore/storetest"
 	"github.com/strata-oci/strata/proxy/airgap"
+	"github.com/strata-oci/strata/proxy/airgap/gate"
 	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/name"
 )
 
@@ -98,9 +101,21 @@ func signedIndex(t *testing.T) (repo ggcr.Repository, index v1.Hash) {
 func newStore(t *testing.T) (*chunkstore.Store, airgap.ImportOptions) {
 	t.Helper()
 	chunks := storetest.InMemory(t)
-	return chunks, airgap.ImportOptions{Chunks: chunks, Records: catalog.New(chunks, nil), TempDir: t.TempDir(),
-		Now:  time.Now,
-		Rule: func(string) string { return "auto" }}
+	return chunks, options(t, chunks, t.TempDir())
+}
+
+// options are those of an import into a store for whose repositories no rule asks for signatures.
+func options(t testing.TB, chunks *chunkstore.Store, dir string) airgap.ImportOptions {
+	t.Helper()
+	records := catalog.New(chunks, nil)
+	g, err := gate.New(context.Background(),
+		gate.Options{Chunks: chunks, Records: records, Logger: slog.New(slog.DiscardHandler),
+		Rule: func(string) config.Rule { return config.DefaultRule() }, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.Close(context.Background()) })
+	return airgap.ImportOptions{Chunks: chunks, Records: records, TempDir: dir, Now: time.Now, Gate: g}
 }
 
 func names(r *airgap.Report) (named []string, nameless int) {
@@ -332,9 +347,9 @@ func FuzzImport(f *testing.F) {
 		path := write(t, map[string]string{"oci-layout": `{"imageLayoutVersion":"1.0.0"}`, "index.json": string(index),
 			blob(string(manifest)): string(manifest)})
 		chunks := storetest.InMemory(t)
-		r, err := airgap.Import(context.Background(), path,
-			airgap.ImportOptions{Chunks: chunks, Records: catalog.New(chunks, nil),
-				Name: as, TempDir: t.TempDir(), Now: time.Now, Rule: func(string) string { return "auto" }})
+		o := options(t, chunks, t.TempDir())
+		o.Name = as
+		r, err := airgap.Import(context.Background(), path, o)
 		if err == nil && len(r.Entries) == 0 {
 			t.Error("nothing was imported, and nobody said so")
 		}

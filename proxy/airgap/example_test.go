@@ -2,9 +2,11 @@ package airgap_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -18,7 +20,9 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/airgap"
+	"github.com/strata-oci/strata/proxy/airgap/gate"
 	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/config"
 )
 
 // An image goes from a registry to a file, and from there into the store of a proxy that has no way out.
@@ -65,9 +69,16 @@ func carry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	in, err := airgap.Import(ctx, file, airgap.ImportOptions{Chunks: chunks, Records: catalog.New(chunks, nil),
-		Rule: func(string) string { return "auto" }, TempDir: dir, Now: time.Now})
+	o := airgap.ImportOptions{Chunks: chunks, Records: catalog.New(chunks, nil), TempDir: dir, Now: time.Now}
+	// The proxy's rules: none asks for a signature here.
+	g, err := gate.New(ctx, gate.Options{Chunks: chunks, Records: o.Records, Now: time.Now, Logger: slog.Default(),
+		Rule: func(string) config.Rule { return config.DefaultRule() }})
 	if err != nil {
+		return err
+	}
+	o.Gate = g
+	in, err := airgap.Import(ctx, file, o)
+	if err = errors.Join(err, g.Close(ctx)); err != nil {
 		return err
 	}
 	fmt.Println(in.Entries[0].Name, "is in the store")

@@ -24,8 +24,8 @@ type ImportOptions struct {
 	// Chunks is the store, and Records are its records.
 	Chunks  *chunkstore.Store
 	Records *catalog.Records
-	// Rule returns how a repository, "host/path", is rechunked by the proxy's configuration: "auto", "never", …
-	Rule func(repository string) string
+	// Gate says what may come in, and writes what tags stand for.
+	Gate Gate
 	// Names reads the names in the file as the proxy would.
 	Names name.Parser
 	// Name is the reference to serve an image under that has none in the file.
@@ -77,7 +77,7 @@ func Import(ctx context.Context, file string, o ImportOptions) (_ *Report, err e
 		return nil, err
 	}
 	defer func() { err = closing(err, l.file) }()
-	for _, step := range []func(context.Context) error{l.read, l.make, l.fill, l.prove, l.record} {
+	for _, step := range []func(context.Context) error{l.read, l.make, l.fill, l.prove, l.admitted, l.record} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("import %s: %w", file, err)
 		}
@@ -256,15 +256,12 @@ func (l *load) record(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := l.refer(ctx); err != nil {
-		return err
+	for _, step := range []func(context.Context) error{l.refer, l.take, l.bring} {
+		if err := step(ctx); err != nil {
+			return err
+		}
 	}
 	for _, e := range l.entries {
-		if e.tag != "" && !e.tag.IsDigest() {
-			if err := l.tag(ctx, e.repo, string(e.tag), e.doc.Descriptor); err != nil {
-				return err
-			}
-		}
 		entry := Entry{Digest: e.doc.Digest, Type: e.doc.MediaType}
 		if e.tag != "" {
 			entry.Name = e.name()
@@ -346,35 +343,4 @@ func (l *load) below(m *document) []digest.Digest {
 		}
 	}
 	return out
-}
-
-// tag lets a tag stand for an image, served as it is.
-func (l *load) tag(ctx context.Context, repo name.Repository, tag string, d ocispec.Descriptor) error {
-	now := l.Now()
-	rec := &catalog.Tag{
-		SourceDigest: d.Digest, SourceType: d.MediaType, Digest: d.Digest, MediaType: d.MediaType, Served: catalog.Original,
-		Rule: l.Rule(repo.String()), CheckedAt: now, UpdatedAt: now,
-	}
-	if source := l.sources[d.Digest]; source != nil {
-		rec.SourceDigest, rec.SourceType, rec.Served = source.Digest, source.MediaType, catalog.Rechunked
-	}
-	key := catalog.TagKey{Repository: repo.String(), Tag: tag}
-	before, err := l.Records.Tags.Get(ctx, key)
-	if err != nil {
-		return err
-	}
-	if before != nil {
-		rec.Staged, rec.Stable = before.Staged, before.Stable // a roll-out takes it in when the next host asks
-		// What a tag has stood for is remembered on: an image of before under it is still one.
-		rec.Seen, rec.Newer, rec.Released = before.Seen, before.Newer, before.Released
-		switch {
-		case before.SourceDigest == rec.SourceDigest:
-			rec.Signed = before.Signed
-		case len(before.Signed) > 0:
-			rec.Seen = slices.Concat(before.Seen, before.Signed)
-		default:
-			rec.Seen = append(slices.Clone(before.Seen), before.SourceDigest)
-		}
-	}
-	return l.Records.Tags.Put(ctx, key, rec)
 }

@@ -246,10 +246,15 @@ func (s stored) Blob(ctx context.Context, d digest.Digest, size int64) (io.ReadC
 	if err != nil {
 		return nil, err
 	}
+	return Verified(c, d, size), nil
+}
+
+// Verified reads content whose last byte comes when all are right.
+func Verified(c io.ReadCloser, d digest.Digest, size int64) io.ReadCloser {
 	return struct {
 		io.Reader
 		io.Closer
-	}{verify.NewReader(c, d, size), c}, nil
+	}{verify.NewReader(c, d, size), c}
 }
 
 // Close does nothing.

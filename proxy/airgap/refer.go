@@ -1,38 +1,30 @@
 package airgap
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 // refer makes the tags that the OCI distribution specification falls back to for lists of referrers, sha256-HEX, of what the
 // file holds.
 func (l *load) refer(ctx context.Context) error {
-	lists := map[about][]ocispec.Descriptor{}
 	var order []about
 	for _, e := range l.entries {
-		if e.doc.doc.Manifest == nil || e.doc.doc.Manifest.Subject == nil {
-			continue
+		if subject := e.subject(); subject != "" && !slices.Contains(order, about{e.repo, subject}) {
+			order = append(order, about{e.repo, subject})
 		}
-		m := e.doc.doc.Manifest
-		key := about{e.repo, m.Subject.Digest}
-		d := ocispec.Descriptor{MediaType: e.doc.MediaType, Digest: e.doc.Digest, Size: e.doc.Size,
-			ArtifactType: m.ArtifactType, Annotations: m.Annotations}
-		if d.ArtifactType == "" {
-			d.ArtifactType = m.Config.MediaType
-		}
-		if !slices.Contains(order, key) {
-			order = append(order, key)
-		}
-		lists[key] = append(lists[key], d)
 	}
 	bare, err := l.bare(ctx)
 	if err != nil {
@@ -44,11 +36,78 @@ func (l *load) refer(ctx context.Context) error {
 		}
 	}
 	for _, key := range order {
-		if err := l.list(ctx, key.repo, key.subject, lists[key]); err != nil {
+		raw, err := l.listed(ctx, key)
+		if err == nil && raw == nil {
+			raw, err = listOf([]ocispec.Descriptor{})
+		}
+		if err == nil {
+			err = l.list(ctx, key, raw)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// subject is what an entry says that it refers to, or empty.
+func (p placed) subject() digest.Digest {
+	if p.doc.doc.Manifest == nil || p.doc.doc.Manifest.Subject == nil {
+		return ""
+	}
+	return p.doc.doc.Manifest.Subject.Digest
+}
+
+// listed is the list of what refers to a manifest as it is after the import: by the file, and by what was imported before.
+// It is nil where the file says nothing.
+func (l *load) listed(ctx context.Context, key about) ([]byte, error) {
+	var all []ocispec.Descriptor
+	for _, e := range l.entries {
+		if e.repo != key.repo || e.subject() != key.subject || key.subject == "" {
+			continue
+		}
+		m := e.doc.doc.Manifest
+		all = append(all, ocispec.Descriptor{MediaType: e.doc.MediaType, Digest: e.doc.Digest, Size: e.doc.Size,
+			ArtifactType: cmp.Or(m.ArtifactType, m.Config.MediaType), Annotations: m.Annotations})
+	}
+	if all == nil {
+		return nil, nil
+	}
+	before, err := l.listedBefore(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range before {
+		if !slices.ContainsFunc(all, func(have ocispec.Descriptor) bool { return have.Digest == d.Digest }) {
+			all = append(all, d)
+		}
+	}
+	return listOf(all[:min(len(all), maxDocuments)])
+}
+
+// listedBefore is the list that the store has. One that cannot be read is none.
+func (l *load) listedBefore(ctx context.Context, key about) ([]ocispec.Descriptor, error) {
+	rec, err := l.Records.Tags.Get(ctx, catalog.TagKey{Repository: key.repo.String(), Tag: fallback(key.subject)})
+	if rec == nil || err != nil {
+		return nil, err
+	}
+	raw, err := l.Chunks.Get(ctx, rec.Digest, image.MaxDocument)
+	if errors.Is(err, chunkstore.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	idx, err := image.ParseLayout(raw)
+	if err != nil {
+		return nil, nil //nolint:nilerr // it is made anew
+	}
+	return idx.Manifests(), nil
+}
+
+func listOf(all []ocispec.Descriptor) ([]byte, error) {
+	return json.Marshal(ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2},
+		MediaType: ocispec.MediaTypeImageIndex, Manifests: all})
 }
 
 // about is what a list of referrers is of.
@@ -85,15 +144,7 @@ func fallback(subject digest.Digest) string {
 }
 
 // list stores a list of referrers under its tag.
-func (l *load) list(ctx context.Context, repo name.Repository, subject digest.Digest, of []ocispec.Descriptor) error {
-	if of == nil {
-		of = []ocispec.Descriptor{}
-	}
-	raw, err := json.Marshal(ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2},
-		MediaType: ocispec.MediaTypeImageIndex, Manifests: of})
-	if err != nil {
-		return err
-	}
+func (l *load) list(ctx context.Context, key about, raw []byte) error {
 	d, err := l.Chunks.Put(ctx, raw)
 	if err != nil {
 		return err
@@ -103,8 +154,9 @@ func (l *load) list(ctx context.Context, repo name.Repository, subject digest.Di
 		return err
 	}
 	proof := &catalog.Proof{At: l.Now(), All: true}
-	if err := l.Records.Proofs.Put(ctx, catalog.ContentKey{Repository: repo.String(), Digest: d}, proof); err != nil {
+	if err := l.Records.Proofs.Put(ctx, catalog.ContentKey{Repository: key.repo.String(), Digest: d}, proof); err != nil {
 		return err
 	}
-	return l.tag(ctx, repo, fallback(subject), desc)
+	doc := Document{desc, raw}
+	return l.Gate.Bring(ctx, Brought{key.repo, name.Reference(fallback(key.subject)), doc, doc})
 }

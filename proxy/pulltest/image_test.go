@@ -1,6 +1,8 @@
 package pulltest
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -58,8 +60,7 @@ func (i *testImage) push(t testing.TB, u *fakeUpstream) digest.Digest {
 	c := ocispec.Image{Platform: ocispec.Platform{OS: "linux", Architecture: i.arch}, RootFS: ocispec.RootFS{Type: "layers"}}
 	c.Config.Labels = i.labels
 	for _, l := range i.layers {
-		// clients check it, the engine reads the layer itself
-		c.RootFS.DiffIDs = append(c.RootFS.DiffIDs, digest.FromBytes(l))
+		c.RootFS.DiffIDs = append(c.RootFS.DiffIDs, diffID(l))
 		d := ocispec.Descriptor{MediaType: layerType, Digest: digest.FromBytes(l), Size: int64(len(l))}
 		if i.foreign {
 			d.MediaType, d.URLs = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
@@ -70,6 +71,19 @@ func (i *testImage) push(t testing.TB, u *fakeUpstream) digest.Digest {
 	config := marshal(t, c)
 	m.Config = ocispec.Descriptor{MediaType: configType, Digest: digest.FromBytes(config), Size: int64(len(config))}
 	return u.put(document{manifestType, marshal(t, m)}, append(i.layers, config)...)
+}
+
+// diffID is the digest of what a layer decompresses to; of one that is no gzip, its own.
+func diffID(layer []byte) digest.Digest {
+	r, err := gzip.NewReader(bytes.NewReader(layer))
+	if err != nil {
+		return digest.FromBytes(layer)
+	}
+	d, err := digest.FromReader(r)
+	if err != nil {
+		return digest.FromBytes(layer)
+	}
+	return d
 }
 
 // pushIndex stores an index. Members are descriptors, or anything that JSON can hold.

@@ -11,6 +11,7 @@ import (
 	"github.com/strata-oci/strata/chunkstore/claim"
 	"github.com/strata-oci/strata/chunkstore/private"
 	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/upkeep"
 	"github.com/strata-oci/strata/proxy/workdir"
 )
@@ -123,14 +124,30 @@ func claimToServe(cfg *config.Config, held *claim.Claim) error {
 	return err
 }
 
-// WithStore opens the store of a configuration beside whoever uses it, and lets work add to it.
+// OpenStore is a store beside whoever uses it, for a command that adds to it.
+type OpenStore struct {
+	Chunks *chunkstore.Store
+	// Leases keep the replicas of the proxy from a thing; nil without Redis.
+	Leases *lease.Leases
+	// Beside keeps the other processes on this machine from a name.
+	Beside func(ctx context.Context, name string) (unlock func(), err error)
+}
+
+// WithStore opens the store of a configuration, and lets work add to it.
 func WithStore(ctx context.Context, cfg *config.Config, log *slog.Logger,
-	work func(context.Context, *chunkstore.Store) error) (err error) {
+	work func(context.Context, OpenStore) error) (err error) {
 	space := within(cfg, upkeep.NewUsage(int64(cfg.Quota)), func() int64 { return int64(cfg.MinFree) })
 	chunks, held, err := openStore(ctx, cfg, space, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, held.Release()) }()
-	return work(ctx, chunks)
+	conn, leases, err := openRedis(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	if conn != nil {
+		defer func() { err = errors.Join(err, conn.Close()) }()
+	}
+	return work(ctx, OpenStore{Chunks: chunks, Leases: leases, Beside: held.Lock})
 }

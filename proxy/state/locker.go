@@ -35,3 +35,34 @@ func (l lineageLock) Fence() int64 { return int64(l.Token()) }
 
 // Unlock implements rechunk.Lock.
 func (l lineageLock) Unlock() { l.Release() }
+
+// Beside lets engines of several processes on one machine take turns by locks on names.
+type Beside func(ctx context.Context, name string) (unlock func(), err error)
+
+var _ rechunk.Locker = Beside(nil)
+
+// Lock implements rechunk.Locker.
+func (b Beside) Lock(ctx context.Context, key string) (rechunk.Lock, error) {
+	unlock, err := b(ctx, "lineage "+key)
+	if err != nil {
+		return nil, err
+	}
+	return namedLock(unlock), nil
+}
+
+// namedLock is not lost while its process lives, and has no number.
+type namedLock func()
+
+// Fence implements rechunk.Lock, and so do the next three.
+func (namedLock) Fence() int64 { return 0 }
+
+// Bind returns ctx.
+func (namedLock) Bind(ctx context.Context) (context.Context, context.CancelFunc) {
+	return ctx, func() {}
+}
+
+// Confirm returns nil.
+func (namedLock) Confirm(context.Context) error { return nil }
+
+// Unlock gives the name back.
+func (l namedLock) Unlock() { l() }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/image"
 	"github.com/strata-oci/strata/rechunk/layer"
@@ -22,6 +23,13 @@ func options(r config.Rule) rechunk.Options {
 		OwnLinks: r.Hardlinks == config.HardlinksPreserve, KeepNoise: r.Noise == config.NoiseKeep,
 		Versions: r.KeepVersions, Platforms: r.Platforms,
 	}
+}
+
+// RequestOf is the engine's request for an image that a tag of a repository, or a digest, leads to, without the image: the
+// lineage, the series in it, and the options that the rule asks for.
+func RequestOf(repo name.Repository, ref name.Reference, rule config.Rule) rechunk.Request {
+	series := source{repo: repo, ref: ref}.reference()
+	return rechunk.Request{Lineage: rule.Family, Reference: series, Options: options(rule)}
 }
 
 // attempt asks the engine. A panic on one image must not take the proxy away from all others.
@@ -44,10 +52,8 @@ func (q *Queue) rechunk(ctx context.Context, j *job, manifest []byte, src rechun
 	if err := os.MkdirAll(q.WorkDir, 0o700); err != nil {
 		return nil, fmt.Errorf("directory for temporary files: %w", err)
 	}
-	req := rechunk.Request{
-		Lineage: j.rule.Family, Reference: j.reference(), Demand: demand, Digest: j.digest, Manifest: manifest,
-		Source: src, Options: options(j.rule), Progress: j.note,
-	}
+	req := RequestOf(j.repo, j.ref, j.rule)
+	req.Demand, req.Digest, req.Manifest, req.Source, req.Progress = demand, j.digest, manifest, src, j.note
 	if err := q.adopt(ctx, j, req); err != nil {
 		return nil, err
 	}

@@ -40,8 +40,9 @@ func (unguarded) Covers(context.Context, name.Repository, digest.Digest) (bool, 
 	return false, nil
 }
 
-// maxSeen bounds the digests that are remembered of a tag's earlier versions, images of indexes included.
-const maxSeen = 512
+// maxSeen bounds the digests that are remembered of a tag's earlier versions. An index takes as many as it has images, and
+// one more, so the bound is large enough for a thousand versions of an index with three of them.
+const maxSeen = 4096
 
 // errRollback marks a tag that went back to an image that it stood for before.
 var errRollback = errors.New("the tag went back to an earlier image")
@@ -114,12 +115,14 @@ func (t *Tags) remember(ctx context.Context, repo name.Repository, rec, before *
 	if before != nil {
 		rec.Seen, rec.Newer = before.Seen, before.Newer
 	}
-	if rec.Policy == "" {
+	if rec.Policy == "" && (before == nil || before.Policy == "") {
 		return nil
 	}
 	var err error
-	if rec.Signed, err = t.covered(ctx, repo, m.Digest, m.MediaType, m.Bytes); err != nil {
-		return err
+	if rec.Policy != "" { // else it is shown to nobody who asks for signatures, and is none that could be gone back to
+		if rec.Signed, err = t.covered(ctx, repo, m.Digest, m.MediaType, m.Bytes); err != nil {
+			return err
+		}
 	}
 	if before == nil || before.SourceDigest == rec.SourceDigest {
 		return nil

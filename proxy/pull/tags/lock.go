@@ -2,6 +2,7 @@ package tags
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/strata-oci/strata/proxy/catalog"
@@ -16,28 +17,39 @@ const (
 	clockSkew = time.Minute
 )
 
-// lock keeps a tag's record from others who would change it: surely those of this process, and, as far as leases reach,
-// those of other replicas.
+// lock keeps a tag's record from others who would change it: surely those of this process, and, as far as leases and locks
+// reach, those of other replicas and of commands that run beside them.
 func (t *Tags) lock(ctx context.Context, key catalog.TagKey) (unlock func()) {
 	return t.lockName(ctx, "tag "+key.String())
 }
 
 // lockName is lock for other records of a tag.
 func (t *Tags) lockName(ctx context.Context, name string) (unlock func()) {
-	here := t.locks.Lock(name)
-	if t.Leases == nil {
-		return here
-	}
+	held := []func(){t.locks.Lock(name)}
 	limited, stop := context.WithTimeout(ctx, lockPatience)
 	defer stop()
-	l, err := t.Leases.Acquire(limited, name, leaseTTL)
-	if err != nil {
-		t.Logger.DebugContext(ctx, "a record is changed without a lease", "of", name, "error", err)
-		return here
+	take := func(unlock func(), err error) {
+		if err != nil {
+			t.Logger.DebugContext(ctx, "a record is changed without a lock", "of", name, "error", err)
+			return
+		}
+		held = append(held, unlock)
+	}
+	if t.Beside != nil {
+		take(t.Beside(limited, name))
+	}
+	if t.Leases != nil {
+		l, err := t.Leases.Acquire(limited, name, leaseTTL)
+		if err != nil {
+			take(nil, err)
+		} else {
+			take(l.Release, nil)
+		}
 	}
 	return func() {
-		l.Release()
-		here()
+		for _, unlock := range slices.Backward(held) {
+			unlock()
+		}
 	}
 }
 

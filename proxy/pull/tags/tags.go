@@ -64,7 +64,7 @@ type Refusals interface {
 	Clear(ctx context.Context, tag catalog.TagKey) error
 }
 
-// Options are what Tags are made of; all are needed but for Leases and RecordAge.
+// Options are what Tags are made of; all are needed but for Leases, Beside and RecordAge.
 type Options struct {
 	Upstream  Upstream
 	Manifests Manifests
@@ -86,6 +86,8 @@ type Options struct {
 	Work *background.Group
 	// Leases let one of several replicas ask about a tag and change its record; nil says that there are no others.
 	Leases *lease.Leases
+	// Beside keeps other processes on this machine from a name until unlock; nil says that there are none.
+	Beside func(ctx context.Context, name string) (unlock func(), err error)
 	// RecordAge is how old a record may be, as another process may have changed it, when a client is answered by it.
 	RecordAge time.Duration
 	Logger    *slog.Logger

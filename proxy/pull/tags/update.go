@@ -226,6 +226,12 @@ func (t *Tags) moveTag(ctx context.Context, key catalog.TagKey, u *update) error
 		}
 		return err
 	}
+	if stays, err := t.brought(ctx, key, u); stays != nil || err != nil {
+		if stays != nil {
+			u.rec = stays
+		}
+		return err
+	}
 	u.rec.CheckedAt, u.rec.UpdatedAt = asked.UTC(), t.Now().UTC()
 	if u.before != nil && u.before.Digest == u.rec.Digest {
 		u.rec.UpdatedAt = u.before.UpdatedAt

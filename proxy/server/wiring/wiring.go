@@ -54,6 +54,8 @@ type Options struct {
 	Counters pulls.Counters
 	// Leases let one of several replicas on the same store do a thing; nil says that there are no others.
 	Leases *lease.Leases
+	// Beside keeps other processes on this machine from a name until unlock; nil says that there are none.
+	Beside func(ctx context.Context, name string) (unlock func(), err error)
 	// Redis tells how the Redis fares that replicas share; nil says that there is none.
 	Redis func() *operate.RedisReport
 	// Store tells operators of the store.
@@ -148,7 +150,7 @@ func New(o Options) *Rooms {
 		Records: catalog.New(o.Chunks, o.Logger),
 		Tally:   pulls.New(pulls.Options{Counters: o.Counters, Now: o.Now, Logger: o.Logger}),
 		Engine: rechunk.New(rechunk.Config{
-			Store: engineStore, Records: engineStore, Locker: locker(o.Leases), WorkDir: o.WorkDir, Space: space,
+			Store: engineStore, Records: engineStore, Locker: locker(o), WorkDir: o.WorkDir, Space: space,
 			Deadline: rechunk.DefaultDeadline(), Logger: o.Logger,
 		}),
 	}
@@ -199,7 +201,7 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 		Upstream: o.Upstream, Manifests: manifests, Maker: r.Jobs, Losses: losses, Records: r.Records.Tags,
 		Rollouts: r.Records.Rollouts, Reached: r.Records.Reached, Metrics: o.Metrics,
 		Repositories: manifests, Guard: guard, Refusals: r.refusals, Rule: o.Rule, Work: r.Work,
-		Leases: o.Leases, RecordAge: o.RecordAge, Logger: o.Logger, Now: o.Now,
+		Leases: o.Leases, Beside: o.Beside, RecordAge: o.RecordAge, Logger: o.Logger, Now: o.Now,
 	})
 	r.Images = pull.NewImages(pull.Options{Tags: r.Tags, Manifests: manifests, Blobs: r.Blobs, Tally: r.Tally,
 		Guard: guard, Admitted: trust.NewAdmitted(trust.AdmittedOptions{
@@ -281,12 +283,15 @@ func (r *Rooms) Close(ctx context.Context) error {
 	return err
 }
 
-// locker makes the engine wait for other replicas, where there are any.
-func locker(leases *lease.Leases) rechunk.Locker {
-	if leases == nil {
-		return nil
+// locker makes the engine wait for other replicas, or other processes, where there are any.
+func locker(o Options) rechunk.Locker {
+	switch {
+	case o.Leases != nil:
+		return state.NewLocker(o.Leases, leaseTTL)
+	case o.Beside != nil:
+		return state.Beside(o.Beside)
 	}
-	return state.NewLocker(leases, leaseTTL)
+	return nil
 }
 
 // imageBlobs lists the blobs of a stored image. What cannot be read has none.
