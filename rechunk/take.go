@@ -116,7 +116,7 @@ func (r *run) compare(v *Version, old Version) {
 func (r *run) takeLayer(ctx context.Context, i int, name string) (VersionLayer, error) {
 	d, diffID := r.src.Manifest.Layers[i], r.src.Config.RootFS.DiffIDs[i]
 	out := VersionLayer{Digest: d.Digest, DiffID: diffID, Size: d.Size, Type: d.MediaType, Annotations: d.Annotations,
-		Name: name,
+		Name:  name,
 		Since: r.sequence()}
 	rc, err := r.cfg.Store.Open(ctx, d.Digest)
 	if err != nil {

@@ -34,7 +34,6 @@ import (
 	"github.com/strata-oci/strata/proxy/airgap"
 	"github.com/strata-oci/strata/proxy/airgap/gate"
 	"github.com/strata-oci/strata/proxy/catalog"
-	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/name"
 )
 
@@ -109,8 +108,7 @@ func options(t testing.TB, chunks *chunkstore.Store, dir string) airgap.ImportOp
 	t.Helper()
 	records := catalog.New(chunks, nil)
 	g, err := gate.New(context.Background(),
-		gate.Options{Chunks: chunks, Records: records, Logger: slog.New(slog.DiscardHandler),
-		Rule: func(string) config.Rule { return config.DefaultRule() }, Now: time.Now})
+		gate.Options{Chunks: chunks, Records: records, Logger: slog.New(slog.DiscardHandler), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

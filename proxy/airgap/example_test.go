@@ -22,7 +22,6 @@ import (
 	"github.com/strata-oci/strata/proxy/airgap"
 	"github.com/strata-oci/strata/proxy/airgap/gate"
 	"github.com/strata-oci/strata/proxy/catalog"
-	"github.com/strata-oci/strata/proxy/config"
 )
 
 // An image goes from a registry to a file, and from there into the store of a proxy that has no way out.
@@ -71,8 +70,7 @@ func carry(ctx context.Context) error {
 	}
 	o := airgap.ImportOptions{Chunks: chunks, Records: catalog.New(chunks, nil), TempDir: dir, Now: time.Now}
 	// The proxy's rules: none asks for a signature here.
-	g, err := gate.New(ctx, gate.Options{Chunks: chunks, Records: o.Records, Now: time.Now, Logger: slog.Default(),
-		Rule: func(string) config.Rule { return config.DefaultRule() }})
+	g, err := gate.New(ctx, gate.Options{Chunks: chunks, Records: o.Records, Now: time.Now, Logger: slog.Default()})
 	if err != nil {
 		return err
 	}

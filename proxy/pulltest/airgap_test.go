@@ -16,6 +16,7 @@ import (
 	"github.com/strata-oci/strata/proxy/airgap"
 	"github.com/strata-oci/strata/proxy/airgap/gate"
 	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/oneshot"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/state"
@@ -283,4 +284,87 @@ func TestImportNeedsSignatures(t *testing.T) {
 			}
 		}
 	})
+}
+
+// An import beside an update that is under way loses nothing of what the tag stood for: the update, which ends later, follows
+// what was imported, and does not go back behind it.
+func TestImportBesideAnUpdate(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t)
+	for what, back := range map[string]bool{"to a new image": false, "to an earlier one": true} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			elsewhere := newHarness(t)
+			brought := bootable(t, "brought").push(t, elsewhere.up)
+			s.sign(t, elsewhere.up, brought)
+			elsewhere.up.tag("stable", brought)
+			elsewhere.pull("stable", registry.Rechunked)
+			file, _ := elsewhere.exports(t, "stable")
+
+			h := newHarness(t, verifying(s.file), func(h *harness) { h.rule.Rechunk = config.RechunkNever })
+			first := bootable(t, "first").push(t, h.up)
+			next := bootable(t, "next").push(t, h.up)
+			if back { // by another file, which the update does not know of, either
+				next = brought
+				bootable(t, "brought").push(t, h.up)
+			}
+			for _, d := range []digest.Digest{first, next} {
+				s.sign(t, h.up, d)
+			}
+			h.up.tag("stable", first)
+			h.pull("stable", registry.Original)
+
+			asked, gate := make(chan struct{}, 10), make(chan struct{})
+			h.up.fail(func(_ http.ResponseWriter, r *http.Request) bool {
+				if strings.HasSuffix(r.URL.Path, "/manifests/"+next.String()) {
+					asked <- struct{}{}
+					<-gate
+				}
+				return false
+			})
+			h.up.tag("stable", next)
+			h.refresh()
+			done := make(chan error, 1)
+			go func() {
+				_, err := h.Images.Manifest(t.Context(), testRepo, "stable")
+				done <- err
+			}()
+			<-asked
+			if err := h.imports(t, file); err != nil {
+				t.Fatal(err)
+			}
+			if back { // and another that leads away from it
+				other := newHarness(t)
+				d := bootable(t, "other").push(t, other.up)
+				s.sign(t, other.up, d)
+				other.up.tag("stable", d)
+				other.pull("stable", registry.Rechunked)
+				away, _ := other.exports(t, "stable")
+				if err := h.imports(t, away); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := h.record(t, "stable")
+			close(gate)
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			for range 500 { // until the update has ended
+				if oldest, _ := h.Work.Activity(); oldest.IsZero() {
+					break
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			now := h.record(t, "stable")
+			if back {
+				if now.SourceDigest != before.SourceDigest {
+					t.Errorf("the tag went back to %s", now.SourceDigest)
+				}
+				return
+			}
+			if now.SourceDigest != next || len(now.Seen) != 2 || now.Seen[0] != first || now.Seen[1] != before.SourceDigest {
+				t.Errorf("%+v; want %s after %s after %s", now, next, before.SourceDigest, first)
+			}
+		})
+	}
 }

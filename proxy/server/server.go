@@ -172,7 +172,8 @@ func (s *Server) newRooms(m *makings) *wiring.Rooms {
 		Names: s.names(), Store: store, Logger: s.log,
 		Casync: func() config.Casync { return s.live.Load().Casync },
 		Deltas: func() config.Deltas { return s.live.Load().Deltas }, Encoders: m.encoders, Edge: s.edge(),
-		Leases: m.leases, Beside: m.claim.Lock, Counters: counters, Redis: s.watchRedis(m.gatherer, s.metrics), RecordAge: recordAge,
+		Leases: m.leases, Beside: m.claim.Lock,
+		Counters: counters, Redis: s.watchRedis(m.gatherer, s.metrics), RecordAge: recordAge,
 	})
 }
 

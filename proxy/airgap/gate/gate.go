@@ -26,11 +26,11 @@ import (
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
-// Options are what a Gate is made of; all are needed but for Engine, Leases and Beside.
+// Options are what a Gate is made of; all are needed but for Rule, Engine, Leases and Beside.
 type Options struct {
 	Chunks  *chunkstore.Store
 	Records *catalog.Records
-	// Rule returns the settings of a repository, "host/path".
+	// Rule returns the settings of a repository, "host/path"; nil: the defaults.
 	Rule func(repository string) config.Rule
 	// Engine reads images of Stratas; nil: none are taken into lineages.
 	Engine *rechunk.Engine
@@ -66,6 +66,9 @@ func New(ctx context.Context, o Options) (*Gate, error) {
 	apart, err := chunkstore.NewContext(ctx, driver, chunkstore.Options{Logger: o.Logger})
 	if err != nil {
 		return nil, err
+	}
+	if o.Rule == nil {
+		o.Rule = (&config.Config{}).Rule
 	}
 	g := &Gate{Options: o, verdicts: catalog.New(apart, o.Logger),
 		work: background.New(background.Options{Logger: o.Logger, Now: o.Now})}
