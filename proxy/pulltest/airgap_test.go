@@ -286,8 +286,8 @@ func TestImportNeedsSignatures(t *testing.T) {
 	})
 }
 
-// An import beside an update that is under way loses nothing of what the tag stood for: the update, which ends later, follows
-// what was imported, and does not go back behind it.
+// An import beside an update that is under way loses nothing of what the tag stood for: the update, which ends later,
+// follows what was imported, and does not go back behind it.
 func TestImportBesideAnUpdate(t *testing.T) {
 	t.Parallel()
 	s := newSigner(t)
