@@ -133,6 +133,8 @@ func TestClientConfig(t *testing.T) {
 	const image = "registry.example/team/os"
 	fleet := `{"default":[{"type":"reject"}],"transports":{"docker":{"":[{"type":"insecureAcceptAnything"}],"registry.example":` +
 		`[{"type":"reject"}]}}}`
+	const merged = `{"default":[{"type":"reject"}],"transports":{"docker":{"registry.example":[{"type":"sigstoreSigned",` +
+		`"keyPath":"/etc/pki/fleet.pub","signedIdentity":{"type":"matchRepository"}}],"other.example":[{"type":"reject"}]}}}`
 	for _, tt := range []struct {
 		name, key, policy string
 		flags             []string
@@ -143,6 +145,9 @@ func TestClientConfig(t *testing.T) {
 			logical: "cryptographic signature verification failed", own: "cryptographic signature verification failed"},
 		{name: "mirror without a key of the registry", key: ours},
 		{name: "rejected by name", key: ours, policy: fleet, logical: "is rejected by policy"},
+		{name: "merged", key: ours, policy: merged, flags: []string{"--no-fallback"}, own: "is rejected by policy"},
+		{name: "merged, by another key", key: generateKey(t, "third"), policy: merged, flags: []string{"--no-fallback"},
+			logical: "cryptographic signature verification failed", own: "is rejected by policy"},
 		{name: "default reject", key: ours, policy: `{"default":[{"type":"reject"}]}`, flags: []string{"--admit"}},
 		{name: "default reject, not admitted", key: ours, policy: `{"default":[{"type":"reject"}]}`,
 			logical: "is rejected by policy", own: "is rejected by policy"},
@@ -153,6 +158,7 @@ func TestClientConfig(t *testing.T) {
 			if tt.policy != "" {
 				h.write("etc/containers/policy.json", tt.policy)
 			}
+			h.write("etc/pki/fleet.pub", readFile(t, others+".pub"))
 			args := append([]string{"client-config", "--insecure", "--key", tt.key + ".pub", "--write", h.root}, tt.flags...)
 			command(t, nil, program, append(args, address, image)...)
 			digest := strings.TrimSpace(command(t, nil, skopeo, "--insecure-policy", "inspect", "--tls-verify=false",

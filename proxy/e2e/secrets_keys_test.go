@@ -128,7 +128,8 @@ func TestKeysStaySecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(operators, "reload")
-	for _, path := range []string{"/metrics", "/readyz", "/api/v1/status", "/api/v1/jobs", "/", "/client-config?host=proxy.example"} {
+	for _, path := range []string{"/metrics", "/readyz", "/api/v1/status", "/api/v1/jobs", "/",
+		"/client-config?host=proxy.example"} {
 		fmt.Fprintln(&told, p.operatorGet(t, path))
 	}
 	plain, encrypted := file(dir, "plain.key", first.plain), file(dir, "encrypted.key", first.encrypted)
@@ -137,7 +138,7 @@ func TestKeysStaySecret(t *testing.T) {
 		run(nil, "client-config", "--key", key, p.Clients)
 		run([]string{"STRATA_SIGNING_PASSWORD=" + password + "-wrong"}, "key", "public", key)
 		run(nil, "serve", "--check", "--config",
-			file(dir, "config.yml", []byte("repositories:\n- verify: {keys: ["+key+"]}\n")))
+			file(dir, "config.yml", []byte("repositories:\n- match: \"**\"\n  verify: {keys: ["+key+"]}\n")))
 		run(nil, "serve", "--check", "--config",
 			file(dir, "config.yml", []byte("signing: {password: {a: "+password+"}, key: ["+strings.Split(string(first.plain),
 				"\n")[1]+"]}\n")))
