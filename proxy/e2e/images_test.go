@@ -45,5 +45,8 @@ func TestEdgeImage(t *testing.T) {
 		"--target edge -t localhost/strata-edge:latest") ||
 		!strings.Contains(q, "\nImage=localhost/strata-edge:latest\n") {
 		t.Error("the quadlet runs another image")
+	} else if strings.Contains(q, "\nUser=") || !strings.Contains(q, "\nAddCapability=CAP_DAC_READ_SEARCH\n") {
+		// Its volume belongs to the image's user, and without CAP_DAC_OVERRIDE nobody else can write there.
+		t.Error("the quadlet runs as another user than the image's, or as one that cannot read the host's files")
 	}
 }
