@@ -101,6 +101,8 @@ const (
 	KindRefusal = "refusal"
 	// KindRollout has the keys of KindTag.
 	KindRollout = "rollout"
+	// KindFleetTag has the keys of KindTag.
+	KindFleetTag = "fleet-tag"
 	// KindReached has keys that begin with those of KindRollout.
 	KindReached = "rollout-reached"
 )
@@ -125,7 +127,7 @@ func Kinds() []Kind {
 		repositoryKind().any(),
 		artifactKind().any(), // before what belongs to the artifacts' manifests
 		proofKind().any(), blobProofKind().any(), memberKind().any(), attemptKind().any(), verdictKind().any(),
-		refusalKind().any(), reachedKind().any(), admittedKind().any(), signatureKind().any(), planKind().any(),
+		refusalKind().any(), reachedKind().any(), fleetKind().any(), fleetTagKind().any(), admittedKind().any(), signatureKind().any(), planKind().any(),
 		historyKind().any(),
 		deltaKind().any(), deltaDemandKind().any(), edgeImagesKind().any(), trialsKind().any(),
 		layerChunksKind().any(), chunkIndexKind().any(),

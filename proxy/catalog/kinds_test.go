@@ -128,6 +128,11 @@ func samples() []sample {
 			image, config),
 			catalog.Leads{To: []catalog.Target{{source, catalog.SourceLayer, true}, {image, catalog.ServedLayer, true},
 				{config, catalog.OriginalLayer, true}}}},
+		{"fleet", "0f", fmt.Sprintf(`{"hosts":[{"id":"1080863910568919041","client":"bootc/1.1.4","pulls":[
+			{"tag":"ghcr.io/team/os:stable","digest":%q,"since":1767323045,"at":1767323045}]}]}`, image), catalog.Leads{}},
+		{"fleet", "secret", `{"secret":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}`, catalog.Leads{}},
+		{"fleet-tag", "ghcr.io/team/os:stable", fmt.Sprintf(`{"versions":[{"digest":%q,"version":"41.1",
+			"since":"2026-01-02T03:04:05Z"}]}`, image), catalog.Leads{}},
 		{"upkeep", "usage", `{"bytes":1,"at":"2026-01-02T03:04:05Z"}`, catalog.Leads{}},
 	}
 }

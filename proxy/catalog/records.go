@@ -32,6 +32,8 @@ type Records struct {
 	LayerChunks  *Table[LayerChunksKey, LayerChunks]
 	ChunkIndexes *Table[ChunkIndexKey, ChunkIndex]
 	Reached      *Table[ReachedKey, Reached]
+	Fleet        *Table[string, Fleet]
+	FleetTags    *Table[TagKey, FleetTag]
 
 	// The engine's.
 	Served    *Table[string, rechunk.Version]
@@ -57,7 +59,7 @@ func New(store *chunkstore.Store, log *slog.Logger) *Records {
 		Pulls:      newTable(s, pullsKind()), Served: newTable(s, servedKind()), Lineages: newTable(s, lineageKind()),
 		Artifacts: newTable(s, artifactKind()), Rollouts: newTable(s, rolloutKind()),
 		LayerChunks: newTable(s, layerChunksKind()), ChunkIndexes: newTable(s, chunkIndexKind()),
-		Reached:   newTable(s, reachedKind()),
+		Reached: newTable(s, reachedKind()), Fleet: newTable(s, fleetKind()), FleetTags: newTable(s, fleetTagKind()),
 		Histories: newTable(s, historyKind()), Plans: newTable(s, planKind()), Indexes: newTable(s, indexKind()),
 	}
 }

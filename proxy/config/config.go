@@ -75,6 +75,8 @@ type Config struct {
 	Redis Redis `yaml:"redis"`
 	// Notifications are what registries tell of pushes.
 	Notifications Notifications `yaml:"notifications"`
+	// Fleet says how hosts are told apart that are counted.
+	Fleet Fleet `yaml:"fleet"`
 	// Jobs is how many images are rechunked at once, at least 1.
 	Jobs int `yaml:"jobs"`
 

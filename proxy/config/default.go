@@ -31,6 +31,7 @@ func Default() *Config {
 		Scrub:           defaultScrub(),
 
 		Redis:           Redis{Prefix: "strata:"},
+		Fleet:           Fleet{Retention: Duration(90 * 24 * time.Hour)},
 		Jobs:            1,
 		DefaultUpstream: "ghcr.io",
 		Seeds:           []Seed{{Store: true}},

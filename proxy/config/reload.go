@@ -11,7 +11,7 @@ func reloadable() []string {
 	return []string{
 		"access", "admin.hosts", "admin.htpasswd_file", "admin.insecure", "admin.tls", "admin.token", "admin.token_file",
 		"answer_as", "casync",
-		"deltas.keep", "deltas.prefer", "deltas.wait", "gc",
+		"deltas.keep", "deltas.prefer", "deltas.wait", "fleet.retention", "gc",
 		"limits.body_bytes", "limits.connections", "limits.connections_per_address", "limits.misses_per_address",
 		"limits.request_timeout",
 		"limits.requests", "limits.requests_per_address", "limits.stall_timeout", "log.level", "min_free", "quota",

@@ -84,6 +84,7 @@ func (v *validator) config(c *Config) {
 	v.storage(c.Storage)
 	v.redis(c.Redis)
 	v.notifications(c.Notifications)
+	v.fleet(c)
 	v.edge(c)
 	v.casync(c.Casync)
 	if c.Redirect && (c.Storage.Driver == filesystemDriver || c.Storage.Driver == "inmemory") {

@@ -32,11 +32,14 @@ type Request struct {
 	Duration time.Duration
 	Remote   string // address and port of whoever connected
 	User     string // the name that the client logged in with, cut to 256 bytes
-	Agent    string // the User-Agent header, cut to 256 bytes
-	Route    Route  // empty for requests that another handler answered
+	// Certificate is the common name of the client's certificate that was verified, cut to 256 bytes.
+	Certificate string
+	Agent       string // the User-Agent header, cut to 256 bytes
+	Route       Route  // empty for requests that another handler answered
 	// Repository is the zero value when the path has none or it could not be parsed.
 	Repository name.Repository
 	Reference  ReferenceKind
+	Tag        string // of a request by tag
 	Served     Served // for manifests
 	// Digest is that of the manifest or blob that was asked for; empty when it is not known.
 	Digest digest.Digest
@@ -61,7 +64,9 @@ func (q *Request) setReference(ref name.Reference) {
 	q.Reference = ByTag
 	if ref.IsDigest() {
 		q.Reference = ByDigest
+		return
 	}
+	q.Tag = string(ref)
 }
 
 type requestKey struct{}
@@ -85,6 +90,9 @@ func AccessLog(next http.Handler, logger *slog.Logger, observe func(Request)) ht
 			Path:   clip(r.URL.Path, maxLoggedPath),
 			Remote: r.RemoteAddr,
 			Agent:  clip(r.UserAgent(), maxLoggedAgent),
+		}
+		if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+			q.Certificate = clip(r.TLS.PeerCertificates[0].Subject.CommonName, maxLoggedAgent)
 		}
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, q))
 		q.Aborted = true

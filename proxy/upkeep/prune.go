@@ -156,6 +156,7 @@ func (k *Keeper) drop(ctx context.Context, p PruneReport) error {
 		keys []string
 	}{
 		{catalog.KindTag, p.Tags}, {catalog.KindRefusal, p.Tags}, {catalog.KindRollout, p.Tags},
+		{catalog.KindFleetTag, p.Tags},
 		{catalog.KindRepository, p.Repositories},
 		{catalog.KindDeltaDemand, p.Repositories},
 		{catalog.KindEdgeImages, p.Repositories},
