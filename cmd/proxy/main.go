@@ -38,6 +38,7 @@ type commands struct {
 	Verify   verifyCommand   `cmd:"" help:"Check that two images hold the same filesystem."`
 	Warm     warmCommand     `cmd:"" help:"Have a running proxy fetch and rechunk images before clients ask."`
 	Status   statusCommand   `cmd:"" help:"Show what a running proxy has and does."`
+	Fleet    fleetCommand    `cmd:"" help:"Show which hosts run what, told from their pulls."`
 	GC       gcCommand       `cmd:"" name:"gc" help:"Remove what nobody needs from a store."`
 	Reload   reloadCommand   `cmd:"" help:"Have a running proxy take over its configuration anew."`
 	Hold     holdCommand     `cmd:"" help:"Keep a tag's versions from reaching more hosts."`

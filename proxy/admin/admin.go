@@ -36,6 +36,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/strata-oci/strata/proxy/background"
+	"github.com/strata-oci/strata/proxy/fleet"
 	"github.com/strata-oci/strata/proxy/hosts"
 	"github.com/strata-oci/strata/proxy/operate"
 )
@@ -100,6 +101,8 @@ type Options struct {
 	Release func(ctx context.Context, reference string) (source string, err error)
 	// Rollouts may be nil; then asking to change one gives 501.
 	Rollouts Rollouts
+	// Fleet tells which hosts got what, of all tags or of one, "host/path:tag"; errors wrap those of package fleet.
+	Fleet func(reference string) (*fleet.Report, error)
 	// Hosts tells what hosts need to know of the proxy; nil: nothing is known.
 	Hosts func() hosts.Proxy
 	// Panicked is told where a panic was caught; nil: nobody.
@@ -122,6 +125,7 @@ type Handler struct {
 	reload   func(context.Context) ([]string, error)
 	release  func(context.Context, string) (string, error)
 	rollouts Rollouts
+	fleet    func(string) (*fleet.Report, error)
 	hosts    func() hosts.Proxy
 	log      *slog.Logger
 	mux      *http.ServeMux
@@ -141,7 +145,10 @@ func New(o Options) *Handler {
 	}
 	h.login, h.ownName, h.reload = o.Login, o.OwnName, o.Reload
 	h.release, h.rollouts = o.Release, o.Rollouts
-	h.hosts = o.Hosts
+	h.hosts, h.fleet = o.Hosts, o.Fleet
+	if h.fleet == nil {
+		h.fleet = func(string) (*fleet.Report, error) { return nil, fleet.ErrOff }
+	}
 	if h.hosts == nil {
 		h.hosts = func() hosts.Proxy { return hosts.Proxy{} }
 	}
@@ -181,6 +188,7 @@ func (h *Handler) routes(metrics prometheus.Gatherer) {
 	get("/api/v1/jobs", h.getJobs)
 	get("/api/v1/deltas", h.getDeltas)
 	get("/api/v1/updates", h.getUpdate)
+	get("/api/v1/fleet", h.getFleet)
 	get("/api/v1/client-config", h.getProxy)
 	get("/client-config", h.getClientConfig)
 	post("/api/v1/warm", h.postWarm)

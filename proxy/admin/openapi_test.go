@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/strata-oci/strata/proxy/fleet"
 	"github.com/strata-oci/strata/proxy/hosts"
 	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/schema"
@@ -61,6 +62,8 @@ func operations() []operation {
 				"host The name that hosts know the proxy by",
 				"image An image that the host pulls; may be there several times",
 				"no-fallback 1: without the proxy, hosts pull nothing"}},
+		{route: "GET /api/v1/fleet", summary: "Which hosts got what, told from pulls, or 404 where hosts are not counted.",
+			answer: fleet.Report{}, query: []string{"reference A tag, host/path:tag, to list its hosts"}},
 		{route: "POST /api/v1/warm", summary: "Have images fetched and rechunked. With wait=1 the answer is 200 and " +
 			lines +
 			", a WarmEvent per line.", body: WarmRequest{}, answer: WarmAccepted{}, status: "202",

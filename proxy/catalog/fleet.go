@@ -33,8 +33,8 @@ type FleetHost struct {
 	Pulls  []FleetPull `json:"pulls"`
 }
 
-// FleetPull is what a host got under a tag, "host/path:tag". Times are seconds since 1970: when it first got that, and when it
-// last asked.
+// FleetPull is what a host got under a tag, "host/path:tag". Times are seconds since 1970: when it first got that, and when
+// it last asked.
 type FleetPull struct {
 	Tag    string        `json:"tag"`
 	Digest digest.Digest `json:"digest"`

@@ -33,7 +33,7 @@ const shortestRetention = time.Hour
 func (v *validator) fleet(c *Config) {
 	f := c.Fleet
 	if f.Identify == IdentifyCertificate && !c.TLS.ClientAuth.Asks() {
-		v.problem("fleet.identify", "is certificate, and clients are asked for none: set tls.client_auth, or identify hosts by address")
+		v.problem("fleet.identify", "is certificate, and no client is asked for one: set tls.client_auth")
 	}
 	v.duration("fleet.retention", f.Retention, false)
 	if time.Duration(f.Retention) < shortestRetention {

@@ -25,6 +25,7 @@ import (
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/lease"
+	"github.com/strata-oci/strata/proxy/metrics"
 )
 
 const (
@@ -55,13 +56,7 @@ type Options struct {
 
 // Metrics are told how many hosts of a tag are so many versions behind, tag by tag; nil: nobody is.
 type Metrics interface {
-	Hosts(counts []Count)
-}
-
-// Count is how many hosts of a tag are so many versions behind.
-type Count struct {
-	Repository, Tag string
-	Lag, Hosts      int
+	Hosts(counts []metrics.HostCount)
 }
 
 // Sighting is an answer to a host: a manifest.

@@ -148,7 +148,8 @@ func TestForgets(t *testing.T) {
 	a.Saw(pulls(1, 1, 1))
 	a.Saw(pulls(2, 2, 1))
 	w.flush(a)
-	if err := w.records.FleetTags.Delete(t.Context(), catalog.TagKey{Repository: "ghcr.io/team/os2", Tag: "stable"}); err != nil {
+	if err := w.records.FleetTags.Delete(t.Context(),
+		catalog.TagKey{Repository: "ghcr.io/team/os2", Tag: "stable"}); err != nil {
 		t.Fatal(err)
 	}
 	w.now = w.now.Add(time.Hour)

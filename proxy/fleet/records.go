@@ -41,7 +41,8 @@ func (f *Fleet) Run(ctx context.Context) {
 	err := f.Load(ctx)
 	for round := 0; ; round++ {
 		if err != nil && ctx.Err() == nil {
-			f.Logger.WarnContext(ctx, "what is known of hosts could not be read or written, and is tried again", "error", err)
+			f.Logger.WarnContext(ctx, "what is known of hosts could not be read or written, and is tried again", "error",
+				err)
 		}
 		select {
 		case <-tick.C:
@@ -298,7 +299,8 @@ func (f *Fleet) flushTag(ctx context.Context, name string) error {
 	return nil
 }
 
-// merge joins a tag's record, which may be nil, with what is known; nil: there is no room for the tag. The caller holds f.mu.
+// merge joins a tag's record, which may be nil, with what is known; nil: there is no room for the tag. The caller holds
+// f.mu.
 func (f *Fleet) merge(key string, rec *catalog.FleetTag) *tag {
 	t := f.tags[key]
 	if t == nil {

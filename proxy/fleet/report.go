@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/metrics"
 )
 
 // MaxListed is how many hosts a report of a tag lists.
@@ -47,8 +48,8 @@ type TagReport struct {
 	Behind  int `json:"behind"`
 	// Versions are those that hosts have, newest first.
 	Versions []VersionCount `json:"versions"`
-	// List are hosts, in reports of one tag alone: those that are furthest behind first, of these those that were not seen for
-	// the longest time; at most MaxListed.
+	// List are hosts, in reports of one tag alone: those that are furthest behind first, of these those that were not seen
+	// for the longest time; at most MaxListed.
 	List []HostReport `json:"list,omitempty"`
 }
 
@@ -171,7 +172,7 @@ func (t *TagReport) finish() {
 }
 
 // counts are for metrics: hosts by tag and lag.
-func (f *Fleet) counts() (out []Count) {
+func (f *Fleet) counts() (out []metrics.HostCount) {
 	r, err := f.Report("")
 	if err != nil {
 		return nil
@@ -179,7 +180,7 @@ func (f *Fleet) counts() (out []Count) {
 	for _, t := range r.Tags {
 		key, _ := catalog.ParseTagKey(t.Reference)
 		for _, v := range t.Versions {
-			out = append(out, Count{key.Repository, key.Tag, v.Lag, v.Hosts})
+			out = append(out, metrics.HostCount{Repository: key.Repository, Tag: key.Tag, Lag: v.Lag, Hosts: v.Hosts})
 		}
 	}
 	return out

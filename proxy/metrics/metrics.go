@@ -48,6 +48,7 @@
 //	strata_edge_wrapping_seconds_total  counter                     time in which files were compressed again
 //	strata_artifacts_total              counter    result           delta artifacts that rules ask for: made or failed
 //	strata_artifacts_waiting            gauge                       images that wait for them
+//	strata_hosts                        gauge      repository, tag, lag  hosts by how far they are behind
 //	strata_rollout_answers_total        counter    version          tags with a roll-out asked for: newest or earlier
 //	strata_rollout_changes_total        counter    action           begin, step, hold, release, rollback
 //	strata_verified_total               counter    result           images whose signatures were checked: passed or refused
@@ -116,6 +117,7 @@ type Metrics struct {
 	panics           *prometheus.CounterVec
 	verified, signed *prometheus.CounterVec
 	rollouts         rollouts
+	fleet            *prometheus.GaugeVec
 }
 
 // New registers the metrics with reg. Hosts are the upstreams that get a label of their own. New panics when reg has
@@ -156,12 +158,15 @@ func New(reg prometheus.Registerer, hosts ...string) *Metrics {
 	m.upstreamBytes = f.NewCounterVec(counter("upstream_bytes_total", "Bytes received from upstreams."), []string{"host"})
 	m.upstreamAnswered = f.NewGaugeVec(gauge("upstream_answered_timestamp_seconds",
 		"When the upstream last gave an answer that was no failure."), []string{"host"})
-	m.pulls = f.NewCounterVec(counter("repository_pulls_total", "Manifests of tags that clients got."), []string{"repository"})
+	m.pulls = f.NewCounterVec(counter("repository_pulls_total", "Manifests of tags that clients got."),
+		[]string{"repository"})
 	m.upkeep = newUpkeep(f)
 	m.edge = newEdge(f)
 	m.verified = f.NewCounterVec(counter("verified_total", "Images whose signatures were checked."), []string{"result"})
 	m.signed = f.NewCounterVec(counter("signed_total", "Served images that were signed."), []string{"result"})
 	m.rollouts = newRollouts(f)
+	m.fleet = f.NewGaugeVec(gauge("hosts", "Hosts that got a version of a tag last, by how many versions came after it."),
+		[]string{"repository", "tag", "lag"})
 	m.deltas = newDeltas(f)
 	m.panics = f.NewCounterVec(counter("panics_total",
 		"Panics that were caught: each cost the one thing that it happened in."), []string{"where"})

@@ -24,6 +24,8 @@ func every(m *Metrics) {
 	m.RolledOut(false)
 	m.RolloutChanged("hold")
 	m.RolloutChanged("evil")
+	m.Hosts([]HostCount{{"ghcr.io/os", "0", 0, 9}})
+	m.Hosts([]HostCount{{"ghcr.io/os", "1", 0, 5}, {"ghcr.io/os", "1", 12, 1}, {"ghcr.io/os", "1", -1, 2}})
 	m.Request(RouteManifest, "GET", 200, 20*time.Millisecond)
 	m.Request("/v2/evil/blobs", "BREW", 999, time.Second)
 	m.Sent(KindBlob, OriginRechunked, 100)
@@ -123,6 +125,8 @@ func TestMetrics(t *testing.T) {
 			`strata_gc_removed_bytes_total 11`,
 			`strata_gc_runs_total{result="done"} 1`,
 			`strata_gc_runs_total{result="failed"} 1`,
+			`strata_hosts{lag="0",repository="ghcr.io/os",tag="1"} 5`,
+			`strata_hosts{lag="8",repository="ghcr.io/os",tag="1"} 3`,
 			`strata_job_seconds_count{result="skipped"} 1`,
 			`strata_job_seconds_sum{result="skipped"} 0`,
 			`strata_jobs_running 1`,
@@ -194,7 +198,7 @@ func TestNames(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v, %v", problems, err)
 	}
-	if !runtime || len(own) != 47 {
+	if !runtime || len(own) != 48 {
 		t.Errorf("got %d metrics of %d", len(own), len(families))
 	}
 }

@@ -55,7 +55,8 @@ func TestAnswered(t *testing.T) {
 	for at, status := range []int{200, 401, 404, 429, 500, 503} {
 		m.answered("ghcr.io", status, time.Unix(int64(at), 0))
 	}
-	if got := values(t, reg, "strata_upstream_answered_timestamp_seconds"); !cmp.Equal(got, map[string]float64{"ghcr.io": 2}) {
+	if got := values(t, reg, "strata_upstream_answered_timestamp_seconds"); !cmp.Equal(got,
+		map[string]float64{"ghcr.io": 2}) {
 		t.Errorf("answered last at %v", got)
 	}
 }

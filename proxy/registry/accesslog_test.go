@@ -33,7 +33,7 @@ func TestAccessLog(t *testing.T) {
 		{"GET", "/v2/", nil, registry.Request{Status: 200, Bytes: 2, Route: registry.RouteBase}},
 		{"GET", "/v2/" + testRepo + "/manifests/" + testTag, nil, registry.Request{
 			Status: 200, Bytes: int64(len(m.Bytes)), Route: registry.RouteManifest, Repository: repo,
-			Reference: registry.ByTag, Served: registry.Rechunked, Origin: registry.MadeHere, Digest: m.Digest,
+			Reference: registry.ByTag, Tag: testTag, Served: registry.Rechunked, Origin: registry.MadeHere, Digest: m.Digest,
 		}},
 		{"HEAD", "/v2/" + testRepo + "/manifests/" + m.Digest.String(), nil, registry.Request{
 			Status: 200, Route: registry.RouteManifest, Repository: repo, Reference: registry.ByDigest,
@@ -46,7 +46,7 @@ func TestAccessLog(t *testing.T) {
 			Digest: digest.FromBytes(blob),
 		}},
 		{"GET", "/v2/" + testRepo + "/manifests/absent", nil, registry.Request{
-			Status: 404, Bytes: 68, Route: registry.RouteManifest, Repository: repo, Reference: registry.ByTag,
+			Status: 404, Bytes: 68, Route: registry.RouteManifest, Repository: repo, Reference: registry.ByTag, Tag: "absent",
 		}},
 		{"PUT", "/v2/" + testRepo + "/manifests/x", nil,
 			registry.Request{Status: 405, Bytes: 125, Route: registry.RouteManifest}},

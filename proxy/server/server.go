@@ -172,7 +172,7 @@ func (s *Server) newRooms(m *makings) *wiring.Rooms {
 		Names: s.names(), Store: store, Logger: s.log,
 		Casync: func() config.Casync { return s.live.Load().Casync },
 		Deltas: func() config.Deltas { return s.live.Load().Deltas }, Encoders: m.encoders, Edge: s.edge(),
-		Leases: m.leases, Beside: m.claim.Lock,
+		Leases: m.leases, Beside: m.claim.Lock, Fleet: s.fleet(),
 		Counters: counters, Redis: s.watchRedis(m.gatherer, s.metrics), RecordAge: recordAge,
 	})
 }
@@ -182,7 +182,7 @@ func (s *Server) newAdmin(m *makings) *admin.Handler {
 		Keeper: s.upkeep, Status: s.rooms.View, Warmer: s.rooms.Warmer, Gatherer: m.gatherer, ShuttingDown: s.closing.Load,
 		Logger: s.log,
 		Checks: []admin.Check{{Name: "storage", Run: m.chunks.Check}}, Login: s.operators, Reload: s.reload(),
-		Release: s.rooms.Releaser.Release, Rollouts: s.rooms.Rollouts,
+		Release: s.rooms.Releaser.Release, Rollouts: s.rooms.Rollouts, Fleet: s.fleetReport,
 		Updates: s.rooms.Updates,
 		OwnName: s.operatorsName, Hosts: s.hostsProxy,
 		Panicked: s.metrics.Panicked,
@@ -238,6 +238,9 @@ func (s *Server) observe(q registry.Request) {
 	}
 	if q.ToEnd {
 		s.rooms.Tally.Layer(q.Digest)
+	}
+	if q.Route == registry.RouteManifest && q.Status == http.StatusOK && q.Digest != "" {
+		s.saw(q)
 	}
 	if q.Origin == "" {
 		return

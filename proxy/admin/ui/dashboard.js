@@ -3,6 +3,7 @@
 const period = 3000;
 let problems = []; // what the proxy says is wrong
 let ready = null; // the last answer of readyz: [class, text]
+let fleetOff = false; // hosts are not counted
 let selected = null; // the repository whose detail is shown
 
 // make returns an element with properties and children. A child that is no node becomes text.
@@ -161,13 +162,32 @@ function showDeltas(d) {
     "#Took"], rows, "No delta was asked for yet."));
 }
 
+const mostTags = 50; // that are shown
+
+// showFleet shows which versions hosts got; nothing where they are not counted.
+function showFleet(f) {
+  byID("fleet-section").hidden = false;
+  const programs = f.clients.slice(0, 6).map((c) => `${c.hosts.toLocaleString()} ${c.client || "unknown"}`).join(", ");
+  const tags = [...f.tags].sort((a, b) => b.behind - a.behind || b.hosts - a.hosts);
+  const more = tags.length > mostTags ? ` · the ${mostTags} tags of ${tags.length} with most hosts behind` : "";
+  const note = make("p", { className: "legend" }, `${plural(f.hosts, "host")}, told apart by ${f.identify}${programs ? ` · ${programs}` : ""}${more}`);
+  const rows = tags.slice(0, mostTags).map((t) => {
+    const versions = t.versions.slice(0, 4).map((v) => make("div", {}, `${v.hosts.toLocaleString()} × `, v.version || short(v.digest),
+      v.lag > 0 ? ` (${v.lag} behind)` : "", ", seen ", ago(v.last_seen)));
+    if (t.versions.length > 4) versions.push(make("div", { className: "note" }, `and ${t.versions.length - 4} more versions`));
+    return [[make("code", {}, t.reference)], versions, bar(t.hosts, `${t.current} of ${t.hosts} have the newest`, ["kept", t.current], ["new", t.behind]),
+      t.hosts.toLocaleString(), t.behind.toLocaleString()];
+  });
+  byID("fleet").replaceChildren(note, table(["Tag", "Versions", "Newest, behind", "#Hosts", "#Behind"], rows, "No host has pulled yet."));
+}
+
 // rollout says which share of hosts gets a tag's newest version, and why no more do.
 function rollout(t) {
   const { state, held, versions } = t.rollout;
   const last = versions[versions.length - 1];
   const stop = held || last.withdrawn;
   const why = stop ? ` by ${stop.by}${stop.reason ? `: ${stop.reason}` : ""}` : last.next_at ? `, next step ${new Date(last.next_at).toLocaleString()}` : "";
-  const text = last.withdrawn ? `${t.tag}: rolled back${why}` : `${t.tag}: ${state}, ${share(last.share, 1)} of hosts get the newest version${why}`;
+  const text = state === "reverting" ? `${t.tag}: reverting, ${share(last.share, 1)} of the hosts that got a version since get the one before again${why}` : last.withdrawn ? `${t.tag}: rolled back${why}` : `${t.tag}: ${state}, ${share(last.share, 1)} of hosts get the newest version${why}`;
   return make("div", { className: stop ? "bad" : "note" }, text);
 }
 
@@ -250,6 +270,7 @@ async function refresh() {
     ask("api/v1/status").then(showStatus),
     ask("api/v1/jobs").then((d) => showJobs(d.jobs)),
     ask("api/v1/deltas").then(showDeltas),
+    fleetOff ? null : ask("api/v1/fleet").then(showFleet).catch(() => { fleetOff = true; }),
     ask("api/v1/repositories").then((d) => showRepositories(d.repositories)),
     detail,
   ].map((p) => Promise.resolve(p).catch((problem) => console.warn(problem))));

@@ -18,6 +18,7 @@ import (
 	"github.com/strata-oci/strata/proxy/edge/central"
 	"github.com/strata-oci/strata/proxy/edge/seed"
 	"github.com/strata-oci/strata/proxy/edge/via"
+	"github.com/strata-oci/strata/proxy/fleet"
 	"github.com/strata-oci/strata/proxy/history"
 	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/metrics"
@@ -78,6 +79,8 @@ type Options struct {
 	Encoders via.Encoders
 	// Edge says how images come from other Stratas; nil: none do.
 	Edge *Edge
+	// Fleet says how hosts are told apart; nil: none are counted.
+	Fleet func() config.Fleet
 	// Version is that of the program.
 	Version string
 	Logger  *slog.Logger
@@ -100,6 +103,7 @@ type Rooms struct {
 	Blobs    *content.Blobs
 	Records  *catalog.Records
 	Tally    *pulls.Tally
+	Fleet    *fleet.Fleet // nil: no hosts are counted
 	Deltas   *central.Central
 	Casync   *chunks.Chunks
 	Engine   *rechunk.Engine
@@ -159,6 +163,11 @@ func New(o Options) *Rooms {
 	r.casync(o, manifests, engineStore)
 	r.operating(o, manifests)
 	r.Work.Go("pull counts", r.Tally.Run)
+	if o.Fleet != nil {
+		r.Fleet = fleet.New(fleet.Options{Hosts: r.Records.Fleet, Tags: r.Records.FleetTags, Settings: o.Fleet,
+			Label: labels{o.Chunks}.of, Leases: o.Leases, Metrics: o.Metrics, Logger: o.Logger, Now: o.Now})
+		r.Work.Go("fleet", r.Fleet.Run)
+	}
 	r.Work.Go("delta artifacts", r.Artifacts.Run)
 	return r
 }

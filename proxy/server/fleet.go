@@ -1,0 +1,48 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/fleet"
+	"github.com/strata-oci/strata/proxy/registry"
+)
+
+// fleet says how hosts are told apart, by the newest configuration; nil where none are counted, which a restart changes.
+func (s *Server) fleet() func() config.Fleet {
+	if !s.cfg.Fleet.Enabled() {
+		return nil
+	}
+	return func() config.Fleet {
+		f := s.live.Load().Fleet
+		f.Identify = s.cfg.Fleet.Identify
+		return f
+	}
+}
+
+// saw notes that a host got a manifest, or asked for it.
+func (s *Server) saw(q registry.Request) {
+	if s.rooms.Fleet == nil {
+		return
+	}
+	from, _ := netip.ParseAddrPort(q.Remote) // a socket of the machine's own has none
+	s.rooms.Fleet.Saw(fleet.Sighting{
+		Repository: q.Repository.String(), Tag: q.Tag, Digest: q.Digest, Got: q.Method == http.MethodGet,
+		User: q.User, Certificate: q.Certificate, Address: from.Addr(), Agent: q.Agent,
+	})
+}
+
+// fleetReport tells of all hosts, or of those of a tag.
+func (s *Server) fleetReport(reference string) (*fleet.Report, error) {
+	if reference == "" {
+		return s.rooms.Fleet.Report("")
+	}
+	repo, tag, err := s.names().ParseReference(reference)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", fleet.ErrUnknownTag, err)
+	}
+	return s.rooms.Fleet.Report(catalog.TagKey{Repository: repo.String(), Tag: string(tag)}.String())
+}
