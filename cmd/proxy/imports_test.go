@@ -94,7 +94,7 @@ var rooms = []room{
 	{"proxy/rollout", []string{"proxy/catalog", "proxy/config"}, append([]string{
 		"os", "context", "net/http", "math/rand", "crypto/rand", "log", "log/slog"}, registries[2:]...)},
 	// Who runs what is told from answers. Records and memory are all that it has.
-	{"proxy/fleet", []string{"proxy/catalog", "proxy/config", "proxy/lease", "proxy/metrics"}, append([]string{
+	{"proxy/fleet", []string{"proxy/catalog", "proxy/config", "proxy/lease", "proxy/metrics", "chunkstore"}, append([]string{
 		"os", "net/http", "math/rand"}, registries[2:]...)},
 	{"proxy/pull/jobs", []string{
 		"proxy/catalog", "proxy/name", "proxy/background", "proxy/config", "proxy/flight", "proxy/lease", "proxy/metrics",
@@ -145,7 +145,8 @@ var rooms = []room{
 	{"proxy/doctor", []string{"proxy/hosts", "proxy/trust"}, nil},
 	{"proxy/hosts/inroot", nil, registries},
 	{"proxy/hosts/disk", []string{"proxy/hosts"}, registries[:3]},
-	{"proxy/admin", []string{"rechunk/compare", "proxy/background", "proxy/fleet", "proxy/hosts", "proxy/operate", "proxy/pull/jobs",
+	{"proxy/admin", []string{"rechunk/compare", "proxy/background", "proxy/fleet", "proxy/hosts", "proxy/operate",
+		"proxy/pull/jobs",
 		"proxy/schema", "proxy/upkeep"},
 		registries[2:]},
 	{"proxy/lease", nil, append([]string{"net/http"}, registries[2:]...)},

@@ -127,7 +127,8 @@ func Kinds() []Kind {
 		repositoryKind().any(),
 		artifactKind().any(), // before what belongs to the artifacts' manifests
 		proofKind().any(), blobProofKind().any(), memberKind().any(), attemptKind().any(), verdictKind().any(),
-		refusalKind().any(), reachedKind().any(), fleetKind().any(), fleetTagKind().any(), admittedKind().any(), signatureKind().any(), planKind().any(),
+		refusalKind().any(), reachedKind().any(), fleetKind().any(), fleetTagKind().any(), admittedKind().any(),
+		signatureKind().any(), planKind().any(),
 		historyKind().any(),
 		deltaKind().any(), deltaDemandKind().any(), edgeImagesKind().any(), trialsKind().any(),
 		layerChunksKind().any(), chunkIndexKind().any(),

@@ -46,7 +46,8 @@ func TestAccessLog(t *testing.T) {
 			Digest: digest.FromBytes(blob),
 		}},
 		{"GET", "/v2/" + testRepo + "/manifests/absent", nil, registry.Request{
-			Status: 404, Bytes: 68, Route: registry.RouteManifest, Repository: repo, Reference: registry.ByTag, Tag: "absent",
+			Status: 404, Bytes: 68, Route: registry.RouteManifest, Repository: repo, Reference: registry.ByTag,
+			Tag: "absent",
 		}},
 		{"PUT", "/v2/" + testRepo + "/manifests/x", nil,
 			registry.Request{Status: 405, Bytes: 125, Route: registry.RouteManifest}},
