@@ -20,7 +20,7 @@ func (e *export) about(ctx context.Context, d digest.Digest, depth int) error {
 	}
 	for _, suffix := range cosignSuffixes {
 		tag := string(name.TagAbout(d, suffix))
-		desc, raw, err := e.from.Tag(ctx, tag)
+		desc, raw, err := e.asked.Tag(ctx, tag)
 		if errors.Is(err, imageref.ErrNotFound) {
 			continue
 		}
@@ -31,7 +31,7 @@ func (e *export) about(ctx context.Context, d digest.Digest, depth int) error {
 			return err
 		}
 	}
-	list, err := e.from.Referrers(ctx, d)
+	list, err := e.asked.Referrers(ctx, d)
 	if err := e.missing(ctx, "what refers to "+d.String(), err); err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (e *export) about(ctx context.Context, d digest.Digest, depth int) error {
 		if e.seen[r.Digest] != nil {
 			continue
 		}
-		raw, err := e.from.Document(ctx, r)
+		raw, err := e.asked.Document(ctx, r)
 		if err == nil {
 			err = e.artifact(ctx, "", r, raw)
 		}
@@ -65,6 +65,14 @@ func (e *export) missing(ctx context.Context, what string, err error) error {
 	case errors.Is(err, ErrTooLarge) || len(e.report.Missing) >= maxArtifacts:
 		return fmt.Errorf("%s: %w", what, err)
 	}
+	if len(e.report.Missing) == 0 {
+		// The registry behind a proxy is away. What the proxy has it gives at once, and for the rest nobody waits again.
+		hurried, err := e.from.Impatient()
+		if err != nil {
+			return err
+		}
+		e.asked = hurried
+	}
 	e.report.Missing = append(e.report.Missing, Missing{what, fmt.Sprintf("%.*s", maxWhy, err.Error())})
 	return nil
 }
@@ -75,7 +83,7 @@ func (e *export) artifact(ctx context.Context, named string, desc ocispec.Descri
 		return fmt.Errorf("%w: more than %d signatures, attestations and the like", ErrTooLarge, maxArtifacts)
 	}
 	n, bytes := len(e.all), e.bytes
-	m, err := e.tree(ctx, desc, raw, e.from.Document, 0)
+	m, err := e.tree(ctx, desc, raw, e.asked.Document, 0)
 	if err == nil {
 		err = e.stage(ctx, e.all[n:])
 	}
@@ -94,7 +102,7 @@ func (e *export) stage(ctx context.Context, of []*document) error {
 		if e.staged.has(b.Digest) || e.left[b.Digest] {
 			continue
 		}
-		r, err := e.from.Blob(ctx, b.Digest, b.Size)
+		r, err := e.asked.Blob(ctx, b.Digest, b.Size)
 		if err == nil {
 			err = closing(e.staged.PutBlob(ctx, b, r), r)
 		}

@@ -42,6 +42,7 @@ type export struct {
 	documents
 	ExportOptions
 	from    *imageref.Repository
+	asked   *imageref.Repository // from, as what is said about images is asked for
 	entries []ocispec.Descriptor // of index.json
 	repo    string
 	left    map[digest.Digest]bool // blobs that the other side has, or makes
@@ -65,6 +66,7 @@ func Export(ctx context.Context, reference, file string, o ExportOptions) (_ *Re
 		return nil, err
 	}
 	defer func() { err = closing(err, e.from) }()
+	e.asked = e.from
 	if e.staged.dir, err = os.MkdirTemp(o.TempDir, "strata-export-"); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	ggcr "github.com/google/go-containerregistry/pkg/name"
@@ -135,5 +136,47 @@ func TestExportOfWhatIsThere(t *testing.T) {
 	}
 	if named, nameless := names(in); len(named) != 2 || nameless != 2 {
 		t.Errorf("%v, %d without a name", named, nameless)
+	}
+}
+
+// A registry that is away behind a proxy is waited for once, and not for each tag and list.
+func TestExportWaitsOnce(t *testing.T) {
+	t.Parallel()
+	whole, _ := signedIndex(t)
+	target, err := url.Parse("http://" + whole.RegistryStr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	through := httputil.NewSingleHostReverseProxy(target)
+	var mu sync.Mutex
+	asked := map[string]int{}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/sha256-") || strings.Contains(r.URL.Path, "/referrers/") {
+			mu.Lock()
+			asked[r.Method+" "+r.URL.Path]++
+			mu.Unlock()
+			http.Error(w, `{"errors":[{"code":"UNAVAILABLE","message":"upstream is away"}]}`, http.StatusServiceUnavailable)
+			return
+		}
+		through.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	repo, err := ggcr.NewRepository(strings.TrimPrefix(s.URL, "http://") + "/registry.example/team/os")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := airgap.Export(t.Context(), repo.Tag("1").String(), filepath.Join(t.TempDir(), "os.tar"),
+		airgap.ExportOptions{})
+	if err != nil || len(out.Missing) < 10 {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	again := 0
+	for _, n := range asked {
+		if n > 1 {
+			again++
+		}
+	}
+	if again > 1 {
+		t.Errorf("%d of %d questions were asked again", again, len(asked))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -36,6 +37,18 @@ func OpenRepository(r Ref, opts Options) (*Repository, error) {
 		return nil, r.describe("open", err)
 	}
 	return &Repository{client, puller}, nil
+}
+
+// Impatient returns the repository for who does not ask again where the registry answers that it can't serve now. It has the
+// connections of r, which is closed for both.
+func (r *Repository) Impatient() (*Repository, error) {
+	client := *r.client
+	client.options = append(slices.Clone(client.options), remote.WithRetryStatusCodes())
+	puller, err := remote.NewPuller(client.options...)
+	if err != nil {
+		return nil, err
+	}
+	return &Repository{&client, puller}, nil
 }
 
 // Named returns what the reference itself stands for.
