@@ -74,9 +74,8 @@ func TestDrips(t *testing.T) {
 			e, tick := tickingEdge(t, all...)
 			e.settings.Wait = 20 * time.Second
 			e.keep(t, repo, before)
-			waited := 0
+			waited, b := 0, e.central.make(before, after)
 			e.central.answer = func(q client.DeltaRequest) (client.Delta, error) {
-				b := e.central.make(before, after)
 				begun := min(begun, len(b)/2)
 				slowly := dripping{bytes.NewReader(b[begun:]), 1, func() { waited++; tick(time.Second) }}
 				return client.Delta{Seed: q.Seeds[0], Size: int64(len(b)), Body: io.NopCloser(
@@ -111,8 +110,8 @@ func TestSlowLink(t *testing.T) {
 			e, tick := tickingEdge(t, before, after)
 			e.settings.Wait, e.settings.FewestBytes = 20*time.Second, tc.fewest
 			e.keep(t, repo, before)
+			b := e.central.make(before, after)
 			e.central.answer = func(q client.DeltaRequest) (client.Delta, error) {
-				b := e.central.make(before, after)
 				return client.Delta{Seed: q.Seeds[0], Size: int64(len(b)),
 					Body: io.NopCloser(dripping{bytes.NewReader(b), tc.rate, func() { tick(time.Second) }})}, nil
 			}

@@ -326,6 +326,10 @@ func TestSlots(t *testing.T) {
 	e := newEdge(t, nil, before, after)
 	e.settings.Wait = 0
 	e.keep(t, repo, before)
+	b := e.central.make(before, after) // at once, not within the time that is waited for an answer
+	e.central.answer = func(q client.DeltaRequest) (client.Delta, error) {
+		return client.Delta{Body: io.NopCloser(bytes.NewReader(b)), Seed: q.Seeds[0], Size: int64(len(b))}, nil
+	}
 	if _, err := e.Manifest(t.Context(), repo, name.Reference(after.digest())); err != nil {
 		t.Fatal(err)
 	}
