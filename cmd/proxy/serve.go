@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -141,12 +142,8 @@ func announce(log *slog.Logger, cfg *config.Config, p *server.Server) {
 	if cfg.TLS.Enabled() {
 		scheme, flag = "https", ""
 	}
-	clients, host := reachable(p.Addr()), config.Default().DefaultUpstream
-	if hosts := cfg.Hosts(); len(hosts) > 0 && !slices.Contains(hosts, host) {
-		host = hosts[0]
-	}
-	log.Info("listening for clients", "url", scheme+"://"+clients, "try",
-		"podman pull"+flag+" "+clients+"/"+host+"/OWNER/IMAGE:TAG")
+	clients := reachable(p.Addr())
+	log.Info("listening for clients", "url", scheme+"://"+clients, "try", "podman pull"+flag+" "+clients+"/"+tried(cfg))
 	operators := "http://" + reachable(p.AdminAddr())
 	if cfg.Admin.TLS.Enabled() {
 		operators = "https://" + reachable(p.AdminAddr())
@@ -161,4 +158,17 @@ func reachable(a net.Addr) string {
 		return a.String()
 	}
 	return net.JoinHostPort("127.0.0.1", fmt.Sprint(tcp.Port))
+}
+
+// tried is an image's name behind the proxy's, with a registry that can be pulled from. References have room for one port.
+func tried(cfg *config.Config) string {
+	const image = "OWNER/IMAGE:TAG"
+	all, usual := cfg.Hosts(), config.Default().DefaultUpstream
+	if len(all) == 0 || slices.Contains(all, usual) {
+		return usual + "/" + image
+	}
+	if i := slices.IndexFunc(all, func(host string) bool { return !strings.Contains(host, ":") }); i >= 0 {
+		return all[i] + "/" + image
+	}
+	return image // of default_upstream
 }

@@ -36,6 +36,13 @@ func DeltasOf(seed, layer digest.Digest) Prefix[DeltaKey] {
 	return Prefix[DeltaKey]{seed.String() + " " + layer.String() + " "}
 }
 
+// The words of Delta.Refused that say something of the delta itself: it would be hardly smaller than the layer, or take more
+// than is allowed.
+const (
+	DeltaNoGain  = "gain"
+	DeltaTooMuch = "size"
+)
+
 // Delta says where a delta is stored, or why there is none.
 type Delta struct {
 	// Digest and Size, in bytes, are those of the stored delta; Digest is empty where it was refused.

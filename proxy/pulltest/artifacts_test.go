@@ -3,12 +3,14 @@ package pulltest
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/operate"
@@ -103,6 +105,19 @@ func TestDeltaArtifacts(t *testing.T) {
 	if err != nil || !costs.Estimated || costs.LayerBytes == 0 || costs.DeltaBytes != costs.LayerBytes ||
 		len(costs.Components) == 0 {
 		t.Errorf("%+v, %v", costs, err)
+	}
+	// A layer that no delta pays for is sent whole.
+	for _, l := range costs.Layers {
+		key := catalog.DeltaKey{Seed: source, Layer: l.Digest, Variant: "0-" + strings.Repeat("0", 16)}
+		err := h.Records.Deltas.Put(t.Context(), key,
+			&catalog.Delta{BlobSize: l.Size, Refused: catalog.DeltaNoGain, At: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	known, err := h.Updates.Update(t.Context(), from, to, "linux/amd64", false)
+	if err != nil || known.Estimated || known.DeltaBytes != known.LayerBytes || !known.Layers[0].Whole {
+		t.Errorf("%+v, %v", known, err)
 	}
 	for range 2 { // the second answer is remembered
 		what, err := h.Updates.Update(t.Context(), from, to, "linux/amd64", true)

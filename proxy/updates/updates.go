@@ -218,15 +218,18 @@ func (u *Updates) estimate(ctx context.Context, x, y *rechunk.Inspection) (*comp
 		}
 		have[diff] = true
 		of := compare.DeltaLayer{Digest: l.Digest, Size: l.Size, DeltaBytes: int64(float64(l.Size) * ratio)}
-		best, err := u.delta(ctx, x.Image.Digest, l.Digest)
+		best, refused, err := u.delta(ctx, x.Image.Digest, l.Digest)
 		if err != nil {
 			return nil, err
 		}
-		if best == nil {
-			estimated = true
-		} else {
+		switch {
+		case best != nil:
 			of.DeltaBytes, of.Exact = best.Size, true
 			seconds += best.Cost
+		case refused:
+			of.DeltaBytes, of.Whole, of.Exact = l.Size, true, true
+		default:
+			estimated = true
 		}
 		tally.AddEstimated(of, y.Layers[i])
 	}
@@ -235,16 +238,17 @@ func (u *Updates) estimate(ctx context.Context, x, y *rechunk.Inspection) (*comp
 	return out, nil
 }
 
-// delta returns the smallest delta that makes a layer for who has an image; nil for none.
-func (u *Updates) delta(ctx context.Context, seed, layer digest.Digest) (*catalog.Delta, error) {
-	var best *catalog.Delta
-	err := u.records.Deltas.Each(ctx, catalog.DeltasOf(seed, layer), func(_ catalog.DeltaKey, d *catalog.Delta) error {
+// delta returns the smallest delta that makes a layer for who has an image, nil for none, and whether it was found out that
+// none pays, so that the layer is sent whole.
+func (u *Updates) delta(ctx context.Context, seed, layer digest.Digest) (best *catalog.Delta, refused bool, err error) {
+	err = u.records.Deltas.Each(ctx, catalog.DeltasOf(seed, layer), func(_ catalog.DeltaKey, d *catalog.Delta) error {
+		refused = refused || d.Refused == catalog.DeltaNoGain || d.Refused == catalog.DeltaTooMuch
 		if d.Digest != "" && (best == nil || d.Size < best.Size) {
 			best = d
 		}
 		return ctx.Err()
 	})
-	return best, err
+	return best, refused, err
 }
 
 // ratio is what deltas take of their layers, on the whole; 1 when none was made.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/background"
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/edge/seed"
 	"github.com/strata-oci/strata/proxy/flight"
 	"github.com/strata-oci/strata/proxy/registry"
@@ -21,8 +22,8 @@ import (
 const (
 	noSeed  = "seed"
 	noLayer = "layer"
-	noGain  = "gain"
-	tooMuch = "size"
+	noGain  = catalog.DeltaNoGain
+	tooMuch = catalog.DeltaTooMuch
 	failed  = "failed"
 	turned  = "off"
 )
