@@ -43,8 +43,12 @@ func TestGoodHost(t *testing.T) {
 			w.write("usr/lib/ostree/auth.json", `{"auths":{"proxy.example":{"auth":"aG9zdDpzZWNyZXQ="}}}`)
 		},
 		"with the host's own bundle": func(w *world) { w.write("etc/ssl/certs/ca-certificates.crt", "none") },
-		"old bootc":                  func(w *world) { w.o.Bootc = "1.1.3" },
-		"no bootc":                   func(w *world) { w.labels["ostree.final-diffid"], w.o.Bootc = "sha256:x", "" },
+		"a damaged authority that nobody needs": func(w *world) {
+			w.plain = true
+			w.write("etc/containers/certs.d/"+proxyName+"/a.crt", "garbage")
+		},
+		"old bootc": func(w *world) { w.o.Bootc = "1.1.3" },
+		"no bootc":  func(w *world) { w.labels["ostree.final-diffid"], w.o.Bootc = "sha256:x", "" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -271,6 +275,21 @@ func mistakes() map[string]mistake {
 			check: CheckNames, text: "has a scheme"},
 		"registries.conf is damaged": {after: func(w *world) { w.write("etc/containers/registries.conf", "[[registry]") },
 			check: CheckNames, text: "/etc/containers/registries.conf: invalid"},
+		"unknown mode of short names": {after: func(w *world) {
+			w.write("etc/containers/registries.conf", "short-name-mode = \"foo\"\n")
+		}, check: CheckNames, text: `short-name-mode "foo" is unknown`},
+		"alias with a tag": {after: func(w *world) {
+			w.write("etc/containers/registries.conf.d/01.conf", "[aliases]\n\"a\" = \"B/C:t\"\n")
+		}, check: CheckNames, text: `the alias "a" stands for "B/C:t"`},
+		"alias of a name with a registry": {after: func(w *world) {
+			w.write("etc/containers/registries.conf.d/01.conf", "[aliases]\n\"a.example/b\" = \"c.example/d\"\n")
+		}, check: CheckNames, text: `the alias "a.example/b" is no name without`},
+		"a program for docker's logins is missing": {before: func(w *world) { w.login = "a:b" },
+			after: func(w *world) { w.write("root/.docker/config.json", `{"credHelpers":{"proxy.example":"nonesuch"}}`) },
+			check: CheckLogin, text: `"docker-credential-nonesuch", and the host has no such program`},
+		"places of signatures are no YAML": {after: func(w *world) {
+			w.write("etc/containers/registries.d/x.yaml", "docker: [")
+		}, check: CheckSignature, text: "invalid", fix: "mend the file"},
 		"root's own names lead elsewhere": {after: func(w *world) {
 			w.write("root/.config/containers/registries.conf.d/99-mine.conf",
 				"[[registry]]\nprefix = \"registry.example/team/os\"\nlocation = \"registry.example/team/os\"\n")

@@ -30,6 +30,10 @@ func TestNotes(t *testing.T) {
 			w.write("etc/containers/registries.conf", `credential-helpers = ["vault"]`)
 			w.write("etc/ostree/auth.json", `{"auths":{"proxy.example":{"auth":"YTpi"}}}`)
 		}, tagged, CheckLogin, "comes of docker-credential-vault, by registries.conf (credential-helpers): it was not asked"},
+		"the distribution's policy": {func(w *world) {
+			w.host["usr/share/containers/policy.json"] = w.host[policyFile]
+			w.write(policyFile, "")
+		}, tagged, CheckPolicy, "/usr/share/containers/policy.json counts, which only newer clients read"},
 		"no registry": {func(*world) {}, "os:1", CheckNames,
 			`"os:1" names no registry: bootc and skopeo take it for docker.io/library/os:1`},
 		"alias": {func(w *world) {

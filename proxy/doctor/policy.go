@@ -20,6 +20,8 @@ const (
 	policyFile = "etc/containers/policy.json"
 	// userPolicy is root's own, which replaces the system's.
 	userPolicy = "root/.config/containers/policy.json"
+	// sharedPolicy is the distribution's.
+	sharedPolicy = "usr/share/containers/policy.json"
 )
 
 // policy finds the entry that applies, and tries the image's signatures by it.
@@ -29,6 +31,13 @@ func (e *examination) policy(ctx context.Context, sources []registries.Source, p
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		file = policyFile
 		b, err = readFile(e.Root, file)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		if more, merr := readFile(e.Root, sharedPolicy); merr == nil {
+			file, b, err = sharedPolicy, more, nil
+			e.add(CheckPolicy, Note, "", "/%s is not there, and /%s counts, which only newer clients read (skopeo 1.22)",
+				policyFile, file)
+		}
 	}
 	if err != nil {
 		e.add(CheckPolicy, Wrong, "write one: strata client-config --write / HOST IMAGE",
@@ -166,7 +175,11 @@ func (e *examination) attachments(asked reference.Named) bool {
 	dir := registries.SignaturesDir(e.Root)
 	s, err := registries.ReadSignatures(e.Root, dir)
 	if err != nil {
-		e.add(CheckSignature, Wrong, "keep one of them: clients refuse every pull while it is so", "%v", err)
+		fix := "mend the file"
+		if errors.Is(err, registries.ErrTwice) {
+			fix = "keep one of them"
+		}
+		e.add(CheckSignature, Wrong, fix+": clients refuse every pull while it is so", "%v", err)
 		return false
 	}
 	on, where := s.Attachments(asked)

@@ -87,7 +87,7 @@ func (e *examination) open(ctx context.Context, s registries.Source) *door {
 			"the name %s does not resolve: %s", name, cause(err))
 		return nil
 	}
-	config, err := e.tlsConfig(d.host)
+	config, err := e.tlsConfig(d.host, s.Insecure)
 	if err != nil {
 		e.add(CheckTLS, Wrong, "mend or remove the file", "%v", err)
 		return nil
@@ -235,7 +235,7 @@ var bundles = []string{"etc/pki/tls/certs/ca-bundle.crt", "etc/ssl/certs/ca-cert
 	"etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"}
 
 // tlsConfig trusts what the host trusts: its bundle, else this machine's, and the directory for the registry.
-func (e *examination) tlsConfig(host string) (*tls.Config, error) {
+func (e *examination) tlsConfig(host string, insecure bool) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, Time: e.Now, RootCAs: x509.NewCertPool()}
 	trusted := false
 	for _, name := range bundles {
@@ -255,12 +255,12 @@ func (e *examination) tlsConfig(host string) (*tls.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("/%s%s: %w", dir, host, err)
 		}
-		return config, e.addCerts(config, dir+host, entries)
+		return config, e.addCerts(config, dir+host, entries, insecure)
 	}
 	return config, nil
 }
 
-func (e *examination) addCerts(config *tls.Config, dir string, entries []fs.DirEntry) error {
+func (e *examination) addCerts(config *tls.Config, dir string, entries []fs.DirEntry, insecure bool) error {
 	for _, entry := range entries {
 		name := dir + "/" + entry.Name()
 		switch {
@@ -269,7 +269,7 @@ func (e *examination) addCerts(config *tls.Config, dir string, entries []fs.DirE
 			if err != nil {
 				return fmt.Errorf("/%s: %w", name, err)
 			}
-			if !config.RootCAs.AppendCertsFromPEM(b) {
+			if !config.RootCAs.AppendCertsFromPEM(b) && !insecure {
 				return fmt.Errorf("/%s holds no certificate in PEM form", name)
 			}
 		case strings.HasSuffix(name, ".cert"):

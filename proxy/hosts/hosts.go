@@ -46,6 +46,8 @@ type Proxy struct {
 type Existing struct {
 	// Policy is its policy.json.
 	Policy []byte
+	// RootsPolicy says that its user root has a policy of its own, which replaces that.
+	RootsPolicy bool
 	// Attachments reports whether registries.d has a namespace, and whether signatures are looked for at the registry for
 	// it. Clients refuse a namespace that two files have.
 	Attachments func(namespace string) (listed, enabled bool)
@@ -141,7 +143,11 @@ func (s *setup) check() error {
 		if err != nil {
 			return fmt.Errorf("a key for hosts, which has to be a public one as strata key public writes it: %w", err)
 		}
-		s.keys = append(s.keys, read...) // clients read one key of a file
+		for _, k := range read { // clients read one key of a file
+			if !slices.ContainsFunc(s.keys, func(have keys.Public) bool { return have.ID() == k.ID() }) {
+				s.keys = append(s.keys, k)
+			}
+		}
 	}
 	for _, key := range s.UpstreamKeys {
 		if !path.IsAbs(key) || strings.ContainsFunc(key, isControl) {
@@ -253,6 +259,10 @@ func (s *setup) trust() error {
 	}
 	for _, n := range notes {
 		s.note("policy.json: %s", n)
+	}
+	if s.Existing.RootsPolicy {
+		s.note("/root/.config/containers/policy.json replaces /etc/containers/policy.json for root's podman and skopeo, and for " +
+			"bootc: remove it, or make it the same")
 	}
 	text := string(p.Bytes())
 	s.add("/etc/containers/policy.json", "the host's policy, with the proxy's key beside the keys that it has", text)

@@ -124,6 +124,32 @@ func TestTwoKeys(t *testing.T) {
 	}
 }
 
+// A key that comes twice, from the proxy and by its file, is one.
+func TestOneKeyTwice(t *testing.T) {
+	t.Parallel()
+	key := publicKey(t)
+	c, err := Make(Setup{Name: "p.example", Proxy: Proxy{Keys: []string{key, "\n" + key + key}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(content(c, "policy.json"), "strata-p.example-2.pub") || content(c, "p.example-2.pub") != "" {
+		t.Error(content(c, "policy.json"))
+	}
+}
+
+// That root's own policy replaces the one that is made is noted.
+func TestRootsPolicy(t *testing.T) {
+	t.Parallel()
+	for _, own := range []bool{false, true} {
+		c, err := Make(Setup{Name: "p.example", Proxy: Proxy{Keys: []string{publicKey(t)}},
+			Existing: Existing{Policy: []byte(`{"default":[{"type":"reject"}]}`), RootsPolicy: own}})
+		if err != nil || strings.Contains(strings.Join(c.Notes, "\n"),
+			"/root/.config/containers/policy.json replaces") != own {
+			t.Errorf("%t: %q, %v", own, c.Notes, err)
+		}
+	}
+}
+
 func FuzzMake(f *testing.F) {
 	f.Add("proxy.example:5000", "ghcr.io/ublue-os/bluefin:stable", []byte(`{"default":[{"type":"reject"}]}`), true)
 	key := publicKey(f)

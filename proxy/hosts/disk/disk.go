@@ -20,6 +20,9 @@ import (
 // maxFile bounds what is read of one file.
 const maxFile = policy.MaxBytes
 
+// rootsPolicy is that of the user root.
+const rootsPolicy = "root/.config/containers/policy.json"
+
 // Existing reads what the host has whose files lie below root. What is not there is empty. The files that were made for a
 // proxy, host[:port], before are told apart from others'.
 func Existing(root, proxy string) (hosts.Existing, error) {
@@ -32,8 +35,18 @@ func Existing(root, proxy string) (hosts.Existing, error) {
 		return e, err
 	}
 	defer func() { _ = r.Close() }() // only read
-	if e.Policy, err = optional(r, "etc/containers/policy.json"); err != nil {
-		return e, err
+	for _, file := range []string{"etc/containers/policy.json", "usr/share/containers/policy.json", rootsPolicy} {
+		b, err := optional(r, file)
+		if file == rootsPolicy && errors.Is(err, fs.ErrPermission) {
+			err = nil // somebody else's
+		}
+		if err != nil {
+			return e, fmt.Errorf("/%s: %w", file, err)
+		}
+		if e.Policy == nil {
+			e.Policy = b
+		}
+		e.RootsPolicy = file == rootsPolicy && b != nil
 	}
 	if e.Docker, err = optional(r, "etc/docker/daemon.json"); err != nil {
 		return e, err

@@ -111,6 +111,30 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// A policy counts wherever clients read it: the system's, the distribution's, root's own, which is told of.
+func TestPolicies(t *testing.T) {
+	t.Parallel()
+	const etc, share, own = "etc/containers/policy.json", "usr/share/containers/policy.json",
+		"root/.config/containers/policy.json"
+	for _, tt := range []struct {
+		files []string
+		want  string
+		roots bool
+	}{
+		{[]string{etc, share}, etc, false}, {[]string{share}, share, false}, {[]string{own}, own, true},
+		{[]string{own, etc}, etc, true}, {nil, "", false},
+	} {
+		root := t.TempDir()
+		for _, f := range tt.files {
+			put(t, root, f, f)
+		}
+		e, err := disk.Existing(root, "p.example")
+		if err != nil || string(e.Policy) != tt.want || e.RootsPolicy != tt.roots {
+			t.Errorf("%v: %q, %t, %v", tt.files, e.Policy, e.RootsPolicy, err)
+		}
+	}
+}
+
 // A host's absolute links lead to its own files: what lies behind one is read, and written.
 func TestLinkedDirectory(t *testing.T) {
 	t.Parallel()

@@ -132,6 +132,7 @@ func (c *Conf) add(name string, b []byte, first bool) error {
 	}
 	old := append(slices.Clone(d.V1.Insecure.Registries), d.V1.Block.Registries...)
 	if len(old) > 0 || len(d.V1.Search.Registries) > 0 {
+		c.warn("/%s is of the first version of the format, [registries.…], which newer clients (skopeo 1.22) refuse: write [[registry]]", name)
 		if !first || len(d.Registry) > 0 {
 			return fmt.Errorf("%w: [registries.…] is of the first version of the format: write [[registry]]", ErrInvalid)
 		}
@@ -148,11 +149,17 @@ func (c *Conf) add(name string, b []byte, first bool) error {
 	if err := checkAll(d.Registry); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+	if !slices.Contains([]string{"", "disabled", "enforcing", "permissive"}, d.ShortMode) {
+		return fmt.Errorf("%w: short-name-mode %.40q is unknown: disabled, enforcing, permissive", ErrInvalid, d.ShortMode)
+	}
 	c.merge(name, d.Registry)
 	if len(d.Helpers) > 0 {
 		c.Helpers = d.Helpers
 	}
 	for short, full := range d.Aliases {
+		if err := checkAlias(short, full); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
 		if c.Aliases == nil {
 			c.Aliases = map[string]string{}
 		}
@@ -161,6 +168,29 @@ func (c *Conf) add(name string, b []byte, first bool) error {
 		}
 	}
 	return nil
+}
+
+// checkAlias is what clients ask of an alias: a name without a registry, and one with, neither with a tag or digest. An
+// empty one takes back what another file says.
+func checkAlias(short, full string) error {
+	name, err := reference.Parse(short)
+	if named, ok := name.(reference.Named); err != nil || !ok || !reference.IsNameOnly(named) || hasRegistry(named) {
+		return fmt.Errorf("the alias %.200q is no name without a registry, tag and digest", short)
+	}
+	if full == "" {
+		return nil
+	}
+	name, err = reference.Parse(full)
+	if named, ok := name.(reference.Named); err != nil || !ok || !reference.IsNameOnly(named) || !hasRegistry(named) {
+		return fmt.Errorf("the alias %.200q stands for %.200q, which is no REGISTRY/REPOSITORY without tag and digest",
+			short, full)
+	}
+	return nil
+}
+
+func hasRegistry(named reference.Named) bool {
+	host := reference.Domain(named)
+	return strings.ContainsAny(host, ".:") || host == "localhost"
 }
 
 // merge puts in the entries of a file. Of equal prefixes the first of a file counts, and the last file.

@@ -116,6 +116,8 @@ func TestRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
+		"/etc/containers/registries.conf is of the first version of the format, [registries.…], which newer clients " +
+			"(skopeo 1.22) refuse: write [[registry]]",
 		`/etc/containers/registries.conf.d/10.conf: "registry.mirrors" is unknown and has no effect`,
 		`/etc/containers/registries.conf.d/10.conf: the prefix "a.example" comes twice, and the second has no effect`,
 		`/etc/containers/registries.conf.d/20.conf replaces the entry for "a.example" in /etc/containers/registries.conf.d/10.conf`,

@@ -12,6 +12,9 @@ import (
 	"github.com/strata-oci/strata/proxy/hosts/policy"
 )
 
+// ErrTwice is ErrInvalid: two files say the same thing, of which clients take neither.
+var ErrTwice = fmt.Errorf("%w", ErrInvalid)
+
 // Namespace says where signatures are looked for.
 type Namespace struct {
 	Lookaside string `yaml:"lookaside"`
@@ -81,7 +84,7 @@ func (s *Signatures) add(name string, b []byte) error {
 	}
 	if d.Default != nil {
 		if s.Default != nil {
-			return fmt.Errorf("%w: default-docker stands in /%s, too", ErrInvalid, s.Default.File)
+			return fmt.Errorf("%w: default-docker stands in /%s, too", ErrTwice, s.Default.File)
 		}
 		d.Default.File = name
 		s.Default = d.Default
@@ -91,7 +94,7 @@ func (s *Signatures) add(name string, b []byte) error {
 	}
 	for namespace, n := range d.Docker {
 		if have, ok := s.Docker[namespace]; ok {
-			return fmt.Errorf("%w: the namespace %s stands in /%s, too", ErrInvalid, namespace, have.File)
+			return fmt.Errorf("%w: the namespace %s stands in /%s, too", ErrTwice, namespace, have.File)
 		}
 		n.File = name
 		s.Docker[namespace] = n
