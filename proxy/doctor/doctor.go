@@ -170,19 +170,25 @@ func (e *examination) names() []registries.Source {
 	if entry == nil {
 		e.unread(CheckNames, ".conf", registries.UnreadNames(e.Root))
 	}
-	if entry != nil && entry.Blocked {
-		e.add(CheckNames, Wrong, fmt.Sprintf("remove blocked = true from the entry for %q in /%s", entry.Prefix, entry.File),
-			"pulls of %s are blocked", entry.Prefix)
-		return nil
-	}
 	sources, skipped, err := conf.Sources(e.named)
 	if err != nil {
 		e.add(CheckNames, Wrong, "mend prefix and location of the entry", "%v", err)
 		return nil
 	}
 	for _, s := range skipped {
-		e.add(CheckNames, Wrong, fmt.Sprintf("remove that from the entry for %q in /%s", entry.Prefix, s.File),
-			"the mirror %s is skipped: %s", s.Location, s.Why)
+		switch {
+		case s.Mirror:
+			e.add(CheckNames, Wrong, fmt.Sprintf("remove that from /%s", s.File), "the mirror %s is skipped: %s", s.Location,
+				s.Why)
+		case len(sources) == 0:
+			e.add(CheckNames, Wrong, fmt.Sprintf("remove that from /%s", s.File), "%s is not asked, and nothing else: %s",
+				s.Location, s.Why)
+		default:
+			e.add(CheckNames, Note, "", "%s itself is not asked: %s in /%s", s.Location, s.Why, s.File)
+		}
+	}
+	if len(sources) == 0 {
+		return nil
 	}
 	if len(sources) == 1 && len(skipped) == 0 {
 		e.nearMiss(conf, entry)

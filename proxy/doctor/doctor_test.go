@@ -131,6 +131,9 @@ func mistakes() map[string]mistake {
 		"a certificate without a key": {after: func(w *world) {
 			w.write("etc/containers/certs.d/"+proxyName+"/client.cert", "x")
 		}, check: CheckTLS, text: "has no key beside it"},
+		"a key without a certificate": {after: func(w *world) {
+			w.write("etc/containers/certs.d/"+proxyName+"/client.key", "x")
+		}, check: CheckTLS, text: "has no certificate (.cert) beside it"},
 		"clock is slow": {before: func(w *world) { w.date = time.Now().Add(20 * time.Minute) },
 			check: CheckClock, text: "differs from that of proxy.example by -", fix: "timedatectl"},
 		"no login": {before: func(w *world) { w.login = "a:b" },
@@ -258,8 +261,13 @@ func mistakes() map[string]mistake {
 				"mirror-by-digest-only = true\nprefix =")
 		},
 			check: CheckNames, text: "mirror-by-digest-only = true"},
-		"blocked": {after: func(w *world) { w.replace(confFile, "prefix =", "blocked = true\nprefix =") },
-			check: CheckNames, text: "pulls of registry.example/team/os are blocked", fix: "remove blocked = true"},
+		"blocked": {after: func(w *world) {
+			w.write(confFile, "[[registry]]\nlocation = \"registry.example/team/os\"\nblocked = true\n")
+		}, check: CheckNames, text: `registry.example/team/os is not asked, and nothing else: blocked = true`,
+			fix: "remove that"},
+		"the proxy is blocked": {after: func(w *world) {
+			w.write("etc/containers/registries.conf", "[[registry]]\nlocation = \"proxy.example\"\nblocked = true\n")
+		}, check: CheckNames, text: `the mirror proxy.example/registry.example/team/os is skipped: blocked = true for "proxy.example"`},
 		"prefix is no whole name": {after: func(w *world) {
 			w.replace(confFile, `prefix = "registry.example/team/os"`, `prefix = "registry.example/team/o"`)
 		},

@@ -34,6 +34,9 @@ func TestNotes(t *testing.T) {
 			w.host["usr/share/containers/policy.json"] = w.host[policyFile]
 			w.write(policyFile, "")
 		}, tagged, CheckPolicy, "/usr/share/containers/policy.json counts, which only newer clients read"},
+		"the registry itself is blocked": {func(w *world) { w.replace(confFile, "prefix =", "blocked = true\nprefix =") },
+			tagged,
+			CheckNames, "registry.example/team/os itself is not asked: blocked = true"},
 		"no registry": {func(*world) {}, "os:1", CheckNames,
 			`"os:1" names no registry: bootc and skopeo take it for docker.io/library/os:1`},
 		"alias": {func(w *world) {

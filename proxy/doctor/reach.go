@@ -286,6 +286,10 @@ func (e *examination) addCerts(config *tls.Config, dir string, entries []fs.DirE
 				return fmt.Errorf("/%s: %w", name, err)
 			}
 			config.Certificates = append(config.Certificates, pair)
+		case strings.HasSuffix(name, ".key"):
+			if _, err := fs.Stat(e.Root, strings.TrimSuffix(name, ".key")+".cert"); err != nil {
+				return fmt.Errorf("/%s has no certificate (.cert) beside it: %w", name, err)
+			}
 		}
 	}
 	return nil

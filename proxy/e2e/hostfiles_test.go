@@ -227,7 +227,7 @@ func TestSignedHost(t *testing.T) {
 // both pulls an image with the client and asks doctor whether that would work; they have to agree.
 func (h *host) both(skopeo, image string, works bool) {
 	h.tb.Helper()
-	_, pulled := h.run(skopeo, "copy", "--quiet", "docker://"+image, "dir:"+h.tb.TempDir())
+	_, pulled := h.run("env", "HOME="+h.path("root"), skopeo, "copy", "--quiet", "docker://"+image, "dir:"+h.tb.TempDir())
 	said, looked := try(h.tb, nil, program, "doctor", "--root", h.root, "--bootc", "1.16.9", image)
 	if (pulled == nil) != works || (looked == nil) != works {
 		h.tb.Errorf("%s: pulled: %v; doctor: %v\n%s", image, pulled, looked, said)
