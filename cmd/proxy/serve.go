@@ -143,7 +143,11 @@ func announce(log *slog.Logger, cfg *config.Config, p *server.Server) {
 		scheme, flag = "https", ""
 	}
 	clients := reachable(p.Addr())
-	log.Info("listening for clients", "url", scheme+"://"+clients, "try", "podman pull"+flag+" "+clients+"/"+tried(cfg))
+	about := []any{"url", scheme + "://" + clients}
+	if image := tried(cfg); image != "" {
+		about = append(about, "try", "podman pull"+flag+" "+clients+"/"+image)
+	}
+	log.Info("listening for clients", about...)
 	operators := "http://" + reachable(p.AdminAddr())
 	if cfg.Admin.TLS.Enabled() {
 		operators = "https://" + reachable(p.AdminAddr())
@@ -160,7 +164,8 @@ func reachable(a net.Addr) string {
 	return net.JoinHostPort("127.0.0.1", fmt.Sprint(tcp.Port))
 }
 
-// tried is an image's name behind the proxy's, with a registry that can be pulled from. References have room for one port.
+// tried is an image's name behind the proxy's, with a registry that can be pulled from. References have room for one port, so
+// there is none for registries that all have one.
 func tried(cfg *config.Config) string {
 	const image = "OWNER/IMAGE:TAG"
 	all, usual := cfg.Hosts(), config.Default().DefaultUpstream
@@ -170,5 +175,8 @@ func tried(cfg *config.Config) string {
 	if i := slices.IndexFunc(all, func(host string) bool { return !strings.Contains(host, ":") }); i >= 0 {
 		return all[i] + "/" + image
 	}
-	return image // of default_upstream
+	if cfg.DefaultUpstream != "" {
+		return image
+	}
+	return ""
 }
