@@ -31,6 +31,8 @@ type Verdict struct {
 	// RetryAt is when one that did not pass is checked again, Tries how often it was.
 	RetryAt time.Time `json:"retry_at,omitzero"`
 	Tries   int       `json:"tries,omitempty"`
+	// Was is the last verdict that passed, of an image that another policy has refused since. It has none itself.
+	Was *Verdict `json:"was,omitempty"`
 }
 
 func verdictKind() kind[ContentKey, Verdict] {
@@ -39,6 +41,9 @@ func verdictKind() kind[ContentKey, Verdict] {
 		check: func(v *Verdict) error {
 			if v.Policy == "" {
 				return errors.New("it names no policy")
+			}
+			if v.Was != nil && (v.Passed || v.Was.Policy == "" || !v.Was.Passed || v.Was.Was != nil) {
+				return errors.New("what it says of before is no verdict that passed")
 			}
 			return nil
 		},

@@ -1,6 +1,7 @@
 package pulltest
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -332,5 +333,65 @@ func TestAddedKeyInStoresOfBefore(t *testing.T) {
 				h.pull(ref, []registry.Served{registry.Rechunked, registry.Original, registry.Original}[i])
 			}
 		})
+	}
+}
+
+// A refusal in between takes nothing from what was good: once the key is named again, the tag and the digests are served,
+// with the upstream or without, and also where it does not have the signature any longer.
+func TestKeyPutBackWithoutSignature(t *testing.T) {
+	t.Parallel()
+	s, other, next := newSigner(t), newSigner(t), newSigner(t)
+	k, err := keys.Generate(keys.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	away := func(h *harness, _ digest.Digest) { h.up.failWith("", http.StatusServiceUnavailable) }
+	for what, c := range map[string]struct {
+		lose func(h *harness, signed digest.Digest)
+		now  []string
+		want registry.Served
+	}{
+		"upstream is away":                  {away, []string{s.file, other.file}, registry.Rechunked},
+		"upstream is away, a key more":      {away, []string{s.file, other.file, next.file}, registry.Stale},
+		"upstream is away, one of two keys": {away, []string{s.file}, registry.Stale},
+		"the signature is gone": {func(h *harness, d digest.Digest) { h.up.untag(simplesigning.Tag(d)) },
+			[]string{s.file, other.file}, registry.Rechunked},
+	} {
+		for _, indexed := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, index %t", what, indexed), func(t *testing.T) {
+				t.Parallel()
+				h := newHarness(t, verifying(s.file, other.file), signingWith(t, k))
+				src := bootable(t, "one").push(t, h.up)
+				top := src
+				if indexed {
+					top = pushIndex(t, h.up, ocispec.MediaTypeImageIndex, []any{h.up.member(src, "linux/amd64")})
+				}
+				s.sign(t, h.up, top)
+				h.up.tag("stable", top)
+				served := h.pull("stable", registry.Rechunked)
+				h.pull(src.String(), registry.Original)
+				for _, withdrawn := range [][]string{{next.file, other.file}, {next.file}} { // refused twice
+					h.rule.Verify.Keys = withdrawn
+					for _, ref := range []string{"stable", src.String(), top.String(), served.Digest.String()} {
+						if e := h.pullError(ref); e.Status != http.StatusForbidden {
+							t.Errorf("%s without the key: %v", ref, e)
+						}
+					}
+				}
+				c.lose(h, top)
+				h.rule.Verify.Keys = c.now
+				h.restart()
+				h.pull(src.String(), registry.Original)
+				h.pull(top.String(), registry.Original)
+				h.pull(served.Digest.String(), registry.Rechunked)
+				h.pull("stable", c.want)
+				h.pull(simplesigning.Tag(served.Digest), registry.Original)
+				for _, d := range h.blobsOf(src) {
+					if !h.given(d) {
+						t.Errorf("%s is not given", d)
+					}
+				}
+			})
+		}
 	}
 }

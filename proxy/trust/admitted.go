@@ -194,7 +194,7 @@ func (a *Admitted) loadPassed(ctx context.Context, repository string, l *admitte
 			return err
 		}
 		l.passed[k] = modified
-		if !rec.Passed || !a.Guard.passes(repository, rec, l.policy) {
+		if !a.Guard.passes(repository, rec, l.policy) {
 			return ctx.Err()
 		}
 		a.rememberStored(ctx, repository, l.policy, k.Digest)

@@ -126,7 +126,7 @@ func (g *Guard) Admit(ctx context.Context, repo name.Repository, tag name.Refere
 	if err != nil {
 		return err
 	}
-	if rec == nil || !g.stands(key.Repository, rec, p) {
+	if rec = g.standing(key.Repository, rec, p); rec == nil {
 		rec, err = g.checks.Do(ctx, key.String()+" "+p.fingerprint,
 			func(ctx context.Context) (*catalog.Verdict, error) { return g.check(ctx, key, repo, m, p) })
 		if err != nil {
@@ -211,8 +211,8 @@ func (g *Guard) check(ctx context.Context, key catalog.ContentKey, repo name.Rep
 	if err != nil {
 		return nil, err
 	}
-	if before != nil && g.stands(key.Repository, before, p) {
-		return before, nil // another check has ended since
+	if stands := g.standing(key.Repository, before, p); stands != nil {
+		return stands, nil // another check has ended since
 	}
 	if before != nil && before.Via != "" && before.Via != key.Digest {
 		// The index that vouched for it is asked first: what it says now it says of all its images.
@@ -240,7 +240,7 @@ func (g *Guard) check(ctx context.Context, key catalog.ContentKey, repo name.Rep
 }
 
 // record records a verdict. An index's comes after those on its images: once it stands they are not reached again. A refusal
-// does not take the place of what an index has vouched for meanwhile.
+// does not take the place of what an index has vouched for meanwhile, and keeps what passed by another policy beside it.
 func (g *Guard) record(ctx context.Context, key catalog.ContentKey, repo name.Repository, m *registry.Manifest, p *policy,
 	rec *catalog.Verdict, found *verify.Verdict) (*catalog.Verdict, error) {
 	if rec.Passed && image.IsIndex(m.MediaType) {
@@ -253,10 +253,10 @@ func (g *Guard) record(ctx context.Context, key catalog.ContentKey, repo name.Re
 		if err != nil {
 			return nil, fmt.Errorf("reading the verdict again: %w", err)
 		}
-		if now != nil && now.Passed && g.stands(key.Repository, now, p) {
-			return now, nil
+		if stands := g.standing(key.Repository, now, p); stands != nil && stands.Passed {
+			return stands, nil
 		}
-		if now != nil {
+		if rec.Was = lastPassed(now); now != nil {
 			rec.Via = now.Via // the index may vouch for it again
 		}
 	}
@@ -297,8 +297,11 @@ func (g *Guard) Passed(ctx context.Context, repo name.Repository, source digest.
 	if err != nil {
 		return false, err
 	}
-	if rec != nil && (rec.Policy == p.fingerprint || g.stands(repo.String(), rec, p)) {
-		return rec.Passed, nil
+	if stands := g.standing(repo.String(), rec, p); stands != nil {
+		return stands.Passed, nil
+	}
+	if rec != nil && rec.Policy == p.fingerprint { // a refusal, which pulls look at again
+		return false, nil
 	}
 	m, err := g.Manifests.Get(ctx, repo, source)
 	if err == nil {
@@ -316,6 +319,9 @@ func (g *Guard) Covers(ctx context.Context, repo name.Repository, source digest.
 	rec, err := g.Verdicts.Get(ctx, catalog.ContentKey{Repository: repo.String(), Digest: source})
 	if err != nil {
 		return false, err
+	}
+	if p, perr := g.policies.of(g.Rule(repo.String()).Verify); p != nil && perr == nil && rec != nil && !rec.Passed {
+		rec = g.standing(repo.String(), rec, p)
 	}
 	return rec != nil && rec.Passed && rec.How != string(verify.ByParts), nil
 }

@@ -31,6 +31,28 @@ func (g *Guard) stands(repository string, rec *catalog.Verdict, p *policy) bool 
 		!slices.ContainsFunc(rec.Signers, func(s string) bool { return !p.Names(s) })
 }
 
+// standing returns what need not be found out again of an image, or nil: the verdict on it or, where that is a refusal by
+// another policy, the one before. Whose key was named before and is named again has signed what it had signed.
+func (g *Guard) standing(repository string, rec *catalog.Verdict, p *policy) *catalog.Verdict {
+	switch {
+	case rec == nil:
+		return nil
+	case rec.Was != nil && g.stands(repository, rec.Was, p):
+		return rec.Was
+	case g.stands(repository, rec, p):
+		return rec
+	}
+	return nil
+}
+
+// lastPassed returns the newest verdict that passed, of what is recorded of an image, or nil.
+func lastPassed(rec *catalog.Verdict) *catalog.Verdict {
+	if rec == nil || rec.Passed {
+		return rec
+	}
+	return rec.Was
+}
+
 // stood is stands for a verdict that passed and was recorded by a build that did not note its signers. It stands where all
 // whom its policy named are named still, or where the key is that it says it passed by: of an image with a signature of its
 // own that is all that it took.
@@ -70,8 +92,13 @@ func pass(rec *catalog.Verdict, repository string, p *policy, found *verify.Verd
 	rec.Signers, rec.Names = slices.Compact(rec.Signers), slices.Compact(rec.Names)
 }
 
-// passes reports whether a verdict stands under the policy of a fingerprint, if that is the one of now.
+// passes reports whether a verdict, or the one before it, says that an image passes by the policy of a fingerprint, if that
+// is the one of now.
 func (g *Guard) passes(repository string, rec *catalog.Verdict, fingerprint string) bool {
 	p, err := g.policies.of(g.Rule(repository).Verify)
-	return p != nil && err == nil && p.fingerprint == fingerprint && g.stands(repository, rec, p)
+	if p == nil || err != nil || p.fingerprint != fingerprint {
+		return false
+	}
+	stands := g.standing(repository, rec, p)
+	return stands != nil && stands.Passed
 }
