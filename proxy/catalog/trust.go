@@ -35,6 +35,14 @@ type Verdict struct {
 	Was *Verdict `json:"was,omitempty"`
 }
 
+// LastPassed returns the newest verdict that passed, of what is recorded of an image, or nil. v may be nil.
+func (v *Verdict) LastPassed() *Verdict {
+	if v == nil || v.Passed {
+		return v
+	}
+	return v.Was
+}
+
 func verdictKind() kind[ContentKey, Verdict] {
 	return kind[ContentKey, Verdict]{
 		name: "verdict", encode: ContentKey.String, decode: parseContentKey,

@@ -18,6 +18,7 @@ import (
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/oneshot"
+	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/proxy/trust/bundle"
@@ -365,6 +366,65 @@ func TestImportBesideAnUpdate(t *testing.T) {
 			if now.SourceDigest != next || len(now.Seen) != 2 || now.Seen[0] != first || now.Seen[1] != before.SourceDigest {
 				t.Errorf("%+v; want %s after %s after %s", now, next, before.SourceDigest, first)
 			}
+		})
+	}
+}
+
+// Of what was forced in, clients and operators are told that no signature fits, also where the registry never answers.
+func TestForcedInIsRefused(t *testing.T) {
+	t.Parallel()
+	s, other := newSigner(t), newSigner(t)
+	for what, sign := range map[string]func(u *fakeUpstream, d digest.Digest){
+		"none":        func(*fakeUpstream, digest.Digest) {},
+		"another key": func(u *fakeUpstream, d digest.Digest) { other.sign(t, u, d) },
+		"another name": func(u *fakeUpstream, d digest.Digest) {
+			u.attach(t, d, s.signed(t, payload(t, "registry.test/org/other", d)))
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			elsewhere := newHarness(t)
+			d := bootable(t, "one").push(t, elsewhere.up)
+			sign(elsewhere.up, d)
+			elsewhere.up.tag("stable", d)
+			elsewhere.pull("stable", registry.Rechunked)
+			file, _ := elsewhere.exports(t, "stable")
+			h := newHarness(t, verifying(s.file))
+			h.up.failWith("", http.StatusServiceUnavailable)
+			if err := h.imports(t, file, force); err != nil {
+				t.Fatal(err)
+			}
+			rec := h.record(t, "stable")
+			for range 2 { // at once, and after the pause before it is checked again
+				for _, ref := range []string{"stable", rec.SourceDigest.String(), rec.Digest.String()} {
+					e := h.pullError(ref)
+					if e.Status != http.StatusForbidden || !strings.Contains(e.Message, s.Public().ID()) {
+						t.Errorf("%s: %v", ref, e)
+					}
+				}
+				h.refresh()
+				h.clock.advance(time.Hour)
+			}
+			report, err := h.View.Repository(t.Context(), testRepo.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, tag := range report.Tags {
+				if tag.Tag == "stable" &&
+					(tag.Served != operate.Refused || !strings.Contains(tag.Refused, s.Public().ID())) {
+					t.Errorf("status says %+v", tag)
+				}
+			}
+			// Once it comes with a good signature, it is shown.
+			s.sign(t, elsewhere.up, d)
+			elsewhere.clock.advance(time.Hour)
+			elsewhere.restart()
+			file, _ = elsewhere.exports(t, "stable")
+			if err := h.imports(t, file); err != nil {
+				t.Fatal(err)
+			}
+			h.refresh()
+			h.pull("stable", registry.Stale)
 		})
 	}
 }

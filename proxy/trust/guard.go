@@ -233,6 +233,8 @@ func (g *Guard) check(ctx context.Context, key catalog.ContentKey, repo name.Rep
 	case errors.Is(err, ErrRefused):
 		rec.Reason = err.Error()[:min(len(err.Error()), maxReason)]
 		g.postpone(rec, before)
+	case unreachable(ctx, err) && before != nil && before.Policy == p.fingerprint:
+		return before, nil // it was refused, and nobody says that it has been signed since
 	default:
 		return nil, err
 	}
@@ -256,7 +258,7 @@ func (g *Guard) record(ctx context.Context, key catalog.ContentKey, repo name.Re
 		if stands := g.standing(key.Repository, now, p); stands != nil && stands.Passed {
 			return stands, nil
 		}
-		if rec.Was = lastPassed(now); now != nil {
+		if rec.Was = now.LastPassed(); now != nil {
 			rec.Via = now.Via // the index may vouch for it again
 		}
 	}

@@ -45,14 +45,6 @@ func (g *Guard) standing(repository string, rec *catalog.Verdict, p *policy) *ca
 	return nil
 }
 
-// lastPassed returns the newest verdict that passed, of what is recorded of an image, or nil.
-func lastPassed(rec *catalog.Verdict) *catalog.Verdict {
-	if rec == nil || rec.Passed {
-		return rec
-	}
-	return rec.Was
-}
-
 // stood is stands for a verdict that passed and was recorded by a build that did not note its signers. It stands where all
 // whom its policy named are named still, or where the key is that it says it passed by: of an image with a signature of its
 // own that is all that it took.

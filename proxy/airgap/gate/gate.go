@@ -79,7 +79,8 @@ func New(ctx context.Context, o Options) (*Gate, error) {
 	})
 	g.tags = tags.New(tags.Options{
 		Manifests: g.held, Records: o.Records.Tags, Guard: g.guard, Rule: o.Rule, Work: g.work, Leases: o.Leases,
-		Beside: o.Beside, Logger: o.Logger, Now: o.Now,
+		Refusals: &trust.Refusals{Records: o.Records.Refusals, Policy: g.guard.Policy, Logger: o.Logger, Now: o.Now},
+		Beside:   o.Beside, Logger: o.Logger, Now: o.Now,
 	})
 	g.record = sync.OnceValue(func() error { return g.keepVerdicts(ctx) })
 	return g, nil
@@ -128,12 +129,19 @@ func (g *Gate) Bring(ctx context.Context, b airgap.Brought) error {
 	return g.tags.Bring(ctx, b.Repository, b.Tag, brought(b), g.Force || b.Tag.AboutImage())
 }
 
-// keepVerdicts records what was found out about the images.
+// keepVerdicts records what was found out about the images. A refusal says why they are not shown while nobody can be asked,
+// and takes nothing from what passed before.
 func (g *Gate) keepVerdicts(ctx context.Context) error {
 	return g.verdicts.Verdicts.Each(ctx, catalog.Prefix[catalog.ContentKey]{},
 		func(k catalog.ContentKey, v *catalog.Verdict) error {
 			if !v.Passed {
-				return nil
+				now, err := g.Records.Verdicts.Get(ctx, k)
+				if err != nil {
+					return err
+				}
+				refused := *v
+				refused.Was = now.LastPassed()
+				v = &refused
 			}
 			return g.Records.Verdicts.Put(ctx, k, v)
 		})

@@ -55,13 +55,14 @@ func (t *Tags) Bring(ctx context.Context, repo name.Repository, tag name.Referen
 	if b.Digest != b.Source {
 		rec.Served = catalog.Rechunked
 	}
+	var said *registry.Error
 	switch err := t.admit(ctx, repo, tag, before, m); {
 	case err == nil:
 	case anyway && errors.Is(err, errRollback): // released by who brings it
 		was := *before
 		was.Released = b.Source
 		before = &was
-	case anyway && refused(err):
+	case anyway && errors.As(err, &said) && said.Status == http.StatusForbidden:
 		rec.Policy = ""
 	default:
 		return err
@@ -76,7 +77,21 @@ func (t *Tags) Bring(ctx context.Context, repo name.Repository, tag name.Referen
 		return err
 	}
 	t.supersede(key)
-	return t.Records.Put(ctx, key, rec)
+	if err := t.Records.Put(ctx, key, rec); err != nil {
+		return err
+	}
+	return t.noteBrought(ctx, key, rec, said)
+}
+
+// noteBrought remembers for operators that nothing is shown under a tag that was moved anyway, or that something is.
+func (t *Tags) noteBrought(ctx context.Context, key catalog.TagKey, rec *catalog.Tag, said *registry.Error) error {
+	switch {
+	case t.Refusals == nil || name.Reference(key.Tag).AboutImage():
+		return nil
+	case said == nil:
+		return t.Refusals.Clear(ctx, key)
+	}
+	return t.Refusals.Note(ctx, key, rec.SourceDigest, t.Guard.Policy(key.Repository), said.Message)
 }
 
 // refused reports whether an error says that an image may not be shown, and not that this could not be found out.
