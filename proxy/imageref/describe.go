@@ -13,6 +13,7 @@ import (
 // Limits of messages in bytes.
 const (
 	maxAnswer  = 600  // what a registry's answer, an HTML page perhaps, adds to ours
+	maxRefusal = 2500 // a Strata's word on an image: key, and why each signature does not do
 	maxMessage = 4000 // a reference may be long
 )
 
@@ -26,11 +27,14 @@ func registryError(host string, err error) error {
 	if err == nil {
 		return nil
 	}
-	err = oneLine(err, maxAnswer)
 	var answer *transport.Error
 	if !errors.As(err, &answer) {
-		return err
+		return oneLine(err, maxAnswer)
 	}
+	if message, ok := deniedByPolicy(answer); ok {
+		return oneLine(&lineError{message: host + ": " + message, cause: err}, maxRefusal)
+	}
+	err = oneLine(err, maxAnswer)
 	switch answer.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return fmt.Errorf("%w; check the name, or log in: podman login %s", err, host)
@@ -40,6 +44,17 @@ func registryError(host string, err error) error {
 		return fmt.Errorf("%w; the registry limits requests, try again later", err)
 	}
 	return err
+}
+
+// deniedByPolicy returns what a Strata says of an image that it refuses for its signatures: whose is missing. Its detail is
+// {"denied_by": "verify"}, and no login helps.
+func deniedByPolicy(answer *transport.Error) (string, bool) {
+	for _, d := range answer.Errors {
+		if detail, ok := d.Detail.(map[string]any); ok && detail["denied_by"] == "verify" && d.Message != "" {
+			return d.Message, true
+		}
+	}
+	return "", false
 }
 
 // join combines errors in one line, where errors.Join takes one for each. It returns nil if all are.

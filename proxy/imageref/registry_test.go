@@ -107,6 +107,10 @@ func TestRegistryErrors(t *testing.T) {
 			switch m := mode.Load().(string); {
 			case m == "denied" && r.URL.Path != "/v2/":
 				http.Error(w, "<html>\n<b>go away\x1b[31m</b>\n"+strings.Repeat("x", 5000), http.StatusForbidden)
+			case m == "refused" && r.URL.Path != "/v2/":
+				w.WriteHeader(http.StatusForbidden)
+				fmt.Fprint(w, `{"errors":[{"code":"DENIED","message":"the image is refused:\nit needs a signature by key SHA256:0123",`+
+					`"detail":{"denied_by":"verify"}}]}`)
 			case m == "limited" && r.URL.Path != "/v2/":
 				w.WriteHeader(http.StatusTeapot)
 			case m == "wrong" && blob:
@@ -132,6 +136,14 @@ func TestRegistryErrors(t *testing.T) {
 	wantError(t, err, "podman login "+host, "go away")
 	if len(err.Error()) > 2*maxAnswer {
 		t.Errorf("error of %d bytes", len(err.Error()))
+	}
+	mode.Store("refused")
+	_, err = mustParse(t, ref).Open(t.Context(), opts)
+	wantError(t, err, "it needs a signature by key SHA256:0123", host)
+	for _, not := range []string{"map[", "podman login", "check the name", "\n"} {
+		if strings.Contains(err.Error(), not) {
+			t.Errorf("%q in %v", not, err)
+		}
 	}
 	mode.Store("limited")
 	_, err = mustParse(t, ref).Open(t.Context(), opts)
