@@ -137,7 +137,7 @@ func (c *importCommand) Run(ctx context.Context, s *streams) error {
 	})
 	b.close()
 	if errors.Is(err, chunkstore.ErrNoSpace) {
-		return fmt.Errorf("%w: raise quota, or free some (strata gc)", err)
+		return fmt.Errorf("%w: make room on the disk, lower min_free or raise quota, or free some (strata gc)", err)
 	}
 	if err != nil {
 		return err
