@@ -147,7 +147,7 @@ func TestRolledOutOriginal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, r, had := half(t)
-		w.slow.Store(int64(time.Hour))
+		w.slow.Store(int64(1000 * time.Hour)) // longer than all who wait
 		w.torn.Store(true)
 		time.Sleep(time.Minute)
 		for i := range 20 {
