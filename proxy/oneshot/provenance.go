@@ -36,14 +36,16 @@ func Provenance(ctx context.Context, source, served string, by []keys.Public, o 
 	if err != nil {
 		return key, "", err
 	}
-	why := "nothing attests to it"
+	why, silent := "nothing attests to it", true
 	for _, raw := range found {
 		for _, k := range by {
 			repository, made, err := attested(raw, k, d)
 			switch {
+			case errors.Is(err, errSilent) && !silent: // what is wrong with an attestation says more
 			case err != nil:
-				why = err.Error()
+				why, silent = err.Error(), errors.Is(err, errSilent)
 			case made != of:
+				silent = false
 				why = fmt.Sprintf("it was made of %s@%s, not of %s", repository, made, of)
 			default:
 				return k, repository, nil
@@ -52,6 +54,9 @@ func Provenance(ctx context.Context, source, served string, by []keys.Public, o 
 	}
 	return key, "", fmt.Errorf("%w: %s", ErrProvenance, why)
 }
+
+// errSilent is of attestations about something else, such as signatures.
+var errSilent = errors.New("what refers to it says nothing of how it was made")
 
 // attested reads a bundle that says of what an image was made.
 func attested(raw []byte, by keys.Public, d digest.Digest) (repository string, source digest.Digest, err error) {
@@ -64,7 +69,7 @@ func attested(raw []byte, by keys.Public, d digest.Digest) (repository string, s
 	case err != nil:
 		return "", "", err
 	case said == nil || said.Type != bundle.Provenance:
-		return "", "", errors.New("what refers to it says nothing of how it was made")
+		return "", "", errSilent
 	case !said.About(d):
 		return "", "", errors.New("what refers to it is about another image")
 	}
