@@ -164,8 +164,8 @@ func reachable(a net.Addr) string {
 	return net.JoinHostPort("127.0.0.1", fmt.Sprint(tcp.Port))
 }
 
-// tried is an image's name behind the proxy's, with a registry that can be pulled from. References have room for one port, so
-// there is none for registries that all have one.
+// tried is an image's name behind the proxy's, with a registry that can be pulled from. References have room for one port,
+// so there is none for registries that all have one.
 func tried(cfg *config.Config) string {
 	const image = "OWNER/IMAGE:TAG"
 	all, usual := cfg.Hosts(), config.Default().DefaultUpstream
