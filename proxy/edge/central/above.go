@@ -8,10 +8,14 @@ import (
 	"io"
 	"slices"
 
+	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/flight"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/rechunk/delta"
 )
+
+// errAway says that the central above gives no answer that could be used.
+var errAway = errors.New("the central above is away")
 
 // fromAbove asks the central above. What it gives is not trusted with more than the layer that was asked for: it has to say
 // that it makes that of one of the seeds, and is no longer than one that is made here may get.
@@ -22,7 +26,7 @@ func (c *Central) fromAbove(ctx context.Context, j *job) (io.ReadCloser, error) 
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, away(err)
 	}
 	body := &bounded{r: d.ReadCloser, left: max(j.size/2*3, leastMost)}
 	var head bytes.Buffer
@@ -37,6 +41,17 @@ func (c *Central) fromAbove(ctx context.Context, j *job) (io.ReadCloser, error) 
 		io.Reader
 		io.Closer
 	}{io.MultiReader(&head, body), d}, nil
+}
+
+// away tells a central that does not answer from one that says that there is no delta, or why not yet.
+func away(err error) error {
+	var none *registry.NoDelta
+	var known *registry.Error
+	var panicked *background.PanicError
+	if errors.As(err, &none) || errors.As(err, &known) || errors.As(err, &panicked) || errors.Is(err, background.ErrClosed) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errAway, err)
 }
 
 // headed reads a delta's header and returns the programs that it needs, if it is one that was asked for.

@@ -3,11 +3,14 @@ package central_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -176,4 +179,74 @@ func TestLeaseFirst(t *testing.T) {
 	if n := slices.Max([]int{a.maker.count(), b.maker.count()}); n != 1 {
 		t.Errorf("one replica made %d", n)
 	}
+}
+
+// While the central above is away, clients get what is stored of the pair, of whichever worth, if they have the programs; a
+// central that is away is no reason for a refusal.
+func TestAboveAway(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil, nil)
+	f.stop()
+	var away atomic.Pointer[error]
+	var silent atomic.Bool
+	gate := make(chan struct{})
+	l := f.v2.Layers[1]
+	f.start(func(o *central.Options) {
+		o.CPU = 0
+		o.Next = func(context.Context, name.Repository, registry.DeltaQuery) (*registry.Delta, error) {
+			if silent.Load() {
+				<-gate
+			}
+			if err := away.Load(); err != nil {
+				return nil, *err
+			}
+			return &registry.Delta{ReadCloser: io.NopCloser(bytes.NewReader(real(t, l, f.v1.Digest))), Seed: f.v1.Digest,
+				Size: -1}, nil
+		}
+	})
+	q := f.query()
+	q.Worth = 16 << 20
+	if _, _, err := f.get(q); err != nil {
+		t.Fatal(err)
+	}
+	f.settled()
+	for _, err := range []error{
+		errors.New("connection refused"), context.DeadlineExceeded,
+		&registry.NoDelta{Reason: "failed", Message: "not now"}, &registry.NoDelta{Reason: "off", Message: "not now"},
+	} {
+		away.Store(&err)
+		for _, worth := range []int64{0, 4 << 20, 1 << 30} {
+			q.Worth = worth
+			if _, size, got := f.get(q); got != nil || size < 0 {
+				t.Errorf("%v, worth %d: %d bytes, %v", err, worth, size, got)
+			}
+			f.settled()
+		}
+		other := q
+		other.Seeds = []digest.Digest{f.v2.Digest} // of which nothing is stored
+		_, _, got := f.get(other)
+		var none *registry.NoDelta
+		var told *registry.Error
+		switch {
+		case errors.As(err, &none):
+			if !errors.As(got, &none) || none.Reason == "" {
+				t.Errorf("%v: %v", err, got)
+			}
+		case !errors.As(got, &told) || told.Status != http.StatusServiceUnavailable:
+			t.Errorf("%v: %v", err, got)
+		}
+		f.settled()
+	}
+	if n := len(f.deltas()); n != 1 {
+		t.Errorf("%d records", n)
+	}
+	// One that says nothing is away, too, once the client's patience is over.
+	away.Store(nil)
+	silent.Store(true)
+	q.Worth, q.Wait = 64<<10, 10*time.Millisecond
+	if _, size, err := f.get(q); err != nil || size < 0 {
+		t.Errorf("in silence: %d bytes, %v", size, err)
+	}
+	close(gate)
+	f.settled()
 }

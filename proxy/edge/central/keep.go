@@ -1,6 +1,7 @@
 package central
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -182,22 +183,41 @@ func (s *shelf) stored() int64 {
 
 // others lists the deltas of a pair that were made for others and are as good for a client: it runs what they need, and what
 // it can run more than that would not have helped.
-// What came from above for one registry is none for another.
 func (s *shelf) others(key catalog.DeltaKey, host string, worth int64, p programs) []catalog.DeltaKey {
+	return s.choose(key, host, p, func(e entry) bool {
+		return e.Worth == worth &&
+			!slices.ContainsFunc(p.allowed, func(a string) bool { return !slices.Contains(e.Allowed, a) })
+	}, func(a, b entry) int { return cmp.Compare(a.Size, b.Size) })
+}
+
+// all lists the deltas of a pair that a client can use at all: those that take it no more time than it asked for come first,
+// and then those that take it least.
+func (s *shelf) all(key catalog.DeltaKey, host string, worth int64, p programs) []catalog.DeltaKey {
+	return s.choose(key, host, p, func(entry) bool { return true }, func(a, b entry) int {
+		switch quick := a.Worth >= worth; {
+		case quick != (b.Worth >= worth):
+			return cmp.Compare(b.Worth, a.Worth)
+		case quick:
+			return cmp.Or(cmp.Compare(a.Worth, b.Worth), cmp.Compare(a.Size, b.Size))
+		}
+		return cmp.Or(cmp.Compare(b.Worth, a.Worth), cmp.Compare(a.Size, b.Size))
+	})
+}
+
+// choose lists the deltas of a pair for which a client has the programs and that are wanted, in an order. What came from
+// above for one registry is none for another.
+func (s *shelf) choose(key catalog.DeltaKey, host string, p programs, want func(entry) bool, order func(a, b entry) int,
+) []catalog.DeltaKey {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []catalog.DeltaKey
 	for k, e := range s.known {
-		if k.Layer != key.Layer || k.Seed != key.Seed || k == key || e.Digest == "" || e.Worth != worth ||
-			!p.runs(e.Needs) ||
-			k.Variant != variant(e.Worth, e.Allowed) && k.Variant != aboveVariant(host, e.Worth, e.Allowed) {
-			continue
-		}
-		if !slices.ContainsFunc(p.allowed, func(a string) bool { return !slices.Contains(e.Allowed, a) }) {
+		if k.Layer == key.Layer && k.Seed == key.Seed && k != key && e.Digest != "" && p.runs(e.Needs) && want(e) &&
+			(k.Variant == variant(e.Worth, e.Allowed) || k.Variant == aboveVariant(host, e.Worth, e.Allowed)) {
 			out = append(out, k)
 		}
 	}
-	slices.SortFunc(out, func(a, b catalog.DeltaKey) int { return int(s.known[a].Size - s.known[b].Size) })
+	slices.SortFunc(out, func(a, b catalog.DeltaKey) int { return order(s.known[a], s.known[b]) })
 	return out
 }
 

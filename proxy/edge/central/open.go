@@ -99,6 +99,47 @@ func (a *ask) answer(ctx context.Context) (*registry.Delta, error) {
 	if a.proven, err = a.known(ctx); err != nil {
 		return nil, err
 	}
+	d, err := a.asAsked(ctx, facts)
+	if err == nil || !hindered(err) || ctx.Err() != nil {
+		return d, err
+	}
+	if other := a.instead(ctx); other != nil {
+		return other, nil
+	}
+	return nil, err
+}
+
+// hindered reports whether there is no delta as it was asked for, and none on its way.
+func hindered(err error) bool {
+	var none *registry.NoDelta
+	var known *registry.Error
+	switch {
+	case errors.As(err, &none):
+		return none.Reason != ""
+	case errors.As(err, &known), errors.Is(err, errUnwanted), errors.Is(err, errBroken):
+		return false
+	}
+	return errors.Is(err, errAway) || !errors.Is(err, errImpatient)
+}
+
+// instead opens a delta that was made for others, of whichever worth, if the client has what it needs; nil: there is none.
+func (a *ask) instead(ctx context.Context) *registry.Delta {
+	for _, seed := range a.proven {
+		for _, k := range a.shelf.all(a.key(seed), a.repo.Host(), a.worth, a.programs) {
+			rec, err := a.current(ctx, k)
+			if err != nil || rec == nil || rec.Refused != "" || !a.programs.runs(rec.Needs) {
+				continue
+			}
+			if d, err := a.give(ctx, k, rec); err == nil && d != nil {
+				return d
+			}
+		}
+	}
+	return nil
+}
+
+// asAsked looks for a delta that is stored and as good as the one that is asked for, and has that made.
+func (a *ask) asAsked(ctx context.Context, facts *facts) (*registry.Delta, error) {
 	var refused *catalog.Delta
 	var left []digest.Digest
 	for _, seed := range a.proven {
@@ -195,9 +236,6 @@ var errImpatient = errors.New("the client does not wait any longer")
 // wait has a delta made, or joins those who wait for it, and returns it as soon as it begins to be there.
 func (a *ask) wait(ctx context.Context, j *job) (*registry.Delta, error) {
 	j, err := a.begin(j, false)
-	if errors.Is(err, errFull) {
-		return nil, &registry.NoDelta{RetryAfter: retryFull}
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -231,8 +269,8 @@ func (a *ask) wait(ctx context.Context, j *job) (*registry.Delta, error) {
 	case errors.Is(err, flight.ErrStored):
 		stop(nil)
 		return a.again(ctx, j)
-	default:
-		err = clientError(err)
+	case j.above != nil && errors.Is(err, errImpatient):
+		err = errors.Join(errAway, err)
 	}
 	stop(nil)
 	return nil, err
@@ -276,6 +314,8 @@ func clientError(err error) error {
 		return &registry.NoDelta{RetryAfter: retryFull}
 	case errors.Is(err, errUnwanted), errors.Is(err, errBroken), errors.Is(err, errImpatient):
 		return &registry.NoDelta{RetryAfter: retryMade} // it says nothing of the delta
+	case errors.Is(err, errAway):
+		return registry.Unavailable("the Strata that has the deltas is out of reach", 0).WithCause(err)
 	}
 	word, _ := reason(err)
 	if word == "" {
