@@ -131,7 +131,7 @@ func TestAlone(t *testing.T) {
 // not lie in a directory that is claimed.
 func TestMakers(t *testing.T) {
 	t.Parallel()
-	elsewhere := []string{"proxy/airgap", "proxy/demo", "proxy/imageref", "proxy/oneshot"}
+	elsewhere := []string{"proxy/airgap", "proxy/casync/static", "proxy/demo", "proxy/imageref", "proxy/oneshot"}
 	var makers []string
 	for _, top := range []string{"chunkstore", "proxy", "rechunk"} {
 		err := filepath.WalkDir(filepath.Join("../..", top), func(path string, d fs.DirEntry, err error) error {
