@@ -78,7 +78,7 @@ func (s *Source) makesDeltas(ctx context.Context, repo name.Repository) (bool, e
 		if !c.makes && !c.said {
 			s.Logger.LogAttrs(ctx, slog.LevelWarn,
 				"the upstream makes no deltas: it is no Strata, or an older one, and used as an ordinary mirror",
-				slog.String("host", repo.Host()), slog.String("formats", formats))
+				slog.String("host", repo.Host()), slog.String("formats", formats[:min(len(formats), maxUnknown)]))
 		}
 		c.said = !c.makes
 		return c.makes, nil

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -133,5 +135,19 @@ func TestLeavesWhileAsking(t *testing.T) {
 	close(e.central.answers)
 	if r := e.pulled(t, after); r.Deltas != 1 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// What a central says of itself is not written into the log at any length.
+func TestFormatsInLog(t *testing.T) {
+	t.Parallel()
+	before, after := versions(t)
+	var log bytes.Buffer
+	e := newEdge(t, func(o *via.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) }, before, after)
+	e.central.formats = strings.Repeat("9", 100_000)
+	e.keep(t, repo, before)
+	e.pulled(t, after)
+	if n := log.Len(); n == 0 || n > 4096 {
+		t.Errorf("%d bytes are in the log", n)
 	}
 }
