@@ -16,6 +16,11 @@ func (v *View) problems(s StatusReport) []string {
 	for _, u := range s.Upstreams {
 		out = append(out, u.problems(v.Now())...)
 	}
+	if s.Edge != nil {
+		for _, r := range s.Edge.Roots {
+			out = append(out, fmt.Sprintf("the root file system %s is no seed, so layers come whole: %s", r.Root, r.Error))
+		}
+	}
 	if s.Redis != nil && !s.Redis.Up {
 		out = append(out, fmt.Sprintf("redis at %s does not answer: each replica goes on alone, and work may be done twice",
 			s.Redis.Address))

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/strata-oci/strata/proxy/edge/via"
 )
 
 // Each thing that is wrong gives one line that names it; a proxy that is well has none.
@@ -21,6 +23,9 @@ func TestProblems(t *testing.T) {
 		"nobody knows the room": {nil, StatusReport{}, nil},
 		"full":                  {room(0), StatusReport{}, []string{"the store is full"}},
 		"redis":                 {nil, StatusReport{Redis: &RedisReport{Address: "r:1"}}, []string{"redis at r:1"}},
+		"a root that is none": {nil, StatusReport{Edge: &via.Report{Roots: []via.RootReport{{Root: "/host",
+			Error: "it is gone"}}}},
+			[]string{"the root file system /host is no seed, so layers come whole: it is gone"}},
 		"upstreams": {room(1), StatusReport{Upstreams: []UpstreamReport{
 			{Host: "a.io", Breaker: "open", Failing: 5}, {Host: "b.io", Breaker: "half-open"},
 			{Host: "c.io", Breaker: "closed", Failing: 2},

@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -26,6 +27,17 @@ func Check(cfg *config.Config, version string) error {
 	for _, host := range cfg.Hosts() {
 		if _, _, err := cfg.Upstream(host).Credentials(); err != nil {
 			return fmt.Errorf("upstreams.%s: %w", host, err)
+		}
+	}
+	for i, s := range cfg.Seeds {
+		if s.Root == "" {
+			continue
+		}
+		if fi, err := os.Stat(s.Root); err != nil {
+			return fmt.Errorf("seeds[%d].root: %w: write the path of a root file system, such as /", i, err)
+		} else if !fi.IsDir() {
+			return fmt.Errorf("seeds[%d].root: %s is no directory: write the path of a root file system, such as /", i,
+				s.Root)
 		}
 	}
 	n := &next{cfg: cfg}

@@ -159,7 +159,8 @@ func TestStoreFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := files.Open(t.Context(), f); !errors.Is(err, delta.ErrSource) || !errors.Is(err, scan.ErrSpoolFull) {
+	if _, err := files.Open(t.Context(), f); errors.Is(err, delta.ErrSource) || !errors.Is(err, seed.ErrUnreadable) ||
+		!errors.Is(err, scan.ErrSpoolFull) {
 		t.Errorf("without room: %v", err)
 	}
 	_ = files.Close()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/strata-oci/strata/rechunk/delta"
 	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
+	"github.com/strata-oci/strata/rechunk/workspace"
 )
 
 // use is an image's files in the hands of who makes a layer of them.
@@ -130,10 +132,16 @@ func (u *use) read(ctx context.Context, n int, files []delta.File) error {
 	switch {
 	case err == nil || w.all():
 		return nil
-	case in.err != nil && !errors.Is(in.err, verify.ErrMismatch):
+	case in.err != nil && !errors.Is(in.err, verify.ErrMismatch), noRoom(err):
 		return fmt.Errorf("layer %s: %w: %w", l.digest, ErrUnreadable, err)
 	}
 	return fmt.Errorf("layer %s: %w: %w", l.digest, delta.ErrSource, err)
+}
+
+// noRoom reports whether an error says that there was no place for a seed's files, which says nothing of the files.
+func noRoom(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, scan.ErrSpoolFull) ||
+		errors.Is(err, workspace.ErrUsedUp)
 }
 
 // failing remembers why its reader failed.

@@ -35,8 +35,8 @@ func (s *Source) offers(ctx context.Context, repo name.Repository, l layer) (o o
 		held := root.Told
 		if held == "" {
 			var err error
-			if held, err = root.Image(); err != nil {
-				s.Logger.LogAttrs(ctx, slog.LevelDebug, "a root file system is no seed", slog.Any("error", err))
+			held, err = root.Image()
+			if s.rootIs(ctx, root.Dir(), err); err != nil {
 				continue
 			}
 		}

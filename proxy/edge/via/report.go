@@ -26,6 +26,14 @@ type Report struct {
 	SavedBytes int64 `json:"saved_bytes"`
 	// Centrals are the other Stratas that were asked so far, by the hosts that they stand for.
 	Centrals []CentralReport `json:"centrals"`
+	// Roots are the root file systems that are no seeds, as they were last looked at.
+	Roots []RootReport `json:"unusable_roots,omitempty"`
+}
+
+// RootReport says why a root file system is no seed.
+type RootReport struct {
+	Root  string `json:"root"`
+	Error string `json:"error"`
 }
 
 // CentralReport tells of one of them.
@@ -45,6 +53,30 @@ type tally struct {
 	mu                          sync.Mutex
 	deltas, whole, bytes, saved int64
 	reasons                     map[string]int64
+	roots                       map[string]string // those that are no seeds, and why
+}
+
+// rootIs notes whether a root file system can be told to hold an image. Each change is said once.
+func (s *Source) rootIs(ctx context.Context, dir string, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+		text = text[:min(len(text), maxUnknown)]
+	}
+	s.tally.mu.Lock()
+	before := s.tally.roots[dir]
+	if s.tally.roots[dir] = text; text == "" {
+		delete(s.tally.roots, dir)
+	}
+	s.tally.mu.Unlock()
+	switch {
+	case text == before:
+	case text == "":
+		s.Logger.LogAttrs(ctx, slog.LevelInfo, "a root file system is a seed again", slog.String("root", dir))
+	default:
+		s.Logger.LogAttrs(ctx, slog.LevelWarn, "a root file system is no seed: layers come whole", slog.String("root", dir),
+			slog.Any("error", err))
+	}
 }
 
 // cameByDelta counts a layer that a delta of so many bytes made.
@@ -83,7 +115,11 @@ func (s *Source) Report() Report {
 		Deltas: s.tally.deltas, Whole: s.tally.whole, Reasons: maps.Clone(s.tally.reasons), DeltaBytes: s.tally.bytes,
 		SavedBytes: s.tally.saved, Centrals: []CentralReport{},
 	}
+	for dir, text := range s.tally.roots {
+		r.Roots = append(r.Roots, RootReport{dir, text})
+	}
 	s.tally.mu.Unlock()
+	slices.SortFunc(r.Roots, func(a, b RootReport) int { return strings.Compare(a.Root, b.Root) })
 	s.mu.Lock()
 	centrals := maps.Clone(s.centrals)
 	s.mu.Unlock()

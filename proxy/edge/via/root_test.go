@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/strata-oci/strata/proxy/edge/seed"
@@ -54,6 +56,41 @@ func TestRoot(t *testing.T) {
 	e.keep(t, repo, after)
 	if e.Transient(t.Context(), repo, after.layer()) {
 		t.Error("an edge with a store keeps no layers")
+	}
+}
+
+// A root that is no seed is told once, and in the report as long as it is none.
+func TestRootIsNoSeed(t *testing.T) {
+	t.Parallel()
+	before, after := versions(t)
+	var log bytes.Buffer
+	missing := filepath.Join(t.TempDir(), "missing")
+	unknown := host(t, before) // the kernel's command line names no deployment there
+	if err := os.MkdirAll(filepath.Join(unknown, "proc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(unknown, "proc/cmdline"), []byte("quiet"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	e := newEdge(t, func(o *via.Options) {
+		o.Store, o.Roots = nil, []via.Root{{Root: seed.NewRoot(missing)}, {Root: seed.NewRoot(unknown)}}
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	}, before, after)
+	for range 2 {
+		e.pulled(t, after)
+	}
+	r := e.Report()
+	if r.Whole != 2 || r.Reasons[string(via.NoSeed)] != 2 || len(r.Roots) != 2 {
+		t.Fatalf("%+v", r)
+	}
+	for _, told := range r.Roots {
+		if told.Root == missing && !strings.Contains(told.Error, "no such file") ||
+			told.Root == unknown && !strings.Contains(told.Error, "names no deployment") {
+			t.Errorf("%+v", told)
+		}
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n != 2 {
+		t.Errorf("%d warnings: %s", n, log.String())
 	}
 }
 

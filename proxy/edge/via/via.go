@@ -122,7 +122,8 @@ func New(o Options) *Source {
 	o.Parallel = max(o.Parallel, 1)
 	failed, _ := lru.New[pair, failure](maxFailed) // fails for sizes below 1 only
 	return &Source{
-		Options: o, images: newImages(o), failed: failed, tally: tally{reasons: map[string]int64{}},
+		Options: o, images: newImages(o), failed: failed,
+		tally: tally{reasons: map[string]int64{}, roots: map[string]string{}},
 		slots: make(chan struct{}, max(leastAtOnce, o.Parallel)), centrals: map[string]*central{},
 		asking: background.NewShared[bool](o.Work, "question to a central"),
 	}
