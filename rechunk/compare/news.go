@@ -122,11 +122,7 @@ func countFiles(old, next *tree.Tree) (n FileCounts) {
 			n.Changed++
 		}
 	}
-	for i := range old.Entries {
-		if e := &old.Entries[i]; e.Kind != tree.Dir && next.Lookup(e.Path) == nil {
-			n.Removed++
-		}
-	}
+	n.Removed = removedFiles(old, next)
 	return n
 }
 
@@ -224,11 +220,12 @@ func (n *News) addLogs(ctx context.Context, old, next *rechunk.Inspection) error
 	if err != nil {
 		return fmt.Errorf("changelogs of the new image: %w", err)
 	}
+	identifier := regexp.MustCompile(`\bCVE-(?:19|20)[0-9]{2}-[0-9]{4,9}\b`)
 	var all []string
 	for i := range n.Sources {
 		s := &n.Sources[i]
 		if was := before[s.Component]; len(was) > 0 {
-			s.tell(was, after[s.Component])
+			s.tell(was, after[s.Component], identifier)
 			all = append(all, s.CVEs...)
 		}
 	}
@@ -236,13 +233,12 @@ func (n *News) addLogs(ctx context.Context, old, next *rechunk.Inspection) error
 	return nil
 }
 
-// tell adds the entries of a changelog that are new.
-func (s *SourceChange) tell(before, after []installed.Entry) {
+// tell adds the entries of a changelog that are new, and what they identify.
+func (s *SourceChange) tell(before, after []installed.Entry, identifier *regexp.Regexp) {
 	known := make(map[installed.Entry]bool, len(before))
 	for _, e := range before {
 		known[e] = true
 	}
-	identifier := regexp.MustCompile(`\bCVE-(?:19|20)[0-9]{2}-[0-9]{4,9}\b`)
 	for _, e := range after {
 		if known[e] {
 			continue

@@ -73,11 +73,7 @@ func Update(ctx context.Context, old, next *rechunk.Inspection, f layer.Format) 
 		LayersTotal: len(next.Layers), Components: []ComponentBytes{}, Layers: []LayerBytes{}, KeepsNoise: KeepsNoise(next),
 	}
 	changed, removed := changes(old.Tree, next.Tree)
-	for i := range old.Tree.Entries {
-		if e := &old.Tree.Entries[i]; e.Kind != tree.Dir && next.Tree.Lookup(e.Path) == nil {
-			out.FilesRemoved++
-		}
-	}
+	out.FilesRemoved = removedFiles(old.Tree, next.Tree)
 	parts := map[string]*ComponentBytes{}
 	for _, i := range changed {
 		e := &next.Tree.Entries[i]
@@ -107,6 +103,16 @@ func Update(ctx context.Context, old, next *rechunk.Inspection, f layer.Format) 
 			cmp.Compare(a.Component, b.Component))
 	})
 	return out, nil
+}
+
+// removedFiles counts the paths other than directories that next does not have.
+func removedFiles(old, next *tree.Tree) (n int) {
+	for i := range old.Entries {
+		if e := &old.Entries[i]; e.Kind != tree.Dir && next.Lookup(e.Path) == nil {
+			n++
+		}
+	}
+	return n
 }
 
 // floor is the size of one layer that holds what changed.

@@ -69,7 +69,17 @@ type claims struct {
 	moreLost bool
 	// packages, files and pathBytes are what was spent.
 	packages, files, pathBytes int
-	warnings                   []string
+	warnings
+}
+
+// warnings are lines about damaged databases, maxWarnings at most.
+type warnings struct{ lines []string }
+
+// Warn implements installed.Sink. The line is escaped, since databases have a say in it.
+func (w *warnings) Warn(line string) {
+	if len(w.lines) < maxWarnings {
+		w.lines = append(w.lines, printable(line[:min(len(line), maxWarning)]))
+	}
 }
 
 var _ installed.Sink = (*claims)(nil)
@@ -83,21 +93,14 @@ func newClaims(t *tree.Tree, v *rootfs.View, components *components) *claims {
 	return c
 }
 
-// Warn keeps a line about a damaged database. It is escaped, since databases have a say in it.
-func (c *claims) Warn(line string) {
-	if len(c.warnings) < maxWarnings {
-		c.warnings = append(c.warnings, printable(line[:min(len(line), maxWarning)]))
-	}
-}
-
 // allWarnings returns the warnings with these at the end, maxWarnings together.
 func (c *claims) allWarnings(last []string) []string {
-	first := c.warnings
-	c.warnings = nil
+	first := c.lines
+	c.lines = nil
 	for _, line := range last {
 		c.Warn(line)
 	}
-	return append(first[:min(len(first), maxWarnings-len(c.warnings))], c.warnings...)
+	return append(first[:min(len(first), maxWarnings-len(c.lines))], c.lines...)
 }
 
 // Package makes a package the owner of the files that follow.

@@ -39,7 +39,7 @@ func Packages(ctx context.Context, t *tree.Tree, contents tree.Contents, work st
 		return cmp.Or(cmp.Compare(a.Component, b.Component), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Arch, b.Arch),
 			cmp.Compare(a.Version, b.Version))
 	})
-	return l.packages, append(l.warnings, last...), nil
+	return l.packages, append(l.warnings.lines, last...), nil
 }
 
 // Logs returns the changelogs of these components' packages by component, newest entries first, each entry once. What goes
@@ -56,13 +56,13 @@ func Logs(ctx context.Context, t *tree.Tree, contents tree.Contents, work string
 
 // listing collects packages.
 type listing struct {
+	warnings
 	ecosystem string
 	packages  []Installed
-	warnings  []string
 	text      int
 }
 
-// Package implements installed.Sink, and so do the next two.
+// Package implements installed.Sink, and so does the next.
 func (l *listing) Package(p *installed.Package) error {
 	i := Installed{
 		Component: l.ecosystem + "/" + printable(p.Source), Name: printable(p.Name), Arch: printable(p.Arch),
@@ -78,12 +78,6 @@ func (l *listing) Package(p *installed.Package) error {
 }
 
 func (l *listing) File(*installed.File) error { return nil }
-
-func (l *listing) Warn(line string) {
-	if len(l.warnings) < maxWarnings {
-		l.warnings = append(l.warnings, printable(line[:min(len(line), maxWarning)]))
-	}
-}
 
 // logs collects changelogs. Packages of one source have the same: the first that has any is taken.
 type logs struct {
