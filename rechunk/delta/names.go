@@ -1,9 +1,6 @@
 package delta
 
-import (
-	"path"
-	"strings"
-)
+import "strings"
 
 // unversioned is a path without what an update changes in it: numbers of versions, releases and sonames, build ids and
 // hashes become a "#". usr/lib/modules/6.12.117+deb13/kernel/x.ko.xz and usr/lib/modules/6.12.118+deb13/kernel/x.ko.xz are
@@ -65,10 +62,3 @@ func digits(s string) int {
 func digit(c byte) bool { return c >= '0' && c <= '9' }
 
 func alphanumeric(c byte) bool { return digit(c) || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
-
-// words are the parts of a name that tell what a file is, without versions.
-func words(p string) []string {
-	return strings.FieldsFunc(unversioned(path.Base(p)), func(r rune) bool {
-		return strings.ContainsRune(".-_#+~", r)
-	})
-}

@@ -27,9 +27,6 @@ var (
 		1 << 13, 1 << 14, 1 << 15, 1 << 16}, []uint8{1, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}}
 )
 
-// leastMatch is what a match length of 0 stands for.
-const leastMatch = 3
-
 // value returns the least value of a code, and how many bits are added.
 func (b *bases) value(code uint8) (uint32, int) {
 	if int(code) < b.first {
