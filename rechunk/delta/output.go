@@ -17,7 +17,8 @@ type output struct {
 	w     io.Writer
 	sum   hash.Hash
 	queue chan segment
-	buf   []byte // not yet queued
+	free  chan []byte // what is written, for what comes next
+	buf   []byte      // not yet queued
 }
 
 // segment is the next bytes, or a part.
@@ -33,7 +34,7 @@ const segmentMost = 256 << 10
 const ahead = 64
 
 func newOutput(stop <-chan struct{}, w io.Writer) *output {
-	return &output{stop: stop, w: w, sum: sha256.New(), queue: make(chan segment, ahead)}
+	return &output{stop: stop, w: w, sum: sha256.New(), queue: make(chan segment, ahead), free: make(chan []byte, ahead)}
 }
 
 // Write implements io.Writer.
@@ -41,7 +42,11 @@ func (o *output) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
 		if o.buf == nil {
-			o.buf = make([]byte, 0, segmentMost)
+			select {
+			case o.buf = <-o.free:
+			default:
+				o.buf = make([]byte, 0, segmentMost)
+			}
 		}
 		k := min(len(p), cap(o.buf)-len(o.buf))
 		o.buf = append(o.buf, p[:k]...)
@@ -90,6 +95,10 @@ func (o *output) write(ctx context.Context) error {
 		if s.part == nil {
 			if _, err := w.Write(s.bytes); err != nil {
 				return fmt.Errorf("write the tar stream: %w", err)
+			}
+			select {
+			case o.free <- s.bytes[:0]:
+			default:
 			}
 			continue
 		}

@@ -20,6 +20,7 @@ type sources struct {
 	work     *work
 	open     map[int]*opened
 	recent   recent // those that are open
+	pages    pages
 	used     map[int]bool
 	slots    map[int]*blob   // what was unwrapped
 	kept     map[int]*result // nil for those that are not done
@@ -28,30 +29,58 @@ type sources struct {
 // opened is a file of the seed that is open. It is for one goroutine.
 type opened struct {
 	Content
-	file  File
-	ahead []byte // what was read last, of a short read: most of these are of a few hundred bytes, one behind the other
-	at    int64  // where that lies
+	file   File
+	number int // in the header
+	pages  *pages
 }
 
-// readAhead is how much is read where less is asked for. 64 files are open at most.
-const readAhead = 16 << 10
+// pages are runs of the seed's files that were read last: most reads are of a few hundred bytes, and in programs that were
+// built again they go back and forth. Each page has one place where it can be.
+type pages [pagesHeld]page
+
+// page is such a run, if it has bytes.
+type page struct {
+	file  int // its number in the header
+	at    int64
+	bytes []byte
+}
+
+const (
+	pageSize  = 8 << 10
+	pagesHeld = 2048
+)
+
+// page returns the page with the byte at off, nil when it can't be read.
+func (o *opened) page(off int64) *page {
+	at := off &^ (pageSize - 1)
+	p := &o.pages[(uint64(at/pageSize)+uint64(o.number)*0x9e3779b97f4a7c15>>32)%pagesHeld]
+	if p.file == o.number && p.at == at && len(p.bytes) > 0 {
+		return p
+	}
+	if p.bytes == nil {
+		p.bytes = make([]byte, 0, pageSize)
+	}
+	p.file, p.at, p.bytes = o.number, at, p.bytes[:min(pageSize, o.file.Size-at)]
+	if n, _ := o.Content.ReadAt(p.bytes, at); n < len(p.bytes) {
+		p.bytes = p.bytes[:0]
+		return nil
+	}
+	return p
+}
 
 // ReadAt implements io.ReaderAt. What can't be read of the file is ErrSource.
-func (o *opened) ReadAt(p []byte, off int64) (int, error) {
-	if len(p) > readAhead/4 || off > o.file.Size-int64(len(p)) {
-		return o.read(p, off)
+func (o *opened) ReadAt(b []byte, off int64) (int, error) {
+	if len(b) > pageSize || off > o.file.Size-int64(len(b)) {
+		return o.read(b, off)
 	}
-	if off < o.at || off+int64(len(p)) > o.at+int64(len(o.ahead)) {
-		if o.ahead == nil {
-			o.ahead = make([]byte, 0, readAhead)
+	for done := 0; done < len(b); {
+		p := o.page(off + int64(done))
+		if p == nil {
+			return o.read(b, off)
 		}
-		o.ahead, o.at = o.ahead[:min(readAhead, o.file.Size-off)], off
-		if n, _ := o.Content.ReadAt(o.ahead, off); n < len(o.ahead) {
-			o.ahead = o.ahead[:0]
-			return o.read(p, off)
-		}
+		done += copy(b[done:], p.bytes[off+int64(done)-p.at:])
 	}
-	return copy(p, o.ahead[off-o.at:]), nil
+	return len(b), nil
 }
 
 // read reads what was asked for, and no more.
@@ -156,7 +185,7 @@ func (s *sources) opened(ctx context.Context, n int) (*opened, error) {
 		return nil, errors.Join(fmt.Errorf("%w: %.200q has %d bytes, not %d", ErrSource, f.Path, c.Size(), f.Size),
 			c.Close())
 	}
-	return &opened{Content: c, file: f}, nil
+	return &opened{Content: c, file: f, number: n, pages: &s.pages}, nil
 }
 
 // unwrap puts a part of a source into a slot.
