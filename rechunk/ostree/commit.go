@@ -35,15 +35,15 @@ func commitXattrs(i Image, b *tree.Budget) (map[int][]tree.Xattr, error) {
 type walk struct {
 	Image
 	budget *tree.Budget
-	dirs   map[checksum][]tree.Xattr // of dirmeta objects that have any
-	empty  map[checksum][]tree.Xattr // of objects of empty files
+	dirs   map[Checksum][]tree.Xattr // of dirmeta objects that have any
+	empty  map[Checksum][]tree.Xattr // of objects of empty files
 	seen   int                       // names in the directories so far
 	out    map[int][]tree.Xattr
 }
 
 // attributes reads those of all directories' metadata and of the objects of empty files.
 func (w *walk) attributes() error {
-	w.dirs, w.empty = map[checksum][]tree.Xattr{}, map[checksum][]tree.Xattr{}
+	w.dirs, w.empty = map[Checksum][]tree.Xattr{}, map[Checksum][]tree.Xattr{}
 	start, _ := w.Tree.Find(strings.TrimSuffix(objectsDir, "/"))
 	for k := start; k < len(w.Tree.Entries); k++ {
 		e := &w.Tree.Entries[k]
@@ -79,14 +79,14 @@ func (w *walk) attributes() error {
 
 // root finds the commit: the one that the image's label names, or the only one. Nil when there is none.
 func (w *walk) root() (*directory, error) {
-	if sum, err := hex.DecodeString(w.Commit); err == nil && len(sum) == len(checksum{}) {
-		if b, err := w.object(checksum(sum), "commit"); err == nil {
+	if sum, err := hex.DecodeString(w.Commit); err == nil && len(sum) == len(Checksum{}) {
+		if b, err := w.object(Checksum(sum), "commit"); err == nil {
 			return parseCommit(b)
 		} else if !errors.Is(err, errNoObject) {
 			return nil, err
 		}
 	}
-	var found []checksum
+	var found []Checksum
 	start, _ := w.Tree.Find(strings.TrimSuffix(objectsDir, "/"))
 	for k := start; k < len(w.Tree.Entries) && tree.Within(w.Tree.Entries[k].Path, "sysroot"); k++ {
 		if sum, kind, ok := objectOf(w.Tree.Entries[k].Path); ok && kind == "commit" {
@@ -191,7 +191,7 @@ func (w *walk) replaced(path string) bool {
 var errNoObject = errors.New("no such object")
 
 // object reads an object of the repository.
-func (w *walk) object(sum checksum, kind string) ([]byte, error) {
+func (w *walk) object(sum Checksum, kind string) ([]byte, error) {
 	name := objectPath(sum, kind)
 	e := w.Tree.Lookup(name)
 	switch {

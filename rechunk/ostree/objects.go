@@ -9,20 +9,20 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// checksum names an object: the SHA-256 of what it is in ostree.
-type checksum [32]byte
+// Checksum names an object: the SHA-256 of what it is in ostree.
+type Checksum [32]byte
 
 // directory is what a commit, or the directory above, says of a directory.
 type directory struct {
-	contents checksum // dirtree
-	meta     checksum // dirmeta
+	contents Checksum // dirtree
+	meta     Checksum // dirmeta
 }
 
 // file and child are what a directory holds.
 type (
 	file struct {
 		name   string
-		object checksum
+		object Checksum
 	}
 	child struct {
 		name string
@@ -34,13 +34,13 @@ type (
 const dirmetaHeader = 12
 
 // objectPath is where an encapsulated image has an object.
-func objectPath(sum checksum, kind string) string {
+func objectPath(sum Checksum, kind string) string {
 	name := hex.EncodeToString(sum[:])
 	return objectsDir + name[:2] + "/" + name[2:] + "." + kind
 }
 
 // objectOf tells which object a path is that of.
-func objectOf(path string) (sum checksum, kind string, ok bool) {
+func objectOf(path string) (sum Checksum, kind string, ok bool) {
 	rest, ok := strings.CutPrefix(path, objectsDir)
 	if !ok || len(rest) < 2*len(sum)+2 || rest[2] != '/' {
 		return sum, "", false
@@ -58,10 +58,10 @@ func objectOf(path string) (sum checksum, kind string, ok bool) {
 func parseCommit(b []byte) (*directory, error) {
 	w := gvariantWidth(len(b))
 	table := len(b) - 6*w
-	if table < 2*len(checksum{}) || gvariantOffset(b[table:table+w]) != table-len(checksum{}) {
+	if table < 2*len(Checksum{}) || gvariantOffset(b[table:table+w]) != table-len(Checksum{}) {
 		return nil, tree.Invalidf("commit object of %d bytes", len(b))
 	}
-	return &directory{checksum(b[table-64 : table-32]), checksum(b[table-32 : table])}, nil
+	return &directory{Checksum(b[table-64 : table-32]), Checksum(b[table-32 : table])}, nil
 }
 
 // parseDirtree decodes a dirtree object, (a(say)a(sayay)): files, then directories, each in ascending order.
@@ -75,12 +75,12 @@ func parseDirtree(b []byte) ([]file, []child, error) {
 		return nil, nil, tree.Invalidf("dirtree object of %d bytes has files up to %d", len(b), end)
 	}
 	var files []file
-	err := parseNames(b[:end], 1, func(name string, sums []checksum) { files = append(files, file{name, sums[0]}) })
+	err := parseNames(b[:end], 1, func(name string, sums []Checksum) { files = append(files, file{name, sums[0]}) })
 	if err != nil {
 		return nil, nil, err
 	}
 	var dirs []child
-	err = parseNames(b[end:len(b)-w], 2, func(name string, sums []checksum) {
+	err = parseNames(b[end:len(b)-w], 2, func(name string, sums []Checksum) {
 		dirs = append(dirs, child{name, directory{sums[0], sums[1]}})
 	})
 	return files, dirs, err
@@ -88,7 +88,7 @@ func parseDirtree(b []byte) ([]file, []child, error) {
 
 // parseNames decodes an array of tuples of a name and n checksums. Names ascend, as ostree writes them, so that each is
 // there once.
-func parseNames(b []byte, n int, found func(name string, sums []checksum)) error {
+func parseNames(b []byte, n int, found func(name string, sums []Checksum)) error {
 	ends, err := gvariantEnds(b)
 	if err != nil {
 		return err
@@ -102,9 +102,9 @@ func parseNames(b []byte, n int, found func(name string, sums []checksum)) error
 		start = end
 		w := gvariantWidth(len(e))
 		table := len(e) - n*w
-		first := table - n*len(checksum{}) // where the name ends
+		first := table - n*len(Checksum{}) // where the name ends
 		if first < 2 || gvariantOffset(e[len(e)-w:]) != first || bytes.IndexByte(e[:first], 0) != first-1 ||
-			n == 2 && gvariantOffset(e[table:table+w]) != table-len(checksum{}) {
+			n == 2 && gvariantOffset(e[table:table+w]) != table-len(Checksum{}) {
 			return tree.Invalidf("dirtree: element of %d bytes", len(e))
 		}
 		name := string(e[:first-1])
@@ -112,9 +112,9 @@ func parseNames(b []byte, n int, found func(name string, sums []checksum)) error
 			return tree.Invalidf("dirtree: name %q after %q", name, last)
 		}
 		last = name
-		sums := make([]checksum, n)
+		sums := make([]Checksum, n)
 		for k := range sums {
-			sums[k] = checksum(e[first+k*32:])
+			sums[k] = Checksum(e[first+k*32:])
 		}
 		found(name, sums)
 	}

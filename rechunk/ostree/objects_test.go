@@ -11,7 +11,7 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-func sumOf(b byte) checksum { return checksum(slices.Repeat([]byte{b}, 32)) }
+func sumOf(b byte) Checksum { return Checksum(slices.Repeat([]byte{b}, 32)) }
 
 // names serialises an array of names with n checksums each.
 func names(n int, list ...string) []byte {

@@ -11,11 +11,14 @@ import (
 // Open gives a file of an image by its path; one that does not exist is a nil reader.
 type Open func(path string) (io.ReadCloser, error)
 
-// Read reads the labels of an image's policy: the one that etc/selinux/config names, in etc or usr/etc. An image without one
-// has no labels: nil. An error wraps ErrPolicy, or is one of opening or reading a file.
-func Read(open Open) (*Labels, error) {
+// Read reads the labels of regular files by an image's policy: the one that etc/selinux/config names, in etc or usr/etc. An
+// image without one has no labels: nil. An error wraps ErrPolicy, or is one of opening or reading a file.
+func Read(open Open) (*Labels, error) { return ReadFor(Regular, open) }
+
+// ReadFor is Read for a type of file.
+func ReadFor(typ Type, open Open) (*Labels, error) {
 	for _, etc := range []string{"etc", "usr/etc"} {
-		l := &Labels{literals: map[string]int32{}, stems: map[string][]int32{}}
+		l := &Labels{typ: typ, literals: map[string]int32{}, stems: map[string][]int32{}}
 		name, err := l.policyName(open, etc+"/selinux/config")
 		if err != nil {
 			return nil, err

@@ -21,7 +21,7 @@ var ErrPolicy = errors.New("SELinux policy")
 const (
 	// MaxBytes bounds its files together.
 	MaxBytes = 4 << 20
-	// MaxRules bounds the rules for regular files, MaxPattern the bytes of a pattern, and MaxAliases the directories that
+	// MaxRules bounds the rules for one type of file, MaxPattern the bytes of a pattern, and MaxAliases the directories that
 	// are labelled like others.
 	MaxRules   = 1 << 15
 	MaxPattern = 1 << 10
@@ -34,8 +34,19 @@ const (
 	MaxSteps = 1 << 30
 )
 
-// Labels are the file contexts of a policy. They are not safe for concurrent use.
+// Type is a type of file as file_contexts(5) has it.
+type Type string
+
+// The types of file that ostree keeps.
+const (
+	Regular   Type = "--"
+	Directory Type = "-d"
+	Symlink   Type = "-l"
+)
+
+// Labels are the file contexts of a policy for one type of file. They are not safe for concurrent use.
 type Labels struct {
+	typ   Type
 	rules []rule
 	// literals are the last rules for single paths, by the path.
 	literals map[string]int32
@@ -50,7 +61,7 @@ type Labels struct {
 	candidates          []int32
 }
 
-// rule is one line of file_contexts for regular files.
+// rule is one line of file_contexts.
 type rule struct {
 	pattern string
 	label   string
@@ -70,7 +81,24 @@ func IsPolicy(p string) bool {
 	return ok && err == nil && !strings.HasSuffix(p, ".bin")
 }
 
-// Of returns the label of a regular file by its path, relative to the root; "" when no rule is for it. Rules without
+// OfObject returns the label that libostree gives to what it commits: that of Of for a path of a tree, in which the root is
+// ".", but for rules that say there is none, and for the root of a mount that it takes for another
+// (ostree_sepolicy_get_label).
+func (l *Labels) OfObject(p string) (string, error) {
+	switch p {
+	case ".":
+		p = ""
+	case "proc":
+		p = "mnt"
+	}
+	label, err := l.Of(p)
+	if label == "<<none>>" {
+		label = ""
+	}
+	return label, err
+}
+
+// Of returns the label of a file by its path, relative to the root; "" when no rule is for it. Rules without
 // metacharacters win, then later ones. An error wraps ErrPolicy.
 func (l *Labels) Of(p string) (string, error) {
 	p = l.aliased("/" + p)
@@ -131,7 +159,7 @@ func (l *Labels) addRule(line string) error {
 	if len(f) < 2 || len(f) > 3 {
 		return fmt.Errorf("%w: a rule of %d fields", ErrPolicy, len(f))
 	}
-	if len(f) == 3 && f[1] != "--" {
+	if len(f) == 3 && f[1] != string(l.typ) {
 		return nil
 	}
 	if len(l.rules) == MaxRules {

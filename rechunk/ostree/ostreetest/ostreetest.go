@@ -52,7 +52,9 @@ type exporter struct {
 
 func (e *exporter) ostree(args ...string) string {
 	e.tb.Helper()
-	out, err := exec.CommandContext(e.tb.Context(), "ostree", append(args, "--repo="+e.repo)...).CombinedOutput()
+	cmd := exec.CommandContext(e.tb.Context(), "ostree", append(args, "--repo="+e.repo)...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		e.tb.Fatalf("ostree %v: %v: %s", args, err, out)
 	}
