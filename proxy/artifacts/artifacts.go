@@ -218,7 +218,7 @@ func (a *Artifacts) pair(ctx context.Context, repo name.Repository, p pair, rule
 	}
 	defer leave()
 	var made *imagedelta.Made
-	err = a.relying(func(ctx context.Context) error {
+	err = a.relying(ctx, func(ctx context.Context) error {
 		if made, err = a.make(ctx, repo, p, imagedelta.Format(key.Format), cpus); err != nil {
 			return err
 		}
@@ -237,9 +237,9 @@ func (a *Artifacts) pair(ctx context.Context, repo name.Repository, p pair, rule
 }
 
 // relying does work that stores what no record leads to yet, which a gc meanwhile leaves alone.
-func (a *Artifacts) relying(work func(ctx context.Context) error) error {
+func (a *Artifacts) relying(ctx context.Context, work func(ctx context.Context) error) error {
 	ended := make(chan error, 1)
-	begun := a.Work.GoRelying("delta artifact", func(ctx context.Context) {
+	begun := a.Work.GoRelying(ctx, "delta artifact", func(ctx context.Context) {
 		ended <- a.Work.Catch(ctx, "delta artifact", func() error { return work(ctx) })
 	})
 	if !begun {

@@ -59,7 +59,7 @@ func TestRelying(t *testing.T) {
 	work := background.New(background.Options{})
 	a := New(Options{Work: work})
 	failed := errors.New("failed")
-	err := a.relying(func(context.Context) error {
+	err := a.relying(t.Context(), func(context.Context) error {
 		if oldest, _ := work.Activity(); oldest.IsZero() {
 			t.Error("nobody knows")
 		}
@@ -69,7 +69,7 @@ func TestRelying(t *testing.T) {
 		t.Error(err)
 	}
 	var panicked *background.PanicError
-	if err := a.relying(func(context.Context) error { panic("x") }); !errors.As(err, &panicked) {
+	if err := a.relying(t.Context(), func(context.Context) error { panic("x") }); !errors.As(err, &panicked) {
 		t.Error(err)
 	}
 	if err := work.Close(t.Context()); err != nil {
@@ -78,7 +78,7 @@ func TestRelying(t *testing.T) {
 	if oldest, _ := work.Activity(); !oldest.IsZero() {
 		t.Error("it goes on")
 	}
-	if err := a.relying(func(context.Context) error { return nil }); !errors.Is(err, background.ErrClosed) {
+	if err := a.relying(t.Context(), func(context.Context) error { return nil }); !errors.Is(err, background.ErrClosed) {
 		t.Error(err)
 	}
 }

@@ -114,12 +114,15 @@ func (g *Group) Go(where string, work func(ctx context.Context)) bool {
 	return true
 }
 
-// GoRelying is Go for work that may come to rely on stored content that no record leads to yet; Activity tells of it.
-func (g *Group) GoRelying(where string, work func(ctx context.Context)) bool {
+// GoRelying is Go for work that may come to rely on stored content that no record leads to yet; Activity tells of it. The
+// values of ctx, which is that of who asked for it, stay; its end does not count.
+func (g *Group) GoRelying(ctx context.Context, where string, work func(ctx context.Context)) bool {
 	ended := g.rely()
-	begun := g.Go(where, func(ctx context.Context) {
+	begun := g.Go(where, func(context.Context) {
 		defer ended()
-		work(ctx)
+		running, cancel := g.Bind(context.WithoutCancel(ctx))
+		defer cancel()
+		work(running)
 	})
 	if !begun {
 		ended()

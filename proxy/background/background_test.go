@@ -36,7 +36,7 @@ func TestPanics(t *testing.T) {
 	t.Parallel()
 	g, log, seen := counted(t)
 	g.Go("loop", func(context.Context) { panic("in a goroutine") })
-	g.GoRelying("job", func(context.Context) { panic("in a job") })
+	g.GoRelying(t.Context(), "job", func(context.Context) { panic("in a job") })
 	shared := NewShared[int](g, "fetch")
 	var panicked *PanicError
 	for range 2 { // the key is free again
@@ -120,7 +120,7 @@ func TestClose(t *testing.T) {
 	t.Parallel()
 	g := New(Options{Now: func() time.Time { return time.Unix(7, 0) }})
 	gate := make(chan struct{})
-	g.GoRelying("job", func(ctx context.Context) {
+	g.GoRelying(t.Context(), "job", func(ctx context.Context) {
 		<-ctx.Done()
 		<-gate
 	})
@@ -137,7 +137,7 @@ func TestClose(t *testing.T) {
 		t.Error(err)
 	}
 	if g.Go("late", func(context.Context) { t.Error("runs") }) ||
-		g.GoRelying("late", func(context.Context) { t.Error("runs") }) {
+		g.GoRelying(t.Context(), "late", func(context.Context) { t.Error("runs") }) {
 		t.Error("work began after Close")
 	}
 	if _, err := NewShared[int](g, "x").Do(t.Context(), "key", nil); !errors.Is(err, ErrClosed) {
@@ -177,5 +177,31 @@ func TestSharedGoesOn(t *testing.T) {
 	close(gate)
 	if n := <-second; n != 3 {
 		t.Errorf("got %d", n)
+	}
+}
+
+// Work knows what whoever asked for it came with, and does not end with them.
+func TestValuesStay(t *testing.T) {
+	t.Parallel()
+	g, _, _ := counted(t)
+	type key struct{}
+	asks, leave := context.WithCancel(context.WithValue(t.Context(), key{}, "value"))
+	found := make(chan any, 2)
+	look := func(ctx context.Context) {
+		leave()
+		if ctx.Err() != nil {
+			t.Error("it ended with who asked")
+		}
+		found <- ctx.Value(key{})
+	}
+	g.GoRelying(asks, "job", look)
+	_, _ = NewShared[int](g, "shared").Do(asks, "key", func(ctx context.Context) (int, error) {
+		look(ctx)
+		return 0, nil
+	})
+	for range 2 {
+		if v := <-found; v != "value" {
+			t.Errorf("got %v", v)
+		}
 	}
 }

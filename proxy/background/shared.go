@@ -16,8 +16,8 @@ type Shared[T any] struct {
 // NewShared returns things that the group does; where names them when one panics.
 func NewShared[T any](g *Group, where string) *Shared[T] { return &Shared[T]{group: g, where: where} }
 
-// Do joins the work under way for a key, or begins it with a context of the group's, so that it goes on when those who
-// wait leave. It returns when the work or ctx ends.
+// Do joins the work under way for a key, or begins it with a context that ends with the group, so that it goes on when those
+// who wait leave, and has the values of ctx. It returns when the work or ctx ends.
 func (s *Shared[T]) Do(ctx context.Context, key string, work func(context.Context) (T, error)) (T, error) {
 	result := s.running.DoChan(key, func() (any, error) {
 		var v T
@@ -26,8 +26,10 @@ func (s *Shared[T]) Do(ctx context.Context, key string, work func(context.Contex
 			return v, ErrClosed
 		}
 		defer done()
-		err := s.group.Catch(s.group.ctx, s.where, func() (err error) {
-			v, err = work(s.group.ctx)
+		running, cancel := s.group.Bind(context.WithoutCancel(ctx))
+		defer cancel()
+		err := s.group.Catch(running, s.where, func() (err error) {
+			v, err = work(running)
 			return err
 		})
 		return v, s.group.Explain(err)

@@ -1,7 +1,9 @@
 package registry
 
 import (
+	"context"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -25,14 +27,54 @@ func (h *handler) arrivedFor(r *http.Request) (string, error) {
 		return "", &Error{Status: http.StatusMisdirectedRequest, Code: codeUnsupported,
 			Message: "this connection was made to " + shown + ": ask " + as + " on another one"}
 	}
-	if as != "" && h.Self != "" && slices.ContainsFunc(r.Header.Values("Via"), h.fromHere) {
+	if as != "" && h.cameBack(r) {
 		return "", LoopDetected(as)
 	}
 	return as, nil
 }
 
-// fromHere reports whether a Via header names this process.
-func (h *handler) fromHere(via string) bool { return strings.Contains(via, h.Self) }
+// cameBack reports whether a request is one of this process's own, by its Via header.
+func (h *handler) cameBack(r *http.Request) bool {
+	return h.Self != "" && slices.ContainsFunc(r.Header.Values("Via"),
+		func(via string) bool { return strings.Contains(via, h.Self) })
+}
+
+// loop returns an error for a request of this process's own that it would answer by asking again where that request went.
+// Under other names it may ask itself.
+func (h *handler) loop(r *http.Request, repo name.Repository) error {
+	if h.Behind != nil && h.Behind(repo.Host()) && h.cameBack(r) {
+		return LoopDetected(repo.Host())
+	}
+	return nil
+}
+
+// strata is how a process names itself in a Via header.
+var strata = regexp.MustCompile(`strata-[0-9A-Za-z]{1,32}`)
+
+// mostVia bounds how many processes are remembered that a request came through: the last ones.
+const mostVia = 16
+
+type viaKey struct{}
+
+// withVia returns a context of work for a request that may have come through other Stratas.
+func withVia(r *http.Request) context.Context {
+	var through []string
+	for _, via := range r.Header.Values("Via") {
+		through = append(through, strata.FindAllString(via, -1)...)
+	}
+	if len(through) == 0 {
+		return r.Context()
+	}
+	through = through[max(len(through)-mostVia, 0):]
+	return context.WithValue(r.Context(), viaKey{}, "1.1 "+strings.Join(through, ", 1.1 "))
+}
+
+// ViaOf returns the Stratas that a request came through for which work is done, as the value of a Via header; empty for
+// none.
+func ViaOf(ctx context.Context) string {
+	via, _ := ctx.Value(viaKey{}).(string)
+	return via
+}
 
 // answered returns the canonical form of a host that this proxy answers as; empty for all others.
 func (h *handler) answered(host string) string {

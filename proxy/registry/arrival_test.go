@@ -140,3 +140,26 @@ func TestAnswerAsLoop(t *testing.T) {
 		}
 	}
 }
+
+// An edge refuses its own requests for what it would ask another Strata for, and no others.
+func TestViaLoop(t *testing.T) {
+	t.Parallel()
+	backend, _, _ := newFake()
+	o := backend.options(nil)
+	o.Self, o.Behind = "strata-SELF", func(host string) bool { return host == "ghcr.io" }
+	h := registry.New(o)
+	for _, tc := range []struct {
+		via, path string
+		want      int
+	}{
+		{"1.1 strata-SELF", "/v2/ghcr.io/a/b/manifests/stable", 508},
+		{"1.1 strata-SELF, 1.1 strata-OTHER, 1.1 front", "/v2/ghcr.io/a/b/manifests/stable", 508},
+		{"1.1 strata-OTHER, 1.1 front", "/v2/ghcr.io/a/b/manifests/stable", 200},
+		{"1.1 strata-SELF", "/v2/quay.io/a/b/manifests/stable", 200},
+		{"1.1 strata-SELF", "/v2/", 200},
+	} {
+		if got := askAs(h, "proxy.example", "", tc.path, tc.via); got.Code != tc.want {
+			t.Errorf("%+v: %d %s", tc, got.Code, got.Body)
+		}
+	}
+}

@@ -109,6 +109,9 @@ func (h *handler) delta(w *response, r *http.Request, query url.Values) error {
 	}
 	info := requestInfo(r)
 	info.Repository = repo
+	if err := h.loop(r, repo); err != nil {
+		return err
+	}
 	if _, err := h.authorize(w, r, wanted("", asked, repo, nil)); err != nil {
 		return err
 	}

@@ -142,8 +142,9 @@ func BadGateway(message string) *Error {
 
 // LoopDetected is for a registry whose name leads the proxy to itself.
 func LoopDetected(host string) *Error {
-	return &Error{Status: http.StatusLoopDetected, Code: codeUnavailable, Message: "this proxy is led to itself for " + host +
-		": have it resolve that name as the world does, or give its upstream a url, via or proxy"}
+	return &Error{Status: http.StatusLoopDetected, Code: codeUnavailable, Message: "this proxy is led to itself for " +
+		host +
+		": have it resolve that name as the world does, or give its upstream a url, via or proxy that leads elsewhere"}
 }
 
 // GatewayTimeout is for an upstream that took too long.

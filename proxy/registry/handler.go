@@ -40,6 +40,8 @@ type Options struct {
 	AnswersAs func(host string) bool
 	// Self is what this process writes into the Via header of its own requests; empty: nothing.
 	Self string
+	// Behind reports whether a registry's images come from another Strata; nil: none do.
+	Behind func(host string) bool
 	// Redirects may be nil: then blobs are served here.
 	Redirects Redirects
 	// Deltas may be nil: then none are made.
@@ -128,6 +130,7 @@ func (h *handler) serve(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	r = r.WithContext(withVia(r))
 	switch t.route {
 	case RouteBase:
 		if _, err := h.authorize(w, r, Want{As: as}); err != nil {
@@ -155,6 +158,9 @@ func (h *handler) serveNamed(w *response, r *http.Request, as string, t target, 
 		return err
 	}
 	requestInfo(r).Repository = repo
+	if err := h.loop(r, repo); err != nil {
+		return err
+	}
 	grant, err := h.authorize(w, r, wanted(as, t.name, repo, query["ns"]))
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/proxy/upstream/auth"
 	"github.com/strata-oci/strata/proxy/upstream/client"
@@ -42,10 +44,14 @@ func storageName(cfg *config.Config) operate.Store {
 	return n
 }
 
-// via names this process to itself, where it could be led here by the name of a registry.
-func (s *Server) via() string {
-	if len(s.live.Load().AnswerAs) == 0 {
+// via names this process to itself, where it could be led here by the name of a registry or by a via, behind those that a
+// request came through.
+func (s *Server) via(ctx context.Context) string {
+	if cfg := s.live.Load(); len(cfg.AnswerAs) == 0 && !cfg.Edge() {
 		return ""
+	}
+	if before := registry.ViaOf(ctx); before != "" {
+		return before + ", 1.1 " + s.self
 	}
 	return "1.1 " + s.self
 }

@@ -52,7 +52,7 @@ type Server struct {
 	log      *slog.Logger
 	level    *slog.LevelVar
 	version  string
-	self     string // what requests of this process say in Via, where clients could be led here by a registry's name
+	self     string // what requests of this process say in Via, where it could be led here
 	work     string // the directory for temporary files
 	metrics  *metrics.Metrics
 	upstream *client.Client
@@ -198,6 +198,7 @@ func (s *Server) newRegistry() http.Handler {
 		Names:     s.names(), Logger: s.log, Access: s.gate,
 		Ruled: s.ruled, Panicked: func() { s.metrics.Panicked("request") },
 		AnswersAs: func(host string) bool { return s.live.Load().AnswersAs(host) }, Self: s.self,
+		Behind: func(host string) bool { return s.live.Load().Via(host) },
 	}
 	if s.cfg.Redirect {
 		o.Redirects = images

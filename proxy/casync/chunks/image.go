@@ -135,7 +135,7 @@ func (c *Chunks) inTurn(ctx context.Context, repo name.Repository, key catalog.C
 	}
 	defer func() { <-c.turn }()
 	ended := make(chan error, 1)
-	begun := c.Work.GoRelying("chunks", func(ctx context.Context) {
+	begun := c.Work.GoRelying(ctx, "chunks", func(ctx context.Context) {
 		ended <- c.Work.Catch(ctx, "chunks", func() (err error) {
 			t, err = c.patiently(ctx, repo, key, manifest, again)
 			return err

@@ -201,7 +201,7 @@ func (j *job) over(ctx context.Context) error {
 }
 
 // begin joins the job at work for the same delta, or starts this one. ahead says that nobody asked for it yet.
-func (c *Central) begin(j *job, ahead bool) (*job, error) {
+func (c *Central) begin(ctx context.Context, j *job, ahead bool) (*job, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if running := c.jobs[j.id]; running != nil {
@@ -218,7 +218,9 @@ func (c *Central) begin(j *job, ahead bool) (*job, error) {
 		j.ask()
 	}
 	// It holds the delta while those who wait for it come and go.
-	if !c.Work.GoRelying("delta", func(ctx context.Context) { c.end(ctx, j, c.flights.Wait(ctx, j.flight(), c.fetch(j))) }) {
+	if !c.Work.GoRelying(ctx, "delta", func(ctx context.Context) {
+		c.end(ctx, j, c.flights.Wait(ctx, j.flight(), c.fetch(j)))
+	}) {
 		return nil, background.ErrClosed
 	}
 	c.jobs[j.id] = j

@@ -235,7 +235,7 @@ var errImpatient = errors.New("the client does not wait any longer")
 
 // wait has a delta made, or joins those who wait for it, and returns it as soon as it begins to be there.
 func (a *ask) wait(ctx context.Context, j *job) (*registry.Delta, error) {
-	j, err := a.begin(j, false)
+	j, err := a.begin(ctx, j, false)
 	if err != nil {
 		return nil, err
 	}

@@ -142,7 +142,7 @@ func (c *Central) pair(ctx context.Context, repo name.Repository, v, older *rech
 		}
 		w := &ask{Central: c, repo: repo, size: l.Size, worth: delta.WorthClass(a.Worth),
 			programs: programs{allowed: a.Encoders}}
-		if _, err := c.begin(w.job(key, &facts{l.DiffID, l.TarSize, l.Encoder}), true); err != nil {
+		if _, err := c.begin(ctx, w.job(key, &facts{l.DiffID, l.TarSize, l.Encoder}), true); err != nil {
 			c.Logger.DebugContext(ctx, "no room to make a delta ahead", "layer", l.Digest.String(), "error", err)
 			return nil
 		}

@@ -165,7 +165,7 @@ func (s source) key() string {
 // do has an image rechunked, or joins the job that is at it, and waits for the end of the job or of ctx. The job goes
 // on when ctx ends. Neither who waits nor a job that has not begun holds the image's manifest.
 func (q *Queue) do(ctx context.Context, src source) (*rechunk.Result, error) {
-	j, err := q.start(src)
+	j, err := q.start(ctx, src)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +177,7 @@ func (q *Queue) do(ctx context.Context, src source) (*rechunk.Result, error) {
 	}
 }
 
-func (q *Queue) start(src source) (*job, error) {
+func (q *Queue) start(ctx context.Context, src source) (*job, error) {
 	key := src.key()
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -189,7 +189,7 @@ func (q *Queue) start(src source) (*job, error) {
 	}
 	q.lastID++
 	j := &job{id: q.lastID, key: key, source: src, done: make(chan struct{}), state: Queued, started: q.Now()}
-	if !q.Work.GoRelying("job", func(ctx context.Context) { q.run(ctx, j) }) {
+	if !q.Work.GoRelying(ctx, "job", func(ctx context.Context) { q.run(ctx, j) }) {
 		return nil, background.ErrClosed
 	}
 	q.running[key] = j

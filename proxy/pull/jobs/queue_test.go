@@ -196,17 +196,17 @@ func TestJobsAreBounded(t *testing.T) {
 			t.Parallel()
 			q, _ := newQueue(t, untilStopped)
 			for i := range c.most {
-				if _, err := q.start(of(c.repository(i), i)); err != nil {
+				if _, err := q.start(t.Context(), of(c.repository(i), i)); err != nil {
 					t.Fatal(i, err)
 				}
 			}
-			if _, err := q.start(of(c.repository(c.most), c.most)); !errors.Is(err, errBusy) {
+			if _, err := q.start(t.Context(), of(c.repository(c.most), c.most)); !errors.Is(err, errBusy) {
 				t.Errorf("got %v", err)
 			}
-			if _, err := q.start(of(c.repository(7), 7)); err != nil {
+			if _, err := q.start(t.Context(), of(c.repository(7), 7)); err != nil {
 				t.Errorf("a job that is there: %v", err)
 			}
-			if _, err := q.start(of("another.test/os/image", 1)); (err == nil) != (c.most < maxJobs) {
+			if _, err := q.start(t.Context(), of("another.test/os/image", 1)); (err == nil) != (c.most < maxJobs) {
 				t.Errorf("a job of another host: %v", err)
 			}
 		})
@@ -217,7 +217,7 @@ func TestNoJobAfterStop(t *testing.T) {
 	t.Parallel()
 	q, work := newQueue(t, untilStopped)
 	work.Stop()
-	if _, err := q.start(numbered(1)); !errors.Is(err, background.ErrClosed) {
+	if _, err := q.start(t.Context(), numbered(1)); !errors.Is(err, background.ErrClosed) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -67,7 +67,7 @@ func TestEndOfProcessIsNoDeath(t *testing.T) {
 		close(began)
 		return untilStopped(ctx, req)
 	}, func(o *Options) { o.Attempts = kept })
-	j, err := q.start(numbered(1))
+	j, err := q.start(t.Context(), numbered(1))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -110,7 +110,7 @@ func TestSlotIsNotHeldForBytes(t *testing.T) {
 					}
 					return e(ctx, req)
 				}, func(o *Options) { o.Blobs = b })
-				j, err := q.start(slow)
+				j, err := q.start(t.Context(), slow)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -126,7 +126,7 @@ func TestSlotIsNotHeldForBytes(t *testing.T) {
 				}
 				synctest.Wait()
 				// What cannot be stored has to be read on its way, now or never: its place is its own then.
-				next, err := q.start(of("good.test/os/image", 2))
+				next, err := q.start(t.Context(), of("good.test/os/image", 2))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -165,7 +165,7 @@ func TestFetchesAreBounded(t *testing.T) {
 		}, func(o *Options) { o.Blobs, o.Deadline = b, rechunk.DefaultDeadline() })
 		var all []*job
 		for i := range 8 {
-			j, err := q.start(of("bad.test/os/image", i))
+			j, err := q.start(t.Context(), of("bad.test/os/image", i))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -202,7 +202,7 @@ func TestWaitingJobsHoldNoManifests(t *testing.T) {
 		m := &manifests{}
 		q, _ := newQueue(t, untilStopped, func(o *Options) { o.Manifests = m })
 		for i := range 5 {
-			if _, err := q.start(numbered(i)); err != nil {
+			if _, err := q.start(t.Context(), numbered(i)); err != nil {
 				t.Fatal(err)
 			}
 		}

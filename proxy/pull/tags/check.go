@@ -96,7 +96,7 @@ func (t *Tags) ask(ctx context.Context, repo name.Repository, tag name.Reference
 		return nil, err
 	}
 	if rec == nil || !t.trusted(repo, rec) || !t.settled(rec, d.Digest, rule) || !t.intact(ctx, repo, rec) {
-		u, err := t.startUpdate(repo, tag, rule, d, rec)
+		u, err := t.startUpdate(ctx, repo, tag, rule, d, rec)
 		return &checked{rec, u}, err
 	}
 	// A tag that moved and moved back is not to be moved by what was begun in between, nor does a failure of that count.

@@ -38,7 +38,8 @@ func TestNoUpdateAfterStop(t *testing.T) {
 	if err := work.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tags.startUpdate(name.Repository{}, "stable", config.Rule{}, client.Descriptor{}, nil); !errors.Is(err,
+	if _, err := tags.startUpdate(t.Context(), name.Repository{}, "stable", config.Rule{}, client.Descriptor{},
+		nil); !errors.Is(err,
 		background.ErrClosed) {
 		t.Errorf("got %v", err)
 	}

@@ -42,7 +42,8 @@ type update struct {
 
 // startUpdate starts an update, or joins the one that is under way to the same source image. It becomes the one that
 // may move the tag. The caller holds the tag's lock.
-func (t *Tags) startUpdate(repo name.Repository, tag name.Reference, rule config.Rule, target client.Descriptor,
+func (t *Tags) startUpdate(ctx context.Context, repo name.Repository, tag name.Reference, rule config.Rule,
+	target client.Descriptor,
 	before *catalog.Tag) (*update, error) {
 	key, now := recordKey(repo, tag), t.Now()
 	t.mu.Lock()
@@ -55,7 +56,7 @@ func (t *Tags) startUpdate(repo name.Repository, tag name.Reference, rule config
 	u := &update{repo: repo, tag: tag, rule: rule, target: target, before: before, asked: now, ended: make(chan struct{})}
 	t.updates[key] = u
 	t.mu.Unlock()
-	if !t.Work.GoRelying("update", func(ctx context.Context) { t.finishUpdate(ctx, key, u) }) {
+	if !t.Work.GoRelying(ctx, "update", func(ctx context.Context) { t.finishUpdate(ctx, key, u) }) {
 		t.supersede(key)
 		return nil, background.ErrClosed
 	}

@@ -72,8 +72,8 @@ type Options struct {
 	Logger *slog.Logger
 	// UserAgent is sent with every request. The default is "strata".
 	UserAgent string
-	// Via returns what requests say in the header of that name, if anything. The default is nothing.
-	Via func() string
+	// Via returns what a request says in the header of that name, if anything. The default is nothing.
+	Via func(ctx context.Context) string
 	// Observer counts; nil is nobody.
 	Observer transport.Observer
 	// Keychain has the logins of hosts that are configured without one. The default is authn.DefaultKeychain: docker's

@@ -141,8 +141,8 @@ type Options struct {
 	Logger *slog.Logger
 	// UserAgent is sent with every request. The default is "strata".
 	UserAgent string
-	// Via returns what requests say in the header of that name, if anything. The default is nothing.
-	Via func() string
+	// Via returns what a request says in the header of that name, if anything. The default is nothing.
+	Via func(ctx context.Context) string
 	// Observer counts; nil is nobody.
 	Observer Observer
 	// Proxy picks the HTTP proxy of a request. The default is http.ProxyFromEnvironment.
@@ -164,7 +164,7 @@ func (o Options) WithDefaults() Options {
 		o.Proxy = http.ProxyFromEnvironment
 	}
 	if o.Via == nil {
-		o.Via = func() string { return "" }
+		o.Via = func(context.Context) string { return "" }
 	}
 	if o.Now == nil {
 		o.Now = time.Now

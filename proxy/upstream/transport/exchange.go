@@ -42,7 +42,7 @@ func (h *Host) Exchange(req *http.Request) (*http.Response, error) {
 	running, cancel := context.WithCancelCause(ctx)
 	req = req.Clone(running)
 	req.Header.Set("User-Agent", h.options.UserAgent)
-	setHeader(req.Header, "Via", h.options.Via())
+	setHeader(req.Header, "Via", h.options.Via(ctx))
 	resp, err := h.tripper(req.URL).RoundTrip(req)
 	turn.answered(ctx, resp, err)
 	if err != nil {
