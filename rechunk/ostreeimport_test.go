@@ -1,15 +1,13 @@
 package rechunk_test
 
 import (
-	"archive/tar"
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -22,125 +20,74 @@ import (
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/ostree/ostreetest"
 	"github.com/strata-oci/strata/rechunk/rechunktest"
+	"github.com/strata-oci/strata/rechunk/rechunktest/hostimport"
 	"github.com/strata-oci/strata/rechunk/tree"
 	. "github.com/strata-oci/strata/rechunk/tree/treetest"
 )
 
-// importer imports images as bootc 1.16 does for hosts on ostree (ostree-ext's tar/write.rs and container/store.rs), with
-// the ostree command alone: each layer is filtered and committed, all are checked out over one another, and the result is
-// committed, labelled by the policy in it.
+// importer imports images as a host on ostree does.
 type importer struct {
-	tb   testing.TB
-	dir  string
-	refs map[digest.Digest]string // of layers that it has
+	tb     testing.TB
+	ostree *hostimport.Ostree
 }
 
 func newImporter(tb testing.TB) *importer {
 	tb.Helper()
-	if _, err := exec.LookPath("ostree"); err != nil {
-		tb.Skip("there is no ostree")
+	o, err := hostimport.NewOstree(tb.Context(), tb.TempDir())
+	if errors.Is(err, hostimport.ErrMissing) {
+		tb.Skip(err)
 	}
-	if os.Geteuid() != 0 {
-		tb.Skip("it needs root, to keep owners and attributes on disk")
+	if err != nil {
+		tb.Fatal(err)
 	}
-	i := &importer{tb: tb, dir: tb.TempDir(), refs: map[digest.Digest]string{}}
-	i.ostree(nil, "init", "--mode=bare")
-	i.ostree(nil, "config", "set", "core.fsync", "false")
-	return i
+	return &importer{tb: tb, ostree: o}
 }
 
-func (i *importer) ostree(stdin io.Reader, args ...string) string {
+// run is what the ostree command prints.
+func (i *importer) run(args ...string) string {
 	i.tb.Helper()
-	cmd := exec.CommandContext(i.tb.Context(), "ostree", append([]string{"--repo=" + i.dir + "/repo"}, args...)...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
-	var out, failed bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &out, &failed
-	if err := cmd.Run(); err != nil {
-		i.tb.Fatalf("ostree %v: %v: %s", args, err, failed.String())
+	out, err := i.ostree.Run(i.tb.Context(), nil, args...)
+	if err != nil {
+		i.tb.Fatal(err)
 	}
-	return strings.TrimSpace(out.String())
+	return out
 }
 
 // root imports an image of uncompressed layers, by digest, and returns the checksums of its root.
 func (i *importer) root(order []digest.Digest, layer func(digest.Digest) []byte) string {
 	i.tb.Helper()
-	checkout := filepath.Join(i.dir, "checkout")
-	for _, d := range order {
-		if i.refs[d] == "" {
-			i.refs[d] = "layer/" + d.Encoded()
-			i.ostree(bytes.NewReader(filtered(i.tb, layer(d))), "commit", "--no-bindings", "--tar-autocreate-parents",
-				"--tree=tar=/proc/self/fd/0", "--branch", i.refs[d])
-		}
-		i.ostree(nil, "checkout", "-H", "-z", "--union", "--whiteouts", i.refs[d], checkout)
-	}
-	commit := []string{"commit", "--no-bindings", "--link-checkout-speedup", "--tree=dir=" + checkout, "--branch", "merged"}
-	if _, err := os.Stat(filepath.Join(checkout, "usr/etc/selinux/config")); err == nil {
-		commit = append(commit, "--selinux-policy="+checkout)
-	}
-	i.ostree(nil, commit...)
-	if err := os.RemoveAll(checkout); err != nil {
+	root, err := i.ostree.Import(i.tb.Context(), order, func(d digest.Digest) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(layer(d))), nil
+	})
+	if err != nil {
 		i.tb.Fatal(err)
 	}
-	return i.ostree(nil, "ls", "-d", "-C", "merged", "/")
+	return root
 }
 
 // served is root of an image that was made.
 func (i *importer) served(b *bench, v rechunk.Version) string {
 	i.tb.Helper()
+	return i.root(layersOf(v), func(d digest.Digest) []byte { return b.plain(i.tb, d) })
+}
+
+func layersOf(v rechunk.Version) []digest.Digest {
 	var order []digest.Digest
 	for _, l := range v.Layers {
 		order = append(order, l.Digest)
 	}
-	return i.root(order, func(d digest.Digest) []byte {
-		blob, _ := b.store.Blob(d)
-		plain, err := rechunktest.Unpack(blob)
-		if err != nil {
-			i.tb.Fatal(err)
-		}
-		return plain
-	})
+	return order
 }
 
-// filtered is a layer as it is given to ostree: /etc in /usr/etc, and nothing in directories that are made at boot.
-func filtered(tb testing.TB, layer []byte) []byte {
+// plain is a layer that was made, uncompressed.
+func (b *bench) plain(tb testing.TB, d digest.Digest) []byte {
 	tb.Helper()
-	place := func(name string) string {
-		if name = path.Clean(strings.TrimPrefix(name, "/")); tree.Within(name, "etc") {
-			return "./usr/" + name
-		}
-		return "./" + name
-	}
-	var out bytes.Buffer
-	r, w := tar.NewReader(bytes.NewReader(layer)), tar.NewWriter(&out)
-	for {
-		h, err := r.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			tb.Fatal(err)
-		}
-		top, below, _ := strings.Cut(path.Clean(strings.TrimPrefix(h.Name, "/")), "/")
-		if below != "" && slices.Contains([]string{"run", "tmp", "proc", "sys", "dev"}, top) {
-			continue
-		}
-		delete(h.PAXRecords, "path")
-		delete(h.PAXRecords, "linkpath")
-		h.Name, h.Format = place(h.Name), tar.FormatPAX
-		if h.Typeflag == tar.TypeLink {
-			h.Linkname = place(h.Linkname)
-		}
-		if err := w.WriteHeader(h); err != nil {
-			tb.Fatal(err)
-		}
-		if _, err := io.Copy(w, r); err != nil {
-			tb.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
+	blob, _ := b.store.Blob(d)
+	plain, err := rechunktest.Unpack(blob)
+	if err != nil {
 		tb.Fatal(err)
 	}
-	return out.Bytes()
+	return plain
 }
 
 // bootableSeries makes versions of a system as one layer each: random files without devices, which ostree does not take,
@@ -218,7 +165,7 @@ func TestOstreeImport(t *testing.T) {
 				if got != want {
 					t.Fatalf("version %d: hosts get %s, of the source they would %s", n, got, want)
 				}
-				labelled = hosts.ostree(nil, "ls", "-X", "merged", "/usr/lib/suid")
+				labelled = hosts.run("ls", "-X", "merged", "/usr/lib/suid")
 			}
 			if !strings.Contains(labelled, "object_r:lib") {
 				t.Errorf("no label by the image's policy: %s", labelled)
@@ -250,14 +197,14 @@ func TestOstreeImportOfEncapsulated(t *testing.T) {
 		}
 	}
 	commit, layers := ostreetest.Encapsulate(t, dir)
-	hosts.ostree(nil, "commit", "--no-bindings", "--tree=dir="+dir, "--branch", "source")
-	want := hosts.ostree(nil, "ls", "-d", "-C", "source", "/")
+	hosts.run("commit", "--no-bindings", "--tree=dir="+dir, "--branch", "source")
+	want := hosts.run("ls", "-d", "-C", "source", "/")
 	v, _ := b.serve(t, rechunktest.NewImage(t, rechunktest.ImageOptions{Labels: map[string]string{
 		"containers.bootc": "1", "ostree.commit": commit,
 	}}, layers[:]...), rules)
 	if got := hosts.served(b, v); got != want {
-		t.Errorf("hosts get %s, the commit is %s\n%s\n%s", got, want, hosts.ostree(nil, "ls", "-R", "-X", "merged"),
-			hosts.ostree(nil, "ls", "-R", "-X", "source"))
+		t.Errorf("hosts get %s, the commit is %s\n%s\n%s", got, want, hosts.run("ls", "-R", "-X", "merged"),
+			hosts.run("ls", "-R", "-X", "source"))
 	}
 }
 
