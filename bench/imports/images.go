@@ -1,0 +1,191 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/rechunk/rechunktest/hostimport"
+)
+
+// image is an image of an OCI layout, as far as an import needs it.
+type image struct {
+	ref    string // oci:DIR:TAG
+	order  []digest.Digest
+	layers map[digest.Digest]v1.Layer
+}
+
+// open opens an image of an OCI layout.
+func open(dir, tag string) (v1.Image, error) {
+	index, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		return nil, err
+	}
+	m, err := index.IndexManifest()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	for _, d := range m.Manifests {
+		if d.Annotations[ocispec.AnnotationRefName] == tag {
+			return index.Image(d.Digest)
+		}
+	}
+	return nil, fmt.Errorf("%s has no image %q", dir, tag)
+}
+
+func openImage(dir, tag string) (*image, error) {
+	img, err := open(dir, tag)
+	if err != nil {
+		return nil, err
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, err
+	}
+	i := &image{ref: "oci:" + dir + ":" + tag, layers: map[digest.Digest]v1.Layer{}}
+	for _, l := range layers {
+		h, err := l.Digest()
+		if err != nil {
+			return nil, err
+		}
+		d := digest.Digest(h.String())
+		i.order = append(i.order, d)
+		i.layers[d] = l
+	}
+	return i, nil
+}
+
+func (i *image) open(d digest.Digest) (io.ReadCloser, error) { return i.layers[d].Uncompressed() }
+
+// imports prints a row for each version of a layout, imported in turn.
+func (b *bench) imports(ctx context.Context, name, dir string, tags []string) (err error) {
+	hosts, err := os.MkdirTemp(b.work, "hosts-*")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(hosts)) }()
+	ostree, err := hostimport.NewOstree(ctx, hosts)
+	if err != nil {
+		return err
+	}
+	ostree.Relabel = true
+	has := map[digest.Digest]bool{}
+	for _, tag := range tags {
+		img, err := openImage(dir, tag)
+		if err != nil {
+			return err
+		}
+		fresh, size, err := img.missing(has)
+		if err != nil {
+			return err
+		}
+		before := ostree.CPU()
+		if _, err := ostree.Import(ctx, img.order, img.open); err != nil {
+			return fmt.Errorf("%s: %w", img.ref, err)
+		}
+		fmt.Fprintf(b.out, "| %s | %s | %d | %d | %d | %.1f |\n", name, tag, len(img.order), fresh, size,
+			(ostree.CPU() - before).Seconds())
+	}
+	return nil
+}
+
+// missing counts the layers that a host does not have, which it has from now on.
+func (i *image) missing(has map[digest.Digest]bool) (layers int, size int64, err error) {
+	for _, d := range i.order {
+		if has[d] {
+			continue
+		}
+		has[d] = true
+		n, err := i.layers[d].Size()
+		if err != nil {
+			return 0, 0, err
+		}
+		layers, size = layers+1, size+n
+	}
+	return layers, size, nil
+}
+
+// withPolicy copies a series and puts a layer on top of each image, with the SELinux policy of a system, as etc/selinux. It
+// returns the copy.
+func (b *bench) withPolicy(dir string, tags []string, policy string) (string, error) {
+	var raw bytes.Buffer
+	if err := writePolicy(&raw, policy); err != nil {
+		return "", err
+	}
+	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(raw.Bytes())), nil
+	})
+	if err != nil {
+		return "", err
+	}
+	copied := filepath.Join(b.work, "source")
+	to, err := layout.Write(copied, empty.Index)
+	if err != nil {
+		return "", err
+	}
+	for _, tag := range tags {
+		img, err := open(dir, tag)
+		if err != nil {
+			return "", err
+		}
+		if img, err = mutate.AppendLayers(img, l); err != nil {
+			return "", err
+		}
+		if err := to.AppendImage(img, layout.WithAnnotations(map[string]string{ocispec.AnnotationRefName: tag})); err != nil {
+			return "", err
+		}
+	}
+	return copied, nil
+}
+
+// writePolicy writes the files of a policy as a layer, always with the same bytes.
+func writePolicy(to io.Writer, policy string) error {
+	w := tar.NewWriter(to)
+	err := filepath.WalkDir(policy, func(name string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(policy, name)
+		if err != nil || !info.IsDir() && !info.Mode().IsRegular() {
+			return err
+		}
+		h := &tar.Header{Name: path.Join("etc/selinux", filepath.ToSlash(rel)), Mode: int64(info.Mode().Perm()),
+			ModTime: time.Unix(0, 0), Typeflag: tar.TypeDir}
+		if info.IsDir() {
+			h.Name += "/"
+			return w.WriteHeader(h)
+		}
+		h.Typeflag, h.Size = tar.TypeReg, info.Size()
+		if err := w.WriteHeader(h); err != nil {
+			return err
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = io.Copy(w, f)
+		return err
+	})
+	return errors.Join(err, w.Close())
+}
