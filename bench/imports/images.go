@@ -147,7 +147,8 @@ func (b *bench) withPolicy(dir string, tags []string, policy string) (string, er
 		if img, err = mutate.AppendLayers(img, l); err != nil {
 			return "", err
 		}
-		if err := to.AppendImage(img, layout.WithAnnotations(map[string]string{ocispec.AnnotationRefName: tag})); err != nil {
+		name := layout.WithAnnotations(map[string]string{ocispec.AnnotationRefName: tag})
+		if err := to.AppendImage(img, name); err != nil {
 			return "", err
 		}
 	}

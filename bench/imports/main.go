@@ -1,5 +1,5 @@
-// Command imports measures what layers cost a host: it serves the versions of a series with several limits of layers, imports
-// each with the hosts' own commands, one version after another as a host does, and prints processor time and bytes.
+// Command imports measures what layers cost a host: it serves the versions of a series with several limits of layers,
+// imports each with the hosts' own commands, one version after another as a host does, and prints processor time and bytes.
 //
 //	go run ./bench/imports -series DIR -layers 16,32,64,120
 //
@@ -50,7 +50,8 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	series := flags.String("series", "", "OCI layout with a tag for each version, oldest first")
 	chosen := flags.String("tags", "", "versions to import, comma-separated; default: all")
 	limits := flags.String("layers", "16,32,64,120", "values of max_layers, comma-separated")
-	policy := flags.String("selinux", "", "directory with the SELinux policy of a system, its etc/selinux: a last layer of each source")
+	policy := flags.String("selinux", "",
+		"directory with the SELinux policy of a system, its etc/selinux: a last layer of each source")
 	flags.StringVar(&b.strata, "strata", "", "program to measure; default: built from cmd/proxy")
 	work := flags.String("work", "", "directory for temporary data; default: one in the system's")
 	if err := flags.Parse(args); err != nil {

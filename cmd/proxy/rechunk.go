@@ -41,7 +41,7 @@ type ruleFlags struct {
 	State       string `help:"Directory that keeps layers and lineage between calls; without it every image is a first version." placeholder:"DIR"`
 	Prior       string `help:"Image that was rechunked before, which a lineage that the state does not have begins with." placeholder:"IMAGE"`
 	Name        string `help:"Lineage in the state directory." default:"image"`
-	MaxLayers   int    `help:"Most layers of the result." default:"120"`
+	MaxLayers   int    `help:"Most layers of the result." default:"64"`
 	MaxStale    string `help:"Most stale bytes of the result, in percent of all." default:"10%"`
 	Compression string `help:"Compression of new layers: zstd or gzip." default:"zstd"`
 	MTime       string `help:"Modification times: keep the first served ones, or preserve the source's." enum:"keep,preserve" default:"keep" name:"mtime"`

@@ -64,7 +64,7 @@ func DefaultRule() Rule {
 	return Rule{
 		Rechunk:          RechunkAuto,
 		Platforms:        []string{"linux/amd64", "linux/arm64"},
-		MaxLayers:        120,
+		MaxLayers:        64,
 		MaxStale:         0.10,
 		Compression:      Compression(layer.Zstd.Spec().Name),
 		FirstPull:        FirstPullWait,

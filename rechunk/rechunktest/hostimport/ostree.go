@@ -32,8 +32,8 @@ type Open func(layer digest.Digest) (io.ReadCloser, error)
 // the ostree command alone: each layer is filtered and committed, all are checked out over one another, and the result is
 // committed, labelled by the policy in it. What it has imported it keeps, as a host does. Not for concurrent use.
 type Ostree struct {
-	// Relabel has each layer committed once more, labelled by the policy in the image. bootc does so whenever an image changes;
-	// it costs time and changes no checksum of the root.
+	// Relabel has each layer committed once more, labelled by the policy in the image. bootc does so whenever an image
+	// changes; it costs time and changes no checksum of the root.
 	Relabel bool
 
 	dir  string
@@ -115,7 +115,8 @@ func (o *Ostree) layer(ctx context.Context, d digest.Digest, open Open) error {
 	go func() { w.CloseWithError(filter(w, plain)) }()
 	defer r.Close()
 	ref := "layer/" + d.Encoded()
-	_, err = o.Run(ctx, r, "commit", "--no-bindings", "--tar-autocreate-parents", "--tree=tar=/proc/self/fd/0", "--branch", ref)
+	_, err = o.Run(ctx, r, "commit", "--no-bindings", "--tar-autocreate-parents", "--tree=tar=/proc/self/fd/0", "--branch",
+		ref)
 	if err != nil {
 		return fmt.Errorf("layer %s: %w", d, err)
 	}
