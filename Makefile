@@ -20,10 +20,16 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export CLIENTS CORPUS FUZZTIME IMAGES
 
 .DEFAULT_GOAL := build
-.PHONY: build run test test-hostile test-clients corpus series fuzz lint bench bench-bytes clean help
+.PHONY: build release run test test-hostile test-release test-clients corpus series fuzz lint bench bench-bytes clean help
 
 build: ## Build a static bin/strata
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/strata ./cmd/proxy
+
+release: ## Make what is published, in bin/release: programs, deb, rpm, container image, bills of materials, checksums
+	@VERSION=$(VERSION) .ci/release/make
+
+test-release: ## Install, run and check all that "make release" makes, and what docs/deploy has; their tools go into bin/tools
+	@.ci/release/test
 
 run: build ## Start the proxy on the defaults; ARGS go to it
 	$(BIN)/strata serve $(ARGS)
@@ -74,4 +80,4 @@ clean: ## Remove what was built; the corpus stays
 	rm -rf $(BIN)
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -60,6 +60,123 @@ func TestUnitInDocuments(t *testing.T) {
 	}
 }
 
+// kubeconform holds objects of Kubernetes against its schemas.
+func kubeconform(t *testing.T, objects string) {
+	t.Helper()
+	schemas, err := filepath.Abs(filepath.Join(repositoryRoot, "bin/tools/kubernetes"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := tool("kubeconform")
+	if err != nil {
+		t.Skip(err)
+	}
+	if _, err := os.Stat(schemas); err != nil {
+		t.Skipf("no schemas of Kubernetes, see .ci/release/tools: %v", err)
+	}
+	cmd := exec.CommandContext(t.Context(), program, "-strict", "-skip", "ServiceMonitor",
+		"-schema-location", schemas+"/{{.ResourceKind}}{{.KindSuffix}}.json")
+	cmd.Stdin = strings.NewReader(objects)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("kubeconform: %v\n%s", err, out)
+	}
+}
+
+// tool finds a program where .ci/release/tools puts it, or in PATH.
+func tool(name string) (string, error) {
+	if program, err := filepath.Abs(filepath.Join(repositoryRoot, "bin/tools", name)); err == nil {
+		if _, err := os.Stat(program); err == nil {
+			return program, nil
+		}
+	}
+	return exec.LookPath(name)
+}
+
+// The objects for Kubernetes are well formed.
+func TestKubernetes(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(repositoryRoot, "docs/deploy/kubernetes.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kubeconform(t, string(text))
+}
+
+// The chart makes well-formed objects, and a configuration that strata serve takes.
+func TestChart(t *testing.T) {
+	t.Parallel()
+	helm, err := tool("helm")
+	if err != nil {
+		t.Skip(err)
+	}
+	scaled := []string{
+		"replicas=3", "config.storage.s3.bucket=b", "config.storage.s3.region=r", "config.redis.address=redis:6379",
+		"metrics.serviceMonitor=true", "env[0].name=STRATA_UPSTREAMS_GHCR_IO_USERNAME", "env[0].value=u",
+	}
+	for _, tc := range []struct {
+		name   string
+		values []string
+		fails  string
+		holds  []string
+	}{
+		{"one", nil, "", []string{"kind: PersistentVolumeClaim", "type: Recreate", "path: /livez", "path: /readyz",
+			"rootdirectory:"}},
+		{"three", scaled, "", []string{"replicas: 3", "kind: ServiceMonitor", "kind: PodDisruptionBudget",
+			"type: RollingUpdate"}},
+		{"three on a directory", []string{"replicas=3"}, "config.storage.s3", nil},
+		{"three without Redis", scaled[:3], "config.redis.address", nil},
+		{"a mistyped value", []string{"replica=3"}, "replica", nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			args := []string{"template", "test", filepath.Join(repositoryRoot, "docs/deploy/chart"), "--kube-version",
+				"1.37.0"}
+			for _, v := range tc.values {
+				args = append(args, "--set", v)
+			}
+			out, err := exec.CommandContext(t.Context(), helm, args...).CombinedOutput()
+			if tc.fails != "" {
+				if err == nil || !strings.Contains(string(out), tc.fails) {
+					t.Errorf("helm: %v\n%s", err, out)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatalf("helm: %v\n%s", err, out)
+			}
+			for _, want := range tc.holds {
+				if !strings.Contains(string(out), want) {
+					t.Errorf("no %q in\n%s", want, out)
+				}
+			}
+			checkChartConfiguration(t, string(out))
+			kubeconform(t, string(out))
+		})
+	}
+}
+
+// checkChartConfiguration has strata serve --check read the configuration in a chart's objects.
+func checkChartConfiguration(t *testing.T, objects string) {
+	t.Helper()
+	_, text, _ := strings.Cut(objects, "  config.yml: |\n")
+	text, _, _ = strings.Cut(text, "\n---\n")
+	dir := t.TempDir()
+	config, token := filepath.Join(dir, "config.yml"), filepath.Join(dir, "token")
+	for file, content := range map[string]string{config: text, token: strings.Repeat("0", 40)} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out strings.Builder
+	s := &streams{out: &out, err: &out, env: []string{"STRATA_ADMIN_TOKEN_FILE=" + token}}
+	if strings.Contains(text, "s3:") {
+		s.env = append(s.env, "STRATA_STORAGE_S3_ACCESSKEY=a", "STRATA_STORAGE_S3_SECRETKEY=b")
+	}
+	if code := run(t.Context(), []string{"serve", "--check", "--config", config}, s); code != 0 {
+		t.Errorf("strata serve --check: %d\n%s\n%s", code, out.String(), text)
+	}
+}
+
 // The alert rules and the dashboard ask for metrics that there are; promtool takes the rules.
 func TestAlertsAndDashboard(t *testing.T) {
 	t.Parallel()
@@ -82,7 +199,7 @@ func TestAlertsAndDashboard(t *testing.T) {
 				t.Errorf("%s asks for %s, which there is not", name, metric)
 			}
 		}
-		if promtool, err := exec.LookPath("promtool"); err == nil && strings.HasSuffix(name, ".yml") {
+		if promtool, err := tool("promtool"); err == nil && strings.HasSuffix(name, ".yml") {
 			if out, err := exec.CommandContext(t.Context(), promtool, "check", "rules", file).CombinedOutput(); err != nil {
 				t.Errorf("promtool: %v\n%s", err, out)
 			}
