@@ -41,11 +41,11 @@ func TestClientReadsWhatTheHandlerWrites(t *testing.T) {
 		detail.Name != "localhost:5000/with space" {
 		t.Errorf("escaped name: %v, %v", detail, err)
 	}
-	jobs, err := c.Jobs(ctx)
 	deltas, err := c.Deltas(ctx)
 	if diff := cmp.Diff(fakeStatus{}.Deltas(ctx), deltas); err != nil || diff != "" {
 		t.Errorf("deltas: %v (-want +got)\n%s", err, diff)
 	}
+	jobs, err := c.Jobs(ctx)
 	wantJobs := fakeStatus{}.Jobs(ctx)
 	wantJobs[0].Kind = operate.KindRechunk
 	if diff := cmp.Diff(wantJobs, jobs); err != nil || diff != "" {

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io/fs"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,7 +50,7 @@ func newKeyMaterial(tb testing.TB, password string) keyMaterial {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	m.texts = map[string][]byte{"password": []byte(password), "number": []byte(key.D.String())}
+	m.texts = map[string][]byte{"password": []byte(password), "number": []byte(new(big.Int).SetBytes(scalar).String())}
 	for what, b := range map[string][]byte{"scalar": scalar, "DER": der} {
 		m.texts[what] = b
 		m.texts[what+" in hex"] = []byte(hex.EncodeToString(b))
