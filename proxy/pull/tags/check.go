@@ -131,15 +131,14 @@ func (t *Tags) head(ctx context.Context, repo name.Repository, tag name.Referenc
 	return d, err
 }
 
-// askedLevel is how loud a failed question is. One that was not even asked follows from failures that were told.
-// That a tag is not there is an answer, which the client's request tells of; news only where it was there before.
+// askedLevel is how loud a failed question is. That of a tag which nobody knows ends the client's request, which is where it
+// is told, and one that was not even asked follows from failures that were. That a tag is not there is news where it was.
 func askedLevel(err error, known bool) slog.Level {
 	var up *upstream.Error
-	missing := errors.As(err, &up) && up.Kind == upstream.NotFound
 	switch {
-	case errors.Is(err, upstream.ErrHeld), missing && !known:
+	case !known, errors.Is(err, upstream.ErrHeld):
 		return slog.LevelDebug
-	case missing:
+	case errors.As(err, &up) && up.Kind == upstream.NotFound:
 		return slog.LevelInfo
 	}
 	return slog.LevelWarn
