@@ -127,6 +127,7 @@ func Kinds() []Kind {
 		repositoryKind().any(),
 		artifactKind().any(), // before what belongs to the artifacts' manifests
 		proofKind().any(), blobProofKind().any(), memberKind().any(), attemptKind().any(), verdictKind().any(),
+		evidenceKind().any(),
 		refusalKind().any(), reachedKind().any(), fleetKind().any(), fleetTagKind().any(), admittedKind().any(),
 		signatureKind().any(), planKind().any(),
 		historyKind().any(),

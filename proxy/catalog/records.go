@@ -20,6 +20,7 @@ type Records struct {
 	Attempts     *Table[string, Attempt]
 	Pulls        *Table[digest.Digest, Pulls]
 	Verdicts     *Table[ContentKey, Verdict]
+	Evidence     *Table[ContentKey, Evidence]
 	Refusals     *Table[TagKey, Refusal]
 	Admitted     *Table[ContentKey, Admitted]
 	Signatures   *Table[ContentKey, Signature]
@@ -55,6 +56,7 @@ func New(store *chunkstore.Store, log *slog.Logger) *Records {
 		Deltas: newTable(s, deltaKind()), DeltaDemands: newTable(s, deltaDemandKind()),
 		EdgeImages: newHot(s, edgeImagesKind()), Trials: newTable(s, trialsKind()),
 		Refusals: newTable(s, refusalKind()), Admitted: newTable(s, admittedKind()), Verdicts: newHot(s, verdictKind()),
+		Evidence:   newHot(s, evidenceKind()),
 		Signatures: newHot(s, signatureKind()),
 		Pulls:      newTable(s, pullsKind()), Served: newTable(s, servedKind()), Lineages: newTable(s, lineageKind()),
 		Artifacts: newTable(s, artifactKind()), Rollouts: newTable(s, rolloutKind()),

@@ -158,7 +158,11 @@ func (s *Signature) check() error {
 			return errors.New("a referrer has no digest")
 		}
 	}
-	for _, d := range s.Documents {
+	return checkPacked(s.Documents)
+}
+
+func checkPacked(documents []Packed) error {
+	for _, d := range documents {
 		if d.Digest.Validate() != nil || d.Offset < 0 || d.Size < 0 {
 			return errors.New("a document has no digest or place")
 		}

@@ -57,7 +57,8 @@ func upstreamError(up *upstream.Error, notFound func(string) *registry.Error) er
 	case upstream.NotFound:
 		e = notFound("not found at " + up.Host)
 	case upstream.Unauthorized:
-		e = registry.DeniedByUpstream(up.Host + " asks for credentials that the proxy does not have, or the repository does not exist")
+		e = registry.DeniedByUpstream(up.Host +
+			" asks for credentials that the proxy does not have, or the repository does not exist")
 	case upstream.Denied:
 		e = registry.DeniedByUpstream(up.Host + " denies access, or the repository does not exist")
 	case upstream.RateLimited:
@@ -89,4 +90,23 @@ func gone(err error) bool {
 		return true
 	}
 	return false
+}
+
+// unanswered reports whether an error says that an upstream could not be asked, so that what is known counts.
+func unanswered(err error) bool {
+	var up *upstream.Error
+	var own *registry.Error
+	switch {
+	case errors.As(err, &own):
+		return own.Status >= http.StatusInternalServerError
+	case errors.As(err, &up):
+		return up.Kind == upstream.Unavailable || up.Kind == upstream.Timeout || up.Kind == upstream.RateLimited
+	}
+	return false
+}
+
+// missing reports whether the upstream says that it does not have a thing, in contrast to not giving it.
+func missing(err error) bool {
+	var up *upstream.Error
+	return errors.As(err, &up) && up.Kind == upstream.NotFound
 }

@@ -67,9 +67,17 @@ type Signatures interface {
 	Document(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
 	// Origin returns the tag that is asked for instead of one: what is said of the source of an image that was made here.
 	Origin(ctx context.Context, repo name.Repository, tag name.Reference) name.Reference
-	// Absent reports whether an error about a tag is to be told as its absence: clients break off when the signatures
-	// of an image are out of reach that they would take without.
-	Absent(tag name.Reference, err error) bool
+}
+
+// Known is what is known of what upstreams have about images.
+type Known interface {
+	// Tag returns the manifest that a tag about an image led to when its upstream was last asked. known says that it was:
+	// then nil says that there was none.
+	Tag(ctx context.Context, repo name.Repository, tag name.Reference) (m *registry.Manifest, known bool)
+	// Referrers is Tag for the list of what refers to an image.
+	Referrers(ctx context.Context, repo name.Repository, d digest.Digest) (list []byte, known bool)
+	// NoteAbsent remembers that an upstream has nothing under a tag about an image.
+	NoteAbsent(ctx context.Context, repo name.Repository, tag name.Reference)
 }
 
 // Cache has manifests in memory.
@@ -87,6 +95,8 @@ type Options struct {
 	Guard      Guard
 	Admitted   Admitted
 	Signatures Signatures
+	// About answers for tags about images while upstreams don't; nil: nothing does.
+	About Known
 	// Cache is the store's, for answers while it cannot be reached.
 	Cache Cache
 }
@@ -112,6 +122,9 @@ func (i *Images) Manifest(ctx context.Context, repo name.Repository, ref name.Re
 		return m, ClientError(err, registry.ManifestUnknown)
 	}
 	m, err := i.find(ctx, repo, ref)
+	if err != nil && i.About != nil {
+		m, err = i.known(ctx, repo, ref, err)
+	}
 	if err == nil {
 		policy := i.policy(repo)
 		i.answers.note(repo, ref, policy, m)
@@ -119,9 +132,6 @@ func (i *Images) Manifest(ctx context.Context, repo name.Repository, ref name.Re
 			i.Admitted.Note(ctx, repo, policy, m)
 		}
 	} else if m = i.fromMemory(ctx, repo, ref, err); m == nil {
-		if i.Signatures != nil && i.Signatures.Absent(ref, err) {
-			return nil, registry.ManifestUnknown("no signatures were found").WithCause(err)
-		}
 		return nil, ClientError(err, registry.ManifestUnknown)
 	}
 	if m.Origin == registry.MadeHere {
@@ -129,6 +139,39 @@ func (i *Images) Manifest(ctx context.Context, repo name.Repository, ref name.Re
 	}
 	i.Tally.Manifest(m.Digest, func() []digest.Digest { return layersMade(m) })
 	return m, nil
+}
+
+// known answers for a tag about an image in place of an upstream that could not be asked: with what it led to, or had not,
+// when it last was. What nobody ever asked for nobody knows, so that the failure stands.
+func (i *Images) known(ctx context.Context, repo name.Repository, ref name.Reference, cause error) (*registry.Manifest,
+	error) {
+	if ref.IsDigest() || !ref.AboutImage() || ctx.Err() != nil {
+		return nil, cause
+	}
+	if i.Signatures != nil {
+		ref = i.Signatures.Origin(ctx, repo, ref)
+	}
+	if missing(cause) {
+		i.About.NoteAbsent(ctx, repo, ref)
+	}
+	if !unanswered(cause) {
+		return nil, cause
+	}
+	m, known := i.About.Tag(ctx, repo, ref)
+	switch {
+	case !known:
+		return nil, cause
+	case m == nil:
+		return nil, registry.ManifestUnknown(repo.Host() + " had none when it was last asked").WithCause(cause)
+	}
+	if i.Guard != nil {
+		if err := i.Guard.Admit(ctx, repo, ref, m); err != nil {
+			return nil, err
+		}
+	}
+	shown := *m
+	shown.Served = registry.Stale
+	return &shown, nil
 }
 
 // Shown returns nil for an image, by its digest, that clients of a repository may have, by proof and signature.

@@ -32,12 +32,6 @@ type SignedReferrers interface {
 		ours bool, err error)
 }
 
-// StoredManifests have manifests without asking anybody.
-type StoredManifests interface {
-	// Stored returns a manifest that is stored with its record and that the repository may serve, or nil.
-	Stored(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
-}
-
 // Artifacts are the delta artifacts that were made here.
 type Artifacts interface {
 	// Referrers lists those that lead to an image.
@@ -49,8 +43,8 @@ type ListOptions struct {
 	Upstream ListSource
 	// Signed may be nil: nothing is signed.
 	Signed SignedReferrers
-	// Manifests are those that are stored; nil: none.
-	Manifests StoredManifests
+	// About answers for what refers to images while upstreams don't; nil: nothing does.
+	About Known
 	// Artifacts may be nil: no delta artifacts are made.
 	Artifacts Artifacts
 	// Pulled and Known have the tags and the repositories that were pulled through.

@@ -3,7 +3,6 @@ package pull
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 
@@ -14,7 +13,6 @@ import (
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
-	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
@@ -83,36 +81,30 @@ func (l *Lists) referrers(ctx context.Context, repo name.Repository, d digest.Di
 			return b, false, err
 		}
 	}
-	b, filtered, err := l.Upstream.Referrers(ctx, repo, d, artifactType)
-	if unanswered(err) {
-		if b := l.imported(ctx, repo, d); b != nil {
-			return b, false, nil
-		}
-	}
+	b, filtered, err := l.upstream(ctx, repo, d, artifactType)
 	return b, filtered, ClientError(err, registry.NameUnknown)
 }
 
-// unanswered reports whether nobody answered.
-func unanswered(err error) bool {
-	var up *upstream.Error
-	return errors.As(err, &up) && (up.Kind == upstream.Unavailable || up.Kind == upstream.Timeout)
+// upstream is what the upstream says, or has said when it was last asked.
+func (l *Lists) upstream(ctx context.Context, repo name.Repository, d digest.Digest, artifactType string) ([]byte, bool,
+	error) {
+	b, filtered, err := l.Upstream.Referrers(ctx, repo, d, artifactType)
+	switch {
+	case l.About == nil:
+	case unanswered(err):
+		if list, known := l.About.Referrers(ctx, repo, d); known {
+			return list, false, nil
+		}
+	case err == nil && !filtered && empty(b):
+		l.About.NoteAbsent(ctx, repo, name.TagAbout(d, ""))
+	}
+	return b, filtered, err
 }
 
-// imported returns the list that came with an image by a file (strata import), under the tag that the OCI distribution
-// specification falls back to; nil where there is none. It is asked for while the upstream is out of reach.
-func (l *Lists) imported(ctx context.Context, repo name.Repository, d digest.Digest) []byte {
-	if l.Manifests == nil {
-		return nil
-	}
-	rec, err := l.Pulled.Get(ctx, catalog.TagKey{Repository: repo.String(), Tag: string(name.TagAbout(d, ""))})
-	if rec == nil || err != nil || !image.IsIndex(rec.MediaType) {
-		return nil
-	}
-	m, err := l.Manifests.Stored(ctx, repo, rec.Digest)
-	if m == nil || err != nil {
-		return nil
-	}
-	return m.Bytes
+// empty reports whether a list lists nothing.
+func empty(list []byte) bool {
+	idx, err := image.ParseLayout(list)
+	return err == nil && len(idx.Entries()) == 0
 }
 
 // joined lists what was signed here and what refers to the source. The latter is left out while the upstream does not say.
@@ -127,12 +119,7 @@ func (l *Lists) joined(ctx context.Context, repo name.Repository, source digest.
 			MediaType: r.MediaType, Digest: r.Digest, Size: r.Size, ArtifactType: r.ArtifactType, Annotations: r.Annotations,
 		})
 	}
-	list, _, err := l.Upstream.Referrers(ctx, repo, source, "")
-	if unanswered(err) {
-		if b := l.imported(ctx, repo, source); b != nil {
-			list, err = b, nil
-		}
-	}
+	list, _, err := l.upstream(ctx, repo, source, "")
 	if err == nil {
 		var idx *image.Index
 		if idx, err = image.ParseLayout(list); err == nil {

@@ -115,7 +115,7 @@ func (a *Admitted) Has(ctx context.Context, repo name.Repository, policy string,
 	if _, ok := a.known.Get(key); ok {
 		return true
 	}
-	if _, ok := a.Documents.find(ctx, repo, d); ok {
+	if p, ok := a.Documents.find(ctx, repo, d); ok && p.ours {
 		return true
 	}
 	a.load(ctx, repo.String(), policy)

@@ -31,17 +31,19 @@ const (
 
 // DocumentOptions are what Documents are made of; all are needed.
 type DocumentOptions struct {
-	// Enabled reports whether images are signed: if not, nothing is looked for.
-	Enabled func() bool
+	// Enabled reports whether images of a repository, "host/path", are signed or checked: if not, nothing is looked for.
+	Enabled func(repository string) bool
 	Chunks  *chunkstore.Store
-	Records *catalog.Table[catalog.ContentKey, catalog.Signature]
-	Now     func() time.Time
-	Logger  *slog.Logger
+	// Records say what was signed here, Evidence what an upstream had.
+	Records  *catalog.Table[catalog.ContentKey, catalog.Signature]
+	Evidence *catalog.Table[catalog.ContentKey, catalog.Evidence]
+	Now      func() time.Time
+	Logger   *slog.Logger
 }
 
-// Documents are what was signed here, by digest. Those of one image lie in one pack, and its record says where. The record
-// is of a repository, and was written for an image that this was proven to have, so no other repository is answered from it.
-// They are safe for concurrent use.
+// Documents are what was signed, here or at an upstream, by digest. Those of one image lie in one pack, and its record says
+// where. The record is of a repository, and was written for an image that this was proven to have, so no other repository is
+// answered from it. They are safe for concurrent use.
 type Documents struct {
 	DocumentOptions
 	known *lru.Cache[catalog.ContentKey, place]
@@ -55,14 +57,27 @@ type place struct {
 	pack     digest.Digest
 	in       catalog.Packed
 	manifest bool
+	ours     bool // signed here
 }
 
 // loaded says which records of a repository were read, as of which change, and when they were last listed.
 type loaded struct {
 	mu   sync.Mutex
 	at   time.Time
-	read map[digest.Digest]time.Time
+	read map[recordOf]time.Time
 }
+
+// recordOf is a record about an image.
+type recordOf struct {
+	kind byte
+	of   digest.Digest
+}
+
+// The kinds.
+const (
+	signedHere byte = iota
+	evidence
+)
 
 // NewDocuments returns the documents of some records.
 func NewDocuments(o DocumentOptions) *Documents {
@@ -81,25 +96,45 @@ func (s *Documents) note(repository string, rec *catalog.Signature) {
 		manifests[r.Digest] = true
 	}
 	for _, p := range rec.Documents {
-		s.known.Add(catalog.ContentKey{Repository: repository, Digest: p.Digest}, place{rec.Pack, p, manifests[p.Digest]})
+		key := catalog.ContentKey{Repository: repository, Digest: p.Digest}
+		s.known.Add(key, place{rec.Pack, p, manifests[p.Digest], true})
 	}
 }
 
-// keep stores what was signed: pack and record at once, since each has to wait for the disk. A record without its pack, as a
-// crash may leave it, is made again by who needs it.
+// noteEvidence is note for what an upstream had. What was signed here is found where it was signed.
+func (s *Documents) noteEvidence(repository string, rec *catalog.Evidence) {
+	manifests := map[digest.Digest]bool{rec.Image: true}
+	for _, d := range rec.Bundles {
+		manifests[d] = true
+	}
+	for _, p := range rec.Documents {
+		key := catalog.ContentKey{Repository: repository, Digest: p.Digest}
+		if have, ok := s.known.Peek(key); !ok || !have.ours {
+			s.known.Add(key, place{rec.Pack, p, manifests[p.Digest], false})
+		}
+	}
+}
+
+// keep stores what was signed.
 func (s *Documents) keep(ctx context.Context, key catalog.ContentKey, rec *catalog.Signature, signed sign.Documents) error {
 	pack, places := packed(signed.All())
 	rec.Pack, rec.Documents = digest.FromBytes(pack), places
+	if err := s.put(ctx, pack, func() error { return s.Records.Put(ctx, key, rec) }); err != nil {
+		return fmt.Errorf("storing the signature: %w", err)
+	}
+	return nil
+}
+
+// put stores a pack and its record at once, since each has to wait for the disk. A record without its pack, as a crash may
+// leave it, counts for nothing.
+func (s *Documents) put(ctx context.Context, pack []byte, record func() error) error {
 	var both errgroup.Group
 	both.Go(func() error {
 		_, err := s.Chunks.Put(ctx, pack)
 		return err
 	})
-	both.Go(func() error { return s.Records.Put(ctx, key, rec) })
-	if err := both.Wait(); err != nil {
-		return fmt.Errorf("storing the signature: %w", err)
-	}
-	return nil
+	both.Go(record)
+	return both.Wait()
 }
 
 // whole reports whether a record's pack is stored. It asks the store once for each record and process.
@@ -124,16 +159,17 @@ func packed(documents []image.Document) (pack []byte, places []catalog.Packed) {
 	return pack, places
 }
 
-// lately reports whether it is known where a document lies without a look at records.
+// lately reports whether it is known where a document lies that was signed here, without a look at records.
 func (s *Documents) lately(repo name.Repository, d digest.Digest) bool {
-	return s.known.Contains(catalog.ContentKey{Repository: repo.String(), Digest: d})
+	p, ok := s.known.Get(catalog.ContentKey{Repository: repo.String(), Digest: d})
+	return ok && p.ours
 }
 
 // find returns where a document lies.
 func (s *Documents) find(ctx context.Context, repo name.Repository, d digest.Digest) (place, bool) {
 	key := catalog.ContentKey{Repository: repo.String(), Digest: d}
 	p, ok := s.known.Get(key)
-	if !ok && s.Enabled() {
+	if !ok && s.Enabled(repo.String()) {
 		s.load(ctx, repo.String())
 		p, ok = s.known.Get(key)
 	}
@@ -145,7 +181,7 @@ func (s *Documents) load(ctx context.Context, repository string) {
 	s.mu.Lock()
 	l, ok := s.loaded.Get(repository)
 	if !ok {
-		l = &loaded{read: map[digest.Digest]time.Time{}}
+		l = &loaded{read: map[recordOf]time.Time{}}
 		s.loaded.Add(repository, l)
 	}
 	s.mu.Unlock()
@@ -154,25 +190,32 @@ func (s *Documents) load(ctx context.Context, repository string) {
 	if age := s.Now().Sub(l.at); !l.at.IsZero() && age >= 0 && age < loadEvery {
 		return
 	}
-	err := s.Records.List(ctx, catalog.ContentOf(repository), func(k catalog.ContentKey, modified time.Time) error {
-		if at, ok := l.read[k.Digest]; ok && at.Equal(modified) {
-			return nil
-		}
-		rec, err := s.Records.Get(ctx, k)
-		if err != nil {
-			return err
-		}
-		if rec != nil {
-			s.note(repository, rec)
-		}
-		l.read[k.Digest] = modified
-		return ctx.Err()
-	})
+	err := errors.Join(loadNew(ctx, s.Records, repository, signedHere, l, s.note),
+		loadNew(ctx, s.Evidence, repository, evidence, l, s.noteEvidence))
 	if err != nil {
 		s.Logger.WarnContext(ctx, "records of signatures could not be read", "repository", repository, "error", err)
 		return
 	}
 	l.at = s.Now()
+}
+
+// loadNew reads the records of a kind that are new or have changed.
+func loadNew[V any](ctx context.Context, from *catalog.Table[catalog.ContentKey, V], repository string, kind byte, l *loaded,
+	note func(repository string, rec *V)) error {
+	return from.List(ctx, catalog.ContentOf(repository), func(k catalog.ContentKey, modified time.Time) error {
+		if at, ok := l.read[recordOf{kind, k.Digest}]; ok && at.Equal(modified) {
+			return nil
+		}
+		rec, err := from.Get(ctx, k)
+		if err != nil {
+			return err
+		}
+		if rec != nil {
+			note(repository, rec)
+		}
+		l.read[recordOf{kind, k.Digest}] = modified
+		return ctx.Err()
+	})
 }
 
 // read returns the bytes of a document; nil when the pack is lost or damaged.
@@ -192,10 +235,20 @@ func (s *Documents) read(ctx context.Context, p place) ([]byte, error) {
 	return b, nil
 }
 
-// Manifest returns a signature image or a bundle's manifest, or nil.
+// Manifest returns the manifest of a signature image or a bundle that was signed here, or nil.
 func (s *Documents) Manifest(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error) {
+	return s.manifest(ctx, repo, d, true)
+}
+
+// Kept is Manifest for what an upstream had.
+func (s *Documents) Kept(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error) {
+	return s.manifest(ctx, repo, d, false)
+}
+
+func (s *Documents) manifest(ctx context.Context, repo name.Repository, d digest.Digest, ours bool) (*registry.Manifest,
+	error) {
 	p, ok := s.find(ctx, repo, d)
-	if !ok || !p.manifest {
+	if !ok || !p.manifest || p.ours != ours {
 		return nil, nil
 	}
 	b, err := s.read(ctx, p)

@@ -44,13 +44,15 @@ type Metrics interface {
 	Verified(passed bool)
 }
 
-// GuardOptions are what a Guard is made of; all are needed.
+// GuardOptions are what a Guard is made of; all are needed but Known.
 type GuardOptions struct {
 	// Rule returns the settings of a repository, "host/path".
 	Rule      func(repository string) config.Rule
 	Upstream  verify.Source
 	Manifests Manifests
 	Verdicts  *catalog.Table[catalog.ContentKey, catalog.Verdict]
+	// Known keeps the signatures of what passed; nil: nobody does.
+	Known *Known
 	// RecordAge is how old a verdict's record may be; 0 asks the store.
 	RecordAge time.Duration
 	Metrics   Metrics
@@ -64,7 +66,6 @@ type Guard struct {
 	GuardOptions
 	policies *policies
 	checks   *background.Shared[*catalog.Verdict]
-	checker  verify.Checker
 	// documents are manifests that have an image's config, by repository and digest, and whether they hold text only.
 	documents *lru.Cache[string, bool]
 }
@@ -74,7 +75,7 @@ func NewGuard(o GuardOptions) *Guard {
 	documents, _ := lru.New[string, bool](maxDocuments) // fails for sizes below 1 only
 	return &Guard{
 		documents:    documents,
-		GuardOptions: o, policies: newPolicies(o.Logger, o.Now), checker: verify.Checker{Source: o.Upstream},
+		GuardOptions: o, policies: newPolicies(o.Logger, o.Now),
 		checks: background.NewShared[*catalog.Verdict](o.Work, "verify"),
 	}
 }
@@ -134,8 +135,13 @@ func (g *Guard) Admit(ctx context.Context, repo name.Repository, tag name.Refere
 		}
 	}
 	if rec.Passed && !fits(rec, string(tag)) {
+		if m, err = g.original(ctx, key, repo, m); err != nil {
+			return err
+		}
 		rec, err = g.checks.Do(ctx, key.String()+" "+p.fingerprint+" "+string(tag),
-			func(ctx context.Context) (*catalog.Verdict, error) { return g.underTag(ctx, key, repo, tag, m, p) })
+			func(ctx context.Context) (*catalog.Verdict, error) {
+				return g.underTag(ctx, repo, tag, m, rec.Claims, p)
+			})
 		if err != nil {
 			return err
 		}
@@ -166,24 +172,38 @@ func (g *Guard) source(ctx context.Context, repo name.Repository, m *registry.Ma
 }
 
 // underTag looks for a signature that fits a tag, where the one that was found names another. The verdict is on image and
-// tag, and not recorded: the image is good.
-func (g *Guard) underTag(ctx context.Context, key catalog.ContentKey, repo name.Repository, tag name.Reference,
-	m *registry.Manifest, p *policy) (*catalog.Verdict, error) {
-	m, err := g.original(ctx, key, repo, m)
-	if err != nil {
-		return nil, err
+// tag, and not recorded: the image is good. While the upstream cannot be asked for one, there is none.
+func (g *Guard) underTag(ctx context.Context, repo name.Repository, tag name.Reference, m *registry.Manifest, claims string,
+	p *policy) (*catalog.Verdict, error) {
+	_, err := g.search(ctx, repo, tag, m, p)
+	switch {
+	case err == nil:
+		return &catalog.Verdict{Passed: true}, nil
+	case errors.Is(err, ErrRefused):
+		return &catalog.Verdict{Reason: err.Error()}, nil
+	case unreachable(ctx, err):
+		return &catalog.Verdict{Reason: fmt.Sprintf("%s: it needs a signature by %s for the tag %s; the one that is known "+
+			"is for another, %s, and %s cannot be asked for more now", ErrRefused, p.Wants(), tag, claims, repo.Host())}, nil
 	}
-	_, err = g.checker.Check(ctx, verify.Image{
+	return nil, err
+}
+
+// search looks for signatures, and keeps what it saw of an image that passes.
+func (g *Guard) search(ctx context.Context, repo name.Repository, tag name.Reference, m *registry.Manifest,
+	p *policy) (*verify.Verdict, error) {
+	seen := newWitness(g.Upstream, repo)
+	checker := verify.Checker{Source: seen}
+	found, err := checker.Check(ctx, verify.Image{
 		Repository: repo, Tag: string(tag), MediaType: m.MediaType, Digest: m.Digest, Bytes: m.Bytes,
 	}, &p.Policy)
-	if err != nil && !errors.Is(err, ErrRefused) {
-		return nil, err
+	if err != nil || g.Known == nil {
+		return found, err
 	}
-	rec := &catalog.Verdict{Passed: err == nil}
-	if err != nil {
-		rec.Reason = err.Error()
+	g.Known.keep(ctx, seen, m.Digest)
+	for part := range found.Parts {
+		g.Known.keep(ctx, seen, part)
 	}
-	return rec, nil
+	return found, nil
 }
 
 // original returns the source of an image that is to be shown.
@@ -224,9 +244,7 @@ func (g *Guard) check(ctx context.Context, key catalog.ContentKey, repo name.Rep
 		return nil, err
 	}
 	rec := &catalog.Verdict{Policy: p.fingerprint, CheckedAt: g.Now().UTC()}
-	found, err := g.checker.Check(ctx, verify.Image{
-		Repository: repo, MediaType: m.MediaType, Digest: m.Digest, Bytes: m.Bytes,
-	}, &p.Policy)
+	found, err := g.search(ctx, repo, "", m, p)
 	switch {
 	case err == nil:
 		pass(rec, key.Repository, p, found)

@@ -8,21 +8,19 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
-	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/trust/verify"
 	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 )
 
-// Offline looks for signatures in the store while the upstream is out of reach: where strata import puts them. What is found
-// there is checked like anything else, so that who signed decides, and not where the signature lay. An upstream that answers
-// is believed: that it has no signature is no outage.
+// Offline looks for signatures in the store while the upstream is out of reach: where strata import puts them, and checks
+// keep them. What is found there is checked like anything else, so that who signed decides, and not where the signature lay.
+// An upstream that answers is believed: that it has no signature is no outage.
 type Offline struct {
 	verify.Source
-	Tags      *catalog.Table[catalog.TagKey, catalog.Tag]
-	Manifests Stored
-	Proofs    interface {
+	Known  *Known
+	Proofs interface {
 		Has(ctx context.Context, repo name.Repository, d digest.Digest) bool
 	}
 	Chunks *chunkstore.Store
@@ -41,38 +39,35 @@ func (o *Offline) Manifest(ctx context.Context, repo name.Repository, ref name.R
 	if !unreachable(ctx, err) {
 		return got, err
 	}
-	if have := o.stored(ctx, repo, ref); have != nil {
-		return *have, nil
+	if ref.IsDigest() {
+		m, serr := o.Known.Manifests.Stored(ctx, repo, digest.Digest(ref))
+		if m == nil && serr == nil {
+			m, serr = o.Known.Documents.Kept(ctx, repo, digest.Digest(ref))
+		}
+		if m == nil || serr != nil {
+			return got, err
+		}
+		return client.Manifest{MediaType: m.MediaType, Digest: m.Digest, Bytes: m.Bytes}, nil
+	}
+	m, known := o.Known.Tag(ctx, repo, ref)
+	switch {
+	case m != nil:
+		return client.Manifest{MediaType: m.MediaType, Digest: m.Digest, Bytes: m.Bytes}, nil
+	case known:
+		return got, &upstream.Error{Kind: upstream.NotFound, Host: repo.Host(), Err: err}
 	}
 	return got, err
 }
 
-// stored returns what a digest, or a tag that was imported, leads to; nil for nothing.
-func (o *Offline) stored(ctx context.Context, repo name.Repository, ref name.Reference) *client.Manifest {
-	d := digest.Digest(ref)
-	if !ref.IsDigest() {
-		rec, err := o.Tags.Get(ctx, catalog.TagKey{Repository: repo.String(), Tag: string(ref)})
-		if rec == nil || err != nil {
-			return nil
-		}
-		d = rec.SourceDigest
-	}
-	m, err := o.Manifests.Stored(ctx, repo, d)
-	if m == nil || err != nil {
-		return nil
-	}
-	return &client.Manifest{MediaType: m.MediaType, Digest: d, Bytes: m.Bytes}
-}
-
-// Referrers returns the list under the tag that the OCI distribution specification falls back to.
+// Referrers returns the list that is known.
 func (o *Offline) Referrers(ctx context.Context, repo name.Repository, d digest.Digest, artifactType string) ([]byte, bool,
 	error) {
 	list, filtered, err := o.Source.Referrers(ctx, repo, d, artifactType)
 	if !unreachable(ctx, err) {
 		return list, filtered, err
 	}
-	if have := o.stored(ctx, repo, name.Reference(d.Algorithm().String()+"-"+d.Encoded())); have != nil {
-		return have.Bytes, false, nil
+	if have, known := o.Known.Referrers(ctx, repo, d); known {
+		return have, false, nil
 	}
 	return list, filtered, err
 }
@@ -81,7 +76,13 @@ func (o *Offline) Referrers(ctx context.Context, repo name.Repository, d digest.
 func (o *Offline) Blob(ctx context.Context, repo name.Repository, d digest.Digest, size int64) (io.ReadCloser, int64,
 	error) {
 	rc, n, err := o.Source.Blob(ctx, repo, d, size)
-	if !unreachable(ctx, err) || !o.Proofs.Has(ctx, repo, d) {
+	if !unreachable(ctx, err) {
+		return rc, n, err
+	}
+	if kept, kerr := o.Known.Documents.Blob(ctx, repo, d); kept != nil && kerr == nil {
+		return kept, kept.Size(), nil
+	}
+	if !o.Proofs.Has(ctx, repo, d) {
 		return rc, n, err
 	}
 	stored, serr := o.Chunks.Open(ctx, d)

@@ -3,6 +3,7 @@ package trust_test
 import (
 	"context"
 	"io"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -49,7 +50,11 @@ func (s inStore) Stored(ctx context.Context, _ name.Repository, d digest.Digest)
 	if err != nil {
 		return nil, nil //nolint:nilerr // it is not there
 	}
-	return &registry.Manifest{MediaType: ocispec.MediaTypeImageManifest, Digest: d, Bytes: b}, nil
+	mediaType := ocispec.MediaTypeImageManifest
+	if string(b) == "list" {
+		mediaType = ocispec.MediaTypeImageIndex
+	}
+	return &registry.Manifest{MediaType: mediaType, Digest: d, Bytes: b}, nil
 }
 
 // Has implements trust.Proofs.
@@ -64,8 +69,12 @@ func TestOffline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	list, err := chunks.Put(t.Context(), []byte("list"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	about := digest.FromString("image")
-	for _, suffix := range []string{"", ".sig"} {
+	for suffix, d := range map[string]digest.Digest{"": list, ".sig": d} {
 		key := catalog.TagKey{Repository: repo.String(), Tag: "sha256-" + about.Encoded() + suffix}
 		if err := records.Tags.Put(t.Context(), key, &catalog.Tag{SourceDigest: d, Digest: d,
 			SourceType: ocispec.MediaTypeImageManifest, MediaType: ocispec.MediaTypeImageManifest,
@@ -73,12 +82,16 @@ func TestOffline(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	log := slog.New(slog.DiscardHandler)
+	known := trust.NewKnown(trust.KnownOptions{Records: records.Evidence, Tags: records.Tags, Manifests: inStore{chunks},
+		Documents: trust.NewDocuments(trust.DocumentOptions{Enabled: func(string) bool { return true }, Chunks: chunks,
+			Records: records.Signatures, Evidence: records.Evidence, Logger: log, Now: time.Now}),
+		Logger: log, Now: time.Now})
 	for kind, want := range map[upstream.Kind]bool{
 		upstream.Unavailable: true, upstream.Timeout: true, upstream.NotFound: false, upstream.Denied: false,
 		upstream.Invalid: false,
 	} {
-		o := &trust.Offline{Source: silent(kind), Tags: records.Tags, Manifests: inStore{chunks}, Proofs: inStore{chunks},
-			Chunks: chunks}
+		o := &trust.Offline{Source: silent(kind), Known: known, Proofs: inStore{chunks}, Chunks: chunks}
 		m, err := o.Manifest(t.Context(), repo, name.Reference("sha256-"+about.Encoded()+".sig"))
 		if (err == nil && m.Digest == d) != want {
 			t.Errorf("%s: tag: %v, %v", kind, m.Digest, err)
@@ -86,7 +99,7 @@ func TestOffline(t *testing.T) {
 		if _, err := o.Manifest(t.Context(), repo, "none"); err == nil {
 			t.Errorf("%s: a tag that nobody knows", kind)
 		}
-		if b, _, err := o.Referrers(t.Context(), repo, about, ""); (err == nil && string(b) == "signature") != want {
+		if b, _, err := o.Referrers(t.Context(), repo, about, ""); (err == nil && string(b) == "list") != want {
 			t.Errorf("%s: referrers: %q, %v", kind, b, err)
 		}
 		rc, _, err := o.Blob(t.Context(), repo, d, 9)

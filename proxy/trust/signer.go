@@ -3,10 +3,8 @@ package trust
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -19,7 +17,6 @@ import (
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/trust/sign"
 	"github.com/strata-oci/strata/proxy/trust/simplesigning"
-	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/image"
 )
@@ -197,23 +194,6 @@ func (s *Signer) Document(ctx context.Context, repo name.Repository, d digest.Di
 		return nil, nil //nolint:nilerr // whoever asks next looks elsewhere
 	}
 	return m, nil
-}
-
-// Absent reports whether an error about a tag is to be told as its absence: that of a signature whose upstream is out of
-// reach. Clients that ask for no signature go on then, and the others find none.
-func (s *Signer) Absent(tag name.Reference, err error) bool {
-	if _, ok := simplesigning.Subject(string(tag)); !ok || !s.Settings().Enabled() {
-		return false
-	}
-	var up *upstream.Error
-	var own *registry.Error
-	switch {
-	case errors.As(err, &own):
-		return own.Status >= http.StatusInternalServerError
-	case errors.As(err, &up):
-		return up.Kind != upstream.RateLimited
-	}
-	return false
 }
 
 // Origin returns the tag that is asked for instead of one of cosign: attestations and lists of contents of an image that was

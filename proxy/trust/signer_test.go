@@ -66,8 +66,8 @@ func newRig(t testing.TB, dir string, key keys.Private) *rig {
 	work := background.New(background.Options{Logger: log, Panicked: func(string) {}, Now: time.Now})
 	t.Cleanup(func() { _ = work.Close(context.Background()) })
 	r.documents = trust.NewDocuments(trust.DocumentOptions{
-		Enabled: func() bool { return true }, Chunks: chunks, Records: r.records.Signatures, Logger: log,
-		Now: func() time.Time { return r.now },
+		Enabled: func(string) bool { return true }, Chunks: chunks, Records: r.records.Signatures,
+		Evidence: r.records.Evidence, Logger: log, Now: func() time.Time { return r.now },
 	})
 	settings := trust.SigningSettings{DefaultUpstream: "ghcr.io", Version: "test"}
 	settings.KeyFile, settings.Names = file, []string{"proxy.test"}

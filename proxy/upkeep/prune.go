@@ -179,7 +179,7 @@ func (k *Keeper) drop(ctx context.Context, p PruneReport) error {
 	for _, repository := range p.Repositories {
 		of := catalog.ContentOf(repository)
 		err := errors.Join(dropAll(ctx, k.records.Proofs, of), dropAll(ctx, k.records.BlobProofs, of),
-			dropAll(ctx, k.records.Admitted, of))
+			dropAll(ctx, k.records.Admitted, of), dropAll(ctx, k.records.Evidence, of))
 		if err != nil {
 			return err
 		}

@@ -114,7 +114,7 @@ func (b *Blobs) Open(ctx context.Context, repo name.Repository, d digest.Digest)
 	return blob, b.missed(repo, err)
 }
 
-// signed opens a blob of a signature that was made here, or returns nil.
+// signed opens a blob of a signature that was made here or checked, or returns nil.
 func (b *Blobs) signed(ctx context.Context, repo name.Repository, d digest.Digest) (registry.Blob, error) {
 	if b.Signed == nil {
 		return nil, nil

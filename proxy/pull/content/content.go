@@ -46,10 +46,12 @@ type Proofs interface {
 	Image(ctx context.Context, repo name.Repository, manifest digest.Digest, made bool)
 }
 
-// Signed are documents that were signed here. They are not stored by themselves.
+// Signed are documents that were signed here, or checked. They are not stored by themselves.
 type Signed interface {
-	// Manifest returns one of a repository that is a manifest, or nil.
+	// Manifest returns one of a repository that is a manifest and was signed here, or nil.
 	Manifest(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
+	// Kept returns one that was checked, or nil, for while its upstream does not give it.
+	Kept(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
 	// Blob returns one of a repository, or nil.
 	Blob(ctx context.Context, repo name.Repository, d digest.Digest) (registry.Blob, error)
 }

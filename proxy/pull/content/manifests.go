@@ -75,6 +75,11 @@ func (m *Manifests) Get(ctx context.Context, repo name.Repository, d digest.Dige
 	if found := m.unrecorded(ctx, repo, d); found != nil {
 		return found, nil
 	}
+	if m.Signed != nil {
+		if found, serr := m.Signed.Kept(ctx, repo, d); found != nil && serr == nil {
+			return found, nil
+		}
+	}
 	if notFound(err) {
 		m.Losses.Note(repo)
 	}

@@ -182,8 +182,8 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 	r.proofs = proofs
 	r.Edge = r.edge(o, store, space)
 	signed := trust.NewDocuments(trust.DocumentOptions{
-		Enabled: func() bool { return o.Signing().Enabled() }, Chunks: o.Chunks, Records: r.Records.Signatures, Now: o.Now,
-		Logger: o.Logger,
+		Enabled: func(repository string) bool { return o.Signing().Enabled() || o.Rule(repository).Verify.Enabled() },
+		Chunks:  o.Chunks, Records: r.Records.Signatures, Evidence: r.Records.Evidence, Now: o.Now, Logger: o.Logger,
 	})
 	common := content.Common{
 		Chunks: o.Chunks, Work: r.Work, Leases: o.Leases, Losses: losses, Proofs: proofs, State: store, Signed: signed,
@@ -196,7 +196,9 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 	r.Blobs = content.NewBlobs(content.BlobOptions{
 		Common: common, Upstream: r.source(o), WorkDir: o.WorkDir, Space: space, Transient: r.transient(),
 	})
-	guard, signer := r.trusting(o, manifests, signed)
+	known := trust.NewKnown(trust.KnownOptions{Records: r.Records.Evidence, Tags: r.Records.Tags, Manifests: manifests,
+		Documents: signed, Logger: o.Logger, Now: o.Now})
+	guard, signer := r.trusting(o, manifests, known)
 	r.artifacts(o, manifests, store, space)
 	r.Jobs = jobs.New(jobs.Options{
 		Signer: signer,
@@ -217,10 +219,10 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 			Records: r.Records.Admitted, Guard: guard, Served: r.Records.Served, Documents: signed, Chunks: o.Chunks,
 			Now: o.Now, Logger: o.Logger,
 		}),
-		Signatures: signer, Cache: o.Chunks})
+		Signatures: signer, About: known, Cache: o.Chunks})
 	r.Lists = pull.NewLists(pull.ListOptions{
 		Upstream: o.Upstream, Signed: signer, Pulled: r.Records.Tags, Known: r.Records.Repositories, Rule: o.Rule,
-		Work: r.Work, Manifests: manifests, Artifacts: r.Artifacts,
+		Work: r.Work, About: known, Artifacts: r.Artifacts,
 		Logger: o.Logger, Now: o.Now,
 	})
 	r.Restorer = &operate.Restorer{Records: r.Records.Manifests, Losses: losses}
@@ -228,16 +230,14 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 }
 
 // trusting makes what checks upstream's signatures and signs what is made here.
-func (r *Rooms) trusting(o Options, manifests *content.Manifests,
-	signed *trust.Documents) (*trust.Guard, *trust.Signer) {
+func (r *Rooms) trusting(o Options, manifests *content.Manifests, known *trust.Known) (*trust.Guard, *trust.Signer) {
 	guard := trust.NewGuard(trust.GuardOptions{
-		Rule: o.Rule, Upstream: &trust.Offline{Source: o.Upstream, Tags: r.Records.Tags, Manifests: manifests,
-			Proofs: r.proofs, Chunks: o.Chunks},
-		Manifests: manifests, Verdicts: r.Records.Verdicts,
+		Rule: o.Rule, Upstream: &trust.Offline{Source: o.Upstream, Known: known, Proofs: r.proofs, Chunks: o.Chunks},
+		Manifests: manifests, Verdicts: r.Records.Verdicts, Known: known,
 		RecordAge: manifestAges * o.RecordAge, Metrics: o.Metrics, Work: r.Work, Logger: o.Logger, Now: o.Now,
 	})
 	signer := trust.NewSigner(trust.SignerOptions{
-		Settings: o.Signing, Rule: o.Rule, Guard: guard, Manifests: manifests, Documents: signed,
+		Settings: o.Signing, Rule: o.Rule, Guard: guard, Manifests: manifests, Documents: known.Documents,
 		Plans: r.Records.Plans, Metrics: o.Metrics, Work: r.Work, Logger: o.Logger, Now: o.Now,
 	})
 	r.refusals = &trust.Refusals{Records: r.Records.Refusals, Policy: guard.Policy, Logger: o.Logger, Now: o.Now}
