@@ -149,6 +149,10 @@ var rooms = []room{
 		"proxy/pull/jobs",
 		"proxy/schema", "proxy/upkeep"},
 		registries[2:]},
+	// Pages are made of reports; who asks, and whether they may, is the listener's.
+	{"proxy/admin/pages", []string{"rechunk", "proxy/admin/session", "proxy/edge/via", "proxy/fleet", "proxy/hosts",
+		"proxy/operate", "proxy/pull/jobs"}, append([]string{"os"}, registries[2:]...)},
+	{"proxy/admin/session", nil, append([]string{"os"}, registries[2:]...)},
 	{"proxy/lease", nil, append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/replicas", []string{"proxy/lease", "proxy/background"}, registries[2:]},
 	{"proxy/edge/scratch", []string{"rechunk"}, registries},

@@ -1,4 +1,4 @@
-// Package admin is the listener for operators: health, metrics, a JSON API and a dashboard.
+// Package admin is the listener for operators: health, metrics, a JSON API and pages.
 //
 //	GET  /livez                      the process is up
 //	GET  /readyz                     it can serve; 503 and what fails if not, or while it shuts down
@@ -19,7 +19,7 @@
 //	POST /api/v1/prune               PruneRequest; likewise, with a upkeep.PruneReport
 //	GET  /api/v1/client-config       hosts.Proxy: what hosts need to know of this proxy
 //	GET  /client-config              the files that a host needs, as text: ?host=NAME&image=IMAGE…, &no-fallback=1
-//	GET  /                           the dashboard
+//	GET  /, /repositories, …         the operators' pages: package pages
 //
 // Sizes in documents are bytes, times are seconds, timestamps RFC 3339. Keys stay; new ones may come. An error is a document
 // {"error": "…"}. Without a Login, the listener belongs on an address that only operators reach. Pages of other sites can
@@ -35,6 +35,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/strata-oci/strata/proxy/admin/session"
 	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/fleet"
 	"github.com/strata-oci/strata/proxy/hosts"
@@ -49,6 +50,8 @@ type Status interface {
 	Repositories(ctx context.Context) ([]operate.RepositoryReport, error)
 	// Repository returns one repository, or operate.ErrNotFound.
 	Repository(ctx context.Context, name string) (*operate.RepositoryDetail, error)
+	// Image returns an image that was made here, by its digest, or operate.ErrNotFound.
+	Image(ctx context.Context, digest string) (*operate.VersionDetail, error)
 	// Jobs returns the running jobs and those that ended lately, newest first.
 	Jobs(ctx context.Context) []operate.JobReport
 	// Deltas returns what is made for other Stratas, the latest first.
@@ -127,6 +130,7 @@ type Handler struct {
 	rollouts Rollouts
 	fleet    func(string) (*fleet.Report, error)
 	hosts    func() hosts.Proxy
+	sessions *session.Sessions
 	log      *slog.Logger
 	mux      *http.ServeMux
 	paths    []string // of mux, "METHOD /path"
@@ -141,7 +145,7 @@ const statusTimeout = 30 * time.Second
 func New(o Options) *Handler {
 	h := &Handler{
 		status: o.Status, closing: o.ShuttingDown, origins: http.NewCrossOriginProtection(), log: o.Logger,
-		keeper: o.Keeper, updates: o.Updates, mux: http.NewServeMux(),
+		keeper: o.Keeper, updates: o.Updates, mux: http.NewServeMux(), sessions: session.New(time.Now),
 	}
 	h.login, h.ownName, h.reload = o.Login, o.OwnName, o.Reload
 	h.release, h.rollouts = o.Release, o.Rollouts
@@ -204,10 +208,7 @@ func (h *Handler) routes(metrics prometheus.Gatherer) {
 			promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 8, Timeout: statusTimeout}).ServeHTTP)
 	}
 	h.profiles()
-	get("/{$}", page("index.html"))
-	for _, name := range []string{"dashboard.js", "dashboard.css"} {
-		get("/"+name, page(name))
-	}
+	h.showPages()
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		writeError(w, http.StatusNotFound, "there is nothing at this path")
 	})
@@ -221,6 +222,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head.Set("Cross-Origin-Resource-Policy", "same-origin")
 	head.Set("Referrer-Policy", "no-referrer")
 	head.Set("X-Content-Type-Options", "nosniff")
+	r = h.sessions.Restore(r)
 	err := h.work.Catch(r.Context(), "operators' request", func() error {
 		if !h.guard(w, r) {
 			h.mux.ServeHTTP(w, r)

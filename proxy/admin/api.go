@@ -15,17 +15,23 @@ const maxName = 512
 func (h *Handler) getStatus(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), statusTimeout)
 	defer cancel()
+	report, err := h.statusReport(ctx)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, report)
+}
+
+// statusReport returns the totals with how the store is kept.
+func (h *Handler) statusReport(ctx context.Context) (operate.StatusReport, error) {
 	report, err := h.status.Status(ctx)
 	if err == nil && h.keeper != nil {
 		var state upkeep.State
 		state, err = h.keeper.State(ctx)
 		report.Upkeep = &state
 	}
-	if err != nil {
-		h.fail(w, r, err)
-		return
-	}
-	writeJSON(w, http.StatusOK, report)
+	return report, err
 }
 
 func (h *Handler) getRepositories(w http.ResponseWriter, r *http.Request) {
@@ -68,7 +74,12 @@ func (h *Handler) getRepository(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) getJobs(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), statusTimeout)
 	defer cancel()
-	jobs := []operate.JobReport{}
+	writeJSON(w, http.StatusOK, JobList{Jobs: notNil(h.jobReports(ctx))})
+}
+
+// jobReports returns the jobs at work and those that ended lately, those of warming last.
+func (h *Handler) jobReports(ctx context.Context) []operate.JobReport {
+	var jobs []operate.JobReport
 	for _, job := range h.status.Jobs(ctx) {
 		if job.Kind == "" {
 			job.Kind = operate.KindRechunk
@@ -78,7 +89,7 @@ func (h *Handler) getJobs(w http.ResponseWriter, r *http.Request) {
 	if h.warm != nil {
 		jobs = append(jobs, h.warm.reports()...)
 	}
-	writeJSON(w, http.StatusOK, JobList{Jobs: jobs})
+	return jobs
 }
 
 func (h *Handler) getDeltas(w http.ResponseWriter, r *http.Request) {

@@ -119,7 +119,7 @@ func TestAnswers(t *testing.T) {
 		{whole, "HEAD", "/livez", 200, ""},
 		{whole, "GET", "/metrics", 200, "strata_test 0"},
 		{whole, "GET", "/", 200, "<title>Strata</title>"},
-		{whole, "GET", "/dashboard.js", 200, "ask("},
+		{whole, "GET", "/assets/strata.js", 200, "ask("},
 		{whole, "GET", "/nothing", 404, `{"error":"there is nothing at this path"}`},
 		{whole, "GET", "/api/v1/repositories/ghcr.io/none", 404, `{"error":"there is no such repository"}`},
 		{whole, "GET", "/api/v1/repositories/" + strings.Repeat("a", maxName+1), 404,

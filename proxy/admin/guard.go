@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/strata-oci/strata/proxy/admin/pages"
 )
 
 // Login lets operators in. It is safe for concurrent use.
@@ -29,8 +31,13 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) (refused bool) {
 		// a login or has a certificate sends them along.
 		status, message = http.StatusForbidden,
 			"this listener has no such name: ask for it by its address, or list the name in admin.hosts"
+	case pages.ForEverybody(r.URL.Path):
 	case h.login != nil && h.login.LogsIn():
-		status, message = h.login.Check(w, r)
+		if status, message = h.login.Check(w, r); status == http.StatusUnauthorized && asksForPage(r) {
+			w.Header().Del("WWW-Authenticate") // else the browser asks by itself
+			http.Redirect(w, r, pages.LoginFor(r), http.StatusSeeOther)
+			return true
+		}
 	}
 	if status == 0 && r.Method != http.MethodGet && r.Method != http.MethodHead {
 		status, message = h.changes(r)
@@ -39,6 +46,12 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) (refused bool) {
 		writeError(w, status, message)
 	}
 	return status != 0
+}
+
+// asksForPage reports whether a browser asks for a page.
+func asksForPage(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && pages.Shows(r.URL.Path) &&
+		strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
 // named reports whether a request asks for this listener by a name that it has.
@@ -53,7 +66,7 @@ func (h *Handler) changes(r *http.Request) (status int, message string) {
 	if h.origins.Check(r) != nil {
 		return http.StatusForbidden, "a page of another site may not do this"
 	}
-	if r.Method != http.MethodPost {
+	if r.Method != http.MethodPost || pages.TakesForms(r.URL.Path) {
 		return 0, "" // the path says what it takes
 	}
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {

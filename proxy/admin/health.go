@@ -106,11 +106,23 @@ func (h *Handler) livez(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
+	report := h.ready(r.Context())
+	switch {
+	case report.Error == "":
+		writeJSON(w, http.StatusOK, h.forAsker(w, r, report))
+	case h.ending():
+		writeJSON(w, http.StatusServiceUnavailable, report)
+	default:
+		writeJSON(w, http.StatusServiceUnavailable, h.forAsker(w, r, report))
+	}
+}
+
+// ready tells whether the proxy can serve.
+func (h *Handler) ready(ctx context.Context) ReadyReport {
 	report := ReadyReport{Status: "ready", Checks: []CheckReport{}}
 	if h.ending() {
 		report.Status, report.Error = "not ready", "shutting down"
-		writeJSON(w, http.StatusServiceUnavailable, report)
-		return
+		return report
 	}
 	runs := make([]*checkRun, len(h.checks))
 	for i, c := range h.checks {
@@ -118,7 +130,7 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 	var failed []string
 	for i, c := range h.checks {
-		result := c.wait(r.Context(), runs[i])
+		result := c.wait(ctx, runs[i])
 		report.Checks = append(report.Checks, result)
 		if !result.OK {
 			failed = append(failed, result.Name+": "+result.Error)
@@ -126,11 +138,12 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 	if len(failed) > 0 {
 		report.Status, report.Error = "not ready", strings.Join(failed, "; ")
-		writeJSON(w, http.StatusServiceUnavailable, h.forAsker(w, r, report))
-		return
 	}
-	writeJSON(w, http.StatusOK, h.forAsker(w, r, report))
+	return report
 }
+
+// notReady says why the proxy cannot serve; "" while it can.
+func (h *Handler) notReady(ctx context.Context) string { return h.ready(ctx).Error }
 
 // forAsker leaves out what is wrong for who is no operator.
 func (h *Handler) forAsker(w http.ResponseWriter, r *http.Request, report ReadyReport) ReadyReport {

@@ -49,6 +49,15 @@ func (f fakeStatus) Repository(_ context.Context, name string) (*operate.Reposit
 	return nil, operate.ErrNotFound
 }
 
+func (f fakeStatus) Image(_ context.Context, d string) (*operate.VersionDetail, error) {
+	for _, v := range bluefin().History {
+		if f.err == nil && v.Digest == d {
+			return &operate.VersionDetail{VersionReport: v, Family: bluefin().Name, Layers: bluefin().Layers}, nil
+		}
+	}
+	return nil, operate.ErrNotFound
+}
+
 func (fakeStatus) Jobs(context.Context) []operate.JobReport {
 	return []operate.JobReport{{
 		ID: "7", Repository: "ghcr.io/ublue-os/bluefin", Reference: "stable", Platform: "linux/amd64",

@@ -41,22 +41,27 @@ func (h *Handler) postRelease(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), statusTimeout)
 	defer cancel()
-	report := ReleaseReport{Reference: request.Reference}
-	err := operate.ErrNothingToRelease
-	if !request.All { // what all hosts are to get is a matter of the roll-out alone
-		report.Digest, err = h.release(ctx, request.Reference)
-	}
-	if errors.Is(err, operate.ErrNothingToRelease) && h.rollouts != nil {
-		report.Rollout, err = h.rollouts.Release(ctx, request.Reference, operator(r), request.All)
-	}
+	report, err := h.releaseTag(ctx, request, operator(r))
 	if err != nil {
 		h.failRollout(w, r, err)
 		return
 	}
-	if report.Digest != "" {
-		h.log.Info("tag released", "reference", request.Reference, "source", report.Digest, "by", operator(r))
-	}
 	writeJSON(w, http.StatusOK, report)
+}
+
+// releaseTag lets a tag go back to an earlier image or, where it did not, its roll-out go on.
+func (h *Handler) releaseTag(ctx context.Context, q ReleaseRequest, by string) (ReleaseReport, error) {
+	report, err := ReleaseReport{Reference: q.Reference}, error(operate.ErrNothingToRelease)
+	if !q.All && h.release != nil { // what all hosts are to get is a matter of the roll-out alone
+		report.Digest, err = h.release(ctx, q.Reference)
+	}
+	if errors.Is(err, operate.ErrNothingToRelease) && h.rollouts != nil {
+		report.Rollout, err = h.rollouts.Release(ctx, q.Reference, by, q.All)
+	}
+	if err == nil && report.Digest != "" {
+		h.log.Info("tag released", "reference", q.Reference, "source", report.Digest, "by", by)
+	}
+	return report, err
 }
 
 // Release allows a tag, "host/path:tag", to go back to the earlier image that its upstream names, and returns that image;

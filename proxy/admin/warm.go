@@ -40,13 +40,20 @@ func (h *Handler) postWarm(w http.ResponseWriter, r *http.Request) {
 	accepted := WarmAccepted{}
 	for _, task := range tasks {
 		accepted.Jobs = append(accepted.Jobs, WarmJob{ID: task.report.ID, Reference: task.report.Reference})
+	}
+	h.warmLater(tasks)
+	writeJSON(w, http.StatusAccepted, accepted)
+}
+
+// warmLater warms in the background, for which nobody waits.
+func (h *Handler) warmLater(tasks []*warmTask) {
+	for _, task := range tasks {
 		h.warm.begin(func(ctx context.Context) {
 			if err := h.warm.run(ctx, task, func(operate.WarmEvent) {}); err != nil {
 				h.log.Warn("warming failed", "reference", task.report.Reference, "error", err)
 			}
 		})
 	}
-	writeJSON(w, http.StatusAccepted, accepted)
 }
 
 // readWarm returns the references of a request, or an error with its status.

@@ -1,6 +1,6 @@
 package config
 
-// Admin is the listener for operators: metrics, health, API and dashboard. On an address that other machines reach it needs
+// Admin is the listener for operators: metrics, health, API and pages. On an address that other machines reach it needs
 // a way to log in.
 type Admin struct {
 	// Listen is its address, "host:port".

@@ -21,11 +21,12 @@ type Counts interface {
 type History struct {
 	lineages *catalog.Table[catalog.LineageKey, rechunk.Lineage]
 	counts   Counts
+	totals   *totals
 }
 
 // New returns the history in some records.
 func New(lineages *catalog.Table[catalog.LineageKey, rechunk.Lineage], counts Counts) *History {
-	return &History{lineages, counts}
+	return &History{lineages, counts, newTotals(lineages)}
 }
 
 // Walk calls fn with the versions of each lineage and platform, newest first; of one family, or of all where that is

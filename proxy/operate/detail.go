@@ -137,13 +137,16 @@ func (v *View) detail(ctx context.Context, what, family string, tags []TagReport
 		return nil, err
 	}
 	slices.SortStableFunc(versions, func(a, b rechunk.Version) int { return b.Created.Compare(a.Created) })
-	out := &RepositoryDetail{RepositoryReport: repositoryReport(what, tags, versions)}
+	out := &RepositoryDetail{RepositoryReport: repositoryReport(what, tags, history.LineageOf(versions))}
 	for _, v := range versions {
 		out.History = append(out.History, reports[v.Digest])
 	}
 	if len(versions) > 0 {
 		out.LayersOf = versions[0].Digest.String()
-		err = v.addPlanned(ctx, out, versions[0], versions)
+		var planned *rechunk.PlanRecord
+		if out.Layers, planned, err = v.layers(ctx, versions[0], versions); planned != nil {
+			out.NoiseKept = planned.NoiseKept
+		}
 	}
 	return out, err
 }
@@ -155,17 +158,18 @@ func (v *View) reportSeries(ctx context.Context, series []rechunk.Version, repor
 		return err
 	}
 	for i, v := range series {
-		reports[v.Digest] = VersionReport{
-			SourceDigest: v.SourceDigest.String(), Digest: v.Digest.String(), Platform: v.Platform, Created: v.Created,
-			LayersTotal: v.LayersTotal, LayersKept: v.LayersKept, LayersNew: v.LayersNew, NewBytes: v.NewBytes,
-			TotalBytes: v.TotalBytes,
-			StaleBytes: v.StaleBytes, NoiseKept: v.NoiseKept, Seconds: v.Seconds, Sequence: v.Sequence,
-			Reference: v.Reference,
-			LastPull:  pulled[i].Last,
-			Pulls:     pullCount(pulled[i].Lags),
-		}
+		reports[v.Digest] = versionReport(v, pulled[i])
 	}
 	return nil
+}
+
+func versionReport(v rechunk.Version, pulled history.Pulled) VersionReport {
+	return VersionReport{
+		SourceDigest: v.SourceDigest.String(), Digest: v.Digest.String(), Platform: v.Platform, Created: v.Created,
+		LayersTotal: v.LayersTotal, LayersKept: v.LayersKept, LayersNew: v.LayersNew, NewBytes: v.NewBytes,
+		TotalBytes: v.TotalBytes, StaleBytes: v.StaleBytes, NoiseKept: v.NoiseKept, Seconds: v.Seconds, Sequence: v.Sequence,
+		Reference: v.Reference, LastPull: pulled.Last, Pulls: pullCount(pulled.Lags),
+	}
 }
 
 // pullCount rounds lags to tenths and leaves out the ones beyond the last.
@@ -182,20 +186,18 @@ func pullCount(l pulls.Lags) PullCount {
 	return out
 }
 
-// addPlanned tells of the layers of a version, with what its plan says of them, and which files it kept.
-func (v *View) addPlanned(ctx context.Context, out *RepositoryDetail, of rechunk.Version, all []rechunk.Version) error {
+// layers tells of the layers of a version, with what its plan says of them, and of that plan; nil where its record is lost.
+func (v *View) layers(ctx context.Context, of rechunk.Version, all []rechunk.Version) ([]LayerReport, *rechunk.PlanRecord,
+	error) {
 	planned, err := v.Plans.Get(ctx, of.Digest)
 	if err != nil {
-		return err
-	}
-	if planned == nil {
-		planned = &rechunk.PlanRecord{}
+		return nil, nil, err
 	}
 	pulled, err := v.History.Pulled(ctx, []rechunk.Version{of}, 1)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	out.NoiseKept, out.Layers = planned.NoiseKept, make([]LayerReport, len(of.Layers))
+	out := make([]LayerReport, len(of.Layers))
 	for i, l := range of.Layers {
 		r := LayerReport{
 			Digest: l.Digest.String(), Size: l.Size, Name: l.Name, Age: of.Sequence - l.Since, Kept: l.Kept, Since: l.Since,
@@ -206,13 +208,21 @@ func (v *View) addPlanned(ctx context.Context, out *RepositoryDetail, of rechunk
 				r.MadeAt = old.Created
 			}
 		}
-		for _, p := range planned.Layers {
-			if p.Digest == l.Digest {
-				r.StaleBytes, r.Heat = p.StaleBytes, p.Heat
-				r.StaleShare = math.Round(1000*float64(p.StaleBytes)/float64(max(l.Size, 1))) / 1000
-			}
-		}
-		out.Layers[i] = r
+		r.addPlanned(planned)
+		out[i] = r
 	}
-	return nil
+	return out, planned, nil
+}
+
+// addPlanned adds what a plan says of a layer.
+func (r *LayerReport) addPlanned(planned *rechunk.PlanRecord) {
+	if planned == nil {
+		return
+	}
+	for _, p := range planned.Layers {
+		if p.Digest.String() == r.Digest {
+			r.StaleBytes, r.Heat, r.Reason, r.MovedBytes = p.StaleBytes, p.Heat, p.Reason, p.MovedBytes
+			r.StaleShare = math.Round(1000*float64(p.StaleBytes)/float64(max(r.Size, 1))) / 1000
+		}
+	}
 }

@@ -104,6 +104,17 @@ type TagReport struct {
 	Rollout *RolloutReport `json:"rollout,omitempty"`
 	// Refused says why what the upstream has is not shown: it is not signed as configured, or older than what was.
 	Refused string `json:"refused,omitempty"`
+	// Failure says why what the upstream has could not be rechunked, so that the version before or the original is shown; it is
+	// kept across restarts.
+	Failure *FailureReport `json:"failure,omitempty"`
+}
+
+// FailureReport tells of an image that could not be rechunked, or not for all of its platforms.
+type FailureReport struct {
+	SourceDigest string    `json:"source_digest"`
+	Error        string    `json:"error"`
+	Tries        int       `json:"tries"`
+	RetryAt      time.Time `json:"retry_at,omitzero"`
 }
 
 // RepositoryDetail is the answer to GET /api/v1/repositories/NAME.
@@ -164,6 +175,9 @@ type LayerReport struct {
 	Heat       float64 `json:"heat"`
 	// Pulls is how often the layer was sent to clients that pulled this image.
 	Pulls int64 `json:"pulls"`
+	// Reason is why the layer was written, and MovedBytes estimate what of it clients had in other layers before.
+	Reason     string `json:"reason,omitempty"`
+	MovedBytes int64  `json:"moved_bytes,omitempty"`
 }
 
 // JobReport tells about one piece of work.
@@ -178,9 +192,11 @@ type JobReport struct {
 	Phase        string     `json:"phase,omitempty"` // what it does now, for people
 	DoneBytes    int64      `json:"done_bytes"`
 	TotalBytes   int64      `json:"total_bytes"` // 0 while it is not known
-	StartedAt    time.Time  `json:"started_at,omitzero"`
-	Seconds      float64    `json:"seconds"`
-	Error        string     `json:"error,omitempty"`
+	// PhaseSeconds is how long it has been in its phase, of which the bytes tell.
+	PhaseSeconds float64   `json:"phase_seconds,omitempty"`
+	StartedAt    time.Time `json:"started_at,omitzero"`
+	Seconds      float64   `json:"seconds"`
+	Error        string    `json:"error,omitempty"`
 }
 
 // WarmEvent is a line of the answer to POST /api/v1/warm?wait=1. The last one of each reference has a state that is final.

@@ -25,6 +25,8 @@ import (
 // History tells of the images that were served.
 type History interface {
 	Walk(ctx context.Context, family string, fn func(family string, versions []rechunk.Version) error) error
+	// Lineages tells of all families and platforms, and the bytes of their layers. It reads what changed.
+	Lineages(ctx context.Context) (history.Lineages, int64, error)
 	Pulled(ctx context.Context, series []rechunk.Version, most int) ([]history.Pulled, error)
 }
 
@@ -93,10 +95,14 @@ type Options struct {
 type View struct {
 	Options
 	started time.Time
+	// pulled are the reports of tags, as far as their records alone say.
+	pulled *catalog.Summaries[catalog.TagKey, catalog.Tag, tagSummary]
 }
 
 // NewView returns a view of a proxy that starts now.
-func NewView(o Options) *View { return &View{o, o.Now()} }
+func NewView(o Options) *View {
+	return &View{o, o.Now(), catalog.NewSummaries(o.Pulled, time.Now, summarizeTag)}
+}
 
 // Status returns the totals.
 func (v *View) Status(ctx context.Context) (StatusReport, error) {
@@ -118,24 +124,16 @@ func (v *View) Status(ctx context.Context) (StatusReport, error) {
 		return out, err
 	}
 	out.Repositories = len(repositories)
-	served := map[digest.Digest]int64{}
-	err = v.History.Walk(ctx, "", func(_ string, versions []rechunk.Version) error {
-		out.Versions += len(versions)
-		update, saved := updates(versions)
-		out.UpdateBytes, out.UpdateBytesSaved = out.UpdateBytes+update, out.UpdateBytesSaved+saved
-		for _, version := range versions {
-			for _, layer := range version.Layers {
-				served[layer.Digest] = layer.Size
-			}
-		}
-		return nil
-	})
+	lineages, served, err := v.History.Lineages(ctx)
 	if err != nil {
 		return out, err
 	}
-	for _, n := range served {
-		out.Store.ServedBytes += n
+	for _, l := range lineages {
+		update, saved := history.Sum(l.Of)
+		out.Versions += len(l.Of.Versions)
+		out.UpdateBytes, out.UpdateBytesSaved = out.UpdateBytes+update, out.UpdateBytesSaved+saved
 	}
+	out.Store.ServedBytes = served
 	out.Store.TotalBytes = v.Store.Used()
 	out.Store.SourceBytes = max(out.Store.TotalBytes-out.Store.ServedBytes, 0)
 	out.Problems = v.problems(out)
@@ -156,17 +154,6 @@ func upstreamReports(all []upstream.HostStatus) []UpstreamReport {
 	return out
 }
 
-// updates adds up what the updates between versions cost, and what the source images' would have cost beyond that.
-func updates(versions []rechunk.Version) (bytes, saved int64) {
-	for _, v := range versions {
-		if v.Sequence > 1 {
-			bytes += v.NewBytes
-			saved += v.SourceNewBytes - v.NewBytes
-		}
-	}
-	return bytes, max(saved, 0)
-}
-
 // Repositories returns all repositories, sorted by name.
 func (v *View) Repositories(ctx context.Context) ([]RepositoryReport, error) {
 	names, err := v.names(ctx)
@@ -177,17 +164,17 @@ func (v *View) Repositories(ctx context.Context) ([]RepositoryReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	versions := map[string][]rechunk.Version{}
-	err = v.History.Walk(ctx, "", func(family string, of []rechunk.Version) error {
-		versions[family] = append(versions[family], of...)
-		return nil
-	})
+	lineages, _, err := v.History.Lineages(ctx)
 	if err != nil {
 		return nil, err
 	}
+	families := map[string][]history.Lineage{}
+	for _, l := range lineages {
+		families[l.Key.Lineage] = append(families[l.Key.Lineage], l.Of)
+	}
 	out := make([]RepositoryReport, len(names))
 	for i, repo := range names {
-		out[i] = repositoryReport(repo, tags[repo], versions[v.Rule(repo).Family])
+		out[i] = repositoryReport(repo, tags[repo], families[v.Rule(repo).Family]...)
 	}
 	return out, nil
 }
@@ -199,24 +186,18 @@ func (v *View) tags(ctx context.Context, only string) (map[string][]TagReport, e
 	if only != "" {
 		of = catalog.TagsOf(only)
 	}
-	err := v.Pulled.Each(ctx, of, func(key catalog.TagKey, rec *catalog.Tag) error {
-		report := TagReport{
-			Tag: key.Tag, SourceDigest: rec.SourceDigest.String(), Digest: rec.Digest.String(),
-			Served:    string(tags.Served(rec)),
-			CheckedAt: rec.CheckedAt, UpdatedAt: rec.UpdatedAt, AsItIs: rec.AsItIs,
-		}
-		if rec.Failure != nil && rec.Failure.Refused {
-			report.Refused = rec.Failure.Error
-		}
-		if rec.Staged {
+	add := func(key catalog.TagKey, t tagSummary) error {
+		report := t.report
+		if t.staged != nil {
 			var err error
-			if report.Rollout, err = v.rollout(ctx, key, rec, only != ""); err != nil {
+			if report.Rollout, err = v.rollout(ctx, key, t.staged, only != ""); err != nil {
 				return err
 			}
 		}
 		out[key.Repository] = append(out[key.Repository], report)
 		return nil
-	})
+	}
+	err := v.eachTag(ctx, of, only, add)
 	if err != nil || v.Refusals == nil {
 		return out, err
 	}
@@ -224,6 +205,46 @@ func (v *View) tags(ctx context.Context, only string) (map[string][]TagReport, e
 		out[key.Repository] = withRefusal(out[key.Repository], key.Tag, rec)
 		return nil
 	})
+}
+
+// eachTag calls fn with the tags whose keys begin with of, in ascending order. Of all tags only those are read that changed.
+func (v *View) eachTag(ctx context.Context, of catalog.Prefix[catalog.TagKey], only string,
+	fn func(catalog.TagKey, tagSummary) error) error {
+	if only != "" {
+		return v.Pulled.Each(ctx, of, func(key catalog.TagKey, rec *catalog.Tag) error {
+			return fn(key, summarizeTag(key, rec))
+		})
+	}
+	all, err := v.pulled.All(ctx)
+	for _, t := range all {
+		if err := fn(t.Key, t.Of); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// tagSummary is what a tag's record says of it; staged is the record where there is a roll-out.
+type tagSummary struct {
+	report TagReport
+	staged *catalog.Tag
+}
+
+func summarizeTag(key catalog.TagKey, rec *catalog.Tag) tagSummary {
+	out := tagSummary{report: TagReport{
+		Tag: key.Tag, SourceDigest: rec.SourceDigest.String(), Digest: rec.Digest.String(), Served: string(tags.Served(rec)),
+		CheckedAt: rec.CheckedAt, UpdatedAt: rec.UpdatedAt, AsItIs: rec.AsItIs,
+	}}
+	switch f := rec.Failure; {
+	case f != nil && f.Refused:
+		out.report.Refused = f.Error
+	case f != nil:
+		out.report.Failure = &FailureReport{f.Source.String(), f.Error, f.Tries, f.RetryAt}
+	}
+	if rec.Staged {
+		out.staged = rec
+	}
+	return out
 }
 
 // withRefusal puts a tag of which nothing is shown among sorted reports. One whose record is newer is shown again.
@@ -250,9 +271,12 @@ func (v *View) names(ctx context.Context) ([]string, error) {
 	return out, err
 }
 
-func repositoryReport(repo string, tags []TagReport, versions []rechunk.Version) RepositoryReport {
-	out := RepositoryReport{Name: repo, Tags: tags, Versions: len(versions)}
-	out.UpdateBytes, out.UpdateBytesSaved = updates(versions)
+func repositoryReport(repo string, tags []TagReport, lineages ...history.Lineage) RepositoryReport {
+	out := RepositoryReport{Name: repo, Tags: tags}
+	for _, l := range lineages {
+		out.Versions += len(l.Versions)
+	}
+	out.UpdateBytes, out.UpdateBytesSaved = history.Sum(lineages...)
 	for _, t := range tags {
 		if t.UpdatedAt.After(out.UpdatedAt) {
 			out.UpdatedAt = t.UpdatedAt
@@ -269,7 +293,7 @@ func (v *View) Jobs(context.Context) []JobReport {
 		out[i] = JobReport{
 			ID: j.ID, Kind: KindRechunk, Repository: j.Repository, Reference: j.Reference, Platform: j.Platform,
 			SourceDigest: j.SourceDigest, State: j.State, Phase: j.Phase, DoneBytes: j.DoneBytes, TotalBytes: j.TotalBytes,
-			StartedAt: j.StartedAt, Seconds: j.Seconds, Error: j.Error,
+			PhaseSeconds: j.PhaseSeconds, StartedAt: j.StartedAt, Seconds: j.Seconds, Error: j.Error,
 		}
 	}
 	return out

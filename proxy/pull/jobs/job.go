@@ -34,10 +34,13 @@ type job struct {
 	mu       sync.Mutex
 	state    State
 	progress rechunk.Progress
-	started  time.Time
-	took     time.Duration
-	result   *rechunk.Result
-	err      error
+	// phaseBegan is when the first report of its phase came.
+	phaseBegan time.Time
+	now        func() time.Time
+	started    time.Time
+	took       time.Duration
+	result     *rechunk.Result
+	err        error
 }
 
 func outcome(err error) State {
@@ -70,6 +73,8 @@ func (j *job) note(p rechunk.Progress) {
 	defer j.mu.Unlock()
 	if p.Phase == j.progress.Phase {
 		p.Done = max(p.Done, j.progress.Done)
+	} else {
+		j.phaseBegan = j.now()
 	}
 	j.progress = p
 }

@@ -17,7 +17,7 @@ func TestTell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		q := &Queue{Options: Options{Logger: slog.New(slog.NewTextHandler(&out, nil)), Now: time.Now}}
-		j := &job{source: source{platform: "linux/arm64"}, id: 7}
+		j := &job{source: source{platform: "linux/arm64"}, id: 7, now: time.Now}
 		j.begin(time.Now())
 		stop := q.tell(t.Context(), j)
 		time.Sleep(11 * time.Second)

@@ -188,7 +188,8 @@ func (q *Queue) start(ctx context.Context, src source) (*job, error) {
 		return nil, err
 	}
 	q.lastID++
-	j := &job{id: q.lastID, key: key, source: src, done: make(chan struct{}), state: Queued, started: q.Now()}
+	j := &job{id: q.lastID, key: key, source: src, done: make(chan struct{}), state: Queued, started: q.Now(),
+		now: q.Now}
 	if !q.Work.GoRelying(ctx, "job", func(ctx context.Context) { q.run(ctx, j) }) {
 		return nil, background.ErrClosed
 	}

@@ -44,9 +44,11 @@ type Report struct {
 	Phase      string
 	DoneBytes  int64
 	TotalBytes int64
-	StartedAt  time.Time
-	Seconds    float64 // of the work so far, or in all
-	Error      string
+	// PhaseSeconds is how long a job that runs has been in its phase.
+	PhaseSeconds float64
+	StartedAt    time.Time
+	Seconds      float64 // of the work so far, or in all
+	Error        string
 }
 
 // Counts adds up the jobs since the process started.
@@ -93,6 +95,9 @@ func (j *job) report(now time.Time) Report {
 	switch j.state {
 	case Running:
 		r.Seconds = now.Sub(j.started).Seconds()
+		if !j.phaseBegan.IsZero() {
+			r.PhaseSeconds = max(0, now.Sub(j.phaseBegan).Seconds())
+		}
 	case Failed: // the phase says where
 	default:
 		r.Phase, r.DoneBytes, r.TotalBytes = "", 0, 0

@@ -1,0 +1,173 @@
+// Package browsertest has a real Chromium look at pages.
+package browsertest
+
+import (
+	"bufio"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// Browser is a Chromium with one page. It is told what to do by messages of its DevTools protocol, JSON that ends in a zero
+// byte, through a pair of pipes.
+type Browser struct {
+	tb      testing.TB
+	to      io.Writer
+	from    *bufio.Reader
+	session string
+	calls   int
+}
+
+// New opens a page. Where there is no Chromium, the test is skipped.
+func New(tb testing.TB, page string) *Browser {
+	tb.Helper()
+	if _, err := exec.LookPath("chromium"); err != nil {
+		tb.Skip("chromium is not installed")
+	}
+	commands, to, err := os.Pipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	from, answers, err := os.Pipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c := exec.CommandContext(tb.Context(), "chromium", "--headless=new", "--no-sandbox", "--disable-gpu",
+		"--disable-dev-shm-usage", "--no-first-run", "--remote-debugging-pipe", "--user-data-dir="+tb.TempDir(),
+		"about:blank")
+	c.ExtraFiles = []*os.File{commands, answers} // 3 and 4
+	c.Env = append(os.Environ(), "HOME="+tb.TempDir())
+	if err := c.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	for _, f := range c.ExtraFiles {
+		_ = f.Close() // the browser has them
+	}
+	b := &Browser{tb: tb, to: to, from: bufio.NewReader(from)}
+	tb.Cleanup(func() {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+		_, _ = to.Close(), from.Close()
+	})
+	var target struct{ TargetID, SessionID string }
+	b.Call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
+	b.Call("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &target)
+	b.session = target.SessionID
+	b.Open(page)
+	return b
+}
+
+// Open leads the page elsewhere, and waits until what is there is whole.
+func (b *Browser) Open(page string) {
+	b.tb.Helper()
+	// Navigating answers once the page has taken the blank one's place, so that no script runs in the blank one.
+	var navigated struct{ ErrorText string }
+	b.Call("Page.navigate", map[string]any{"url": page}, &navigated)
+	if navigated.ErrorText != "" {
+		b.tb.Fatalf("%s: %s", page, navigated.ErrorText)
+	}
+	b.Run(Awaiting + `await until(() => document.readyState === "complete");`)
+}
+
+// Size makes the window so large, in CSS pixels; dark has the page prefer dark colours.
+func (b *Browser) Size(width, height int, dark bool) {
+	b.tb.Helper()
+	var none struct{}
+	b.Call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1,
+		"mobile": width < 600}, &none)
+	scheme := "light"
+	if dark {
+		scheme = "dark"
+	}
+	b.Call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{
+		{"name": "prefers-color-scheme", "value": scheme}}}, &none)
+}
+
+// Scripts says whether pages that are opened from now on may run scripts.
+func (b *Browser) Scripts(run bool) {
+	b.tb.Helper()
+	var none struct{}
+	b.Call("Emulation.setScriptExecutionDisabled", map[string]any{"value": !run}, &none)
+}
+
+// Picture returns what the window shows, as a PNG.
+func (b *Browser) Picture() []byte {
+	b.tb.Helper()
+	var out struct{ Data string }
+	b.Call("Page.captureScreenshot", map[string]any{"format": "png", "optimizeForSpeed": false}, &out)
+	png, err := base64.StdEncoding.DecodeString(out.Data)
+	if err != nil {
+		b.tb.Fatal(err)
+	}
+	return png
+}
+
+// Call sends a command and waits for its answer.
+func (b *Browser) Call(method string, params map[string]any, result any) {
+	b.tb.Helper()
+	b.calls++
+	message, err := json.Marshal(struct {
+		ID        int            `json:"id"`
+		Method    string         `json:"method"`
+		Params    map[string]any `json:"params"`
+		SessionID string         `json:"sessionId,omitempty"`
+	}{b.calls, method, params, b.session})
+	if err != nil {
+		b.tb.Fatal(err)
+	}
+	if _, err := b.to.Write(append(message, 0)); err != nil {
+		b.tb.Fatal(err)
+	}
+	for {
+		raw, err := b.from.ReadBytes(0)
+		if err != nil {
+			b.tb.Fatalf("%s: %v", method, err)
+		}
+		var answer struct {
+			ID     int
+			Result json.RawMessage
+			Error  *struct{ Message string }
+		}
+		if err := json.Unmarshal(raw[:len(raw)-1], &answer); err != nil {
+			b.tb.Fatal(err)
+		}
+		if answer.ID != b.calls {
+			continue // it tells of something
+		}
+		if answer.Error != nil {
+			b.tb.Fatalf("%s: %s", method, answer.Error.Message)
+		}
+		if err := json.Unmarshal(answer.Result, result); err != nil {
+			b.tb.Fatal(err)
+		}
+		return
+	}
+}
+
+// Run runs a script's async function in the page, as if the user had clicked, and returns the text that it returns.
+func (b *Browser) Run(script string) string {
+	b.tb.Helper()
+	var out struct {
+		Result           struct{ Value any }
+		ExceptionDetails *struct{ Exception struct{ Description string } }
+	}
+	b.Call("Runtime.evaluate", map[string]any{"expression": "(async () => {" + script + "})()", "awaitPromise": true,
+		"returnByValue": true, "userGesture": true}, &out)
+	if out.ExceptionDetails != nil {
+		b.tb.Fatalf("%s: %s", script, out.ExceptionDetails.Exception.Description)
+	}
+	return fmt.Sprint(out.Result.Value)
+}
+
+// Awaiting lets scripts wait in the page for a condition.
+// A page that is still being read lacks elements: what the condition throws for that says "not yet".
+const Awaiting = `const until = async (holds) => {
+  const condition = () => { try { return holds(); } catch { return false; } };
+  for (let i = 0; i < 600 && !condition(); i++) await new Promise((done) => setTimeout(done, 50));
+  if (!condition()) throw new Error("it never was: " + holds);
+};
+`
