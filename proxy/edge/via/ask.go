@@ -53,14 +53,14 @@ func (s *Source) central(host string) *central {
 }
 
 // makesDeltas reports whether the central of a repository makes deltas that can be read here. One that does not is an
-// ordinary mirror, which is said once. Who asks at the same time is told the same; what could not be found out is asked
-// again by who comes next.
-func (s *Source) makesDeltas(ctx context.Context, repo name.Repository) (bool, error) {
+// ordinary mirror, which is said once, as is that it makes some after all. Who asks at the same time is told the same; what
+// could not be found out in time is asked again by who comes next.
+func (s *Source) makesDeltas(ctx context.Context, repo name.Repository, patience time.Duration) (bool, error) {
 	c := s.central(repo.Host())
 	if makes, known := c.believed(s.Now()); known {
 		return makes, nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, s.Settings().Wait+headerGrace, errSilent)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience+headerGrace, errSilent)
 	defer cancel()
 	return s.asking.Do(ctx, repo.Host(), func(ctx context.Context) (bool, error) {
 		formats, err := s.Central.DeltaFormats(ctx, repo)
@@ -75,7 +75,10 @@ func (s *Source) makesDeltas(ctx context.Context, repo name.Repository) (bool, e
 		c.unknown, c.until = nil, s.Now().Add(formatsFor)
 		c.makes = slices.ContainsFunc(strings.Split(formats, ","),
 			func(f string) bool { return delta.Reads(strings.TrimSpace(f)) })
-		if !c.makes && !c.said {
+		switch {
+		case c.makes && c.said:
+			s.Logger.LogAttrs(ctx, slog.LevelInfo, "the upstream makes deltas now", slog.String("host", repo.Host()))
+		case !c.makes && !c.said:
 			s.Logger.LogAttrs(ctx, slog.LevelWarn,
 				"the upstream makes no deltas: it is no Strata, or an older one, and used as an ordinary mirror",
 				slog.String("host", repo.Host()), slog.String("formats", formats[:min(len(formats), maxUnknown)]))
@@ -92,13 +95,13 @@ func (c *central) believed(now time.Time) (makes, known bool) {
 	return c.makes, now.Before(c.until)
 }
 
-// ask gets a delta of a layer, or a reason why not.
-func (s *Source) ask(ctx context.Context, repo name.Repository, l layer, seeds []digest.Digest) (client.Delta, Reason,
-	error) {
-	patience := s.Settings().Wait
+// ask gets a delta of a layer, or a reason why not. It waits no longer than patience for one that is being made; after that,
+// Settings say how long its bytes may keep us waiting.
+func (s *Source) ask(ctx context.Context, repo name.Repository, l layer, seeds []digest.Digest, patience time.Duration,
+) (client.Delta, Reason, error) {
 	q := client.DeltaRequest{
 		Layer: l.digest, Seeds: seeds, Worth: s.worth(&s.central(repo.Host()).link), Layers: layers.EncoderNames(),
-		Silence: patience,
+		Silence: s.Settings().Wait,
 	}
 	if s.Encoders != nil {
 		for _, p := range s.Encoders.Available() {
@@ -175,7 +178,7 @@ func (s *Source) OpenDelta(ctx context.Context, repo name.Repository, q registry
 	if !s.Behind(repo.Host()) {
 		return nil, &registry.NoDelta{Reason: "layer", Message: "nothing is known of how its blob is made"}
 	}
-	makes, err := s.makesDeltas(ctx, repo)
+	makes, err := s.makesDeltas(ctx, repo, s.Settings().Wait)
 	if err != nil {
 		return nil, err
 	}

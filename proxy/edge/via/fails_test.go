@@ -18,6 +18,7 @@ import (
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/proxy/upstream/client"
+	"github.com/strata-oci/strata/rechunk/delta"
 )
 
 // away is a store whose layers cannot be read for a while.
@@ -149,5 +150,48 @@ func TestFormatsInLog(t *testing.T) {
 	e.pulled(t, after)
 	if n := log.Len(); n == 0 || n > 4096 {
 		t.Errorf("%d bytes are in the log", n)
+	}
+}
+
+// What a central is, is said when it changes, and not with each question: that it makes no deltas, that it does now, and
+// that it does not any more. That it is away changes nothing of that: what is said of it then, its connection says.
+func TestSaidOnce(t *testing.T) {
+	t.Parallel()
+	all := several(t, 2)
+	var log bytes.Buffer
+	e := newEdge(t, func(o *via.Options) {
+		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	}, all...)
+	e.keep(t, repo, all[0])
+	for _, step := range []struct {
+		what, formats string
+		away          error
+		want          []string
+	}{
+		{"no Strata", "", nil, []string{"makes no deltas"}},
+		{"away", "", upstream.Errorf(upstream.Unavailable, "away"), nil},
+		{"no Strata, back", "", nil, nil},
+		{"a newer one", "98", nil, nil},
+		{"a Strata", delta.Version, nil, []string{"makes deltas now"}},
+		{"a Strata, away", delta.Version, upstream.Errorf(upstream.Unavailable, "away"), nil},
+		{"a Strata, back", delta.Version, nil, nil},
+		{"an older one", "1", nil, []string{"makes no deltas"}},
+	} {
+		e.central.formats, e.central.away = step.formats, step.away
+		for range 3 { // what is known is asked for anew
+			e.clock = e.clock.Add(time.Hour)
+			log.Reset()
+			e.pulled(t, all[1])
+			var said []string
+			for line := range strings.Lines(log.String()) {
+				if strings.Contains(line, "the upstream makes") {
+					said = append(said, line)
+				}
+			}
+			if len(said) != len(step.want) || len(said) == 1 && !strings.Contains(said[0], step.want[0]) {
+				t.Errorf("%s: said %q, want %q", step.what, said, step.want)
+			}
+			step.want = nil
+		}
 	}
 }

@@ -106,6 +106,7 @@ type theCentral struct {
 	images   []picture
 	answer   func(client.DeltaRequest) (client.Delta, error) // nil: a delta of the first seed
 	damage   func([]byte) []byte                             // of a delta
+	hang     func(context.Context) io.Reader                 // a delta's bytes, while the context of its request lasts
 	blobFail func([]byte) []byte
 
 	mu     sync.Mutex
@@ -184,6 +185,9 @@ func (c *theCentral) Delta(ctx context.Context, _ name.Repository, q client.Delt
 	to, ok2 := c.find(q.Layer)
 	if !ok || !ok2 {
 		return client.Delta{Refused: "seed"}, nil
+	}
+	if c.hang != nil {
+		return client.Delta{Body: io.NopCloser(c.hang(ctx)), Seed: from.digest(), Size: -1}, nil
 	}
 	b := c.make(from, to)
 	if c.damage != nil {

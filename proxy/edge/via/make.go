@@ -64,7 +64,8 @@ func (s *Source) begin(ctx context.Context, repo name.Repository, l layer) (_ *m
 		}
 		return nil, NoSeed, nil
 	}
-	c := s.central(repo.Host())
+	c, began := s.central(repo.Host()), s.Now()
+	patience := func() time.Duration { return max(s.Settings().Wait-s.Now().Sub(began), 0) }
 	tell, soured, ok := c.temper.enter(s.Now())
 	if !ok {
 		return nil, Slow, nil
@@ -78,26 +79,27 @@ func (s *Source) begin(ctx context.Context, repo name.Repository, l layer) (_ *m
 		},
 		tell: func(err error) { s.judge(ctx, c, tell, err) },
 	}
-	if makes, err := s.makesDeltas(ctx, repo); err != nil {
+	if makes, err := s.makesDeltas(ctx, repo, patience()); err != nil {
 		m.tell(err)
 		return nil, Link, err
 	} else if !makes {
 		m.tell(nil)
 		return nil, NoCentral, nil
 	}
-	if m.free, why = s.slot(ctx, soured); m.free == nil {
+	if m.free, why = s.slot(ctx, soured, patience()); m.free == nil {
 		tell(s.Now(), nil)
 		return nil, why, errors.New("other layers are being made")
 	}
 	running, cancel := context.WithCancelCause(ctx)
 	m.cancel = cancel
-	answer, why, err := s.ask(running, repo, l, o.manifests)
+	answer, why, err := s.ask(running, repo, l, o.manifests, patience())
 	if why == "" {
 		m.seed, m.delta = answer.Seed, &bounded{ReadCloser: answer.Body, now: s.Now, allowed: s.allowed(l, &c.link)}
 		if answer.Size >= 0 { // else it comes as fast as it is made
 			m.delta = &measured{ReadCloser: m.delta, link: &c.link, now: s.Now}
 		}
-		if err = m.start(running, answer, o); err != nil {
+		m.waits = &waits{now: s.Now, left: s.allowed(l, &c.link) + leastPatience, end: func() { cancel(errLate) }}
+		if err = m.waits.during(func() error { return m.start(running, answer, o) }); err != nil {
 			why, err = m.whyNot(err)
 			if ctx.Err() == nil { // else nobody waited for it any more
 				s.fail(pair{answer.Seed, l.digest}, why)
@@ -114,23 +116,23 @@ func (s *Source) begin(ctx context.Context, repo name.Repository, l layer) (_ *m
 // judge notes what a layer says of its central.
 func (s *Source) judge(ctx context.Context, c *central, tell func(time.Time, *bool), err error) {
 	slow := tooSlow(err)
-	if ctx.Err() != nil || errors.Is(err, errLeft) {
+	if ctx.Err() != nil || errors.Is(err, errLeft) || errors.Is(err, errLate) {
 		tell(s.Now(), nil)
 		return
 	}
 	tell(s.Now(), &slow)
 }
 
-// slot waits for leave to make a layer, as long as a delta is waited for and the central has not turned out to be slow. It
-// returns what gives the leave back; nil says that there was none in time: whoever reads the others may want this one first.
-func (s *Source) slot(ctx context.Context, soured <-chan struct{}) (free func(), why Reason) {
+// slot waits for leave to make a layer, while there is patience and the central has not turned out to be slow. It returns
+// what gives the leave back; nil says that there was none in time: whoever reads the others may want this one first.
+func (s *Source) slot(ctx context.Context, soured <-chan struct{}, patience time.Duration) (free func(), why Reason) {
 	free = sync.OnceFunc(func() { <-s.slots })
 	select {
 	case s.slots <- struct{}{}:
 		return free, ""
 	default:
 	}
-	timer := time.NewTimer(s.Settings().Wait)
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case s.slots <- struct{}{}:
@@ -168,6 +170,7 @@ type made struct {
 	files  seed.Files
 	pipes  []*io.PipeReader
 
+	waits *waits // of its reader
 	body  *verify.Reader
 	given int64 // bytes that were passed on
 	sum   interface {
@@ -292,7 +295,11 @@ func (m *made) Read(p []byte) (int, error) {
 	if m.err != nil {
 		return 0, m.err
 	}
-	n, err := m.body.Read(p)
+	var n int
+	err := m.waits.during(func() (err error) {
+		n, err = m.body.Read(p)
+		return err
+	})
 	_, _ = m.sum.Write(p[:n]) // it never fails
 	m.given += int64(n)
 	switch {

@@ -28,7 +28,7 @@ const (
 	Refused Reason = "refused"
 	// Wait: the central was not done in time.
 	Wait Reason = "wait"
-	// Slow: this delta came too slowly to be worth it, or the central let others wait of late.
+	// Slow: this delta came too slowly to be worth it, or was applied too slowly, or the central let others wait of late.
 	Slow Reason = "slow"
 	// Again: with all of the images that are here, it went wrong a while ago.
 	Again Reason = "again"
@@ -56,7 +56,7 @@ func Reasons() []Reason {
 // reasonOf says what an error of making a layer means.
 func reasonOf(err error) Reason {
 	switch {
-	case errors.Is(err, errSlow):
+	case errors.Is(err, errSlow), errors.Is(err, errLate):
 		return Slow
 	case errors.Is(err, scan.ErrSpoolFull), errors.Is(err, workspace.ErrUsedUp), errors.Is(err, syscall.ENOSPC),
 		errors.Is(err, syscall.EDQUOT), errors.Is(err, chunkstore.ErrNoSpace):

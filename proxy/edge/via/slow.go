@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/strata-oci/strata/proxy/upstream"
@@ -58,6 +59,34 @@ func (s *Source) allowed(l layer, way *link) time.Duration {
 		rate = strangersRate
 	}
 	return max(settings.Wait, leastPatience) + time.Duration(2*float64(l.size)/rate*float64(time.Second))
+}
+
+// errLate says that a layer is not made of a delta in the time in which it would have come as it is.
+var errLate = errors.New("the layer was made too slowly")
+
+// waits bound how long a layer's reader waits, in all, for what is made: for the delta's bytes, a seed's files, and
+// encoders. What the reader takes itself does not count. They are for one goroutine.
+type waits struct {
+	now  func() time.Time
+	left time.Duration
+	end  func() // ends the work that is waited for
+	over atomic.Bool
+}
+
+// during waits, and gives an error that it ended the reason.
+func (w *waits) during(wait func() error) error {
+	began := w.now()
+	timer := time.AfterFunc(max(w.left, 0), func() {
+		w.over.Store(true)
+		w.end()
+	})
+	err := wait()
+	timer.Stop()
+	w.left -= w.now().Sub(began)
+	if err != nil && err != io.EOF && w.over.Load() {
+		err = errors.Join(errLate, err)
+	}
+	return err
 }
 
 // temper is how a central was of late: whether it is worth asking for deltas. One layer that waited in vain spares the

@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -226,5 +227,46 @@ func TestReasonsAreCounted(t *testing.T) {
 		if !seen[string(r)] {
 			t.Errorf("%s is counted as something else: %v", r, seen)
 		}
+	}
+}
+
+// until is a body of which nothing more comes before a context ends.
+type until struct{ context.Context }
+
+// Read implements io.Reader.
+func (u until) Read([]byte) (int, error) {
+	<-u.Done()
+	return 0, context.Cause(u)
+}
+
+// A layer that is not made in the time in which it would have come as it is comes as it is, from where it stands, whatever
+// keeps it: this machine, if not the central, whose fault it is not then.
+func TestMadeTooSlowly(t *testing.T) {
+	t.Parallel()
+	all := several(t, 3)
+	before, after := all[0], all[1]
+	for name, begun := range map[string]int{"before its first byte": 0, "in the middle": 1 << 20} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				e := newEdge(t, func(o *via.Options) { o.Now = time.Now }, all...)
+				e.settings.Wait = 20 * time.Second
+				e.keep(t, repo, before)
+				b := e.central.make(before, after)
+				e.central.hang = func(ctx context.Context) io.Reader {
+					return io.MultiReader(bytes.NewReader(b[:min(begun, len(b)/2)]), until{ctx})
+				}
+				began := time.Now()
+				r := e.pulled(t, after)
+				if took := time.Since(began); r.Reasons[string(via.Slow)] != 1 || took < time.Minute ||
+					took > 65*time.Second {
+					t.Errorf("after %s: %+v", took, r)
+				}
+				e.central.hang = nil
+				if r := e.pulled(t, all[2]); r.Deltas != 1 || r.Centrals[0].Slow != nil {
+					t.Errorf("another layer: %+v", r)
+				}
+			})
+		})
 	}
 }
