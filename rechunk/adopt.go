@@ -73,11 +73,11 @@ func (r *run) storePublished(ctx context.Context) (*Version, error) {
 
 // checkTypes refuses an image whose layers are not of the type that new ones would be of.
 func (r *run) checkTypes() error {
-	want := r.req.Options.Format.Spec().MediaType
+	f := r.req.Options.Format
 	for _, l := range r.src.Manifest.Layers {
-		if l.MediaType != want {
-			return fmt.Errorf("%w: its layer %s is of type %s, and new ones would be of %s", ErrNotAdopted, l.Digest,
-				l.MediaType, want)
+		if !f.Keeps(l.MediaType, l.Annotations) {
+			return fmt.Errorf("%w: its layer %s is of type %s, and new ones would be of format %s", ErrNotAdopted, l.Digest,
+				l.MediaType, f.Spec().Name)
 		}
 	}
 	return nil

@@ -35,8 +35,12 @@ func (r *run) loadLineage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, v := range versions {
-		img, why := r.planImage(v, indexes)
+	for i, v := range versions {
+		img, unkept, why := r.planImage(v, indexes)
+		if i == 0 && unkept > 0 {
+			r.unkept = fmt.Sprintf("%d bytes of layers are of another format and not kept: hosts download them once more",
+				unkept)
+		}
 		if why != "" {
 			r.cfg.Logger.InfoContext(ctx, "earlier image is not planned against", "lineage", r.req.Lineage, "image",
 				v.Digest, "reason", why)
@@ -64,24 +68,28 @@ func (r *run) keepServed(ctx context.Context) error {
 }
 
 // planImage makes what the plan is to know of a version, or says why it can't be built on. Contents may be read from its
-// layers either way.
-func (r *run) planImage(v Version, indexes map[digest.Digest]*tree.Index) (img plan.Image, why string) {
+// layers either way. unkept are the bytes of layers that images of the format must not have.
+func (r *run) planImage(v Version, indexes map[digest.Digest]*tree.Index) (img plan.Image, unkept int64, why string) {
 	img.Digest, img.Series = v.Digest, v.Reference
 	for _, l := range v.Layers {
 		x := indexes[l.Digest]
 		if x == nil {
 			continue
 		}
-		if want := r.req.Options.Format.Spec().MediaType; l.Type != want {
-			why = fmt.Sprintf("layer %s is of type %s, and new ones of %s", l.Digest, l.Type, want)
+		r.contents.addCold(coldLayer{digest: l.Digest, index: x, stored: true, open: r.readStored(l.Digest)})
+		if f := r.req.Options.Format; !f.Keeps(l.Type, l.Annotations) {
+			unkept += l.Size
+			why = fmt.Sprintf("layers of format %s do not go with its layers of type %s", f.Spec().Name, l.Type)
+			continue
 		}
 		img.Layers = append(img.Layers, plan.Prior{Digest: l.Digest, Size: l.Size, Name: l.Name, Index: x})
-		r.contents.addCold(coldLayer{digest: l.Digest, index: x, stored: true, open: r.readStored(l.Digest)})
 	}
-	if len(img.Layers) == 0 {
+	if len(img.Layers) > 0 {
+		why = ""
+	} else if why == "" {
 		why = "none of its layers is stored"
 	}
-	return img, why
+	return img, unkept, why
 }
 
 // leaveDamaged takes damaged layers out of the plan's sight, and reports whether there were any.

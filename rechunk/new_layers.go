@@ -19,6 +19,9 @@ type layerMaker struct {
 	*run
 	writers *pool[layer.Writer]
 	readers *pool[layer.Reader]
+	// clients are the contents that those have who come from the image that the layout builds on; nil when there is none, or
+	// when the format does not let them fetch less for it.
+	clients map[tree.Digest]bool
 }
 
 // makeLayers makes the layers with the given numbers in that order, several at once, and tells done of each. The first error
@@ -26,7 +29,7 @@ type layerMaker struct {
 func (r *run) makeLayers(ctx context.Context, numbers []int, done func(made madeLayer, i int)) error {
 	f := r.req.Options.Format
 	m := &layerMaker{
-		run:     r,
+		run: r, clients: r.clientsHave(),
 		writers: newPool(r.cfg.Parallel, f.NewWriter),
 		readers: newPool(r.cfg.Parallel, func() (layer.Reader, error) { return f.NewReader(), nil }),
 	}
@@ -38,6 +41,22 @@ func (r *run) makeLayers(ctx context.Context, numbers []int, done func(made made
 		}
 		return err
 	})
+}
+
+// clientsHave lists the contents of the image that the layout builds on.
+func (r *run) clientsHave() map[tree.Digest]bool {
+	if !r.req.Options.Format.Spec().Partial || r.layout.Base < 0 {
+		return nil
+	}
+	out := map[tree.Digest]bool{}
+	for _, l := range r.images[r.layout.Base].Layers {
+		for i := range l.Index.Entries {
+			if e := &l.Index.Entries[i]; e.Kind == tree.Regular && e.Size > 0 {
+				out[e.Digest] = true
+			}
+		}
+	}
+	return out
 }
 
 // make writes one layer to the store, reads it back from there and records what it holds.
@@ -58,6 +77,9 @@ func (m *layerMaker) make(ctx context.Context, l *plan.Layer) (madeLayer, error)
 		return madeLayer{}, err
 	}
 	spec := m.req.Options.Format.Spec()
+	if blob.Encoder != nil {
+		spec.Encoder = *blob.Encoder
+	}
 	return madeLayer{VersionLayer{
 		Digest: d, DiffID: diffID, Size: blob.Size, TarSize: blob.TarSize, Type: spec.MediaType,
 		Annotations: blob.Annotations,
@@ -70,6 +92,9 @@ func (m *layerMaker) store(ctx context.Context, l *plan.Layer) (d digest.Digest,
 	list, err := layer.NewList(m.tree, l.Entries, l.Whiteouts, m.contents.within(ctx))
 	if err != nil {
 		return "", blob, err
+	}
+	if m.clients != nil {
+		list.PutLast(func(content tree.Digest) bool { return !m.clients[content] })
 	}
 	d, err = m.storeBlob(ctx, func(w io.Writer) error {
 		return m.writers.use(ctx, func(z layer.Writer) (err error) {

@@ -49,6 +49,7 @@ type run struct {
 	images    []plan.Image
 	history   *plan.History
 	lost      string // what is to be noted about the history
+	unkept    string // and about layers of another format
 	layout    *plan.Layout
 	layers    []madeLayer
 	result    *Result
@@ -220,7 +221,7 @@ func (r *run) decide(context.Context) error {
 	if err := plan.Check(in, l); err != nil {
 		return fmt.Errorf("planning: %w", err)
 	}
-	for _, note := range []string{r.lost, r.restampNote()} {
+	for _, note := range []string{r.lost, r.unkept, r.restampNote()} {
 		if note != "" {
 			l.Notes = append(l.Notes, note)
 		}

@@ -43,7 +43,8 @@ type ruleFlags struct {
 	Name        string `help:"Lineage in the state directory." default:"image"`
 	MaxLayers   int    `help:"Most layers of the result." default:"64"`
 	MaxStale    string `help:"Most stale bytes of the result, in percent of all." default:"10%"`
-	Compression string `help:"Compression of new layers: zstd or gzip." default:"zstd"`
+	Format      string `help:"Format of new layers: zstd, gzip or zstd:chunked." placeholder:"FORMAT"`
+	Compression string `help:"Old name of --format." default:"zstd"`
 	MTime       string `help:"Modification times: keep the first served ones, or preserve the source's." enum:"keep,preserve" default:"keep" name:"mtime"`
 	Noise       string `help:"Files that differ from those served before in build noise only: serve the new ones, or keep those served before." enum:"serve,keep" default:"serve"`
 	Hardlinks   string `help:"Identical large files in /usr of bootable images: share them as hardlinks, or preserve the source's links." enum:"share,preserve" default:"share"`
@@ -84,9 +85,13 @@ type rechunkReport struct {
 const lineageVersions = 16
 
 func (c *ruleFlags) rules() (rechunk.Options, error) {
-	format, err := layer.ParseFormat(c.Compression)
+	name, flag := c.Compression, "--compression"
+	if c.Format != "" {
+		name, flag = c.Format, "--format"
+	}
+	format, err := layer.ParseFormat(name)
 	if err != nil {
-		return rechunk.Options{}, usageError{fmt.Errorf("--compression: %w", err)}
+		return rechunk.Options{}, usageError{fmt.Errorf("%s: %w", flag, err)}
 	}
 	stale, err := parsePercent(c.MaxStale)
 	if err != nil {

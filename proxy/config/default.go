@@ -66,7 +66,7 @@ func DefaultRule() Rule {
 		Platforms:        []string{"linux/amd64", "linux/arm64"},
 		MaxLayers:        64,
 		MaxStale:         0.10,
-		Compression:      Compression(layer.Zstd.Spec().Name),
+		Format:           Format(layer.Zstd),
 		FirstPull:        FirstPullWait,
 		FirstPullTimeout: Duration(10 * time.Minute),
 		Refresh:          Duration(60 * time.Second),

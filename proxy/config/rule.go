@@ -22,7 +22,9 @@ type Rule struct {
 	MaxLayers int `yaml:"max_layers"`
 	// MaxStale is the share of stale bytes that a served image may have.
 	MaxStale Percent `yaml:"max_stale"`
-	// Compression is that of new layers.
+	// Format is how new layers are written.
+	Format Format `yaml:"format"`
+	// Compression is the old name of Format, from when there were two; empty unless it is set. Config.Rule has it in Format.
 	Compression Compression `yaml:"compression"`
 	// FirstPull says what a client gets while the first version of a tag is being made.
 	FirstPull FirstPull `yaml:"first_pull"`
@@ -69,16 +71,24 @@ func (r *Rechunk) UnmarshalText(text []byte) error {
 	return oneOf(r, text, RechunkAuto, RechunkAlways, RechunkNever)
 }
 
-// Compression is the compression of new layers: the name of one of layer.Formats.
+// Format is how new layers are written: the name of one of layer.Formats.
+type Format string
+
+// UnmarshalText accepts the name of a format.
+func (f *Format) UnmarshalText(text []byte) error {
+	var names []Format
+	for _, known := range layer.Formats() {
+		names = append(names, Format(known.Spec().Name))
+	}
+	return oneOf(f, text, names...)
+}
+
+// Compression is a format that is no more than a compression.
 type Compression string
 
 // UnmarshalText accepts the name of a compression.
 func (c *Compression) UnmarshalText(text []byte) error {
-	var names []Compression
-	for _, f := range layer.Formats() {
-		names = append(names, Compression(f.Spec().Name))
-	}
-	return oneOf(c, text, names...)
+	return oneOf(c, text, Compression(layer.Zstd), Compression(layer.Gzip))
 }
 
 // FirstPull says what a client gets while the first version of a tag is being made.
@@ -151,6 +161,9 @@ func (c *Config) Rule(repository string) Rule {
 	}
 	if rule.Family == "" {
 		rule.Family = repository
+	}
+	if rule.Compression != "" {
+		rule.Format = Format(rule.Compression)
 	}
 	if host, _, _ := strings.Cut(repository, "/"); c.Via(host) {
 		rule.Rechunk = RechunkNever

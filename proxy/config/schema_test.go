@@ -79,11 +79,12 @@ func knownTypes() map[reflect.Type]schema.Schema {
 		reflect.TypeFor[HostList]():   {Type: "array", Items: &schema.Schema{Type: "string"}},
 		reflect.TypeFor[slog.Level](): {Type: "string", Enum: []any{"debug", "info", "warn", "error"}},
 	}
-	compression := schema.Schema{Type: "string"}
+	format := schema.Schema{Type: "string"}
 	for _, f := range layer.Formats() {
-		compression.Enum = append(compression.Enum, f.Spec().Name)
+		format.Enum = append(format.Enum, f.Spec().Name)
 	}
-	out[reflect.TypeFor[Compression]()] = compression
+	out[reflect.TypeFor[Format]()] = format
+	out[reflect.TypeFor[Compression]()] = schema.Schema{Type: "string", Enum: []any{"zstd", "gzip"}}
 	storage := schema.Schema{Type: "object", Properties: map[string]*schema.Schema{}, Additional: false}
 	for _, driver := range storageDrivers() {
 		storage.Properties[driver] = &schema.Schema{Type: []string{"object", "null"},

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/strata-oci/strata/rechunk/layer"
 )
 
 // Bounds on numbers. They are far above what makes sense and keep a slip of the finger from using up the machine.
@@ -201,6 +203,13 @@ func (v *validator) rule(key string, r *Rule) {
 	}
 	if r.MaxStale < 0 || r.MaxStale > 1 {
 		v.problem(key+".max_stale", "%s is out of range: write 0%% to 100%%", r.MaxStale)
+	}
+	if r.Compression != "" && v.origins[key+".format"] != "" && Format(r.Compression) != r.Format {
+		v.problem(key+".compression", "is the old name of format, which is there, too, and says something else: remove it")
+	}
+	if r.Format == Format(layer.Chunked) {
+		v.warning(key+".format", "zstd:chunked is nothing that the composefs backend of bootc up to 1.16.9 reads; "+
+			"its ostree backend and podman do")
 	}
 	v.between(key+".keep_versions", r.KeepVersions, 1, mostVersions)
 	v.between(key+".keep_days", r.KeepDays, 0, mostDays)

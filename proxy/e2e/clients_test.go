@@ -89,16 +89,17 @@ func unpack(tb testing.TB, image string) string {
 
 // podman is a containers-storage of a test's own.
 type podman struct {
-	tb  testing.TB
-	dir string
-	env []string
+	tb      testing.TB
+	dir     string
+	env     []string
+	program string
 }
 
 func newPodman(tb testing.TB) *podman {
 	tb.Helper()
 	need(tb, "podman")
 	needRoot(tb)
-	p := &podman{tb: tb, dir: tb.TempDir()}
+	p := &podman{tb: tb, dir: tb.TempDir(), program: "podman"}
 	conf := filepath.Join(p.dir, "storage.conf")
 	text := "[storage]\ndriver = \"" + storageDriver(tb) + "\"\ngraphroot = \"" + p.dir + "/root\"\nrunroot = \"" + p.dir +
 		"/run\"\n"
@@ -111,7 +112,7 @@ func newPodman(tb testing.TB) *podman {
 	}
 	p.env = []string{"CONTAINERS_STORAGE_CONF=" + conf}
 	tb.Cleanup(func() {
-		_, _ = try(tb, p.env, "podman", p.args("image", "unmount", "--all", "--force")...)
+		_, _ = try(tb, p.env, p.program, p.args("image", "unmount", "--all", "--force")...)
 		// The driver mounts its own directory.
 		_ = syscall.Unmount(p.dir+"/root/overlay", syscall.MNT_DETACH)
 	})
@@ -126,13 +127,13 @@ func (p *podman) args(args ...string) []string {
 func (p *podman) pull(image string) string {
 	p.tb.Helper()
 	args := p.args("pull", "--quiet", "--tls-verify=false", "--signature-policy", p.dir+"/policy.json", image)
-	return strings.TrimSpace(command(p.tb, p.env, "podman", args...))
+	return strings.TrimSpace(command(p.tb, p.env, p.program, args...))
 }
 
 // mount returns a directory with an image's filesystem.
 func (p *podman) mount(image string) string {
 	p.tb.Helper()
-	return strings.TrimSpace(command(p.tb, p.env, "podman", p.args("image", "mount", image)...))
+	return strings.TrimSpace(command(p.tb, p.env, p.program, p.args("image", "mount", image)...))
 }
 
 // storageDriver is overlay where the kernel can stack directories of the temporary filesystem, else the slow one that

@@ -43,7 +43,7 @@ func (h *harness) serve(t *testing.T) (base string, seen func() []registry.Reque
 func TestPullOverHTTP(t *testing.T) {
 	t.Parallel()
 	// the one that the validator knows
-	h := newHarness(t, func(h *harness) { h.rule.Compression = config.Compression(layer.Gzip.Spec().Name) })
+	h := newHarness(t, func(h *harness) { h.rule.Format = config.Format(layer.Gzip) })
 	amd, arm := bootable(t, "amd").push(t, h.up), bootable(t, "arm").with(arch("arm64")).push(t, h.up)
 	h.up.tag("stable", pushIndex(t, h.up, ocispec.MediaTypeImageIndex,
 		[]any{h.up.member(amd, "linux/amd64"), h.up.member(arm, "linux/arm64")}))

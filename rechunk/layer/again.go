@@ -52,7 +52,7 @@ func Compress(ctx context.Context, dst io.Writer, stream io.Reader, f Format) (B
 	if err != nil {
 		return Blob{}, fmt.Errorf("compressing a layer: %w", err)
 	}
-	return Blob{Size: blob.n, TarSize: plain.n}, nil
+	return Blob{Size: blob.n, TarSize: plain.n, Annotations: notes(z)}, nil
 }
 
 // pump copies to io.EOF while ctx lasts.

@@ -25,7 +25,7 @@ func BenchmarkWrite(b *testing.B) {
 			})
 		}
 		slices.SortFunc(t.Entries, func(a, b tree.Entry) int { return tree.ComparePaths(a.Path, b.Path) })
-		for _, c := range []layer.Format{layer.Zstd, layer.Gzip} {
+		for _, c := range layer.Formats() {
 			b.Run(size.name+" "+c.Spec().Name, func(b *testing.B) {
 				b.SetBytes(int64(size.files) * int64(size.each))
 				b.ReportAllocs()

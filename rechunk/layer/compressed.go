@@ -9,16 +9,23 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/rechunk/layer/toc"
 )
 
-// Compressed is a format that compresses the tar stream as a whole. Every bootc backend reads both.
+// Compressed is a format that makes a layer's blob of its tar stream by compressing that.
 type Compressed string
 
-// The formats that compress the tar stream as a whole: one zstd frame (RFC 8878), or one gzip member (RFC 1952). The
-// composefs backend of bootc up to 1.16 and the ostree backend stop reading at the end of the first.
+// The formats that compress the tar stream as a whole: one zstd frame (RFC 8878), or one gzip member (RFC 1952), which
+// every bootc backend reads. Its composefs backend up to 1.16.9 stops reading at the end of the first zstd frame, and the
+// ostree backend at that of the first gzip member.
+//
+// Chunked has many frames: one for each piece of a file, so that clients fetch what they lack by ranges (zstd:chunked). All
+// other clients read it as zstd.
 const (
-	Zstd Compressed = "zstd"
-	Gzip Compressed = "gzip"
+	Zstd    Compressed = "zstd"
+	Gzip    Compressed = "gzip"
+	Chunked Compressed = "zstd:chunked"
 )
 
 const (
@@ -41,12 +48,19 @@ func (c Compressed) Spec() Spec {
 	case Gzip:
 		encoder.Settings = fmt.Sprintf("gzip level=%d", gzipLevel)
 		mediaType = ocispec.MediaTypeImageLayerGzip
+	case Chunked:
+		encoder = chunkedEncoder()
 	}
-	return Spec{Name: string(c), MediaType: mediaType, Encoder: encoder}
+	return Spec{Name: string(c), MediaType: mediaType, Encoder: encoder, Partial: c == Chunked}
 }
 
 // NewReader implements Format.
 func (Compressed) NewReader() Reader { return &tarReader{} }
+
+// Keeps implements Format. One frame or member per layer is what Zstd and Gzip promise.
+func (c Compressed) Keeps(mediaType string, annotations map[string]string) bool {
+	return mediaType == c.Spec().MediaType && (c == Chunked || !toc.Told(annotations))
+}
 
 // NewWriter implements Format.
 func (c Compressed) NewWriter() (Writer, error) {
@@ -54,13 +68,13 @@ func (c Compressed) NewWriter() (Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &compressedWriter{z: z}
+	w := &compressedWriter{format: c, z: z}
 	w.buf = bufio.NewWriterSize(&w.plain, 64<<10)
 	w.tar.buf = make([]byte, 64<<10)
 	return w, nil
 }
 
-// compressor is what the encoders have in common. Reset makes it as new.
+// compressor is what the encoders have in common. Reset makes it as new; after one it wants a Close.
 type compressor interface {
 	io.WriteCloser
 	Reset(w io.Writer)
@@ -78,22 +92,30 @@ func (c Compressed) compressor() (compressor, error) {
 		return zstd.NewWriter(io.Discard, zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
 			zstd.WithWindowSize(zstdWindow),
 			zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true))
+	case Chunked:
+		return &chunker{}, nil
 	}
 	return nil, fmt.Errorf("compression %q is not known", string(c))
 }
 
-// compressedWriter is the Writer of both formats.
+// compressedWriter is the Writer of these formats.
 type compressedWriter struct {
-	z     compressor
-	blob  counter
-	plain counter
+	format Compressed
+	z      compressor
+	blob   counter
+	plain  counter
 	// Compressing the tar in large pieces costs less than one call per 512-byte header.
 	buf *bufio.Writer
 	tar tarWriter
+	// plainly writes what a table of contents cannot tell; made when it is needed.
+	plainly Writer
 }
 
 // Write implements Writer.
 func (w *compressedWriter) Write(ctx context.Context, dst io.Writer, l *List) (Blob, error) {
+	if w.format == Chunked && !tellable(l) {
+		return w.writePlainly(ctx, dst, l)
+	}
 	w.blob = counter{w: dst}
 	w.z.Reset(&w.blob)
 	w.plain = counter{w: w.z}
@@ -109,7 +131,21 @@ func (w *compressedWriter) Write(ctx context.Context, dst io.Writer, l *List) (B
 	if err != nil {
 		return Blob{}, fmt.Errorf("writing a layer: %w", err)
 	}
-	return Blob{Size: w.blob.n, TarSize: w.plain.n}, nil
+	return Blob{Size: w.blob.n, TarSize: w.plain.n, Annotations: notes(w.z)}, nil
+}
+
+// writePlainly writes a layer as Zstd does.
+func (w *compressedWriter) writePlainly(ctx context.Context, dst io.Writer, l *List) (Blob, error) {
+	if w.plainly == nil {
+		var err error
+		if w.plainly, err = Zstd.NewWriter(); err != nil {
+			return Blob{}, err
+		}
+	}
+	blob, err := w.plainly.Write(ctx, dst, l)
+	encoder := Zstd.Spec().Encoder
+	blob.Encoder = &encoder
+	return blob, err
 }
 
 // counter passes bytes on and counts them.

@@ -59,5 +59,5 @@ func ExampleParseFormat() {
 	// Output:
 	// application/vnd.oci.image.layer.v1.tar+gzip
 	// gzip level=7
-	// compression "lz4" is not known: use zstd or gzip
+	// format "lz4" is not known: use zstd, gzip or zstd:chunked
 }

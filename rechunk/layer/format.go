@@ -29,6 +29,9 @@ type Format interface {
 	NewWriter() (Writer, error)
 	// NewReader makes a reader of such layers.
 	NewReader() Reader
+	// Keeps reports whether images whose new layers are of this format may have a layer with this media type and these
+	// annotations of its descriptor, one that was written before.
+	Keeps(mediaType string, annotations map[string]string) bool
 }
 
 // Spec describes a format.
@@ -39,6 +42,9 @@ type Spec struct {
 	MediaType string
 	// Encoder says what makes the bytes.
 	Encoder Encoder
+	// Partial says that clients may fetch of a layer the files that they lack. Those had better stand together
+	// (List.PutLast).
+	Partial bool
 }
 
 // Encoder identifies what turns a layer's tar stream into the bytes of its blob. Equal encoders make equal bytes of equal
@@ -80,13 +86,16 @@ type Blob struct {
 	Size int64
 	// TarSize is the length of the uncompressed tar stream in bytes.
 	TarSize int64
-	// Annotations are those that the layer's descriptor must carry for clients to make use of the format. Neither zstd nor
-	// gzip has any.
+	// Annotations are those that the layer's descriptor must carry for clients to make use of the format; of these formats
+	// only Chunked has any.
 	Annotations map[string]string
+	// Encoder made the blob, where it was not the format's: Chunked writes a layer that no table of contents can tell as
+	// Zstd does. Else nil.
+	Encoder *Encoder
 }
 
 // Formats lists all formats.
-func Formats() []Format { return []Format{Zstd, Gzip} }
+func Formats() []Format { return []Format{Zstd, Gzip, Chunked} }
 
 // ParseFormat returns the format with the given name.
 func ParseFormat(name string) (Format, error) {
@@ -98,7 +107,8 @@ func ParseFormat(name string) (Format, error) {
 		}
 		names = append(names, n)
 	}
-	return nil, fmt.Errorf("compression %q is not known: use %s", name, strings.Join(names, " or "))
+	return nil, fmt.Errorf("format %q is not known: use %s or %s", name, strings.Join(names[:len(names)-1], ", "),
+		names[len(names)-1])
 }
 
 // Write writes the blob of one layer in a format, with a writer of its own.

@@ -13,14 +13,14 @@ const module = "github.com/strata-oci/strata/"
 
 func TestParseFormat(t *testing.T) {
 	t.Parallel()
-	for name, ok := range map[string]bool{"zstd": true, "gzip": true, "": false, "ZSTD": false, "zstd:chunked": false,
-		"none": false} {
+	for name, ok := range map[string]bool{"zstd": true, "gzip": true, "": false, "ZSTD": false, "zstd:chunked": true,
+		"none": false, "chunked": false} {
 		if f, err := layer.ParseFormat(name); (err == nil) != ok || ok && f.Spec().Name != name {
 			t.Errorf("%q: %q, %v", name, f, err)
 		}
 	}
 	_, err := layer.ParseFormat("lz4")
-	if want := `compression "lz4" is not known: use zstd or gzip`; err == nil || err.Error() != want {
+	if want := `format "lz4" is not known: use zstd, gzip or zstd:chunked`; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 }
@@ -31,7 +31,11 @@ func TestFormatsDiffer(t *testing.T) {
 	seen := map[string]bool{}
 	for _, f := range layer.Formats() {
 		s := f.Spec()
-		for _, of := range []string{s.Name, s.MediaType, s.Encoder.String(), s.Encoder.Unversioned()} {
+		mediaType := s.MediaType
+		if f == layer.Chunked { // whose layers are zstd to who does not look for a table
+			mediaType += " with a table"
+		}
+		for _, of := range []string{s.Name, mediaType, s.Encoder.String(), s.Encoder.Unversioned()} {
 			if of == "" || seen[of] {
 				t.Errorf("%s: %q is empty or another's", s.Name, of)
 			}

@@ -12,6 +12,7 @@ import (
 // refers to entries of a tree and is valid as long as these stay as they are.
 type List struct {
 	entries  []*tree.Entry // ascending, every ancestor directory among them
+	last     []*tree.Entry // files that are written behind all others, ascending
 	marks    []string      // names of the whiteouts' marker files, ascending
 	contents tree.Contents
 }
@@ -25,6 +26,20 @@ func NewList(t *tree.Tree, positions []int, whiteouts []string, contents tree.Co
 		return nil, err
 	}
 	return &List{entries: entries, marks: markNames(whiteouts), contents: contents}, nil
+}
+
+// PutLast has the files with contents that fresh reports written behind all other entries, which clients that have the rest
+// fetch in one range or few. All names of a hardlink group have one content, and so stay together.
+func (l *List) PutLast(fresh func(content tree.Digest) bool) {
+	var first []*tree.Entry
+	for _, e := range l.entries {
+		if e.Kind == tree.Regular && e.Size > 0 && fresh(e.Digest) {
+			l.last = append(l.last, e)
+		} else {
+			first = append(first, e)
+		}
+	}
+	l.entries = first
 }
 
 // markNames gives the names of the whiteouts' marker files (OCI image specification, "Whiteouts"), in path order.

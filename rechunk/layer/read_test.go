@@ -18,7 +18,7 @@ import (
 func TestReadRefuses(t *testing.T) {
 	t.Parallel()
 	full, contents := gallery()
-	for _, c := range []layer.Format{layer.Zstd, layer.Gzip} {
+	for _, c := range layer.Formats() {
 		good, blob := write(t, full, all(full), contents, c)
 		index, diff, err := layer.Read(t.Context(), bytes.NewReader(good), blob, c, tree.Limits{})
 		if err != nil {

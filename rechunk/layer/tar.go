@@ -21,7 +21,7 @@ type tarWriter struct {
 }
 
 // write writes a list: entries and whiteouts in path order, so that every directory precedes what it holds and the first
-// name of a hardlink group, which is its name, precedes the others.
+// name of a hardlink group, which is its name, precedes the others; then, in this order, too, the files that come last.
 func (w *tarWriter) write(ctx context.Context, dst io.Writer, l *List) error {
 	w.dst, w.out, w.first = dst, tar.NewWriter(dst), map[string]bool{}
 	defer func() { w.dst, w.out, w.first = nil, nil, nil }()
@@ -41,6 +41,14 @@ func (w *tarWriter) write(ctx context.Context, dst io.Writer, l *List) error {
 			return err
 		}
 		entries = entries[1:]
+	}
+	for _, e := range l.last {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := w.entry(ctx, e, l.contents); err != nil {
+			return err
+		}
 	}
 	return w.out.Close()
 }

@@ -35,7 +35,8 @@ func Unreadable(e *tree.Entry) string {
 		records += n + len(strconv.Itoa(n+len(strconv.Itoa(n))))
 	}
 	if records > maxRecords {
-		return fmt.Sprintf("the attributes of %.200q are %d bytes, and more than %d are not read", e.Path, records, maxRecords)
+		return fmt.Sprintf("the attributes of %.200q are %d bytes, and more than %d are not read", e.Path, records,
+			maxRecords)
 	}
 	return ""
 }

@@ -42,6 +42,7 @@ func TestGolden(t *testing.T) {
 		return len(e.Path) > 100 || len(e.Target) > 100 ||
 			strings.ContainsFunc(e.Path, func(r rune) bool { return r >= 0x80 })
 	})}
+	told, _ := tellable()
 	cases := []struct {
 		name         string
 		tree         *tree.Tree
@@ -64,6 +65,12 @@ func TestGolden(t *testing.T) {
 		{"large", large, contents, layer.Gzip,
 			"sha256:d1eb3002ae6f7465b57c5a09f5d73f1644fe2c021ff3aa0d9ba68a95c338d0d5",
 			"sha256:0e4338ee7f17aa073ba06565d0041aef15ba4db9eafc47fd04b214dc0d0787e2"},
+		{"tellable", told, of, layer.Chunked,
+			"sha256:18f6e405ab8274ef9244e17458193d891f5858deca815772f872a9f0987e87b1",
+			"sha256:9c379cb212cad1d455677d23674455a0ebf53a83e7c0f66839e5424823409a2f"},
+		{"large", large, contents, layer.Chunked,
+			"sha256:bedc4d5c4377212fd01c2627e0f8c644976714a3f50f62fff77718660f060779",
+			"sha256:0e4338ee7f17aa073ba06565d0041aef15ba4db9eafc47fd04b214dc0d0787e2"},
 	}
 	for _, c := range cases {
 		b, blob := write(t, c.tree, all(c.tree), c.contents, c.c)
@@ -78,7 +85,7 @@ func TestGolden(t *testing.T) {
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	want, contents := gallery()
-	for _, c := range []layer.Format{layer.Zstd, layer.Gzip} {
+	for _, c := range layer.Formats() {
 		b, blob := write(t, want, all(want), contents, c)
 		got, err := Reference(unpack(t, b))
 		if err != nil {
@@ -202,7 +209,7 @@ func (f contentFunc) Open(d tree.Digest) (io.ReadCloser, error) { return f(d) }
 func TestWriteFails(t *testing.T) {
 	t.Parallel()
 	full, contents := gallery()
-	for _, c := range []layer.Format{layer.Zstd, layer.Gzip} {
+	for _, c := range layer.Formats() {
 		for n := 0; n < 2000; n += 97 {
 			if _, err := writeOne(t.Context(), &failingWriter{n}, full, all(full), contents, c); err != nil &&
 				!errors.Is(err, errFault) {
@@ -243,7 +250,7 @@ func TestReproducible(t *testing.T) {
 			io.Closer
 		}{iotest.HalfReader(r), r}, err
 	})
-	for _, c := range []layer.Format{layer.Zstd, layer.Gzip} {
+	for _, c := range layer.Formats() {
 		want, _ := write(t, full, all(full), contents, c)
 		before := runtime.GOMAXPROCS(1)
 		one, _ := write(t, full, all(full), contents, c)
@@ -288,7 +295,7 @@ func TestWriterIsAsNew(t *testing.T) {
 	broken := contentFunc(func(tree.Digest) (io.ReadCloser, error) {
 		return io.NopCloser(io.MultiReader(strings.NewReader(noise(1<<20)), iotest.ErrReader(errFault))), nil
 	})
-	for _, c := range []layer.Format{layer.Zstd, layer.Gzip} {
+	for _, c := range layer.Formats() {
 		w, err := c.NewWriter()
 		if err != nil {
 			t.Fatal(err)
@@ -323,12 +330,13 @@ func TestOtherReaders(t *testing.T) {
 	l := all(full)
 	l.Whiteouts = []string{"d/gone"}
 	for c, tests := range map[layer.Format][][]string{
-		layer.Zstd: {{"zstd", "-t", "-q"}, {"tar", "--zstd", "-tvf"}, {"bsdtar", "-tvf"}},
-		layer.Gzip: {{"gzip", "-t"}, {"tar", "-tvzf"}, {"bsdtar", "-tvf"}},
+		layer.Zstd:    {{"zstd", "-t", "-q"}, {"tar", "--zstd", "-tvf"}, {"bsdtar", "-tvf"}},
+		layer.Chunked: {{"zstd", "-t", "-q"}, {"tar", "--zstd", "-tvf"}, {"bsdtar", "-tvf"}},
+		layer.Gzip:    {{"gzip", "-t"}, {"tar", "-tvzf"}, {"bsdtar", "-tvf"}},
 	} {
 		b, _ := write(t, full, l, contents, c)
 		name := filepath.Join(t.TempDir(), "layer.gz")
-		if c == layer.Zstd {
+		if c != layer.Gzip {
 			name = filepath.Join(t.TempDir(), "layer.zst")
 		}
 		if err := os.WriteFile(name, b, 0o600); err != nil {

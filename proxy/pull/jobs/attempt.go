@@ -19,7 +19,7 @@ import (
 func options(r config.Rule) rechunk.Options {
 	return rechunk.Options{
 		Always: r.Rechunk == config.RechunkAlways, MaxLayers: r.MaxLayers, MaxStale: float64(r.MaxStale),
-		Format: layer.Compressed(r.Compression), ExactTime: r.MTime == config.MTimePreserve,
+		Format: layer.Compressed(r.Format), ExactTime: r.MTime == config.MTimePreserve,
 		OwnLinks: r.Hardlinks == config.HardlinksPreserve, KeepNoise: r.Noise == config.NoiseKeep,
 		Versions: r.KeepVersions, Platforms: r.Platforms,
 	}
