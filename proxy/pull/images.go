@@ -29,7 +29,8 @@ type Manifests interface {
 // Blobs have layers and configs.
 type Blobs interface {
 	Stat(ctx context.Context, repo name.Repository, d digest.Digest) (int64, error)
-	Open(ctx context.Context, repo name.Repository, d digest.Digest) (registry.Blob, error)
+	// Open opens a blob. Who wants no more than asked bytes of it says so; 0 stands for all.
+	Open(ctx context.Context, repo name.Repository, d digest.Digest, asked int64) (registry.Blob, error)
 	// URL returns where a client can get a stored blob, or nothing.
 	URL(r *http.Request, repo name.Repository, d digest.Digest) (string, registry.Origin)
 	// NoteMade remembers the blobs of an image that was made here and is being served.
@@ -250,10 +251,16 @@ func (i *Images) StatBlob(ctx context.Context, repo name.Repository, d digest.Di
 
 // OpenBlob implements registry.Blobs.
 func (i *Images) OpenBlob(ctx context.Context, repo name.Repository, d digest.Digest) (registry.Blob, error) {
+	return i.OpenRanges(ctx, repo, d, 0)
+}
+
+// OpenRanges implements registry.Blobs; 0 bytes stand for all.
+func (i *Images) OpenRanges(ctx context.Context, repo name.Repository, d digest.Digest, asked int64) (registry.Blob,
+	error) {
 	if err := i.given(ctx, repo, d); err != nil {
 		return nil, err
 	}
-	b, err := i.Blobs.Open(ctx, repo, d)
+	b, err := i.Blobs.Open(ctx, repo, d, asked)
 	if err != nil {
 		return nil, ClientError(err, registry.BlobUnknown)
 	}

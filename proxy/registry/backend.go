@@ -77,6 +77,8 @@ type Blobs interface {
 	// OpenBlob opens a blob. The caller closes it. A read may fail later, when the upstream does. The context lasts until
 	// Close and ends reads that wait.
 	OpenBlob(ctx context.Context, repo name.Repository, d digest.Digest) (Blob, error)
+	// OpenRanges is OpenBlob for who reads asked bytes of the blob, in one place or several, and no more.
+	OpenRanges(ctx context.Context, repo name.Repository, d digest.Digest, asked int64) (Blob, error)
 }
 
 // Page selects a part of a sorted listing: at most N names after Last. N < 0 means no limit was asked for.

@@ -47,7 +47,12 @@ func (h *handler) blob(w *response, r *http.Request, repo name.Repository, refer
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	b, err := h.Blobs.OpenBlob(ctx, repo, d)
+	var b Blob
+	if n, ok := askedBytes(r); ok {
+		b, err = h.Blobs.OpenRanges(ctx, repo, d, n)
+	} else {
+		b, err = h.Blobs.OpenBlob(ctx, repo, d)
+	}
 	if err != nil {
 		return err
 	}

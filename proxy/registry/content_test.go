@@ -244,6 +244,11 @@ func (h hangingBlobs) OpenBlob(ctx context.Context, _ name.Repository, _ digest.
 	return h.blob, nil
 }
 
+func (h hangingBlobs) OpenRanges(ctx context.Context, repo name.Repository, d digest.Digest, _ int64) (registry.Blob,
+	error) {
+	return h.OpenBlob(ctx, repo, d)
+}
+
 // leaving is a connection whose client leaves once the blob is being read.
 type leaving struct {
 	*httptest.ResponseRecorder

@@ -106,6 +106,10 @@ func (f *fake) OpenBlob(ctx context.Context, repo name.Repository, d digest.Dige
 	return memoryBlob{bytes.NewReader(f.blobs[d])}, nil
 }
 
+func (f *fake) OpenRanges(ctx context.Context, repo name.Repository, d digest.Digest, _ int64) (registry.Blob, error) {
+	return f.OpenBlob(ctx, repo, d)
+}
+
 func (f *fake) Tags(_ context.Context, repo name.Repository, p registry.Page) ([]string, bool, error) {
 	f.saw(repo)
 	return page(f.tags, p, f.fail)

@@ -57,6 +57,35 @@ func checkRanges(r *http.Request) *Error {
 	return nil
 }
 
+// askedBytes returns how many bytes the ranges of a request have together. False: it asks for all of the content, or for all
+// from somewhere on, as who resumes does, or for what has to be compared with what the client has.
+func askedBytes(r *http.Request) (int64, bool) {
+	specs, ok := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
+	if !ok || rangeIgnored(r) || r.Header.Get("If-Range") != "" {
+		return 0, false
+	}
+	n := int64(0)
+	for spec := range strings.SplitSeq(specs, ",") {
+		first, last, _ := strings.Cut(strings.TrimSpace(spec), "-")
+		start, startErr := strconv.ParseUint(first, 10, 62)
+		end, endErr := strconv.ParseUint(last, 10, 62)
+		switch {
+		case endErr != nil:
+			return 0, false
+		case first == "":
+			n += int64(end)
+		case startErr != nil || end < start:
+			return 0, false
+		default:
+			n += int64(end-start) + 1
+		}
+		if n < 0 {
+			return 0, false
+		}
+	}
+	return n, true
+}
+
 // checkScattered refuses ranges that are few bytes in many places of content that is no file: a thousand bytes would have a
 // thousand mebibytes fetched.
 func checkScattered(r *http.Request, size int64) *Error {

@@ -90,9 +90,10 @@ func (b *Blobs) Stat(ctx context.Context, repo name.Repository, d digest.Digest)
 	return n, b.missed(repo, err)
 }
 
-// Open opens a blob: from the store, or by the one download that all who want it of the repository share. ctx lasts
-// until its Close.
-func (b *Blobs) Open(ctx context.Context, repo name.Repository, d digest.Digest) (registry.Blob, error) {
+// Open opens a blob: from the store, or by the one download that all who want it of the repository share. Who wants no more
+// than asked bytes of it, in one place or several, may get them without a download; 0 stands for all. ctx lasts until its
+// Close.
+func (b *Blobs) Open(ctx context.Context, repo name.Repository, d digest.Digest, asked int64) (registry.Blob, error) {
 	if b.Proofs.Has(ctx, repo, d) {
 		c, err := b.Chunks.Open(ctx, d)
 		if err == nil && c.Size() == 0 {
@@ -109,6 +110,11 @@ func (b *Blobs) Open(ctx context.Context, repo name.Repository, d digest.Digest)
 	}
 	if blob, err := b.signed(ctx, repo, d); blob != nil || err != nil {
 		return blob, err
+	}
+	if asked > 0 {
+		if blob, err := b.parted(ctx, repo, d, asked); blob != nil || err != nil {
+			return blob, err
+		}
 	}
 	blob, err := b.download(ctx, repo, d, -1)
 	return blob, b.missed(repo, err)

@@ -62,7 +62,7 @@ func TestPanicCostsOneDownload(t *testing.T) {
 		})
 		repo, d := nametest.Repository("registry.test/a/b"), digest.FromString("x")
 		var panicked *background.PanicError
-		blob, err := b.Open(t.Context(), repo, d)
+		blob, err := b.Open(t.Context(), repo, d, 0)
 		if err == nil {
 			_, err = io.ReadAll(blob)
 			blob.Close()

@@ -61,7 +61,7 @@ func TestTransientIsMadeOnce(t *testing.T) {
 	})
 	repo, d := nametest.Repository("registry.test/a/b"), digest.FromBytes(source.blob)
 	read := func(from int64) {
-		blob, err := b.Open(t.Context(), repo, d)
+		blob, err := b.Open(t.Context(), repo, d, 0)
 		if err != nil {
 			t.Error(err)
 			return
