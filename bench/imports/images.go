@@ -85,6 +85,10 @@ func (b *bench) imports(ctx context.Context, name, dir string, tags []string) (e
 		return err
 	}
 	ostree.Relabel = true
+	composefs, err := hostimport.NewComposefs(ctx, b.cfsctl, hosts)
+	if err != nil && !errors.Is(err, hostimport.ErrMissing) {
+		return err
+	}
 	has := map[digest.Digest]bool{}
 	for _, tag := range tags {
 		img, err := openImage(dir, tag)
@@ -95,12 +99,24 @@ func (b *bench) imports(ctx context.Context, name, dir string, tags []string) (e
 		if err != nil {
 			return err
 		}
-		before := ostree.CPU()
+		onOstree := ostree.CPU()
 		if _, err := ostree.Import(ctx, img.order, img.open); err != nil {
 			return fmt.Errorf("%s: %w", img.ref, err)
 		}
-		fmt.Fprintf(b.out, "| %s | %s | %d | %d | %d | %.1f |\n", name, tag, len(img.order), fresh, size,
-			(ostree.CPU() - before).Seconds())
+		onOstree = ostree.CPU() - onOstree
+		onComposefs := "–"
+		if composefs != nil {
+			before := composefs.CPU()
+			if err := composefs.Import(ctx, img.ref, tag); err != nil {
+				return err
+			}
+			if _, err := composefs.ID(ctx, tag, true); err != nil {
+				return err
+			}
+			onComposefs = fmt.Sprintf("%.1f", (composefs.CPU() - before).Seconds())
+		}
+		fmt.Fprintf(b.out, "| %s | %s | %d | %d | %d | %.1f | %s |\n", name, tag, len(img.order), fresh, size,
+			onOstree.Seconds(), onComposefs)
 	}
 	return nil
 }

@@ -28,8 +28,8 @@ import (
 
 // bench is one run.
 type bench struct {
-	work, strata string
-	out          io.Writer
+	work, strata, cfsctl string
+	out                  io.Writer
 }
 
 func main() {
@@ -52,6 +52,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	limits := flags.String("layers", "16,32,64,120", "values of max_layers, comma-separated")
 	policy := flags.String("selinux", "",
 		"directory with the SELinux policy of a system, its etc/selinux: a last layer of each source")
+	flags.StringVar(&b.cfsctl, "cfsctl", "cfsctl", "the command of composefs-rs; without it that column stays empty")
 	flags.StringVar(&b.strata, "strata", "", "program to measure; default: built from cmd/proxy")
 	work := flags.String("work", "", "directory for temporary data; default: one in the system's")
 	if err := flags.Parse(args); err != nil {

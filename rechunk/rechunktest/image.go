@@ -143,6 +143,9 @@ func (c *contextReader) Read(p []byte) (int, error) {
 	return c.r.Read(p)
 }
 
+// Bytes are those of a blob, nil when there is none.
+func (i *Image) Bytes(d digest.Digest) []byte { return i.blobs[d] }
+
 // Reads is the number of times that a blob was asked for.
 func (i *Image) Reads(d digest.Digest) int {
 	i.mu.Lock()
