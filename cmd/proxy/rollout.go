@@ -85,6 +85,12 @@ func rolloutLine(r *operate.RolloutReport) string {
 	} else if stop := last.Withdrawn; stop != nil {
 		line += stopped("rolled back", stop.By, stop.At, stop.Reason)
 	}
+	if seen := last.Seen; seen != nil && seen.Hosts > 0 {
+		line += fmt.Sprintf(", of %d hosts %d seen again", seen.Hosts, seen.Back)
+		if seen.Overdue > 0 {
+			line += fmt.Sprintf(" and %d overdue", seen.Overdue)
+		}
+	}
 	if r.Ends {
 		line += ", no rule has steps for it: all get it with the next pull"
 	}

@@ -198,6 +198,7 @@ func (h *Handler) routes(metrics prometheus.Gatherer) {
 	post("/api/v1/warm", h.postWarm)
 	post("/api/v1/gc", h.postGC)
 	post("/api/v1/hold", h.postHold)
+	post("/api/v1/alerts", h.postAlerts)
 	post("/api/v1/rollback", h.postRollback)
 	post("/api/v1/release", h.postRelease)
 	post("/api/v1/reload", h.postReload)

@@ -77,6 +77,9 @@ func operations() []operation {
 			body: PruneRequest{}, answer: UpkeepEvent{}, media: lines},
 		{route: "POST /api/v1/hold", summary: "Keep a tag's versions from reaching more hosts, or 409.",
 			body: RolloutRequest{}, answer: operate.RolloutReport{}},
+		{route: "POST /api/v1/alerts", summary: "Hold the tags that alerts are about which fire. The body has the form of " +
+			"Alertmanager's webhooks, version 4.", body: AlertRequest{}, answer: AlertReport{}, query: []string{
+			"reference The tag, host/path:tag; without, each alert's label reference, or its labels repository and tag"}},
 		{route: "POST /api/v1/rollback", summary: "Give all hosts the version of a tag again that all had before, or 409.",
 			body: RolloutRequest{}, answer: operate.RolloutReport{}},
 		{route: "POST /api/v1/release", summary: "Let a tag's roll-out go on, or the tag go back to an earlier image, or 409.",

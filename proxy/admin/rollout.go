@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/strata-oci/strata/proxy/operate"
@@ -14,6 +15,9 @@ import (
 // Rollouts change by hand which versions of tags hosts get. They are safe for concurrent use.
 type Rollouts interface {
 	Hold(ctx context.Context, reference, by, reason string) (*operate.RolloutReport, error)
+	// HoldFor is Hold because of an alert that fires since a time. Where it is held already, or an operator knows, it
+	// returns how it stands with the error.
+	HoldFor(ctx context.Context, reference, reason string, since time.Time) (*operate.RolloutReport, error)
 	// Release ends what keeps the newest version from hosts; with all, all get it at once.
 	Release(ctx context.Context, reference, by string, all bool) (*operate.RolloutReport, error)
 	Rollback(ctx context.Context, reference, by, reason string) (*operate.RolloutReport, error)

@@ -59,6 +59,9 @@ type RolledVersion struct {
 	Share  float64   `json:"share"`
 	StepAt time.Time `json:"step_at,omitzero"`
 	First  []string  `json:"first,omitempty"`
+	// JudgedFrom is since when hosts that got it are told apart by whether they were seen again: an operator let it go on
+	// whatever became of those before. Zero: all are.
+	JudgedFrom time.Time `json:"judged_from,omitzero"`
 	// RevertedAt is when the tag went back to a version before: it reaches no more hosts since. Zero: it did not.
 	RevertedAt time.Time `json:"reverted_at,omitzero"`
 	// Withdrawn says that no host gets it any longer; nil: it counts.
@@ -78,7 +81,7 @@ type RolloutStop struct {
 // RolloutEvent is a change of a roll-out.
 type RolloutEvent struct {
 	At time.Time `json:"at"`
-	// By is an operator's name, or "strata" for what the rule said.
+	// By is an operator's name, "strata" for what the rule said, or "automatic" for what hosts or alerts did.
 	By     string `json:"by"`
 	Action string `json:"action"`
 	// Source is the version that it is about, and Note what people may want to know.

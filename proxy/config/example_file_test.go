@@ -75,7 +75,7 @@ func checkKeys(t *testing.T, origins map[string]string, typ reflect.Type, prefix
 			t.Errorf("the example file does not show %s", key)
 		}
 		if field.Type.Kind() == reflect.Struct && field.Type != reflect.TypeFor[Storage]() &&
-			field.Type != reflect.TypeFor[Secret]() {
+			field.Type != reflect.TypeFor[Secret]() && field.Type != reflect.TypeFor[Requirement]() {
 			checkKeys(t, origins, field.Type, key)
 		}
 	}

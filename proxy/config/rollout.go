@@ -17,6 +17,9 @@ type Rollout struct {
 	Steps []Step `yaml:"steps"`
 	// First are networks, as "10.1.0.0/16", and names of users or certificates that get it with the first step.
 	First []string `yaml:"first"`
+	// Require is which part of the hosts that a step reached have to be seen again, "95% of the step seen again within 2h".
+	// Before that no step follows, and where too few are, the roll-out is held. The zero value asks for nothing.
+	Require Requirement `yaml:"require"`
 }
 
 // Enabled reports whether versions go out in another way than at once.
@@ -48,10 +51,56 @@ func (s Step) String() string { return s.Share.String() + " at " + s.After.Strin
 // MarshalText returns String.
 func (s Step) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// Requirement is which part of the hosts that a step reached have to be seen again, and how soon.
+type Requirement struct {
+	Share  Percent
+	Within Duration
+}
+
+// seenAgain is what stands between a requirement's share and its time.
+const seenAgain = " of the step seen again within "
+
+// Enabled reports whether anything is required.
+func (q Requirement) Enabled() bool { return q.Share > 0 }
+
+// UnmarshalText parses a requirement; empty is the zero value.
+func (q *Requirement) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*q = Requirement{}
+		return nil
+	}
+	share, within, ok := strings.Cut(string(text), seenAgain)
+	if !ok {
+		return fmt.Errorf("%s is no requirement: write one such as 95%%%s2h", quote(string(text)), seenAgain)
+	}
+	if err := q.Share.UnmarshalText([]byte(strings.TrimSpace(share))); err != nil {
+		return err
+	}
+	if q.Share < leastShare || q.Share > 1 {
+		return fmt.Errorf("%s is out of range: write %s to 100%%", q.Share, leastShare)
+	}
+	return q.Within.UnmarshalText([]byte(strings.TrimSpace(within)))
+}
+
+// String returns the requirement as UnmarshalText reads it.
+func (q Requirement) String() string {
+	if !q.Enabled() {
+		return ""
+	}
+	return q.Share.String() + seenAgain + q.Within.String()
+}
+
+// MarshalText returns String.
+func (q Requirement) MarshalText() ([]byte, error) { return []byte(q.String()), nil }
+
 // Bounds on a roll-out.
 const (
 	mostSteps = 32
 	mostFirst = 64
+	// leastShare is the smallest share that hosts can be asked for.
+	leastShare Percent = 0.01
+	// shortestWithin is how soon hosts can be asked to be seen again at least: sooner, it is the same pull.
+	shortestWithin = 10 * time.Minute
 )
 
 func (v *validator) rollout(key string, r Rollout) {
@@ -78,6 +127,25 @@ func (v *validator) rollout(key string, r Rollout) {
 		v.problem(key+".first", "is set without steps, so all hosts are first: add steps such as [0%% at 0h, 100%% at 24h]")
 	}
 	v.first(key+".first", r.First)
+}
+
+// require checks what a requirement needs: hosts that are counted, and steps that it can keep from coming.
+func (v *validator) require(key string, r Rollout, counted Fleet) {
+	if !r.Require.Enabled() {
+		return
+	}
+	v.duration(key, r.Require.Within, false)
+	switch within := time.Duration(r.Require.Within); {
+	case within < shortestWithin:
+		v.problem(key, "%s is shorter than the limit of %s", r.Require.Within, Duration(shortestWithin))
+	case !counted.Enabled():
+		v.problem(key, "needs hosts that are counted: set fleet.identify to address, user or certificate")
+	case within >= time.Duration(counted.Retention):
+		v.problem(key, "%s is no shorter than fleet.retention, %s, after which hosts are forgotten", r.Require.Within,
+			counted.Retention)
+	case len(r.Steps) < 2:
+		v.problem(key, "has no step to keep from coming: add steps such as [5%% at 0h, 100%% at 24h]")
+	}
 }
 
 func (v *validator) first(key string, first []string) {

@@ -69,15 +69,16 @@ func knownTypes() map[reflect.Type]schema.Schema {
 	}
 	size := `[0-9][0-9.,]* ?(?:[kKmMgGtTpPeE][iI]?)?[bB]?`
 	out := map[reflect.Type]schema.Schema{
-		reflect.TypeFor[Duration]():   unit(`^-?(?:0|(?:[0-9.]+(?:ns|us|µs|ms|s|m|h|d))+)$`, "60s", "15m", "24h", "7d"),
-		reflect.TypeFor[ByteSize]():   unit(`^`+size+`$`, "64MiB", "200GB"),
-		reflect.TypeFor[Bandwidth]():  unit(`^(?:0|`+size+`/s)$`, "50MB/s"),
-		reflect.TypeFor[Rate]():       unit(`^(?:0|[0-9.]+ ?/ ?[smh])$`, "10/s", "300/m", "5000/h"),
-		reflect.TypeFor[Percent]():    {Type: "string", Pattern: `^-?[0-9.]+ ?%$`, Examples: []string{"10%"}},
-		reflect.TypeFor[Step]():       {Type: "string", Examples: []string{"5% at 24h"}},
-		reflect.TypeFor[Secret]():     {Type: []string{"string", "number"}},
-		reflect.TypeFor[HostList]():   {Type: "array", Items: &schema.Schema{Type: "string"}},
-		reflect.TypeFor[slog.Level](): {Type: "string", Enum: []any{"debug", "info", "warn", "error"}},
+		reflect.TypeFor[Duration]():    unit(`^-?(?:0|(?:[0-9.]+(?:ns|us|µs|ms|s|m|h|d))+)$`, "60s", "15m", "24h", "7d"),
+		reflect.TypeFor[ByteSize]():    unit(`^`+size+`$`, "64MiB", "200GB"),
+		reflect.TypeFor[Bandwidth]():   unit(`^(?:0|`+size+`/s)$`, "50MB/s"),
+		reflect.TypeFor[Rate]():        unit(`^(?:0|[0-9.]+ ?/ ?[smh])$`, "10/s", "300/m", "5000/h"),
+		reflect.TypeFor[Percent]():     {Type: "string", Pattern: `^-?[0-9.]+ ?%$`, Examples: []string{"10%"}},
+		reflect.TypeFor[Step]():        {Type: "string", Examples: []string{"5% at 24h"}},
+		reflect.TypeFor[Requirement](): {Type: "string", Examples: []string{"95% of the step seen again within 2h"}},
+		reflect.TypeFor[Secret]():      {Type: []string{"string", "number"}},
+		reflect.TypeFor[HostList]():    {Type: "array", Items: &schema.Schema{Type: "string"}},
+		reflect.TypeFor[slog.Level]():  {Type: "string", Enum: []any{"debug", "info", "warn", "error"}},
 	}
 	format := schema.Schema{Type: "string"}
 	for _, f := range layer.Formats() {

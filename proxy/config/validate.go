@@ -106,7 +106,9 @@ func (v *validator) config(c *Config) {
 		return
 	}
 	for i := range c.Repositories {
-		v.rule("repositories["+strconv.Itoa(i)+"]", &c.Repositories[i])
+		key := "repositories[" + strconv.Itoa(i) + "]"
+		v.rule(key, &c.Repositories[i])
+		v.require(key+".rollout.require", c.Repositories[i].Rollout, c.Fleet)
 	}
 	v.unreachable(c.Repositories)
 }

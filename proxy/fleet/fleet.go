@@ -84,6 +84,8 @@ type Fleet struct {
 	// of are the tags of a repository, and listed is when the store last said which tags there are.
 	of     map[string]map[string]*tag
 	listed time.Time
+	// watching is since when what hosts do is seen and written without a break; zero: it is not.
+	watching time.Time
 	// newcomers are the hosts that networks brought since a time.
 	newcomers map[netip.Prefix]int
 	since     time.Time

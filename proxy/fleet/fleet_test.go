@@ -41,11 +41,13 @@ func newWorld(t testing.TB) *world {
 		by:     config.Fleet{Identify: config.IdentifyAddress, Retention: config.Duration(30 * 24 * time.Hour)}}
 }
 
+func (w *world) settings() config.Fleet { return w.by }
+
 // replica is a process that has read what is known.
 func (w *world) replica() *Fleet {
 	w.t.Helper()
 	f := New(Options{
-		Hosts: w.records.Fleet, Tags: w.records.FleetTags, Settings: func() config.Fleet { return w.by }, Leases: w.leases,
+		Hosts: w.records.Fleet, Tags: w.records.FleetTags, Settings: w.settings, Leases: w.leases,
 		Label: func(_ context.Context, _ string, d digest.Digest) string { return "v" + d.Encoded()[:4] },
 		Now:   func() time.Time { return w.now },
 	})

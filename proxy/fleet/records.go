@@ -74,7 +74,7 @@ func (f *Fleet) Load(ctx context.Context) error {
 		}
 	}
 	f.mu.Lock()
-	f.secret = secret
+	f.secret, f.watching = secret, f.Now()
 	f.mu.Unlock()
 	return nil
 }
@@ -167,7 +167,21 @@ func (f *Fleet) Flush(ctx context.Context, round int) error {
 	if f.Metrics != nil {
 		f.Metrics.Hosts(f.counts())
 	}
-	return errors.Join(failed...)
+	err := errors.Join(failed...)
+	f.watch(err == nil)
+	return err
+}
+
+// watch notes whether the store could be read and written. While it could not, hosts had no answers to be seen by.
+func (f *Fleet) watch(well bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case !well:
+		f.watching = time.Time{}
+	case f.watching.IsZero():
+		f.watching = f.Now()
+	}
 }
 
 // join joins what a record says with what is known, and writes both if something was seen.
@@ -228,6 +242,9 @@ func adopt(part map[uint64]*catalog.FleetHost, from catalog.FleetHost) {
 		case at < 0:
 			h.Pulls = append(h.Pulls, p)
 		case p.At > h.Pulls[at].At:
+			if o := h.Pulls[at]; o.Digest == p.Digest { // who saw it later need not know since when it has it
+				p.Since = min(p.Since, o.Since)
+			}
 			h.Pulls[at] = p
 		}
 	}

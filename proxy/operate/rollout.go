@@ -21,6 +21,8 @@ type RolloutReport struct {
 	Held *catalog.RolloutStop `json:"held,omitempty"`
 	// Ends says that no rule has steps for it any longer: all hosts get the newest version with the next pull.
 	Ends bool `json:"ends,omitempty"`
+	// Require is what the rule asks of the hosts of a step; absent where it asks for nothing.
+	Require string `json:"require,omitempty"`
 	// Versions are those that hosts get or will get, oldest first.
 	Versions []RolledReport `json:"versions"`
 	// Log has what was changed and by whom, newest last; in lists it is left out.
@@ -36,11 +38,21 @@ type RolledReport struct {
 	// Share is the part of all hosts that get it, or a newer one; First do, too.
 	Share float64  `json:"share"`
 	First []string `json:"first,omitempty"`
-	// NextAt is when the rule's next step comes.
+	// NextAt is when the rule's next step comes, absent, too, while that waits for hosts to be seen again.
 	NextAt time.Time `json:"next_at,omitzero"`
+	// Seen tells what became of the hosts of its last step; absent where nothing is required of them, and of versions that
+	// all hosts get or that reach no more.
+	Seen *SeenReport `json:"seen,omitempty"`
 	// RevertedAt is when the tag went back from it: it stays with those that got it until a newer one reaches them.
 	RevertedAt time.Time            `json:"reverted_at,omitzero"`
 	Withdrawn  *catalog.RolloutStop `json:"withdrawn,omitempty"`
+}
+
+// SeenReport tells which hosts that got a version in its last step, or shortly before, were seen again.
+type SeenReport struct {
+	Hosts   int `json:"hosts"`
+	Back    int `json:"back"`
+	Overdue int `json:"overdue"` // those that were not, though their time is over
 }
 
 // MaxReason bounds why a tag is held or goes back, in bytes.
@@ -52,6 +64,8 @@ var ErrRollout = errors.New("not possible")
 // RolloutTags change roll-outs by hand.
 type RolloutTags interface {
 	Hold(ctx context.Context, repo name.Repository, tag name.Reference, by, reason string) (*catalog.Rollout, error)
+	HoldFor(ctx context.Context, repo name.Repository, tag name.Reference, reason string,
+		since time.Time) (*catalog.Rollout, error)
 	GoOn(ctx context.Context, repo name.Repository, tag name.Reference, by string, all bool) (*catalog.Rollout, error)
 	Rollback(ctx context.Context, repo name.Repository, tag name.Reference, by, reason string) (*catalog.Rollout, error)
 }
@@ -62,7 +76,9 @@ type Rollouts struct {
 	Names name.Parser
 	// Rule returns the settings of a repository, "host/path".
 	Rule func(repository string) config.Rule
-	Now  func() time.Time
+	// Returned tells which hosts that got a version were seen again; nil: nobody knows.
+	Returned tags.Returned
+	Now      func() time.Time
 }
 
 // Hold keeps the versions of a tag, "host/path:tag", from reaching more hosts. Errors wrap ErrNotFound, ErrRollout or
@@ -70,6 +86,14 @@ type Rollouts struct {
 func (o *Rollouts) Hold(ctx context.Context, ref, by, reason string) (*RolloutReport, error) {
 	return o.do(ref, func(repo name.Repository, tag name.Reference) (*catalog.Rollout, error) {
 		return o.Tags.Hold(ctx, repo, tag, by, reason)
+	})
+}
+
+// HoldFor is Hold because of what is wrong since a time, of which nobody but an alert tells; zero: since now. Errors are
+// those of Hold. One that wraps ErrRollout comes with how the roll-out stands.
+func (o *Rollouts) HoldFor(ctx context.Context, ref, reason string, since time.Time) (*RolloutReport, error) {
+	return o.do(ref, func(repo name.Repository, tag name.Reference) (*catalog.Rollout, error) {
+		return o.Tags.HoldFor(ctx, repo, tag, reason, since)
 	})
 }
 
@@ -94,19 +118,24 @@ func (o *Rollouts) do(ref string,
 		return nil, err
 	}
 	r, err := fn(repo, tag)
-	key := repo.String() + ":" + string(tag)
+	key := catalog.TagKey{Repository: repo.String(), Tag: string(tag)}
+	var stands *RolloutReport
+	if r != nil {
+		stands = rolled{o.Rule(repo.String()).Rollout, o.Returned, o.Now()}.report(key, r, true)
+	}
 	switch {
 	case errors.Is(err, tags.ErrNotPulled):
 		return nil, fmt.Errorf("%w: %s was not pulled through this proxy: strata status lists what was", ErrNotFound, key)
-	case errors.Is(err, rollout.ErrHeld), errors.Is(err, rollout.ErrNoEarlier), errors.Is(err, rollout.ErrSettled):
-		return nil, fmt.Errorf("%s: %w: %w", key, ErrRollout, err)
+	case errors.Is(err, rollout.ErrHeld), errors.Is(err, rollout.ErrKnown), errors.Is(err, rollout.ErrNoEarlier),
+		errors.Is(err, rollout.ErrSettled):
+		return stands, fmt.Errorf("%s: %w: %w", key, ErrRollout, err)
 	case errors.Is(err, rollout.ErrNotHeld):
 		return nil, fmt.Errorf("%s: %w: %w; strata release --all gives its newest version to all hosts", key, ErrRollout,
 			err)
 	case err != nil:
 		return nil, fmt.Errorf("roll-out of %s: %w", key, err)
 	}
-	return rolloutReport(key, r, o.Rule(repo.String()).Rollout, o.Now(), true), nil
+	return stands, nil
 }
 
 // tagReference parses a reference that has to name a tag.
@@ -121,20 +150,42 @@ func tagReference(names name.Parser, ref string) (name.Repository, name.Referenc
 	return repo, tag, nil
 }
 
-func rolloutReport(key string, r *catalog.Rollout, rule config.Rollout, now time.Time, log bool) *RolloutReport {
-	out := &RolloutReport{Reference: key, State: string(rollout.StateOf(r)), Held: r.Held}
-	out.Ends = !rule.Enabled() && r.Held == nil && r.UnderWay() && r.Versions[len(r.Versions)-1].Withdrawn == nil
+// rolled is by what roll-outs are told.
+type rolled struct {
+	rule     config.Rollout
+	returned tags.Returned
+	now      time.Time
+}
+
+func (w rolled) report(key catalog.TagKey, r *catalog.Rollout, log bool) *RolloutReport {
+	out := &RolloutReport{Reference: key.String(), State: string(rollout.StateOf(r)), Held: r.Held,
+		Require: w.rule.Require.String()}
+	out.Ends = !w.rule.Enabled() && r.Held == nil && r.UnderWay() && r.Versions[len(r.Versions)-1].Withdrawn == nil
 	for i, v := range r.Versions {
 		out.Versions = append(out.Versions, RolledReport{
 			SourceDigest: v.SourceDigest.String(), Digest: v.Digest.String(), MadeAt: v.MadeAt, BegunAt: v.BegunAt,
-			Share: v.Share, First: v.First, NextAt: rollout.Due(r, i, rule, now), Withdrawn: v.Withdrawn,
-			RevertedAt: v.RevertedAt,
+			Share: v.Share, First: v.First, NextAt: rollout.Due(r, i, w.rule, w.now), Withdrawn: v.Withdrawn,
+			RevertedAt: v.RevertedAt, Seen: w.seen(key, &v),
 		})
 	}
 	if log {
 		out.Log = r.Log
 	}
 	return out
+}
+
+// seen tells what became of the hosts of a version of which something is required.
+func (w rolled) seen(key catalog.TagKey, v *catalog.RolledVersion) *SeenReport {
+	q := w.rule.Require
+	if !q.Enabled() || w.returned == nil || v.Complete() || v.BegunAt.IsZero() || v.Withdrawn != nil ||
+		!v.RevertedAt.IsZero() {
+		return nil
+	}
+	s, ok := w.returned(key, rollout.Digests(v), rollout.Since(v, q), time.Duration(q.Within))
+	if !ok {
+		return nil
+	}
+	return &SeenReport{s.Hosts, s.Back, s.Overdue}
 }
 
 // rollout reports the roll-out of a tag that has one. Where its record is lost, that is what the next pull makes of the
@@ -153,5 +204,5 @@ func (v *View) rollout(ctx context.Context, key catalog.TagKey, rec *catalog.Tag
 	if r == nil {
 		return nil, nil
 	}
-	return rolloutReport(key.String(), r, v.Rule(key.Repository).Rollout, v.Now(), log), nil
+	return rolled{v.Rule(key.Repository).Rollout, v.Returned, v.Now()}.report(key, r, log), nil
 }

@@ -71,7 +71,9 @@ type Options struct {
 	Plans    *catalog.Table[digest.Digest, rechunk.PlanRecord]
 	Refusals Refusals // nil: nothing is refused
 	// Rolled has which versions of tags hosts get; nil: all get the newest.
-	Rolled    *catalog.Table[catalog.TagKey, catalog.Rollout]
+	Rolled *catalog.Table[catalog.TagKey, catalog.Rollout]
+	// Returned tells which hosts that got a version were seen again; nil: nobody knows.
+	Returned  tags.Returned
 	History   History
 	Queue     Queue
 	Manifests Manifests

@@ -33,8 +33,9 @@ func elapsed(v *catalog.RolledVersion, rule config.Rollout, now time.Time) time.
 }
 
 // Advance lets the versions of a roll-out reach the hosts that the rule gives them by now, and reports whether it changed
-// anything. Shares never shrink, whatever the clock says.
-func Advance(r *catalog.Rollout, rule config.Rollout, now time.Time) (changed bool) {
+// anything. Shares never shrink, whatever the clock says. Where the rule requires it, look is asked which hosts were seen
+// again: one step follows on another only once enough were, and the roll-out is held when too few are.
+func Advance(r *catalog.Rollout, rule config.Rollout, now time.Time, look Look) (changed bool) {
 	for i := range r.Versions {
 		v := &r.Versions[i]
 		if i == 0 || v.Withdrawn != nil || !v.RevertedAt.IsZero() || r.Held != nil || v.Share >= 1 {
@@ -46,6 +47,12 @@ func Advance(r *catalog.Rollout, rule config.Rollout, now time.Time) (changed bo
 		share, begun, _ := rule.StepAt(elapsed(v, rule, now))
 		if !begun {
 			continue
+		}
+		if rule.Require.Enabled() && len(rule.Steps) > 0 {
+			if share = required(r, v, share, rule, now, look); r.Held != nil {
+				changed = true
+				continue
+			}
 		}
 		changed = reach(r, v, share, rule, now) || changed
 	}

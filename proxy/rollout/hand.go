@@ -15,6 +15,8 @@ var (
 	ErrNotHeld = errors.New("nothing is held back")
 	// ErrSettled says that all hosts get the newest version.
 	ErrSettled = errors.New("nothing is held back: all hosts get the newest version")
+	// ErrKnown says that an operator released a roll-out, or took a version back, since what it was to be held for began.
+	ErrKnown = errors.New("an operator released it, or rolled it back, since that began")
 	// ErrNoEarlier says that there is no version to go back to.
 	ErrNoEarlier = errors.New("no earlier version is kept to go back to")
 )
@@ -28,6 +30,17 @@ func Hold(r *catalog.Rollout, by, reason string, now time.Time) error {
 	note(r, catalog.RolloutEvent{At: now, By: by, Action: ActionHold, Source: r.Versions[len(r.Versions)-1].SourceDigest,
 		Note: reason})
 	return nil
+}
+
+// HoldFor holds a roll-out because of what is wrong since a time, unless an operator had a hand in it after that, who knows.
+// Errors are ErrHeld and ErrKnown.
+func HoldFor(r *catalog.Rollout, reason string, since, now time.Time) error {
+	for _, e := range r.Log {
+		if (e.Action == ActionRelease || e.Action == ActionRollback) && !e.At.Before(since) {
+			return ErrKnown
+		}
+	}
+	return Hold(r, Automatic, reason, now)
 }
 
 // Release ends what keeps the newest version back: that it is held by hand; that it was withdrawn; or the rule's hold. Its
@@ -68,6 +81,9 @@ func resume(r *catalog.Rollout, now time.Time) {
 			from = v.MadeAt
 		}
 		v.PausedSeconds += max(now.Sub(from).Seconds(), 0)
+		if r.Held.By == Automatic {
+			v.JudgedFrom = now.UTC()
+		}
 	}
 	r.Held = nil
 }

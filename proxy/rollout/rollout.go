@@ -297,6 +297,8 @@ func Explain(r *catalog.Rollout, i int, rule config.Rollout, now time.Time) stri
 		return ""
 	case i == len(r.Versions)-1:
 		return fmt.Sprintf("new; %s of hosts", percent(last.Share))
+	case r.Held != nil && r.Held.By == Automatic:
+		return "held automatically" + since
 	case r.Held != nil:
 		return "held" + since
 	case r.Versions[i].SourceDigest == last.SourceDigest:

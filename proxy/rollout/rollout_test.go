@@ -82,7 +82,7 @@ func TestShares(t *testing.T) {
 				r, hosts := rollout.New(version(0), epoch), reached{}
 				rollout.Add(r, version(v), epoch)
 				rule := config.Rollout{Steps: []config.Step{{Share: config.Percent(share)}}}
-				rollout.Advance(r, rule, epoch)
+				rollout.Advance(r, rule, epoch, nil)
 				const all = 10_000
 				if n := hosts.got(r, all, of); math.Abs(float64(n)/all-share) > 0.02 {
 					t.Errorf("%s: %d of %d get version %d, want %g", name, n, all, v, share)
@@ -119,7 +119,7 @@ func TestSteps(t *testing.T) {
 		{30 * time.Hour, 0.5, true, "waiting; 50% of hosts have the next; stable since 2026-01-01T00:00:00Z"},
 		{60 * time.Hour, 1, true, "waiting; 100% of hosts have the next; stable since 2026-01-01T00:00:00Z"},
 	} {
-		rollout.Advance(r, rule, epoch.Add(tt.at))
+		rollout.Advance(r, rule, epoch.Add(tt.at), nil)
 		if n := float64(hosts.got(r, 1000, user)) / 1000; math.Abs(n-tt.share) > 0.03 {
 			t.Errorf("after %s %g get it", tt.at, n)
 		}
@@ -150,7 +150,7 @@ func TestByHand(t *testing.T) {
 	if err := rollout.Release(r, "alice", false, now); err != nil { // the rule's hold does not count any longer
 		t.Fatal(err)
 	}
-	rollout.Advance(r, rule, now)
+	rollout.Advance(r, rule, now, nil)
 	half := hosts.got(r, 1000, user)
 	if half < 450 || half > 550 {
 		t.Errorf("%d get it", half)
@@ -164,7 +164,7 @@ func TestByHand(t *testing.T) {
 	}
 	now = now.Add(1000 * time.Hour)
 	rollout.Add(r, version(2), now)
-	rollout.Advance(r, rule, now.Add(1000*time.Hour))
+	rollout.Advance(r, rule, now.Add(1000*time.Hour), nil)
 	if n := hosts.got(r, 1000, user); n != 0 || len(r.Versions) != 3 {
 		t.Errorf("%d get what came while it was held", n)
 	}
@@ -174,14 +174,14 @@ func TestByHand(t *testing.T) {
 	if err := rollout.Release(r, "alice", false, now); err != nil {
 		t.Fatal(err)
 	}
-	rollout.Advance(r, rule, now) // the time of the hold does not count
+	rollout.Advance(r, rule, now, nil) // the time of the hold does not count
 	if r.Versions[1].Share != 0.5 || !r.Versions[2].BegunAt.IsZero() {
 		t.Errorf("%+v", r.Versions)
 	}
 	if to, err := rollout.Rollback(r, "bob", "", now); err != nil || to.Digest != version(0).Digest {
 		t.Fatal(to, err)
 	}
-	rollout.Advance(r, rule, now.Add(1000*time.Hour))
+	rollout.Advance(r, rule, now.Add(1000*time.Hour), nil)
 	for i := range 1000 {
 		if hosts.pick(r, user(i)) != 0 {
 			t.Fatal("a host gets what was withdrawn")
@@ -193,7 +193,7 @@ func TestByHand(t *testing.T) {
 	// What was withdrawn comes back under the tag only by an operator's word.
 	rollout.Add(r, version(3), now)
 	rollout.Add(r, version(2), now) // and what came in between is taken back
-	rollout.Advance(r, rule, now.Add(1000*time.Hour))
+	rollout.Advance(r, rule, now.Add(1000*time.Hour), nil)
 	if i := hosts.pick(r, user(1)); r.Versions[i].Digest != version(0).Digest {
 		t.Errorf("version %s", r.Versions[i].Digest)
 	}
@@ -224,7 +224,7 @@ func TestBounds(t *testing.T) {
 			t.Fatal("a version that nobody has takes the room of another")
 		}
 		_, full := rollout.Add(begun, version(i), epoch)
-		if rollout.Advance(begun, slow, epoch); full != (i >= catalog.MaxRolled) {
+		if rollout.Advance(begun, slow, epoch, nil); full != (i >= catalog.MaxRolled) {
 			t.Fatalf("version %d: %t", i, full)
 		}
 	}
@@ -255,29 +255,29 @@ func TestRevert(t *testing.T) {
 		}
 	}
 	add(1, time.Minute)
-	rollout.Advance(r, waiting, epoch.Add(2*time.Minute))
+	rollout.Advance(r, waiting, epoch.Add(2*time.Minute), nil)
 	add(0, 3*time.Minute)
-	if rollout.Advance(r, waiting, epoch.Add(9*time.Hour)) || len(r.Versions) != 1 {
+	if rollout.Advance(r, waiting, epoch.Add(9*time.Hour), nil) || len(r.Versions) != 1 {
 		t.Fatalf("what came and went during the hold reaches hosts: %+v", r.Versions)
 	}
 	add(1, 10*time.Hour)
-	rollout.Advance(r, rule, epoch.Add(10*time.Hour))
+	rollout.Advance(r, rule, epoch.Add(10*time.Hour), nil)
 	add(0, 11*time.Hour)
-	rollout.Advance(r, rule, epoch.Add(11*time.Hour))
-	rollout.Advance(r, rule, epoch.Add(13*time.Hour))
+	rollout.Advance(r, rule, epoch.Add(11*time.Hour), nil)
+	rollout.Advance(r, rule, epoch.Add(13*time.Hour), nil)
 	if b := r.Versions[1]; len(r.Versions) != 3 || b.Share != 0.1 || b.RevertedAt.IsZero() || r.Versions[2].Share != 0.5 {
 		t.Fatalf("%+v", r.Versions)
 	}
 	r = rollout.New(version(0), epoch)
 	add(1, 0)
-	rollout.Advance(r, rule, epoch)
+	rollout.Advance(r, rule, epoch, nil)
 	add(0, time.Hour) // and on, before anybody gets it
 	add(1, 3*time.Hour)
-	rollout.Advance(r, rule, epoch.Add(3*time.Hour))
+	rollout.Advance(r, rule, epoch.Add(3*time.Hour), nil)
 	if b := r.Versions[1]; len(r.Versions) != 2 || b.Share != 0.1 || !b.RevertedAt.IsZero() {
 		t.Fatalf("%+v", r.Versions)
 	}
-	if rollout.Advance(r, rule, epoch.Add(4*time.Hour)); r.Versions[1].Share != 0.5 {
+	if rollout.Advance(r, rule, epoch.Add(4*time.Hour), nil); r.Versions[1].Share != 0.5 {
 		t.Errorf("%+v", r.Versions[1])
 	}
 }
@@ -293,7 +293,7 @@ func TestWithdrawnIsRemembered(t *testing.T) {
 			t.Fatal("no room")
 		}
 		for range 3 {
-			rollout.Advance(r, rule, now)
+			rollout.Advance(r, rule, now, nil)
 			now = now.Add(time.Hour)
 		}
 	}
@@ -323,7 +323,7 @@ func TestToAndFro(t *testing.T) {
 		if _, full := rollout.Add(r, version(i%2+1), now); full {
 			t.Fatalf("no room after %d", i)
 		}
-		rollout.Advance(r, rule, now)
+		rollout.Advance(r, rule, now, nil)
 		now = now.Add(time.Minute)
 		if last := r.Versions[len(r.Versions)-1]; last.Digest != version(i%2+1).Digest || !last.RevertedAt.IsZero() {
 			t.Fatalf("the newest is %+v", last)
@@ -333,7 +333,7 @@ func TestToAndFro(t *testing.T) {
 		t.Errorf("%d versions of two sources", len(r.Versions))
 	}
 	rollout.Add(r, version(3), now)
-	rollout.Advance(r, rule, now)
+	rollout.Advance(r, rule, now, nil)
 	if n := hosts.got(r, 1000, user); n < 250 || n > 350 {
 		t.Errorf("%d of 1000 get what comes then", n)
 	}
@@ -351,11 +351,11 @@ func TestFrozen(t *testing.T) {
 	} {
 		r, hosts := rollout.New(version(0), epoch), reached{}
 		rollout.Add(r, version(1), epoch)
-		rollout.Advance(r, rule, epoch)
+		rollout.Advance(r, rule, epoch, nil)
 		asked := hosts.got(r, 100, user)
 		freeze(r)
 		never := config.Rollout{Hold: config.Duration(1000 * time.Hour)}
-		rollout.Advance(r, never, epoch.Add(5*time.Hour))
+		rollout.Advance(r, never, epoch.Add(5*time.Hour), nil)
 		n := 0
 		for i := range 1000 {
 			if r.Versions[hosts.pick(r, user(i))].Digest == version(1).Digest {
@@ -372,7 +372,7 @@ func TestFrozen(t *testing.T) {
 	// What an older build began is told by share: nobody noted who has it.
 	r, hosts := rollout.New(version(0), epoch), reached{}
 	rollout.Add(r, version(1), epoch)
-	rollout.Advance(r, rule, epoch)
+	rollout.Advance(r, rule, epoch, nil)
 	r.Versions[1].Counted = false
 	if _ = rollout.Hold(r, "alice", "", epoch); hosts.got(r, 1000, user) < 400 {
 		t.Error("hosts of a share that was not counted go back")
@@ -387,15 +387,15 @@ func TestRollbackBeforeItBegan(t *testing.T) {
 		r := rollout.New(version(0), epoch)
 		for n := 1; n <= before; n++ {
 			rollout.Add(r, version(n), epoch)
-			rollout.Advance(r, config.Rollout{}, epoch)
+			rollout.Advance(r, config.Rollout{}, epoch, nil)
 		}
 		rollout.Add(r, version(9), epoch)
-		rollout.Advance(r, waiting, epoch)
+		rollout.Advance(r, waiting, epoch, nil)
 		to, err := rollout.Rollback(r, "alice", "", epoch)
 		if err != nil || to.Digest != version(before).Digest {
 			t.Fatalf("%d: %+v, %v", before, to, err)
 		}
-		rollout.Advance(r, waiting, epoch.Add(time.Hour))
+		rollout.Advance(r, waiting, epoch.Add(time.Hour), nil)
 		if last := r.Versions[len(r.Versions)-1]; last.Withdrawn == nil || rollout.StateOf(r) != rollout.Withdrawn {
 			t.Errorf("%d: %+v", before, last)
 		}
@@ -412,12 +412,12 @@ func TestReverting(t *testing.T) {
 	waiting := config.Rollout{Hold: config.Duration(time.Hour)}
 	r, hosts := rollout.New(version(0), epoch), reached{}
 	rollout.Add(r, version(1), epoch)
-	rollout.Advance(r, rule, epoch)
+	rollout.Advance(r, rule, epoch, nil)
 	if hosts.got(r, 100, user) == 0 {
 		t.Fatal("nobody gets it")
 	}
 	rollout.Add(r, version(0), epoch)
-	rollout.Advance(r, waiting, epoch)
+	rollout.Advance(r, waiting, epoch, nil)
 	if s := rollout.StateOf(r); s != rollout.Reverting {
 		t.Errorf("state %s", s)
 	}
@@ -446,9 +446,9 @@ func TestNothingBefore(t *testing.T) {
 	r := rollout.New(version(0), epoch)
 	for _, n := range []int{1, 0} {
 		rollout.Add(r, version(n), epoch)
-		rollout.Advance(r, config.Rollout{Steps: steps(t, "50% at 0h")}, epoch)
+		rollout.Advance(r, config.Rollout{Steps: steps(t, "50% at 0h")}, epoch, nil)
 	}
-	rollout.Advance(r, config.Rollout{}, epoch)
+	rollout.Advance(r, config.Rollout{}, epoch, nil)
 	if to, err := rollout.Rollback(r, "alice", "", epoch); err != rollout.ErrNoEarlier {
 		t.Errorf("%+v, %v", to, err)
 	}
@@ -460,7 +460,7 @@ func TestRecover(t *testing.T) {
 	hosts := reached{}
 	hosts[fmt.Sprint(version(1).SourceDigest, user(7).ID(repo))] = true
 	r := rollout.Recover(version(0), version(1), epoch)
-	rollout.Advance(r, config.Rollout{}, epoch.Add(time.Hour))
+	rollout.Advance(r, config.Rollout{}, epoch.Add(time.Hour), nil)
 	for i := range 100 {
 		if got := hosts.pick(r, user(i)); got != 0 != (i == 7) {
 			t.Errorf("host %d gets version %d", i, got)

@@ -37,13 +37,25 @@ func StateOf(r *catalog.Rollout) State {
 	return Stepping
 }
 
-// Due returns when a version's next step comes, by the rule; the zero time when none does while things stay as they are.
+// Due returns when a version's next step comes, by the rule; the zero time when none does while things stay as they are, or
+// when it is time and the step waits for hosts to be seen again.
 func Due(r *catalog.Rollout, i int, rule config.Rollout, now time.Time) time.Time {
 	v := &r.Versions[i]
 	if r.Held != nil || v.Withdrawn != nil || !v.RevertedAt.IsZero() || v.Complete() {
 		return time.Time{}
 	}
 	past := elapsed(v, rule, now)
+	if rule.Require.Enabled() && len(rule.Steps) > 0 && !v.BegunAt.IsZero() {
+		s := next(v, rule)
+		at := now.Add(time.Duration(s.After) - past)
+		if soonest := v.StepAt.Add(time.Duration(rule.Require.Within)); soonest.After(at) {
+			at = soonest
+		}
+		if float64(s.Share) <= v.Share || !at.After(now) {
+			return time.Time{}
+		}
+		return at.UTC().Truncate(time.Second)
+	}
 	_, begun, next := rule.StepAt(past)
 	if begun && next == 0 {
 		return time.Time{}

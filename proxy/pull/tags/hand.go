@@ -3,6 +3,7 @@ package tags
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
@@ -20,6 +21,25 @@ func (t *Tags) Hold(ctx context.Context, repo name.Repository, tag name.Referenc
 	return t.change(ctx, repo, tag, func(r *catalog.Rollout) error {
 		return rollout.Hold(r, by, reason, t.Now())
 	})
+}
+
+// HoldFor is Hold because of what is wrong since a time; zero: since now. An operator who had a hand in the roll-out after
+// that knows. Errors wrap ErrNotPulled, rollout.ErrHeld or rollout.ErrKnown, and come with the roll-out as it stands where
+// there is one.
+func (t *Tags) HoldFor(ctx context.Context, repo name.Repository, tag name.Reference, reason string,
+	since time.Time) (stands *catalog.Rollout, err error) {
+	changed, err := t.change(ctx, repo, tag, func(r *catalog.Rollout) error {
+		stands = r
+		now := t.Now()
+		if since.IsZero() || since.After(now) {
+			since = now
+		}
+		return rollout.HoldFor(r, reason, since, now)
+	})
+	if err == nil {
+		stands = changed
+	}
+	return stands, err
 }
 
 // GoOn ends what keeps the newest version of a tag from hosts; with all, all hosts get it at once. Errors wrap ErrNotPulled

@@ -105,11 +105,11 @@ func (t *Tags) progress(ctx context.Context, repo name.Repository, tag name.Refe
 	if err != nil {
 		return nil, err
 	}
-	if r != nil && lists(r, rec) && !rollout.Advance(r, rule, t.Now()) {
+	if r != nil && lists(r, rec) && !rollout.Advance(r, rule, t.Now(), t.look(key)) {
 		return r, nil
 	}
 	next, err := t.change(ctx, repo, tag, func(r *catalog.Rollout) error {
-		rollout.Advance(r, rule, t.Now())
+		rollout.Advance(r, rule, t.Now(), t.look(key))
 		return nil
 	})
 	if err == nil {

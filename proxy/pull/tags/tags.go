@@ -76,6 +76,8 @@ type Options struct {
 	// Rollouts keep which versions of tags hosts get, and Reached which got one that not all get; nil: all get the newest.
 	Rollouts Rollouts
 	Reached  *catalog.Table[catalog.ReachedKey, catalog.Reached]
+	// Returned tells which hosts that got versions were seen again; nil: nobody knows.
+	Returned Returned
 	// Metrics are told how versions reach hosts; nil: nobody is.
 	Metrics RolloutMetrics
 	// Guard checks signatures, and Refusals remember what it refuses; nil checks none.
@@ -100,6 +102,7 @@ type Tags struct {
 	checks  *background.Shared[*checked]
 	locks   keylock.Locks // held while a tag's record changes
 	outages *outages
+	looks   looks
 
 	mu      sync.Mutex
 	updates map[catalog.TagKey]*update // by tag: the one that may move it

@@ -30,6 +30,7 @@ import (
 	"github.com/strata-oci/strata/proxy/pull/proof"
 	"github.com/strata-oci/strata/proxy/pull/tags"
 	"github.com/strata-oci/strata/proxy/pulls"
+	"github.com/strata-oci/strata/proxy/rollout"
 	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/proxy/trust"
 	"github.com/strata-oci/strata/proxy/updates"
@@ -158,14 +159,16 @@ func New(o Options) *Rooms {
 			Deadline: rechunk.DefaultDeadline(), Logger: o.Logger,
 		}),
 	}
+	if o.Fleet != nil {
+		r.Fleet = fleet.New(fleet.Options{Hosts: r.Records.Fleet, Tags: r.Records.FleetTags, Settings: o.Fleet,
+			Label: labels{o.Chunks}.of, Leases: o.Leases, Metrics: o.Metrics, Logger: o.Logger, Now: o.Now})
+	}
 	manifests := r.pulling(o, engineStore, space)
 	r.deltas(o, engineStore, space)
 	r.casync(o, manifests, engineStore)
 	r.operating(o, manifests)
 	r.Work.Go("pull counts", r.Tally.Run)
-	if o.Fleet != nil {
-		r.Fleet = fleet.New(fleet.Options{Hosts: r.Records.Fleet, Tags: r.Records.FleetTags, Settings: o.Fleet,
-			Label: labels{o.Chunks}.of, Leases: o.Leases, Metrics: o.Metrics, Logger: o.Logger, Now: o.Now})
+	if r.Fleet != nil {
 		r.Work.Go("fleet", r.Fleet.Run)
 	}
 	r.Work.Go("delta artifacts", r.Artifacts.Run)
@@ -210,7 +213,7 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 	})
 	r.Tags = tags.New(tags.Options{
 		Upstream: o.Upstream, Manifests: manifests, Maker: r.Jobs, Losses: losses, Records: r.Records.Tags,
-		Rollouts: r.Records.Rollouts, Reached: r.Records.Reached, Metrics: o.Metrics,
+		Rollouts: r.Records.Rollouts, Reached: r.Records.Reached, Returned: r.returned, Metrics: o.Metrics,
 		Repositories: manifests, Guard: guard, Refusals: r.refusals, Rule: o.Rule, Work: r.Work,
 		Leases: o.Leases, Beside: o.Beside, RecordAge: o.RecordAge, Logger: o.Logger, Now: o.Now,
 	})
@@ -267,7 +270,7 @@ func (r *Rooms) deltas(o Options, store *state.Store, space *workspace.Budget) {
 func (r *Rooms) operating(o Options, manifests *content.Manifests) {
 	r.View = operate.NewView(operate.Options{
 		Pulled: r.Records.Tags, Known: r.Records.Repositories, Plans: r.Records.Plans,
-		Rolled:   r.Records.Rollouts,
+		Rolled: r.Records.Rollouts, Returned: r.returned,
 		Refusals: r.refusals, History: history.New(r.Records.Lineages, r.Tally), Queue: r.Jobs, Manifests: manifests,
 		Metrics: o.Metrics,
 		Names:   o.Names, Rule: o.Rule, Upstreams: o.Upstream.Status, Redis: o.Redis, Edge: r.edgeReport(), Store: o.Store,
@@ -278,7 +281,14 @@ func (r *Rooms) operating(o Options, manifests *content.Manifests) {
 		Rule:  o.Rule}
 	r.Restorer.Warmer = r.Warmer
 	r.Releaser = &operate.Releaser{Tags: r.Tags, Names: o.Names}
-	r.Rollouts = &operate.Rollouts{Tags: r.Tags, Names: o.Names, Rule: o.Rule, Now: o.Now}
+	r.Rollouts = &operate.Rollouts{Tags: r.Tags, Names: o.Names, Rule: o.Rule, Returned: r.returned, Now: o.Now}
+}
+
+// returned tells which hosts that got a version of a tag were seen again.
+func (r *Rooms) returned(tag catalog.TagKey, of []digest.Digest, since time.Time, within time.Duration) (rollout.Seen,
+	bool) {
+	seen, ok := r.Fleet.Returned(tag.String(), of, since, within)
+	return rollout.Seen(seen), ok
 }
 
 // Close stops jobs and downloads, which leave nothing half, and waits for them until ctx ends. It may be called more than
