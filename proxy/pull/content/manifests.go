@@ -251,20 +251,11 @@ func (m *Manifests) Enlist(ctx context.Context, repo name.Repository) error {
 	return m.Repositories.Put(ctx, repo.String(), &catalog.Repository{Since: m.Now().UTC()})
 }
 
-// Made returns the manifest of an image that the engine stored, and notes what it was made of, so that it can be asked
-// for by digest.
-func (m *Manifests) Made(ctx context.Context, repo name.Repository, d digest.Digest, mediaType string,
-	source digest.Digest) (*image.Document, error) {
-	b, err := m.Bytes(ctx, d)
-	if err != nil {
-		return nil, fmt.Errorf("reading the manifest of image %s: %w", d, err)
-	}
-	m.Proofs.Image(ctx, repo, d, true)
-	rec := &catalog.Manifest{MediaType: mediaType, Source: source, Served: catalog.Rechunked}
-	if err := m.Records.Put(ctx, d, rec); err != nil {
-		return nil, err
-	}
-	return &image.Document{MediaType: mediaType, Digest: d, Bytes: b}, nil
+// Made notes what an image that the engine stored was made of, so that it can be asked for by digest.
+func (m *Manifests) Made(ctx context.Context, repo name.Repository, made image.Document, source digest.Digest) error {
+	m.Proofs.Image(ctx, repo, made.Digest, true)
+	rec := &catalog.Manifest{MediaType: made.MediaType, Source: source, Served: catalog.Rechunked}
+	return m.Records.Put(ctx, made.Digest, rec)
 }
 
 // Whole reports whether the store has all that was made for a manifest. Originals can be fetched again.

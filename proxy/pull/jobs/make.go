@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
@@ -62,11 +63,14 @@ func (q *Queue) makeImage(ctx context.Context, r Request, platform string, d dig
 	if err != nil {
 		return nil, err
 	}
-	doc, err := q.Manifests.Made(ctx, r.Repository, result.Digest, result.MediaType, d)
-	if err == nil {
-		err = q.sign(ctx, r.Repository, *doc, d)
-	}
+	b, err := q.Manifests.Bytes(ctx, result.Digest)
 	if err != nil {
+		return nil, fmt.Errorf("reading the manifest of image %s: %w", result.Digest, err)
+	}
+	doc := &image.Document{MediaType: result.MediaType, Digest: result.Digest, Bytes: b}
+	if err := q.publish(ctx, r.Repository, *doc, d, func() error {
+		return q.Manifests.Made(ctx, r.Repository, *doc, d)
+	}); err != nil {
 		return nil, err
 	}
 	if !result.Reused && q.Published != nil {
@@ -75,12 +79,19 @@ func (q *Queue) makeImage(ctx context.Context, r Request, platform string, d dig
 	return doc, nil
 }
 
-// sign has what was made of a source signed, before anybody can see it.
-func (q *Queue) sign(ctx context.Context, repo name.Repository, doc image.Document, source digest.Digest) error {
+// publish notes what is to be known of what was made of a source, and has it signed meanwhile: each waits for the disk. Tags
+// lead to it once both are done.
+func (q *Queue) publish(ctx context.Context, repo name.Repository, doc image.Document, source digest.Digest,
+	note func() error) error {
 	if q.Signer == nil {
-		return nil
+		return note()
 	}
-	return q.Signer.Sign(ctx, repo, doc, source)
+	var signing errgroup.Group
+	signing.Go(func() error {
+		return q.Work.Catch(ctx, "sign", func() error { return q.Signer.Sign(ctx, repo, doc, source) })
+	})
+	err := note()
+	return errors.Join(err, signing.Wait())
 }
 
 // makeIndex rechunks the configured platforms of an index. When some of them can't be, the others are served rechunked
@@ -137,10 +148,9 @@ func (q *Queue) replace(ctx context.Context, r Request, replaced map[digest.Dige
 		return nil, err
 	}
 	rec := catalog.Manifest{MediaType: doc.MediaType, Source: r.Digest, Served: catalog.Rechunked}
-	if err := q.Manifests.Store(ctx, r.Repository, doc.Digest, doc.Bytes, rec); err != nil {
-		return nil, err
-	}
-	if err := q.sign(ctx, r.Repository, doc, r.Digest); err != nil {
+	if err := q.publish(ctx, r.Repository, doc, r.Digest, func() error {
+		return q.Manifests.Store(ctx, r.Repository, doc.Digest, doc.Bytes, rec)
+	}); err != nil {
 		return nil, err
 	}
 	return &Made{doc.Digest, doc.MediaType}, nil

@@ -34,9 +34,10 @@ type Engine interface {
 // Manifests have the manifests of source images, and keep those of images that were made.
 type Manifests interface {
 	Get(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error)
-	// Made returns the manifest of an image that the engine stored, and notes what it was made of.
-	Made(ctx context.Context, repo name.Repository, d digest.Digest, mediaType string,
-		source digest.Digest) (*image.Document, error)
+	// Bytes returns a stored manifest.
+	Bytes(ctx context.Context, d digest.Digest) ([]byte, error)
+	// Made notes what an image that the engine stored was made of.
+	Made(ctx context.Context, repo name.Repository, made image.Document, source digest.Digest) error
 	// Store keeps an index with what is to be known of it.
 	Store(ctx context.Context, repo name.Repository, d digest.Digest, b []byte, rec catalog.Manifest) error
 }
