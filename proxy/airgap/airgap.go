@@ -24,6 +24,9 @@ const AnnotationRepository = "io.github.strata-oci.repository"
 // AnnotationPartial marks an entry some of whose blobs were left out, because the other side has them.
 const AnnotationPartial = "io.github.strata-oci.partial"
 
+// AnnotationMissing marks the entries of a file that lacks something about its images which could not be had.
+const AnnotationMissing = "io.github.strata-oci.missing"
+
 // AnnotationOrigin marks an entry that proves what an image or an index of the file was made of, and AnnotationDelta one
 // that says how an image of the file is made of an older one. Their value is the image's digest.
 const (

@@ -77,6 +77,11 @@ func Export(ctx context.Context, reference, file string, o ExportOptions) (_ *Re
 	if err := e.gather(ctx, ref); err != nil {
 		return nil, fmt.Errorf("export %s: %w", ref, err)
 	}
+	if len(e.report.Missing) > 0 {
+		for _, entry := range e.entries {
+			entry.Annotations[AnnotationMissing] = "true"
+		}
+	}
 	if err := e.write(ctx, file); err != nil {
 		return nil, fmt.Errorf("write %s: %w", file, err)
 	}

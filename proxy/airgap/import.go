@@ -66,6 +66,7 @@ type load struct {
 	given    *document
 	nameless bool
 	sources  map[digest.Digest]*document // what images and indexes were proven to be made of
+	silent   bool                        // what the file has nothing of may be there
 	report   *Report
 }
 
@@ -119,6 +120,7 @@ func (l *load) read(ctx context.Context) error {
 			return fmt.Errorf("its name says %s, and it is %s", tag, m.Digest)
 		}
 		l.entries = append(l.entries, placed{m, repo, tag})
+		l.silent = l.silent || d.Annotations[AnnotationRepository] == "" || d.Annotations[AnnotationMissing] != ""
 	}
 	return l.check()
 }
@@ -256,7 +258,7 @@ func (l *load) record(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, step := range []func(context.Context) error{l.refer, l.take, l.bring} {
+	for _, step := range []func(context.Context) error{l.refer, l.absent, l.take, l.bring} {
 		if err := step(ctx); err != nil {
 			return err
 		}

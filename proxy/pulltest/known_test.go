@@ -2,6 +2,7 @@ package pulltest
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -279,5 +280,70 @@ func TestForcedInUnderAnotherTag(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A file that is written while the upstream is away has the signatures that the image passed by, in both forms, long after
+// they were checked, and comes in at a proxy that asks for them; what it has nothing of is known to be absent there only
+// where the file's writer could ask.
+func TestExportWithoutUpstream(t *testing.T) {
+	t.Parallel()
+	k, err := keys.Generate(keys.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSigner(t)
+	for what, sign := range map[string]func(h *harness, d digest.Digest){
+		"signature": func(h *harness, d digest.Digest) { s.sign(t, h.up, d) },
+		"bundle":    func(h *harness, d digest.Digest) { s.bundled(t, h.up, d, d, bundle.Signed) },
+	} {
+		for _, away := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, away: %t", what, away), func(t *testing.T) {
+				t.Parallel()
+				h := newHarness(t, verifying(s.file), signingWith(t, k))
+				src := bootable(t, "one").push(t, h.up)
+				sign(h, src)
+				h.up.tag("stable", src)
+				served := h.pull("stable", registry.Rechunked)
+				if away {
+					h.up.failWith("", http.StatusServiceUnavailable)
+					h.clock.advance(24 * time.Hour)
+					h.restart()
+				}
+				file, report := h.exports(t, "stable")
+				if (len(report.Missing) > 0) != away {
+					t.Errorf("%+v", report.Missing)
+				}
+				next := newHarness(t, verifying(s.file))
+				next.up.failWith("", http.StatusServiceUnavailable)
+				if err := next.imports(t, file); err != nil {
+					t.Fatal(err)
+				}
+				next.refresh()
+				if m := next.pull("stable", registry.Stale); m.Digest != served.Digest || m.Source != src {
+					t.Errorf("%s of %s is served", m.Digest, m.Source)
+				}
+				sig, list := next.status(name.TagAbout(src, ".sig")), 0
+				if what == "signature" {
+					next.whole(name.TagAbout(src, ".sig"))
+				} else {
+					all, _ := next.refersTo(src)
+					list = len(all)
+					for _, r := range all {
+						next.whole(name.Reference(r.Digest))
+					}
+				}
+				want := http.StatusServiceUnavailable // the file's writer could not ask for attestations
+				if !away {
+					want = http.StatusNotFound
+				}
+				if got := next.status(name.TagAbout(src, ".att")); got != want {
+					t.Errorf(".att: %d, want %d", got, want)
+				}
+				if what == "signature" && sig != http.StatusOK || what == "bundle" && (list != 1 || !away && sig != want) {
+					t.Errorf(".sig: %d, %d bundles", sig, list)
+				}
+			})
+		}
 	}
 }
