@@ -15,6 +15,8 @@ func (f *fixture) signed(versions []rechunk.Version) {
 	f.t.Helper()
 	for _, v := range versions {
 		f.record("verdict", testRepo+"@"+v.SourceDigest.String(), map[string]any{"policy": "00", "passed": true})
+		f.record("evidence", testRepo+"@"+v.SourceDigest.String(), map[string]any{"at": f.clock.now(), "image": v.Digest,
+			"pack": f.put(seenOf(v)), "documents": []any{map[string]any{"digest": v.Digest, "offset": 0, "size": 4}}})
 		f.record("admitted", testRepo+"@"+v.Digest.String(), map[string]any{"policy": "00"})
 		f.record("signature", testRepo+"@"+v.Digest.String(), map[string]any{"maker": "00", "image": v.Digest,
 			"pack": f.put(packOf(v)), "documents": []any{map[string]any{"digest": v.Digest, "offset": 0, "size": 4}}})
@@ -24,13 +26,17 @@ func (f *fixture) signed(versions []rechunk.Version) {
 // packOf is what was signed of a version: signatures and bundles.
 func packOf(v rechunk.Version) string { return "pack of " + v.Digest.String() }
 
+// seenOf is what an upstream signed of a version's source.
+func seenOf(v rechunk.Version) string { return "evidence of " + v.Digest.String() }
+
 // wantSigned checks that what was signed of a version, and the verdict on it, are there as long as the version is.
 func (f *fixture) wantSigned(v rechunk.Version) (stays bool) {
 	f.t.Helper()
 	stays = f.hasDigest(v.Digest)
 	f.want(stays, packOf(v))
+	f.want(stays, seenOf(v))
 	for kind, of := range map[string]digest.Digest{
-		"verdict": v.SourceDigest, "signature": v.Digest, "admitted": v.Digest,
+		"verdict": v.SourceDigest, "evidence": v.SourceDigest, "signature": v.Digest, "admitted": v.Digest,
 	} {
 		if got := slices.Contains(f.keys(kind), testRepo+"@"+of.String()); got != stays {
 			f.t.Errorf("version %d stays: %t, its %s does: %t", v.Sequence, stays, kind, got)
