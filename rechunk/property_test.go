@@ -79,6 +79,9 @@ func randomRules(seed uint64) rechunk.Options {
 	if rng.IntN(3) == 0 {
 		o.Format = layer.Gzip
 	}
+	if seed%4 == 3 {
+		o.Format = layer.Chunked
+	}
 	return o
 }
 

@@ -178,7 +178,7 @@ var rooms = []room{
 		registries...)},
 	{"rechunk/selinux", nil, append([]string{"os"}, registries...)},
 	{"rechunk/image", nil, append([]string{"os"}, registries...)},
-	{"rechunk/layer", []string{"rechunk/tree", "rechunk/scan"}, append([]string{"os"}, registries...)},
+	{"rechunk/layer", []string{"rechunk/tree", "rechunk/rescue", "rechunk/scan"}, append([]string{"os"}, registries...)},
 	{"rechunk/layer/toc", []string{"rechunk/tree"}, append([]string{"os", "log", "sync", "math/rand"}, registries...)},
 	// What is wrapped in files, and how, depends on their bytes alone; programs and memory are behind interfaces.
 	{"rechunk/delta", []string{"rechunk/tree", "rechunk/rescue"}, append([]string{

@@ -1,14 +1,20 @@
 package e2e
 
 import (
+	"bytes"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/proxy/programtest"
+	"github.com/strata-oci/strata/rechunk/layer"
 	"github.com/strata-oci/strata/rechunk/layer/toc"
 	"github.com/strata-oci/strata/rechunk/tree/treetest"
 )
@@ -91,27 +97,36 @@ func TestZstdChunked(t *testing.T) {
 }
 
 // growing is an image of one large file, of which versions differ in little, and of a small one.
-func growing(tb testing.TB, revision int) sourceImage {
+func growing(tb testing.TB, revision int) []treetest.Item {
 	tb.Helper()
-	large := []byte(random("large", 1, 4<<20))
-	large[2<<20] = byte(revision)
+	large := []byte(random("large", 1, 16<<20))
+	large[8<<20] = byte(revision)
 	items := []treetest.Item{treetest.Dir("."), treetest.Dir("usr"), treetest.Dir("usr/lib"),
 		treetest.File("usr/lib/large", string(large)), treetest.File("usr/lib/small", random("small", revision, 1000))}
 	for i := range items {
 		items[i] = items[i].WithTime(version1().built)
 	}
-	return sourceImage{
-		layers: [][]byte{treetest.Gzip(tb, treetest.Tar(tb, items...))}, labels: map[string]string{"containers.bootc": "1"},
+	return items
+}
+
+// pushGrowing puts both versions into an upstream, as gzip.
+func pushGrowing(tb testing.TB) *upstream {
+	tb.Helper()
+	u := newUpstream(tb)
+	for revision, tag := range map[int]string{1: "v1", 2: "v2"} {
+		u.push("os/image:"+tag, sourceImage{
+			layers: [][]byte{treetest.Gzip(tb, treetest.Tar(tb, growing(tb, revision)...))},
+			labels: map[string]string{"containers.bootc": "1"},
+		})
 	}
+	return u
 }
 
 // Of a file that changed in one place podman fetches the piece around that, and not the layer.
 func TestPodmanFetchesPieces(t *testing.T) {
 	t.Parallel()
 	m := newPartialPodman(t)
-	u := newUpstream(t)
-	u.push("os/image:v1", growing(t, 1))
-	u.push("os/image:v2", growing(t, 2))
+	u := pushGrowing(t)
 	p := newProxy(t, u, proxyOptions{rule: `format: "zstd:chunked"`})
 	m.pull(p.image("os/image:v1"))
 	had, next := manifest(t, p.image("os/image:v1")), manifest(t, p.image("os/image:v2"))
@@ -123,4 +138,87 @@ func TestPodmanFetchesPieces(t *testing.T) {
 		t.Errorf("podman fetches %d bytes for the update; the new layers have %d", got, whole)
 	}
 	sameTree(t, unpack(t, u.host()+"/os/image:v2"), m.mount(p.image("os/image:v2")), sameness{anyTop: true})
+}
+
+// pushChunked puts an image of one zstd:chunked layer into an upstream.
+func (u *upstream) pushChunked(image string, items []treetest.Item) document {
+	u.tb.Helper()
+	repository := u.reference(image).Context().RepositoryStr()
+	stream := treetest.Tar(u.tb, items...)
+	var blob bytes.Buffer
+	made, err := layer.Compress(u.tb.Context(), &blob, bytes.NewReader(stream), layer.Chunked)
+	if err != nil {
+		u.tb.Fatal(err)
+	}
+	l := u.blob(repository, ocispec.MediaTypeImageLayerZstd, blob.Bytes())
+	l.Annotations = made.Annotations
+	config := ocispec.Image{
+		Platform: ocispec.Platform{OS: "linux", Architecture: "amd64"},
+		RootFS:   ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{digest.FromBytes(stream)}},
+		History:  []ocispec.History{{CreatedBy: "test"}},
+	}
+	m := marshal(u.tb, ocispec.MediaTypeImageManifest, ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		Config: u.blob(repository, ocispec.MediaTypeImageConfig, marshal(u.tb, "", config).raw),
+		Layers: []ocispec.Descriptor{l},
+	})
+	u.put(image, m)
+	return m
+}
+
+// single counts what an upstream is asked for of blobs, and answers several ranges at once as GHCR does.
+type single struct{ whole, ranged, several atomic.Int64 }
+
+func (s *single) gate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch asked := r.Header.Get("Range"); {
+		case r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/"):
+		case strings.Contains(asked, ","):
+			s.several.Add(1)
+			w.WriteHeader(http.StatusNotImplemented)
+			return
+		case asked != "":
+			s.ranged.Add(1)
+		default:
+			s.whole.Add(1)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// An image that is zstd:chunked at its registry comes as it is, and podman updates to it in part through the proxy, of a
+// layer of which nothing is here and from a registry that takes one range at a time: it is asked for the places that podman
+// wants, and not for the layer.
+func TestChunkedSourcePassesThrough(t *testing.T) {
+	t.Parallel()
+	m := newPartialPodman(t)
+	u := newUpstream(t)
+	u.pushChunked("os/image:v1", growing(t, 1))
+	want := u.pushChunked("os/image:v2", growing(t, 2))
+	p := newProxy(t, u, proxyOptions{rule: "rechunk: never"})
+	m.pull(p.image("os/image:v1"))
+	if got := rawManifest(t, p.image("os/image:v2")); !bytes.Equal(got, want.raw) {
+		t.Errorf("the manifest is not the upstream's: %s", got)
+	}
+	var asked single
+	u.setGate(asked.gate)
+	before := p.blobBytes()
+	m.pull(p.image("os/image:v2"))
+	next := manifest(t, p.image("os/image:v2"))
+	// The config is a blob, too.
+	whole, ranged, several := asked.whole.Load(), asked.ranged.Load(), asked.several.Load()
+	t.Logf("podman fetches %d bytes of a layer of %d; the upstream is asked for %d parts", p.blobBytes()-before,
+		next.Layers[0].Size, ranged)
+	if whole != 1 || ranged == 0 || ranged > 4 || several != 0 {
+		t.Errorf("the upstream is asked for %d blobs, %d ranges, and %d times for several", whole, ranged, several)
+	}
+	if got := p.blobBytes() - before; got > next.Layers[0].Size/8 {
+		t.Errorf("podman fetches %d bytes of a layer of %d", got, next.Layers[0].Size)
+	}
+	mounted := m.mount(p.image("os/image:v2"))
+	for _, item := range growing(t, 2) {
+		if item.Body != "" && readFile(t, filepath.Join(mounted, item.Name)) != item.Body {
+			t.Errorf("%s has other contents", item.Name)
+		}
+	}
 }

@@ -99,6 +99,7 @@ type Verification struct {
 }
 
 // Verify compares the filesystems of two images, as compare.Differences does, and their configs, as image.DiffConfigs does.
+// A layer's table of contents has to say what the layer holds.
 // At most so many differences of the filesystems are listed; 0 lists all. times compares modification times, too. The second
 // image is taken for the served one, unless only the first says that it keeps noise.
 func Verify(ctx context.Context, a, b string, times bool, most int, o Options) (*Verification, error) {
@@ -112,6 +113,13 @@ func Verify(ctx context.Context, a, b string, times bool, most int, o Options) (
 			return err
 		}
 		out.Differences, out.Noise = append(out.Differences, diffs...), noise
+		for _, i := range []*rechunk.Inspection{x, y} {
+			tables, err := i.Tables(ctx)
+			if err != nil {
+				return err
+			}
+			out.Differences = append(out.Differences, tables...)
+		}
 		if why := x.AsItIs(ctx); why != nil {
 			out.AsItIs = why.Error()
 		}

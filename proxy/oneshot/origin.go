@@ -17,6 +17,7 @@ import (
 	"github.com/strata-oci/strata/rechunk/compare"
 	"github.com/strata-oci/strata/rechunk/image"
 	"github.com/strata-oci/strata/rechunk/layer"
+	"github.com/strata-oci/strata/rechunk/layer/toc"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -27,7 +28,7 @@ var ErrDiffers = errors.New("it is not what its source holds")
 // An error that wraps ErrDiffers says why there is none.
 func (i *Inspector) Origin(ctx context.Context, served, source imageref.Source, sink imagedelta.Sink) ([]byte, error) {
 	return i.between(ctx, served, source, func(a, b *Inspection) ([]byte, error) {
-		if err := madeOf(b, a); err != nil {
+		if err := madeOf(ctx, b, a); err != nil {
 			return nil, err
 		}
 		// Contents are the same, so that nothing is wrapped anew; and any machine can apply it.
@@ -48,14 +49,21 @@ func (i *Inspector) CheckOrigin(ctx context.Context, served imageref.Source, art
 		return err
 	}
 	made.mediaType, made.raw, made.digest = applied.MediaType, applied.Manifest, applied.Digest
-	_, err = i.between(ctx, made, served, func(a, b *Inspection) ([]byte, error) { return nil, madeOf(a, b) })
+	_, err = i.between(ctx, made, served, func(a, b *Inspection) ([]byte, error) { return nil, madeOf(ctx, a, b) })
 	return err
 }
 
 // madeOf compares an image with its source as Verify does, with what Strata changes and nothing more: no noise, no labels or
-// annotations that the source lacks and clients go by, nothing in /sysroot, and layers as Strata writes them. A layer's own
-// annotations are none of the latter: clients find a table of contents by them that nobody compared.
-func madeOf(source, served *Inspection) error {
+// annotations that the source lacks and clients go by, nothing in /sysroot, and layers as Strata writes them. Of a layer's
+// own annotations those are that lead to a table of contents, which has to say what the layer holds.
+func madeOf(ctx context.Context, source, served *Inspection) error {
+	tables, err := served.Tables(ctx)
+	if err != nil {
+		return err
+	}
+	if len(tables) > 0 {
+		return fmt.Errorf("%w: %s", ErrDiffers, tables[0])
+	}
 	if diffs := compare.Differences(source.Inspection, served.Inspection, tree.DiffOptions{Most: 1}); len(diffs) > 0 {
 		return fmt.Errorf("%w: %s", ErrDiffers, diffs[0])
 	}
@@ -86,9 +94,15 @@ func madeOf(source, served *Inspection) error {
 	return nil
 }
 
-// written reports whether a layer has the type of one that Strata writes, and nothing that clients could go by instead.
+// written reports whether a layer has the type of one that Strata writes, and nothing that clients could go by instead but
+// for a table of contents.
 func written(l ocispec.Descriptor) bool {
-	return len(l.Annotations) == 0 && len(l.URLs) == 0 && slices.ContainsFunc(layer.Formats(), func(f layer.Format) bool {
+	for name := range l.Annotations {
+		if !toc.IsAnnotation(name) || !toc.Told(l.Annotations) {
+			return false
+		}
+	}
+	return len(l.URLs) == 0 && slices.ContainsFunc(layer.Formats(), func(f layer.Format) bool {
 		return f.Spec().MediaType == l.MediaType
 	})
 }

@@ -106,8 +106,9 @@ func TestRangesOfColdBlob(t *testing.T) {
 		}
 	}
 	h.awaitStored(b.digest)
-	if whole, ranged := b.whole.Load(), b.ranged.Load(); whole != 1 || ranged > 16 {
-		t.Errorf("%d downloads and %d requests for parts, want 1 and at most 16", whole, ranged)
+	// Who is far ahead of the download gets parts, too, of which no place needs more than one.
+	if whole, ranged := b.whole.Load(), b.ranged.Load(); whole != 1 || ranged < 16 || ranged > 19 {
+		t.Errorf("%d downloads and %d requests for parts, want 1 and 16 to 19", whole, ranged)
 	}
 }
 

@@ -29,6 +29,7 @@ func chunkedEncoder() Encoder {
 // chunker is the compressor of Chunked. The library's writer works in goroutines that only its Close ends.
 type chunker struct {
 	w     io.WriteCloser
+	read  *headers // reads along
 	out   *valve
 	notes map[string]string
 	err   error
@@ -38,11 +39,12 @@ type chunker struct {
 func (c *chunker) Reset(w io.Writer) {
 	if c.w != nil { // what was begun must not get an end
 		c.out.shut.Store(true)
-		_ = c.w.Close()
+		_ = c.Close()
 	}
 	level := chunkedLevel
 	c.out, c.notes = &valve{w: w}, map[string]string{}
 	c.w, c.err = chunked.ZstdCompressor(c.out, c.notes, &level)
+	c.read = newHeaders()
 }
 
 // Write implements io.Writer.
@@ -50,7 +52,10 @@ func (c *chunker) Write(p []byte) (int, error) {
 	if c.err != nil {
 		return 0, c.err
 	}
-	n, err := c.w.Write(p)
+	n, err := c.read.Write(p)
+	if err == nil {
+		n, err = c.w.Write(p)
+	}
 	if err == nil && n < len(p) {
 		err = io.ErrShortWrite
 	}
@@ -65,8 +70,8 @@ func (c *chunker) Close() error {
 	if c.w == nil {
 		return c.err
 	}
-	err := c.w.Close()
-	c.w = nil
+	err := errors.Join(c.read.Close(), c.w.Close())
+	c.w, c.read = nil, nil
 	if c.err != nil {
 		return c.err
 	}
@@ -102,8 +107,12 @@ func notes(z compressor) map[string]string {
 }
 
 // tellable reports whether a table of contents can tell what a layer holds. It is JSON, whose strings are UTF-8 and whose
-// times are those of RFC 3339.
+// times are those of RFC 3339, and it has a bound.
 func tellable(l *List) bool {
+	bytes := 0
+	if len(l.entries)+len(l.last)+len(l.marks) > maxTold {
+		return false
+	}
 	for _, list := range [][]*tree.Entry{l.entries, l.last} {
 		for _, e := range list {
 			year := time.Unix(e.Sec, 0).UTC().Year()
@@ -114,7 +123,9 @@ func tellable(l *List) bool {
 				if !utf8.ValidString(x.Name) {
 					return false
 				}
+				bytes += len(x.Name) + len(x.Value)
 			}
+			bytes += 3*blockSize + len(e.Path) + len(e.Target)
 		}
 	}
 	for _, m := range l.marks {
@@ -122,5 +133,5 @@ func tellable(l *List) bool {
 			return false
 		}
 	}
-	return true
+	return bytes <= maxToldBytes
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/strata-oci/strata/rechunk/layer"
@@ -133,8 +134,11 @@ func TestPutLast(t *testing.T) {
 		t.Errorf("last are %q", got)
 	}
 	x, _, err := layer.Read(t.Context(), &b, blob, layer.Chunked, tree.Limits{})
-	if err != nil || len(x.Entries) != len(full.Entries) || len(x.Whiteouts) != 1 {
-		t.Errorf("%d entries of %d, %v", len(x.Entries), len(full.Entries), err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(full.Entries, x.Entries); diff != "" || !slices.Equal(x.Whiteouts, []string{"gone"}) {
+		t.Errorf("whiteouts %q, -want +got\n%s", x.Whiteouts, diff)
 	}
 }
 
@@ -240,4 +244,19 @@ func TestChunkedEncoder(t *testing.T) {
 			t.Errorf("%s lacks %s", got, want)
 		}
 	}
+}
+
+// Whatever the stream, there is a blob that reads as that stream, or an error.
+func FuzzCompressChunked(f *testing.F) {
+	f.Add(Tar(f, Dir("."), File("a", strings.Repeat("a", 3000))))
+	f.Add([]byte("no tar"))
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		var b bytes.Buffer
+		if _, err := layer.Compress(t.Context(), &b, bytes.NewReader(stream), layer.Chunked); err != nil {
+			return
+		}
+		if got := frames(t, b.Bytes()); !bytes.Equal(got, stream) {
+			t.Errorf("%d bytes of %d come back", len(got), len(stream))
+		}
+	})
 }

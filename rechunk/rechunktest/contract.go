@@ -14,6 +14,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/layer/toc"
 	"github.com/strata-oci/strata/rechunk/tree"
 	"github.com/strata-oci/strata/rechunk/tree/treetest"
 )
@@ -96,7 +97,11 @@ func (c *check) unpack() error {
 		if err != nil {
 			return err
 		}
-		plain, err := Unpack(b)
+		unpack := Unpack
+		if toc.Told(l.Annotations) {
+			unpack = unpackFrames
+		}
+		plain, err := unpack(b)
 		if err != nil {
 			return fmt.Errorf("layer %d: %w", i, err)
 		}

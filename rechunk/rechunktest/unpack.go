@@ -27,6 +27,11 @@ func Unpack(blob []byte) ([]byte, error) {
 	if n != len(blob) {
 		return nil, fmt.Errorf("zstd frame of %d bytes in a blob of %d", n, len(blob))
 	}
+	return unpackFrames(blob)
+}
+
+// unpackFrames returns the tar stream of a layer blob of any number of zstd frames.
+func unpackFrames(blob []byte) ([]byte, error) {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
 	if err != nil {
 		return nil, err

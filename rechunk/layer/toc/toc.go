@@ -45,6 +45,11 @@ type Place struct {
 // Told reports whether a descriptor's annotations tell of a table.
 func Told(annotations map[string]string) bool { return annotations[AnnotationChecksum] != "" }
 
+// IsAnnotation reports whether an annotation is one of those that Find reads.
+func IsAnnotation(name string) bool {
+	return name == AnnotationChecksum || name == AnnotationPosition || name == AnnotationTarSplit
+}
+
 // Find reads the annotations of a layer's descriptor. An error wraps ErrInvalid.
 func Find(annotations map[string]string) (Place, error) {
 	var p Place
