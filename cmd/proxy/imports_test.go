@@ -145,7 +145,7 @@ var rooms = []room{
 	{"proxy/doctor", []string{"proxy/hosts", "proxy/trust"}, nil},
 	{"proxy/hosts/inroot", nil, registries},
 	{"proxy/hosts/disk", []string{"proxy/hosts"}, registries[:3]},
-	{"proxy/admin", []string{"rechunk/compare", "proxy/background", "proxy/fleet", "proxy/hosts", "proxy/operate",
+	{"proxy/admin", []string{"rechunk", "proxy/background", "proxy/catalog", "proxy/edge/via", "proxy/fleet", "proxy/hosts", "proxy/operate",
 		"proxy/pull/jobs",
 		"proxy/schema", "proxy/upkeep"},
 		registries[2:]},

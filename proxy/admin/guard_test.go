@@ -39,7 +39,8 @@ func TestLogin(t *testing.T) {
 		return w
 	}
 	for _, path := range []string{
-		"/", "/events", "/repositories/x", "/versions/x", "/setup", "/assets/nothing", "/metrics", "/api/v1/status", "/api/v1/jobs", "/api/v1/repositories", "/api/v1/repositories/x",
+		"/", "/events", "/repositories/x", "/versions/x", "/setup", "/assets/nothing", "/metrics", "/api/v1/status",
+		"/api/v1/jobs", "/api/v1/repositories", "/api/v1/repositories/x",
 		"/nothing", "//livez",
 	} {
 		if got := ask("GET", path, ""); got.Code != 401 || got.Header().Get("WWW-Authenticate") == "" {

@@ -104,8 +104,8 @@ type TagReport struct {
 	Rollout *RolloutReport `json:"rollout,omitempty"`
 	// Refused says why what the upstream has is not shown: it is not signed as configured, or older than what was.
 	Refused string `json:"refused,omitempty"`
-	// Failure says why what the upstream has could not be rechunked, so that the version before or the original is shown; it is
-	// kept across restarts.
+	// Failure says why what the upstream has could not be rechunked, so that the version before or the original is shown; it
+	// is kept across restarts.
 	Failure *FailureReport `json:"failure,omitempty"`
 }
 

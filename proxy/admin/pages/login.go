@@ -89,7 +89,8 @@ func (h *Handler) formOf(w http.ResponseWriter, r *http.Request) bool {
 	default:
 		return true
 	}
-	h.write(w, &view{template: "failed", status: status}, &document{Title: "Not done", Token: h.Sessions.Token(r), Body: wrong})
+	h.write(w, &view{template: "failed", status: status},
+		&document{Title: "Not done", Token: h.Sessions.Token(r), Body: wrong})
 	return false
 }
 

@@ -12,8 +12,8 @@
 //	POST /do/ACTION                 hold, release, rollback, warm: forms of the pages
 //	GET  /assets/NAME               the style sheet and the script
 //
-// Nothing is loaded from elsewhere, and nothing is inline: the policy forbids it (Policy). What comes from reports is escaped
-// by html/template.
+// Nothing is loaded from elsewhere, and nothing is inline: the policy forbids it (Policy). What comes from reports is
+// escaped by html/template.
 package pages
 
 import (

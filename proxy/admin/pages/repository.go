@@ -42,7 +42,8 @@ type versionRow struct {
 	Clients     []lag
 }
 
-// lag is a part of the clients that pulled a version, by how far behind they were. The percents of one version add up to 100.
+// lag is a part of the clients that pulled a version, by how far behind they were. The percents of one version add up to
+// 100.
 type lag struct {
 	Text    string
 	Percent int

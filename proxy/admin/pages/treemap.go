@@ -13,7 +13,7 @@ const (
 	mapWidth  = 1000.0
 	mapHeight = 360.0
 	// A label takes so much room: height of a line, and width of a character.
-	labelHeight, labelWidth = 22.0, 8.4
+	labelHeight, labelWidth = 22.0, 9.4
 	mostBoxes               = 400
 )
 
@@ -41,8 +41,9 @@ func mapOf(layers []operate.LayerReport) treemap {
 	total := 0.0
 	for i, l := range layers {
 		if l.Size > 0 {
-			out.Boxes = append(out.Boxes, box{Place: i + 1, Name: l.Name, Class: heatClass(l.Heat), Kept: l.Kept, Size: l.Size,
-				Heat: l.Heat})
+			out.Boxes = append(out.Boxes,
+				box{Place: i + 1, Name: l.Name, Class: heatClass(l.Heat), Kept: l.Kept, Size: l.Size,
+					Heat: l.Heat})
 		}
 	}
 	slices.SortStableFunc(out.Boxes, func(a, b box) int { return cmp.Compare(b.Size, a.Size) })

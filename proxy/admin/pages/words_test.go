@@ -142,8 +142,9 @@ func TestInside(t *testing.T) {
 	t.Parallel()
 	for next, want := range map[string]string{
 		"/jobs": "/jobs", "/repositories/a.io/x:y?did=hold#z": "/repositories/a.io/x:y?did=hold#z", "": "/",
-		"https://evil.example/": "/", "//evil.example/": "/", "/\\evil.example/": "/", "jobs": "/", "javascript:alert(1)": "/",
-		"/login": "/", "/a\r\nb": "/",
+		"https://evil.example/": "/", "//evil.example/": "/", "/\\evil.example/": "/", "jobs": "/",
+		"javascript:alert(1)": "/",
+		"/login":              "/", "/a\r\nb": "/",
 	} {
 		if got := inside(next); got != want {
 			t.Errorf("%q leads to %q, want %q", next, got, want)
@@ -159,4 +160,29 @@ func FuzzInside(f *testing.F) {
 			t.Errorf("%q leads to %q", next, got)
 		}
 	})
+}
+
+// Columns stand in the order of their days, as high as what would have been sent, and never above the top.
+func TestChart(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
+	c := chartOf([]day{{at, 10, 100}, {at.Add(48 * time.Hour), 50, 40}, {at.Add(72 * time.Hour), 0, 0}})
+	if c.Most != 100 || len(c.Columns) != 3 {
+		t.Fatalf("%+v", c)
+	}
+	for i, col := range c.Columns {
+		if col.SavedY < -1e-6 || col.SentY+col.SentHeight > chartHeight+1e-6 || col.X+col.Width > chartWidth ||
+			i > 0 && col.X < c.Columns[i-1].X+c.Columns[i-1].Width {
+			t.Errorf("column %d is %+v", i, col)
+		}
+	}
+	if first := c.Columns[0]; first.Saved != 90 || first.SentHeight != 16 || first.SavedHeight != 144 {
+		t.Errorf("%+v", first)
+	}
+	if c.Columns[1].SavedHeight != 0 || c.Columns[1].Saved != -10 {
+		t.Errorf("what cost more: %+v", c.Columns[1])
+	}
+	if chartOf(nil) != nil || chartOf([]day{{Day: at}}) != nil {
+		t.Error("nothing is drawn")
+	}
 }

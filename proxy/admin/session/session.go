@@ -1,9 +1,9 @@
 // Package session lets a browser stay logged in to the operators' listener, and tells the forms of its own pages from those
 // of others.
 //
-// A session's cookie is the browser's Authorization header, sealed with a key that this process alone has (AES-GCM). So there
-// is nothing to store and nothing to bound, a token that is changed ends the sessions that it began, and what checks a login
-// checks a session. Sessions end with the process.
+// A session's cookie is the browser's Authorization header, sealed with a key that this process alone has (AES-GCM). So
+// there is nothing to store and nothing to bound, a token that is changed ends the sessions that it began, and what checks a
+// login checks a session. Sessions end with the process.
 package session
 
 import (
