@@ -12,9 +12,9 @@ const (
 	mostDays                = 90
 )
 
-// day is what was sent to clients on a day, and what the same pulls would have cost from the source.
-type day struct {
-	Day          time.Time
+// Day is what was sent to clients on a day, and what the same pulls would have cost from the source, in bytes.
+type Day struct {
+	Day          time.Time // its beginning, UTC
 	Sent, Source int64
 }
 
@@ -28,7 +28,7 @@ type chart struct {
 
 // column is a day in a chart.
 type column struct {
-	day
+	Day
 	X, Width          float64
 	SentY, SentHeight float64
 	SavedY            float64
@@ -37,12 +37,12 @@ type column struct {
 }
 
 // chartOf draws the newest days, of which those without pulls may be missing; oldest first.
-func chartOf(days []day) *chart {
+func chartOf(days []Day) *chart {
 	if len(days) == 0 {
 		return nil
 	}
 	last := days[len(days)-1].Day
-	days = slices.DeleteFunc(slices.Clone(days), func(d day) bool { return last.Sub(d.Day) >= mostDays*24*time.Hour })
+	days = slices.DeleteFunc(slices.Clone(days), func(d Day) bool { return last.Sub(d.Day) >= mostDays*24*time.Hour })
 	out := &chart{Width: chartWidth, Height: chartHeight, Foot: chartHeight + chartFoot, First: days[0].Day, Last: last}
 	for _, d := range days {
 		out.Most = max(out.Most, d.Sent, d.Source)
@@ -54,7 +54,7 @@ func chartOf(days []day) *chart {
 	each := min(chartWidth/span, chartWidth/14)
 	high := func(n int64) float64 { return chartHeight * float64(max(n, 0)) / float64(out.Most) }
 	for _, d := range days {
-		c := column{day: d, X: d.Day.Sub(out.First).Hours() / 24 * each, Width: 0.8 * each, Saved: d.Source - d.Sent,
+		c := column{Day: d, X: d.Day.Sub(out.First).Hours() / 24 * each, Width: 0.8 * each, Saved: d.Source - d.Sent,
 			SentHeight: high(d.Sent), SavedHeight: high(d.Source - d.Sent)}
 		c.SentY = chartHeight - c.SentHeight
 		c.SavedY = c.SentY - c.SavedHeight

@@ -21,6 +21,7 @@ type overview struct {
 	Upstreams []upstream
 	Source    int64      // what updates would have cost
 	Hosts     *hostCount // nil where they are not counted
+	Saved     *chart     // nil where nothing was pulled yet
 }
 
 // problem is something that is wrong, with a page that tells more.
@@ -62,6 +63,13 @@ func (h *Handler) overview(ctx context.Context, _ *http.Request, s *operate.Stat
 		if j.State == jobs.Running || j.State == jobs.Queued {
 			o.Running = append(o.Running, jobOf(j))
 		}
+	}
+	if h.Savings != nil {
+		days, err := h.Savings(ctx)
+		if err != nil {
+			return nil, err
+		}
+		o.Saved = chartOf(days)
 	}
 	if f, err := h.Fleet(""); err == nil {
 		o.Hosts = countHosts(f)

@@ -49,7 +49,7 @@ type Actions interface {
 	Warm(reference string) error
 }
 
-// Options are the parts of a Handler; all are needed.
+// Options are the parts of a Handler; all are needed but for those of which it says otherwise.
 type Options struct {
 	Reports Reports
 	// Status returns the totals, with the store's upkeep.
@@ -60,6 +60,8 @@ type Options struct {
 	Jobs func(ctx context.Context) []operate.JobReport
 	// Fleet tells which hosts got what, of all tags or of one; errors wrap those of package fleet.
 	Fleet func(reference string) (*fleet.Report, error)
+	// Savings returns the days on which clients pulled something, oldest first; nil: nobody knows.
+	Savings func(ctx context.Context) ([]Day, error)
 	// Update tells what an update from one image to another costs and brings; errors wrap operate.ErrNotFound.
 	Update func(ctx context.Context, from, to, platform string) (*operate.Update, error)
 	// Hosts tells what hosts need to know of the proxy.

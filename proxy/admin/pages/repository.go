@@ -181,6 +181,15 @@ func rolloutOf(r *operate.RolloutReport) *rollout {
 		out.Bad, out.Note = true, "rolled back by "+stop.By+because(stop.Reason)
 	case r.State == "reverting":
 		out.Bad, out.Note = true, "the upstream went back to the version before"
+	case out.Newest.Seen != nil:
+		seen := out.Newest.Seen
+		out.Note = fmt.Sprintf("%d of %s were seen again", seen.Back, plural(seen.Hosts, "host"))
+		if seen.Overdue > 0 {
+			out.Note += fmt.Sprintf(", %d are overdue", seen.Overdue)
+		}
+		if r.Require != "" {
+			out.Note += " (" + r.Require + " is required)"
+		}
 	case r.Ends:
 		out.Note = "no rule has steps for it any more: all get it with the next pull"
 	}

@@ -166,7 +166,7 @@ func FuzzInside(f *testing.F) {
 func TestChart(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
-	c := chartOf([]day{{at, 10, 100}, {at.Add(48 * time.Hour), 50, 40}, {at.Add(72 * time.Hour), 0, 0}})
+	c := chartOf([]Day{{at, 10, 100}, {at.Add(48 * time.Hour), 50, 40}, {at.Add(72 * time.Hour), 0, 0}})
 	if c.Most != 100 || len(c.Columns) != 3 {
 		t.Fatalf("%+v", c)
 	}
@@ -182,7 +182,7 @@ func TestChart(t *testing.T) {
 	if c.Columns[1].SavedHeight != 0 || c.Columns[1].Saved != -10 {
 		t.Errorf("what cost more: %+v", c.Columns[1])
 	}
-	if chartOf(nil) != nil || chartOf([]day{{Day: at}}) != nil {
+	if chartOf(nil) != nil || chartOf([]Day{{Day: at}}) != nil {
 		t.Error("nothing is drawn")
 	}
 }
