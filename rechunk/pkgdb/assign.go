@@ -37,6 +37,8 @@ type assigner struct {
 	tree       *tree.Tree
 	components *components
 	claims     *claims
+	// besides are claims to what no package owns, of what came without a package manager.
+	besides *claims
 	// kernels counts, for each kernel component, how many of its entries each package component claims.
 	kernels map[int32]map[int32]int
 }
@@ -109,6 +111,9 @@ func (a *assigner) candidate(i int, e *tree.Entry, c *custom) candidate {
 		return candidate{a.kernel(id, owner), rankKernel}
 	}
 	if e.Kind == tree.Dir {
+		if owner.component == nobody {
+			owner = a.besides.of[i]
+		}
 		if owner.component >= 0 {
 			return candidate{owner.component, rankPackage}
 		}
@@ -117,17 +122,21 @@ func (a *assigner) candidate(i int, e *tree.Entry, c *custom) candidate {
 	if name := churnOf(e.Path); name != "" {
 		return candidate{a.volatile(name, e), rankChurn}
 	}
-	return a.owned(e, owner)
+	return a.owned(i, e, owner)
 }
 
-// owned finds the claim to a file that is not churn: its package's, then its generator's, then its own size.
-func (a *assigner) owned(e *tree.Entry, owner claim) candidate {
+// owned finds the claim to a file that is not churn: its package's, then that of what came without a package manager, then
+// its generator's, then its own size.
+func (a *assigner) owned(i int, e *tree.Entry, owner claim) candidate {
 	isGhost := owner.strength == ghost && e.Kind == tree.Regular
 	if owner.component >= 0 && !isGhost {
 		return candidate{owner.component, rankPackage}
 	}
 	if component, ok := a.claims.adopt(e); ok {
 		return candidate{component, rankPackage}
+	}
+	if other := a.besides.of[i]; other.component >= 0 && other.strength != ghost && !isGhost {
+		return candidate{other.component, rankPackage}
 	}
 	if name := generatedOf(e.Path); name != "" {
 		return candidate{a.volatile(name, e), rankGenerated}

@@ -1,6 +1,9 @@
 package pkgdb
 
-import "strings"
+import (
+	"path"
+	"strings"
+)
 
 const (
 	idKernel = "kernel"
@@ -19,12 +22,14 @@ func kernelOf(p string) string {
 		p = rest
 	} else if rest, ok := strings.CutPrefix(p, "boot/"); ok {
 		return bootFile(rest)
+	} else if strings.HasPrefix(p, "efi/") {
+		return bootFile(p)
 	} else if !strings.Contains(p, "/") {
 		return rootLink(p)
 	}
 	rest, ok := strings.CutPrefix(p, "lib/modules/")
 	if !ok {
-		return ""
+		return besideModules(p)
 	}
 	_, rest, _ = strings.Cut(rest, "/") // the version
 	top, _, deeper := strings.Cut(rest, "/")
@@ -37,18 +42,46 @@ func kernelOf(p string) string {
 	return idKernel
 }
 
+// besideModules returns the component of a path below /usr whose directory has a kernel's version in its name: device trees,
+// as Debian (linux-image-VERSION) and Ubuntu (firmware/VERSION/device-tree) have them.
+func besideModules(p string) string {
+	rest, ok := strings.CutPrefix(p, "lib/")
+	if !ok {
+		return ""
+	}
+	if strings.HasPrefix(rest, "linux-image-") {
+		return idKernel
+	}
+	if rest, ok = strings.CutPrefix(rest, "firmware/"); ok {
+		if _, below, _ := strings.Cut(rest, "/"); below == "device-tree" || strings.HasPrefix(below, "device-tree/") {
+			return idKernel
+		}
+	}
+	return ""
+}
+
 // bootFile returns the component of a path below /boot. Boot loaders and their configuration are none of the kernel's.
 func bootFile(p string) string {
+	p = strings.TrimPrefix(p, "efi/") // a partition that is mounted there
 	if rest, ok := strings.CutPrefix(p, "EFI/Linux/"); ok && strings.HasSuffix(rest, ".efi") {
 		return idInitramfs // a unified kernel image holds one
 	}
-	name := p[strings.LastIndexByte(p, '/')+1:]
+	dir, name := path.Split(p)
+	if strings.Count(dir, "/") == 2 { // ENTRY-TOKEN/VERSION/, as kernel-install(8) lays them out
+		switch name {
+		case "linux":
+			return idKernel
+		case "initrd":
+			return idInitramfs
+		}
+	}
 	for _, prefix := range []string{"initramfs-", "initrd.img-", "initrd-", "initrd.img"} {
 		if strings.HasPrefix(name, prefix) {
 			return idInitramfs
 		}
 	}
-	for _, prefix := range []string{"vmlinuz", "vmlinux", ".vmlinuz", "System.map", "config-", "symvers-", "Image-"} {
+	for _, prefix := range []string{"vmlinuz", "vmlinux", ".vmlinuz", "System.map", "config-", "symvers-", "Image-",
+		"kernel-"} {
 		if strings.HasPrefix(name, prefix) {
 			return idKernel
 		}

@@ -2,9 +2,9 @@ package pkgdb
 
 import "strings"
 
-// IsPackageList reports whether a path looks like one of the many small files in which dpkg, apk and alpm keep what is
-// installed, changelogs included. Read opens them for every image, so that it pays to keep their contents at hand. The rpm
-// database is not among them: it is large, and differs in every image anyway.
+// IsPackageList reports whether a path looks like one of the many small files in which dpkg, apk, alpm, pip and npm keep
+// what is installed, changelogs included. Read opens them for every image, so that it pays to keep their contents at hand.
+// The rpm database is not among them: it is large, and differs in every image anyway.
 func IsPackageList(path string) bool {
 	dir, base := "", path
 	if i := strings.LastIndexByte(path, '/'); i >= 0 {
@@ -21,6 +21,10 @@ func IsPackageList(path string) bool {
 		return strings.HasPrefix(base, "changelog") && strings.HasSuffix(base, ".gz")
 	case strings.Contains(dir, "pacman/local/"):
 		return base == "desc" || base == "files"
+	case strings.HasSuffix(dir, ".dist-info"):
+		return base == "RECORD"
+	case base == "package.json":
+		return strings.Count(dir, "node_modules/") == 1
 	}
 	return false
 }

@@ -1,9 +1,10 @@
 // Package pkgdb finds out which component every path of a tree belongs to: files that come and go together, such as those of
 // one source package, of the kernel, or of one generated cache.
 //
-// It reads the package databases inside the tree (rpm, dpkg, apk, alpm) and the user.component extended attribute. The
-// databases are outside bytes: bounded, checked and never trusted. A damaged database is reported and its packages fall back
-// to the unowned components; it never fails an image.
+// It reads the package databases inside the tree (rpm, dpkg, apk, alpm), what pip and npm record, the places where Nix,
+// Guix, flatpak, snap and systemd put things, and the user.component extended attribute, which BuildStream's and mkosi's
+// images have, too. The databases are outside bytes: bounded, checked and never trusted. A damaged database is reported and
+// its packages fall back to the unowned components; it never fails an image.
 package pkgdb
 
 import "github.com/strata-oci/strata/rechunk/pkgdb/installed"
@@ -22,7 +23,7 @@ const (
 	// Volatile files differ in every build though nothing changed: package databases, logs, host keys, and caches that no
 	// package ships.
 	Volatile
-	// Package files are owned by the packages of one source package.
+	// Package files are owned by the packages of one source package, or by what came without a package manager.
 	Package
 	// Large is one big file that nothing owns.
 	Large
@@ -32,9 +33,10 @@ const (
 
 // Component is a set of files that come and go together.
 type Component struct {
-	// ID is unique in an image and stable over versions: "rpm/bash", "dpkg/glibc", "custom/NAME", "kernel", "kernel/extra",
-	// "initramfs", "volatile/rpmdb", "volatile/PATH", "large/PATH", "rest". Apart from what paths hold, there is no version
-	// number in it. It is printable UTF-8: other bytes are escaped as in Go's string literals.
+	// ID is unique in an image and stable over versions: "rpm/bash", "dpkg/glibc", "python/flask", "nix/glibc",
+	// "custom/NAME", "kernel", "kernel/extra", "initramfs", "volatile/rpmdb", "volatile/PATH", "large/PATH", "rest". Apart
+	// from what paths hold, there is no version number in it. It is printable UTF-8: other bytes are escaped as in Go's
+	// string literals.
 	ID   string
 	Kind Kind
 	// Version is that of the source package in its own notation (rpm: version and release), several in ascending byte order

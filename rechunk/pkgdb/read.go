@@ -7,8 +7,10 @@ import (
 
 	"github.com/strata-oci/strata/rechunk/pkgdb/alpm"
 	"github.com/strata-oci/strata/rechunk/pkgdb/apk"
+	"github.com/strata-oci/strata/rechunk/pkgdb/bundle"
 	"github.com/strata-oci/strata/rechunk/pkgdb/dpkg"
 	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
+	"github.com/strata-oci/strata/rechunk/pkgdb/python"
 	"github.com/strata-oci/strata/rechunk/pkgdb/rootfs"
 	"github.com/strata-oci/strata/rechunk/pkgdb/rpmdb"
 	"github.com/strata-oci/strata/rechunk/tree"
@@ -29,11 +31,17 @@ func Read(ctx context.Context, t *tree.Tree, contents tree.Contents, work string
 	if err != nil {
 		return nil, err
 	}
-	of, err := (&assigner{tree: t, components: components, claims: c}).assign(ctx)
+	besides := newClaims(t, view, components)
+	more, err := readBesides(ctx, view, besides)
 	if err != nil {
 		return nil, err
 	}
-	o := &Owners{Warnings: c.allWarnings(append(final, c.over()...))}
+	of, err := (&assigner{tree: t, components: components, claims: c, besides: besides}).assign(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.lines = append(c.lines, besides.lines...)
+	o := &Owners{Warnings: c.allWarnings(append(append(final, more...), c.over()...))}
 	o.Components, o.Of = components.finish(of)
 	return o, nil
 }
@@ -45,15 +53,32 @@ func readAll(ctx context.Context, view *rootfs.View, work string, s installed.Si
 	var final []string
 	for _, db := range databases(ctx, view, work, s) {
 		before(db.name)
-		err := db.read()
-		if cause := ctx.Err(); cause != nil {
-			return nil, fmt.Errorf("read %s database: %w", db.name, cause)
+		line, err := db.readAsFarAs(ctx)
+		if err != nil {
+			return nil, err
 		}
-		switch {
-		case errors.Is(err, installed.ErrDamaged), errors.Is(err, installed.ErrBudget), errors.Is(err, rootfs.ErrTooLarge):
-			final = append(final, fmt.Sprintf("%s: %v", db.name, err))
-		case err != nil:
-			return nil, fmt.Errorf("read %s database: %w", db.name, err)
+		if line != "" {
+			final = append(final, line)
+		}
+	}
+	return final, nil
+}
+
+// readBesides hands over what is known of files that no package manager knows of.
+func readBesides(ctx context.Context, view *rootfs.View, c *claims) ([]string, error) {
+	ecosystem := func(name string) { c.ecosystem = name }
+	var final []string
+	for _, db := range []database{
+		{"python", func() error { return python.Read(ctx, view, c) }},
+		{"bundle", func() error { return bundle.Read(ctx, view, ecosystem, c) }},
+	} {
+		ecosystem(db.name)
+		line, err := db.readAsFarAs(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if line != "" {
+			final = append(final, line)
 		}
 	}
 	return final, nil
@@ -63,6 +88,21 @@ func readAll(ctx context.Context, view *rootfs.View, work string, s installed.Si
 type database struct {
 	name string
 	read func() error
+}
+
+// readAsFarAs reads a database as far as it makes sense; the line says why not to its end.
+func (db *database) readAsFarAs(ctx context.Context) (line string, err error) {
+	err = db.read()
+	if cause := ctx.Err(); cause != nil {
+		return "", fmt.Errorf("read %s database: %w", db.name, cause)
+	}
+	switch {
+	case errors.Is(err, installed.ErrDamaged), errors.Is(err, installed.ErrBudget), errors.Is(err, rootfs.ErrTooLarge):
+		return fmt.Sprintf("%s: %v", db.name, err), nil
+	case err != nil:
+		return "", fmt.Errorf("read %s database: %w", db.name, err)
+	}
+	return "", nil
 }
 
 // databases are those of all package managers, in the order in which claims win.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -52,6 +53,47 @@ func checkOwners(t testing.TB, tr *tree.Tree, o *pkgdb.Owners) {
 	for i, c := range o.Components {
 		if !used[i] || c.Kind == 0 || c.ID == "" {
 			t.Errorf("component %+v, used %v", c, used[i])
+		}
+	}
+}
+
+// What came without a package manager is known by what it recorded or by where it lies, unless a package owns it. Compiled
+// files of Python are no distribution's.
+func TestBesides(t *testing.T) {
+	t.Parallel()
+	const site, info = "usr/lib/python3/dist-packages/", "usr/lib/python3/dist-packages/idna-3.4.dist-info/"
+	want := map[string]string{
+		site + "idna/core.py":                   "python/idna",
+		site + "idna/huge.so":                   "python/idna",
+		site + "idna/core.pyc":                  "volatile/pyc",
+		info + "RECORD":                         "python/idna",
+		site + "owned/a.py":                     "dpkg/python-owned",
+		site + "owned-1.dist-info/RECORD":       "dpkg/python-owned",
+		"usr/lib/node_modules/npm/bin/npm.js":   "npm/npm",
+		"usr/lib/node_modules/npm/package.json": "npm/npm",
+		"usr/lib/extensions/debug_6.raw":        "sysext/debug",
+		"var/lib/flatpak/repo/config":           "flatpak/repo",
+		"usr/lib/python3/alone.py":              "rest",
+	}
+	files := treetest.Files{
+		"var/lib/dpkg/status":                  "Package: python3-owned\nSource: python-owned\nStatus: install ok installed\nVersion: 1\n\n",
+		"var/lib/dpkg/info/python3-owned.list": "/" + site + "owned/a.py\n/" + site + "owned-1.dist-info/RECORD\n",
+	}
+	for p := range want {
+		files[p] = p
+	}
+	files[info+"RECORD"] = "idna/core.py,,\nidna/huge.so,,\nidna/core.pyc,,\nidna-3.4.dist-info/RECORD,,\n"
+	files[site+"owned-1.dist-info/RECORD"] = "owned/a.py,,\nowned-1.dist-info/RECORD,,\n"
+	files["usr/lib/node_modules/npm/package.json"] = `{"version": "10.9.0"}`
+	files[site+"idna/huge.so"] = treetest.Sized(1 << 20)
+	tr, o := owners(t, files)
+	if diff := gocmp.Diff(want, owned(t, tr, o, slices.Collect(maps.Keys(want))...)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for _, c := range o.Components {
+		if v, ok := map[string]string{"python/idna": "3.4", "npm/npm": "10.9.0", "sysext/debug": "6"}[c.ID]; ok &&
+			c.Version != v {
+			t.Errorf("%s has version %q, want %q", c.ID, c.Version, v)
 		}
 	}
 }
@@ -126,6 +168,15 @@ func TestReadWithoutDatabase(t *testing.T) {
 		"boot/EFI/Linux/a.efi":                    "initramfs",
 		"boot/grub2/grub.cfg":                     "rest",
 		"usr/lib/ostree-boot/vmlinuz-6.1":         "kernel",
+		"boot/fedora/6.1/linux":                   "kernel",
+		"boot/fedora/6.1/initrd":                  "initramfs",
+		"boot/loader/linux":                       "rest",
+		"boot/efi/EFI/Linux/b.efi":                "initramfs",
+		"efi/EFI/Linux/c.efi":                     "initramfs",
+		"efi/EFI/BOOT/BOOTX64.EFI":                "rest",
+		"usr/lib/linux-image-6.1-arm64/a.dtb":     "kernel",
+		"usr/lib/firmware/6.1/device-tree/b.dtb":  "kernel",
+		"usr/lib/firmware/iwlwifi.ucode":          "rest",
 		"vmlinuz":                                 "kernel",
 		"lib/modules/6.1/modules.dep":             "kernel",
 	}

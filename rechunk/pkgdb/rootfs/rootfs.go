@@ -175,6 +175,17 @@ func (v *View) Children(dir, prefix string) iter.Seq[*tree.Entry] {
 	}
 }
 
+// Entries gives all entries in ascending order of their paths.
+func (v *View) Entries() iter.Seq[*tree.Entry] {
+	return func(yield func(*tree.Entry) bool) {
+		for i := range v.tree.Entries {
+			if !yield(&v.tree.Entries[i]) {
+				return
+			}
+		}
+	}
+}
+
 // split cuts a path behind its last slash, without the slash; the directory of a bare name is ".".
 func split(p string) (dir, base string) {
 	i := strings.LastIndexByte(p, '/')
