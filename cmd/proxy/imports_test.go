@@ -33,14 +33,14 @@ var rooms = []room{
 	{"proxy/name", nil, []string{"net/http", "os"}},
 	{"proxy/oci", []string{"rechunk/image"}, append([]string{"os", "net/http"}, registries[2:]...)},
 	{"proxy/verify", nil, append([]string{"os", "context", "net/http"}, registries[2:]...)},
-	{"proxy/registry", []string{"proxy/name", "chunkstore/casync"},
+	{"proxy/registry", []string{"proxy/name", "proxy/tracing", "chunkstore/casync"},
 		[]string{"github.com/google/go-containerregistry", "github.com/distribution/distribution"}},
 	// client → auth → transport → upstream → header.
 	{"proxy/upstream", nil, upstreamRooms("client", "auth", "transport")},
 	{"proxy/upstream/client", []string{"proxy/name", "proxy/oci", "proxy/upstream", "proxy/verify", "rechunk/image"},
 		[]string{"github.com/distribution/distribution"}},
 	{"proxy/upstream/auth", []string{"proxy/name", "proxy/upstream"}, upstreamRooms("client")},
-	{"proxy/upstream/transport", []string{"proxy/upstream"}, upstreamRooms("client", "auth")},
+	{"proxy/upstream/transport", []string{"proxy/tracing", "proxy/upstream"}, upstreamRooms("client", "auth")},
 	{"proxy/upstream/header", nil, []string{"os", "io", "context"}},
 	{"proxy/config", []string{"chunkstore/casync", "proxy/name", "proxy/schema", "rechunk/layer"}, nil},
 	{"proxy/manual", nil, append([]string{"os", "net/http"}, registries...)},
@@ -49,7 +49,11 @@ var rooms = []room{
 	{"proxy/limits", nil, nil},
 	{"proxy/access", []string{"proxy/name", "proxy/config", "proxy/registry", "proxy/livefile", "proxy/limits"}, nil},
 	{"proxy/metrics", nil, nil},
-	{"proxy/flight", []string{"proxy/verify", "rechunk/rescue", "rechunk/workspace"}, nil},
+	// What is noted depends on the context; only export knows where it goes.
+	{"proxy/tracing", nil, append([]string{"os", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/exporters"},
+		registries[2:]...)},
+	{"proxy/tracing/export", []string{"proxy/tracing"}, append([]string{"os"}, registries[2:]...)},
+	{"proxy/flight", []string{"proxy/tracing", "proxy/verify", "rechunk/rescue", "rechunk/workspace"}, nil},
 	{"proxy/catalog", []string{"chunkstore", "rechunk"}, []string{"net/http"}},
 	// What signatures say, and ours. Keys and formats know nothing of the proxy.
 	{"proxy/trust", []string{
@@ -88,7 +92,7 @@ var rooms = []room{
 	{"proxy/pull/tags", []string{
 		"proxy/pull/jobs", "proxy/catalog", "proxy/name", "proxy/background", "proxy/config", "proxy/lease",
 		"proxy/registry", "proxy/rollout",
-		"proxy/upstream", "chunkstore/keylock", "rechunk",
+		"proxy/tracing", "proxy/upstream", "chunkstore/keylock", "rechunk",
 	}, registries[2:]},
 	// Which version a host gets depends on the record and on who asks; the rule and the clock are told.
 	{"proxy/rollout", []string{"proxy/catalog", "proxy/config"}, append([]string{
@@ -99,7 +103,7 @@ var rooms = []room{
 	{"proxy/pull/jobs", []string{
 		"proxy/catalog", "proxy/name", "proxy/background", "proxy/config", "proxy/flight", "proxy/lease", "proxy/metrics",
 		"proxy/registry",
-		"proxy/upstream", "chunkstore", "rechunk",
+		"proxy/tracing", "proxy/upstream", "chunkstore", "rechunk",
 	}, registries},
 	{"proxy/pull/content", []string{
 		"proxy/catalog", "proxy/name", "proxy/oci", "proxy/background", "proxy/flight", "proxy/lease", "proxy/registry",
@@ -122,7 +126,7 @@ var rooms = []room{
 	{"proxy/edge/seed", []string{"proxy/verify", "rechunk"}, append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/edge/via", []string{
 		"proxy/background", "proxy/catalog", "proxy/edge/seed", "proxy/metrics", "proxy/name", "proxy/registry",
-		"proxy/state",
+		"proxy/state", "proxy/tracing",
 		"proxy/upstream", "proxy/verify", "chunkstore", "rechunk",
 	}, registries[2:]},
 	// What hosts need is text made of text; only disk reads and writes files.
@@ -158,7 +162,8 @@ var rooms = []room{
 	{"proxy/edge/scratch", []string{"rechunk"}, registries},
 	{"proxy/edge/central", []string{
 		"proxy/background", "proxy/catalog", "proxy/edge/scratch", "proxy/edge/seed", "proxy/flight", "proxy/history",
-		"proxy/lease", "proxy/metrics", "proxy/name", "proxy/pulls", "proxy/registry", "proxy/state", "chunkstore",
+		"proxy/lease", "proxy/metrics", "proxy/name", "proxy/pulls", "proxy/registry", "proxy/state", "proxy/tracing",
+		"chunkstore",
 		"rechunk",
 	}, append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/edge/encoder", []string{"rechunk/delta/wrap"}, registries},

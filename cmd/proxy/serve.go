@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -14,10 +13,9 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/sirupsen/logrus"
-
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/server"
+	"github.com/strata-oci/strata/proxy/tracing"
 )
 
 type serveCommand struct {
@@ -51,8 +49,7 @@ func (c *serveCommand) Run(ctx context.Context, s *streams) error {
 	level := new(slog.LevelVar)
 	level.Set(cfg.Log.Level)
 	log := newLogger(s, cfg, level)
-	// Distribution's packages log here what they think of clients' passwords; what matters of it, they return.
-	logrus.SetOutput(io.Discard)
+	adoptLibraries(log)
 	for _, w := range warnings {
 		log.Warn("configuration", "warning", w)
 	}
@@ -130,10 +127,14 @@ func configurationError(file string, err error) error {
 
 func newLogger(s *streams, cfg *config.Config, level slog.Leveler) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewTextHandler(s.err, o)
 	if cfg.Log.Format == config.LogJSON {
-		return slog.New(slog.NewJSONHandler(s.err, o))
+		h = slog.NewJSONHandler(s.err, o)
 	}
-	return slog.New(slog.NewTextHandler(s.err, o))
+	if cfg.Tracing.Enabled() {
+		h = tracing.LogHandler(h)
+	}
+	return slog.New(h)
 }
 
 // announce logs where the proxy listens and how to try it.

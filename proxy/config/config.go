@@ -49,6 +49,8 @@ type Config struct {
 	ShutdownTimeout Duration `yaml:"shutdown_timeout"`
 	// Log says what is logged and how.
 	Log Log `yaml:"log"`
+	// Tracing says which requests are traced, and where to.
+	Tracing Tracing `yaml:"tracing"`
 
 	// Storage is where images and records are kept.
 	Storage Storage `yaml:"storage"`

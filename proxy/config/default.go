@@ -23,6 +23,7 @@ func Default() *Config {
 		Limits:          defaultLimits(),
 		ShutdownTimeout: Duration(30 * time.Second),
 		Log:             Log{Level: slog.LevelInfo, Format: LogText},
+		Tracing:         Tracing{Share: 1},
 		Storage:         Storage{Driver: filesystemDriver, Parameters: map[string]any{rootDirectory: defaultRoot}},
 		CacheBytes:      64 << 20,
 		MinFree:         1 << 30,

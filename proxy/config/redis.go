@@ -61,15 +61,9 @@ func (r Redis) ClientTLS() (*tls.Config, error) {
 		out.ServerName = host
 	}
 	if r.TLS.CAFile != "" {
-		pem, err := os.ReadFile(r.TLS.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("redis.tls.ca_file: %w", err)
-		}
-		if out.RootCAs, err = x509.SystemCertPool(); err != nil {
-			out.RootCAs = x509.NewCertPool()
-		}
-		if !out.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("redis.tls.ca_file: %s holds no certificate in PEM format", r.TLS.CAFile)
+		var err error
+		if out.RootCAs, err = authorities("redis.tls.ca_file", r.TLS.CAFile); err != nil {
+			return nil, err
 		}
 	}
 	if r.TLS.CertFile != "" {
@@ -80,6 +74,22 @@ func (r Redis) ClientTLS() (*tls.Config, error) {
 		out.Certificates = []tls.Certificate{pair}
 	}
 	return out, nil
+}
+
+// authorities reads the file that a key names, and returns the certificate authorities in it beside the system's.
+func authorities(key, file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s: %s holds no certificate in PEM format", key, file)
+	}
+	return pool, nil
 }
 
 const (

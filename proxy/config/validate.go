@@ -82,6 +82,7 @@ func (v *validator) config(c *Config) {
 	if c.CacheBytes < 0 {
 		v.problem("cache_bytes", "is negative: write 0 for no cache")
 	}
+	v.tracing(c.Tracing)
 	v.upkeep(c)
 	v.storage(c.Storage)
 	v.redis(c.Redis)

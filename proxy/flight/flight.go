@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/strata-oci/strata/proxy/tracing"
 	"github.com/strata-oci/strata/proxy/verify"
 	"github.com/strata-oci/strata/rechunk/rescue"
 )
@@ -58,7 +59,9 @@ func newFlight(g *Group, key Key) *flight {
 // run downloads the blob. ctx is the download's own.
 func (f *flight) run(ctx context.Context, fetch Fetch) {
 	tee := &sinkWriter{sink: f.group.opts.Sink, digest: f.key.Digest}
+	ctx, ended := tracing.Start(ctx, "download", "scope", f.key.Scope, "digest", f.key.Digest)
 	err := rescue.Call(func() error { return f.receive(ctx, fetch, tee) })
+	ended(err)
 	if err == nil {
 		f.update(func() { f.verified, f.size = true, f.written })
 		f.settle(tee.commit(ctx))

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/tracing"
 )
 
 // statusClientLeft is what logs call a request whose client left before it was answered; nobody receives it.
@@ -101,6 +102,7 @@ func AccessLog(next http.Handler, logger *slog.Logger, observe func(Request)) ht
 			if q.Status == 0 {
 				q.Status = statusOfNothing(r, q.Aborted)
 			}
+			q.trace(r.Context())
 			if observe != nil {
 				observe(*q)
 			}
@@ -111,6 +113,21 @@ func AccessLog(next http.Handler, logger *slog.Logger, observe func(Request)) ht
 		next.ServeHTTP(w, r)
 		q.Aborted = false
 	})
+}
+
+// trace notes in the trace that a request belongs to what became of it.
+func (q *Request) trace(ctx context.Context) {
+	tracing.Name(ctx, strings.TrimSpace(q.Method+" "+string(q.Route)))
+	tracing.Note(ctx, "http.request.method", q.Method, "http.response.status_code", q.Status, "http.response.body.size",
+		q.Bytes, "url.path", q.Path, "client.address", q.Remote, "user_agent.original", q.Agent, "route", string(q.Route),
+		"reference", string(q.Reference), "tag", q.Tag, "digest", q.Digest, "served", string(q.Served),
+		"origin", string(q.Origin), "aborted", q.Aborted)
+	if q.Repository != (name.Repository{}) {
+		tracing.Note(ctx, "repository", q.Repository)
+	}
+	if q.Status >= http.StatusInternalServerError {
+		tracing.Fail(ctx, http.StatusText(q.Status))
+	}
 }
 
 // statusOfNothing is the status of a request that no header was sent to.

@@ -29,6 +29,9 @@ func Check(cfg *config.Config, version string) error {
 			return fmt.Errorf("upstreams.%s: %w", host, err)
 		}
 	}
+	if _, err := cfg.Tracing.Client(); err != nil {
+		return err
+	}
 	for i, s := range cfg.Seeds {
 		if s.Root == "" {
 			continue

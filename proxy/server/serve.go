@@ -114,6 +114,7 @@ func (s *Server) Close() error {
 	s.admin.Close()
 	err = errors.Join(err, s.rooms.Close(ctx))
 	s.upstream.Close()
+	s.endTraces(ctx)
 	return errors.Join(err, s.release())
 }
 

@@ -28,6 +28,7 @@ import (
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/replicas"
 	"github.com/strata-oci/strata/proxy/server/wiring"
+	"github.com/strata-oci/strata/proxy/tracing/export"
 	"github.com/strata-oci/strata/proxy/upkeep"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/proxy/watch"
@@ -65,6 +66,7 @@ type Server struct {
 	clients  listener
 	operator listener
 	senders  *senders
+	traces   *export.Traces // nil where there are none
 	claims   []*claim.Claim // of the store's and the working directory
 	closing  atomic.Bool
 
@@ -94,8 +96,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	s.rooms = s.newRooms(m)
 	s.upkeep = s.keeper(m.chunks, m.claim)
 	s.admin = s.newAdmin(m)
-	s.clients = newListener(registry.AccessLog(sharedOut(bounded(s.newRegistry(), s.live.Load), s.live.Load), log,
-		s.observe), cfg, log)
+	s.clients = newListener(s.traces.Handler(registry.AccessLog(
+		sharedOut(bounded(s.newRegistry(), s.live.Load), s.live.Load), log, s.observe)), cfg, log)
 	s.clients.start(m.first.clientCerts, clientLimits(cfg))
 	s.operator = newListener(s.admin, cfg, log)
 	s.operator.start(m.first.operatorCerts, operatorLimits(cfg))
@@ -144,6 +146,9 @@ func (s *Server) gather(ctx context.Context) (*makings, error) {
 		return nil, err
 	}
 	s.metrics.WatchUpstreams(m.gatherer, s.upstreamStates)
+	if s.traces, err = openTraces(ctx, s.cfg, s.version, s.log); err != nil {
+		return nil, err
+	}
 	if err := m.first.prepareAccess(s.log); err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/strata-oci/strata/proxy/flight"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/tracing"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/delta"
 )
@@ -34,6 +35,7 @@ const (
 
 // OpenDelta implements registry.Deltas.
 func (c *Central) OpenDelta(ctx context.Context, repo name.Repository, q registry.DeltaQuery) (*registry.Delta, error) {
+	ctx, ended := tracing.Start(ctx, "delta", "repository", repo, "layer", q.Layer)
 	d, err := c.open(ctx, repo, q)
 	var none *registry.NoDelta
 	switch {
@@ -48,6 +50,12 @@ func (c *Central) OpenDelta(ctx context.Context, repo name.Repository, q registr
 		c.Metrics.DeltaAnswered(answerStored)
 	default:
 		c.Metrics.DeltaAnswered(answerMade)
+	}
+	if none != nil {
+		tracing.Note(ctx, "refused", none.Reason)
+		ended(nil)
+	} else {
+		ended(err)
 	}
 	return d, err
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/strata-oci/strata/proxy/edge/seed"
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/tracing"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/rechunk/delta"
 )
@@ -159,14 +160,22 @@ func (s *Source) Blob(ctx context.Context, repo name.Repository, d digest.Digest
 	if !known || size >= 0 && size != l.size {
 		return s.whole(ctx, repo, d, size)
 	}
-	m, why, err := s.begin(ctx, repo, l)
+	making, ended := tracing.Start(ctx, "layer from a delta", "repository", repo, "layer", d)
+	m, why, err := s.begin(making, repo, l)
 	if why != "" {
+		tracing.Note(making, "whole", string(why))
+		ended(err)
 		s.wentWhole(ctx, repo, l, why, err)
 		body, n, err := s.whole(ctx, repo, d, l.size)
 		if err != nil {
 			s.forgive(d)
 		}
 		return body, n, err
+	}
+	told := m.tell
+	m.tell = func(err error) {
+		told(err)
+		ended(err)
 	}
 	return m, l.size, nil
 }

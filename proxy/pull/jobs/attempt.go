@@ -42,7 +42,7 @@ func (q *Queue) attempt(ctx context.Context, j *job, manifest []byte, src rechun
 	return result, err
 }
 
-func (q *Queue) rechunk(ctx context.Context, j *job, manifest []byte, src rechunk.Source) (*rechunk.Result, error) {
+func (q *Queue) rechunk(ctx context.Context, j *job, manifest []byte, src rechunk.Source) (_ *rechunk.Result, err error) {
 	demand, err := q.Demand.Demand(ctx, j.rule.Family)
 	if err != nil {
 		q.Logger.WarnContext(ctx, "what clients pulled is not known, the default mix is planned for", "job", j.id, "error",
@@ -53,7 +53,9 @@ func (q *Queue) rechunk(ctx context.Context, j *job, manifest []byte, src rechun
 		return nil, fmt.Errorf("directory for temporary files: %w", err)
 	}
 	req := RequestOf(j.repo, j.ref, j.rule)
-	req.Demand, req.Digest, req.Manifest, req.Source, req.Progress = demand, j.digest, manifest, src, j.note
+	note, ended := j.phased(ctx)
+	defer func() { ended(err) }()
+	req.Demand, req.Digest, req.Manifest, req.Source, req.Progress = demand, j.digest, manifest, src, note
 	if err := q.adopt(ctx, j, req); err != nil {
 		return nil, err
 	}

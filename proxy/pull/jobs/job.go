@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/strata-oci/strata/proxy/background"
+	"github.com/strata-oci/strata/proxy/tracing"
 	"github.com/strata-oci/strata/rechunk"
 )
 
@@ -77,6 +78,30 @@ func (j *job) note(p rechunk.Progress) {
 		j.phaseBegan = j.now()
 	}
 	j.progress = p
+}
+
+// phased returns note with a span for each phase of the engine's work; ended ends the last one.
+func (j *job) phased(ctx context.Context) (note func(rechunk.Progress), ended func(error)) {
+	var (
+		mu    sync.Mutex
+		phase string
+		over  = func(error) {}
+	)
+	note = func(p rechunk.Progress) {
+		mu.Lock()
+		if p.Phase != phase {
+			over(nil)
+			phase = p.Phase
+			_, over = tracing.Start(ctx, "phase "+phase, "total_bytes", p.Total)
+		}
+		mu.Unlock()
+		j.note(p)
+	}
+	return note, func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		over(err)
+	}
 }
 
 // tellEvery is how often a job that runs says how far it is.

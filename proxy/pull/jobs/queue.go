@@ -19,6 +19,7 @@ import (
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/tracing"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/image"
 	"github.com/strata-oci/strata/rechunk/plan"
@@ -170,6 +171,8 @@ func (q *Queue) do(ctx context.Context, src source) (*rechunk.Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	_, ended := tracing.Start(ctx, "wait for rechunking", "job", j.id)
+	defer ended(nil)
 	select {
 	case <-j.done:
 		return j.result, j.err
@@ -223,11 +226,16 @@ func (q *Queue) admit(repo name.Repository) error {
 // run sees a job to its end, whatever that is.
 func (q *Queue) run(ctx context.Context, j *job) {
 	var result *rechunk.Result
+	ctx, ended := tracing.Start(ctx, "rechunk", "job", j.id, "repository", j.repo, "source", j.digest)
 	err := q.Work.Catch(ctx, "job", func() (err error) {
 		result, err = q.underLease(ctx, j)
 		return err
 	})
 	j.end(result, err, q.Now())
+	if errors.Is(err, rechunk.ErrPassThrough) {
+		err = nil // it is no failure
+	}
+	ended(err)
 	q.log(ctx, j)
 
 	q.mu.Lock()

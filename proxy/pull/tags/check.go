@@ -12,6 +12,7 @@ import (
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/tracing"
 	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 )
@@ -31,8 +32,11 @@ type checked struct {
 }
 
 // check finds out what a tag stands for: one HEAD, shared by everyone who waits, and none where somebody asked a moment ago.
-func (t *Tags) check(ctx context.Context, repo name.Repository, tag name.Reference, rule config.Rule) (*checked, error) {
+func (t *Tags) check(ctx context.Context, repo name.Repository, tag name.Reference, rule config.Rule) (_ *checked,
+	err error) {
 	key := recordKey(repo, tag)
+	ctx, ended := tracing.Start(ctx, "tag check", "repository", repo, "tag", string(tag))
+	defer func() { ended(err) }()
 	return t.checks.Do(ctx, key.String(), func(ctx context.Context) (*checked, error) {
 		// Whoever waited for an earlier call has a new record now.
 		rec, err := t.record(ctx, repo, tag)

@@ -16,6 +16,7 @@ import (
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/pull/jobs"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/tracing"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/rechunk"
 )
@@ -95,6 +96,7 @@ const maxUnsaved = 1000
 // finishUpdate runs an update to its end.
 func (t *Tags) finishUpdate(ctx context.Context, key catalog.TagKey, u *update) {
 	saved := true
+	ctx, ended := tracing.Start(ctx, "update", "repository", u.repo, "tag", string(u.tag), "source", u.target.Digest)
 	err := t.Work.Catch(ctx, "update", func() (err error) {
 		if u.rec, err = t.runUpdate(ctx, u); err != nil {
 			return err
@@ -112,6 +114,7 @@ func (t *Tags) finishUpdate(ctx context.Context, key catalog.TagKey, u *update) 
 		return nil
 	})
 	u.err = t.Work.Explain(err)
+	ended(u.err)
 	t.mu.Lock()
 	switch {
 	case t.updates[key] != u:

@@ -108,6 +108,7 @@ func (c *Client) newHost(key string, given Config) (*host, error) {
 		return nil, err
 	}
 	config.Persistent = config.Persistent || config.Via // its clients have no other way
+	config.Traced = config.Traced || config.Via
 	way, err := transport.New(key, config.Config, c.options.transport())
 	if err != nil {
 		return nil, err

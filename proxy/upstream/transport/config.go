@@ -63,6 +63,8 @@ type Config struct {
 	// Persistent says that the host, when it failed, is asked again by whoever comes next, one request at a time: it is
 	// not left alone for some seconds as others are.
 	Persistent bool
+	// Traced says that the host is told which trace a request belongs to (W3C Trace Context).
+	Traced bool
 	// MaxWait is the longest wait for a turn that Rate allows, and the longest Retry-After that is worth waiting for.
 	MaxWait time.Duration
 }

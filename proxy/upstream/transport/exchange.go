@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/strata-oci/strata/proxy/tracing"
 	"github.com/strata-oci/strata/proxy/upstream"
 )
 
@@ -40,20 +41,29 @@ func (h *Host) Exchange(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	running, cancel := context.WithCancelCause(ctx)
+	running, ended := tracing.Start(running, "upstream "+req.Method, "upstream", h.name, "server.address", req.URL.Host)
 	req = req.Clone(running)
 	req.Header.Set("User-Agent", h.options.UserAgent)
 	setHeader(req.Header, "Via", h.options.Via(ctx))
+	if h.traced && c == h.circuit { // nobody else learns of it
+		tracing.Tell(running, req.Header)
+	}
 	resp, err := h.tripper(req.URL).RoundTrip(req)
 	turn.answered(ctx, resp, err)
 	if err != nil {
 		cancel(nil)
 		turn.release()
+		ended(err)
 		return nil, err
 	}
+	tracing.Note(running, "http.response.status_code", resp.StatusCode)
 	if c == h.circuit {
 		h.budget.note(resp.Header, h.options.Now())
 	}
-	resp.Body = newBody(running, cancel, resp, h, turn.release)
+	resp.Body = newBody(running, cancel, resp, h, sync.OnceFunc(func() {
+		turn.release()
+		ended(nil)
+	}))
 	return resp, nil
 }
 

@@ -22,6 +22,7 @@ type Host struct {
 	options Options
 	timeout time.Duration
 	minRate int64
+	traced  bool
 
 	home    http.RoundTripper // to base itself
 	foreign http.RoundTripper // to where its answers lead: no client certificate, guarded addresses
@@ -79,7 +80,7 @@ func newHost(name string, base *url.URL, c Config, o Options) (*Host, error) {
 		return nil, fmt.Errorf("breakers of %s: %w", name, err)
 	}
 	h := &Host{
-		name: name, base: base, options: o, timeout: c.Timeout, minRate: c.MinRate,
+		name: name, base: base, options: o, timeout: c.Timeout, minRate: c.MinRate, traced: c.Traced,
 		redirectHosts: c.RedirectHosts, limits: newLimits(c, o), circuits: circuits,
 	}
 	h.newCircuit = func(server string) *circuit {

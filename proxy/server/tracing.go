@@ -1,0 +1,36 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/tracing/export"
+)
+
+// openTraces returns what sends traces, nil where there are none.
+func openTraces(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (*export.Traces, error) {
+	if !cfg.Tracing.Enabled() {
+		return nil, nil
+	}
+	client, err := cfg.Tracing.Client()
+	if err != nil {
+		return nil, err
+	}
+	return export.New(ctx, export.Options{
+		Endpoint: cfg.Tracing.Endpoint, Client: client, Share: float64(cfg.Tracing.Share), Version: version, Logger: log,
+	})
+}
+
+// lastTraces is how long an end waits for the collector.
+const lastTraces = 5 * time.Second
+
+// endTraces sends what waits. That it is lost is no reason to call an end a bad one.
+func (s *Server) endTraces(ctx context.Context) {
+	ctx, stop := context.WithTimeout(ctx, lastTraces)
+	defer stop()
+	if err := s.traces.Close(ctx); err != nil {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "traces were lost", slog.Any("error", err))
+	}
+}
