@@ -177,7 +177,7 @@ func checkChartConfiguration(t *testing.T, objects string) {
 	}
 }
 
-// The alert rules and the dashboard ask for metrics that there are; promtool takes the rules.
+// The alert rules and the dashboard ask for metrics that there are.
 func TestAlertsAndDashboard(t *testing.T) {
 	t.Parallel()
 	known, err := os.ReadFile(filepath.Join(repositoryRoot, "proxy/metrics/metrics.go"))
@@ -199,10 +199,38 @@ func TestAlertsAndDashboard(t *testing.T) {
 				t.Errorf("%s asks for %s, which there is not", name, metric)
 			}
 		}
-		if promtool, err := tool("promtool"); err == nil && strings.HasSuffix(name, ".yml") {
-			if out, err := exec.CommandContext(t.Context(), promtool, "check", "rules", file).CombinedOutput(); err != nil {
-				t.Errorf("promtool: %v\n%s", err, out)
-			}
+	}
+}
+
+// promtool takes the alert rules, and each fires for what it is there for (testdata/alerts), and not before.
+func TestAlertsFire(t *testing.T) {
+	t.Parallel()
+	promtool, err := tool("promtool")
+	if err != nil {
+		t.Skip(err)
+	}
+	rules, err := os.ReadFile(filepath.Join(repositoryRoot, "docs/deploy/strata-alerts.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests, err := os.ReadFile("testdata/alerts/test.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, alert := range regexp.MustCompile(`alert: (\w+)`).FindAllStringSubmatch(string(rules), -1) {
+		if !strings.Contains(string(tests), `"`+alert[1]+`"`) {
+			t.Errorf("no test has %s fire", alert[1])
+		}
+	}
+	dir := t.TempDir()
+	for name, text := range map[string][]byte{"strata-alerts.yml": rules, "test.yml": tests} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{{"check", "rules", dir + "/strata-alerts.yml"}, {"test", "rules", dir + "/test.yml"}} {
+		if out, err := exec.CommandContext(t.Context(), promtool, args...).CombinedOutput(); err != nil {
+			t.Errorf("promtool %s: %v\n%s", args[0], err, out)
 		}
 	}
 }
