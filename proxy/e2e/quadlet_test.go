@@ -21,11 +21,13 @@ func quadlet(tb testing.TB) []string {
 		tb.Skipf("no %s, and STRATA_TEST_PODMAN names no podman of .ci/clients beside one", program)
 	}
 	needRoot(tb)
-	return []string{"unshare", "--mount", "sh", "-c", `mount --bind "$0/usr" /usr && exec "$@"`, root, program}
+	return []string{
+		"unshare", "--mount", "sh", "-c", `mount --bind "$0/usr" /usr && exec "$@"`, root, program,
+	}
 }
 
-// podman takes the quadlets, what it makes of them are units, and their health check needs no shell, which the image does not
-// have: the word CMD says so.
+// podman takes the quadlets, what it makes of them are units, and their health check needs no shell, which the image lacks:
+// the word CMD says so.
 func TestQuadlets(t *testing.T) {
 	t.Parallel()
 	generator := quadlet(t)
