@@ -71,8 +71,12 @@ func (r *run) storePublished(ctx context.Context) (*Version, error) {
 	return v, nil
 }
 
-// checkTypes refuses an image whose layers are not of the type that new ones would be of.
+// checkTypes refuses an image whose layers are not of the type that new ones would be of, and one in ostree's form: what its
+// objects are called would be believed.
 func (r *run) checkTypes() error {
+	if r.req.Options.OSTree || r.plain && r.src.Config.Config.Labels[image.LabelCommit] != "" {
+		return fmt.Errorf("%w: it is, or new ones would be, in ostree's form", ErrNotAdopted)
+	}
 	f := r.req.Options.Format
 	for _, l := range r.src.Manifest.Layers {
 		if !f.Keeps(l.MediaType, l.Annotations) {

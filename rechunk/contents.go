@@ -58,14 +58,19 @@ func newContents(r *run) *contents {
 		if r.scanned[l.Digest] {
 			continue // the spool has all of it
 		}
-		for _, in := range r.indexes[i].Inline {
-			c.small[in.Digest] = in.Content
-		}
+		c.addSmall(r.indexes[i])
 		c.addCold(coldLayer{digest: l.Digest, index: r.indexes[i], open: func(ctx context.Context) (io.ReadCloser, error) {
 			return r.req.Source.Blob(ctx, l)
 		}})
 	}
 	return c
+}
+
+// addSmall adds the contents that an index carries, before anybody reads any.
+func (c *contents) addSmall(x *tree.Index) {
+	for _, in := range x.Inline {
+		c.small[in.Digest] = in.Content
+	}
 }
 
 // addCold adds a layer that can be read when needed, unless it is there already.

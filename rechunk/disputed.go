@@ -28,7 +28,7 @@ func (r *run) refuseDisputed(context.Context) error {
 // refuseUnreadable passes bootable images through that bootc could not read in layers made here. In the form that the source
 // has it may: ostree-encapsulated images keep attributes in files of their own.
 func (r *run) refuseUnreadable(context.Context) error {
-	if !r.plain {
+	if !r.plain || r.form() == FormOSTree {
 		return nil
 	}
 	fine := map[*tree.Xattr]bool{} // by the first of a list of attributes, which many entries may share

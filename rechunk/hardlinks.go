@@ -15,7 +15,7 @@ import (
 
 // share makes hardlinks of identical files. When the clients' labels cannot be told, all files stay apart.
 func (r *run) share(ctx context.Context) error {
-	if !r.plain || r.req.Options.OwnLinks {
+	if !r.plain || r.req.Options.OwnLinks || r.form() == FormOSTree {
 		return nil
 	}
 	opts := tree.ShareOptions{Times: true, Label: r.labels(ctx)}

@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/rechunk/noise"
+	"github.com/strata-oci/strata/rechunk/ostree"
 	"github.com/strata-oci/strata/rechunk/plan"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
@@ -53,6 +54,10 @@ func (r *run) keepNoise(ctx context.Context, exact *tree.Tree) error {
 		return nil
 	}
 	old, err := tree.NewBudget(r.cfg.Limits).Flatten(ctx, indexesOf(served))
+	if err == nil && r.form() == FormOSTree {
+		image := ostree.Image{Tree: old, Contents: r.contents.within(ctx)}
+		old, err = ostree.Plain(image, tree.NewBudget(r.cfg.Limits))
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -178,8 +183,12 @@ func sumWithout(t *tree.Tree, kept map[string]KeptFile) (out [sha256.Size]byte) 
 		for _, s := range []string{e.Path, e.Target, content} {
 			text(s)
 		}
+		mode := e.Mode
+		if e.Kind == tree.Symlink {
+			mode = 0 // nobody looks at it
+		}
 		for _, n := range []int64{
-			int64(e.Kind), int64(e.Mode), int64(e.UID), int64(e.GID), e.Major, e.Minor, size, int64(len(e.Xattrs)),
+			int64(e.Kind), int64(mode), int64(e.UID), int64(e.GID), e.Major, e.Minor, size, int64(len(e.Xattrs)),
 		} {
 			number(n)
 		}

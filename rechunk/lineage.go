@@ -54,6 +54,9 @@ func (r *run) loadLineage(ctx context.Context) error {
 // keepServed has the tree carry on what was served before: times, and contents that differ in noise only.
 func (r *run) keepServed(ctx context.Context) error {
 	exact := r.tree
+	if r.form() == FormOSTree {
+		return r.keepNoise(ctx, exact) // objects have no times
+	}
 	if !r.req.Options.ExactTime {
 		r.tree = keepTimes(exact, r.images)
 	}
@@ -77,10 +80,18 @@ func (r *run) planImage(v Version, indexes map[digest.Digest]*tree.Index) (img p
 			continue
 		}
 		r.contents.addCold(coldLayer{digest: l.Digest, index: x, stored: true, open: r.readStored(l.Digest)})
+		if v.Form != r.form() {
+			unkept += l.Size
+			why = fmt.Sprintf("its layers are of another form: %q, and new ones %q", v.Form, r.form())
+			continue
+		}
 		if f := r.req.Options.Format; !f.Keeps(l.Type, l.Annotations) {
 			unkept += l.Size
 			why = fmt.Sprintf("layers of format %s do not go with its layers of type %s", f.Spec().Name, l.Type)
 			continue
+		}
+		if r.form() == FormOSTree {
+			r.contents.addSmall(x)
 		}
 		img.Layers = append(img.Layers, plan.Prior{Digest: l.Digest, Size: l.Size, Name: l.Name, Index: x})
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/rechunk/layer"
-	"github.com/strata-oci/strata/rechunk/plan"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -35,7 +34,7 @@ func (r *run) makeLayers(ctx context.Context, numbers []int, done func(made made
 	}
 	defer m.readers.close(layer.Reader.Close)
 	return r.eachOf(ctx, 2*r.cfg.Parallel, numbers, func(ctx context.Context, i int) error {
-		made, err := m.make(ctx, &r.layout.Layers[i])
+		made, err := m.make(ctx, i)
 		if err == nil {
 			done(made, i)
 		}
@@ -60,8 +59,9 @@ func (r *run) clientsHave() map[tree.Digest]bool {
 }
 
 // make writes one layer to the store, reads it back from there and records what it holds.
-func (m *layerMaker) make(ctx context.Context, l *plan.Layer) (madeLayer, error) {
-	d, blob, err := m.store(ctx, l)
+func (m *layerMaker) make(ctx context.Context, i int) (madeLayer, error) {
+	l := &m.layout.Layers[i]
+	d, blob, err := m.store(ctx, i)
 	if err != nil {
 		return madeLayer{}, fmt.Errorf("storing layer %q: %w", l.Name, err)
 	}
@@ -76,6 +76,15 @@ func (m *layerMaker) make(ctx context.Context, l *plan.Layer) (madeLayer, error)
 	if err := m.saveIndex(ctx, d, x); err != nil {
 		return madeLayer{}, err
 	}
+	if m.capsule != nil {
+		if err := m.capsule.check(x); err != nil {
+			return madeLayer{}, err
+		}
+		x = m.capsule.view(x)
+		if i > 0 {
+			blob.Annotations = componentNotes(m.owners, l.Entries)
+		}
+	}
 	spec := m.req.Options.Format.Spec()
 	if blob.Encoder != nil {
 		spec.Encoder = *blob.Encoder
@@ -84,12 +93,12 @@ func (m *layerMaker) make(ctx context.Context, l *plan.Layer) (madeLayer, error)
 		Digest: d, DiffID: diffID, Size: blob.Size, TarSize: blob.TarSize, Type: spec.MediaType,
 		Annotations: blob.Annotations,
 		Encoder:     spec.Encoder.String(), Name: l.Name, Since: m.sequence(),
-	}, contentOf(m.tree, x)}, nil
+	}, contentOf(m.layoutTree(), x)}, nil
 }
 
 // store writes one layer to the store.
-func (m *layerMaker) store(ctx context.Context, l *plan.Layer) (d digest.Digest, blob layer.Blob, err error) {
-	list, err := layer.NewList(m.tree, l.Entries, l.Whiteouts, m.contents.within(ctx))
+func (m *layerMaker) store(ctx context.Context, i int) (d digest.Digest, blob layer.Blob, err error) {
+	list, err := m.list(ctx, i)
 	if err != nil {
 		return "", blob, err
 	}
@@ -103,6 +112,18 @@ func (m *layerMaker) store(ctx context.Context, l *plan.Layer) (d digest.Digest,
 		})
 	})
 	return d, blob, err
+}
+
+// list is what one layer holds.
+func (m *layerMaker) list(ctx context.Context, i int) (*layer.List, error) {
+	l, contents := &m.layout.Layers[i], m.contents.within(ctx)
+	switch {
+	case m.capsule == nil:
+		return layer.NewList(m.tree, l.Entries, l.Whiteouts, contents)
+	case i == 0:
+		return m.capsule.commitList(contents)
+	}
+	return m.capsule.list(l.Entries, l.Whiteouts, contents)
 }
 
 // readBack reads a layer that was stored, and has its digest verified by the store.

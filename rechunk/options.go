@@ -26,6 +26,8 @@ type Options struct {
 	OwnLinks bool
 	// KeepNoise has files that differ in build noise only from those served before stay as they were served (noise: keep).
 	KeepNoise bool
+	// OSTree writes bootable images in ostree's form: layers of the objects of a commit.
+	OSTree bool
 	// Platforms are those that are rechunked ("linux/amd64"); none stands for all.
 	Platforms []string
 	// Versions is the number of images that a lineage remembers.
@@ -59,6 +61,9 @@ func (o Options) values() (decisive, others []string) {
 	}
 	if o.KeepNoise {
 		decisive = append(decisive, "noise=keep")
+	}
+	if o.OSTree {
+		decisive = append(decisive, "form="+FormOSTree)
 	}
 	return decisive, []string{fmt.Sprintf("%q", o.Platforms), strconv.Itoa(o.Versions)}
 }

@@ -17,6 +17,7 @@ func TestCommitLabelledAsOSTree(t *testing.T) {
 	t.Parallel()
 	policy := []Item{
 		Dir("usr"), Dir("usr/lib"), Dir("usr/bin"), Dir("etc"), Dir("etc/selinux"), Dir("etc/selinux/t"), Dir("proc"),
+		Dir("sysroot"),
 		Dir("etc/selinux/t/contexts"), Dir("etc/selinux/t/contexts/files"), Dir("etc/selinux/t/policy"), Dir("var"),
 		File("etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=t\n"), File("etc/selinux/t/policy/policy.33", "policy"),
 		File("etc/selinux/t/contexts/files/file_contexts", `

@@ -70,7 +70,11 @@ func (r *run) publish(ctx context.Context) error {
 		in[i] = image.Layer{MediaType: l.Type, Digest: l.Digest, Size: l.Size, DiffID: l.DiffID, Name: l.Name,
 			Annotations: l.Annotations}
 	}
-	config, manifest, err := image.Build(r.src, in, image.Made{Plain: r.plain, KeptNoise: len(r.kept) > 0})
+	made := image.Made{Plain: r.plain, KeptNoise: len(r.kept) > 0}
+	if r.capsule != nil {
+		made.Commit = r.capsule.announced()
+	}
+	config, manifest, err := image.Build(r.src, in, made)
 	if err != nil {
 		return err
 	}
@@ -102,7 +106,7 @@ func (r *run) extendLineage(ctx context.Context, v Version) error {
 }
 
 func (r *run) version(layers []madeLayer, config, manifest image.Document) Version {
-	v := Version{Config: config.Digest, Reference: r.req.Reference, Tree: r.sum.String(), Result: Result{
+	v := Version{Config: config.Digest, Reference: r.req.Reference, Tree: r.sum.String(), Form: r.form(), Result: Result{
 		Sequence:     r.sequence(),
 		SourceDigest: r.req.Digest, Digest: manifest.Digest, MediaType: manifest.MediaType, Size: int64(len(manifest.Bytes)),
 		Platform: r.platform(), LayersTotal: len(layers), StaleBytes: r.layout.StaleBytes, NoiseKept: len(r.kept),

@@ -34,7 +34,10 @@ type Version struct {
 	Reference string `json:"reference,omitempty"`
 	// Tree tells filesystems apart as composefs does: equal ones have the same. Empty in versions that were recorded without
 	// it.
-	Tree   string         `json:"tree,omitempty"`
+	Tree string `json:"tree,omitempty"`
+	// Form is how the image keeps its files: empty for a plain one, FormOSTree for one whose layers have the objects of an
+	// ostree commit, the lowest the commit itself.
+	Form   string         `json:"form,omitempty"`
 	Layers []VersionLayer `json:"layers"`
 	// SourceLayers are the digests of the source's layers.
 	SourceLayers []digest.Digest `json:"source_layers"`

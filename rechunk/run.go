@@ -48,8 +48,9 @@ type run struct {
 	lineage   Lineage
 	images    []plan.Image
 	history   *plan.History
-	lost      string // what is to be noted about the history
-	unkept    string // and about layers of another format
+	lost      string   // what is to be noted about the history
+	unkept    string   // and about layers of another format
+	capsule   *capsule // nil for a plain image
 	layout    *plan.Layout
 	layers    []madeLayer
 	result    *Result
@@ -209,10 +210,14 @@ func (r *run) prepare(ctx context.Context) error {
 func (r *run) decide(context.Context) error {
 	r.req.Progress(Progress{Phase: "plan"})
 	in := plan.Input{
-		Tree: r.tree, Owners: r.owners, Lineage: r.images, Series: r.req.Reference, Demand: r.req.Demand, History: r.history,
-		Timed: r.timed, Limits: plan.Limits{
+		Tree: r.layoutTree(), Owners: r.owners, Lineage: r.images, Series: r.req.Reference, Demand: r.req.Demand,
+		History: r.history,
+		Timed:   r.timed, Limits: plan.Limits{
 			MaxLayers: r.req.Options.MaxLayers, MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime,
 		},
+	}
+	if r.capsule != nil {
+		in.Limits.MaxLayers-- // for the commit
 	}
 	l, err := plan.Make(in)
 	if err != nil {
@@ -225,6 +230,9 @@ func (r *run) decide(context.Context) error {
 		if note != "" {
 			l.Notes = append(l.Notes, note)
 		}
+	}
+	if r.capsule != nil {
+		l.Layers = slices.Insert(l.Layers, 0, r.capsule.layer())
 	}
 	r.layout = l
 	return nil

@@ -51,6 +51,7 @@ func pipeline() []step {
 		{toPlan | toServe, (*run).keepServed},
 		{toPlan | toServe, (*run).share},
 		{toPlan | toServe, (*run).distinguish},
+		{toPlan | toServe, (*run).encapsulate},
 		{toPlan | toServe, (*run).loadHistory},
 		{toInspect | toPlan | toServe, (*run).own},
 		{toPlan, (*run).decide},

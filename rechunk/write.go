@@ -121,12 +121,12 @@ func (r *run) verify(ctx context.Context) error {
 	r.req.Progress(Progress{Phase: "verify"})
 	contents := func(yield func(tree.Layer) bool) {
 		for i := range r.layers {
-			if !yield(r.layers[i].content.layer(r.tree)) {
+			if !yield(r.layers[i].content.layer(r.layoutTree())) {
 				return
 			}
 		}
 	}
-	diffs, err := tree.DiffLayers(ctx, r.tree, contents, r.cfg.Limits,
+	diffs, err := tree.DiffLayers(ctx, r.layoutTree(), contents, r.cfg.Limits,
 		tree.DiffOptions{Times: r.req.Options.ExactTime, Most: 5, Each: r.sum.add})
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

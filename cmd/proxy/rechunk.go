@@ -43,7 +43,7 @@ type ruleFlags struct {
 	Name        string `help:"Lineage in the state directory." default:"image"`
 	MaxLayers   int    `help:"Most layers of the result." default:"64"`
 	MaxStale    string `help:"Most stale bytes of the result, in percent of all." default:"10%"`
-	Format      string `help:"Format of new layers: zstd, gzip or zstd:chunked." placeholder:"FORMAT"`
+	Format      string `help:"Format of new layers: zstd, gzip, zstd:chunked or ostree." placeholder:"FORMAT"`
 	Compression string `help:"Old name of --format." default:"zstd"`
 	MTime       string `help:"Modification times: keep the first served ones, or preserve the source's." enum:"keep,preserve" default:"keep" name:"mtime"`
 	Noise       string `help:"Files that differ from those served before in build noise only: serve the new ones, or keep those served before." enum:"serve,keep" default:"serve"`
@@ -89,9 +89,16 @@ func (c *ruleFlags) rules() (rechunk.Options, error) {
 	if c.Format != "" {
 		name, flag = c.Format, "--format"
 	}
+	ostree := name == rechunk.FormOSTree
+	if ostree {
+		name = string(layer.Zstd)
+	}
 	format, err := layer.ParseFormat(name)
 	if err != nil {
 		return rechunk.Options{}, usageError{fmt.Errorf("%s: %w", flag, err)}
+	}
+	if ostree && c.MaxLayers == 1 {
+		return rechunk.Options{}, usageError{errors.New("--max-layers: 1 is too few for ostree, whose commit has a layer of its own")}
 	}
 	stale, err := parsePercent(c.MaxStale)
 	if err != nil {
@@ -104,7 +111,7 @@ func (c *ruleFlags) rules() (rechunk.Options, error) {
 		return rechunk.Options{}, usageError{errors.New("--name: it is empty")}
 	}
 	return rechunk.Options{
-		MaxLayers: c.MaxLayers, MaxStale: stale, Format: format, ExactTime: c.MTime == "preserve",
+		MaxLayers: c.MaxLayers, MaxStale: stale, Format: format, OSTree: ostree, ExactTime: c.MTime == "preserve",
 		OwnLinks: c.Hardlinks == "preserve", KeepNoise: c.Noise == "keep", Versions: lineageVersions,
 	}, nil
 }

@@ -17,7 +17,8 @@ func TestNeedsRestart(t *testing.T) {
 		"log: {level: error}\nshutdown_timeout: 1s":                           nil,
 		"upstreams: {ghcr.io: {}}":                                            nil,
 		"upstreams: {quay.io: {}}\ndefault_upstream: ghcr.io":                 nil,
-		"upstreams: {quay.io: {}}":                                            {"default_upstream"}, // it closes the usual one
+		// it closes the usual one
+		"upstreams: {quay.io: {}}":                                            {"default_upstream"},
 		"upstreams: {quay.io: {via: 'https://c.example'}, ghcr.io: {}}":       {"upstreams.quay.io.via"},
 		"access: {htpasswd_file: f}":                                          nil,
 		"repositories: [{match: quay.io}]":                                    nil,

@@ -71,16 +71,24 @@ func (r *Rechunk) UnmarshalText(text []byte) error {
 	return oneOf(r, text, RechunkAuto, RechunkAlways, RechunkNever)
 }
 
-// Format is how new layers are written: the name of one of layer.Formats.
+// Format is how new layers are written: the name of one of layer.Formats, or FormatOSTree.
 type Format string
 
-// UnmarshalText accepts the name of a format.
-func (f *Format) UnmarshalText(text []byte) error {
+// FormatOSTree writes bootable images in ostree's form, compressed as by layer.Zstd; others as layer.Zstd does.
+const FormatOSTree Format = "ostree"
+
+// Formats lists the names of all formats.
+func Formats() []Format {
 	var names []Format
 	for _, known := range layer.Formats() {
 		names = append(names, Format(known.Spec().Name))
 	}
-	return oneOf(f, text, names...)
+	return append(names, FormatOSTree)
+}
+
+// UnmarshalText accepts the name of a format.
+func (f *Format) UnmarshalText(text []byte) error {
+	return oneOf(f, text, Formats()...)
 }
 
 // Compression is a format that is no more than a compression.

@@ -16,7 +16,6 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/strata-oci/strata/proxy/schema"
-	"github.com/strata-oci/strata/rechunk/layer"
 )
 
 var update = flag.Bool("update", false, "write schema.json anew")
@@ -81,8 +80,8 @@ func knownTypes() map[reflect.Type]schema.Schema {
 		reflect.TypeFor[slog.Level]():  {Type: "string", Enum: []any{"debug", "info", "warn", "error"}},
 	}
 	format := schema.Schema{Type: "string"}
-	for _, f := range layer.Formats() {
-		format.Enum = append(format.Enum, f.Spec().Name)
+	for _, f := range Formats() {
+		format.Enum = append(format.Enum, string(f))
 	}
 	out[reflect.TypeFor[Format]()] = format
 	out[reflect.TypeFor[Compression]()] = schema.Schema{Type: "string", Enum: []any{"zstd", "gzip"}}

@@ -128,7 +128,8 @@ func TestSecretShowsNowhere(t *testing.T) {
 
 // What a unit accepts it writes in a form that it accepts again, with the same meaning.
 func FuzzUnits(f *testing.F) {
-	for _, seed := range []string{"1w2d3h", "-7d", "1.5GiB", "2.5%", "0", "9223372036854775807ns", "8EiB", "1e3%", "1e308%"} {
+	for _, seed := range []string{"1w2d3h", "-7d", "1.5GiB", "2.5%", "0", "9223372036854775807ns", "8EiB", "1e3%",
+		"1e308%"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -200,6 +200,9 @@ func (v *validator) rule(key string, r *Rule) {
 		v.problem(key+".match", "is longer than the limit of %d bytes", longestName)
 	}
 	v.between(key+".max_layers", r.MaxLayers, 1, mostLayers)
+	if r.Format == FormatOSTree && r.MaxLayers == 1 {
+		v.problem(key+".max_layers", "1 is too few for format: ostree, whose commit has a layer of its own: write 2 or more")
+	}
 	if r.MaxLayers > safeLayers && r.MaxLayers <= mostLayers {
 		v.warning(key+".max_layers", "%d is more than every client takes: bootc needs to be 1.9 or newer for more than %d",
 			r.MaxLayers, safeLayers)

@@ -14,7 +14,13 @@ import (
 // Differences lists how the filesystem of b differs from that of a, as tree.Diff does. What Strata changes in bootable
 // images is no difference: the content of /sysroot is in neither, and identical files that tree.Share would link count as
 // linked.
+//
+// An image that Strata made in ostree's form has a hardlink for each name of an object, as hosts on ostree have in any case:
+// links are not compared then.
 func Differences(a, b *rechunk.Inspection, opts tree.DiffOptions) []tree.Difference {
+	if ofObjects(a) || ofObjects(b) {
+		return tree.Diff(unlinked(a.Tree, b.Tree), unlinked(b.Tree, a.Tree), opts)
+	}
 	return tree.Diff(shared(a, opts.Times), shared(b, opts.Times), opts)
 }
 
@@ -42,9 +48,14 @@ func WithNoise(ctx context.Context, source, served *rechunk.Inspection, opts tre
 	if err == nil && lost == nil {
 		lost, err = commitDifferences(ctx, served, source)
 	}
+	var torn []tree.Difference
+	if err == nil {
+		torn, err = objectDifferences(ctx, served)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the image's ostree commit: %w", err)
 	}
+	lost = append(lost, torn...)
 	known := map[string]bool{}
 	for _, d := range diffs {
 		known[d.What+d.Path] = true
@@ -63,6 +74,27 @@ func WithNoise(ctx context.Context, source, served *rechunk.Inspection, opts tre
 // KeepsNoise reports whether a served image says that it keeps files that differ in build noise only.
 func KeepsNoise(i *rechunk.Inspection) bool {
 	return i.Image.Manifest.Annotations[image.AnnotationNoise] == image.NoiseKept
+}
+
+// ofObjects reports whether an image was made in ostree's form here.
+func ofObjects(i *rechunk.Inspection) bool {
+	return i.Image.Config.Config.Labels[image.LabelCommit] != "" &&
+		i.Image.Manifest.Annotations[image.AnnotationSource] != ""
+}
+
+// unlinked is a tree in which each name is a file of its own, and symlinks have the one mode that they have in ostree. A
+// /sysroot that the other one lacks is there for the repository.
+func unlinked(t, other *tree.Tree) *tree.Tree {
+	t = t.Clone()
+	if k, ok := t.Find("sysroot"); ok && other.Lookup("sysroot") == nil {
+		t.Entries = slices.Delete(t.Entries, k, k+1)
+	}
+	for i := range t.Entries {
+		if t.Entries[i].Link = ""; t.Entries[i].Kind == tree.Symlink {
+			t.Entries[i].Mode = 0o777
+		}
+	}
+	return t
 }
 
 // shared is the image's tree with its identical files linked, if it is a bootable one.

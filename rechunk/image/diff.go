@@ -36,7 +36,7 @@ func (d Difference) String() string {
 	return fmt.Sprintf("%s: %s != %s", d.Field, value(d.A), value(d.B))
 }
 
-// whyDropped explains the labels that Build drops.
+// whyDropped explains the labels that Build drops or sets.
 const whyDropped = "only one has it, for Strata drops it from plain bootable images: it names the ostree commit of other layers"
 
 // DiffConfigs lists how the configs of two images differ in what a runtime goes by: the platform and all of the config's
@@ -58,13 +58,29 @@ func DiffConfigs(a, b *Source) ([]Difference, error) {
 			continue
 		}
 		d := Difference{Field: field, A: x[field], B: y[field]}
-		if label := strings.TrimPrefix(field, "config.Labels."); (label == labelCommit || label == labelFinalDiffID) &&
-			(d.A == "" || d.B == "") {
-			d.Why = whyDropped
-		}
+		d.Why = why(d, x, y)
 		out = append(out, d)
 	}
 	return out, nil
+}
+
+// why explains a difference that Strata makes.
+func why(d Difference, x, y map[string]string) string {
+	label, ok := strings.CutPrefix(d.Field, "config.Labels.")
+	left, right := x["config.Labels."+LabelCommit] != "", y["config.Labels."+LabelCommit] != ""
+	switch {
+	case !ok:
+	case label == LabelCommit || label == labelFinalDiffID:
+		if d.A == "" || d.B == "" {
+			return whyDropped
+		}
+		if left && right {
+			return "each names the ostree commit of its own layers"
+		}
+	case (left || right) && (label == LabelBootable || label == labelBootc || label == LabelLinux) && (d.A == "" || d.B == ""):
+		return "only one has it, for Strata sets it in images of ostree's form, whose importers look for it"
+	}
+	return ""
 }
 
 func union(a, b map[string]string) map[string]string {

@@ -136,17 +136,20 @@ func orNull(raw json.RawMessage) json.RawMessage {
 	return raw
 }
 
-// Labels that make an image bootable, and those that name its ostree encapsulation.
+// Labels that make an image bootable, and those that name its ostree encapsulation. LabelBootable and LabelLinux, the
+// version of the kernel, are keys of the commit's metadata, too; LabelCommit is the commit's checksum.
 const (
+	LabelBootable = "ostree.bootable"
+	LabelCommit   = "ostree.commit"
+	LabelLinux    = "ostree.linux"
+
 	labelBootc       = "containers.bootc"
-	labelBootable    = "ostree.bootable"
-	labelCommit      = "ostree.commit"
 	labelFinalDiffID = "ostree.final-diffid"
 )
 
 // Bootable reports whether an image's labels say that it is a bootable container.
 func Bootable(c *ocispec.Image) bool {
-	for _, l := range []string{labelBootc, labelBootable} {
+	for _, l := range []string{labelBootc, LabelBootable} {
 		if v, ok := c.Config.Labels[l]; ok && v != "" && v != "0" && !strings.EqualFold(v, "false") {
 			return true
 		}

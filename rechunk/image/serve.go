@@ -55,13 +55,36 @@ func document(mediaType string, v any) (Document, error) {
 type Made struct {
 	Plain     bool // a plain bootc image
 	KeptNoise bool // AnnotationNoise is set
+	// Commit is that of an ostree-encapsulated image, whose lowest layer holds it; nil for another one.
+	Commit *Commit
+}
+
+// Commit is the ostree commit that an image encapsulates.
+type Commit struct {
+	// Checksum is in lower-case hexadecimal.
+	Checksum string
+	// Linux is the version of its kernel; empty when it has none.
+	Linux string
+}
+
+// labels are those that clients and other tools know an encapsulated image by. An image that says by another label that it
+// is bootable gets these, too: clients look for either.
+func (c *Commit) labels(layers []Layer) map[string]string {
+	out := map[string]string{
+		labelBootc: "1", LabelBootable: "true", LabelCommit: c.Checksum,
+		labelFinalDiffID: layers[len(layers)-1].DiffID.String(),
+	}
+	if c.Linux != "" {
+		out[LabelLinux] = c.Linux
+	}
+	return out
 }
 
 // Build makes config and manifest of a served image. Everything that the source's config says stays, unknown fields
 // included, but for the layers' diff_ids, the history, which has one entry for each layer as bootc demands, and, in a plain
 // bootc image, the labels that announce an ostree encapsulation. Equal arguments give equal bytes.
 func Build(src *Source, layers []Layer, made Made) (config, manifest Document, err error) {
-	raw, err := editConfig(src, layers, made.Plain)
+	raw, err := editConfig(src, layers, made)
 	if err != nil {
 		return Document{}, Document{}, err
 	}
@@ -80,6 +103,9 @@ func Build(src *Source, layers []Layer, made Made) (config, manifest Document, e
 	if made.Plain {
 		dropOSTree(m.Annotations)
 	}
+	if made.Commit != nil {
+		maps.Copy(m.Annotations, made.Commit.labels(layers))
+	}
 	m.Annotations[AnnotationSource] = src.Digest.String()
 	if delete(m.Annotations, AnnotationNoise); made.KeptNoise {
 		m.Annotations[AnnotationNoise] = NoiseKept
@@ -93,12 +119,12 @@ func Build(src *Source, layers []Layer, made Made) (config, manifest Document, e
 }
 
 func dropOSTree[V any](labels map[string]V) {
-	delete(labels, labelCommit)
+	delete(labels, LabelCommit)
 	delete(labels, labelFinalDiffID)
 }
 
 // editConfig changes the source's config document without losing what this program does not know.
-func editConfig(src *Source, layers []Layer, plain bool) (fields, error) {
+func editConfig(src *Source, layers []Layer, made Made) (fields, error) {
 	doc, err := parseFields("config", src.RawConfig)
 	if err != nil {
 		return nil, err
@@ -122,14 +148,18 @@ func editConfig(src *Source, layers []Layer, plain bool) (fields, error) {
 	if err := doc.set("history", history); err != nil {
 		return nil, err
 	}
-	if plain {
-		return doc, editLabels(doc)
+	if !made.Plain {
+		return doc, nil
 	}
-	return doc, nil
+	var labels map[string]string
+	if made.Commit != nil {
+		labels = made.Commit.labels(layers)
+	}
+	return doc, editLabels(doc, labels)
 }
 
-// editLabels drops the labels that announce an ostree encapsulation.
-func editLabels(doc fields) error {
+// editLabels drops the labels that announce an ostree encapsulation, and sets others.
+func editLabels(doc fields, set map[string]string) error {
 	config, err := parseFields("config's config", orNull(doc.get("config")))
 	if err != nil {
 		return err
@@ -138,10 +168,20 @@ func editLabels(doc fields) error {
 	if err := json.Unmarshal(orNull(config.get("Labels")), &labels); err != nil {
 		return fmt.Errorf("%w: config labels: %w", ErrInvalid, err)
 	}
-	if len(labels) == 0 {
+	if len(labels)+len(set) == 0 {
 		return nil
 	}
 	dropOSTree(labels)
+	for name, value := range set {
+		if _, there := labels[name]; there && name != LabelLinux {
+			continue // it says so in its own way
+		}
+		b, err := json.Marshal(value)
+		if err != nil {
+			return fmt.Errorf("label %s: %w", name, err)
+		}
+		labels[name] = b
+	}
 	if err := config.set("Labels", labels); err != nil {
 		return err
 	}

@@ -179,7 +179,7 @@ func FuzzBuild(f *testing.F) {
 		if diff := cmp.Diff(c.Platform, got.Platform); diff != "" || Bootable(c) != Bootable(got) {
 			t.Errorf("platform or labels changed: %s", diff)
 		}
-		for _, l := range []string{labelCommit, labelFinalDiffID} {
+		for _, l := range []string{LabelCommit, labelFinalDiffID} {
 			if _, ok := got.Config.Labels[l]; ok {
 				t.Errorf("label %s is there", l)
 			}

@@ -11,7 +11,8 @@ import (
 // List is what a layer is to hold, in the order in which it is written, and where the contents of its files come from. It
 // refers to entries of a tree and is valid as long as these stay as they are.
 type List struct {
-	entries  []*tree.Entry // ascending, every ancestor directory among them
+	entries  []*tree.Entry // ascending, every ancestor directory among them, unless places says where each belongs
+	places   []string      // paths that the entries stand for; nil when these are their own
 	last     []*tree.Entry // files that are written behind all others, ascending
 	marks    []string      // names of the whiteouts' marker files, ascending
 	contents tree.Contents
@@ -40,6 +41,26 @@ func (l *List) PutLast(fresh func(content tree.Digest) bool) {
 		}
 	}
 	l.entries = first
+}
+
+// Expand gives a list that has, in the place of each entry, those that expand returns. They are written in that order, so that
+// a hardlink must come after the entry that Link names.
+func (l *List) Expand(expand func(e *tree.Entry) []*tree.Entry) *List {
+	out := &List{marks: l.marks, contents: l.contents}
+	for _, e := range l.entries {
+		for _, x := range expand(e) {
+			out.entries, out.places = append(out.entries, x), append(out.places, e.Path)
+		}
+	}
+	return out
+}
+
+// place is the path that the n-th entry is sorted by.
+func (l *List) place(n int) string {
+	if l.places == nil {
+		return l.entries[n].Path
+	}
+	return l.places[n]
 }
 
 // markNames gives the names of the whiteouts' marker files (OCI image specification, "Whiteouts"), in path order.

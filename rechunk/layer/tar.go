@@ -25,22 +25,22 @@ type tarWriter struct {
 func (w *tarWriter) write(ctx context.Context, dst io.Writer, l *List) error {
 	w.dst, w.out, w.first = dst, tar.NewWriter(dst), map[string]bool{}
 	defer func() { w.dst, w.out, w.first = nil, nil, nil }()
-	entries, marks := l.entries, l.marks
-	for len(entries) > 0 || len(marks) > 0 {
+	marks := l.marks
+	for n := 0; n < len(l.entries) || len(marks) > 0; {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if len(entries) == 0 || len(marks) > 0 && tree.ComparePaths(marks[0], entries[0].Path) < 0 {
+		if n == len(l.entries) || len(marks) > 0 && tree.ComparePaths(marks[0], l.place(n)) < 0 {
 			if err := w.mark(marks[0]); err != nil {
 				return fmt.Errorf("%q: %w", marks[0], err)
 			}
 			marks = marks[1:]
 			continue
 		}
-		if err := w.entry(ctx, entries[0], l.contents); err != nil {
+		if err := w.entry(ctx, l.entries[n], l.contents); err != nil {
 			return err
 		}
-		entries = entries[1:]
+		n++
 	}
 	for _, e := range l.last {
 		if ctx.Err() != nil {

@@ -53,6 +53,12 @@ func objectOf(path string) (sum Checksum, kind string, ok bool) {
 	return sum, kind, err == nil
 }
 
+// FileObject tells which object of a file or symlink a path of an encapsulated image is that of.
+func FileObject(path string) (sum Checksum, ok bool) {
+	sum, kind, ok := objectOf(path)
+	return sum, ok && kind == "file"
+}
+
 // parseCommit finds the root directory in a commit object, (a{sv}aya(say)sstayay): the last two of its members, each 32
 // bytes, before the ends of the six others whose length varies, the first of which comes last.
 func parseCommit(b []byte) (*directory, error) {

@@ -123,8 +123,8 @@ func (c Commit) Objects(t *tree.Tree, files Files) ([]Object, error) {
 		return nil, err
 	}
 	root, ok := t.Find(".")
-	if !ok || t.Entries[root].Kind != tree.Dir {
-		return nil, fmt.Errorf("%w: there is no root", ErrUnfit)
+	if sysroot := t.Lookup("sysroot"); !ok || t.Entries[root].Kind != tree.Dir || sysroot != nil && sysroot.Kind != tree.Dir {
+		return nil, fmt.Errorf("%w: the root or /sysroot is no directory", ErrUnfit)
 	}
 	top, err := b.directory(root)
 	if err != nil {

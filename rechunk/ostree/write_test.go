@@ -16,7 +16,7 @@ import (
 func nasty(t *testing.T, r *Random, base *tree.Tree) *tree.Tree {
 	long := strings.Repeat("n", 200)
 	items := []Item{
-		Dir("usr"), Dir("usr/lib"), Dir("usr-local"), Dir("etc"), Dir("etc/dir").WithMode(0o1777), Dir("var"),
+		Dir("usr"), Dir("usr/lib"), Dir("usr-local"), Dir("sysroot"), Dir("etc"), Dir("etc/dir").WithMode(0o1777), Dir("var"),
 		File("etc/dir/file", "x"), File("etc/empty", ""), File("usr/lib/empty", "").WithMode(0o6755),
 		File("usr/lib/ümlaut\nand a line", "ü"), File("usr/lib/\"quoted\" \\", "y"), File("usr/lib/"+long, long),
 		Symlink("usr/lib/long", strings.Repeat("far/", 60)), Symlink("lib", "usr/lib").WithOwner(3, 2_500_000),
@@ -70,15 +70,16 @@ func TestCommitAsOSTree(t *testing.T) {
 func TestUnfit(t *testing.T) {
 	t.Parallel()
 	for name, items := range map[string][]Item{
-		"fifo":      {Fifo("pipe")},
-		"device":    {Char("usr/null", 1, 3)},
-		"not UTF-8": {File("usr/\xff", "x")},
-		"two /etc":  {Dir("etc"), Dir("usr/etc")},
-		"no /usr":   {Dir("etc")},
+		"fifo":        {Fifo("pipe")},
+		"device":      {Char("usr/null", 1, 3)},
+		"not UTF-8":   {File("usr/\xff", "x")},
+		"two /etc":    {Dir("etc"), Dir("usr/etc")},
+		"no /sysroot": {Symlink("sysroot", "usr")},
+		"no /usr":     {Dir("etc")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tr := Tree(t, append([]Item{Dir(".")}, items...))
+			tr := Tree(t, append([]Item{Dir("."), Dir("sysroot")}, items...))
 			_, err := ostree.Commit{}.Objects(tr, zeros{})
 			for i := range tr.Entries {
 				if e := &tr.Entries[i]; e.Kind != tree.Dir && err == nil {
@@ -95,7 +96,7 @@ func TestUnfit(t *testing.T) {
 // An owner that has no place is refused; layers have none.
 func TestUnfitOwner(t *testing.T) {
 	t.Parallel()
-	tr := &tree.Tree{Entries: []tree.Entry{{Path: ".", Kind: tree.Dir, UID: 1 << 33}}}
+	tr := &tree.Tree{Entries: []tree.Entry{{Path: ".", Kind: tree.Dir, UID: 1 << 33}, {Path: "sysroot", Kind: tree.Dir}}}
 	if _, err := (ostree.Commit{}).Objects(tr, zeros{}); !errors.Is(err, ostree.ErrUnfit) {
 		t.Errorf("error %v", err)
 	}

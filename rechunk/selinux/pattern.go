@@ -43,7 +43,8 @@ func (l *Labels) matches(r *rule, p string) (bool, error) {
 	return r.program.re.MatchString(p), nil
 }
 
-func anchored(pattern string) string { return "^(?:" + pattern + ")$" }
+// anchored is a pattern for whole paths. As in libselinux, a dot is any byte, a line break, too.
+func anchored(pattern string) string { return "^(?s:" + pattern + ")$" }
 
 // parse looks at a pattern before it is compiled, which writes repetitions out.
 func parse(pattern string) (*program, error) {

@@ -17,9 +17,13 @@ import (
 )
 
 func options(r config.Rule) rechunk.Options {
+	format := layer.Compressed(r.Format)
+	if r.Format == config.FormatOSTree {
+		format = layer.Zstd
+	}
 	return rechunk.Options{
 		Always: r.Rechunk == config.RechunkAlways, MaxLayers: r.MaxLayers, MaxStale: float64(r.MaxStale),
-		Format: layer.Compressed(r.Format), ExactTime: r.MTime == config.MTimePreserve,
+		Format: format, OSTree: r.Format == config.FormatOSTree, ExactTime: r.MTime == config.MTimePreserve,
 		OwnLinks: r.Hardlinks == config.HardlinksPreserve, KeepNoise: r.Noise == config.NoiseKeep,
 		Versions: r.KeepVersions, Platforms: r.Platforms,
 	}
