@@ -25,12 +25,13 @@ const keyOf = (node) => (node.nodeType === Node.ELEMENT_NODE && node.id) || null
 
 // morph makes one element like another, and changes as little as it can.
 function morph(old, next) {
+  // What the reader opened or closed, and what was revealed here, is not the server's to say.
+  const mine = (name) => (old.localName === "details" && name === "open") || (old.dataset.shown !== undefined && (name === "hidden" || name === "data-shown"));
   for (const { name, value } of next.attributes) {
-    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    if (old.getAttribute(name) !== value && !mine(name)) old.setAttribute(name, value);
   }
   for (const { name } of [...old.attributes]) {
-    const mine = (old.localName === "details" && name === "open") || (name === "hidden" && old.dataset.shown !== undefined) || name === "data-shown";
-    if (!next.hasAttribute(name) && !mine) old.removeAttribute(name);
+    if (!next.hasAttribute(name) && !mine(name)) old.removeAttribute(name);
   }
   const keyed = new Map([...old.childNodes].filter(keyOf).map((n) => [n.id, n]));
   let at = old.firstChild;
