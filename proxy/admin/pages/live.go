@@ -68,7 +68,7 @@ func newLive(h *Handler) *live {
 
 // stateOf tells apart what pages show. Ages are not part of it, since browsers keep them up to date.
 func stateOf(d *document) string {
-	b, err := json.Marshal([]any{d.Title, d.Health, d.Fleet, d.Status, d.Body})
+	b, err := json.Marshal([]any{d.Title, d.Health, d.Status, d.Body})
 	if err != nil {
 		return "" // what cannot be told apart is never different
 	}

@@ -76,7 +76,6 @@ type document struct {
 	Status         *operate.StatusReport // nil where it cannot be had
 	Token          string                // for forms
 	LoggedIn       bool                  // by a session, which can be ended
-	Fleet          bool                  // hosts are counted
 	Here           string                // path and query of the page
 	State          string                // tells what it shows from what it showed before; empty for pages that stay
 	Told           string                // what a form did
@@ -112,8 +111,6 @@ func (h *Handler) document(ctx context.Context, r *http.Request, make maker) (*d
 	if err != nil {
 		v = failed(err)
 	}
-	_, off := h.Fleet("")
-	d.Fleet = off == nil
 	d.Title, d.Section, d.Body = v.title, v.section, v.body
 	return d, v
 }
