@@ -100,6 +100,10 @@ var rooms = []room{
 	// Who runs what is told from answers. Records and memory are all that it has.
 	{"proxy/fleet", []string{"proxy/catalog", "proxy/config", "proxy/lease", "proxy/metrics", "chunkstore"}, append([]string{
 		"os", "net/http", "math/rand"}, registries[2:]...)},
+	// What was saved is worked out from what was counted.
+	{"proxy/savings", []string{"proxy/catalog", "proxy/lease", "proxy/oci", "proxy/pulls", "chunkstore", "rechunk"},
+		append([]string{
+		"os", "net/http"}, registries[2:]...)},
 	{"proxy/pull/jobs", []string{
 		"proxy/catalog", "proxy/name", "proxy/background", "proxy/config", "proxy/flight", "proxy/lease", "proxy/metrics",
 		"proxy/registry",
@@ -149,8 +153,8 @@ var rooms = []room{
 	{"proxy/doctor", []string{"proxy/hosts", "proxy/trust"}, nil},
 	{"proxy/hosts/inroot", nil, registries},
 	{"proxy/hosts/disk", []string{"proxy/hosts"}, registries[:3]},
-	{"proxy/admin", []string{"rechunk", "proxy/background", "proxy/catalog", "proxy/edge/via", "proxy/fleet", "proxy/hosts", "proxy/operate",
-		"proxy/pull/jobs",
+	{"proxy/admin", []string{"rechunk", "proxy/background", "proxy/catalog", "proxy/edge/via", "proxy/fleet", "proxy/hosts",
+		"proxy/operate", "proxy/pull/jobs", "proxy/savings",
 		"proxy/schema", "proxy/upkeep"},
 		registries[2:]},
 	// Pages are made of reports; who asks, and whether they may, is the listener's.

@@ -40,6 +40,7 @@ import (
 	"github.com/strata-oci/strata/proxy/fleet"
 	"github.com/strata-oci/strata/proxy/hosts"
 	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/proxy/savings"
 )
 
 // Status tells what the proxy has and does. It is safe for concurrent use.
@@ -106,6 +107,8 @@ type Options struct {
 	Rollouts Rollouts
 	// Fleet tells which hosts got what, of all tags or of one, "host/path:tag"; errors wrap those of package fleet.
 	Fleet func(reference string) (*fleet.Report, error)
+	// Savings tells what pulls took and would have taken of the sources, of all repositories or of one; nil: nobody knows.
+	Savings func(ctx context.Context, repository string) (*savings.Report, error)
 	// Hosts tells what hosts need to know of the proxy; nil: nothing is known.
 	Hosts func() hosts.Proxy
 	// Panicked is told where a panic was caught; nil: nobody.
@@ -129,6 +132,7 @@ type Handler struct {
 	release  func(context.Context, string) (string, error)
 	rollouts Rollouts
 	fleet    func(string) (*fleet.Report, error)
+	savings  func(context.Context, string) (*savings.Report, error)
 	hosts    func() hosts.Proxy
 	sessions *session.Sessions
 	log      *slog.Logger
@@ -149,7 +153,7 @@ func New(o Options) *Handler {
 	}
 	h.login, h.ownName, h.reload = o.Login, o.OwnName, o.Reload
 	h.release, h.rollouts = o.Release, o.Rollouts
-	h.hosts, h.fleet = o.Hosts, o.Fleet
+	h.hosts, h.fleet, h.savings = o.Hosts, o.Fleet, o.Savings
 	if h.fleet == nil {
 		h.fleet = func(string) (*fleet.Report, error) { return nil, fleet.ErrOff }
 	}
@@ -193,6 +197,7 @@ func (h *Handler) routes(metrics prometheus.Gatherer) {
 	get("/api/v1/deltas", h.getDeltas)
 	get("/api/v1/updates", h.getUpdate)
 	get("/api/v1/fleet", h.getFleet)
+	get("/api/v1/savings", h.getSavings)
 	get("/api/v1/client-config", h.getProxy)
 	get("/client-config", h.getClientConfig)
 	post("/api/v1/warm", h.postWarm)

@@ -20,6 +20,7 @@ import (
 	"github.com/strata-oci/strata/proxy/fleet"
 	"github.com/strata-oci/strata/proxy/hosts"
 	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/proxy/savings"
 	"github.com/strata-oci/strata/proxy/schema"
 	"github.com/strata-oci/strata/proxy/upkeep"
 )
@@ -64,6 +65,8 @@ func operations() []operation {
 				"no-fallback 1: without the proxy, hosts pull nothing"}},
 		{route: "GET /api/v1/fleet", summary: "Which hosts got what, told from pulls, or 404 where hosts are not counted.",
 			answer: fleet.Report{}, query: []string{"reference A tag, host/path:tag, to list its hosts"}},
+		{route: "GET /api/v1/savings", summary: "What pulls took, and what they would have taken of the sources, by day.",
+			answer: savings.Report{}, query: []string{"repository HOST/PATH; without, all"}},
 		{route: "POST /api/v1/warm", summary: "Have images fetched and rechunked. With wait=1 the answer is 200 and " +
 			lines +
 			", a WarmEvent per line.", body: WarmRequest{}, answer: WarmAccepted{}, status: "202",

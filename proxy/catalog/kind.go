@@ -103,6 +103,8 @@ const (
 	KindRollout = "rollout"
 	// KindFleetTag has the keys of KindTag.
 	KindFleetTag = "fleet-tag"
+	// KindSavings has the keys of KindRepository.
+	KindSavings = "savings"
 	// KindReached has keys that begin with those of KindRollout.
 	KindReached = "rollout-reached"
 )
@@ -128,7 +130,7 @@ func Kinds() []Kind {
 		artifactKind().any(), // before what belongs to the artifacts' manifests
 		proofKind().any(), blobProofKind().any(), memberKind().any(), attemptKind().any(), verdictKind().any(),
 		evidenceKind().any(),
-		refusalKind().any(), reachedKind().any(), fleetKind().any(), fleetTagKind().any(), admittedKind().any(),
+		refusalKind().any(), reachedKind().any(), fleetKind().any(), fleetTagKind().any(), savingsKind().any(), admittedKind().any(),
 		signatureKind().any(), planKind().any(),
 		historyKind().any(),
 		deltaKind().any(), deltaDemandKind().any(), edgeImagesKind().any(), trialsKind().any(),

@@ -140,6 +140,8 @@ func samples() []sample {
 		{"fleet", "secret", `{"secret":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}`, catalog.Leads{}},
 		{"fleet-tag", "ghcr.io/team/os:stable", fmt.Sprintf(`{"versions":[{"digest":%q,"version":"41.1",
 			"since":"2026-01-02T03:04:05Z"}]}`, image), catalog.Leads{}},
+		{"savings", "ghcr.io/team/os", `{"days":[{"day":"2026-01-02","sent_bytes":2,"source_bytes":1,"pulls":0.5}]}`,
+			catalog.Leads{}},
 		{"upkeep", "usage", `{"bytes":1,"at":"2026-01-02T03:04:05Z"}`, catalog.Leads{}},
 	}
 }

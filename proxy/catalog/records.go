@@ -35,6 +35,7 @@ type Records struct {
 	Reached      *Table[ReachedKey, Reached]
 	Fleet        *Table[string, Fleet]
 	FleetTags    *Table[TagKey, FleetTag]
+	Savings      *Table[string, Savings]
 
 	// The engine's.
 	Served    *Table[string, rechunk.Version]
@@ -62,6 +63,7 @@ func New(store *chunkstore.Store, log *slog.Logger) *Records {
 		Artifacts: newTable(s, artifactKind()), Rollouts: newTable(s, rolloutKind()),
 		LayerChunks: newTable(s, layerChunksKind()), ChunkIndexes: newTable(s, chunkIndexKind()),
 		Reached: newTable(s, reachedKind()), Fleet: newTable(s, fleetKind()), FleetTags: newTable(s, fleetTagKind()),
+		Savings: newTable(s, savingsKind()),
 		Histories: newTable(s, historyKind()), Plans: newTable(s, planKind()), Indexes: newTable(s, indexKind()),
 	}
 }

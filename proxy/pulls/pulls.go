@@ -23,8 +23,8 @@ type Counts struct {
 	Layers map[digest.Digest]int64
 }
 
-// plus returns the sum of two counts, with the later of their times. It changes neither.
-func (c Counts) plus(o Counts) Counts {
+// Plus returns the sum of two counts, with the later of their times. It changes neither.
+func (c Counts) Plus(o Counts) Counts {
 	if o.Last.After(c.Last) {
 		c.Last = o.Last
 	}

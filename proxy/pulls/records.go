@@ -32,7 +32,7 @@ func (r *Recorded) Add(ctx context.Context, manifest digest.Digest, delta Counts
 	if err != nil {
 		return err
 	}
-	after := catalog.Pulls(before.plus(delta))
+	after := catalog.Pulls(before.Plus(delta))
 	if len(after.Layers) > catalog.MaxPulledLayers {
 		return fmt.Errorf("counting pulls of %s: %d layers, at most %d", manifest, len(after.Layers),
 			catalog.MaxPulledLayers)

@@ -131,7 +131,7 @@ func (t *Tally) Layer(layer digest.Digest) {
 // count adds to what is to be passed on. The caller holds t.mu.
 func (t *Tally) count(manifest digest.Digest, c Counts) {
 	if _, known := t.pending[manifest]; known || len(t.pending) < 2*maxImages {
-		t.pending[manifest] = t.pending[manifest].plus(c)
+		t.pending[manifest] = t.pending[manifest].Plus(c)
 	}
 }
 
@@ -146,7 +146,7 @@ func (t *Tally) Counts(ctx context.Context, manifest digest.Digest) (Counts, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return Counts{}.plus(stored).plus(t.pending[manifest]), nil
+	return Counts{}.Plus(stored).Plus(t.pending[manifest]), nil
 }
 
 // LastPull returns when a client last asked for a manifest, to the hour or so; zero when none did.

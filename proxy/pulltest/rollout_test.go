@@ -39,6 +39,17 @@ type world struct {
 	rule   atomic.Pointer[config.Rollout]
 	store  *chunkstore.Store
 	leases *lease.Leases
+	leased bool // leases reach all replicas
+	// back says what is known of the hosts that got a version.
+	back atomic.Pointer[rollout.Seen]
+}
+
+// returned implements tags.Returned.
+func (w *world) returned(catalog.TagKey, []digest.Digest, time.Time, time.Duration) (rollout.Seen, bool) {
+	if seen := w.back.Load(); seen != nil {
+		return *seen, true
+	}
+	return rollout.Seen{}, false
 }
 
 func sourceOf(n int64) digest.Digest { return digest.FromString(fmt.Sprint("source ", n)) }
@@ -108,7 +119,7 @@ func (w *world) replica(skew time.Duration) *tags.Tags {
 	records := catalog.New(w.store, nil)
 	return tags.New(tags.Options{
 		Upstream: w, Manifests: w, Maker: w, Losses: w, Records: records.Tags, Rollouts: records.Rollouts,
-		Reached: records.Reached, Repositories: w,
+		Reached: records.Reached, Repositories: w, Returned: w.returned,
 		Rule: func(repository string) config.Rule {
 			r := config.DefaultRule()
 			r.Family, r.Rollout, r.Refresh = repository, *w.rule.Load(), 0
@@ -170,6 +181,7 @@ func (m *model) pull(host, replica int) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	m.automatic()
 	n := m.w.number(got.Digest)
 	if newest := m.w.newest.Load(); m.made[newest].IsZero() {
 		m.made[newest] = time.Now()
@@ -191,6 +203,23 @@ func (m *model) pull(host, replica int) {
 		m.t.Fatalf("host %d got version %d after %s", host, n, time.Since(m.made[n]))
 	}
 	m.last[host] = n
+}
+
+// automatic notes that hosts held the roll-out, which nothing but an operator ends.
+func (m *model) automatic() {
+	r, err := m.tags[0].Rollouts.Get(m.t.Context(), catalog.TagKey{Repository: rolledRepo.String(), Tag: "stable"})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if r != nil && r.Held != nil && m.held == nil {
+		if r.Held.By != rollout.Automatic {
+			m.t.Fatalf("held by %s", r.Held.By)
+		}
+		m.held = r
+	}
+	if m.held != nil && (r == nil || r.Held == nil) && m.w.leased {
+		m.t.Fatal("a hold is gone that no operator ended")
+	}
 }
 
 // byHand does one of the things that operators do.
@@ -258,8 +287,11 @@ func randomFleet(t *testing.T, rnd *rand.Rand, maxSkew time.Duration, noLeases b
 		{Hold: config.Duration(12 * time.Hour), Steps: parsed(t, "5% at 0h", "50% at 24h", "100% at 48h")},
 		{Steps: parsed(t, "20% at 1h", "80% at 8h", "100% at 9h"), First: []string{"host1", "host2"}},
 		{Hold: config.Duration(3 * time.Hour)}, // all at once then
+		{Steps: parsed(t, "10% at 0h", "50% at 6h", "100% at 12h"),
+			Require: config.Requirement{Share: 0.9, Within: config.Duration(2 * time.Hour)}},
 	}
 	w := newWorld(t, rules[rnd.IntN(len(rules))])
+	w.leased = !noLeases
 	if noLeases {
 		w.leases = lease.New(away{}, nil)
 	}
@@ -285,6 +317,10 @@ func randomFleet(t *testing.T, rnd *rand.Rand, maxSkew time.Duration, noLeases b
 		case 2: // a restart, with another clock
 			_ = m.tags[replica].Work.Close(t.Context())
 			m.tags[replica] = w.replica(skew())
+		case 5: // hosts come back, or don't, or nobody knows
+			w.back.Store([]*rollout.Seen{nil, {Hosts: 9, Back: 9, Watched: true}, {Hosts: 9, Overdue: 9},
+				{Hosts: 9, Overdue: 9, Watched: true}}[rnd.IntN(4)])
+			m.automatic()
 		case 3, 4:
 			time.Sleep(time.Duration(rnd.Int64N(int64(10 * time.Hour))))
 		default:

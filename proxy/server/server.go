@@ -188,6 +188,7 @@ func (s *Server) newAdmin(m *makings) *admin.Handler {
 		Logger: s.log,
 		Checks: []admin.Check{{Name: "storage", Run: m.chunks.Check}}, Login: s.operators, Reload: s.reload(),
 		Release: s.rooms.Releaser.Release, Rollouts: s.rooms.Rollouts, Fleet: s.fleetReport,
+		Savings: s.rooms.Savings.Report,
 		Updates: s.rooms.Updates,
 		OwnName: s.operatorsName, Hosts: s.hostsProxy,
 		Panicked: s.metrics.Panicked,

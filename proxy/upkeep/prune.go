@@ -158,6 +158,7 @@ func (k *Keeper) drop(ctx context.Context, p PruneReport) error {
 		{catalog.KindTag, p.Tags}, {catalog.KindRefusal, p.Tags}, {catalog.KindRollout, p.Tags},
 		{catalog.KindFleetTag, p.Tags},
 		{catalog.KindRepository, p.Repositories},
+		{catalog.KindSavings, p.Repositories},
 		{catalog.KindDeltaDemand, p.Repositories},
 		{catalog.KindEdgeImages, p.Repositories},
 		{catalog.KindHistory, p.Lineages},

@@ -31,6 +31,7 @@ import (
 	"github.com/strata-oci/strata/proxy/pull/tags"
 	"github.com/strata-oci/strata/proxy/pulls"
 	"github.com/strata-oci/strata/proxy/rollout"
+	"github.com/strata-oci/strata/proxy/savings"
 	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/proxy/trust"
 	"github.com/strata-oci/strata/proxy/updates"
@@ -104,6 +105,7 @@ type Rooms struct {
 	Blobs    *content.Blobs
 	Records  *catalog.Records
 	Tally    *pulls.Tally
+	Savings  *savings.Savings
 	Fleet    *fleet.Fleet // nil: no hosts are counted
 	Deltas   *central.Central
 	Casync   *chunks.Chunks
@@ -150,10 +152,14 @@ func New(o Options) *Rooms {
 	// Downloads and images share what temporary files may take.
 	space := workspace.New(o.WorkBytes)
 	engineStore := state.New(o.Chunks, o.Logger, o.Metrics)
+	records := catalog.New(o.Chunks, o.Logger)
+	saved := savings.New(savings.Options{Records: records.Savings, Chains: history.New(records.Lineages, nil),
+		Content: o.Chunks,
+		Leases: o.Leases, Logger: o.Logger, Now: o.Now})
 	r := &Rooms{
 		Work:    background.New(background.Options{Logger: o.Logger, Panicked: o.Metrics.Panicked, Now: o.Now}),
-		Records: catalog.New(o.Chunks, o.Logger),
-		Tally:   pulls.New(pulls.Options{Counters: o.Counters, Now: o.Now, Logger: o.Logger}),
+		Records: records, Savings: saved,
+		Tally: pulls.New(pulls.Options{Counters: saved.Counting(o.Counters), Now: o.Now, Logger: o.Logger}),
 		Engine: rechunk.New(rechunk.Config{
 			Store: engineStore, Records: engineStore, Locker: locker(o), WorkDir: o.WorkDir, Space: space,
 			Deadline: rechunk.DefaultDeadline(), Logger: o.Logger,
