@@ -18,6 +18,7 @@ import (
 	"github.com/strata-oci/strata/rechunk/delta/ocidelta"
 	"github.com/strata-oci/strata/rechunk/delta/tardiff"
 	"github.com/strata-oci/strata/rechunk/layer"
+	"github.com/strata-oci/strata/rechunk/layer/toc"
 	"github.com/strata-oci/strata/rechunk/rescue"
 	"github.com/strata-oci/strata/rechunk/scan"
 	"github.com/strata-oci/strata/rechunk/tree"
@@ -225,7 +226,7 @@ func (m *maker) delta(ctx context.Context, w io.Writer, i int, encoder string) (
 // encoder finds out which encoder of this build makes a layer's blob of its tar stream; "" when none does.
 func (m *maker) encoder(ctx context.Context, l ocispec.Descriptor) (string, error) {
 	for _, f := range layer.Formats() {
-		if f.Spec().MediaType != l.MediaType {
+		if f.Spec().MediaType != l.MediaType || f.Spec().Partial != toc.Told(l.Annotations) {
 			continue
 		}
 		if m.next.Encoder != nil && m.next.Encoder(l.Digest) == f.Spec().Encoder.String() {

@@ -8,8 +8,8 @@ import (
 	"github.com/strata-oci/strata/rechunk/rescue"
 )
 
-// Of a layer, a table of contents and tar-split's data are in memory until its end. These bound what a stream can take of it:
-// entries, and bytes of headers. Clients read no table that is much longer.
+// Of a layer, a table of contents and tar-split's data are in memory until its end. These bound what a stream can take of
+// it: entries, and bytes of headers. Clients read no table that is much longer.
 const (
 	maxTold      = 500_000
 	maxToldBytes = 512 << 20
