@@ -103,7 +103,7 @@ var rooms = []room{
 	// What was saved is worked out from what was counted.
 	{"proxy/savings", []string{"proxy/catalog", "proxy/lease", "proxy/oci", "proxy/pulls", "chunkstore", "rechunk"},
 		append([]string{
-		"os", "net/http"}, registries[2:]...)},
+			"os", "net/http"}, registries[2:]...)},
 	{"proxy/pull/jobs", []string{
 		"proxy/catalog", "proxy/name", "proxy/background", "proxy/config", "proxy/flight", "proxy/lease", "proxy/metrics",
 		"proxy/registry",

@@ -67,7 +67,7 @@ func TestAlerts(t *testing.T) {
 		{"status": "firing", "labels": {"alertname": "Disk"}}]}`)
 	if status != http.StatusOK || report.Ignored != 2 || len(report.Results) != 2 || !report.Results[0].Held ||
 		report.Results[1].Held || report.Results[1].Note == "" ||
-			rollouts.held["ghcr.io/team/os:1"] != "alert Down: 9 hosts are down" {
+		rollouts.held["ghcr.io/team/os:1"] != "alert Down: 9 hosts are down" {
 		t.Errorf("%d %+v, %v", status, report, rollouts.held)
 	}
 	const firing = `{"alerts": [{"status": "firing"}]}`

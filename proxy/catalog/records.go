@@ -63,7 +63,7 @@ func New(store *chunkstore.Store, log *slog.Logger) *Records {
 		Artifacts: newTable(s, artifactKind()), Rollouts: newTable(s, rolloutKind()),
 		LayerChunks: newTable(s, layerChunksKind()), ChunkIndexes: newTable(s, chunkIndexKind()),
 		Reached: newTable(s, reachedKind()), Fleet: newTable(s, fleetKind()), FleetTags: newTable(s, fleetTagKind()),
-		Savings: newTable(s, savingsKind()),
+		Savings:   newTable(s, savingsKind()),
 		Histories: newTable(s, historyKind()), Plans: newTable(s, planKind()), Indexes: newTable(s, indexKind()),
 	}
 }

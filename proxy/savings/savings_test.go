@@ -31,7 +31,7 @@ func newSeries(n int) (out series) {
 	for i := n; i > 0; i-- {
 		v := rechunk.Version{Reference: repository + ":stable",
 			SourceLayers: []digest.Digest{of("source base", 0), of("source", i)},
-			Layers: []rechunk.VersionLayer{{Digest: of("base", 0), Size: 1000}, {Digest: of("layer", i), Size: 100}}}
+			Layers:       []rechunk.VersionLayer{{Digest: of("base", 0), Size: 1000}, {Digest: of("layer", i), Size: 100}}}
 		v.Digest, v.SourceDigest, v.SourceBytes, v.SourceNewBytes = of("image", i), of("source image", i), 1200, 500
 		out = append(out, v)
 	}
