@@ -5,11 +5,13 @@ import (
 	"bufio"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"testing"
+	"time"
 )
 
 // Browser is a Chromium with one page. It is told what to do by messages of its DevTools protocol, JSON that ends in a zero
@@ -28,6 +30,10 @@ func New(tb testing.TB, page string) *Browser {
 	if _, err := exec.LookPath("chromium"); err != nil {
 		tb.Skip("chromium is not installed")
 	}
+	profile, err := os.MkdirTemp("", "strata-browser")
+	if err != nil {
+		tb.Fatal(err)
+	}
 	commands, to, err := os.Pipe()
 	if err != nil {
 		tb.Fatal(err)
@@ -37,10 +43,10 @@ func New(tb testing.TB, page string) *Browser {
 		tb.Fatal(err)
 	}
 	c := exec.CommandContext(tb.Context(), "chromium", "--headless=new", "--no-sandbox", "--disable-gpu",
-		"--disable-dev-shm-usage", "--no-first-run", "--remote-debugging-pipe", "--user-data-dir="+tb.TempDir(),
+		"--disable-dev-shm-usage", "--no-first-run", "--remote-debugging-pipe", "--user-data-dir="+profile,
 		"about:blank")
 	c.ExtraFiles = []*os.File{commands, answers} // 3 and 4
-	c.Env = append(os.Environ(), "HOME="+tb.TempDir())
+	c.Env = append(os.Environ(), "HOME="+profile)
 	if err := c.Start(); err != nil {
 		tb.Fatal(err)
 	}
@@ -51,6 +57,12 @@ func New(tb testing.TB, page string) *Browser {
 	tb.Cleanup(func() {
 		_ = c.Process.Kill()
 		_ = c.Wait()
+		for range 100 { // its children may write a moment longer
+			if os.RemoveAll(profile) == nil {
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
 		_, _ = to.Close(), from.Close()
 	})
 	var target struct{ TargetID, SessionID string }
@@ -109,6 +121,14 @@ func (b *Browser) Picture() []byte {
 // Call sends a command and waits for its answer.
 func (b *Browser) Call(method string, params map[string]any, result any) {
 	b.tb.Helper()
+	if err := b.ask(method, params, result); err != nil {
+		b.tb.Fatalf("%s: %v", method, err)
+	}
+}
+
+// ask is Call, which may fail.
+func (b *Browser) ask(method string, params map[string]any, result any) error {
+	b.tb.Helper()
 	b.calls++
 	message, err := json.Marshal(struct {
 		ID        int            `json:"id"`
@@ -139,28 +159,48 @@ func (b *Browser) Call(method string, params map[string]any, result any) {
 			continue // it tells of something
 		}
 		if answer.Error != nil {
-			b.tb.Fatalf("%s: %s", method, answer.Error.Message)
+			return errors.New(answer.Error.Message)
 		}
-		if err := json.Unmarshal(answer.Result, result); err != nil {
-			b.tb.Fatal(err)
-		}
-		return
+		return json.Unmarshal(answer.Result, result)
 	}
+}
+
+// Follow runs a script that leads to another page, as a click does, and waits until that is whole.
+func (b *Browser) Follow(script string) {
+	b.tb.Helper()
+	b.Run("window.left = true; setTimeout(() => {" + script + "});")
+	for range 600 {
+		if got, err := b.evaluate(`return !window.left && document.readyState === "complete"`); err == nil && got == "true" {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	b.tb.Fatalf("%s: it leads nowhere", script)
 }
 
 // Run runs a script's async function in the page, as if the user had clicked, and returns the text that it returns.
 func (b *Browser) Run(script string) string {
 	b.tb.Helper()
+	out, err := b.evaluate(script)
+	if err != nil {
+		b.tb.Fatalf("%s: %v", script, err)
+	}
+	return out
+}
+
+// evaluate is Run, whose page may be left meanwhile.
+func (b *Browser) evaluate(script string) (string, error) {
+	b.tb.Helper()
 	var out struct {
 		Result           struct{ Value any }
 		ExceptionDetails *struct{ Exception struct{ Description string } }
 	}
-	b.Call("Runtime.evaluate", map[string]any{"expression": "(async () => {" + script + "})()", "awaitPromise": true,
+	err := b.ask("Runtime.evaluate", map[string]any{"expression": "(async () => {" + script + "})()", "awaitPromise": true,
 		"returnByValue": true, "userGesture": true}, &out)
-	if out.ExceptionDetails != nil {
-		b.tb.Fatalf("%s: %s", script, out.ExceptionDetails.Exception.Description)
+	if err == nil && out.ExceptionDetails != nil {
+		err = errors.New(out.ExceptionDetails.Exception.Description)
 	}
-	return fmt.Sprint(out.Result.Value)
+	return fmt.Sprint(out.Result.Value), err
 }
 
 // Awaiting lets scripts wait in the page for a condition.
