@@ -11,6 +11,7 @@ import (
 	"github.com/strata-oci/strata/proxy/hosts"
 	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/pull/jobs"
+	"github.com/strata-oci/strata/proxy/savings"
 	"github.com/strata-oci/strata/proxy/upkeep"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/compare"
@@ -215,6 +216,16 @@ func (w *world) options() Options {
 	return Options{Status: w, Updates: w, Keeper: w, Warmer: fakeWarmer{},
 		Hosts:  func() hosts.Proxy { return hosts.Proxy{Names: []string{"proxy.example:5000"}, Insecure: true} },
 		Checks: []Check{{Name: "storage", Run: func(context.Context) error { return w.unready }}},
+		Savings: func(context.Context, string) (*savings.Report, error) {
+			out := &savings.Report{}
+			for i := range 40 {
+				if len(w.repositories) > 0 && i%9 != 3 {
+					out.Days = append(out.Days, catalog.SavedDay{Sent: int64(3+i%5) * 1e8, Source: int64(20+i%13) * 1e8,
+						Day: time.Date(2026, 4, 1+i, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)})
+				}
+			}
+			return out, nil
+		},
 		Fleet: func(reference string) (*fleet.Report, error) {
 			if w.fleet == nil {
 				return nil, fleet.ErrOff

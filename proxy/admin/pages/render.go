@@ -102,12 +102,14 @@ func (h *Handler) document(ctx context.Context, r *http.Request, make maker) (*d
 		Told: told(r.URL.Query().Get("did"))}
 	status, err := h.Status(ctx)
 	var v *view
+	problems := 0
 	if err == nil {
+		problems = h.countProblems(ctx, &status)
 		status.UptimeSeconds = 0 // which would make each page different from the one before
 		d.Status = &status
 		v, err = make(ctx, r, &status)
 	}
-	d.Health = h.health(ctx, d.Status)
+	d.Health = h.health(ctx, d.Status, problems)
 	if err != nil {
 		v = failed(err)
 	}
@@ -146,7 +148,7 @@ func (h *Handler) write(w http.ResponseWriter, v *view, d *document) {
 // health says in a word how the proxy is: what is ready while something is wrong is not well.
 type health struct{ Class, Text string }
 
-func (h *Handler) health(ctx context.Context, s *operate.StatusReport) health {
+func (h *Handler) health(ctx context.Context, s *operate.StatusReport, problems int) health {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	if why := h.Ready(ctx); why != "" {
@@ -155,10 +157,19 @@ func (h *Handler) health(ctx context.Context, s *operate.StatusReport) health {
 	switch {
 	case s == nil:
 		return health{"bad", "no status"}
-	case len(s.Problems) > 0:
-		return health{"warn", "ready, with " + plural(len(s.Problems), "problem")}
+	case problems > 0:
+		return health{"warn", "ready, with " + plural(problems, "problem")}
 	}
 	return health{"good", "ready"}
+}
+
+// countProblems counts what the overview lists as wrong.
+func (h *Handler) countProblems(ctx context.Context, s *operate.StatusReport) int {
+	all, err := h.Reports.Repositories(ctx)
+	if err != nil {
+		return len(s.Problems) // the page says that there is no list
+	}
+	return len(problemsOf(s, all))
 }
 
 // readyTimeout bounds how long a page waits to hear whether the proxy is ready.
