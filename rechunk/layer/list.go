@@ -43,8 +43,8 @@ func (l *List) PutLast(fresh func(content tree.Digest) bool) {
 	l.entries = first
 }
 
-// Expand gives a list that has, in the place of each entry, those that expand returns. They are written in that order, so that
-// a hardlink must come after the entry that Link names.
+// Expand gives a list that has, in the place of each entry, those that expand returns. They are written in that order, so
+// that a hardlink must come after the entry that Link names.
 func (l *List) Expand(expand func(e *tree.Entry) []*tree.Entry) *List {
 	out := &List{marks: l.marks, contents: l.contents}
 	for _, e := range l.entries {

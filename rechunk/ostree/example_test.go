@@ -40,3 +40,44 @@ func ExamplePlain() {
 	// directory usr []
 	// file usr/program [{user.one 1}]
 }
+
+// A commit of a tree with one file in /etc: the commit, then what each directory is and holds, from the root down. ostree
+// keeps /etc in /usr/etc. Both of the directories below the root are the same dirmeta, which is written once.
+func ExampleCommit_Objects() {
+	t := &tree.Tree{Entries: []tree.Entry{
+		{Path: ".", Kind: tree.Dir, Mode: 0o700},
+		{Path: "etc", Kind: tree.Dir, Mode: 0o755},
+		{Path: "etc/hostname", Kind: tree.Regular, Mode: 0o644},
+		{Path: "usr", Kind: tree.Dir, Mode: 0o755},
+	}}
+	objects, err := ostree.Commit{Metadata: []ostree.Metadata{{Key: "version", Text: "43.1"}}}.Objects(t, emptyFiles{t})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, o := range objects {
+		fmt.Println(o.Kind, len(o.Data))
+	}
+	// Output:
+	// commit 102
+	// dirmeta 12
+	// dirtree 72
+	// dirmeta 12
+	// dirtree 72
+	// dirtree 44
+}
+
+// emptyFiles are the objects of empty files without attributes.
+type emptyFiles struct{ tree *tree.Tree }
+
+// Attributes implements ostree.Files.
+func (emptyFiles) Attributes(int) []byte { return ostree.Attributes(nil, "") }
+
+// Object implements ostree.Files.
+func (f emptyFiles) Object(i int) (sum ostree.Checksum) {
+	h, err := ostree.NewHash(&f.tree.Entries[i], f.Attributes(i))
+	if err == nil {
+		h.Sum(sum[:0])
+	}
+	return sum
+}

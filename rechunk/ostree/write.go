@@ -123,7 +123,8 @@ func (c Commit) Objects(t *tree.Tree, files Files) ([]Object, error) {
 		return nil, err
 	}
 	root, ok := t.Find(".")
-	if sysroot := t.Lookup("sysroot"); !ok || t.Entries[root].Kind != tree.Dir || sysroot != nil && sysroot.Kind != tree.Dir {
+	sysroot := t.Lookup("sysroot")
+	if !ok || t.Entries[root].Kind != tree.Dir || sysroot != nil && sysroot.Kind != tree.Dir {
 		return nil, fmt.Errorf("%w: the root or /sysroot is no directory", ErrUnfit)
 	}
 	top, err := b.directory(root)

@@ -16,7 +16,8 @@ import (
 func nasty(t *testing.T, r *Random, base *tree.Tree) *tree.Tree {
 	long := strings.Repeat("n", 200)
 	items := []Item{
-		Dir("usr"), Dir("usr/lib"), Dir("usr-local"), Dir("sysroot"), Dir("etc"), Dir("etc/dir").WithMode(0o1777), Dir("var"),
+		Dir("usr"), Dir("usr/lib"), Dir("usr-local"), Dir("sysroot"), Dir("etc"), Dir("etc/dir").WithMode(0o1777),
+		Dir("var"),
 		File("etc/dir/file", "x"), File("etc/empty", ""), File("usr/lib/empty", "").WithMode(0o6755),
 		File("usr/lib/ümlaut\nand a line", "ü"), File("usr/lib/\"quoted\" \\", "y"), File("usr/lib/"+long, long),
 		Symlink("usr/lib/long", strings.Repeat("far/", 60)), Symlink("lib", "usr/lib").WithOwner(3, 2_500_000),
