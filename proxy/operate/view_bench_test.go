@@ -126,7 +126,7 @@ func BenchmarkView(b *testing.B) {
 	if _, err := v.Repositories(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	b.ReportMetric(float64(time.Since(began).Milliseconds()), "ms-first")
+	first := time.Since(began)
 	for b.Loop() {
 		if _, err := v.Status(b.Context()); err != nil {
 			b.Fatal(err)
@@ -135,4 +135,5 @@ func BenchmarkView(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+	b.ReportMetric(float64(first.Milliseconds()), "ms-first")
 }
