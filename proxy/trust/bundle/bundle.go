@@ -168,7 +168,7 @@ func Sign(key keys.Private, s Statement) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	sig, err := key.SignBundle(encoding(statementKind, payload))
+	sig, err := key.Sign(encoding(statementKind, payload))
 	if err != nil {
 		return nil, err
 	}

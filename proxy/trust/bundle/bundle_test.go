@@ -117,7 +117,7 @@ func TestStatementsAreReadStrictly(t *testing.T) {
 	} {
 		payload := []byte(strings.Replace(good, change[0], change[1], 1))
 		kind := "application/vnd.in-toto+json"
-		sig, err := k.SignBundle(fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(kind), kind, len(payload), payload))
+		sig, err := k.Sign(fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(kind), kind, len(payload), payload))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,7 +2,9 @@ package keys_test
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -57,27 +59,58 @@ func TestKinds(t *testing.T) {
 				if err != nil || !bytes.Equal(first, second) {
 					t.Errorf("signatures differ: %x, %x, %v", first, second, err)
 				}
-				bundled, err := k.SignBundle(message)
-				if err != nil {
-					t.Fatal(err)
-				}
 				public, err := keys.ParsePublic(again.Public().PEM())
 				if err != nil || len(public) != 1 || public[0].ID() != k.Public().ID() {
 					t.Fatalf("%v, %v", public, err)
 				}
-				for _, s := range [][]byte{first, bundled} {
-					if err := public[0].Verify(message, s); err != nil {
-						t.Error(err)
-					}
-					if err := public[0].Verify([]byte("another"), s); !errors.Is(err, keys.ErrSignature) {
-						t.Errorf("another message: %v", err)
-					}
-					if err := other.Public().Verify(message, s); !errors.Is(err, keys.ErrSignature) {
-						t.Errorf("another key: %v", err)
-					}
-				}
+				checkSignature(t, public[0], other.Public(), message, first)
 			}
 		})
+	}
+}
+
+// checkSignature checks that a signature is a key's, of a message and no other, and not another key's.
+func checkSignature(t *testing.T, by, other keys.Public, message, signature []byte) {
+	t.Helper()
+	if err := by.Verify(message, signature); err != nil {
+		t.Error(err)
+	}
+	if err := by.Verify([]byte("another"), signature); !errors.Is(err, keys.ErrSignature) {
+		t.Errorf("another message: %v", err)
+	}
+	if err := other.Verify(message, signature); !errors.Is(err, keys.ErrSignature) {
+		t.Errorf("another key: %v", err)
+	}
+}
+
+// What cosign signs with, by default, where that is another function than Strata's: of the SHA-384 with P-384, Ed25519ph.
+func TestOtherSignatures(t *testing.T) {
+	t.Parallel()
+	ec, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, ed, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := []byte("a payload")
+	for name, c := range map[string]struct {
+		key  crypto.Signer
+		hash crypto.Hash
+	}{"P-384": {ec, crypto.SHA384}, "Ed25519ph": {ed, crypto.SHA512}} {
+		w := c.hash.New()
+		w.Write(message)
+		signature, err := c.key.Sign(rand.Reader, w.Sum(nil), c.hash)
+		if err != nil {
+			t.Fatal(err)
+		}
+		public, err := keys.NewPublic(c.key.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Log(name)
+		checkSignature(t, public, generate(t, keys.P256).Public(), message, signature)
 	}
 }
 

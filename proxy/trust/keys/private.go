@@ -138,30 +138,21 @@ func (k Private) Public() Public { return k.public }
 // IsZero reports whether there is no key.
 func (k Private) IsZero() bool { return k.signer == nil }
 
-// Sign signs a message as Public.Verify checks it: the SHA-256 with ECDSA or RSA, as clients expect it of container
-// images. The same message always gets the same signature: RFC 6979 for ECDSA, PKCS #1 v1.5 for RSA.
-func (k Private) Sign(message []byte) ([]byte, error) { return k.sign(message, crypto.SHA256) }
-
-// SignBundle is Sign with the hash that sigstore's bundles have for a kind of key: SHA-384 for P-384.
-func (k Private) SignBundle(message []byte) ([]byte, error) {
-	if e, ok := k.public.key.(*ecdsa.PublicKey); ok && e.Curve == elliptic.P384() {
-		return k.sign(message, crypto.SHA384)
-	}
-	return k.sign(message, crypto.SHA256)
-}
-
-func (k Private) sign(message []byte, hash crypto.Hash) ([]byte, error) {
+// Sign signs a message as clients check container images and bundles where they know nothing but the key: the SHA-256 with
+// ECDSA of either curve and RSA, the message itself with Ed25519. The same message always gets the same signature: RFC 6979
+// for ECDSA, PKCS #1 v1.5 for RSA.
+func (k Private) Sign(message []byte) ([]byte, error) {
 	if k.IsZero() {
 		return nil, fmt.Errorf("%w: there is no key", ErrInvalid)
 	}
-	var opts crypto.SignerOpts = hash
+	hash := crypto.SHA256
 	if _, pure := k.public.key.(ed25519.PublicKey); pure {
-		opts = crypto.Hash(0)
+		hash = crypto.Hash(0)
 	} else {
 		message = digest(hash, message)
 	}
 	// Without a source of randomness the signature is a function of key and message.
-	signature, err := k.signer.Sign(nil, message, opts)
+	signature, err := k.signer.Sign(nil, message, hash)
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}

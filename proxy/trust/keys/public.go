@@ -7,7 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
-	_ "crypto/sha512" // for P-384
+	_ "crypto/sha512" // for P-384 and Ed25519ph
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
@@ -136,7 +136,8 @@ func (p Public) Kind() string {
 }
 
 // Verify checks a signature of a message: of its SHA-256 for ECDSA (ASN.1) and RSA (PKCS #1 v1.5), of the message itself for
-// Ed25519. Of a P-384 key the SHA-384 is accepted, too: signers differ. The error is ErrSignature.
+// Ed25519. What cosign makes by default is accepted, too: of the SHA-384 with P-384, and Ed25519ph (RFC 8032), which is of
+// the SHA-512. The error is ErrSignature.
 func (p Public) Verify(message, signature []byte) error {
 	sum := sha256.Sum256(message)
 	ok := false
@@ -145,7 +146,8 @@ func (p Public) Verify(message, signature []byte) error {
 		ok = ecdsa.VerifyASN1(k, sum[:], signature) ||
 			k.Curve == elliptic.P384() && ecdsa.VerifyASN1(k, digest(crypto.SHA384, message), signature)
 	case ed25519.PublicKey:
-		ok = ed25519.Verify(k, message, signature)
+		ok = ed25519.Verify(k, message, signature) || ed25519.VerifyWithOptions(k, digest(crypto.SHA512, message), signature,
+			&ed25519.Options{Hash: crypto.SHA512}) == nil
 	case *rsa.PublicKey:
 		ok = rsa.VerifyPKCS1v15(k, crypto.SHA256, sum[:], signature) == nil
 	}

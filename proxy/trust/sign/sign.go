@@ -37,7 +37,7 @@ type Maker struct {
 
 // Fingerprint names keys and names: what was signed with others is signed again.
 func (m *Maker) Fingerprint() string {
-	text := "strata maker 1\n" + m.DefaultUpstream
+	text := "strata maker 2\n" + m.DefaultUpstream
 	for _, k := range m.Keys {
 		text += "\n" + k.Public().ID()
 	}
