@@ -26,12 +26,14 @@ updates cost, how far behind the clients were that pulled them, how old, stale a
     strata status ghcr.io/ublue-os/bluefin
     strata status ghcr.io/ublue-os/bluefin:stable
     strata status bluefin      the family of a rule
+    strata status --deltas     which deltas there are, what they take, and why others are none
     strata status --ready      for health checks: says nothing, and its exit code is 0 if the proxy can serve`
 }
 
 type statusCommand struct {
-	Name  string `arg:"" optional:"" help:"A repository, tag or lineage, to show its versions and layers."`
-	Ready bool   `help:"Only tell by the exit code whether the proxy is ready; for health checks."`
+	Name   string `arg:"" optional:"" help:"A repository, tag or lineage, to show its versions and layers."`
+	Deltas bool   `help:"Show the deltas that were made for other Stratas, and the layers that came from them."`
+	Ready  bool   `help:"Only tell by the exit code whether the proxy is ready; for health checks."`
 	remoteFlags
 }
 
@@ -50,6 +52,9 @@ func (c *statusCommand) Run(ctx context.Context, s *streams) error {
 		ctx, stop := context.WithTimeout(ctx, readyTimeout)
 		defer stop()
 		return c.explain(c.client().Ready(ctx))
+	}
+	if c.Deltas {
+		return c.deltas(ctx, s)
 	}
 	if c.Name != "" {
 		return c.repository(ctx, s)

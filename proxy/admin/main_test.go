@@ -68,20 +68,23 @@ func (fakeStatus) Jobs(context.Context) []operate.JobReport {
 }
 
 func (fakeStatus) Deltas(context.Context) operate.DeltaReport {
-	return operate.DeltaReport{
-		Formats: "1",
-		Totals: operate.DeltaTotals{Stored: 1, Bytes: 1e6, KeepBytes: 5e9, LayerBytes: 4e7,
-			Refused: map[string]int{"gain": 1},
-			Running: 1},
-		Deltas: []operate.DeltaPair{
-			{State: "stored", Repository: "ghcr.io/ublue-os/bluefin", Seed: digest("a"), Layer: digest("b"), LayerBytes: 4e7,
-				Bytes: 1e6,
-				Ratio: .025, Needs: []string{"xz/5.8.1"}, At: someTime, Seconds: 12},
-			{State: "refused", Repository: "ghcr.io/ublue-os/bluefin", Seed: digest("a"), Layer: digest("c"),
-				LayerBytes: 4e7, At: someTime,
-				Refused: "gain", Message: "the delta is not smaller than nine tenths of the blob", Until: someTime},
-		},
+	var r operate.DeltaReport
+	r.Formats = "1"
+	r.Totals = operate.DeltaTotals{
+		Stored: 1, Bytes: 1e6, KeepBytes: 5e9, LayerBytes: 4e7, Refused: map[string]int{"gain": 1}, Running: 1,
 	}
+	const repository = "ghcr.io/ublue-os/bluefin"
+	r.Deltas = []operate.DeltaPair{
+		{State: "stored", Repository: repository, Seed: digest("a"), Layer: digest("b"), LayerBytes: 4e7, Bytes: 1e6,
+			Ratio: .025, Needs: []string{"xz/5.8.1"}, At: someTime, Seconds: 12},
+		{State: "refused", Repository: repository, Seed: digest("a"), Layer: digest("c"), LayerBytes: 4e7, At: someTime,
+			Refused: "gain", Message: "the delta is not smaller than nine tenths of the blob", Until: someTime},
+	}
+	r.Came = []operate.DeltaPair{{
+		State: "whole", Repository: repository, Layer: digest("d"), LayerBytes: 3e7, At: someTime,
+		Refused: "link", Message: "the central went away",
+	}}
+	return r
 }
 
 func digest(c string) string {

@@ -51,7 +51,8 @@ func operations() []operation {
 			summary: "One repository, HOST/PATH, with a :TAG or without, or a family. " +
 				"The slashes of the name are slashes of the path.", answer: operate.RepositoryDetail{}},
 		{route: "GET /api/v1/jobs", summary: "Jobs at work and those that ended lately.", answer: JobList{}},
-		{route: "GET /api/v1/deltas", summary: "Deltas that were made for other Stratas.", answer: operate.DeltaReport{}},
+		{route: "GET /api/v1/deltas", summary: "Deltas that were made for other Stratas, and layers that came from them.",
+			answer: operate.DeltaReport{}},
 		{route: "GET /api/v1/updates", summary: "What an update costs, and what is new in it.", answer: operate.Update{},
 			query: []string{
 				"from! The image before: HOST/PATH:TAG, HOST/PATH@DIGEST or a digest", "to! The image after",

@@ -33,6 +33,7 @@ func (h *Handler) deltas(ctx context.Context, _ *http.Request, s *operate.Status
 	p := &deltaPage{DeltaReport: h.Reports.Deltas(ctx), Edge: s.Edge}
 	p.More = max(0, len(p.DeltaReport.Deltas)-maxDeltas)
 	p.DeltaReport.Deltas = p.DeltaReport.Deltas[:min(len(p.DeltaReport.Deltas), maxDeltas)]
+	p.Came = p.Came[:min(len(p.Came), maxDeltas)]
 	p.Refusals = reasons(p.Totals.Refused)
 	if s.Edge != nil {
 		p.Whole = reasons(s.Edge.Reasons)

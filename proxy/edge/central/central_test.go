@@ -15,6 +15,7 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/edge/central"
+	"github.com/strata-oci/strata/proxy/edge/pairs"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/rechunk/delta"
@@ -45,7 +46,7 @@ func TestMade(t *testing.T) {
 		t.Errorf("seed %+v", s)
 	}
 	r := f.central.Report()
-	if r.Stored != 1 || r.Bytes != int64(len(f.words())) || len(r.Deltas) != 1 || r.Deltas[0].State != central.StateStored ||
+	if r.Stored != 1 || r.Bytes != int64(len(f.words())) || len(r.Deltas) != 1 || r.Deltas[0].State != pairs.Stored ||
 		r.Deltas[0].Ratio <= 0 {
 		t.Errorf("%+v", r)
 	}

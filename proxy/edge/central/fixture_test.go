@@ -27,6 +27,7 @@ import (
 	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/edge/central"
+	"github.com/strata-oci/strata/proxy/edge/pairs"
 	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/name"
@@ -435,8 +436,8 @@ func (f *fixture) settled() {
 	f.t.Helper()
 	f.until("nothing is being made", func() bool {
 		r := f.central.Report()
-		return r.Waiting+r.Running == 0 && !slices.ContainsFunc(r.Deltas, func(p central.Pair) bool {
-			return p.State == central.StateWaiting || p.State == central.StateRunning
+		return r.Waiting+r.Running == 0 && !slices.ContainsFunc(r.Deltas, func(p pairs.Pair) bool {
+			return p.State == pairs.Waiting || p.State == pairs.Running
 		})
 	})
 }

@@ -25,6 +25,10 @@ const (
 	// have.
 	maxLags  = 4
 	leastLag = 0.1
+	// maxWays bounds the ways in which deltas are made ahead, and nearWorth is how many times the other the worth of two is
+	// that are one: neighbours among the classes.
+	maxWays   = 3
+	nearWorth = 4
 )
 
 // Published makes deltas ahead of an image that was just made: from the version before, and from those that clients are
@@ -47,9 +51,7 @@ func (c *Central) ahead(ctx context.Context, repo name.Repository, manifest dige
 	if demand == nil || err != nil {
 		return err
 	}
-	asked := slices.DeleteFunc(slices.Clone(demand.Asked), func(a catalog.DeltaAsked) bool {
-		return c.Now().Sub(a.At) >= demandFor || !c.has(a.Encoders)
-	})
+	asked := c.ways(demand.Asked)
 	if len(asked) == 0 {
 		return nil
 	}
@@ -69,6 +71,21 @@ func (c *Central) ahead(ctx context.Context, repo name.Repository, manifest dige
 		}
 	}
 	return nil
+}
+
+// ways chooses from the ways in which edges asked, the latest first, those in which deltas are made ahead: few, since each
+// costs as much as the first. Of two that differ in little but what a second of an encoder's work is worth, which an edge's
+// link changes from day to day, the later one is enough: an edge that asks for the other has it made, or takes this one.
+func (c *Central) ways(asked []catalog.DeltaAsked) (out []catalog.DeltaAsked) {
+	for _, a := range asked {
+		near := func(o catalog.DeltaAsked) bool {
+			return slices.Equal(o.Encoders, a.Encoders) && max(o.Worth, a.Worth) <= nearWorth*min(o.Worth, a.Worth)
+		}
+		if c.Now().Sub(a.At) < demandFor && c.has(a.Encoders) && len(out) < maxWays && !slices.ContainsFunc(out, near) {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // has reports whether this machine has programs: deltas for edges that had others would be made in a way that nobody asks

@@ -66,3 +66,35 @@ func TestAhead(t *testing.T) {
 		t.Errorf("%d were made, a month later", n)
 	}
 }
+
+// However many kinds of edges ask, deltas are made ahead in few ways: those asked for last, and one of two that are nearly
+// the same.
+func TestAheadInFewWays(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil, nil)
+	base := map[string]string{"etc/a": "one"}
+	v3 := f.version(3, base, map[string]string{"usr/b": "three"})
+	for _, worth := range []int64{0, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20} {
+		f.clock.advance(time.Minute)
+		q := f.query()
+		q.Layer, q.Seeds, q.Worth = v3.Layers[1].Digest, []digest.Digest{f.v2.Digest}, worth
+		if _, _, err := f.get(q); err != nil {
+			t.Fatal(err)
+		}
+		f.settled()
+	}
+	before := f.deltas()
+	v4 := f.version(4, base, map[string]string{"usr/b": "four"})
+	f.central.Published(f.repo, v4.Digest)
+	f.until("they are made ahead", func() bool { return len(f.deltas()) >= len(before)+3 })
+	f.settled()
+	made := map[int64]bool{}
+	for k, d := range f.deltas() {
+		if k.Layer == v4.Layers[1].Digest {
+			made[d.Worth] = true
+		}
+	}
+	if len(made) != 3 || !made[16<<20] || !made[1<<20] || !made[64<<10] {
+		t.Errorf("they are made for %v", made)
+	}
+}

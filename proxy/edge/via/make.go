@@ -71,9 +71,10 @@ func (s *Source) begin(ctx context.Context, repo name.Repository, l layer) (_ *m
 		return nil, Slow, nil
 	}
 	m := &made{
-		source: s, layer: l, sum: digest.SHA256.Hash(), gone: func() error { return context.Cause(ctx) },
-		fetch: func(why Reason, cause error) (io.ReadCloser, error) {
-			s.wentWhole(ctx, repo, l, why, cause)
+		source: s, repo: repo, layer: l, began: s.Now(), sum: digest.SHA256.Hash(),
+		gone: func() error { return context.Cause(ctx) },
+		fetch: func(seed digest.Digest, why Reason, cause error) (io.ReadCloser, error) {
+			s.wentWhole(ctx, repo, seed, l, why, cause)
 			whole, _, err := s.whole(ctx, repo, l.digest, l.size)
 			return whole, err
 		},
@@ -154,11 +155,13 @@ func (s *Source) slot(ctx context.Context, soured <-chan struct{}, patience time
 // made is a layer that is being made of a delta. It is for one goroutine.
 type made struct {
 	source *Source
+	repo   name.Repository
 	layer  layer
+	began  time.Time
 	seed   digest.Digest
 	// gone tells why nobody wants it any more, nil while somebody does; fetch fetches the layer as it is.
 	gone  func() error
-	fetch func(why Reason, cause error) (io.ReadCloser, error)
+	fetch func(seed digest.Digest, why Reason, cause error) (io.ReadCloser, error)
 	// tell tells, once, how it went, for others that may ask the same central.
 	tell func(err error)
 
@@ -328,7 +331,7 @@ func (m *made) ended() {
 	if err := m.stop(); err != nil {
 		m.source.Logger.LogAttrs(context.Background(), slog.LevelDebug, "after a delta", slog.Any("error", err))
 	}
-	m.source.cameByDelta(m.layer, m.wire.n)
+	m.source.cameByDelta(m.repo, m.seed, m.layer, m.wire.n, m.source.Now().Sub(m.began))
 }
 
 // whyNot says what an error of making the layer means, and gives it the error of reading the delta, if there was one:
@@ -352,7 +355,7 @@ func (m *made) resume(cause error) error {
 	why, cause := m.whyNot(cause)
 	m.tell(cause)
 	m.source.fail(pair{m.seed, m.layer.digest}, why)
-	whole, err := m.fetch(why, cause)
+	whole, err := m.fetch(m.seed, why, cause)
 	if err != nil {
 		m.source.forgive(m.layer.digest)
 		return err

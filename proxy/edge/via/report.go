@@ -10,6 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/proxy/edge/pairs"
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/rechunk/delta"
@@ -28,6 +31,8 @@ type Report struct {
 	Centrals []CentralReport `json:"centrals"`
 	// Roots are the root file systems that are no seeds, as they were last looked at.
 	Roots []RootReport `json:"unusable_roots,omitempty"`
+	// Pairs are the layers that came of late, of each the last time, the latest first.
+	Pairs []pairs.Pair `json:"-"`
 }
 
 // RootReport says why a root file system is no seed.
@@ -54,14 +59,14 @@ type tally struct {
 	deltas, whole, bytes, saved int64
 	reasons                     map[string]int64
 	roots                       map[string]string // those that are no seeds, and why
+	recent                      *pairs.Recent
 }
 
 // rootIs notes whether a root file system can be told to hold an image. Each change is said once.
 func (s *Source) rootIs(ctx context.Context, dir string, err error) {
 	text := ""
 	if err != nil {
-		text = err.Error()
-		text = text[:min(len(text), maxUnknown)]
+		text = told(err)
 	}
 	s.tally.mu.Lock()
 	before := s.tally.roots[dir]
@@ -80,7 +85,11 @@ func (s *Source) rootIs(ctx context.Context, dir string, err error) {
 }
 
 // cameByDelta counts a layer that a delta of so many bytes made.
-func (s *Source) cameByDelta(l layer, bytes int64) {
+func (s *Source) cameByDelta(repo name.Repository, seed digest.Digest, l layer, bytes int64, took time.Duration) {
+	p := pairs.Pair{State: pairs.Applied, Repository: repo.String(), Seed: seed.String(), Layer: l.digest.String(),
+		LayerBytes: l.size, Bytes: bytes, At: s.Now().UTC(), Seconds: took.Seconds()}
+	p.Measure()
+	s.tally.recent.Note(p)
 	s.tally.mu.Lock()
 	s.tally.deltas++
 	s.tally.bytes += bytes
@@ -89,11 +98,18 @@ func (s *Source) cameByDelta(l layer, bytes int64) {
 	s.Metrics.EdgeDelta(bytes, l.size-bytes)
 }
 
-// wentWhole counts a layer that is fetched whole, and tells of what is not as usual.
-func (s *Source) wentWhole(ctx context.Context, repo name.Repository, l layer, why Reason, err error) {
+// wentWhole counts a layer that is fetched whole, and tells of what is not as usual. seed is the image that it was to be
+// made of, empty where it did not come to that.
+func (s *Source) wentWhole(ctx context.Context, repo name.Repository, seed digest.Digest, l layer, why Reason, err error) {
 	if ctx.Err() != nil {
 		return // nobody gets it
 	}
+	p := pairs.Pair{State: pairs.Whole, Repository: repo.String(), Seed: seed.String(), Layer: l.digest.String(),
+		LayerBytes: l.size, At: s.Now().UTC(), Refused: string(why)}
+	if err != nil {
+		p.Message = told(err)
+	}
+	s.tally.recent.Note(p)
 	s.tally.mu.Lock()
 	s.tally.whole++
 	s.tally.reasons[string(why)]++
@@ -113,7 +129,7 @@ func (s *Source) Report() Report {
 	s.tally.mu.Lock()
 	r := Report{
 		Deltas: s.tally.deltas, Whole: s.tally.whole, Reasons: maps.Clone(s.tally.reasons), DeltaBytes: s.tally.bytes,
-		SavedBytes: s.tally.saved, Centrals: []CentralReport{},
+		SavedBytes: s.tally.saved, Centrals: []CentralReport{}, Pairs: s.tally.recent.List(),
 	}
 	for dir, text := range s.tally.roots {
 		r.Roots = append(r.Roots, RootReport{dir, text})
@@ -141,14 +157,19 @@ func (s *Source) Report() Report {
 // maxUnknown bounds what is told of an error, in bytes.
 const maxUnknown = 300
 
+// told is what is told of an error.
+func told(err error) string {
+	text := err.Error()
+	return text[:min(len(text), maxUnknown)]
+}
+
 // report tells whether a central makes deltas, or why that is not known. It does not wait for an answer.
 func (c *central) report() (makes bool, unknown string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.unknown != nil:
-		text := c.unknown.Error()
-		return false, text[:min(len(text), maxUnknown)]
+		return false, told(c.unknown)
 	case c.until.IsZero():
 		return false, "it was not asked yet"
 	}

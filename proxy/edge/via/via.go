@@ -15,6 +15,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/background"
 	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/edge/pairs"
 	"github.com/strata-oci/strata/proxy/edge/seed"
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/name"
@@ -124,7 +125,7 @@ func New(o Options) *Source {
 	failed, _ := lru.New[pair, failure](maxFailed) // fails for sizes below 1 only
 	return &Source{
 		Options: o, images: newImages(o), failed: failed,
-		tally: tally{reasons: map[string]int64{}, roots: map[string]string{}},
+		tally: tally{reasons: map[string]int64{}, roots: map[string]string{}, recent: pairs.NewRecent()},
 		slots: make(chan struct{}, max(leastAtOnce, o.Parallel)), centrals: map[string]*central{},
 		asking: background.NewShared[bool](o.Work, "question to a central"),
 	}
@@ -165,7 +166,7 @@ func (s *Source) Blob(ctx context.Context, repo name.Repository, d digest.Digest
 	if why != "" {
 		tracing.Note(making, "whole", string(why))
 		ended(err)
-		s.wentWhole(ctx, repo, l, why, err)
+		s.wentWhole(ctx, repo, "", l, why, err)
 		body, n, err := s.whole(ctx, repo, d, l.size)
 		if err != nil {
 			s.forgive(d)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/strata-oci/strata/proxy/edge/pairs"
 	"github.com/strata-oci/strata/proxy/edge/via"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/name/nametest"
@@ -31,6 +32,12 @@ func TestDelta(t *testing.T) {
 	r := e.pulled(t, after)
 	if r.Deltas != 1 || r.Whole != 0 || r.DeltaBytes > int64(len(after.blob))/10 || e.central.blobs != 0 {
 		t.Errorf("%+v, %d whole", r, e.central.blobs)
+	}
+	want := []pairs.Pair{{State: pairs.Applied, Repository: repo.String(), Seed: before.digest().String(),
+		Layer: after.layer().String(), LayerBytes: int64(len(after.blob)), Bytes: r.DeltaBytes, At: e.clock.UTC(),
+		Ratio: float64(r.DeltaBytes) / float64(len(after.blob))}}
+	if diff := cmp.Diff(want, r.Pairs); diff != "" {
+		t.Error(diff)
 	}
 	if diff := cmp.Diff([]client.DeltaRequest{{
 		Layer: after.layer(), Seeds: []digest.Digest{before.digest()}, Layers: layers.EncoderNames(),
@@ -136,6 +143,9 @@ func TestWhole(t *testing.T) {
 			r := e.pulled(t, after)
 			if r.Deltas != 0 || r.Whole != 1 || r.Reasons[string(tc.want)] != 1 || e.central.blobs != 1 {
 				t.Errorf("%+v, %d whole", r, e.central.blobs)
+			}
+			if p := r.Pairs; len(p) != 1 || p[0].State != pairs.Whole || p[0].Refused != string(tc.want) || p[0].Bytes != 0 {
+				t.Errorf("pairs: %+v", p)
 			}
 		})
 	}
