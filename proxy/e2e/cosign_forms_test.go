@@ -135,18 +135,6 @@ func cosignForms(t *testing.T, s signer) {
 		if status != http.StatusOK {
 			continue
 		}
-		for _, version := range []int{2, 3} {
-			for _, bundles := range []bool{false, true} {
-				args := append([]string{"verify"}, cosignChecks(t, ours.public, bundles)...)
-				if version == 2 && !bundles { // it finds bundles by itself, and then wants the file of authorities
-					args = append(append([]string{"verify"}, cosignChecks(t, ours.public, true)...),
-						"--new-bundle-format=false")
-				}
-				if _, err := cosignOf(t, version, nil,
-					append(args, p.image("os/"+repository+"@"+d.String()))...); err != nil {
-					t.Errorf("%s: cosign %d, bundles %t: %v", name, version, bundles, err)
-				}
-			}
-		}
+		p.cosignVerifies("os/"+repository+"@"+d.String(), ours.public)
 	}
 }

@@ -25,7 +25,12 @@ const keyPassword = "pass phrase of tests"
 
 func newKeyPair(tb testing.TB) keyPair {
 	tb.Helper()
-	k, err := keys.Generate(keys.P256)
+	return newKeyPairOf(tb, keys.P256)
+}
+
+func newKeyPairOf(tb testing.TB, kind keys.Kind) keyPair {
+	tb.Helper()
+	k, err := keys.Generate(kind)
 	if err != nil {
 		tb.Fatal(err)
 	}
