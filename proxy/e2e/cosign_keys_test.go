@@ -46,6 +46,29 @@ func TestCosignKeyKinds(t *testing.T) {
 	}
 }
 
+// Keys of each kind: what skopeo signs with one is served, and hosts that want signatures by it pull what Strata signs.
+func TestSkopeoKeyKinds(t *testing.T) {
+	t.Parallel()
+	signingSkopeo(t)
+	for _, kind := range keys.Kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			k, other, u := newKeyPairOf(t, kind), newKeyPairOf(t, kind), newUpstream(t)
+			u.push("os/image:v1", series(false)[0])
+			u.sign("os/image:v1", k)
+			p := newProxy(t, u, proxyOptions{rule: verifying(k),
+				top: fmt.Sprintf("signing: {key_file: %s, password_file: %s}\n", k.private, k.passwordFile())})
+			p.wantManifest("os/image/manifests/v1", http.StatusOK, "rechunked")
+			for key, good := range map[string]bool{k.public: true, other.public: false} {
+				h := newStrictHost(t, p.Clients, map[string]string{upstreamHost: signedBy(key)})
+				if err := h.pull(upstreamHost + "/os/image:v1"); (err == nil) != good {
+					t.Errorf("the right key %t: %v", good, err)
+				}
+			}
+		})
+	}
+}
+
 // cosignVerifies has both versions of cosign check what Strata signed of an image, in both forms.
 func (p *proxy) cosignVerifies(image, key string) {
 	p.tb.Helper()
