@@ -65,7 +65,7 @@ func TestOutagesAreBounded(t *testing.T) {
 	}
 }
 
-// That a tag is not there is an answer, and no failure of the upstream's.
+// That a tag is not there is an answer, and no failure of the upstream's. What ends a client's request is told there.
 func TestAskedLevel(t *testing.T) {
 	t.Parallel()
 	missing := fmt.Errorf("asking: %w", &upstream.Error{Kind: upstream.NotFound, Status: 404})
@@ -77,9 +77,10 @@ func TestAskedLevel(t *testing.T) {
 		{missing, false, slog.LevelDebug},
 		{missing, true, slog.LevelInfo},
 		{&upstream.Error{Kind: upstream.Unavailable, Err: upstream.ErrHeld}, true, slog.LevelDebug},
-		{&upstream.Error{Kind: upstream.Unavailable}, false, slog.LevelWarn},
+		{&upstream.Error{Kind: upstream.Unavailable}, false, slog.LevelDebug},
+		{&upstream.Error{Kind: upstream.Unavailable}, true, slog.LevelWarn},
 		{&upstream.Error{Kind: upstream.Denied}, true, slog.LevelWarn},
-		{errors.New("other"), false, slog.LevelWarn},
+		{errors.New("other"), true, slog.LevelWarn},
 	} {
 		if got := askedLevel(c.err, c.known); got != c.want {
 			t.Errorf("%v, known %t: %s, want %s", c.err, c.known, got, c.want)
