@@ -105,7 +105,8 @@ addEventListener("unhandledrejection", (e) => faultsSeen.push("promise: " + e.re
 	for _, state := range []string{"empty", "busy", "failing", "upstream down", "full disk", "1,000 repositories"} {
 		_, s := serve(t, worldOf(state).options())
 		for name, path := range pagePaths() {
-			if state != "busy" && state != "empty" && !slices.Contains([]string{"overview", "repositories", "tag", "jobs"}, name) {
+			if state != "busy" && state != "empty" &&
+				!slices.Contains([]string{"overview", "repositories", "tag", "jobs"}, name) {
 				continue // as it is when busy
 			}
 			for _, window := range []struct {

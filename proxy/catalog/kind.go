@@ -130,7 +130,8 @@ func Kinds() []Kind {
 		artifactKind().any(), // before what belongs to the artifacts' manifests
 		proofKind().any(), blobProofKind().any(), memberKind().any(), attemptKind().any(), verdictKind().any(),
 		evidenceKind().any(),
-		refusalKind().any(), reachedKind().any(), fleetKind().any(), fleetTagKind().any(), savingsKind().any(), admittedKind().any(),
+		refusalKind().any(), reachedKind().any(), fleetKind().any(), fleetTagKind().any(), savingsKind().any(),
+		admittedKind().any(),
 		signatureKind().any(), planKind().any(),
 		historyKind().any(),
 		deltaKind().any(), deltaDemandKind().any(), edgeImagesKind().any(), trialsKind().any(),

@@ -18,8 +18,8 @@ type Savings struct {
 type SavedDay struct {
 	// Day is written 2006-01-02, in UTC.
 	Day string `json:"day"`
-	// Sent are the bytes of the layers that were sent, Source those that the same pulls would have taken of the source image,
-	// and Pulls how many pulls these were; the last two are estimates.
+	// Sent are the bytes of the layers that were sent, Source those that the same pulls would have taken of the source
+	// image, and Pulls how many pulls these were; the last two are estimates.
 	Sent   int64   `json:"sent_bytes"`
 	Source int64   `json:"source_bytes"`
 	Pulls  float64 `json:"pulls"`
