@@ -42,7 +42,7 @@ type FleetPull struct {
 	At     int64         `json:"at"`
 }
 
-// FleetTag has what hosts got under a tag, in the order in which they first did.
+// FleetTag has what hosts got under a tag, in the order in which it came to stand for them.
 type FleetTag struct {
 	Versions []FleetVersion `json:"versions"`
 }
@@ -52,6 +52,8 @@ type FleetVersion struct {
 	Digest  digest.Digest `json:"digest"`
 	Version string        `json:"version,omitempty"`
 	Since   time.Time     `json:"since"`
+	// Again is when the tag was last seen to have gone back to it; zero: it did not.
+	Again time.Time `json:"again,omitzero"`
 }
 
 func (f *Fleet) check() error {

@@ -66,6 +66,8 @@ type Sighting struct {
 	Digest          digest.Digest
 	// Got says that the host got the manifest's bytes. Without, it asked what the tag stands for.
 	Got bool
+	// Earlier says that other hosts get a newer version by the tag.
+	Earlier bool
 	// User and Certificate are names, empty where the host has none.
 	User, Certificate string
 	Address           netip.Addr
@@ -91,7 +93,7 @@ type Fleet struct {
 	since     time.Time
 }
 
-// tag has the versions of a tag, oldest first.
+// tag has the versions of a tag, in the order in which it came to stand for them.
 type tag struct {
 	versions []catalog.FleetVersion
 	dirty    bool
@@ -190,8 +192,12 @@ func (f *Fleet) tagOf(s Sighting, now time.Time) (string, *tag) {
 			return "", nil
 		}
 	}
-	if s.Got && !t.has(s.Digest) {
+	switch {
+	case s.Got && !t.has(s.Digest):
 		t.add(catalog.FleetVersion{Digest: digest.Digest(unique.Make(string(s.Digest)).Value()), Since: now.UTC()})
+		t.dirty = true
+	case !s.Earlier && t.lag(s.Digest) > 0: // it was rolled back
+		t.again(s.Digest, now)
 		t.dirty = true
 	}
 	return key, t
@@ -249,6 +255,25 @@ func (t *tag) lag(d digest.Digest) int {
 		}
 	}
 	return -1
+}
+
+// again puts a version that the tag went back to behind all others: it came once more.
+func (t *tag) again(d digest.Digest, now time.Time) {
+	last := came(t.versions[len(t.versions)-1])
+	i := len(t.versions) - 1 - t.lag(d)
+	v := t.versions[i]
+	if v.Again = now.UTC(); !v.Again.After(last) {
+		v.Again = last.Add(1)
+	}
+	t.versions = append(slices.Delete(t.versions, i, i+1), v)
+}
+
+// came is when the tag came to stand for a version.
+func came(v catalog.FleetVersion) time.Time {
+	if v.Again.After(v.Since) {
+		return v.Again
+	}
+	return v.Since
 }
 
 func (t *tag) add(v catalog.FleetVersion) {

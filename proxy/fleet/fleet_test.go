@@ -331,3 +331,46 @@ func BenchmarkReport(b *testing.B) {
 		}
 	}
 }
+
+// A tag that went back to a version stands for that: hosts that have it are not behind, and the others are, at each replica
+// and after restarts. Hosts whose turn has not come change nothing, and the version that was withdrawn may come again.
+func TestRolledBack(t *testing.T) {
+	t.Parallel()
+	const tag = "ghcr.io/team/os1:stable"
+	w := newWorld(t)
+	a, b := w.replica(), w.replica()
+	step := func(want string, seen ...Sighting) {
+		t.Helper()
+		w.now = w.now.Add(time.Hour)
+		for _, s := range seen {
+			a.Saw(s)
+		}
+		w.flush(a, b)
+		for name, f := range map[string]*Fleet{"a": a, "b": b, "restarted": w.replica()} {
+			if got := shape(t, f, tag); got != want {
+				t.Errorf("%s: %s, not %s", name, got, want)
+			}
+		}
+	}
+	asks, waits := pulls(0, 1, 1), pulls(0, 1, 1)
+	asks.Got, waits.Earlier = false, true
+	step("0:3", pulls(0, 1, 1), pulls(1, 1, 1), pulls(2, 1, 1))
+	step("0:2 1:1", pulls(1, 1, 2), pulls(2, 1, 2))
+	step("0:2 1:1", waits)
+	step("0:1 1:2", asks)
+	r, err := b.Report(tag)
+	if err != nil || r.Tags[0].Current != 1 || r.Tags[0].Behind != 2 || r.Tags[0].List[2].Lag != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if counts := a.counts(); len(counts) != 2 || counts[0].Lag != 0 || counts[0].Hosts != 1 {
+		t.Errorf("%+v", counts)
+	}
+	step("0:2 1:1", pulls(1, 1, 1))
+	step("0:1 1:2", pulls(2, 1, 2)) // it goes on
+	// All have what the tag went back from.
+	step("0:3", pulls(0, 1, 2), pulls(1, 1, 2))
+	step("1:3", asks)
+	if r, err := a.Report(tag); err != nil || r.Tags[0].Current != 0 || r.Tags[0].Behind != 3 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}

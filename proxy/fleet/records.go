@@ -337,9 +337,12 @@ func (f *Fleet) merge(key string, rec *catalog.FleetTag) *tag {
 		if i >= 0 && v.Since.Before(t.versions[i].Since) {
 			t.versions[i].Since = v.Since
 		}
+		if i >= 0 && v.Again.After(t.versions[i].Again) {
+			t.versions[i].Again = v.Again
+		}
 	}
 	slices.SortStableFunc(t.versions, func(a, b catalog.FleetVersion) int {
-		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Digest, b.Digest))
+		return cmp.Or(came(a).Compare(came(b)), cmp.Compare(a.Digest, b.Digest))
 	})
 	t.versions = t.versions[max(len(t.versions)-catalog.MaxFleetVersions, 0):]
 	return t

@@ -43,7 +43,7 @@ type ClientCount struct {
 type TagReport struct {
 	Reference string `json:"reference"`
 	Hosts     int    `json:"hosts"`
-	// Current are the hosts that have the newest version that any has, Behind the others.
+	// Current are the hosts that have what the tag stands for, or the newest version of a roll-out; Behind are the others.
 	Current int `json:"current"`
 	Behind  int `json:"behind"`
 	// Versions are those that hosts have, newest first.
@@ -161,7 +161,7 @@ func (t *TagReport) finish() {
 	slices.SortFunc(t.Versions, func(a, b VersionCount) int {
 		return cmp.Or(cmp.Compare(age(a.Lag), age(b.Lag)), cmp.Compare(a.Digest, b.Digest))
 	})
-	if len(t.Versions) > 0 && t.Versions[0].Lag >= 0 {
+	if len(t.Versions) > 0 && t.Versions[0].Lag == 0 {
 		t.Current = t.Versions[0].Hosts
 	}
 	t.Behind = t.Hosts - t.Current

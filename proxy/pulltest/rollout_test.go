@@ -376,9 +376,26 @@ func TestRolledOut(t *testing.T) {
 				t.Error("replicas differ")
 			}
 		}
+		earlier := func(r *tags.Tags) (n int) { // hosts whose version is not the newest
+			for i := range 200 {
+				if m, err := r.Resolve(asUser(t.Context(), i), rolledRepo, "stable"); err != nil || m.Earlier {
+					n++
+				}
+			}
+			return n
+		}
+		if n := earlier(a); n != 200-newer(d) {
+			t.Errorf("%d of 200 get an earlier version", n)
+		}
 		time.Sleep(10 * time.Hour)
 		if d, said := answers(restarted); newer(d) != 200 || said[0] != "" {
 			t.Errorf("%d, %q", newer(d), said)
+		}
+		if _, err := a.Rollback(t.Context(), rolledRepo, "stable", "alice", ""); err != nil {
+			t.Fatal(err)
+		}
+		if d, _ := answers(a); newer(d) != 0 || earlier(a) != 0 {
+			t.Errorf("rolled back: %d have what was withdrawn, %d an earlier version", newer(d), earlier(a))
 		}
 	})
 }

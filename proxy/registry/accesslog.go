@@ -42,6 +42,7 @@ type Request struct {
 	Reference  ReferenceKind
 	Tag        string // of a request by tag
 	Served     Served // for manifests
+	Earlier    bool   // of a tag's manifest: other hosts get a newer version
 	// Digest is that of the manifest or blob that was asked for; empty when it is not known.
 	Digest digest.Digest
 	// ToEnd says that a blob's last byte was sent. However a client resumes or splits a download, that happens once in it.

@@ -52,6 +52,8 @@ type Manifest struct {
 	// get this version: the value of the Strata-Rollout header.
 	Staged  bool
 	Rollout string
+	// Earlier says that other hosts get a newer version by this tag.
+	Earlier bool
 }
 
 // Manifests finds manifests. It is safe for concurrent use.

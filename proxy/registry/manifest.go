@@ -26,7 +26,7 @@ func (h *handler) manifest(w *response, r *http.Request, repo name.Repository, r
 	if err := checkManifest(m, ref); err != nil {
 		return internal(err)
 	}
-	info.Served, info.Origin, info.Digest = m.Served, m.Origin, m.Digest
+	info.Served, info.Origin, info.Digest, info.Earlier = m.Served, m.Origin, m.Digest, m.Earlier
 	w.private = w.private || m.Staged
 	setContentHeaders(w, m.MediaType, m.Digest, ref.IsDigest())
 	if m.Source != "" {

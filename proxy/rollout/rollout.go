@@ -119,6 +119,17 @@ func Stable(r *catalog.Rollout) *catalog.RolledVersion {
 	return &r.Versions[base(r)]
 }
 
+// Newest returns the newest version that hosts get and that goes on: neither was it withdrawn, nor did the tag go back from
+// it.
+func Newest(r *catalog.Rollout) *catalog.RolledVersion {
+	for i := len(r.Versions) - 1; i > 0; i-- {
+		if v := &r.Versions[i]; v.Withdrawn == nil && v.RevertedAt.IsZero() && !v.BegunAt.IsZero() {
+			return v
+		}
+	}
+	return &r.Versions[base(r)]
+}
+
 // Settled reports whether all hosts get the newest version.
 func Settled(r *catalog.Rollout) bool {
 	return r.Versions[len(r.Versions)-1].Complete()

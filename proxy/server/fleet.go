@@ -31,7 +31,8 @@ func (s *Server) saw(q registry.Request) {
 	from, _ := netip.ParseAddrPort(q.Remote) // a socket of the machine's own has none
 	s.rooms.Fleet.Saw(fleet.Sighting{
 		Repository: q.Repository.String(), Tag: q.Tag, Digest: q.Digest, Got: q.Method == http.MethodGet,
-		User: q.User, Certificate: q.Certificate, Address: from.Addr(), Agent: q.Agent,
+		Earlier: q.Earlier,
+		User:    q.User, Certificate: q.Certificate, Address: from.Addr(), Agent: q.Agent,
 	})
 }
 

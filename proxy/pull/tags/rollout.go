@@ -62,6 +62,7 @@ func (t *Tags) given(ctx context.Context, repo name.Repository, tag name.Referen
 		t.Metrics.RolledOut(i == len(r.Versions)-1)
 	}
 	m.Staged, m.Rollout = true, rollout.Explain(r, i, rule, t.Now())
+	m.Earlier = v.SourceDigest != rollout.Newest(r).SourceDigest
 	return m, nil
 }
 
