@@ -107,6 +107,9 @@ func printStatus(s *streams, r *statusReport) error {
 	}
 	fmt.Fprintf(w, "images\t%d versions in %d repositories\n", r.Versions, r.Repositories)
 	fmt.Fprintf(w, "updates\t%s sent for each client, %s saved\n", size(r.UpdateBytes), size(r.UpdateBytesSaved))
+	if p := r.Pulled; p != nil {
+		fmt.Fprintf(w, "pulls\t%s sent, %s of the sources\n", size(p.SentBytes), size(p.SourceBytes))
+	}
 	c := r.StatusReport.Jobs
 	fmt.Fprintf(w, "jobs\t%d running, %d queued, %d done, %d failed, %d skipped\n", c.Running, c.Queued, c.Done, c.Failed,
 		c.Skipped)

@@ -23,13 +23,20 @@ func (h *Handler) getStatus(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, report)
 }
 
-// statusReport returns the totals with how the store is kept.
+// statusReport returns the totals with how the store is kept and what pulls took.
 func (h *Handler) statusReport(ctx context.Context) (operate.StatusReport, error) {
 	report, err := h.status.Status(ctx)
 	if err == nil && h.keeper != nil {
 		var state upkeep.State
 		state, err = h.keeper.State(ctx)
 		report.Upkeep = &state
+	}
+	if err != nil || h.savings == nil {
+		return report, err
+	}
+	saved, err := h.savings(ctx, "")
+	if err == nil && len(saved.Days) > 0 {
+		report.Pulled = &operate.PulledReport{SentBytes: saved.Sent, SourceBytes: saved.Source}
 	}
 	return report, err
 }

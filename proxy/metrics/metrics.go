@@ -19,6 +19,8 @@
 //	                                                                before has to fetch
 //	strata_update_bytes_saved_total     counter                     what it would have fetched of the source
 //	                                                                image, less that
+//	strata_pulled_bytes_total           counter                     what pulls took of images that were made here
+//	strata_pulled_source_bytes_total    counter                     what they would have taken of the sources
 //	strata_upstream_requests_total      counter    host, code       answers from upstreams
 //	strata_upstream_errors_total        counter    host, kind       requests to upstreams that got no usable answer
 //	strata_upstream_bytes_total         counter    host             bytes received from upstreams
@@ -103,6 +105,7 @@ type Metrics struct {
 	jobsRunning prometheus.Gauge
 	updateBytes prometheus.Counter
 	savedBytes  prometheus.Counter
+	pulled      pulled
 
 	upstreamRequests *prometheus.CounterVec
 	upstreamErrors   *prometheus.CounterVec
@@ -150,6 +153,7 @@ func New(reg prometheus.Registerer, hosts ...string) *Metrics {
 	m.updateBytes = f.NewCounter(counter("update_bytes_total", "Bytes of new layers in served images."))
 	m.savedBytes = f.NewCounter(counter("update_bytes_saved_total",
 		"Bytes that updates to the source images would have taken, less those of the served images."))
+	m.pulled = newPulled(f)
 
 	m.upstreamRequests = f.NewCounterVec(counter("upstream_requests_total", "Answers from upstreams."),
 		[]string{"host", "code"})

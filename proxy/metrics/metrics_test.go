@@ -36,6 +36,7 @@ func every(m *Metrics) {
 	m.Miss(KindBlob)
 	m.Update(10, 100)
 	m.Update(10, 4)
+	m.Saved(14, 15)
 	m.Pulled("ghcr.io/os")
 	m.UpstreamAnswer("ghcr.io", 304)
 	m.UpstreamAnswer("evil.example", 200)
@@ -131,6 +132,8 @@ func TestMetrics(t *testing.T) {
 			`strata_job_seconds_sum{result="skipped"} 0`,
 			`strata_jobs_running 1`,
 			`strata_jobs_total{result="skipped"} 1`,
+			`strata_pulled_bytes_total 14`,
+			`strata_pulled_source_bytes_total 15`,
 			`strata_repository_pulls_total{repository="ghcr.io/os"} 1`,
 			`strata_request_seconds_count{route="manifest"} 1`,
 			`strata_request_seconds_count{route="other"} 1`,
@@ -198,7 +201,7 @@ func TestNames(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v, %v", problems, err)
 	}
-	if !runtime || len(own) != 48 {
+	if !runtime || len(own) != 50 {
 		t.Errorf("got %d metrics of %d", len(own), len(families))
 	}
 }

@@ -26,6 +26,8 @@ type StatusReport struct {
 	// UpdateBytesSaved what updates to the source images would have taken beyond that.
 	UpdateBytes      int64 `json:"update_bytes"`
 	UpdateBytesSaved int64 `json:"update_bytes_saved"`
+	// Pulled adds up what pulls took; absent while there were none of images that were made here.
+	Pulled *PulledReport `json:"pulled,omitempty"`
 	// Redis tells of the Redis that replicas share; absent where none is configured.
 	Redis *RedisReport `json:"redis,omitempty"`
 	// Edge tells of what comes from other Stratas; absent where nothing does.
@@ -38,6 +40,12 @@ type StatusReport struct {
 	Problems []string `json:"problems,omitempty"`
 	// Upstreams tell how those fare that are configured or were asked lately.
 	Upstreams []UpstreamReport `json:"upstreams,omitempty"`
+}
+
+// PulledReport tells what pulls took, and what they would have taken of the sources, over the days that are remembered.
+type PulledReport struct {
+	SentBytes   int64 `json:"sent_bytes"`
+	SourceBytes int64 `json:"source_bytes"`
 }
 
 // RedisReport tells whether Redis answers.

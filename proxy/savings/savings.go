@@ -40,15 +40,21 @@ type Content interface {
 	Get(ctx context.Context, d digest.Digest, limit int64) ([]byte, error)
 }
 
-// Options are what Savings are made of; Leases may be nil.
+// Metrics are told what pulls took, and what they would have taken of the sources.
+type Metrics interface {
+	Saved(sent, source int64)
+}
+
+// Options are what Savings are made of; Leases and Metrics may be nil.
 type Options struct {
 	Records *catalog.Table[string, catalog.Savings]
 	Chains  Chains
 	Content Content
 	// Leases let one of several replicas write a record.
-	Leases *lease.Leases
-	Logger *slog.Logger
-	Now    func() time.Time
+	Leases  *lease.Leases
+	Metrics Metrics
+	Logger  *slog.Logger
+	Now     func() time.Time
 }
 
 // Savings add up what pulls took. They are safe for concurrent use.
@@ -105,7 +111,13 @@ func (s *Savings) add(ctx context.Context, manifest digest.Digest, before, delta
 	if key, ok := catalog.ParseTagKey(repository); ok && !strings.Contains(key.Tag, "/") {
 		repository = key.Repository
 	}
-	return s.write(ctx, repository, day)
+	if err := s.write(ctx, repository, day); err != nil {
+		return err
+	}
+	if s.Metrics != nil {
+		s.Metrics.Saved(day.Sent, day.Source)
+	}
+	return nil
 }
 
 // write adds to a day of a repository.

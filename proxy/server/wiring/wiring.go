@@ -155,7 +155,7 @@ func New(o Options) *Rooms {
 	records := catalog.New(o.Chunks, o.Logger)
 	saved := savings.New(savings.Options{Records: records.Savings, Chains: history.New(records.Lineages, nil),
 		Content: o.Chunks,
-		Leases:  o.Leases, Logger: o.Logger, Now: o.Now})
+		Leases:  o.Leases, Metrics: o.Metrics, Logger: o.Logger, Now: o.Now})
 	r := &Rooms{
 		Work:    background.New(background.Options{Logger: o.Logger, Panicked: o.Metrics.Panicked, Now: o.Now}),
 		Records: records, Savings: saved,
