@@ -156,6 +156,37 @@ func TestOSTreeFormThereAndBack(t *testing.T) {
 	}
 }
 
+// A file with one name in the commit and another where hosts have nothing of the image is two files to hosts, and to whoever
+// reads the layers; names that are all outside stay one file.
+func TestOSTreeFormLinksLeaveTheCommit(t *testing.T) {
+	t.Parallel()
+	for name, links := range map[string][]string{
+		"one outside":  {"tmp/h"},
+		"two outside":  {"run/h", "tmp/h"},
+		"both inside":  {"usr/i", "tmp/h"},
+		"boot and run": {"boot/h", "run/h", "run/i"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			items := []Item{Dir("."), Dir("boot"), Dir("run"), Dir("tmp"), Dir("usr"), File("usr/h", "linked")}
+			for _, l := range links {
+				items = append(items, Hardlink(l, "usr/h"))
+			}
+			b := newBench(t, &rechunktest.MemoryStore{}, 2)
+			b.serve(t, source(t, items), encapsulated())
+			v, s := b.serve(t, source(t, append(items, File("usr/more", "m"))), encapsulated())
+			if v.LayersKept == 0 {
+				t.Error("no layer was kept")
+			}
+			for _, l := range append(links, "usr/h") {
+				if e := s.Tree.Lookup(l); e == nil || e.Digest != s.Tree.Lookup("usr/h").Digest {
+					t.Errorf("%s is %+v", l, e)
+				}
+			}
+		})
+	}
+}
+
 // A lineage that changes its form keeps no layer of the other, and says what hosts download for it, once.
 func TestOSTreeFormChanges(t *testing.T) {
 	t.Parallel()

@@ -254,16 +254,18 @@ func (c *capsule) group() {
 			c.first[sum] = i
 		}
 	}
-	outside := map[string]string{} // hardlink groups of what is in no commit
+	outside := map[string][]string{} // hardlink groups of what is in no commit: their names
+	for i := range c.tree.Entries {
+		if e := &c.tree.Entries[i]; c.sums[i] == (ostree.Checksum{}) && e.Link != "" {
+			outside[e.Link] = append(outside[e.Link], e.Path)
+		}
+	}
 	for i := range c.tree.Entries {
 		e := &c.tree.Entries[i]
 		sum := c.sums[i]
 		switch {
-		case sum == (ostree.Checksum{}) && e.Link != "":
-			if outside[e.Link] == "" {
-				outside[e.Link] = e.Path
-			}
-			e.Link = outside[e.Link]
+		case sum == (ostree.Checksum{}) && len(outside[e.Link]) > 1:
+			e.Link = outside[e.Link][0]
 		case names[sum] > 1 && !isEmptyObject(e):
 			e.Link = c.tree.Entries[c.first[sum]].Path
 		default:

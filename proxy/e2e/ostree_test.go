@@ -140,7 +140,8 @@ func TestOSTree(t *testing.T) {
 	t.Run("verify", func(t *testing.T) {
 		for _, tag := range tags {
 			var v oneshot.Verification
-			strata(t, &v, "verify", "--insecure", "docker://"+u.host()+"/os/image:"+tag, "docker://"+p.image("os/image:"+tag))
+			strata(t, &v, "verify", "--insecure", "docker://"+u.host()+"/os/image:"+tag,
+				"docker://"+p.image("os/image:"+tag))
 			if !v.Same || len(v.Differences) > 0 || len(v.Noise) > 0 {
 				t.Errorf("%s: %+v", tag, v)
 			}

@@ -2,6 +2,7 @@ package compare
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sort"
 
@@ -89,11 +90,19 @@ type DeltaTally struct {
 	next  *rechunk.Inspection
 	parts map[string]*DeltaComponent
 	why   map[string]map[string]*DeltaReason
+	names map[string]string // of objects, in an image of ostree's form
 }
 
 // NewDeltaTally begins with no layer.
 func NewDeltaTally(old, next *rechunk.Inspection, format string) *DeltaTally {
+	names := map[string]string{}
+	if ofObjects(next) {
+		for _, x := range next.Layers {
+			maps.Copy(names, objectNames(x))
+		}
+	}
 	return &DeltaTally{next: next, parts: map[string]*DeltaComponent{}, why: map[string]map[string]*DeltaReason{},
+		names: names,
 		out: &Deltas{From: old.Image.Digest, To: next.Image.Digest, Format: format, LayersTotal: len(next.Layers),
 			Layers: []DeltaLayer{}, Components: []DeltaComponent{}}}
 }
@@ -166,6 +175,9 @@ func (t *DeltaTally) AddEstimated(l DeltaLayer, x *tree.Index) {
 // part is the component that a path of the new image belongs to.
 func (t *DeltaTally) part(path string) *DeltaComponent {
 	id, version := "", ""
+	if name := t.names[path]; name != "" {
+		path = name
+	}
 	entries := t.next.Tree.Entries
 	i := sort.Search(len(entries), func(i int) bool { return tree.ComparePaths(entries[i].Path, path) >= 0 })
 	if i < len(entries) && entries[i].Path == path {

@@ -15,8 +15,8 @@ import (
 // images is no difference: the content of /sysroot is in neither, and identical files that tree.Share would link count as
 // linked.
 //
-// An image that Strata made in ostree's form has a hardlink for each name of an object, as hosts on ostree have in any case:
-// links are not compared then.
+// An image that Strata made in ostree's form has a hardlink for each name of an object, as hosts on ostree have in any case,
+// and labels by its policy in the objects alone: neither links nor security.selinux are compared then.
 func Differences(a, b *rechunk.Inspection, opts tree.DiffOptions) []tree.Difference {
 	if ofObjects(a) || ofObjects(b) {
 		return tree.Diff(unlinked(a.Tree, b.Tree), unlinked(b.Tree, a.Tree), opts)
@@ -82,20 +82,27 @@ func ofObjects(i *rechunk.Inspection) bool {
 		i.Image.Manifest.Annotations[image.AnnotationSource] != ""
 }
 
-// unlinked is a tree in which each name is a file of its own, and symlinks have the one mode that they have in ostree. A
-// /sysroot that the other one lacks is there for the repository.
+// unlinked is a tree in which each name is a file of its own and without a label, and symlinks have the one mode that they
+// have in ostree. A /sysroot that the other one lacks is there for the repository.
 func unlinked(t, other *tree.Tree) *tree.Tree {
 	t = t.Clone()
 	if k, ok := t.Find("sysroot"); ok && other.Lookup("sysroot") == nil {
 		t.Entries = slices.Delete(t.Entries, k, k+1)
 	}
 	for i := range t.Entries {
-		if t.Entries[i].Link = ""; t.Entries[i].Kind == tree.Symlink {
-			t.Entries[i].Mode = 0o777
+		e := &t.Entries[i]
+		if e.Link = ""; e.Kind == tree.Symlink {
+			e.Mode = 0o777
+		}
+		if slices.ContainsFunc(e.Xattrs, isLabel) {
+			e.Xattrs = slices.DeleteFunc(slices.Clone(e.Xattrs), isLabel)
 		}
 	}
 	return t
 }
+
+// isLabel reports whether an attribute is a SELinux label.
+func isLabel(x tree.Xattr) bool { return x.Name == "security.selinux" }
 
 // shared is the image's tree with its identical files linked, if it is a bootable one.
 func shared(i *rechunk.Inspection, times bool) *tree.Tree {

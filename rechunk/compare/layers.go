@@ -80,7 +80,10 @@ type share struct {
 // layer tells of one layer to fetch.
 func (s *sending) layer(k int, d ocispec.Descriptor, name string) {
 	out := LayerBytes{Digest: d.Digest, Size: d.Size, Name: name}
-	entries := s.next.Layers[k].Entries
+	entries, weight := s.next.Layers[k].Entries, weight
+	if ofObjects(s.next) {
+		weight = objectWeight(s.next.Layers[k])
+	}
 	var all, same int64
 	for j := range entries {
 		all += weight(&entries[j])

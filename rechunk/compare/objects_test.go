@@ -23,6 +23,7 @@ func TestObjects(t *testing.T) {
 		File("usr/a", "same").WithXattr("user.a", "1"), File("usr/b", "same").WithXattr("user.a", "1"),
 		File("usr/empty", ""),
 		Symlink("usr/link", "a"), File("usr/suid", "s").WithMode(0o4755).WithOwner(1, 2),
+		File("usr/labelled", "l").WithXattr("security.selinux", "system_u:object_r:usr_t:s0"),
 	}
 	store := &rechunktest.MemoryStore{}
 	e := rechunk.New(rechunk.Config{Store: store, Records: store, WorkDir: t.TempDir()})
@@ -104,5 +105,72 @@ func TestObjects(t *testing.T) {
 				t.Errorf("differences %v, %v", diffs, err)
 			}
 		})
+	}
+}
+
+// What an update in ostree's form costs is shared out among the files whose objects it sends, not among objects.
+func TestUpdateOfObjects(t *testing.T) {
+	t.Parallel()
+	items := func(version string) []Item {
+		owned := func(name, component string, size int) Item {
+			return File(name, strings.Repeat(component+version, size)).WithXattr("user.component", component)
+		}
+		return []Item{Dir("."), Dir("etc"), Dir("sysroot"), Dir("usr"), owned("etc/conf", "A", 4000),
+			owned("usr/a", "A", 4000),
+			owned("usr/b", "B", 40000), owned("usr/copy", "B", 40000), File("usr/same", strings.Repeat("same", 9000))}
+	}
+	store := &rechunktest.MemoryStore{}
+	e := rechunk.New(rechunk.Config{Store: store, Records: store, WorkDir: t.TempDir()})
+	var images []*rechunk.Inspection
+	for _, version := range []string{"1", "2"} {
+		r, err := e.Rechunk(t.Context(), rechunktest.NewImage(t, rechunktest.ImageOptions{}, items(version)).Request("test",
+			rechunk.Options{MaxLayers: 8, MaxStale: 1, Format: layer.Zstd, Versions: 2, OSTree: true}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		versions, err := e.LineageOf(t.Context(), "test", r.Platform)
+		if err != nil {
+			t.Fatal(err)
+		}
+		served, err := rechunktest.Check(store, versions[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := rechunktest.ImageOptions{Labels: served.Config.Config.Labels,
+			Annotations: map[string]string{image.AnnotationSource: "sha256:1"}}
+		made.Labels["ostree.final-diffid"] = ""
+		got, err := e.Inspect(t.Context(), rechunktest.NewImage(t, made, served.Layers...).Request("", rechunk.Options{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer got.Close()
+		images = append(images, got)
+	}
+	old, next := images[0], images[1]
+	out, err := Update(t.Context(), old, next, layer.Zstd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shares, bytes, objects := map[string]int64{}, int64(0), int64(0)
+	for _, p := range out.Components {
+		shares[p.Component] = p.UpdateBytes
+		bytes += p.UpdateBytes
+	}
+	for _, l := range out.Layers[1:] { // the first is the commit's
+		objects += l.Size
+	}
+	if bytes > objects || bytes < objects*8/10 || shares["custom/B"] < 4*shares["custom/A"] || shares["custom/A"] == 0 {
+		t.Errorf("components have %v of %d bytes", shares, objects)
+	}
+	tally := NewDeltaTally(old, next, "strata")
+	for k, l := range next.Image.Manifest.Layers[1:] {
+		tally.AddEstimated(DeltaLayer{Digest: l.Digest, Size: l.Size, DeltaBytes: l.Size / 2}, next.Layers[k+1])
+	}
+	sent := map[string]int64{}
+	for _, p := range tally.Sum().Components {
+		sent[p.Component] = p.DeltaBytes
+	}
+	if sent["custom/B"] < 4*sent["custom/A"] || sent["custom/A"] == 0 || sent["rest"] == 0 {
+		t.Errorf("components have %v of the deltas", sent)
 	}
 }
