@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -47,6 +48,11 @@ func New(tb testing.TB, page string) *Browser {
 		"about:blank")
 	c.ExtraFiles = []*os.File{commands, answers} // 3 and 4
 	c.Env = append(os.Environ(), "HOME="+profile)
+	// Its children are ended with it, and Wait returns when nobody holds its output any more: nothing writes to the profile
+	// then.
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
+	c.Stdout, c.Stderr, c.WaitDelay = io.Discard, io.Discard, time.Minute
 	if err := c.Start(); err != nil {
 		tb.Fatal(err)
 	}
@@ -55,13 +61,10 @@ func New(tb testing.TB, page string) *Browser {
 	}
 	b := &Browser{tb: tb, to: to, from: bufio.NewReader(from)}
 	tb.Cleanup(func() {
-		_ = c.Process.Kill()
+		_ = c.Cancel()
 		_ = c.Wait()
-		for range 100 { // its children may write a moment longer
-			if os.RemoveAll(profile) == nil {
-				break
-			}
-			time.Sleep(50 * time.Millisecond)
+		if err := os.RemoveAll(profile); err != nil {
+			tb.Error(err)
 		}
 		_, _ = to.Close(), from.Close()
 	})
@@ -76,13 +79,26 @@ func New(tb testing.TB, page string) *Browser {
 // Open leads the page elsewhere, and waits until what is there is whole.
 func (b *Browser) Open(page string) {
 	b.tb.Helper()
-	// Navigating answers once the page has taken the blank one's place, so that no script runs in the blank one.
+	b.Run("window.left = true;")
 	var navigated struct{ ErrorText string }
 	b.Call("Page.navigate", map[string]any{"url": page}, &navigated)
 	if navigated.ErrorText != "" {
 		b.tb.Fatalf("%s: %s", page, navigated.ErrorText)
 	}
-	b.Run(Awaiting + `await until(() => document.readyState === "complete");`)
+	b.arrive(page)
+}
+
+// arrive waits until another page has taken the place of one that is marked as left, and is whole. Until then, the browser
+// may run scripts in either, or in none.
+func (b *Browser) arrive(by string) {
+	b.tb.Helper()
+	for range 600 {
+		if got, err := b.evaluate(`return !window.left && document.readyState === "complete"`); err == nil && got == "true" {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	b.tb.Fatalf("%s: it leads nowhere", by)
 }
 
 // Size makes the window so large, in CSS pixels; dark has the page prefer dark colours.
@@ -168,14 +184,9 @@ func (b *Browser) ask(method string, params map[string]any, result any) error {
 // Follow runs a script that leads to another page, as a click does, and waits until that is whole.
 func (b *Browser) Follow(script string) {
 	b.tb.Helper()
-	b.Run("window.left = true; setTimeout(() => {" + script + "});")
-	for range 600 {
-		if got, err := b.evaluate(`return !window.left && document.readyState === "complete"`); err == nil && got == "true" {
-			return
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	b.tb.Fatalf("%s: it leads nowhere", script)
+	b.Run("window.left = true;")
+	_, _ = b.evaluate("setTimeout(() => {" + script + "});") // the page may be gone before it answers
+	b.arrive(script)
 }
 
 // Run runs a script's async function in the page, as if the user had clicked, and returns the text that it returns.

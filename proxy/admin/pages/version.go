@@ -40,10 +40,10 @@ type rewritten struct {
 
 // means says what the planner's reasons are.
 var means = map[string]string{
-	"hidden":            "nothing in it is seen any more",
-	"changed directory": "it holds a directory whose owner, mode or attributes are others now",
-	"stale":             "so much of it was hidden that writing the rest again pays",
-	"room":              "its place was needed: an image has only so many layers",
+	"hidden":            "later layers hide or replace all that it holds",
+	"changed directory": "the owner, mode or attributes of a directory in it changed",
+	"stale":             "so much of it was hidden that writing the rest again was worth it",
+	"room":              "its place was needed, as an image can have only so many layers",
 }
 
 func (h *Handler) version(ctx context.Context, r *http.Request, _ *operate.StatusReport) (*view, error) {
