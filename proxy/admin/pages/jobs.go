@@ -3,6 +3,8 @@ package pages
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/strata-oci/strata/proxy/operate"
@@ -52,6 +54,9 @@ func (h *Handler) jobs(ctx context.Context, _ *http.Request, s *operate.StatusRe
 			p.Ended = append(p.Ended, jobOf(j))
 		}
 	}
+	sortJobs(p.Running)
+	count(&p.Counts, p.Running)
+	slices.SortStableFunc(p.Ended, func(a, b job) int { return b.endedAt().Compare(a.endedAt()) })
 	for _, repo := range all {
 		for _, t := range repo.Tags {
 			name := repo.Name + ":" + t.Tag
@@ -69,6 +74,34 @@ func (h *Handler) jobs(ctx context.Context, _ *http.Request, s *operate.StatusRe
 	return &view{template: "jobs", title: "Jobs", section: "jobs", body: p}, nil
 }
 
+// sortJobs has those that run come before those that wait.
+func sortJobs(all []job) {
+	waits := func(j job) int {
+		if j.State == jobs.Queued {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(all, func(a, b job) int { return waits(a) - waits(b) })
+}
+
+// count counts what is at work and waits as it is listed: pulling ahead is part of it.
+func count(c *jobs.Counts, all []job) {
+	c.Running, c.Queued = 0, 0
+	for _, j := range all {
+		if j.State == jobs.Queued {
+			c.Queued++
+		} else {
+			c.Running++
+		}
+	}
+}
+
+// endedAt is when a job ended that did.
+func (j *job) endedAt() time.Time {
+	return j.StartedAt.Add(time.Duration(j.Seconds * float64(time.Second)))
+}
+
 // jobOf says how a job stands. One that has ended has an outcome and no phase, but for what failed: that failed somewhere.
 func jobOf(r operate.JobReport) job {
 	j := job{JobReport: r, What: r.Reference}
@@ -83,6 +116,9 @@ func jobOf(r operate.JobReport) job {
 			}
 			j.What += separator + r.Reference
 		}
+	}
+	if r.Kind == operate.KindWarm && r.State == jobs.Done && !strings.Contains(r.Reference, "@") {
+		j.Link = "/repositories/" + escapePath(r.Reference)
 	}
 	if j.What == "" {
 		j.What = r.ID

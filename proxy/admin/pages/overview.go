@@ -64,6 +64,8 @@ func (h *Handler) overview(ctx context.Context, _ *http.Request, s *operate.Stat
 			o.Running = append(o.Running, jobOf(j))
 		}
 	}
+	sortJobs(o.Running)
+	count(&s.Jobs, o.Running)
 	if h.Savings != nil {
 		days, err := h.Savings(ctx)
 		if err != nil {

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/proxy/fleet"
 	"github.com/strata-oci/strata/proxy/operate"
@@ -38,8 +41,9 @@ type command struct{ About, Line string }
 // versionRow is a version in a list.
 type versionRow struct {
 	operate.VersionReport
-	Kept, Saved int64 // bytes
-	Clients     []lag
+	Kept    int64  // bytes
+	For     string // the tag that it was made for first; with its repository on the page of another
+	Clients []lag
 }
 
 // lag is a part of the clients that pulled a version, by how far behind they were. The percents of one version add up to
@@ -86,10 +90,10 @@ func (h *Handler) repository(ctx context.Context, r *http.Request, _ *operate.St
 	p := &repository{RepositoryDetail: detail, Source: detail.UpdateBytes + detail.UpdateBytesSaved}
 	proxy := h.proxyName(r)
 	for _, t := range detail.Tags {
-		p.Tags = append(p.Tags, tagRowOf(name, t, proxy))
+		p.Tags = append(p.Tags, tagRowOf(name, t, proxy, h.Hosts().Insecure))
 	}
 	for _, v := range detail.History {
-		p.Versions = append(p.Versions, versionRow{v, v.TotalBytes - v.NewBytes, 0, lagsOf(v.Pulls)})
+		p.Versions = append(p.Versions, versionRow{v, v.TotalBytes - v.NewBytes, tagOn(name, v.Reference), lagsOf(v.Pulls)})
 	}
 	if len(p.Tags) == 1 && p.Tags[0].Reference == name {
 		p.Tag = &p.Tags[0]
@@ -104,17 +108,26 @@ func (h *Handler) repository(ctx context.Context, r *http.Request, _ *operate.St
 	return &view{template: "repository", title: detail.Name, section: "repositories", body: p}, nil
 }
 
+// tagOn shortens a reference to its tag, ":tag", on the page of its repository or of one of the tags there.
+func tagOn(page, reference string) string {
+	at := strings.LastIndexByte(reference, ':')
+	if at > 0 && (page == reference[:at] || strings.HasPrefix(page, reference[:at]+":")) {
+		return reference[at:]
+	}
+	return reference
+}
+
 // maxName bounds a name in a path, in bytes. The longest that a registry takes are shorter.
 const maxName = 512
 
 // tagRowOf makes the row of a tag. On the page of a family, tags are named with their repositories.
-func tagRowOf(of string, t operate.TagReport, proxy string) tagRow {
+func tagRowOf(of string, t operate.TagReport, proxy string, insecure bool) tagRow {
 	row := tagRow{TagReport: t, Reference: t.Tag, Why: whyNot(t)}
 	if !strings.Contains(t.Tag, ":") {
 		row.Reference = strings.TrimSuffix(of, ":"+t.Tag) + ":" + t.Tag
 	}
 	if t.Served != operate.Refused {
-		row.Commands = commands(proxy + "/" + row.Reference)
+		row.Commands = commands(proxy+"/"+row.Reference, insecure)
 	}
 	if t.Rollout != nil {
 		row.Rollout = rolloutOf(t.Rollout)
@@ -135,11 +148,14 @@ func whyNot(t operate.TagReport) string {
 	return t.AsItIs
 }
 
-func commands(image string) []command {
-	return []command{
-		{"Move a bootc host to it", "sudo bootc switch " + image},
-		{"Pull it as a container", "podman pull " + image},
+// commands take an image to a host. Where the proxy speaks plain HTTP, hosts have to be told that it may.
+func commands(image string, insecure bool) []command {
+	move, pull := command{"Move a bootc host to it", "sudo bootc switch " + image}, "podman pull "
+	if insecure {
+		move.About += ", once its registries.conf allows plain HTTP"
+		pull += "--tls-verify=false "
 	}
+	return []command{move, {"Pull it as a container", pull + image}}
 }
 
 // proxyName is what clients are likely to call the proxy: its own name where it has one, else the name that the operator's
@@ -161,14 +177,50 @@ func (h *Handler) proxyName(r *http.Request) string {
 // rollout says how far a tag's newest version has got.
 type rollout struct {
 	*operate.RolloutReport
+	Given   []given // what hosts get now, newest first
 	Newest  operate.RolledReport
 	Percent float64
 	Note    string
 	Bad     bool // it waits for an operator
 }
 
+// given is a version with the part of all hosts that get it, and nothing newer.
+type given struct {
+	Digest, SourceDigest string
+	Share                float64
+}
+
+// givenOf shares hosts out as roll-outs do: which hosts a step reaches is another draw for each version, and those that none
+// reaches get the oldest that was not withdrawn.
+func givenOf(versions []operate.RolledReport) []given {
+	var out []given
+	oldest := slices.IndexFunc(versions, func(v operate.RolledReport) bool { return v.Withdrawn == nil })
+	rest := 1.0
+	for i, v := range slices.Backward(versions) {
+		share := rest * v.Share
+		if i == oldest {
+			share = rest
+		}
+		if i < oldest || v.Withdrawn != nil || share <= 0 {
+			continue
+		}
+		out, rest = append(out, given{v.Digest, v.SourceDigest, share}), rest-share
+	}
+	return out
+}
+
+// Made is the digest of the version of a source, "" where that is not remembered.
+func (r *rollout) Made(source digest.Digest) string {
+	for _, v := range r.Versions {
+		if v.SourceDigest == source.String() {
+			return v.Digest
+		}
+	}
+	return ""
+}
+
 func rolloutOf(r *operate.RolloutReport) *rollout {
-	out := &rollout{RolloutReport: r}
+	out := &rollout{RolloutReport: r, Given: givenOf(r.Versions)}
 	if len(r.Versions) == 0 {
 		return out
 	}

@@ -1,10 +1,12 @@
 package pages
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/pull/jobs"
 )
@@ -184,5 +186,66 @@ func TestChart(t *testing.T) {
 	}
 	if chartOf(nil) != nil || chartOf([]Day{{Day: at}}) != nil {
 		t.Error("nothing is drawn")
+	}
+}
+
+// A version that was withdrawn reaches nobody, and those that no step reaches get the oldest.
+func TestGiven(t *testing.T) {
+	t.Parallel()
+	rolled := func(digest string, share float64, withdrawn bool) operate.RolledReport {
+		v := operate.RolledReport{Digest: digest, Share: share}
+		if withdrawn {
+			v.Withdrawn = &catalog.RolloutStop{By: "kim"}
+		}
+		return v
+	}
+	for want, versions := range map[string][]operate.RolledReport{
+		"[]":                                nil,
+		"[{a  1}]":                          {rolled("a", 1, false), rolled("b", .5, true)},
+		"[{b  1}]":                          {rolled("a", 1, false), rolled("b", 1, false)},
+		"[{b  0.25} {a  0.75}]":             {rolled("a", 1, false), rolled("b", .25, false), rolled("c", 0, false)},
+		"[{c  0.25} {b  0.375} {a  0.375}]": {rolled("a", 1, false), rolled("b", .5, false), rolled("c", .25, false)},
+	} {
+		if got := fmt.Sprint(givenOf(versions)); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+// References lose what the page's title says.
+func TestTagOn(t *testing.T) {
+	t.Parallel()
+	for _, c := range [][3]string{
+		{"a.io/x", "a.io/x:y", ":y"}, {"a.io/x:z", "a.io/x:y", ":y"}, {"a.io/xx", "a.io/x:y", "a.io/x:y"},
+		{"family", "a.io:5000/x:y", "a.io:5000/x:y"}, {"a.io/x", "", ""},
+	} {
+		if got := tagOn(c[0], c[1]); got != c[2] {
+			t.Errorf("%s on %s: %s", c[1], c[0], got)
+		}
+	}
+}
+
+// What waits comes after what runs, and is counted as it is listed.
+func TestCounts(t *testing.T) {
+	t.Parallel()
+	all := []job{jobOf(operate.JobReport{ID: "1", State: jobs.Queued}),
+		jobOf(operate.JobReport{ID: "2", State: jobs.Running}),
+		jobOf(operate.JobReport{ID: "3", State: jobs.Queued, Kind: operate.KindWarm})}
+	sortJobs(all)
+	c := jobs.Counts{Running: 7, Done: 3}
+	count(&c, all)
+	if c.Running != 1 || c.Queued != 2 || c.Done != 3 || all[0].ID+all[1].ID+all[2].ID != "213" {
+		t.Errorf("%+v %+v", c, all)
+	}
+}
+
+// On a plain listener the commands say so.
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	if got := commands("p:5000/x:y", true)[1].Line; got != "podman pull --tls-verify=false p:5000/x:y" {
+		t.Error(got)
+	}
+	if got := commands("p/x:y", false)[1].Line; got != "podman pull p/x:y" {
+		t.Error(got)
 	}
 }
