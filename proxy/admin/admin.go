@@ -215,9 +215,6 @@ func (h *Handler) routes(metrics prometheus.Gatherer) {
 	}
 	h.profiles()
 	h.showPages()
-	h.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		writeError(w, http.StatusNotFound, "there is nothing at this path")
-	})
 }
 
 // ServeHTTP implements http.Handler.

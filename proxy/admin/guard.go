@@ -49,8 +49,11 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) (refused bool) {
 }
 
 // asksForPage reports whether a browser asks for a page.
-func asksForPage(r *http.Request) bool {
-	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && pages.Shows(r.URL.Path) &&
+func asksForPage(r *http.Request) bool { return readsPages(r) && pages.Shows(r.URL.Path) }
+
+// readsPages reports whether a request comes from who reads pages, as a browser does when somebody leads it.
+func readsPages(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
 		strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 

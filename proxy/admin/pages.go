@@ -10,7 +10,7 @@ import (
 	"github.com/strata-oci/strata/proxy/operate"
 )
 
-// showPages adds the operators' pages.
+// showPages adds the operators' pages, and what answers where there is none.
 func (h *Handler) showPages() {
 	o := pages.Options{
 		Reports: h.status, Status: h.statusReport, Ready: h.notReady, Jobs: h.jobReports, Fleet: h.fleet, Hosts: h.hosts,
@@ -23,7 +23,15 @@ func (h *Handler) showPages() {
 	if h.login != nil {
 		o.Login = h.login.Check
 	}
-	pages.New(o).Routes(func(path string, get, post http.HandlerFunc) {
+	shown := pages.New(o)
+	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if readsPages(r) {
+			shown.Missing(w, r)
+			return
+		}
+		writeError(w, http.StatusNotFound, "there is nothing at this path")
+	})
+	shown.Routes(func(path string, get, post http.HandlerFunc) {
 		var methods []string
 		if get != nil {
 			methods = append(methods, http.MethodGet, http.MethodHead)

@@ -49,3 +49,37 @@ func TestPagesKeepTheirPolicy(t *testing.T) {
 		}
 	}
 }
+
+// Where there is no page, browsers get one that says so and leads on, and programs get JSON; a slash too many is no error.
+func TestMissingPages(t *testing.T) {
+	t.Parallel()
+	h := New(worldOf("busy").options())
+	defer h.Close()
+	name := bluefin().Name
+	for _, c := range []struct {
+		path, accept string
+		status       int
+		want         string // part of the body, or where it leads
+	}{
+		{"/nope", "text/html,*/*", 404, "there is no page at /nope"},
+		{"/jobs/999", "text/html", 404, `<nav aria-label="Pages">`},
+		{"/<b>", "text/html", 404, "/&lt;b&gt;"},
+		{"/api/v2", "text/html/", 404, "there is no page"},
+		{"/nope", "", 404, `{"error":"there is nothing at this path"}`},
+		{"/nope", "application/json", 404, `{"error":"there is nothing at this path"}`},
+		{"/jobs/?x=1", "text/html", 301, "/jobs?x=1"},
+		{"/repositories/" + name + "/", "text/html", 301, "/repositories/" + name},
+		{"/repositories/", "text/html", 301, "/repositories"},
+		{"/nope/", "text/html", 404, "there is no page at /nope/"},
+	} {
+		r := httptest.NewRequest(http.MethodGet, base+"/", nil)
+		path, query, _ := strings.Cut(c.path, "?")
+		r.URL.Path, r.URL.RawQuery = path, query
+		r.Header.Set("Accept", c.accept)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != c.status || !strings.Contains(w.Body.String()+w.Header().Get("Location"), c.want) {
+			t.Errorf("%s: %d %s %s", c.path, w.Code, w.Header().Get("Location"), w.Body.String())
+		}
+	}
+}

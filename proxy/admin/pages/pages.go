@@ -18,7 +18,9 @@ package pages
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -97,7 +99,7 @@ func New(o Options) *Handler {
 func (h *Handler) Routes(handle func(path string, get, post http.HandlerFunc)) {
 	handle("/{$}", h.page(h.overview), nil)
 	handle("/repositories", h.page(h.repositories), nil)
-	handle("/repositories/{name...}", h.page(h.repository), nil)
+	handle("/repositories/{name...}", h.withoutSlash(h.page(h.repository)), nil)
 	handle("/versions/{digest}", h.page(h.version), nil)
 	handle("/jobs", h.page(h.jobs), nil)
 	handle("/fleet", h.page(h.fleet), nil)
@@ -108,6 +110,25 @@ func (h *Handler) Routes(handle func(path string, get, post http.HandlerFunc)) {
 	handle("/login", h.showLogin, h.login)
 	handle("/logout", nil, h.logout)
 	handle("/do/{action}", nil, h.act)
+}
+
+// Missing answers browsers where no page is: with the one that was meant, where a slash at its end is all that differs.
+func (h *Handler) Missing(w http.ResponseWriter, r *http.Request) {
+	h.withoutSlash(h.page(func(context.Context, *http.Request, *operate.StatusReport) (*view, error) {
+		return nil, fmt.Errorf("%w: there is no page at %s", operate.ErrNotFound, r.URL.Path)
+	}))(w, r)
+}
+
+// withoutSlash leads to the path without the slash at its end, where that is a page's.
+func (h *Handler) withoutSlash(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		to := url.URL{Path: strings.TrimRight(r.URL.Path, "/"), RawQuery: r.URL.RawQuery}
+		if to.Path != r.URL.Path && to.Path != "" && Shows(to.Path) {
+			http.Redirect(w, r, to.String(), http.StatusMovedPermanently)
+			return
+		}
+		next(w, r)
+	}
 }
 
 // ForEverybody reports whether a path is shown to who has not logged in: what logging in takes.

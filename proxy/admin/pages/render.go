@@ -23,7 +23,7 @@ type templates map[string]*template.Template
 
 func parseTemplates(now func() time.Time) templates {
 	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{
-		"size": size, "seconds": seconds, "share": share, "plural": plural, "short": short,
+		"size": size, "seconds": seconds, "share": share, "plural": plural, "short": short, "cut": cut,
 		"ago": func(t any) template.HTML {
 			if p, ok := t.(*time.Time); ok && p != nil {
 				t = *p

@@ -136,3 +136,14 @@ func short(d string) string {
 	}
 	return hex[:min(len(hex), 12)]
 }
+
+// maxLabel is how much of a text from an image is shown, in characters.
+const maxLabel = 60
+
+// cut shortens a text from an image that may be of any length.
+func cut(text string) string {
+	if runes := []rune(text); len(runes) > maxLabel {
+		return strings.TrimSpace(string(runes[:maxLabel-1])) + "…"
+	}
+	return text
+}
