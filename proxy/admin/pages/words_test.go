@@ -1,12 +1,12 @@
 package pages
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/pull/jobs"
 )
@@ -196,7 +196,9 @@ func TestGiven(t *testing.T) {
 	rolled := func(digest string, share float64, withdrawn bool) operate.RolledReport {
 		v := operate.RolledReport{Digest: digest, Share: share}
 		if withdrawn {
-			v.Withdrawn = &catalog.RolloutStop{By: "kim"}
+			if err := json.Unmarshal([]byte(`{"by":"kim"}`), &v.Withdrawn); err != nil {
+				t.Fatal(err)
+			}
 		}
 		return v
 	}
