@@ -243,9 +243,7 @@ func (m *model) byHand(replica int) {
 			return
 		}
 		m.last = [rolledHosts]int64{}
-		if m.held != nil {
-			m.held = r
-		}
+		m.held = nil // it takes the hold's place
 		for _, v := range r.Versions {
 			if v.Withdrawn != nil {
 				m.withrew[m.w.number(v.Digest)] = true
@@ -432,8 +430,12 @@ func TestNotRolledOut(t *testing.T) {
 		w.newest.Store(3)
 		get("other", 2, true)
 		get("stable", 3, true)
-		if _, err := r.GoOn(t.Context(), rolledRepo, "other", "alice", false); err != nil {
+		out, err := r.GoOn(t.Context(), rolledRepo, "other", "alice", false)
+		if err != nil {
 			t.Fatal(err)
+		}
+		if s := rollout.StateOf(out); s != rollout.Complete { // what is due begins with the release
+			t.Errorf("released, it is %s", s)
 		}
 		get("other", 3, true)
 		if _, err := r.Rollback(t.Context(), rolledRepo, "other", "alice", ""); err != nil {

@@ -89,7 +89,8 @@ func resume(r *catalog.Rollout, now time.Time) {
 }
 
 // Rollback withdraws what came after the last version that all hosts had before the newest, whether that reached any or not:
-// all get that one again. It returns it. What the tag stands for later goes out by the rule.
+// all get that one again. It returns it. What the tag stands for later goes out by the rule. It takes the place of a hold,
+// so that the roll-out tells of the operator's last word, and one release ends it.
 func Rollback(r *catalog.Rollout, by, reason string, now time.Time) (*catalog.RolledVersion, error) {
 	newest := len(r.Versions) - 1
 	for newest > 0 && r.Versions[newest].Withdrawn != nil {
@@ -101,6 +102,9 @@ func Rollback(r *catalog.Rollout, by, reason string, now time.Time) (*catalog.Ro
 	}
 	if to < 0 {
 		return nil, ErrNoEarlier
+	}
+	if r.Held != nil {
+		resume(r, now)
 	}
 	back := r.Versions[to].SourceDigest
 	// Where the tag had gone back to that version already, there is nothing to withdraw of it.

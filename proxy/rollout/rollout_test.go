@@ -489,3 +489,42 @@ func TestTexts(t *testing.T) {
 		t.Errorf("%q, %q", e.By, e.Note)
 	}
 }
+
+// A rollback takes the place of a hold, whoever held it: one release then has the version go on.
+func TestRollbackOfWhatIsHeld(t *testing.T) {
+	t.Parallel()
+	rule := config.Rollout{Steps: steps(t, "50% at 0h", "100% at 10h")}
+	for by, hold := range map[string]func(r *catalog.Rollout, now time.Time) error{
+		"alice": func(r *catalog.Rollout, now time.Time) error { return rollout.Hold(r, "alice", "first", now) },
+		rollout.Automatic: func(r *catalog.Rollout, now time.Time) error {
+			return rollout.HoldFor(r, "first", now, now)
+		},
+	} {
+		r := rollout.New(version(0), epoch)
+		rollout.Add(r, version(1), epoch)
+		rollout.Advance(r, rule, epoch, nil)
+		if err := hold(r, epoch); err != nil {
+			t.Fatal(err)
+		}
+		now := epoch.Add(time.Hour)
+		if _, err := rollout.Rollback(r, "bob", "second", now); err != nil {
+			t.Fatal(err)
+		}
+		stop := r.Versions[1].Withdrawn
+		if rollout.StateOf(r) != rollout.Withdrawn || r.Held != nil || stop == nil || stop.By != "bob" ||
+			stop.Reason != "second" || !stop.At.Equal(now) {
+			t.Errorf("held by %s: %s, %+v, %+v", by, rollout.StateOf(r), r.Held, stop)
+		}
+		if err := rollout.Release(r, "carol", false, now); err != nil {
+			t.Fatal(err)
+		}
+		if rollout.Advance(r, rule, now, nil); rollout.StateOf(r) != rollout.Stepping {
+			t.Errorf("held by %s: %s after one release", by, rollout.StateOf(r))
+		}
+	}
+	r := rollout.New(version(0), epoch)
+	_ = rollout.Hold(r, "alice", "", epoch)
+	if _, err := rollout.Rollback(r, "bob", "", epoch); err != rollout.ErrNoEarlier || r.Held == nil {
+		t.Errorf("a rollback that is none ends a hold: %v", err)
+	}
+}

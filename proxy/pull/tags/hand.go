@@ -42,12 +42,17 @@ func (t *Tags) HoldFor(ctx context.Context, repo name.Repository, tag name.Refer
 	return stands, err
 }
 
-// GoOn ends what keeps the newest version of a tag from hosts; with all, all hosts get it at once. Errors wrap ErrNotPulled
-// or rollout.ErrNotHeld.
+// GoOn ends what keeps the newest version of a tag from hosts; with all, all hosts get it at once. The step that is due by
+// then begins with it, not with the next pull, so that the operator sees what was let go. Errors wrap ErrNotPulled,
+// rollout.ErrNotHeld or rollout.ErrSettled.
 func (t *Tags) GoOn(ctx context.Context, repo name.Repository, tag name.Reference, by string, all bool) (*catalog.Rollout,
 	error) {
 	return t.change(ctx, repo, tag, func(r *catalog.Rollout) error {
-		return rollout.Release(r, by, all, t.Now())
+		if err := rollout.Release(r, by, all, t.Now()); err != nil {
+			return err
+		}
+		rollout.Advance(r, t.Rule(repo.String()).Rollout, t.Now(), t.look(recordKey(repo, tag)))
+		return nil
 	})
 }
 
