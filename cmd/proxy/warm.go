@@ -33,16 +33,19 @@ type warmReport struct {
 func (c *warmCommand) Run(ctx context.Context, s *streams) error {
 	if c.NoWait {
 		jobs, err := c.client().Enqueue(ctx, c.References)
-		if err != nil {
+		switch {
+		case err != nil && len(jobs) == 0:
 			return c.explain(err)
-		}
-		if c.JSON {
-			return printJSON(s.out, admin.WarmAccepted{Jobs: jobs})
+		case c.JSON:
+			if failed := printJSON(s.out, admin.WarmAccepted{Jobs: jobs}); failed != nil {
+				return failed
+			}
+			return c.explain(err)
 		}
 		for _, j := range jobs {
 			fmt.Fprintf(s.out, "job %s: %s\n", j.ID, j.Reference)
 		}
-		return nil
+		return c.explain(err)
 	}
 	b := newBars(s.err)
 	report := warmReport{References: []operate.WarmEvent{}}

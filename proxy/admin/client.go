@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/strata-oci/strata/proxy/operate"
@@ -109,8 +110,29 @@ func (c *Client) Ready(ctx context.Context) error {
 	return c.get(ctx, "/readyz", new(ReadyReport))
 }
 
-// Enqueue has the proxy warm references after the call returned.
+// Enqueue has the proxy warm references after the call returned. More than a request may name go in several. With an error
+// it returns the jobs of those that were taken.
 func (c *Client) Enqueue(ctx context.Context, references []string) ([]WarmJob, error) {
+	var out []WarmJob
+	for _, portion := range portions(references) {
+		accepted, err := c.enqueue(ctx, portion)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, accepted...)
+	}
+	return out, nil
+}
+
+// portions are the references of one request each. None at all are left for the proxy to refuse.
+func portions(references []string) [][]string {
+	if len(references) <= maxReferences {
+		return [][]string{references}
+	}
+	return slices.Collect(slices.Chunk(references, maxReferences))
+}
+
+func (c *Client) enqueue(ctx context.Context, references []string) ([]WarmJob, error) {
 	response, err := c.post(ctx, "/api/v1/warm", WarmRequest{references})
 	if err != nil {
 		return nil, err
@@ -122,21 +144,38 @@ func (c *Client) Enqueue(ctx context.Context, references []string) ([]WarmJob, e
 }
 
 // Warm has the proxy warm references and waits for it. It calls progress, which may be nil, for each event in turn. Its
-// error joins those of the references that failed.
+// error joins those of the references that failed. More than a request may name go in several, one after another; one
+// that fails as a whole is the last.
 func (c *Client) Warm(ctx context.Context, references []string, progress func(operate.WarmEvent)) error {
+	var failed []error
+	for _, portion := range portions(references) {
+		of, err := c.warm(ctx, portion, progress)
+		if failed = append(failed, of...); err != nil {
+			failed = append(failed, err)
+			break
+		}
+	}
+	if len(failed) == 1 {
+		return failed[0]
+	}
+	return errors.Join(failed...)
+}
+
+// warm has one request's references warmed. failed are the errors of single ones, err is the request's.
+func (c *Client) warm(ctx context.Context, references []string, progress func(operate.WarmEvent)) (failed []error,
+	err error) {
 	response, err := c.post(ctx, "/api/v1/warm?wait=1", WarmRequest{references})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer response.Body.Close()
 	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(nil, maxLine)
 	left := len(references)
-	var failed []error
 	for lines.Scan() {
 		var e operate.WarmEvent
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			return fmt.Errorf("the proxy sent a line that is no event: %w", err)
+			return failed, fmt.Errorf("the proxy sent a line that is no event: %w", err)
 		}
 		if progress != nil {
 			progress(e)
@@ -151,12 +190,11 @@ func (c *Client) Warm(ctx context.Context, references []string, progress func(op
 	}
 	switch err := lines.Err(); {
 	case err != nil:
-		failed = append(failed, fmt.Errorf("the proxy's answer broke off: %w", err))
+		return failed, fmt.Errorf("the proxy's answer broke off: %w", err)
 	case left > 0:
-		failed = append(failed,
-			fmt.Errorf("the proxy's answer ended with %d references to go: %w", left, io.ErrUnexpectedEOF))
+		return failed, fmt.Errorf("the proxy's answer ended with %d references to go: %w", left, io.ErrUnexpectedEOF)
 	}
-	return errors.Join(failed...)
+	return failed, nil
 }
 
 func (c *Client) get(ctx context.Context, path string, document any) error {

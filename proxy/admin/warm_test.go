@@ -51,6 +51,33 @@ func TestWarmWaits(t *testing.T) {
 	}
 }
 
+// More references than a request may name go in several; one that fails does not keep the others from their turn.
+func TestWarmMany(t *testing.T) {
+	t.Parallel()
+	h, s := serve(t, Options{Warmer: fakeWarmer{}})
+	c := NewClient(s.URL, s.Client())
+	many := slices.Repeat([]string{"good"}, 3*maxReferences-1)
+	many = append([]string{"bad"}, many...)
+	ended := 0
+	err := c.Warm(t.Context(), many, func(e operate.WarmEvent) {
+		if e.Final() {
+			ended++
+		}
+	})
+	if ended != len(many) || err == nil || err.Error() != "bad: no such tag" {
+		t.Errorf("%d of %d ended: %v", ended, len(many), err)
+	}
+	taken, err := c.Enqueue(t.Context(), many)
+	if err != nil || len(taken) != len(many) {
+		t.Errorf("%d of %d were taken: %v", len(taken), len(many), err)
+	}
+	taken, err = c.Enqueue(t.Context(), append(many, ""))
+	if err == nil || len(taken) != len(many) {
+		t.Errorf("%d were taken before one that is refused: %v", len(taken), err)
+	}
+	settle(h)
+}
+
 // settle waits until nothing is being warmed.
 func settle(h *Handler) {
 	for {
