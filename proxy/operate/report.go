@@ -106,6 +106,8 @@ type TagReport struct {
 	Served       string    `json:"served"`              // rechunked, original, stale or refused
 	CheckedAt    time.Time `json:"checked_at,omitzero"` // when the upstream was asked last
 	UpdatedAt    time.Time `json:"updated_at,omitzero"` // when the tag moved last
+	// StaleSince is when clients began to get what was last known, as nobody could check the tag; absent while they do not.
+	StaleSince time.Time `json:"stale_since,omitzero"`
 	// AsItIs says why an image is served as it is, by its nature, though its rule has images rechunked.
 	AsItIs string `json:"as_it_is,omitempty"`
 	// Rollout tells which versions hosts get in place of Digest; absent where all get that.

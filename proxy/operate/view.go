@@ -18,6 +18,7 @@ import (
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/pull/jobs"
 	"github.com/strata-oci/strata/proxy/pull/tags"
+	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/rechunk"
 )
@@ -73,12 +74,15 @@ type Options struct {
 	// Rolled has which versions of tags hosts get; nil: all get the newest.
 	Rolled *catalog.Table[catalog.TagKey, catalog.Rollout]
 	// Returned tells which hosts that got a version were seen again; nil: nobody knows.
-	Returned  tags.Returned
-	History   History
-	Queue     Queue
-	Manifests Manifests
-	Metrics   Metrics
-	Names     name.Parser
+	Returned tags.Returned
+	// StaleSince tells since when clients get what was last known of a tag, which its record says was checked at a time;
+	// zero: they do not. nil: nobody knows.
+	StaleSince func(tag catalog.TagKey, checked time.Time) time.Time
+	History    History
+	Queue      Queue
+	Manifests  Manifests
+	Metrics    Metrics
+	Names      name.Parser
 	// Rule returns the settings of a repository, "host/path".
 	Rule func(repository string) config.Rule
 	// Upstreams tells how those fare.
@@ -189,7 +193,7 @@ func (v *View) tags(ctx context.Context, only string) (map[string][]TagReport, e
 		of = catalog.TagsOf(only)
 	}
 	add := func(key catalog.TagKey, t tagSummary) error {
-		report := t.report
+		report := v.aged(key, t.report)
 		if t.staged != nil {
 			var err error
 			if report.Rollout, err = v.rollout(ctx, key, t.staged, only != ""); err != nil {
@@ -207,6 +211,17 @@ func (v *View) tags(ctx context.Context, only string) (map[string][]TagReport, e
 		out[key.Repository] = withRefusal(out[key.Repository], key.Tag, rec)
 		return nil
 	})
+}
+
+// aged has a tag's report say that clients get it unchecked, of which its record does not tell.
+func (v *View) aged(key catalog.TagKey, t TagReport) TagReport {
+	if v.StaleSince == nil {
+		return t
+	}
+	if t.StaleSince = v.StaleSince(key, t.CheckedAt); !t.StaleSince.IsZero() {
+		t.Served = string(registry.Stale)
+	}
+	return t
 }
 
 // eachTag calls fn with the tags whose keys begin with of, in ascending order. Of all tags only those are read that changed.
@@ -260,6 +275,7 @@ func withRefusal(reports []TagReport, tag string, rec *catalog.Refusal) []TagRep
 		return reports
 	}
 	reports[i].Served, reports[i].Refused, reports[i].CheckedAt = Refused, rec.Reason, rec.CheckedAt
+	reports[i].StaleSince = time.Time{}
 	return reports
 }
 

@@ -3,6 +3,7 @@ package pulltest
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -181,4 +182,54 @@ func TestWarmProgress(t *testing.T) {
 	if e := seen.seen[0]; e.State != jobs.Running || !strings.HasSuffix(e.Reference, ":stable") {
 		t.Errorf("event %+v", e)
 	}
+}
+
+// Operators see which tags clients get unchecked, and since when, until one is checked again.
+func TestStatusOfStaleTags(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	for _, tag := range []string{"stable", "other"} {
+		h.up.tag(tag, bootable(t, tag).push(t, h.up))
+		h.pull(tag, registry.Rechunked)
+	}
+	status := func(tag string, served registry.Served, since time.Time) {
+		t.Helper()
+		list, err := h.View.Repositories(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := h.View.Repository(t.Context(), testRepo.String()+":"+tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, got := range append(d.Tags, list[0].Tags...) {
+			if got.Tag == tag && (got.Served != string(served) || !got.StaleSince.Equal(since)) {
+				t.Errorf("%s: %s since %s, want %s since %s", tag, got.Served, got.StaleSince, served, since)
+			}
+		}
+	}
+	down := func() time.Time {
+		h.refresh()
+		h.up.failWith("", http.StatusServiceUnavailable)
+		h.pull("stable", registry.Stale)
+		return h.clock.now()
+	}
+	status("stable", registry.Rechunked, time.Time{})
+	since := down()
+	h.refresh()
+	h.pull("stable", registry.Stale) // the memory of the outage is over, which goes on
+	status("stable", registry.Stale, since)
+	status("other", registry.Rechunked, time.Time{}) // nobody asked for it
+	h.up.fail(nil)
+	h.refresh()
+	h.pull("stable", registry.Rechunked)
+	status("stable", registry.Rechunked, time.Time{})
+	down()
+	h.up.fail(nil)
+	h.refresh()
+	if err := h.Warmer.Warm(t.Context(), testRepo.String()+":stable", func(operate.WarmEvent) {}); err != nil {
+		t.Fatal(err)
+	}
+	status("stable", registry.Rechunked, time.Time{}) // not a client's pull, but a check
+	status("stable", registry.Stale, down())
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -140,6 +141,9 @@ func whyNot(t operate.TagReport) string {
 	switch {
 	case t.Refused != "":
 		return t.Refused
+	case !t.StaleSince.IsZero():
+		return fmt.Sprintf("nobody could check it since %s, so that what was known at %s is served",
+			t.StaleSince.Format(time.RFC3339), t.CheckedAt.Format(time.RFC3339))
 	case t.Failure != nil && t.Served == "stale":
 		return "the version before is served, as the new one could not be had: " + t.Failure.Error
 	case t.Failure != nil:

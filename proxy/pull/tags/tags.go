@@ -102,6 +102,7 @@ type Tags struct {
 	checks  *background.Shared[*checked]
 	locks   keylock.Locks // held while a tag's record changes
 	outages *outages
+	aged    *aged
 	looks   looks
 
 	mu      sync.Mutex
@@ -113,7 +114,7 @@ func New(o Options) *Tags {
 	if o.Guard == nil {
 		o.Guard = unguarded{}
 	}
-	return &Tags{Options: o, checks: background.NewShared[*checked](o.Work, "check"), outages: newOutages(),
+	return &Tags{Options: o, checks: background.NewShared[*checked](o.Work, "check"), outages: newOutages(), aged: newAged(),
 		updates: map[catalog.TagKey]*update{}}
 }
 
@@ -128,6 +129,14 @@ const updatePatience = 500 * time.Millisecond
 
 // Resolve returns what a tag stands for now.
 func (t *Tags) Resolve(ctx context.Context, repo name.Repository, tag name.Reference) (*registry.Manifest, error) {
+	m, err := t.resolve(ctx, repo, tag)
+	if err == nil && m.Served != registry.Stale {
+		t.aged.forget(recordKey(repo, tag))
+	}
+	return m, err
+}
+
+func (t *Tags) resolve(ctx context.Context, repo name.Repository, tag name.Reference) (*registry.Manifest, error) {
 	rule := t.Rule(repo.String())
 	rec, err := t.recordWithin(ctx, repo, tag, t.RecordAge)
 	if err != nil {
@@ -232,6 +241,7 @@ func (t *Tags) stale(ctx context.Context, repo name.Repository, tag name.Referen
 		}
 		m.Served = registry.Stale
 	}
+	t.aged.note(recordKey(repo, tag), rec.CheckedAt, t.Now())
 	t.Logger.DebugContext(ctx, "the last known version is served", "repository", repo.String(), "tag", string(tag), "error",
 		cause)
 	return m, nil

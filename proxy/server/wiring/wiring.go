@@ -276,7 +276,7 @@ func (r *Rooms) deltas(o Options, store *state.Store, space *workspace.Budget) {
 func (r *Rooms) operating(o Options, manifests *content.Manifests) {
 	r.View = operate.NewView(operate.Options{
 		Pulled: r.Records.Tags, Known: r.Records.Repositories, Plans: r.Records.Plans,
-		Rolled: r.Records.Rollouts, Returned: r.returned,
+		Rolled: r.Records.Rollouts, Returned: r.returned, StaleSince: r.Tags.StaleSince,
 		Refusals: r.refusals, History: history.New(r.Records.Lineages, r.Tally), Queue: r.Jobs, Manifests: manifests,
 		Metrics: o.Metrics,
 		Names:   o.Names, Rule: o.Rule, Upstreams: o.Upstream.Status, Redis: o.Redis, Edge: r.edgeReport(), Store: o.Store,
