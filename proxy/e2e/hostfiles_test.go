@@ -263,8 +263,8 @@ func TestExportedArchive(t *testing.T) {
 		"oci-archive:"+file+":"+image)...)
 	p.wantManifest("os/image/manifests/v2", 200, "rechunked")
 	u.stop()
-	// What is stored goes into a file while the registry is away, which says what could not be asked for; of what the registry
-	// said before that it has none, nothing is missing.
+	// What is stored goes into a file while the registry is away, which says what could not be asked for; of what the
+	// registry said before that it has none, nothing is missing.
 	type gaps struct {
 		Missing []struct{ What, Why string }
 	}

@@ -162,7 +162,7 @@ access:
 				}
 			}
 			strataDo("rollback", ref)
-			if d, said = all(); differ(d, old) != 0 || !strings.HasPrefix(said[9], "held; stable since ") {
+			if d, said = all(); differ(d, old) != 0 || !strings.HasPrefix(said[9], "withdrawn; stable since ") {
 				t.Fatalf("rolled back: %v, %q", d, said)
 			}
 			args := []string{"inspect", "--no-tags", "--tls-verify=false"}
