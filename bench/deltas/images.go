@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/bench/layouts"
 )
 
 // open opens an image of an OCI layout, DIR:TAG.
@@ -20,20 +20,7 @@ func open(ref string) (v1.Image, error) {
 		return nil, fmt.Errorf("%q is not DIR:TAG", ref)
 	}
 	dir = strings.TrimSuffix(dir, ":")
-	index, err := layout.ImageIndexFromPath(dir)
-	if err != nil {
-		return nil, err
-	}
-	m, err := index.IndexManifest()
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range m.Manifests {
-		if d.Annotations[ocispec.AnnotationRefName] == tag {
-			return index.Image(d.Digest)
-		}
-	}
-	return nil, fmt.Errorf("%s has no image %q", dir, tag)
+	return layouts.Open(dir, tag)
 }
 
 // unpack writes what the programs compare.

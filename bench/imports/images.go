@@ -21,6 +21,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/strata-oci/strata/bench/layouts"
 	"github.com/strata-oci/strata/rechunk/rechunktest/hostimport"
 )
 
@@ -31,26 +32,8 @@ type image struct {
 	layers map[digest.Digest]v1.Layer
 }
 
-// open opens an image of an OCI layout.
-func open(dir, tag string) (v1.Image, error) {
-	index, err := layout.ImageIndexFromPath(dir)
-	if err != nil {
-		return nil, err
-	}
-	m, err := index.IndexManifest()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", dir, err)
-	}
-	for _, d := range m.Manifests {
-		if d.Annotations[ocispec.AnnotationRefName] == tag {
-			return index.Image(d.Digest)
-		}
-	}
-	return nil, fmt.Errorf("%s has no image %q", dir, tag)
-}
-
 func openImage(dir, tag string) (*image, error) {
-	img, err := open(dir, tag)
+	img, err := layouts.Open(dir, tag)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +139,7 @@ func (b *bench) withPolicy(dir string, tags []string, policy string) (string, er
 		return "", err
 	}
 	for _, tag := range tags {
-		img, err := open(dir, tag)
+		img, err := layouts.Open(dir, tag)
 		if err != nil {
 			return "", err
 		}

@@ -20,9 +20,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/google/go-containerregistry/pkg/v1/layout"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
+	"github.com/strata-oci/strata/bench/layouts"
 	"github.com/strata-oci/strata/bench/process"
 )
 
@@ -79,9 +77,11 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 			return err
 		}
 	}
-	tags, err := tagsOf(*series, *chosen)
-	if err != nil {
-		return err
+	tags := strings.Split(*chosen, ",")
+	if *chosen == "" {
+		if tags, err = layouts.Tags(*series); err != nil {
+			return err
+		}
 	}
 	source := *series
 	if *policy != "" {
@@ -90,26 +90,6 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		}
 	}
 	return b.measure(ctx, source, tags, most)
-}
-
-// tagsOf are the versions that were chosen, or all of a layout.
-func tagsOf(dir, chosen string) ([]string, error) {
-	if chosen != "" {
-		return strings.Split(chosen, ","), nil
-	}
-	index, err := layout.ImageIndexFromPath(dir)
-	if err != nil {
-		return nil, err
-	}
-	m, err := index.IndexManifest()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", dir, err)
-	}
-	var tags []string
-	for _, d := range m.Manifests {
-		tags = append(tags, d.Annotations[ocispec.AnnotationRefName])
-	}
-	return tags, nil
 }
 
 // measure prints the table: the sources, then what is served of them with each limit.

@@ -31,7 +31,8 @@ const MaxLogText = 16 << 20
 // wrong with them. Errors are those of Read.
 func Packages(ctx context.Context, t *tree.Tree, contents tree.Contents, work string) ([]Installed, []string, error) {
 	l := &listing{}
-	last, err := readAll(ctx, rootfs.New(t, contents), work, l, func(ecosystem string) { l.ecosystem = ecosystem })
+	all := databases(ctx, rootfs.New(t, contents), work, l)
+	last, err := readAll(ctx, all, func(ecosystem string) { l.ecosystem = ecosystem })
 	if err != nil {
 		return nil, nil, err
 	}
@@ -47,8 +48,8 @@ func Packages(ctx context.Context, t *tree.Tree, contents tree.Contents, work st
 func Logs(ctx context.Context, t *tree.Tree, contents tree.Contents, work string, components map[string]bool) (
 	map[string][]installed.Entry, error) {
 	l := &logs{want: components, left: MaxLogText, of: map[string][]installed.Entry{}, from: map[string]string{}}
-	_, err := readAll(ctx, rootfs.New(t, contents), work, l, func(ecosystem string) { l.ecosystem = ecosystem })
-	if err != nil {
+	all := databases(ctx, rootfs.New(t, contents), work, l)
+	if _, err := readAll(ctx, all, func(ecosystem string) { l.ecosystem = ecosystem }); err != nil {
 		return nil, err
 	}
 	return l.of, nil

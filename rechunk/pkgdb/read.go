@@ -27,12 +27,16 @@ func Read(ctx context.Context, t *tree.Tree, contents tree.Contents, work string
 	view := rootfs.New(t, contents)
 	components := newComponents()
 	c := newClaims(t, view, components)
-	final, err := readAll(ctx, view, work, c, func(ecosystem string) { c.ecosystem = ecosystem })
+	final, err := readAll(ctx, databases(ctx, view, work, c), func(name string) { c.ecosystem = name })
 	if err != nil {
 		return nil, err
 	}
 	besides := newClaims(t, view, components)
-	more, err := readBesides(ctx, view, besides)
+	ecosystem := func(name string) { besides.ecosystem = name }
+	more, err := readAll(ctx, []database{
+		{"python", func() error { return python.Read(ctx, view, besides) }},
+		{"bundle", func() error { return bundle.Read(ctx, view, ecosystem, besides) }},
+	}, ecosystem)
 	if err != nil {
 		return nil, err
 	}
@@ -46,39 +50,21 @@ func Read(ctx context.Context, t *tree.Tree, contents tree.Contents, work string
 	return o, nil
 }
 
-// readAll hands over what all databases say; before tells of which package manager what follows is. The warnings are those
+// readAll hands over what databases say; before tells of which package manager what follows is. The warnings are those
 // that are not to be lost among the ones about single packages.
-func readAll(ctx context.Context, view *rootfs.View, work string, s installed.Sink, before func(ecosystem string)) (
-	[]string, error) {
+func readAll(ctx context.Context, all []database, before func(ecosystem string)) ([]string, error) {
 	var final []string
-	for _, db := range databases(ctx, view, work, s) {
+	for _, db := range all {
 		before(db.name)
-		line, err := db.readAsFarAs(ctx)
-		if err != nil {
-			return nil, err
+		err := db.read()
+		if cause := ctx.Err(); cause != nil {
+			return nil, fmt.Errorf("read %s database: %w", db.name, cause)
 		}
-		if line != "" {
-			final = append(final, line)
-		}
-	}
-	return final, nil
-}
-
-// readBesides hands over what is known of files that no package manager knows of.
-func readBesides(ctx context.Context, view *rootfs.View, c *claims) ([]string, error) {
-	ecosystem := func(name string) { c.ecosystem = name }
-	var final []string
-	for _, db := range []database{
-		{"python", func() error { return python.Read(ctx, view, c) }},
-		{"bundle", func() error { return bundle.Read(ctx, view, ecosystem, c) }},
-	} {
-		ecosystem(db.name)
-		line, err := db.readAsFarAs(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if line != "" {
-			final = append(final, line)
+		switch {
+		case errors.Is(err, installed.ErrDamaged), errors.Is(err, installed.ErrBudget), errors.Is(err, rootfs.ErrTooLarge):
+			final = append(final, fmt.Sprintf("%s: %v", db.name, err))
+		case err != nil:
+			return nil, fmt.Errorf("read %s database: %w", db.name, err)
 		}
 	}
 	return final, nil
@@ -88,21 +74,6 @@ func readBesides(ctx context.Context, view *rootfs.View, c *claims) ([]string, e
 type database struct {
 	name string
 	read func() error
-}
-
-// readAsFarAs reads a database as far as it makes sense; the line says why not to its end.
-func (db *database) readAsFarAs(ctx context.Context) (line string, err error) {
-	err = db.read()
-	if cause := ctx.Err(); cause != nil {
-		return "", fmt.Errorf("read %s database: %w", db.name, cause)
-	}
-	switch {
-	case errors.Is(err, installed.ErrDamaged), errors.Is(err, installed.ErrBudget), errors.Is(err, rootfs.ErrTooLarge):
-		return fmt.Sprintf("%s: %v", db.name, err), nil
-	case err != nil:
-		return "", fmt.Errorf("read %s database: %w", db.name, err)
-	}
-	return "", nil
 }
 
 // databases are those of all package managers, in the order in which claims win.

@@ -4,33 +4,24 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
 	"github.com/strata-oci/strata/rechunk/pkgdb/internal/treetest"
 	"github.com/strata-oci/strata/rechunk/pkgdb/python"
 	"github.com/strata-oci/strata/rechunk/pkgdb/rootfs"
 )
 
-// printer is a sink that prints what it is given.
-type printer struct{}
-
-func (printer) Package(p *installed.Package) error {
-	fmt.Println(p.Source, p.Version)
-	return nil
-}
-
-func (printer) File(f *installed.File) error {
-	fmt.Println(" ", f.Path)
-	return nil
-}
-
-func (printer) Warn(line string) { fmt.Println(line) }
-
 func ExampleRead() {
 	tree, contents := treetest.New(treetest.Files{
 		"opt/app/lib/python3.12/site-packages/Flask-3.1.dist-info/RECORD": "flask/app.py,,\n../../../bin/flask,,\n",
 	})
-	if err := python.Read(context.Background(), rootfs.New(tree, contents), printer{}); err != nil {
+	var s treetest.Sink
+	if err := python.Read(context.Background(), rootfs.New(tree, contents), &s); err != nil {
 		panic(err)
+	}
+	for _, p := range s.Packages {
+		fmt.Println(p.Source, p.Version)
+		for _, f := range p.Files {
+			fmt.Println(" ", f.Path)
+		}
 	}
 	// Output:
 	// flask 3.1
