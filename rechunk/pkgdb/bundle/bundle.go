@@ -202,9 +202,9 @@ func npm(p string) (what, bool) {
 	name, rest, deeper := strings.Cut(p[at:], "/")
 	if strings.HasPrefix(name, "@") {
 		module, _, more := strings.Cut(rest, "/")
-		name, deeper = name+"/"+module, deeper && more
+		name, deeper = name+"/"+module, deeper && more && module != ""
 	}
-	if !deeper || strings.HasPrefix(name, ".") {
+	if !deeper || name == "" || strings.HasPrefix(name, ".") {
 		return what{}, false
 	}
 	return what{"npm", p[:at] + name, name, ""}, true

@@ -151,6 +151,10 @@ func FuzzOf(f *testing.F) {
 	f.Add("nix/store/0123456789abcdfghijklmnpqrsvwxyz-a-1")
 	f.Add("var/lib/extensions/a_1.raw.v/x")
 	f.Add("a/node_modules/@s/m/x")
+	f.Add("node_modules//")
+	f.Add("node_modules/@s//x")
+	f.Add("snap/a//x")
+	f.Add("var/lib/flatpak/app//x")
 	f.Fuzz(func(t *testing.T, p string) {
 		if w, ok := of(places(), p); ok && (!strings.HasPrefix(p, w.root) || w.name == "" || w.ecosystem == "") {
 			t.Fatalf("%q: %+v", p, w)
