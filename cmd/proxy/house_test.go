@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"go/ast"
+	"go/format"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -68,7 +69,7 @@ func TestHouse(t *testing.T) {
 	}
 }
 
-// read surveys one file. Tests count for the width of lines only.
+// read surveys one file. Tests count for their format and the width of lines only.
 func (s *survey) read(name string) error {
 	src, err := os.ReadFile(name)
 	if err != nil {
@@ -77,6 +78,9 @@ func (s *survey) read(name string) error {
 	f, err := parser.ParseFile(s.fset, name, src, parser.ParseComments)
 	if err != nil {
 		return err
+	}
+	if formatted, err := format.Source(src); err != nil || !bytes.Equal(formatted, src) {
+		s.fault(f.Pos(), "it is not formatted, run gofmt -w")
 	}
 	lines, texts := bytes.Split(src, []byte("\n")), s.texts(f)
 	for i, line := range lines {

@@ -11,7 +11,7 @@ func TestEgress(t *testing.T) {
 	t.Parallel()
 	for proxy, ok := range map[string]bool{
 		"http://proxy.example:3128": true, "https://corp:s3cret@proxy.example": true, "none": true,
-		"proxy.example:3128": false,
+		"proxy.example:3128":            false,
 		"socks5://s3cret@proxy.example": false, "http://corp:s3cret@": false, "http://x/s3cret": false,
 		"http://s3cret%zz@x": false,
 	} {

@@ -13,10 +13,10 @@ func TestNeedsRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, want := range map[string][]string{
-		"log: {level: debug}":                                                 nil,
-		"log: {level: error}\nshutdown_timeout: 1s":                           nil,
-		"upstreams: {ghcr.io: {}}":                                            nil,
-		"upstreams: {quay.io: {}}\ndefault_upstream: ghcr.io":                 nil,
+		"log: {level: debug}":                                 nil,
+		"log: {level: error}\nshutdown_timeout: 1s":           nil,
+		"upstreams: {ghcr.io: {}}":                            nil,
+		"upstreams: {quay.io: {}}\ndefault_upstream: ghcr.io": nil,
 		// it closes the usual one
 		"upstreams: {quay.io: {}}":                                            {"default_upstream"},
 		"upstreams: {quay.io: {via: 'https://c.example'}, ghcr.io: {}}":       {"upstreams.quay.io.via"},

@@ -84,9 +84,9 @@ func TestPackages(t *testing.T) {
 			checkInstalled(t, root)
 			runInstalled(t, root)
 			config := root + "/etc/strata/config.yml"
-			text := command(t, nil, "sed", "-i", "$a # changed by hand", config)
+			command(t, nil, "sed", "-i", "$a # changed by hand", config)
 			command(t, nil, install[0], install[1:]...)
-			if text = command(t, nil, "tail", "-n", "1", config); text != "# changed by hand\n" {
+			if text := command(t, nil, "tail", "-n", "1", config); text != "# changed by hand\n" {
 				t.Errorf("after an update the configuration ends with %q", text)
 			}
 			remove := p.remove(root)

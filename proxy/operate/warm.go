@@ -2,7 +2,6 @@ package operate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -76,17 +75,10 @@ func (w *Warmer) Warm(ctx context.Context, ref string, progress func(WarmEvent))
 		err = w.blobs(ctx, repo, m)
 	}
 	path, _, _ := strings.Cut(strings.TrimSuffix(ref, ":"+string(reference)), "@")
-	if defaulted := w.Names.Defaulted(path, repo); defaulted != "" && missing(err) {
+	if defaulted := w.Names.Defaulted(path, repo); defaulted != "" && upstream.Absent(err) {
 		return fmt.Errorf("%w; %s", err, defaulted)
 	}
 	return err
-}
-
-// missing reports whether an upstream says that something is not there, or not for this proxy.
-func missing(err error) bool {
-	var up *upstream.Error
-	return errors.As(err, &up) && (up.Kind == upstream.NotFound || up.Kind == upstream.Unauthorized ||
-		up.Kind == upstream.Denied)
 }
 
 func (w *Warmer) manifest(ctx context.Context, repo name.Repository, ref name.Reference) (*registry.Manifest, error) {

@@ -78,35 +78,11 @@ func upstreamError(up *upstream.Error, notFound func(string) *registry.Error) er
 	return e.WithCause(up)
 }
 
-// gone reports whether the upstream says that something does not exist or may not be seen, in contrast to being out of
-// reach.
-func gone(err error) bool {
-	var up *upstream.Error
-	if !errors.As(err, &up) {
-		return false
-	}
-	switch up.Kind {
-	case upstream.NotFound, upstream.Unauthorized, upstream.Denied:
-		return true
-	}
-	return false
-}
-
 // unanswered reports whether an error says that an upstream could not be asked, so that what is known counts.
 func unanswered(err error) bool {
-	var up *upstream.Error
 	var own *registry.Error
-	switch {
-	case errors.As(err, &own):
+	if errors.As(err, &own) {
 		return own.Status >= http.StatusInternalServerError
-	case errors.As(err, &up):
-		return up.Kind == upstream.Unavailable || up.Kind == upstream.Timeout || up.Kind == upstream.RateLimited
 	}
-	return false
-}
-
-// missing reports whether the upstream says that it does not have a thing, in contrast to not giving it.
-func missing(err error) bool {
-	var up *upstream.Error
-	return errors.As(err, &up) && up.Kind == upstream.NotFound
+	return upstream.Is(err, upstream.Unavailable, upstream.Timeout, upstream.RateLimited)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/pull/content"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
@@ -152,7 +153,7 @@ func (i *Images) known(ctx context.Context, repo name.Repository, ref name.Refer
 	if i.Signatures != nil {
 		ref = i.Signatures.Origin(ctx, repo, ref)
 	}
-	if missing(cause) {
+	if upstream.Is(cause, upstream.NotFound) {
 		i.About.NoteAbsent(ctx, repo, ref)
 	}
 	if !unanswered(cause) {

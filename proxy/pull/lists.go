@@ -14,6 +14,7 @@ import (
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/upstream"
 )
 
 // ListSource has what upstreams list.
@@ -79,7 +80,7 @@ func (l *Lists) Tags(ctx context.Context, repo name.Repository, p registry.Page)
 	tags, err := l.UpstreamTags(ctx, repo)
 	if err != nil {
 		known, kerr := l.pulledTags(ctx, repo)
-		if kerr != nil || len(known) == 0 || gone(err) {
+		if kerr != nil || len(known) == 0 || upstream.Absent(err) {
 			return nil, false, ClientError(err, registry.NameUnknown)
 		}
 		l.Logger.WarnContext(ctx, "upstream could not be asked, the known tags are listed", "repository", repo.String(),

@@ -13,6 +13,7 @@ import (
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
@@ -34,7 +35,7 @@ func (l *Lists) Referrers(ctx context.Context, repo name.Repository, d digest.Di
 	if len(made) == 0 {
 		return b, filtered, err
 	}
-	if err != nil && !gone(err) {
+	if err != nil && !upstream.Absent(err) {
 		l.Logger.WarnContext(ctx, "upstream could not be asked, only what was made here is listed", "repository",
 			repo.String(), "error", err)
 	}
@@ -134,7 +135,7 @@ func (l *Lists) joined(ctx context.Context, repo name.Repository, source digest.
 			}
 		}
 	}
-	if err != nil && !gone(err) {
+	if err != nil && !upstream.Absent(err) {
 		l.Logger.WarnContext(ctx, "what refers to the source could not be listed", "repository", repo.String(), "source",
 			source.String(), "error", err)
 	}

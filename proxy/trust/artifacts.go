@@ -19,7 +19,7 @@ import (
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/trust/bundle"
 	"github.com/strata-oci/strata/proxy/trust/simplesigning"
-	"github.com/strata-oci/strata/proxy/trust/verify"
+	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
@@ -99,7 +99,7 @@ func (g *Guard) aboutAll(ctx context.Context, repo name.Repository, m *registry.
 			break
 		}
 		child, err := g.Manifests.Get(ctx, repo, d.Digest)
-		if verify.Absent(err) {
+		if upstream.Absent(err) {
 			continue
 		}
 		if err == nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/trust/verify"
+	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
@@ -52,7 +53,7 @@ func (g *Guard) vouch(ctx context.Context, repo name.Repository, m *registry.Man
 func (g *Guard) again(ctx context.Context, key catalog.ContentKey, repo name.Repository,
 	index digest.Digest, p *policy) (*catalog.Verdict, error) {
 	m, err := g.Manifests.Get(ctx, repo, index)
-	if verify.Absent(err) {
+	if upstream.Absent(err) {
 		return nil, nil // and the image may have a signature of its own
 	}
 	if err != nil {

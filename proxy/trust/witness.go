@@ -3,7 +3,6 @@ package trust
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -47,17 +46,11 @@ func (w *witness) fits(b []byte) bool {
 	return true
 }
 
-// missing reports whether an upstream says that it does not have a thing, and not only that it does not give it.
-func missing(err error) bool {
-	var up *upstream.Error
-	return errors.As(err, &up) && up.Kind == upstream.NotFound
-}
-
 // Manifest implements verify.Source, and so do the next two.
 func (w *witness) Manifest(ctx context.Context, repo name.Repository, ref name.Reference) (client.Manifest, error) {
 	m, err := w.Source.Manifest(ctx, repo, ref)
 	switch {
-	case missing(err) && !ref.IsDigest():
+	case upstream.Is(err, upstream.NotFound) && !ref.IsDigest():
 		w.tags[ref] = nil
 	case err != nil || m.MediaType != ocispec.MediaTypeImageManifest || !w.fits(m.Bytes):
 	case ref.IsDigest():
@@ -73,7 +66,7 @@ func (w *witness) Referrers(ctx context.Context, repo name.Repository, d digest.
 	error) {
 	list, filtered, err := w.Source.Referrers(ctx, repo, d, artifactType)
 	switch {
-	case missing(err):
+	case upstream.Is(err, upstream.NotFound):
 		w.lists[d] = nil
 	case err == nil && !filtered && w.fits(list):
 		w.lists[d] = list

@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -77,6 +78,16 @@ type Error struct {
 func Errorf(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Err: fmt.Errorf(format, args...)}
 }
+
+// Is reports whether an error is, or wraps, an upstream's failure of one of the kinds.
+func Is(err error, kinds ...Kind) bool {
+	var e *Error
+	return errors.As(err, &e) && slices.Contains(kinds, e.Kind)
+}
+
+// Absent reports whether an error says that an upstream does not have a thing, or does not show that it has, in contrast to
+// being out of reach.
+func Absent(err error) bool { return Is(err, NotFound, Unauthorized, Denied) }
 
 // Error returns what failed, on what, and why, in one line.
 func (e *Error) Error() string {

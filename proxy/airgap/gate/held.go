@@ -76,7 +76,7 @@ func (h *held) bytes(ctx context.Context, d digest.Digest) ([]byte, error) {
 // Stored returns what the file or the store has, or nil.
 func (h *held) Stored(ctx context.Context, repo name.Repository, d digest.Digest) (*registry.Manifest, error) {
 	m, err := h.Get(ctx, repo, d)
-	if verify.Absent(err) {
+	if upstream.Absent(err) {
 		return nil, nil
 	}
 	return m, err

@@ -16,6 +16,7 @@ import (
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/proxy/state"
+	"github.com/strata-oci/strata/proxy/upstream"
 )
 
 // maxBlob bounds one blob, in bytes.
@@ -176,7 +177,7 @@ func (b *Blobs) size(ctx context.Context, repo name.Repository, d digest.Digest)
 
 // missed notes an answer of the upstream that it does not have a blob.
 func (b *Blobs) missed(repo name.Repository, err error) error {
-	if notFound(err) {
+	if upstream.Is(err, upstream.NotFound) {
 		b.Losses.Note(repo)
 	}
 	return err

@@ -1,14 +1,12 @@
 package content
 
 import (
-	"errors"
 	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/strata-oci/strata/proxy/name"
-	"github.com/strata-oci/strata/proxy/upstream"
 )
 
 const (
@@ -45,10 +43,4 @@ func (l *Losses) Note(repo name.Repository) {
 func (l *Losses) Since(repo name.Repository, t time.Time) bool {
 	last, ok := l.last.Get(repo)
 	return ok && t.Before(last)
-}
-
-// notFound reports whether the upstream says that it does not have something.
-func notFound(err error) bool {
-	var up *upstream.Error
-	return errors.As(err, &up) && up.Kind == upstream.NotFound
 }

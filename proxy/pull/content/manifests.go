@@ -16,6 +16,7 @@ import (
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/oci"
 	"github.com/strata-oci/strata/proxy/registry"
+	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/rechunk/delta/ocidelta"
 	"github.com/strata-oci/strata/rechunk/image"
@@ -80,7 +81,7 @@ func (m *Manifests) Get(ctx context.Context, repo name.Repository, d digest.Dige
 			return found, nil
 		}
 	}
-	if notFound(err) {
+	if upstream.Is(err, upstream.NotFound) {
 		m.Losses.Note(repo)
 	}
 	return nil, err

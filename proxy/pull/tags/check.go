@@ -138,11 +138,10 @@ func (t *Tags) head(ctx context.Context, repo name.Repository, tag name.Referenc
 // askedLevel is how loud a failed question is. That of a tag which nobody knows ends the client's request, which is where it
 // is told, and one that was not even asked follows from failures that were. That a tag is not there is news where it was.
 func askedLevel(err error, known bool) slog.Level {
-	var up *upstream.Error
 	switch {
 	case !known, errors.Is(err, upstream.ErrHeld):
 		return slog.LevelDebug
-	case errors.As(err, &up) && up.Kind == upstream.NotFound:
+	case upstream.Is(err, upstream.NotFound):
 		return slog.LevelInfo
 	}
 	return slog.LevelWarn

@@ -187,25 +187,11 @@ func Attestation(d ocispec.Descriptor) bool {
 	return d.Annotations["vnd.docker.reference.type"] == "attestation-manifest"
 }
 
-// Absent reports whether an error says that an upstream does not have a thing, or does not show that it has.
-func Absent(err error) bool {
-	var up *upstream.Error
-	if !errors.As(err, &up) {
-		return false
-	}
-	switch up.Kind {
-	case upstream.NotFound, upstream.Unauthorized, upstream.Denied:
-		return true
-	}
-	return false
-}
-
 // useless reports whether an error says that a thing is missing, or is not what it was named: whoever may attach signatures
 // may attach such, too, and others count all the same.
 func useless(err error) bool {
-	var up *upstream.Error
-	return Absent(err) || errors.Is(err, errMismatch) ||
-		errors.As(err, &up) && (up.Kind == upstream.Invalid || up.Kind == upstream.TooLarge || up.Kind == upstream.Protocol)
+	return upstream.Absent(err) || errors.Is(err, errMismatch) ||
+		upstream.Is(err, upstream.Invalid, upstream.TooLarge, upstream.Protocol)
 }
 
 // errMismatch says that a blob is not what it was named.

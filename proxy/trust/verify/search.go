@@ -14,6 +14,7 @@ import (
 	"github.com/strata-oci/strata/proxy/trust/bundle"
 	"github.com/strata-oci/strata/proxy/trust/keys"
 	"github.com/strata-oci/strata/proxy/trust/simplesigning"
+	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
@@ -21,7 +22,7 @@ import (
 func (s *search) byTag(ctx context.Context) (*Verdict, error) {
 	tag := simplesigning.Tag(s.img.Digest)
 	m, err := s.Source.Manifest(ctx, s.img.Repository, name.Reference(tag))
-	if Absent(err) {
+	if upstream.Absent(err) {
 		s.note("there is no tag %s", tag)
 		return nil, nil
 	}
@@ -42,7 +43,7 @@ func (s *search) byTag(ctx context.Context) (*Verdict, error) {
 	}
 	for i, sig := range found {
 		payload, err := s.blob(ctx, sig.Payload, sig.Size, simplesigning.MaxPayload)
-		if Absent(err) {
+		if upstream.Absent(err) {
 			s.note("the payload of signature %d is missing", i+1)
 			continue
 		}
@@ -134,7 +135,7 @@ func splitTag(reference string) (repository, tag string) {
 // byBundle looks among the bundles that refer to the image.
 func (s *search) byBundle(ctx context.Context) (*Verdict, error) {
 	list, _, err := s.Source.Referrers(ctx, s.img.Repository, s.img.Digest, "")
-	if Absent(err) {
+	if upstream.Absent(err) {
 		s.note("nothing refers to it")
 		return nil, nil
 	}
@@ -159,7 +160,7 @@ func (s *search) byBundle(ctx context.Context) (*Verdict, error) {
 			return nil, nil
 		}
 		m, err := s.Source.Manifest(ctx, s.img.Repository, name.Reference(r.Digest))
-		if Absent(err) {
+		if upstream.Absent(err) {
 			s.note("the referrer %s is missing", r.Digest)
 			continue
 		}
@@ -223,7 +224,7 @@ func (s *search) inReferrer(ctx context.Context, manifest []byte) (*Verdict, err
 		}
 		s.bundles++
 		raw, err := s.blob(ctx, l.Digest, l.Size, bundle.MaxBundle)
-		if Absent(err) {
+		if upstream.Absent(err) {
 			s.note("the bundle %s is missing", l.Digest)
 			continue
 		}

@@ -110,8 +110,7 @@ func (s *session) referrersTag(ctx context.Context, d digest.Digest) ([]byte, er
 		m, err = s.manifest(ctx, r, tag)
 		return err
 	})
-	var e *upstream.Error
-	if errors.As(err, &e) && e.Kind == upstream.NotFound {
+	if upstream.Is(err, upstream.NotFound) {
 		return encodeIndex(nil)
 	}
 	if err != nil {
