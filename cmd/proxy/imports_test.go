@@ -98,7 +98,8 @@ var rooms = []room{
 	{"proxy/rollout", []string{"proxy/catalog", "proxy/config"}, append([]string{
 		"os", "context", "net/http", "math/rand", "crypto/rand", "log", "log/slog"}, registries[2:]...)},
 	// Who runs what is told from answers. Records and memory are all that it has.
-	{"proxy/fleet", []string{"proxy/catalog", "proxy/config", "proxy/lease", "proxy/metrics", "chunkstore"}, append([]string{
+	{"proxy/fleet", []string{"proxy/catalog", "proxy/config", "proxy/lease", "proxy/metrics", "proxy/name", "chunkstore"},
+		append([]string{
 		"os", "net/http", "math/rand"}, registries[2:]...)},
 	// What was saved is worked out from what was counted.
 	{"proxy/savings", []string{"proxy/catalog", "proxy/lease", "proxy/oci", "proxy/pulls", "chunkstore", "rechunk"},
@@ -158,8 +159,8 @@ var rooms = []room{
 		"proxy/schema", "proxy/upkeep"},
 		registries[2:]},
 	// Pages are made of reports; who asks, and whether they may, is the listener's.
-	{"proxy/admin/pages", []string{"rechunk", "proxy/admin/session", "proxy/edge/via", "proxy/fleet", "proxy/hosts",
-		"proxy/operate", "proxy/pull/jobs"}, append([]string{"os"}, registries[2:]...)},
+	{"proxy/admin/pages", []string{"rechunk", "proxy/admin/session", "proxy/catalog", "proxy/edge/via", "proxy/fleet",
+		"proxy/hosts", "proxy/operate", "proxy/pull/jobs", "proxy/savings"}, append([]string{"os"}, registries[2:]...)},
 	{"proxy/admin/session", nil, append([]string{"os"}, registries[2:]...)},
 	{"proxy/lease", nil, append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/replicas", []string{"proxy/lease", "proxy/background"}, registries[2:]},

@@ -15,10 +15,7 @@ func (h *Handler) showPages() {
 	o := pages.Options{
 		Reports: h.status, Status: h.statusReport, Ready: h.notReady, Jobs: h.jobReports, Fleet: h.fleet, Hosts: h.hosts,
 		Update: h.update, Actions: actions{h}, Operator: operator, Sessions: h.sessions, Ending: h.work.Done(),
-		Now: time.Now,
-	}
-	if h.savings != nil {
-		o.Savings = h.savedDays
+		Savings: h.savings, Now: time.Now,
 	}
 	if h.login != nil {
 		o.Login = h.login.Check
@@ -47,23 +44,6 @@ func (h *Handler) showPages() {
 			get(w, r)
 		}, methods...))
 	})
-}
-
-// savedDays returns what pulls took, day by day.
-func (h *Handler) savedDays(ctx context.Context) ([]pages.Day, error) {
-	report, err := h.savings(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	var out []pages.Day
-	for _, d := range report.Days {
-		at, err := time.Parse(time.DateOnly, d.Day)
-		if err != nil {
-			continue // a record that somebody else wrote
-		}
-		out = append(out, pages.Day{Day: at, Sent: d.Sent, Source: d.Source})
-	}
-	return out, nil
 }
 
 // update tells what an update costs and brings.

@@ -1,11 +1,15 @@
 package admin
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/savings"
 )
 
 // The pages keep within their own policy: nothing inline, nothing from elsewhere, no text made into markup.
@@ -80,6 +84,50 @@ func TestMissingPages(t *testing.T) {
 		h.ServeHTTP(w, r)
 		if w.Code != c.status || !strings.Contains(w.Body.String()+w.Header().Get("Location"), c.want) {
 			t.Errorf("%s: %d %s %s", c.path, w.Code, w.Header().Get("Location"), w.Body.String())
+		}
+	}
+}
+
+// People read versions by the names that images give them, in titles, lists and links; digests stand beside them. What pulls
+// took is told of each repository, where it cost more, too.
+func TestPagesNameVersions(t *testing.T) {
+	t.Parallel()
+	const label = "42.20261130.1"
+	name := bluefin().Name
+	w := worldOf("busy")
+	o := w.options()
+	h := New(o)
+	defer h.Close()
+	for path, want := range map[string][]string{
+		"/versions/" + digest("a"): {"<title>Version " + label, "<h1>Version " + label, "before: 42.20261123",
+			"42.20261123 · no. 1", "were not kept", digest("a")},
+		"/repositories/" + name: {`title="` + label + `">` + label + "</a>", "What pulls took, day by day", "saved.</p>",
+			`title="` + digest("a") + `"`},
+		"/repositories/" + name + ":stable": {"<dd>" + label + "</dd>", "5.0 %: <a href=\"/versions/" + digest("a"),
+			label + "</a>"},
+		"/fleet": {">42.1</span>"}, "/": {"Saved in pulls", "clients took"},
+		"/repositories?sort=pulled": {"<strong>Saved in pulls"},
+	} {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, base+path, nil))
+		for _, part := range want {
+			if !strings.Contains(rec.Body.String(), part) {
+				t.Errorf("%s lacks %q", path, part)
+			}
+		}
+	}
+	o.Savings = func(context.Context, string) (*savings.Report, error) {
+		return &savings.Report{Sent: 3e9, Source: 2e9, Days: []catalog.SavedDay{{Day: "2026-05-01", Sent: 3e9, Source: 2e9,
+			Pulls: 7}}, Repositories: []savings.RepositoryReport{{Name: name, Sent: 3e9, Source: 2e9}}}, nil
+	}
+	more := New(o)
+	defer more.Close()
+	for path, want := range map[string]string{"/repositories/" + name: "more than the 2.0 GB", "/": "<dd>−1.0 GB</dd>",
+		"/repositories": "−1.0 GB"} {
+		rec := httptest.NewRecorder()
+		more.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, base+path, nil))
+		if !strings.Contains(rec.Body.String(), want) {
+			t.Errorf("%s lacks %q", path, want)
 		}
 	}
 }

@@ -62,7 +62,8 @@ func (w *world) Image(_ context.Context, d string) (*operate.VersionDetail, erro
 	}
 	return &operate.VersionDetail{VersionReport: all.History[0], Family: bluefin().Name, SourceBytes: 41e8,
 		SourceNewBytes: 31e8, Layers: all.Layers, Base: digest("b"), Before: digest("b"),
-		Others: []operate.VersionName{{Digest: digest("b"), Reference: bluefin().Name + ":stable", Sequence: 1}},
+		Others: []operate.VersionName{{Digest: digest("b"), Reference: bluefin().Name + ":stable", Version: "42.20261123",
+			Sequence: 1}},
 		Dropped: []rechunk.PlanDropped{
 			{Digest: "sha256:77", Name: "systemd", Size: 9e7, LiveBytes: 4e7, Why: "stale", Detail: "55 % of it is hidden"},
 			{Digest: "sha256:78", Name: "firefox", Size: 2e8, Why: "hidden"}},
@@ -106,6 +107,7 @@ func (*world) Prune(context.Context, upkeep.PruneOptions) (out upkeep.PruneRepor
 // detailed is a repository with many layers, of which two are new.
 func detailed() *operate.RepositoryDetail {
 	d := bluefin()
+	d.History[0].Version, d.History[1].Version = "42.20261130.1", "42.20261123"
 	d.History[0].Pulls = operate.PullCount{Fresh: 3.1, Behind: []float64{40.2, 7, 1.1}}
 	d.Layers = nil
 	for i := range 72 {
@@ -163,16 +165,15 @@ func (w *world) busy(now time.Time) {
 	staged := &operate.RolloutReport{Reference: name + ":stable", State: "rolling out",
 		Held: &catalog.RolloutStop{By: "kim", At: now, Reason: "bad <i>boot</i> times"},
 		Versions: []operate.RolledReport{{Digest: digest("b"), SourceDigest: digest("2"), MadeAt: now.Add(-50 * time.Hour),
-			Share: 1},
+			Version: "42.20261123", Share: 1},
 			{Digest: digest("a"), SourceDigest: digest("1"), MadeAt: now.Add(-3 * time.Hour),
-				BegunAt: now.Add(-2 * time.Hour), Share: .05,
+				BegunAt: now.Add(-2 * time.Hour), Share: .05, Version: "42.20261130.1",
 				First: []string{"10.1.0.0/16"}, NextAt: now.Add(21 * time.Hour)}},
 		Log: []catalog.RolloutEvent{{At: now, By: "kim", Action: "hold", Note: "bad <i>boot</i> times"}}}
 	repo := bluefin().RepositoryReport
 	repo.Tags = []operate.TagReport{
 		{Tag: "stable", SourceDigest: digest("1"), Digest: digest("a"), Served: "rechunked", CheckedAt: now,
-			UpdatedAt: now.Add(-3 * time.Hour),
-			Rollout:   staged},
+			Version: "42.20261130.1", UpdatedAt: now.Add(-3 * time.Hour), Rollout: staged},
 		{Tag: "testing", SourceDigest: digest("3"), Digest: digest("3"), Served: "original", CheckedAt: now,
 			UpdatedAt: now.Add(-72 * time.Hour),
 			AsItIs:    "it has a UKI that holds the digest of its own metadata"}}
@@ -216,13 +217,22 @@ func (w *world) options() Options {
 	return Options{Status: w, Updates: w, Keeper: w, Warmer: fakeWarmer{},
 		Hosts:  func() hosts.Proxy { return hosts.Proxy{Names: []string{"proxy.example:5000"}, Insecure: true} },
 		Checks: []Check{{Name: "storage", Run: func(context.Context) error { return w.unready }}},
-		Savings: func(context.Context, string) (*savings.Report, error) {
+		Savings: func(_ context.Context, of string) (*savings.Report, error) {
 			out := &savings.Report{}
+			if of != "" && (len(w.repositories) == 0 || of != w.repositories[0].Name) {
+				return out, nil
+			}
 			for i := range 40 {
 				if len(w.repositories) > 0 && i%9 != 3 {
 					out.Days = append(out.Days, catalog.SavedDay{Sent: int64(3+i%5) * 1e8, Source: int64(20+i%13) * 1e8,
-						Day: time.Date(2026, 4, 1+i, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)})
+						Day:   time.Date(2026, 4, 1+i, 0, 0, 0, 0, time.UTC).Format(time.DateOnly),
+						Pulls: float64(5 + i)})
+					out.Sent, out.Source = out.Sent+int64(3+i%5)*1e8, out.Source+int64(20+i%13)*1e8
 				}
+			}
+			if len(w.repositories) > 0 {
+				out.Repositories = []savings.RepositoryReport{{Name: w.repositories[0].Name, Sent: out.Sent,
+					Source: out.Source}}
 			}
 			return out, nil
 		},

@@ -26,6 +26,7 @@ import (
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/metrics"
+	"github.com/strata-oci/strata/proxy/name"
 )
 
 const (
@@ -139,13 +140,13 @@ func network(a netip.Addr, v4, v6 int) netip.Prefix {
 	return p
 }
 
-// Saw notes an answer.
+// Saw notes an answer. Tags under which signatures and the like are kept are none that a host runs.
 func (f *Fleet) Saw(s Sighting) {
-	if f == nil || s.Digest == "" {
+	if f == nil || s.Digest == "" || name.Reference(s.Tag).AboutImage() {
 		return
 	}
-	name := who(f.Settings().Identify, s)
-	if name == "" {
+	host := who(f.Settings().Identify, s)
+	if host == "" {
 		return
 	}
 	f.mu.Lock()
@@ -159,7 +160,7 @@ func (f *Fleet) Saw(s Sighting) {
 		return
 	}
 	mac := hmac.New(sha256.New, f.secret)
-	mac.Write([]byte(name))
+	mac.Write([]byte(host))
 	id := binary.BigEndian.Uint64(mac.Sum(nil))
 	h := f.hosts[id>>56][id]
 	if h == nil && s.Got {

@@ -17,6 +17,7 @@ import (
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/lease"
+	"github.com/strata-oci/strata/proxy/name"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -88,6 +89,21 @@ func shape(t testing.TB, f *Fleet, tag string) string {
 		parts = append(parts, fmt.Sprintf("%d:%d", v.Lag, v.Hosts))
 	}
 	return strings.Join(parts, " ")
+}
+
+// Who checks signatures asks for their tags, too, and runs none of them.
+func TestSignaturesAreNoTags(t *testing.T) {
+	t.Parallel()
+	f := newWorld(t).replica()
+	f.Saw(pulls(1, 1, 1))
+	for _, kind := range []string{"", ".sig", ".att", ".sbom"} {
+		s := pulls(1, 1, 9)
+		s.Tag = string(name.TagAbout(image(1), kind))
+		f.Saw(s)
+	}
+	if r, err := f.Report(""); err != nil || r.Hosts != 1 || len(r.Tags) != 1 || len(r.Tags[0].Versions) != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
 }
 
 // Hosts are counted once by whichever replica they ask, by what they got last, and after restarts, too.

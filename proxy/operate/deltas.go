@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"slices"
 
 	"github.com/strata-oci/strata/proxy/edge/central"
 	"github.com/strata-oci/strata/proxy/edge/pairs"
@@ -27,12 +28,22 @@ type Deltas interface {
 }
 
 // Deltas returns the deltas that are stored, refused, wait or are being made, and the layers that came, the latest first.
-func (v *View) Deltas(context.Context) (out DeltaReport) {
+func (v *View) Deltas(ctx context.Context) (out DeltaReport) {
 	if v.Options.Deltas != nil {
 		out.Report = v.Options.Deltas.Report()
+		out.Report.Deltas = v.named(ctx, out.Report.Deltas)
 	}
 	if v.Edge != nil {
-		out.Came = v.Edge().Pairs
+		out.Came = v.named(ctx, v.Edge().Pairs)
+	}
+	return out
+}
+
+// named are pairs with what their seeds call themselves; those that it is given may be shared.
+func (v *View) named(ctx context.Context, all []DeltaPair) []DeltaPair {
+	out := slices.Clone(all)
+	for i, p := range out {
+		out[i].SeedVersion = v.label(ctx, p.Repository, p.Seed)
 	}
 	return out
 }

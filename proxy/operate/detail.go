@@ -157,18 +157,20 @@ func (v *View) reportSeries(ctx context.Context, series []rechunk.Version, repor
 	if err != nil {
 		return err
 	}
-	for i, v := range series {
-		reports[v.Digest] = versionReport(v, pulled[i])
+	for i, of := range series {
+		reports[of.Digest] = v.versionReport(ctx, of, pulled[i])
 	}
 	return nil
 }
 
-func versionReport(v rechunk.Version, pulled history.Pulled) VersionReport {
+func (v *View) versionReport(ctx context.Context, of rechunk.Version, pulled history.Pulled) VersionReport {
+	repository, _ := catalog.ParseTagKey(of.Reference)
 	return VersionReport{
-		SourceDigest: v.SourceDigest.String(), Digest: v.Digest.String(), Platform: v.Platform, Created: v.Created,
-		LayersTotal: v.LayersTotal, LayersKept: v.LayersKept, LayersNew: v.LayersNew, NewBytes: v.NewBytes,
-		TotalBytes: v.TotalBytes, StaleBytes: v.StaleBytes, NoiseKept: v.NoiseKept, Seconds: v.Seconds, Sequence: v.Sequence,
-		Reference: v.Reference, LastPull: pulled.Last, Pulls: pullCount(pulled.Lags),
+		SourceDigest: of.SourceDigest.String(), Digest: of.Digest.String(), Platform: of.Platform, Created: of.Created,
+		Version:     v.label(ctx, repository.Repository, of.Digest.String()),
+		LayersTotal: of.LayersTotal, LayersKept: of.LayersKept, LayersNew: of.LayersNew, NewBytes: of.NewBytes,
+		TotalBytes: of.TotalBytes, StaleBytes: of.StaleBytes, NoiseKept: of.NoiseKept, Seconds: of.Seconds,
+		Sequence: of.Sequence, Reference: of.Reference, LastPull: pulled.Last, Pulls: pullCount(pulled.Lags),
 	}
 }
 

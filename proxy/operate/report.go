@@ -100,12 +100,14 @@ const Refused = "refused"
 
 // TagReport tells what a tag stands for.
 type TagReport struct {
-	Tag          string    `json:"tag"`
-	SourceDigest string    `json:"source_digest"`
-	Digest       string    `json:"digest"`              // empty where no version was ever good
-	Served       string    `json:"served"`              // rechunked, original, stale or refused
-	CheckedAt    time.Time `json:"checked_at,omitzero"` // when the upstream was asked last
-	UpdatedAt    time.Time `json:"updated_at,omitzero"` // when the tag moved last
+	Tag          string `json:"tag"`
+	SourceDigest string `json:"source_digest"`
+	Digest       string `json:"digest"` // empty where no version was ever good
+	// Version is what the image calls itself, absent where it does not, and in lists of repositories.
+	Version   string    `json:"version,omitempty"`
+	Served    string    `json:"served"`              // rechunked, original, stale or refused
+	CheckedAt time.Time `json:"checked_at,omitzero"` // when the upstream was asked last
+	UpdatedAt time.Time `json:"updated_at,omitzero"` // when the tag moved last
 	// StaleSince is when clients began to get what was last known, as nobody could check the tag; absent while they do not.
 	StaleSince time.Time `json:"stale_since,omitzero"`
 	// AsItIs says why an image is served as it is, by its nature, though its rule has images rechunked.
@@ -141,22 +143,24 @@ type RepositoryDetail struct {
 
 // VersionReport tells about one served image.
 type VersionReport struct {
-	SourceDigest string    `json:"source_digest"`
-	Digest       string    `json:"digest"`
-	Platform     string    `json:"platform"`
-	Created      time.Time `json:"created,omitzero"`
-	LayersTotal  int       `json:"layers_total"`
-	LayersKept   int       `json:"layers_kept"`
-	LayersNew    int       `json:"layers_new"`
-	NewBytes     int64     `json:"new_bytes"`
-	TotalBytes   int64     `json:"total_bytes"`
-	StaleBytes   int64     `json:"stale_bytes"`
-	NoiseKept    int       `json:"noise_kept,omitempty"` // files that stayed as they were served before
-	Seconds      float64   `json:"seconds"`              // that making it took
-	Sequence     int       `json:"sequence"`
-	Reference    string    `json:"reference,omitempty"` // what it was made for first, host/path:tag
-	LastPull     time.Time `json:"last_pull,omitzero"`  // when a client last asked for it, to the hour or so
-	Pulls        PullCount `json:"pulls"`
+	SourceDigest string `json:"source_digest"`
+	Digest       string `json:"digest"`
+	// Version is what the image calls itself; absent where it does not.
+	Version     string    `json:"version,omitempty"`
+	Platform    string    `json:"platform"`
+	Created     time.Time `json:"created,omitzero"`
+	LayersTotal int       `json:"layers_total"`
+	LayersKept  int       `json:"layers_kept"`
+	LayersNew   int       `json:"layers_new"`
+	NewBytes    int64     `json:"new_bytes"`
+	TotalBytes  int64     `json:"total_bytes"`
+	StaleBytes  int64     `json:"stale_bytes"`
+	NoiseKept   int       `json:"noise_kept,omitempty"` // files that stayed as they were served before
+	Seconds     float64   `json:"seconds"`              // that making it took
+	Sequence    int       `json:"sequence"`
+	Reference   string    `json:"reference,omitempty"` // what it was made for first, host/path:tag
+	LastPull    time.Time `json:"last_pull,omitzero"`  // when a client last asked for it, to the hour or so
+	Pulls       PullCount `json:"pulls"`
 }
 
 // PullCount counts the clients that pulled an image, by how far behind they were: estimates, as no client is told from

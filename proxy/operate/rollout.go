@@ -31,10 +31,12 @@ type RolloutReport struct {
 
 // RolledReport tells which hosts get a version.
 type RolledReport struct {
-	SourceDigest string    `json:"source_digest"`
-	Digest       string    `json:"digest"`
-	MadeAt       time.Time `json:"made_at"`
-	BegunAt      time.Time `json:"begun_at,omitzero"` // when the first hosts could get it
+	SourceDigest string `json:"source_digest"`
+	Digest       string `json:"digest"`
+	// Version is what the image calls itself; absent where it does not, and in answers to what changes a roll-out.
+	Version string    `json:"version,omitempty"`
+	MadeAt  time.Time `json:"made_at"`
+	BegunAt time.Time `json:"begun_at,omitzero"` // when the first hosts could get it
 	// Share is the part of all hosts that get it, or a newer one; First do, too.
 	Share float64  `json:"share"`
 	First []string `json:"first,omitempty"`
@@ -204,5 +206,11 @@ func (v *View) rollout(ctx context.Context, key catalog.TagKey, rec *catalog.Tag
 	if r == nil {
 		return nil, nil
 	}
-	return rolled{v.Rule(key.Repository).Rollout, v.Returned, v.Now()}.report(key, r, log), nil
+	out := rolled{v.Rule(key.Repository).Rollout, v.Returned, v.Now()}.report(key, r, log)
+	for i := range out.Versions {
+		if log || r.UnderWay() {
+			out.Versions[i].Version = v.label(ctx, key.Repository, out.Versions[i].Digest)
+		}
+	}
+	return out, nil
 }

@@ -37,7 +37,9 @@ type VersionDetail struct {
 // VersionName is enough to choose a version by.
 type VersionName struct {
 	Digest, Reference string
-	Sequence          int
+	// Version is what the image calls itself; empty where it does not.
+	Version  string
+	Sequence int
 }
 
 // Image returns an image that was made here, by its digest; errors wrap ErrNotFound.
@@ -86,7 +88,8 @@ func (v *View) versionDetail(ctx context.Context, family string, all []rechunk.V
 	var series []rechunk.Version // from this one on back
 	for i, other := range all {
 		if i != at {
-			out.Others = append(out.Others, VersionName{other.Digest.String(), other.Reference, other.Sequence})
+			out.Others = append(out.Others, VersionName{Digest: other.Digest.String(), Reference: other.Reference,
+				Version: v.label(ctx, family, other.Digest.String()), Sequence: other.Sequence})
 		}
 		if other.Reference != of.Reference {
 			continue
@@ -105,7 +108,7 @@ func (v *View) versionDetail(ctx context.Context, family string, all []rechunk.V
 	if err != nil {
 		return nil, err
 	}
-	out.VersionReport = versionReport(of, first(pulled))
+	out.VersionReport = v.versionReport(ctx, of, first(pulled))
 	var planned *rechunk.PlanRecord
 	if out.Layers, planned, err = v.layers(ctx, of, all); planned != nil {
 		out.Base, out.Dropped, out.Notes, out.NoiseKept = planned.Base.String(), planned.Dropped, planned.Notes,

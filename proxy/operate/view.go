@@ -64,7 +64,7 @@ type Refusals interface {
 		fn func(key catalog.TagKey, rec *catalog.Refusal) error) error
 }
 
-// Options are what a View is made of; all are needed but for Redis, Edge and Refusals.
+// Options are what a View is made of; all are needed but for those of which it says otherwise.
 type Options struct {
 	// Pulled and Known have the tags and the repositories that were pulled through, Plans how images were planned.
 	Pulled   *catalog.Table[catalog.TagKey, catalog.Tag]
@@ -75,6 +75,9 @@ type Options struct {
 	Rolled *catalog.Table[catalog.TagKey, catalog.Rollout]
 	// Returned tells which hosts that got a version were seen again; nil: nobody knows.
 	Returned tags.Returned
+	// Label returns the version that an image of a repository, "host/path", calls itself, "" where that is not known; nil:
+	// it never is.
+	Label func(ctx context.Context, repository string, d digest.Digest) string
 	// StaleSince tells since when clients get what was last known of a tag, which its record says was checked at a time;
 	// zero: they do not. nil: nobody knows.
 	StaleSince func(tag catalog.TagKey, checked time.Time) time.Time
@@ -185,7 +188,8 @@ func (v *View) Repositories(ctx context.Context) ([]RepositoryReport, error) {
 	return out, nil
 }
 
-// tags reports the tags of one repository, or of all where that is empty, by repository.
+// tags reports the tags of one repository, or of all where that is empty, by repository. Tags under which signatures and the
+// like are kept are none that anybody pulls an image by: they are left out. Of one repository it tells versions, too.
 func (v *View) tags(ctx context.Context, only string) (map[string][]TagReport, error) {
 	out := map[string][]TagReport{}
 	var of catalog.Prefix[catalog.TagKey]
@@ -193,7 +197,13 @@ func (v *View) tags(ctx context.Context, only string) (map[string][]TagReport, e
 		of = catalog.TagsOf(only)
 	}
 	add := func(key catalog.TagKey, t tagSummary) error {
+		if name.Reference(key.Tag).AboutImage() {
+			return nil
+		}
 		report := v.aged(key, t.report)
+		if only != "" {
+			report.Version = v.label(ctx, key.Repository, report.Digest)
+		}
 		if t.staged != nil {
 			var err error
 			if report.Rollout, err = v.rollout(ctx, key, t.staged, only != ""); err != nil {
@@ -208,9 +218,20 @@ func (v *View) tags(ctx context.Context, only string) (map[string][]TagReport, e
 		return out, err
 	}
 	return out, v.Refusals.Each(ctx, of, func(key catalog.TagKey, rec *catalog.Refusal) error {
+		if name.Reference(key.Tag).AboutImage() {
+			return nil
+		}
 		out[key.Repository] = withRefusal(out[key.Repository], key.Tag, rec)
 		return nil
 	})
+}
+
+// label is the version that an image of a repository calls itself.
+func (v *View) label(ctx context.Context, repository, d string) string {
+	if v.Label == nil || d == "" {
+		return ""
+	}
+	return v.Label(ctx, repository, digest.Digest(d))
 }
 
 // aged has a tag's report say that clients get it unchecked, of which its record does not tell.

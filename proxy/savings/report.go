@@ -2,6 +2,8 @@ package savings
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/strata-oci/strata/proxy/catalog"
 )
@@ -25,24 +27,40 @@ type RepositoryReport struct {
 	Pulls  float64 `json:"pulls"`
 }
 
-// Report tells of all repositories, or of one, "host/path". It reads what changed.
+// Report tells of all repositories, or of one, "host/path". It reads what changed. What it returns is shared: who asks
+// changes nothing in it.
 func (s *Savings) Report(ctx context.Context, only string) (*Report, error) {
 	all, err := s.known.All(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out := &Report{Days: []catalog.SavedDay{}, Repositories: []RepositoryReport{}}
+	if only != "" {
+		return reportOf(slices.DeleteFunc(slices.Clone(all), func(r summary) bool { return r.Key != only })), nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if same := len(all) == len(s.of) && (len(all) == 0 || &all[0] == &s.of[0]); s.all == nil || !same {
+		s.of, s.all = all, reportOf(all)
+	}
+	return s.all, nil
+}
+
+// reportOf adds up what is known of repositories.
+func reportOf(all []summary) *Report {
+	out := &Report{Repositories: []RepositoryReport{}}
+	days := map[string]catalog.SavedDay{}
 	for _, repository := range all {
-		if only != "" && repository.Key != only {
-			continue
-		}
 		r := RepositoryReport{Name: repository.Key}
 		for _, d := range repository.Of {
 			r.Sent, r.Source, r.Pulls = r.Sent+d.Sent, r.Source+d.Source, r.Pulls+d.Pulls
-			out.Days = merge(out.Days, d)
+			days[d.Day] = plus(days[d.Day], d)
 		}
 		out.Sent, out.Source = out.Sent+r.Sent, out.Source+r.Source
 		out.Repositories = append(out.Repositories, r)
 	}
-	return out, nil
+	out.Days = make([]catalog.SavedDay, 0, len(days))
+	for _, day := range slices.Sorted(maps.Keys(days)) {
+		out.Days = append(out.Days, days[day])
+	}
+	return out
 }

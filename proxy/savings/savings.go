@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -61,12 +62,19 @@ type Options struct {
 type Savings struct {
 	Options
 	known *catalog.Summaries[string, catalog.Savings, []catalog.SavedDay]
+
+	mu  sync.Mutex
+	of  []summary // that all tells of
+	all *Report
 }
+
+// summary are the days of a repository.
+type summary = catalog.Summary[string, []catalog.SavedDay]
 
 // New makes savings.
 func New(o Options) *Savings {
 	days := func(_ string, s *catalog.Savings) []catalog.SavedDay { return s.Days }
-	return &Savings{o, catalog.NewSummaries(o.Records, o.Now, days)}
+	return &Savings{Options: o, known: catalog.NewSummaries(o.Records, o.Now, days)}
 }
 
 // counting are counters whose pulls are added up.
@@ -149,8 +157,14 @@ func merge(days []catalog.SavedDay, day catalog.SavedDay) []catalog.SavedDay {
 		return slices.Insert(slices.Clone(days), i, day)
 	}
 	days = slices.Clone(days)
-	days[i].Sent, days[i].Source, days[i].Pulls = days[i].Sent+day.Sent, days[i].Source+day.Source, days[i].Pulls+day.Pulls
+	days[i] = plus(days[i], day)
 	return days
+}
+
+// plus adds what pulls took on a day to what is known of it.
+func plus(known, day catalog.SavedDay) catalog.SavedDay {
+	day.Sent, day.Source, day.Pulls = known.Sent+day.Sent, known.Source+day.Source, known.Pulls+day.Pulls
+	return day
 }
 
 // sourceSizes are those of the layers of a version's source, by their digests; nothing where its manifest is not stored.

@@ -21,7 +21,7 @@ type overview struct {
 	Upstreams []upstream
 	Source    int64      // what updates would have cost
 	Hosts     *hostCount // nil where they are not counted
-	Saved     *chart     // nil where nothing was pulled yet
+	Saved     *saved     // nil where nothing was pulled yet
 }
 
 // problem is something that is wrong, with a page that tells more.
@@ -66,12 +66,8 @@ func (h *Handler) overview(ctx context.Context, _ *http.Request, s *operate.Stat
 	}
 	sortJobs(o.Running)
 	count(&s.Jobs, o.Running)
-	if h.Savings != nil {
-		days, err := h.Savings(ctx)
-		if err != nil {
-			return nil, err
-		}
-		o.Saved = chartOf(days)
+	if o.Saved, _, err = h.savedBy(ctx, ""); err != nil {
+		return nil, err
 	}
 	if f, err := h.Fleet(""); err == nil {
 		o.Hosts = countHosts(f)

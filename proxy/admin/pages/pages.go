@@ -28,6 +28,7 @@ import (
 	"github.com/strata-oci/strata/proxy/fleet"
 	"github.com/strata-oci/strata/proxy/hosts"
 	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/proxy/savings"
 )
 
 // Reports are what pages show. They are safe for concurrent use.
@@ -62,8 +63,9 @@ type Options struct {
 	Jobs func(ctx context.Context) []operate.JobReport
 	// Fleet tells which hosts got what, of all tags or of one; errors wrap those of package fleet.
 	Fleet func(reference string) (*fleet.Report, error)
-	// Savings returns the days on which clients pulled something, oldest first; nil: nobody knows.
-	Savings func(ctx context.Context) ([]Day, error)
+	// Savings tells what pulls took and would have taken of the sources, of all repositories or of one, "host/path"; nil:
+	// nobody knows. What it returns is not changed.
+	Savings func(ctx context.Context, repository string) (*savings.Report, error)
 	// Update tells what an update from one image to another costs and brings; errors wrap operate.ErrNotFound.
 	Update func(ctx context.Context, from, to, platform string) (*operate.Update, error)
 	// Hosts tells what hosts need to know of the proxy.

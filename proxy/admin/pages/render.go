@@ -23,7 +23,7 @@ type templates map[string]*template.Template
 
 func parseTemplates(now func() time.Time) templates {
 	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{
-		"size": size, "seconds": seconds, "share": share, "plural": plural, "short": short, "cut": cut,
+		"size": size, "seconds": seconds, "share": share, "plural": plural, "short": short, "cut": cut, "named": name,
 		"ago": func(t any) template.HTML {
 			if p, ok := t.(*time.Time); ok && p != nil {
 				t = *p
@@ -38,6 +38,8 @@ func parseTemplates(now func() time.Time) templates {
 			m, _ := n.(int64)
 			return float64(m)
 		},
+		"half":   func(n float64) float64 { return n / 2 },
+		"minus":  func(n int64) int64 { return -n },
 		"escape": escapePath, "measured": measured, "split": split,
 	}).ParseFS(files, "templates/frame.html", "templates/parts.html"))
 	out := templates{}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/proxy/savings"
 )
 
 // perPage is how many repositories a page lists.
@@ -35,10 +36,12 @@ type choice struct {
 // repositoryRow is a repository in a list.
 type repositoryRow struct {
 	operate.RepositoryReport
-	Shown   []operate.TagReport
-	More    int   // tags that are not shown
-	Source  int64 // what updates would have cost
-	Trouble int   // tags of which something is wrong
+	Shown  []operate.TagReport
+	More   int   // tags that are not shown
+	Source int64 // what updates would have cost
+	// Pulled is what was saved in pulls, Took what they took.
+	Pulled, Took int64
+	Trouble      int // tags of which something is wrong
 }
 
 // shownTags is how many tags a row shows.
@@ -51,7 +54,9 @@ var sorts = []struct {
 }{
 	{"name", "Name", func(a, b repositoryRow) int { return 0 }},
 	{"trouble", "Trouble", func(a, b repositoryRow) int { return cmp.Compare(b.Trouble, a.Trouble) }},
-	{"saved", "Saved", func(a, b repositoryRow) int { return cmp.Compare(b.UpdateBytesSaved, a.UpdateBytesSaved) }},
+	{"pulled", "Saved in pulls", func(a, b repositoryRow) int { return cmp.Compare(b.Pulled, a.Pulled) }},
+	{"saved", "Saved on updates", func(a,
+		b repositoryRow) int { return cmp.Compare(b.UpdateBytesSaved, a.UpdateBytesSaved) }},
 	{"versions", "Versions", func(a, b repositoryRow) int { return cmp.Compare(b.Versions, a.Versions) }},
 	{"updated", "Updated", func(a, b repositoryRow) int { return b.UpdatedAt.Compare(a.UpdatedAt) }},
 }
@@ -64,6 +69,11 @@ func (h *Handler) repositories(ctx context.Context, r *http.Request, _ *operate.
 	q := r.URL.Query()
 	p := &repositories{Query: q.Get("q"), Sort: sorts[0].name, All: len(all)}
 	rows := find(all, p.Query)
+	_, pulled, err := h.savedBy(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	addPulled(rows, pulled.Repositories)
 	for _, s := range sorts {
 		if s.name == q.Get("sort") {
 			p.Sort = s.name
@@ -105,6 +115,17 @@ func find(all []operate.RepositoryReport, query string) []repositoryRow {
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// addPulled tells rows, which are by name, what pulls took, in that order, too.
+func addPulled(rows []repositoryRow, pulled []savings.RepositoryReport) {
+	for i := range rows {
+		at, ok := slices.BinarySearchFunc(pulled, rows[i].Name,
+			func(r savings.RepositoryReport, name string) int { return strings.Compare(r.Name, name) })
+		if ok {
+			rows[i].Pulled, rows[i].Took = pulled[at].Source-pulled[at].Sent, pulled[at].Sent
+		}
+	}
 }
 
 func mentions(repo operate.RepositoryReport, word string) bool {

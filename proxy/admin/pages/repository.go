@@ -22,6 +22,7 @@ type repository struct {
 	Source   int64 // what updates would have cost
 	Versions []versionRow
 	Tags     []tagRow
+	Saved    *saved // of a repository, nil where nothing of it was pulled
 	// Tag is set on the page of one tag, and with it Hosts, where these are counted.
 	Tag   *tagRow
 	Hosts *fleet.TagReport
@@ -95,6 +96,9 @@ func (h *Handler) repository(ctx context.Context, r *http.Request, _ *operate.St
 	}
 	for _, v := range detail.History {
 		p.Versions = append(p.Versions, versionRow{v, v.TotalBytes - v.NewBytes, tagOn(name, v.Reference), lagsOf(v.Pulls)})
+	}
+	if p.Saved, _, err = h.savedBy(ctx, name); err != nil {
+		return nil, err
 	}
 	if len(p.Tags) == 1 && p.Tags[0].Reference == name {
 		p.Tag = &p.Tags[0]
@@ -190,8 +194,8 @@ type rollout struct {
 
 // given is a version with the part of all hosts that get it, and nothing newer.
 type given struct {
-	Digest, SourceDigest string
-	Share                float64
+	Version, Digest, SourceDigest string
+	Share                         float64
 }
 
 // givenOf shares hosts out as roll-outs do: which hosts a step reaches is another draw for each version, and those that none
@@ -208,19 +212,19 @@ func givenOf(versions []operate.RolledReport) []given {
 		if i < oldest || v.Withdrawn != nil || share <= 0 {
 			continue
 		}
-		out, rest = append(out, given{v.Digest, v.SourceDigest, share}), rest-share
+		out, rest = append(out, given{v.Version, v.Digest, v.SourceDigest, share}), rest-share
 	}
 	return out
 }
 
-// Made is the digest of the version of a source, "" where that is not remembered.
-func (r *rollout) Made(source digest.Digest) string {
+// Made is the version of a source, nil where that is not remembered.
+func (r *rollout) Made(source digest.Digest) *named {
 	for _, v := range r.Versions {
 		if v.SourceDigest == source.String() {
-			return v.Digest
+			return &named{v.Version, v.Digest}
 		}
 	}
-	return ""
+	return nil
 }
 
 func rolloutOf(r *operate.RolloutReport) *rollout {

@@ -38,6 +38,16 @@ type rewritten struct {
 	Bytes      int64
 }
 
+// Name is what people call another version of the lineage.
+func (v *version) Name(digest string) named {
+	for _, other := range v.Others {
+		if other.Digest == digest {
+			return named{other.Version, digest}
+		}
+	}
+	return named{Digest: digest}
+}
+
 // means says what the planner's reasons are.
 var means = map[string]string{
 	"hidden":            "later layers hide or replace all that it holds",
@@ -73,7 +83,8 @@ func (h *Handler) version(ctx context.Context, r *http.Request, _ *operate.Statu
 			p.Wrong = err.Error()
 		}
 	}
-	return &view{template: "version", title: "Version " + short(d.Digest), section: "repositories", body: p}, nil
+	return &view{template: "version", title: "Version " + name(d.Version, d.Digest).String(), section: "repositories",
+		body: p}, nil
 }
 
 // rewrittenOf sorts what was not kept by why.

@@ -137,6 +137,19 @@ func short(d string) string {
 	return hex[:min(len(hex), 12)]
 }
 
+// named is an image by what it calls itself, if it does, and by its digest.
+type named struct{ Label, Digest string }
+
+func name(label, digest string) named { return named{label, digest} }
+
+// String is what people call it.
+func (n named) String() string {
+	if n.Label != "" {
+		return cut(n.Label)
+	}
+	return short(n.Digest)
+}
+
 // maxLabel is how much of a text from an image is shown, in characters.
 const maxLabel = 60
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/pull/jobs"
 )
@@ -168,8 +169,8 @@ func FuzzInside(f *testing.F) {
 // Columns stand in the order of their days, as high as what would have been sent, and never above the top.
 func TestChart(t *testing.T) {
 	t.Parallel()
-	at := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
-	c := chartOf([]Day{{at, 10, 100}, {at.Add(48 * time.Hour), 50, 40}, {at.Add(72 * time.Hour), 0, 0}})
+	c := chartOf([]catalog.SavedDay{{Day: "2026-01-01", Sent: 1e6}, {Day: "not a day"},
+		{Day: "2026-05-01", Sent: 10, Source: 100}, {Day: "2026-05-03", Sent: 50, Source: 40}, {Day: "2026-05-04"}})
 	if c.Most != 100 || len(c.Columns) != 3 {
 		t.Fatalf("%+v", c)
 	}
@@ -185,7 +186,7 @@ func TestChart(t *testing.T) {
 	if c.Columns[1].SavedHeight != 0 || c.Columns[1].Saved != -10 {
 		t.Errorf("what cost more: %+v", c.Columns[1])
 	}
-	if chartOf(nil) != nil || chartOf([]Day{{Day: at}}) != nil {
+	if chartOf(nil) != nil || chartOf([]catalog.SavedDay{{Day: "2026-05-01"}}) != nil {
 		t.Error("nothing is drawn")
 	}
 }
@@ -203,11 +204,11 @@ func TestGiven(t *testing.T) {
 		return v
 	}
 	for want, versions := range map[string][]operate.RolledReport{
-		"[]":                                nil,
-		"[{a  1}]":                          {rolled("a", 1, false), rolled("b", .5, true)},
-		"[{b  1}]":                          {rolled("a", 1, false), rolled("b", 1, false)},
-		"[{b  0.25} {a  0.75}]":             {rolled("a", 1, false), rolled("b", .25, false), rolled("c", 0, false)},
-		"[{c  0.25} {b  0.375} {a  0.375}]": {rolled("a", 1, false), rolled("b", .5, false), rolled("c", .25, false)},
+		"[]":                                   nil,
+		"[{ a  1}]":                            {rolled("a", 1, false), rolled("b", .5, true)},
+		"[{ b  1}]":                            {rolled("a", 1, false), rolled("b", 1, false)},
+		"[{ b  0.25} { a  0.75}]":              {rolled("a", 1, false), rolled("b", .25, false), rolled("c", 0, false)},
+		"[{ c  0.25} { b  0.375} { a  0.375}]": {rolled("a", 1, false), rolled("b", .5, false), rolled("c", .25, false)},
 	} {
 		if got := fmt.Sprint(givenOf(versions)); got != want {
 			t.Errorf("got %s, want %s", got, want)

@@ -29,9 +29,11 @@ type Pair struct {
 	State      string `json:"state"`
 	Repository string `json:"repository,omitempty"`
 	Seed       string `json:"seed,omitempty"`
-	Layer      string `json:"layer"`
-	LayerBytes int64  `json:"layer_bytes"`
-	Bytes      int64  `json:"bytes,omitempty"`
+	// SeedVersion is what the seed's image calls itself; absent where it does not, or where nobody looked.
+	SeedVersion string `json:"seed_version,omitempty"`
+	Layer       string `json:"layer"`
+	LayerBytes  int64  `json:"layer_bytes"`
+	Bytes       int64  `json:"bytes,omitempty"`
 	// Ratio is Bytes ÷ LayerBytes.
 	Ratio float64 `json:"ratio,omitempty"`
 	Worth int64   `json:"worth"`

@@ -127,6 +127,7 @@ type Rooms struct {
 	proofs   *proof.Proofs
 	refusals *trust.Refusals
 	seeds    *seed.Store // nil where layers are none
+	labels   *labels
 }
 
 // New makes the rooms. Close ends their work.
@@ -158,7 +159,7 @@ func New(o Options) *Rooms {
 		Leases:  o.Leases, Metrics: o.Metrics, Logger: o.Logger, Now: o.Now})
 	r := &Rooms{
 		Work:    background.New(background.Options{Logger: o.Logger, Panicked: o.Metrics.Panicked, Now: o.Now}),
-		Records: records, Savings: saved,
+		Records: records, Savings: saved, labels: newLabels(o.Chunks),
 		Tally: pulls.New(pulls.Options{Counters: saved.Counting(o.Counters), Now: o.Now, Logger: o.Logger}),
 		Engine: rechunk.New(rechunk.Config{
 			Store: engineStore, Records: engineStore, Locker: locker(o), WorkDir: o.WorkDir, Space: space,
@@ -167,7 +168,7 @@ func New(o Options) *Rooms {
 	}
 	if o.Fleet != nil {
 		r.Fleet = fleet.New(fleet.Options{Hosts: r.Records.Fleet, Tags: r.Records.FleetTags, Settings: o.Fleet,
-			Label: labels{o.Chunks}.of, Leases: o.Leases, Metrics: o.Metrics, Logger: o.Logger, Now: o.Now})
+			Label: r.labels.of, Leases: o.Leases, Metrics: o.Metrics, Logger: o.Logger, Now: o.Now})
 	}
 	manifests := r.pulling(o, engineStore, space)
 	r.deltas(o, engineStore, space)
@@ -276,7 +277,7 @@ func (r *Rooms) deltas(o Options, store *state.Store, space *workspace.Budget) {
 func (r *Rooms) operating(o Options, manifests *content.Manifests) {
 	r.View = operate.NewView(operate.Options{
 		Pulled: r.Records.Tags, Known: r.Records.Repositories, Plans: r.Records.Plans,
-		Rolled: r.Records.Rollouts, Returned: r.returned, StaleSince: r.Tags.StaleSince,
+		Rolled: r.Records.Rollouts, Returned: r.returned, StaleSince: r.Tags.StaleSince, Label: r.labels.of,
 		Refusals: r.refusals, History: history.New(r.Records.Lineages, r.Tally), Queue: r.Jobs, Manifests: manifests,
 		Metrics: o.Metrics,
 		Names:   o.Names, Rule: o.Rule, Upstreams: o.Upstream.Status, Redis: o.Redis, Edge: r.edgeReport(), Store: o.Store,
