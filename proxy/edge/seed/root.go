@@ -125,7 +125,8 @@ func (r *rootFiles) open(ctx context.Context, p string, want delta.File) (delta.
 		_ = f.Close() // nothing was written
 		return nil, err
 	}
-	return hostFile{f, want.Size}, nil
+	id, _ := identityOf(after)
+	return hostFile{f, want.Size, id}, nil
 }
 
 // notOpened tells what is not there, or leads out of the root, from what can't be opened now: too many files are open, the
@@ -177,7 +178,25 @@ func (r *rootFiles) check(ctx context.Context, f *os.File, info fs.FileInfo, wan
 type hostFile struct {
 	*os.File
 	size int64
+	was  identity // when it was found to be right; the zero value where that is not known
 }
 
 // Size implements delta.Content.
 func (f hostFile) Size() int64 { return f.size }
+
+// ReadAt implements io.ReaderAt. Bytes that may have been changed since the file was found to be right are not given: they
+// would be passed on as a part of the layer.
+func (f hostFile) ReadAt(p []byte, off int64) (int, error) {
+	n, err := f.File.ReadAt(p, off)
+	if f.was == (identity{}) {
+		return n, err
+	}
+	info, serr := f.Stat()
+	if serr != nil {
+		return 0, fmt.Errorf("%w: %w", ErrUnreadable, serr)
+	}
+	if now, _ := identityOf(info); now != f.was {
+		return 0, fmt.Errorf("%w: it was changed while it was read", errOther)
+	}
+	return n, err
+}

@@ -76,6 +76,38 @@ func TestRoot(t *testing.T) {
 	}
 }
 
+// What was changed since the file was opened is not given, even where the change is elsewhere in the file.
+func TestRootChangedOpen(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, change := range map[string]func(path string) error{
+		"cut":   func(path string) error { return os.Truncate(path, 3) },
+		"grown": func(path string) error { return os.Truncate(path, 9) },
+	} {
+		put(t, filepath.Join(dir, name), "content")
+		files, err := seed.NewRoot(dir).Files()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer files.Close()
+		c, err := files.Open(t.Context(), file(0, name, "content"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		got := make([]byte, 3)
+		if _, err := c.ReadAt(got, 0); err != nil || string(got) != "con" {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+		if err := change(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.ReadAt(got, 0); err == nil {
+			t.Errorf("%s: %q is given", name, got)
+		}
+	}
+}
+
 // A host with ostree: its commit says which image it is, written here by ostree itself.
 func TestRootImageOSTree(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package via_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,10 +11,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/strata-oci/strata/proxy/edge/seed"
 	"github.com/strata-oci/strata/proxy/edge/via"
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/rechunk/tree/treetest"
 )
 
@@ -154,13 +157,14 @@ func TestRootOfAnotherImage(t *testing.T) {
 func TestRootDamaged(t *testing.T) {
 	t.Parallel()
 	before, after := versions(t)
-	runs := 24
+	runs := 32
 	if testing.Short() {
-		runs = 6
+		runs = 8
 	}
 	for run := range runs {
 		rng := rand.New(rand.NewPCG(uint64(run), 3))
 		dir := host(t, before)
+		tick(t, dir)
 		e := newHostEdge(t, dir, before, before, after)
 		if _, err := e.Manifest(t.Context(), repo, name.Reference(after.digest())); err != nil {
 			t.Fatal(err)
@@ -193,6 +197,60 @@ func TestRootDamaged(t *testing.T) {
 	}
 }
 
+// tick waits until a file that is written now is told by its times from those that are there.
+func tick(t *testing.T, dir string) {
+	t.Helper()
+	path := filepath.Join(dir, "tick")
+	written := func() time.Time {
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.ModTime()
+	}
+	for since := written(); !written().After(since); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// A file that is changed where it lies while the layer is made of it is noticed before anything wrong is passed on.
+func TestRootChangesWhileRead(t *testing.T) {
+	t.Parallel()
+	begin, end := noise(1, 2<<20), noise(2, 2<<20)
+	before := paint(t, treetest.File("usr/0", begin+end))
+	after := paint(t, treetest.File("usr/0", begin+noise(3, 4<<20)+end))
+	const at = 3 << 20
+	for what, change := range map[string]func(path string) error{
+		"altered": func(path string) error { return alter(path, at, end[at-len(begin)]^1) },
+		"cut":     func(path string) error { return os.Truncate(path, at) },
+	} {
+		dir := host(t, before)
+		tick(t, dir)
+		e := newHostEdge(t, dir, before, before, after)
+		diff := e.central.make(before, after)
+		e.central.answer = func(client.DeltaRequest) (client.Delta, error) {
+			late := readerFunc(func([]byte) (int, error) {
+				if err := change(filepath.Join(dir, "usr/0")); err != nil {
+					return 0, err
+				}
+				return 0, io.EOF
+			})
+			body := io.MultiReader(bytes.NewReader(diff[:1<<20]), late, bytes.NewReader(diff[1<<20:]))
+			return client.Delta{Body: io.NopCloser(body), Seed: before.digest(), Size: int64(len(diff))}, nil
+		}
+		if r := e.pulled(t, after); r.Reasons[string(via.BadSource)] != 1 {
+			t.Errorf("%s: %+v", what, r)
+		}
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
 // damageFiles alters, cuts, replaces or removes some files.
 func damageFiles(t *testing.T, dir string, rng *rand.Rand) {
 	t.Helper()
@@ -202,17 +260,20 @@ func damageFiles(t *testing.T, dir string, rng *rand.Rand) {
 		if err != nil || len(b) == 0 {
 			continue
 		}
-		switch rng.IntN(4) {
+		at := rng.IntN(len(b))
+		switch rng.IntN(5) {
 		case 0:
 			err = os.Remove(path)
 		case 1:
-			err = os.WriteFile(path, b[:rng.IntN(len(b))], 0o644)
+			err = os.WriteFile(path, b[:at], 0o644)
 		case 2:
 			if err = os.Remove(path); err == nil {
 				err = os.Symlink("/etc/passwd", path)
 			}
+		case 3:
+			err = alter(path, at, b[at]^1)
 		default:
-			b[rng.IntN(len(b))] ^= 1
+			b[at] ^= 1
 			// As package managers do: the file that is open stays what it was.
 			if err = os.WriteFile(path+".new", b, 0o644); err == nil {
 				err = os.Rename(path+".new", path)
@@ -222,4 +283,14 @@ func damageFiles(t *testing.T, dir string, rng *rand.Rand) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// alter changes a byte of a file where it lies: who has opened it reads the new one.
+func alter(path string, at int, to byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt([]byte{to}, int64(at))
+	return errors.Join(err, f.Close())
 }
