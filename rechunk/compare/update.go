@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -59,7 +60,8 @@ type ComponentBytes struct {
 	// layer with changed ones.
 	UnchangedBytes int64 `json:"unchanged_bytes"`
 	FilesUnchanged int   `json:"files_unchanged"`
-	// FloorBytes are its share of the floor, by uncompressed size.
+	// FloorBytes are its part of the floor, by what its changed files take in a compressed layer of their own. All parts
+	// together are the floor, which is smaller than these layers are: in one layer, components help each other.
 	FloorBytes int64 `json:"floor_bytes"`
 	// Why says in words why it is sent.
 	Why string `json:"why"`
@@ -94,7 +96,9 @@ func Update(ctx context.Context, old, next *rechunk.Inspection, f layer.Format) 
 		}
 		out.Ratio = float64(out.UpdateBytes) / float64(out.FloorBytes)
 	}
-	out.shareFloor(next, changed, parts)
+	if err := out.shareFloor(ctx, next, changed, parts, f); err != nil {
+		return nil, fmt.Errorf("measuring the floor of each component: %w", err)
+	}
 	for _, p := range parts {
 		out.Components = append(out.Components, *p)
 	}
@@ -125,19 +129,35 @@ func floor(ctx context.Context, next *rechunk.Inspection, changed []int, removed
 	return blob.Size, err
 }
 
-// shareFloor shares the floor out among the components that changed.
-func (out *Comparison) shareFloor(next *rechunk.Inspection, changed []int, parts map[string]*ComponentBytes) {
-	var all int64
-	by := map[string]int64{}
+// shareFloor shares the floor out among the components that changed, by what each takes alone. Names of one file are in one
+// layer, that of the component of the first.
+func (out *Comparison) shareFloor(ctx context.Context, next *rechunk.Inspection, changed []int,
+	parts map[string]*ComponentBytes, f layer.Format) error {
+	of, objects := map[string][]int{}, map[string]string{}
 	for _, i := range changed {
-		if e := &next.Tree.Entries[i]; e.Kind != tree.Dir {
-			by[part(parts, next.Owners, i).Component] += weight(e)
-			all += weight(e)
+		e := &next.Tree.Entries[i]
+		if e.Kind == tree.Dir {
+			continue
 		}
+		c, ok := objects[object(e)]
+		if !ok {
+			c = part(parts, next.Owners, i).Component
+			objects[object(e)] = c
+		}
+		of[c] = append(of[c], i)
 	}
-	for c, n := range by {
+	alone, all := map[string]int64{}, int64(0)
+	for _, c := range slices.Sorted(maps.Keys(of)) {
+		size, err := floor(ctx, next, of[c], nil, f)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c, err)
+		}
+		alone[c], all = size, all+size
+	}
+	for c, n := range alone {
 		parts[c].FloorBytes = int64(float64(out.FloorBytes) * float64(n) / float64(all))
 	}
+	return nil
 }
 
 func part(parts map[string]*ComponentBytes, o *pkgdb.Owners, entry int) *ComponentBytes {

@@ -1,6 +1,7 @@
 package compare_test
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -105,5 +106,30 @@ func TestUpdate(t *testing.T) {
 				t.Errorf("%d / %d is not %f", out.UpdateBytes, out.FloorBytes, out.Ratio)
 			}
 		})
+	}
+}
+
+// A component's part of the floor is told by what it compresses to, not by its size; names of one file count once.
+func TestFloorOfComponents(t *testing.T) {
+	t.Parallel()
+	owned := func(name, component string, body []byte) Item {
+		return File(name, string(body)).WithXattr("user.component", component)
+	}
+	noise := make([]byte, 1<<20)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(noise) // which never fails
+	next := []Item{Dir("."), owned("noise", "noise", noise), Hardlink("noise2", "noise"),
+		owned("zeros", "zeros", make([]byte, 1<<20))}
+	e := engine(t)
+	out, err := compare.Update(t.Context(), inspect(t, e, []Item{Dir(".")}), inspect(t, e, next), layer.Zstd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	floor := map[string]int64{}
+	for _, p := range out.Components {
+		floor[p.Component] = p.FloorBytes
+	}
+	if floor["custom/noise"] < 1<<20 || floor["custom/zeros"] <= 0 || floor["custom/zeros"] > 8<<10 ||
+		floor["custom/noise"]+floor["custom/zeros"] > out.FloorBytes {
+		t.Errorf("%v of %d", floor, out.FloorBytes)
 	}
 }
