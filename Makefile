@@ -14,12 +14,14 @@ PODMAN  ?= $(CLIENTS)/podman
 SKOPEO  ?= $(CLIENTS)/skopeo
 # What bootc's import on composefs is made of; .ci/cfsctl puts it here.
 CFSCTL  ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/strata/cfsctl
+# ostree-ext, by which rpm-ostree makes images of commits; .ci/ostree-ext/build puts it here.
+OSTREE_EXT ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/strata/ostree-ext
 # Versions that test-clients imports.
 IMPORTS ?= 2000
 FUZZTIME ?= 3s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-export CFSCTL CLIENTS CORPUS FUZZTIME IMAGES
+export CFSCTL CLIENTS CORPUS FUZZTIME IMAGES OSTREE_EXT
 
 .DEFAULT_GOAL := build
 .PHONY: build release run test test-hostile test-release test-clients corpus series fuzz lint bench bench-bytes clean help
@@ -43,13 +45,15 @@ test-hostile: ## Attack the running program at its own limits, and kill it; "mak
 	CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m ./proxy/hostile
 	STRATA_TEST_KILLS=96 CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m ./proxy/e2e -run TestEdgeKilled
 
-test-clients: $(BIN)/clients/cosign $(BIN)/clients/2/cosign ## Try clients that check signatures (.ci/clients sets them up; SKOPEO=, PODMAN= other ones), cosign 2 and 3 among them, and import 2,000 versions as bootc does on ostree and on composefs
+test-clients: $(BIN)/clients/cosign $(BIN)/clients/2/cosign ## Try clients that check signatures (.ci/clients sets them up; SKOPEO=, PODMAN= other ones), cosign 2 and 3 among them, and import 2,000 versions as bootc does on ostree and on composefs, as many of them made by ostree-ext
 	@.ci/clients
 	STRATA_TEST_CLIENTS=$(BIN)/clients STRATA_TEST_SKOPEO=$(SKOPEO) STRATA_TEST_PODMAN=$(PODMAN) CGO_ENABLED=0 \
 	  $(GO) test -count=1 -timeout 60m ./proxy/e2e -run 'Signatures|Cosign|AirGap|Signed|ClientConfig|Podman(Enf|Pol)|Tamper|Secret'
 	@.ci/cfsctl
-	STRATA_TEST_CFSCTL=$(CFSCTL)/bin/cfsctl STRATA_TEST_IMPORTS=$(IMPORTS) CGO_ENABLED=0 \
-	  $(GO) test -count=1 -timeout 120m ./rechunk -run 'OstreeImport|ComposefsImport'
+	@.ci/ostree-ext/build
+	STRATA_TEST_CFSCTL=$(CFSCTL)/bin/cfsctl STRATA_TEST_OSTREE_EXT=$(OSTREE_EXT)/bin/strata-ostree-ext \
+	  STRATA_TEST_IMPORTS=$(IMPORTS) CGO_ENABLED=0 \
+	  $(GO) test -count=1 -timeout 240m ./rechunk -run 'OstreeImport|ComposefsImport|OstreeExt'
 
 $(BIN)/clients/cosign:
 	GOBIN=$(@D) CGO_ENABLED=0 $(GO) install github.com/sigstore/cosign/v3/cmd/cosign@v3.0.2

@@ -1,20 +1,16 @@
 package rechunk_test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/rechunktest"
@@ -48,35 +44,12 @@ func newHost(tb testing.TB) *host {
 // imports imports an image of which the blobs are given and returns the name that it has here.
 func (h *host) imports(d digest.Digest, manifest []byte, blob func(digest.Digest) []byte) string {
 	h.tb.Helper()
-	var m ocispec.Manifest
-	if err := json.Unmarshal(manifest, &m); err != nil {
-		h.tb.Fatal(err)
-	}
 	layout, tag := filepath.Join(h.dir, "layout"), d.Encoded()[:12]
-	h.write(filepath.Join(layout, "blobs/sha256", d.Encoded()), manifest)
-	for _, part := range slices.Concat([]ocispec.Descriptor{m.Config}, m.Layers) {
-		h.write(filepath.Join(layout, "blobs/sha256", part.Digest.Encoded()), blob(part.Digest))
-	}
-	h.write(filepath.Join(layout, ocispec.ImageLayoutFile), []byte(`{"imageLayoutVersion":"1.0.0"}`))
-	index, err := json.Marshal(ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, Manifests: []ocispec.Descriptor{{
-		MediaType: ocispec.MediaTypeImageManifest, Digest: d, Size: int64(len(manifest)),
-		Annotations: map[string]string{ocispec.AnnotationRefName: tag},
-	}}})
-	if err != nil {
-		h.tb.Fatal(err)
-	}
-	h.write(filepath.Join(layout, ocispec.ImageIndexFile), index)
+	rechunktest.WriteLayout(h.tb, layout, tag, manifest, blob)
 	if err := h.composefs.Import(h.tb.Context(), "oci:"+layout+":"+tag, tag); err != nil {
 		h.tb.Fatal(err)
 	}
 	return tag
-}
-
-func (h *host) write(name string, b []byte) {
-	h.tb.Helper()
-	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, b, 0o644)); err != nil {
-		h.tb.Fatal(err)
-	}
 }
 
 func (h *host) id(name string, bootable bool) string {

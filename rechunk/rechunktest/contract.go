@@ -99,7 +99,7 @@ func (c *check) unpack() error {
 		}
 		unpack := Unpack
 		if toc.Told(l.Annotations) {
-			unpack = unpackFrames
+			unpack = UnpackFrames
 		}
 		plain, err := unpack(b)
 		if err != nil {

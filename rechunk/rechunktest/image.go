@@ -41,6 +41,7 @@ type ImageOptions struct {
 	// Labels of the config; nil stands for {"containers.bootc": "1"}.
 	Labels      map[string]string
 	Annotations map[string]string
+	History     []ocispec.History
 	Platform    ocispec.Platform
 	// Compress makes a layer blob of a tar stream; treetest.Gzip when nil. MediaType is what it makes.
 	Compress  func(tb testing.TB, parts ...[]byte) []byte
@@ -65,7 +66,7 @@ func NewImageOf(tb testing.TB, o ImageOptions, tars ...[]byte) *Image {
 	created := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	config := ocispec.Image{
 		Created: &created, Platform: o.Platform, Config: ocispec.ImageConfig{Labels: o.Labels, Cmd: []string{"/sbin/init"}},
-		RootFS: ocispec.RootFS{Type: "layers"},
+		RootFS: ocispec.RootFS{Type: "layers"}, History: o.History,
 	}
 	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
 		Annotations: o.Annotations}

@@ -17,21 +17,26 @@ import (
 
 // Unpack returns the tar stream of a layer blob. A blob that is not exactly one gzip member or one zstd frame is an error.
 func Unpack(blob []byte) ([]byte, error) {
-	if bytes.HasPrefix(blob, []byte{0x1f, 0x8b}) {
-		return gunzip(blob)
+	if !isGzip(blob) {
+		n, err := ZstdFrame(blob)
+		if err != nil {
+			return nil, err
+		}
+		if n != len(blob) {
+			return nil, fmt.Errorf("zstd frame of %d bytes in a blob of %d", n, len(blob))
+		}
 	}
-	n, err := ZstdFrame(blob)
-	if err != nil {
-		return nil, err
-	}
-	if n != len(blob) {
-		return nil, fmt.Errorf("zstd frame of %d bytes in a blob of %d", n, len(blob))
-	}
-	return unpackFrames(blob)
+	return UnpackFrames(blob)
 }
 
-// unpackFrames returns the tar stream of a layer blob of any number of zstd frames.
-func unpackFrames(blob []byte) ([]byte, error) {
+func isGzip(blob []byte) bool { return bytes.HasPrefix(blob, []byte{0x1f, 0x8b}) }
+
+// UnpackFrames returns the tar stream of a layer blob of one gzip member, or of any number of zstd frames, as zstd:chunked
+// has them.
+func UnpackFrames(blob []byte) ([]byte, error) {
+	if isGzip(blob) {
+		return gunzip(blob)
+	}
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
 	if err != nil {
 		return nil, err

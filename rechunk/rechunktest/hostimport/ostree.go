@@ -58,9 +58,12 @@ func NewOstree(ctx context.Context, dir string) (*Ostree, error) {
 	return o, err
 }
 
+// Repo is the repository.
+func (o *Ostree) Repo() string { return filepath.Join(o.dir, "repo") }
+
 // Run is what the ostree command prints, about this repository. Stdin may be nil.
 func (o *Ostree) Run(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "ostree", append([]string{"--repo=" + filepath.Join(o.dir, "repo")}, args...)...)
+	cmd := exec.CommandContext(ctx, "ostree", append([]string{"--repo=" + o.Repo()}, args...)...)
 	out, spent, err := run(cmd, stdin)
 	o.cpu += spent
 	return out, err
