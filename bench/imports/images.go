@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -129,7 +130,7 @@ func (b *bench) withPolicy(dir string, tags []string, policy string) (string, er
 	}
 	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(raw.Bytes())), nil
-	})
+	}, tarball.WithMediaType(types.OCILayer)) // cfsctl takes no layer of Docker's type in an image of OCI's
 	if err != nil {
 		return "", err
 	}
