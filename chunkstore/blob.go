@@ -52,7 +52,7 @@ func (s *Store) putContent(ctx context.Context, op, dest string, b []byte) error
 		return failedWrite(op, s.dirs.placed(dest))
 	}
 	if there < size {
-		if err := s.admit(op, len(b)); err != nil {
+		if err := s.admit(op, int64(len(b))); err != nil {
 			return err
 		}
 	}

@@ -12,16 +12,20 @@ type Space interface {
 
 // admit refuses n more bytes of content when there is no room for them. Records are always taken: they are small, and
 // without them nothing could be removed in good order.
-func (s *Store) admit(op string, n int) error {
+func (s *Store) admit(op string, n int64) error {
 	if s.space == nil {
 		return nil
 	}
-	if room := s.space.Room(); int64(n) > room {
+	if room := s.space.Room(); n > room {
 		return reject(op, ErrNoSpace, fmt.Sprintf("%d bytes more are wanted, quota and free space leave room for %d", n,
 			max(room, 0)))
 	}
 	return nil
 }
+
+// Admit returns an error that wraps ErrNoSpace when there is no room for n bytes more of content, for whoever knows before
+// the first byte how much will come.
+func (s *Store) Admit(n int64) error { return s.admit("store its content", n) }
 
 func (s *Store) grew(n int64) {
 	if s.space != nil && n != 0 {

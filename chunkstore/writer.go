@@ -101,7 +101,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 		w.err = fmt.Errorf("write content: %w", err)
 		return 0, w.err
 	}
-	if w.err = w.to.store.admit("write content", len(p)); w.err != nil {
+	if w.err = w.to.store.admit("write content", int64(len(p))); w.err != nil {
 		return 0, w.err
 	}
 	n, err := w.to.Write(p)

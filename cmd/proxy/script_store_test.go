@@ -1,12 +1,15 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -61,6 +64,28 @@ func metric(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("no line %s in\n%s", args[1], text)
+}
+
+// mayMount is the condition mount: that smalldisk works.
+func mayMount(condition string) (bool, error) {
+	if condition != "mount" {
+		return false, fmt.Errorf("unknown condition %q", condition)
+	}
+	return runtime.GOOS == "linux" && os.Getuid() == 0, nil
+}
+
+// smallDisk is the command smalldisk DIR SIZE: a filesystem of some bytes at a directory.
+func smallDisk(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o700))
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+args[1], "tmpfs", dir).CombinedOutput(); err != nil {
+		ts.Fatalf("mount: %v: %s", err, out)
+	}
+	ts.Defer(func() {
+		if out, err := exec.Command("umount", "-l", dir).CombinedOutput(); err != nil {
+			ts.Logf("umount: %v: %s", err, out)
+		}
+	})
 }
 
 // hangup sends SIGHUP to what runs in the background.

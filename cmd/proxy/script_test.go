@@ -42,8 +42,9 @@ func TestScripts(t *testing.T) {
 			"mkimage": mkimage(t), "theirs": theirs, "registry": startRegistry, "freeport": freePort, "ready": ready, "exits": exits,
 			"interrupt": interrupt,
 			"jsonkeys":  jsonKeys, "oneline": oneLine, "emptydir": emptyDir, "expand": expand,
-			"damage": damage, "absent": absent, "metric": metric, "hangup": hangup,
+			"damage": damage, "absent": absent, "metric": metric, "hangup": hangup, "smalldisk": smallDisk,
 		},
+		Condition: mayMount,
 	})
 }
 

@@ -78,7 +78,7 @@ func Import(ctx context.Context, file string, o ImportOptions) (_ *Report, err e
 		return nil, err
 	}
 	defer func() { err = closing(err, l.file) }()
-	for _, step := range []func(context.Context) error{l.read, l.make, l.fill, l.prove, l.admitted, l.record} {
+	for _, step := range []func(context.Context) error{l.read, l.room, l.make, l.fill, l.prove, l.admitted, l.record} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("import %s: %w", file, err)
 		}
@@ -190,6 +190,20 @@ func (l *load) parse(text string) (name.Repository, name.Reference, error) {
 		return name.Repository{}, "", fmt.Errorf("%.200q is no full name: write HOST/REPOSITORY:TAG", text)
 	}
 	return l.Names.ParseReference(text)
+}
+
+// room asks for space for all that is to come, so that an import that does not fit ends before it writes.
+func (l *load) room(ctx context.Context) error {
+	var n int64
+	for _, b := range l.blobs() {
+		switch size, err := l.Chunks.Stat(ctx, b.Digest); {
+		case errors.Is(err, chunkstore.ErrNotFound), err == nil && size != b.Size:
+			n += b.Size
+		case err != nil:
+			return err
+		}
+	}
+	return l.Chunks.Admit(n)
 }
 
 // fill puts blobs and manifests into the store.
