@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/proxy/trust/keyless/keylesstest"
@@ -37,7 +38,9 @@ func cosignCommands() map[string][]string {
 		keyless = "--fulcio-url $SIGSTORE --rekor-url $SIGSTORE --identity-token $TOKEN --insecure-skip-verify "
 	)
 	out := map[string][]string{}
-	for name, command := range map[string]string{"key": sign + key, "keyless": sign + keyless, "attest": attest + key} {
+	for name, command := range map[string]string{
+		"key": sign + key, "keyless": sign + keyless, "attest": attest + key, "index": sign + key,
+	} {
 		for form, flag := range map[string]string{"tag": "false", "bundle": "true"} {
 			out[name+"-"+form] = strings.Fields(command + "--new-bundle-format=" + flag +
 				" --use-signing-config=false --yes --allow-insecure-registry --allow-http-registry")
@@ -58,6 +61,9 @@ func TestCosignFixtures(t *testing.T) {
 			u := newUpstreamOf(t, registry.New(registry.WithReferrersSupport(true),
 				registry.Logger(log.New(io.Discard, "", 0))))
 			image := u.push("org/os:1", sourceImage{})
+			if strings.HasPrefix(name, "index") {
+				image = u.pushIndex("org/os:1", image)
+			}
 			args = append(args, "$REGISTRY/org/os@"+image.digest().String())
 			f := verifytest.Fixture{Cosign: version, Command: "cosign " + strings.Join(args, " ")}
 			if strings.HasPrefix(name, "keyless") {
@@ -82,6 +88,17 @@ func TestCosignFixtures(t *testing.T) {
 			checkFixture(t, fmt.Sprintf("../trust/verify/testdata/cosign%d/%s.json", version, name), f)
 		}
 	}
+}
+
+// pushIndex stores an index of an image.
+func (u *upstream) pushIndex(name string, of document) document {
+	u.tb.Helper()
+	d := of.descriptor()
+	d.Platform = &ocispec.Platform{OS: "linux", Architecture: "amd64"}
+	all := marshal(u.tb, ocispec.MediaTypeImageIndex, ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2},
+		MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{d}})
+	u.put(name, all)
+	return all
 }
 
 // record takes everything that belongs to an image out of the registry.

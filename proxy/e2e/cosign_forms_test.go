@@ -12,8 +12,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // cosignKey has a version of cosign make DIR/cosign.key and .pub.
@@ -63,12 +61,7 @@ func (s signer) attest(key, repository string, d digest.Digest) {
 func (u *upstream) pushBoth(repository string) (image, index digest.Digest) {
 	u.tb.Helper()
 	m := u.push(repository+":image", series(false)[0])
-	d := m.descriptor()
-	d.Platform = &ocispec.Platform{OS: "linux", Architecture: "amd64"}
-	all := marshal(u.tb, ocispec.MediaTypeImageIndex, ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2},
-		MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{d}})
-	u.put(repository+":index", all)
-	return m.digest(), all.digest()
+	return m.digest(), u.pushIndex(repository+":index", m).digest()
 }
 
 // What cosign 2 and 3 sign is served: by the tag .sig and by bundles, at a registry with the API for referrers and at one

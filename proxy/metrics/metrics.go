@@ -53,7 +53,8 @@
 //	strata_hosts                        gauge      repository, tag, lag  hosts by how far they are behind
 //	strata_rollout_answers_total        counter    version          tags with a roll-out asked for: newest or earlier
 //	strata_rollout_changes_total        counter    action           begin, step, hold, release, rollback
-//	strata_verified_total               counter    result           images whose signatures were checked: passed or refused
+//	strata_verified_total               counter    result           images whose signatures were checked: passed,
+//	                                                                refused, or rollback: a tag went back to it
 //	strata_signed_total                 counter    result           served images that were signed: done or failed
 //	strata_deltas_made_total            counter                     deltas for other Stratas that were stored
 //	strata_deltas_made_bytes_total      counter                     their bytes
@@ -167,6 +168,9 @@ func New(reg prometheus.Registerer, hosts ...string) *Metrics {
 	m.upkeep = newUpkeep(f)
 	m.edge = newEdge(f)
 	m.verified = f.NewCounterVec(counter("verified_total", "Images whose signatures were checked."), []string{"result"})
+	for _, result := range []string{"passed", "refused", "rollback"} {
+		m.verified.WithLabelValues(result) // so that the first one of a kind is an increase
+	}
 	m.signed = f.NewCounterVec(counter("signed_total", "Served images that were signed."), []string{"result"})
 	m.rollouts = newRollouts(f)
 	m.fleet = f.NewGaugeVec(gauge("hosts", "Hosts that got a version of a tag last, by how many versions came after it."),

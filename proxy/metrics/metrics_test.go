@@ -59,6 +59,7 @@ func every(m *Metrics) {
 	m.EdgeWrapped(time.Second)
 	m.Verified(true)
 	m.Verified(false)
+	m.WentBack()
 	m.Signed(nil)
 	m.Signed(errors.New("no space"))
 	m.DeltaMade(3, 12, 2)
@@ -165,6 +166,7 @@ func TestMetrics(t *testing.T) {
 			`strata_upstream_requests_total{code="304",host="ghcr.io"} 1`,
 			`strata_verified_total{result="passed"} 1`,
 			`strata_verified_total{result="refused"} 1`,
+			`strata_verified_total{result="rollback"} 1`,
 		}
 		if diff := cmp.Diff(want, scrape(t, reg)); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)

@@ -22,7 +22,7 @@ func TestFixtures(t *testing.T) {
 		t.Fatal(err)
 	}
 	files, err := filepath.Glob("verify/testdata/cosign*/*.json")
-	if err != nil || len(files) != 12 {
+	if err != nil || len(files) != 16 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	readme, err := os.ReadFile("verify/testdata/README.md")

@@ -19,8 +19,9 @@ type Rollouts interface {
 	Put(ctx context.Context, tag catalog.TagKey, r *catalog.Rollout) error
 }
 
-// RolloutMetrics are told how versions reach hosts.
-type RolloutMetrics interface {
+// Metrics are told how versions reach hosts, and of those that do not since their tag went back to them.
+type Metrics interface {
+	WentBack()
 	RolledOut(newest bool)
 	RolloutChanged(action string)
 }

@@ -78,8 +78,8 @@ type Options struct {
 	Reached  *catalog.Table[catalog.ReachedKey, catalog.Reached]
 	// Returned tells which hosts that got versions were seen again; nil: nobody knows.
 	Returned Returned
-	// Metrics are told how versions reach hosts; nil: nobody is.
-	Metrics RolloutMetrics
+	// Metrics may be nil.
+	Metrics Metrics
 	// Guard checks signatures, and Refusals remember what it refuses; nil checks none.
 	Guard    Guard
 	Refusals Refusals

@@ -202,6 +202,9 @@ func (t *Tags) refuse(ctx context.Context, u *update, policy string, cause error
 	rec.Failure = newFailure(u.target.Digest, u.before, t.Now(), cause)
 	rec.Failure.Error = said.Message[:min(len(said.Message), maxErrorText)]
 	rec.Failure.Refused, rec.Failure.Rollback = true, errors.Is(cause, errRollback)
+	if rec.Failure.Rollback && rec.Failure.Tries == 1 && t.Metrics != nil {
+		t.Metrics.WentBack()
+	}
 	t.Logger.WarnContext(ctx, "image is refused, and the version before is served", "repository", u.repo.String(), "tag",
 		string(u.tag), "source", u.target.Digest.String(), "retry_at", rec.Failure.RetryAt, "reason", rec.Failure.Error)
 	return rec, nil

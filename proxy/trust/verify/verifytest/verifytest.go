@@ -18,6 +18,7 @@ import (
 	"github.com/strata-oci/strata/proxy/trust/verify"
 	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/proxy/upstream/client"
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 // Fixture is an image of registry.test/org/os that one command of cosign signed or attested.
@@ -31,7 +32,7 @@ type Fixture struct {
 	// Identity of Issuer is whose certificate it is, by the trusted root Root.
 	Identity, Issuer string
 	Root             []byte
-	// Image is the image's manifest, Referrers the answer of the API for referrers; Manifests are those of signatures and
+	// Image is the manifest of the image or the index, Referrers the answer of the API for referrers; Manifests are those of signatures and
 	// attestations, by tag or digest, and Blobs their layers.
 	Image, Referrers string
 	Manifests, Blobs map[string]string
@@ -63,8 +64,15 @@ func (f Fixture) Registry() (*Registry, verify.Image) {
 		r.Blobs[digest.Digest(d)] = []byte(b)
 	}
 	return r, verify.Image{Repository: nametest.Repository("registry.test/org/os"),
-		MediaType: ocispec.MediaTypeImageManifest,
-		Digest:    digest.FromBytes(raw), Bytes: raw}
+		MediaType: f.mediaType(), Digest: digest.FromBytes(raw), Bytes: raw}
+}
+
+// mediaType is the image's: that of an index where it is one.
+func (f Fixture) mediaType() string {
+	if idx, err := image.ParseIndex([]byte(f.Image)); err == nil && len(idx.Manifests()) > 0 {
+		return ocispec.MediaTypeImageIndex
+	}
+	return ocispec.MediaTypeImageManifest
 }
 
 // Registry is an upstream in memory.
