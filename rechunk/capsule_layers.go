@@ -13,8 +13,8 @@ import (
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
-// componentsNote is the annotation that names what is in a layer of objects, as ostree-ext writes it.
-const componentsNote = "ostree.components"
+// ComponentsNote is the annotation of a layer of objects that names what is in it, as ostree-ext writes it.
+const ComponentsNote = "ostree.components"
 
 // repositoryConfig makes a repository of the objects.
 const repositoryConfig = "[core]\nrepo_version=1\nmode=bare-split-xattrs\n"
@@ -222,5 +222,5 @@ func componentNotes(o *pkgdb.Owners, entries []int) map[string]string {
 	for _, i := range entries {
 		names[strings.ReplaceAll(o.Components[o.Of[i]].ID, ",", "_")] = true
 	}
-	return map[string]string{componentsNote: strings.Join(slices.Sorted(maps.Keys(names)), ",")}
+	return map[string]string{ComponentsNote: strings.Join(slices.Sorted(maps.Keys(names)), ",")}
 }

@@ -62,6 +62,24 @@ func (r *run) encapsulate(ctx context.Context) error {
 	if r.form() != FormOSTree {
 		return nil
 	}
+	c, err := r.newCapsule(ctx)
+	if err != nil {
+		return err
+	}
+	r.tree, r.capsule = c.tree, c
+	for k := range r.images {
+		img := &r.images[k]
+		img.Layers = slices.DeleteFunc(slices.Clone(img.Layers), func(p plan.Prior) bool { return p.Name == commitLayer })
+		for n := range img.Layers {
+			img.Layers[n].Index = c.view(img.Layers[n].Index)
+		}
+	}
+	r.images = slices.DeleteFunc(r.images, func(img plan.Image) bool { return len(img.Layers) == 0 })
+	return nil
+}
+
+// newCapsule finds the objects of the tree, and makes the commit.
+func (r *run) newCapsule(ctx context.Context) (*capsule, error) {
 	c := &capsule{tree: r.tree.Clone(), known: map[tree.Digest][]byte{}}
 	for i := range c.tree.Entries {
 		e := &c.tree.Entries[i]
@@ -78,21 +96,9 @@ func (r *run) encapsulate(ctx context.Context) error {
 		err = c.makeCommit(r.src)
 	}
 	if errors.Is(err, ostree.ErrUnfit) || errors.Is(err, selinux.ErrPolicy) {
-		return fmt.Errorf("%w: it has no ostree form: %w", ErrPassThrough, err)
+		return nil, fmt.Errorf("%w: it has no ostree form: %w", ErrPassThrough, err)
 	}
-	if err != nil {
-		return err
-	}
-	r.tree, r.capsule = c.tree, c
-	for k := range r.images {
-		img := &r.images[k]
-		img.Layers = slices.DeleteFunc(slices.Clone(img.Layers), func(p plan.Prior) bool { return p.Name == commitLayer })
-		for n := range img.Layers {
-			img.Layers[n].Index = c.view(img.Layers[n].Index)
-		}
-	}
-	r.images = slices.DeleteFunc(r.images, func(img plan.Image) bool { return len(img.Layers) == 0 })
-	return nil
+	return c, err
 }
 
 // label serialises the attributes of all entries, with the labels that the policy in the image gives.

@@ -14,6 +14,7 @@ import (
 	"github.com/strata-oci/strata/proxy/imagedelta"
 	"github.com/strata-oci/strata/proxy/imageref"
 	"github.com/strata-oci/strata/proxy/verify"
+	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/compare"
 	"github.com/strata-oci/strata/rechunk/image"
 	"github.com/strata-oci/strata/rechunk/layer"
@@ -67,26 +68,19 @@ func madeOf(ctx context.Context, source, served *Inspection) error {
 	if diffs := compare.Differences(source.Inspection, served.Inspection, tree.DiffOptions{Most: 1}); len(diffs) > 0 {
 		return fmt.Errorf("%w: %s", ErrDiffers, diffs[0])
 	}
-	config, err := image.DiffConfigs(source.Image, served.Image)
+	commit, err := commitOf(ctx, source, served)
 	if err != nil {
 		return err
 	}
-	for _, d := range config {
-		if d.Why == "" || d.B != "" {
-			return fmt.Errorf("%w: %s", ErrDiffers, d)
-		}
-	}
-	for name, value := range served.Image.Manifest.Annotations {
-		if source.Image.Manifest.Annotations[name] != value && name != image.AnnotationSource {
-			return fmt.Errorf("%w: annotation %.100q", ErrDiffers, name)
-		}
+	if err := says(source, served, commit); err != nil {
+		return err
 	}
 	for n, l := range served.Image.Manifest.Layers {
-		if !written(l) {
+		if !written(l, commit != nil) {
 			return fmt.Errorf("%w: layer %s is of a form that is not compared", ErrDiffers, l.Digest)
 		}
 		for _, e := range served.Layers[n].Entries {
-			if e.Path != "sysroot" && tree.Within(e.Path, "sysroot") {
+			if commit == nil && e.Path != "sysroot" && tree.Within(e.Path, "sysroot") {
 				return fmt.Errorf("%w: %.200q", ErrDiffers, e.Path)
 			}
 		}
@@ -94,10 +88,49 @@ func madeOf(ctx context.Context, source, served *Inspection) error {
 	return nil
 }
 
+// commitOf is the commit that an image in ostree's form has by its source; nil for an image in another form. Hosts go by its
+// objects, and not by the names that Differences compares.
+func commitOf(ctx context.Context, source, served *Inspection) (*image.Commit, error) {
+	if served.Image.Config.Config.Labels[image.LabelCommit] == "" {
+		return nil, nil
+	}
+	c, err := served.CommitOf(ctx, source.Inspection)
+	if errors.Is(err, rechunk.ErrNotSame) || errors.Is(err, rechunk.ErrPassThrough) {
+		return nil, fmt.Errorf("%w: %w", ErrDiffers, err)
+	}
+	return c, err
+}
+
+// says compares what an image says of itself with what an image of the source says that has its layers. What the source is
+// called, the caller knows.
+func says(source, served *Inspection, commit *image.Commit) error {
+	made := image.Made{Plain: image.Bootable(&source.Image.Config), Commit: commit}
+	of, err := image.With(source.Image, served.Image, made)
+	if err != nil {
+		return err
+	}
+	config, err := image.DiffConfigs(of, served.Image)
+	if err != nil {
+		return err
+	}
+	if len(config) > 0 {
+		return fmt.Errorf("%w: %s", ErrDiffers, config[0])
+	}
+	for name, value := range served.Image.Manifest.Annotations {
+		if of.Manifest.Annotations[name] != value && name != image.AnnotationSource {
+			return fmt.Errorf("%w: annotation %.100q", ErrDiffers, name)
+		}
+	}
+	return nil
+}
+
 // written reports whether a layer has the type of one that Strata writes, and nothing that clients could go by instead but
-// for a table of contents.
-func written(l ocispec.Descriptor) bool {
+// for a table of contents. A layer of objects may name its components.
+func written(l ocispec.Descriptor, objects bool) bool {
 	for name := range l.Annotations {
+		if objects && name == rechunk.ComponentsNote {
+			continue
+		}
 		if !toc.IsAnnotation(name) || !toc.Told(l.Annotations) {
 			return false
 		}

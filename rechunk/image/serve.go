@@ -118,6 +118,29 @@ func Build(src *Source, layers []Layer, made Made) (config, manifest Document, e
 	return config, manifest, err
 }
 
+// With is the image that Build makes of a source with the layers of another image.
+func With(src, of *Source, made Made) (*Source, error) {
+	layers := make([]Layer, len(of.Manifest.Layers))
+	names := of.LayerNames()
+	for i, l := range of.Manifest.Layers {
+		layers[i] = Layer{MediaType: l.MediaType, Digest: l.Digest, Size: l.Size, DiffID: of.Config.RootFS.DiffIDs[i],
+			Annotations: l.Annotations, Name: names[i]}
+	}
+	config, manifest, err := Build(src, layers, made)
+	if err != nil {
+		return nil, err
+	}
+	m, err := ParseManifest(manifest.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	c, err := ParseConfig(m, config.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	return &Source{Digest: manifest.Digest, Manifest: *m, RawConfig: config.Bytes, Config: *c}, nil
+}
+
 func dropOSTree[V any](labels map[string]V) {
 	delete(labels, LabelCommit)
 	delete(labels, labelFinalDiffID)

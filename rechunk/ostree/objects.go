@@ -59,6 +59,12 @@ func FileObject(path string) (sum Checksum, ok bool) {
 	return sum, ok && kind == "file"
 }
 
+// AttributesObject tells which object of a file or symlink a path of an encapsulated image has the attributes of.
+func AttributesObject(path string) (sum Checksum, ok bool) {
+	sum, kind, ok := objectOf(path)
+	return sum, ok && kind == "file-xattrs-link"
+}
+
 // parseCommit finds the root directory in a commit object, (a{sv}aya(say)sstayay): the last two of its members, each 32
 // bytes, before the ends of the six others whose length varies, the first of which comes last.
 func parseCommit(b []byte) (*directory, error) {

@@ -161,8 +161,8 @@ func splitXattrs(t *tree.Tree, contents tree.Contents, b *tree.Budget) (map[stri
 	return out, nil
 }
 
-// readXattrs reads the attributes in an object behind so many other bytes, but for security.selinux.
-func readXattrs(e *tree.Entry, contents tree.Contents, skip int) ([]tree.Xattr, error) {
+// ReadAttributes reads the serialised attributes that an object holds. One that is too large wraps tree.ErrLimit.
+func ReadAttributes(e *tree.Entry, contents tree.Contents) ([]byte, error) {
 	if e.Size > maxXattrBytes {
 		return nil, tree.OverLimit(fmt.Sprintf("bytes of attributes in %q", e.Path), maxXattrBytes)
 	}
@@ -171,7 +171,12 @@ func readXattrs(e *tree.Entry, contents tree.Contents, skip int) ([]tree.Xattr, 
 		return nil, err
 	}
 	defer r.Close()
-	b, err := io.ReadAll(io.LimitReader(r, maxXattrBytes))
+	return io.ReadAll(io.LimitReader(r, maxXattrBytes))
+}
+
+// readXattrs reads the attributes in an object behind so many other bytes, but for security.selinux.
+func readXattrs(e *tree.Entry, contents tree.Contents, skip int) ([]tree.Xattr, error) {
+	b, err := ReadAttributes(e, contents)
 	if err != nil {
 		return nil, err
 	}
