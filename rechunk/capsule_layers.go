@@ -55,7 +55,10 @@ func (w *objectWriter) entries(e *tree.Entry) []*tree.Entry {
 	object := name
 	object.Path = ostree.ObjectPath(sum)
 	object.Link = object.Path
-	if name.Link = ""; !isEmptyObject(e) {
+	switch {
+	case isEmptyObject(e):
+		name.Link = ""
+	case !w.ownFile(i):
 		name.Link, name.Xattrs = object.Path, nil
 	}
 	if w.there[sum] {
@@ -161,7 +164,7 @@ func (c *capsule) view(x *tree.Index) *tree.Index {
 		}
 		if sum, ok := objects[e.Link]; ok {
 			e.Digest, e.Xattrs = tree.Digest(sum), nil
-		} else if k, ok := c.tree.Find(e.Path); ok && isEmptyObject(&e) && there[c.sums[k]] && c.like(&e, k) {
+		} else if k, ok := c.tree.Find(e.Path); ok && there[c.sums[k]] && c.like(&e, k) {
 			e.Digest, e.Xattrs = tree.Digest(c.sums[k]), nil
 		}
 		if e.Link != "" {
@@ -185,7 +188,7 @@ func (c *capsule) below(path string) bool {
 	return tree.Within(path, "sysroot") && (path != "sysroot" || c.tree.Lookup(path) == nil)
 }
 
-// like reports whether an empty file has the header that the tree wants at position k.
+// like reports whether a file that is not linked to its object is what the tree wants at position k.
 func (c *capsule) like(e *tree.Entry, k int) bool {
 	want := c.tree.Entries[k]
 	want.Xattrs = shown(&want)

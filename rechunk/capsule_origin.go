@@ -22,7 +22,8 @@ func (i *Inspection) CommitOf(ctx context.Context, source *Inspection) (*image.C
 		return nil, err
 	}
 	if got := i.Image.Config.Config.Labels[image.LabelCommit]; got != c.announced().Checksum {
-		return nil, fmt.Errorf("%w: the source's commit is %s, the image has %.100q", ErrNotSame, c.announced().Checksum, got)
+		return nil, fmt.Errorf("%w: the source's commit is %s, the image has %.100q", ErrNotSame, c.announced().Checksum,
+			got)
 	}
 	h := &held{capsule: c, image: i, repository: map[string]*tree.Entry{}, found: map[string]bool{}}
 	for _, e := range repository() {

@@ -101,51 +101,6 @@ func (r *run) newCapsule(ctx context.Context) (*capsule, error) {
 	return c, err
 }
 
-// label serialises the attributes of all entries, with the labels that the policy in the image gives.
-func (c *capsule) label(open selinux.Open) error {
-	labels := map[tree.Kind]*selinux.Labels{}
-	for kind, typ := range map[tree.Kind]selinux.Type{
-		tree.Dir: selinux.Directory, tree.Regular: selinux.Regular, tree.Symlink: selinux.Symlink,
-	} {
-		l, err := selinux.ReadFor(typ, open)
-		if err != nil {
-			return err
-		}
-		if l != nil {
-			labels[kind] = l
-		}
-	}
-	type key struct {
-		first *tree.Xattr // of a list, which many entries share
-		label string
-	}
-	made := map[key]string{}
-	c.attrs = make([]string, len(c.tree.Entries))
-	for i := range c.tree.Entries {
-		e := &c.tree.Entries[i]
-		if !ostree.InCommit(e.Path) {
-			continue
-		}
-		var k key
-		var err error
-		if l := labels[e.Kind]; l != nil {
-			if k.label, err = l.OfObject(e.Path); err != nil {
-				return err
-			}
-		}
-		if len(e.Xattrs) > 0 {
-			k.first = &e.Xattrs[0]
-		}
-		a, ok := made[k]
-		if !ok {
-			a = string(ostree.Attributes(e.Xattrs, k.label))
-			made[k] = a
-		}
-		c.attrs[i] = a
-	}
-	return nil
-}
-
 // objectKey is what an object's checksum stands for, but for the targets of symlinks.
 type objectKey struct {
 	content  tree.Digest
@@ -248,7 +203,8 @@ func (r *run) servedSums() map[objectKey]ostree.Checksum {
 	return out
 }
 
-// group makes hardlink groups of the names of each object, and the tree that the plan sees.
+// group makes hardlink groups of the names of each object, and the tree that the plan sees. No group has more names than
+// filesystems can link: names beyond are files of their own in layers, linked among themselves.
 func (c *capsule) group() {
 	c.first = map[ostree.Checksum]int{}
 	names := map[ostree.Checksum]int{}
@@ -266,6 +222,8 @@ func (c *capsule) group() {
 			outside[e.Link] = append(outside[e.Link], e.Path)
 		}
 	}
+	linked := map[ostree.Checksum]int{}    // names so far
+	leader := map[ostree.Checksum]string{} // first of the group that a name belongs to
 	for i := range c.tree.Entries {
 		e := &c.tree.Entries[i]
 		sum := c.sums[i]
@@ -273,7 +231,11 @@ func (c *capsule) group() {
 		case sum == (ostree.Checksum{}) && len(outside[e.Link]) > 1:
 			e.Link = outside[e.Link][0]
 		case names[sum] > 1 && !isEmptyObject(e):
-			e.Link = c.tree.Entries[c.first[sum]].Path
+			if linked[sum]%tree.ShareMost == 0 {
+				leader[sum] = e.Path
+			}
+			linked[sum]++
+			e.Link = leader[sum]
 		default:
 			e.Link = ""
 		}
@@ -287,6 +249,12 @@ func (c *capsule) group() {
 			e.Digest, e.Xattrs = tree.Digest(c.sums[i]), nil
 		}
 	}
+}
+
+// ownFile reports whether a name is not linked to its object in layers.
+func (c *capsule) ownFile(i int) bool {
+	e := &c.tree.Entries[i]
+	return isEmptyObject(e) || e.Link != "" && e.Link != c.tree.Entries[c.first[c.sums[i]]].Path
 }
 
 // isEmptyObject reports whether an object's names are files of their own in layers, as ostree-ext has it: what builds on an

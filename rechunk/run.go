@@ -134,7 +134,7 @@ func (r *run) flatten(ctx context.Context) error {
 	}
 	r.contents = newContents(r)
 	if r.plain {
-		image := ostree.Image{Tree: t, Contents: r.contents.within(ctx), Derived: r.derived(),
+		image := ostree.Image{Tree: t, Contents: r.contents.within(ctx), Derived: r.derived(), Labelled: r.labelled(ctx, t),
 			Commit: r.src.Config.Config.Labels["ostree.commit"]}
 		if t, err = ostree.Plain(image, r.budget); err != nil {
 			return err

@@ -18,11 +18,16 @@ import (
 const maxObject = 32 << 20
 
 // commitXattrs finds the attributes that the commit gives to directories and empty files: position in the tree → attributes.
-// It reads directories of the commit only when there is any such attribute.
+// It reads directories of the commit only when there is any such attribute, which a label is not where the policy gives one.
 func commitXattrs(i Image, b *tree.Budget) (map[int][]tree.Xattr, error) {
 	w := &walk{Image: i, budget: b, out: map[int][]tree.Xattr{}}
 	if err := w.attributes(); err != nil || len(w.dirs)+len(w.empty) == 0 {
 		return nil, err
+	}
+	if !w.others {
+		if own, err := i.unlabelled(); !own || err != nil {
+			return nil, err
+		}
 	}
 	root, err := w.root()
 	if err != nil || root == nil {
@@ -37,6 +42,7 @@ type walk struct {
 	budget *tree.Budget
 	dirs   map[Checksum][]tree.Xattr // of dirmeta objects that have any
 	empty  map[Checksum][]tree.Xattr // of objects of empty files
+	others bool                      // whether any of them has more than a label
 	seen   int                       // names in the directories so far
 	out    map[int][]tree.Xattr
 }
@@ -72,6 +78,7 @@ func (w *walk) attributes() error {
 		}
 		if len(x) > 0 {
 			into[sum] = x
+			w.others = w.others || len(x) > 1 || !isLabel(x[0])
 		}
 	}
 	return nil

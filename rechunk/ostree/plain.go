@@ -5,7 +5,6 @@ package ostree
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/strata-oci/strata/rechunk/tree"
@@ -24,6 +23,9 @@ type Image struct {
 	Contents tree.Contents
 	// Commit is the checksum in the image's label ostree.commit; empty where it has none.
 	Commit string
+	// Labelled reports whether clients label a path by the image's policy; nil where nobody knows. A label in an object is
+	// the image's own, and stays, where they do not.
+	Labelled func(kind tree.Kind, path string) (bool, error)
 	// Derived are the layers above those that were encapsulated (the label ostree.final-diffid), lowest first: what they
 	// remove and replace is not the commit's any longer.
 	Derived []*tree.Index
@@ -31,10 +33,10 @@ type Image struct {
 
 // Plain makes the tree of a plain bootc image: the content of /sysroot goes, the directory stays. When the image is
 // ostree-encapsulated, the extended attributes that ostree keeps in objects of their own (bare-split-xattrs, dirmeta) come
-// back to the files and directories, but for security.selinux, which clients set by the policy of the booted system. It
-// returns the image's tree itself when /sysroot is empty. An object that is missing or breaks its format wraps
-// tree.ErrInvalid; one that is too large wraps tree.ErrLimit, as do attributes for which the image's budget has no room.
-// Files share them: one object may be that of a million files.
+// back to the files and directories, but for the labels that clients set by policy (Image.Labelled). It returns the
+// image's tree itself when /sysroot is empty. An object that is missing or breaks its format wraps tree.ErrInvalid; one that
+// is too large wraps tree.ErrLimit, as do attributes for which the image's budget has no room. Files share them: one object
+// may be that of a million files.
 func Plain(image Image, b *tree.Budget) (*tree.Tree, error) {
 	t := image.Tree
 	if !HasSysroot(t) {
@@ -56,19 +58,27 @@ func Plain(image Image, b *tree.Budget) (*tree.Tree, error) {
 	}
 	out := &tree.Tree{Entries: make([]tree.Entry, 0, kept)}
 	both := merger{budget: b, made: map[[2]*tree.Xattr][]tree.Xattr{}}
+	given := func(i int) []tree.Xattr {
+		if o := others[i]; len(o) > 0 {
+			return o
+		}
+		return attrs[t.Entries[i].Link]
+	}
+	labels := labels{Image: image, budget: b, stripped: map[*tree.Xattr][]tree.Xattr{}}
+	if err := labels.find(given); err != nil {
+		return nil, err
+	}
 	for i := range t.Entries {
 		e := t.Entries[i]
 		if dropped(e.Path) {
 			continue
 		}
-		x := attrs[e.Link]
-		if o := others[i]; len(o) > 0 {
-			x = o
+		x, err := labels.kept(&e, given(i))
+		if err == nil && len(x) > 0 {
+			e.Xattrs, err = both.merge(e.Xattrs, x)
 		}
-		if len(x) > 0 {
-			if e.Xattrs, err = both.merge(e.Xattrs, x); err != nil {
-				return nil, err
-			}
+		if err != nil {
+			return nil, err
 		}
 		out.Entries = append(out.Entries, e)
 	}
@@ -174,7 +184,7 @@ func ReadAttributes(e *tree.Entry, contents tree.Contents) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r, maxXattrBytes))
 }
 
-// readXattrs reads the attributes in an object behind so many other bytes, but for security.selinux.
+// readXattrs reads the attributes in an object behind so many other bytes.
 func readXattrs(e *tree.Entry, contents tree.Contents, skip int) ([]tree.Xattr, error) {
 	b, err := ReadAttributes(e, contents)
 	if err != nil {
@@ -183,11 +193,11 @@ func readXattrs(e *tree.Entry, contents tree.Contents, skip int) ([]tree.Xattr, 
 	if len(b) < skip {
 		return nil, fmt.Errorf("%s: %w", e.Path, tree.Invalidf("%d bytes", len(b)))
 	}
-	all, err := parseGVariantXattrs(b[skip:])
+	out, err := parseGVariantXattrs(b[skip:])
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", e.Path, err)
 	}
-	return slices.DeleteFunc(all, func(x tree.Xattr) bool { return x.Name == "security.selinux" }), nil
+	return out, nil
 }
 
 // merger puts attributes together, each two lists once.
