@@ -17,9 +17,9 @@ import (
 	"github.com/strata-oci/strata/proxy/imageref"
 )
 
-// theirs OLD NEW TO [FIXTURE] writes a delta artifact into the layout TO, in the form of containers/oci-delta with no word of
-// ours: how the image of one layer in the layout NEW is made of the one in OLD, by the tar-diff program, or as that did once
-// and testdata/FIXTURE has kept.
+// theirs OLD NEW TO [FIXTURE] writes a delta artifact into the layout TO, in the form of containers/oci-delta with no word
+// of ours: how the image of one layer in the layout NEW is made of the one in OLD, by the tar-diff program, or as that did
+// once and testdata/FIXTURE has kept.
 func theirs(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: theirs OLD NEW TO [FIXTURE]")
@@ -78,7 +78,9 @@ type layout struct {
 }
 
 func readLayout(ts *testscript.TestScript, dir string) (out layout) {
-	blob := func(d digest.Digest) []byte { return []byte(ts.ReadFile(filepath.Join(dir, "blobs/sha256", d.Encoded()))) }
+	blob := func(d digest.Digest) []byte {
+		return []byte(ts.ReadFile(filepath.Join(dir, "blobs/sha256", d.Encoded())))
+	}
 	var index ocispec.Index
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(filepath.Join(dir, "index.json"))), &index))
 	out.raw = blob(index.Manifests[0].Digest)

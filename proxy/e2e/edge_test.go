@@ -94,11 +94,12 @@ func (f writerFunc) Write(p []byte) (int, error) {
 // patient are the keys of an edge that takes as few bytes as it can.
 const patient = "deltas: {wait: 2m, prefer: bytes}\n"
 
-// pullThrough fetches an image as hosts do, all of it, and returns its manifest. What has another digest fails, and nothing is
-// tried again.
+// pullThrough fetches an image as hosts do, all of it, and returns its manifest. What has another digest fails, and nothing
+// is tried again.
 func pullThrough(ctx context.Context, tb testing.TB, image string) ([]byte, error) {
 	tb.Helper()
-	img, err := remote.Image(reference(tb, image), remote.WithContext(ctx), remote.WithRetryBackoff(remote.Backoff{Steps: 1}))
+	img, err := remote.Image(reference(tb, image), remote.WithContext(ctx),
+		remote.WithRetryBackoff(remote.Backoff{Steps: 1}))
 	if err != nil {
 		return nil, err
 	}
