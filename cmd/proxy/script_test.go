@@ -39,7 +39,8 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"mkimage": mkimage(t), "theirs": theirs, "registry": startRegistry, "freeport": freePort, "ready": ready, "exits": exits,
+			"mkimage": mkimage(t), "theirs": theirs, "registry": startRegistry, "freeport": freePort, "ready": ready,
+			"exits":     exits,
 			"interrupt": interrupt,
 			"jsonkeys":  jsonKeys, "oneline": oneLine, "emptydir": emptyDir, "expand": expand,
 			"damage": damage, "absent": absent, "metric": metric, "hangup": hangup, "smalldisk": smallDisk,

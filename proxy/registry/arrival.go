@@ -42,7 +42,7 @@ func (h *handler) cameBack(r *http.Request) bool {
 // loop returns an error for a request of this process's own that it would answer by asking again where that request went.
 // Under other names it may ask itself.
 func (h *handler) loop(r *http.Request, repo name.Repository) error {
-	if h.Behind != nil && h.Behind(repo.Host()) && h.cameBack(r) {
+	if h.Behind(repo.Host()) && h.cameBack(r) {
 		return LoopDetected(repo.Host())
 	}
 	return nil

@@ -121,6 +121,11 @@ func (h *handler) delta(w *response, r *http.Request, query url.Values) error {
 	}
 	info.Digest = q.Layer
 	info.setReference(name.Reference(q.Layer))
+	return h.unlessLedBack(w, r, repo, func(r *http.Request) error { return h.giveDelta(w, r, repo, q) })
+}
+
+// giveDelta answers with a delta, or why there is none.
+func (h *handler) giveDelta(w *response, r *http.Request, repo name.Repository, q DeltaQuery) error {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	d, err := h.Deltas.OpenDelta(ctx, repo, q)
@@ -133,6 +138,7 @@ func (h *handler) delta(w *response, r *http.Request, query url.Values) error {
 		return err
 	}
 	defer d.Close()
+	info := requestInfo(r)
 	info.Origin = MadeHere
 	if err := sendDelta(w, d); err != nil {
 		return err

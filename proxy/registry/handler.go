@@ -42,6 +42,8 @@ type Options struct {
 	Self string
 	// Behind reports whether a registry's images come from another Strata; nil: none do.
 	Behind func(host string) bool
+	// Ways may be nil where none do, or where nobody is to find out that they wait for each other.
+	Ways Ways
 	// Redirects may be nil: then blobs are served here.
 	Redirects Redirects
 	// Deltas may be nil: then none are made.
@@ -80,6 +82,9 @@ func New(o Options) http.Handler {
 	}
 	if o.AnswersAs == nil {
 		o.AnswersAs = func(string) bool { return false }
+	}
+	if o.Behind == nil {
+		o.Behind = func(string) bool { return false }
 	}
 	if o.Panicked == nil {
 		o.Panicked = func() {}
@@ -133,14 +138,7 @@ func (h *handler) serve(w *response, r *http.Request) error {
 	r = r.WithContext(withVia(r))
 	switch t.route {
 	case RouteBase:
-		if _, err := h.authorize(w, r, Want{As: as}); err != nil {
-			return err
-		}
-		if h.Deltas != nil && h.Deltas.Formats() != "" {
-			w.Header().Set(headerDeltas, h.Deltas.Formats())
-		}
-		writeJSON(w, r, "application/json", []byte("{}"))
-		return nil
+		return h.base(w, r, as)
 	case RouteDelta:
 		return h.delta(w, r, query)
 	case RouteCatalog:
@@ -166,7 +164,7 @@ func (h *handler) serveNamed(w *response, r *http.Request, as string, t target, 
 		return err
 	}
 	r = r.WithContext(WithClient(r.Context(), Client{User: grant.User, Address: address(r.RemoteAddr)}))
-	err = h.serveRepository(w, r, t, repo, query)
+	err = h.unlessLedBack(w, r, repo, func(r *http.Request) error { return h.serveRepository(w, r, t, repo, query) })
 	if as == "" && len(query["ns"]) == 0 {
 		err = meant(err, h.Names.Defaulted(t.name, repo))
 	}

@@ -3,15 +3,17 @@ package registry
 import (
 	"io"
 	"net/http"
+	"sync/atomic"
 )
 
 // response is a ResponseWriter that remembers what was sent. It keeps the way to the io.ReaderFrom below open, which is what
 // lets the kernel send a file without copying it through the process.
 type response struct {
 	http.ResponseWriter
-	status int   // of the answer; 0 before its headers were sent
-	bytes  int64 // of the body
-	err    error // the first that a write met
+	status int         // of the answer; 0 before its headers were sent
+	bytes  int64       // of the body
+	err    error       // the first that a write met
+	begun  atomic.Bool // its headers were sent; for other goroutines
 	// private content is not for everybody.
 	private bool
 }
@@ -22,6 +24,7 @@ var _ io.ReaderFrom = (*response)(nil)
 func (w *response) WriteHeader(status int) {
 	if w.status == 0 && status >= 200 {
 		w.status = status
+		w.begun.Store(true)
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -52,6 +55,7 @@ func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (w *response) wrote(n int64, err error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
+		w.begun.Store(true)
 	}
 	w.bytes += n
 	if w.err == nil {

@@ -206,6 +206,9 @@ func (s *Server) newRegistry() http.Handler {
 		AnswersAs: func(host string) bool { return s.live.Load().AnswersAs(host) }, Self: s.self,
 		Behind: func(host string) bool { return s.live.Load().Via(host) },
 	}
+	if s.rooms.Edge != nil {
+		o.Ways = s.rooms.Edge
+	}
 	if s.cfg.Redirect {
 		o.Redirects = images
 	}

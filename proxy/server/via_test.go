@@ -1,11 +1,13 @@
 package server_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,10 +17,18 @@ import (
 
 // way leads to a server that is known later.
 func way(t *testing.T) (base string, to *atomic.Pointer[url.URL]) {
+	return wayPast(t, func(*http.Request) {})
+}
+
+// wayPast is one that requests go past somebody on.
+func wayPast(t *testing.T, look func(*http.Request)) (base string, to *atomic.Pointer[url.URL]) {
 	t.Helper()
 	to = &atomic.Pointer[url.URL]{}
 	front := httptest.NewServer(&httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to.Load()) }, ErrorLog: nil,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			look(r.In)
+			r.SetURL(to.Load())
+		}, ErrorLog: nil,
 	})
 	t.Cleanup(front.Close)
 	return front.URL, to
@@ -61,6 +71,57 @@ func TestViaLoop(t *testing.T) {
 			if resp.StatusCode != http.StatusLoopDetected {
 				t.Errorf("%s, %s: %d", what, path, resp.StatusCode)
 			}
+		}
+	}
+}
+
+// Edges that are via each other are asked for the same at the same moment: each waits for the next one, which waits in its
+// turn. They find that out, too.
+func TestViaRing(t *testing.T) {
+	t.Parallel()
+	some := "sha256:" + strings.Repeat("5e", 32)
+	for _, size := range []int{1, 2, 3} {
+		for _, path := range []string{
+			"v2/ghcr.io/team/os/manifests/latest", "v2/ghcr.io/team/os/manifests/" + some,
+			"v2/ghcr.io/team/os/blobs/" + some, "v2/ghcr.io/team/os/tags/list",
+			"strata/v1/delta?repository=ghcr.io/team/os&layer=" + some + "&seed=" + some,
+		} {
+			t.Run(fmt.Sprintf("%d %s", size, path), func(t *testing.T) {
+				t.Parallel()
+				// All ask the next one before anybody is asked.
+				var asked, all sync.WaitGroup
+				asked.Add(size)
+				edges := make([]*url.URL, size)
+				ways := make([]*atomic.Pointer[url.URL], size)
+				for i := range edges {
+					var once sync.Once
+					var base string
+					base, ways[i] = wayPast(t, func(*http.Request) {
+						once.Do(asked.Done)
+						asked.Wait()
+					})
+					edges[i] = edgeBehind(t, base)
+				}
+				for i, w := range ways {
+					w.Store(edges[(i+1)%size])
+				}
+				client := &http.Client{Timeout: 30 * time.Second} // less than an upstream has
+				defer client.CloseIdleConnections()
+				for _, e := range edges {
+					all.Go(func() {
+						resp, err := client.Get(e.JoinPath("/").String() + path)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						_ = resp.Body.Close()
+						if resp.StatusCode != http.StatusLoopDetected {
+							t.Errorf("%d", resp.StatusCode)
+						}
+					})
+				}
+				all.Wait()
+			})
 		}
 	}
 }

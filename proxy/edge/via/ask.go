@@ -201,3 +201,19 @@ func (s *Source) OpenDelta(ctx context.Context, repo name.Repository, q registry
 	}
 	return &registry.Delta{ReadCloser: d.Body, Seed: d.Seed, Size: d.Size}, nil
 }
+
+// LeadsBack implements registry.Ways. Who asks on behalf of the same others is told the same: their questions cannot wait
+// for each other, since each is on behalf of one more than the one that it waits for.
+func (s *Source) LeadsBack(ctx context.Context, repo name.Repository) bool {
+	if !s.Behind(repo.Host()) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, headerGrace)
+	defer cancel()
+	back, err := s.ways.Do(ctx, repo.Host()+" "+registry.ViaOf(ctx), func(ctx context.Context) (bool, error) {
+		ctx, cancel := context.WithTimeout(ctx, headerGrace)
+		defer cancel()
+		return s.Central.LeadsBack(ctx, repo)
+	})
+	return err == nil && back
+}

@@ -169,6 +169,8 @@ func (c *theCentral) DeltaFormats(context.Context, name.Repository) (string, err
 	return c.formats, c.away
 }
 
+func (c *theCentral) LeadsBack(context.Context, name.Repository) (bool, error) { return false, nil }
+
 func (c *theCentral) Delta(ctx context.Context, _ name.Repository, q client.DeltaRequest) (client.Delta, error) {
 	c.mu.Lock()
 	c.asked = append(c.asked, q)

@@ -36,6 +36,7 @@ type Contents interface {
 type Deltas interface {
 	DeltaFormats(ctx context.Context, repo name.Repository) (string, error)
 	Delta(ctx context.Context, repo name.Repository, r client.DeltaRequest) (client.Delta, error)
+	LeadsBack(ctx context.Context, repo name.Repository) (bool, error)
 }
 
 // Central is the way to registries and to other Stratas; a client.Client.
@@ -103,6 +104,7 @@ type Source struct {
 	failed *lru.Cache[pair, failure]
 	tally  tally
 	asking *background.Shared[bool] // what centrals make
+	ways   *background.Shared[bool] // where they lead
 	slots  chan struct{}            // holds a token for each layer that is being made
 
 	mu       sync.Mutex
@@ -128,6 +130,7 @@ func New(o Options) *Source {
 		tally: tally{reasons: map[string]int64{}, roots: map[string]string{}, recent: pairs.NewRecent()},
 		slots: make(chan struct{}, max(leastAtOnce, o.Parallel)), centrals: map[string]*central{},
 		asking: background.NewShared[bool](o.Work, "question to a central"),
+		ways:   background.NewShared[bool](o.Work, "question for the way"),
 	}
 }
 

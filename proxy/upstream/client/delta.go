@@ -22,6 +22,7 @@ import (
 const (
 	opDelta   = "get delta"
 	opFormats = "ask for deltas"
+	opWay     = "ask for the way"
 
 	deltaPath      = "/strata/v1/delta"
 	deltaMediaType = "application/vnd.strata.delta.v1"
@@ -77,6 +78,23 @@ func (c *Client) DeltaFormats(ctx context.Context, repo name.Repository) (string
 		return nil
 	})
 	return formats, err
+}
+
+// LeadsBack asks another Strata whether the way to a repository's images leads it, or one behind it, to one that this
+// question came through (docs/protocol.md). It is asked once, and what does not know the question says no.
+func (c *Client) LeadsBack(ctx context.Context, repo name.Repository) (bool, error) {
+	s, err := c.session(opWay, repo)
+	if err != nil {
+		return false, err
+	}
+	resp, err := s.send(ctx, transport.Request{
+		Method: http.MethodGet, URL: s.host.URL("/v2/"), Header: http.Header{"Strata-Way": {repo.String()}},
+	})
+	if err != nil {
+		return false, s.fail(ctx, opWay, err)
+	}
+	transport.Discard(resp.Response)
+	return resp.StatusCode == http.StatusLoopDetected, nil
 }
 
 // Delta asks another Strata for a delta. It is asked once: who gets none has the layer to fetch.

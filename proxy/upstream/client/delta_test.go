@@ -173,3 +173,22 @@ func TestDeltaFallsSilent(t *testing.T) {
 		t.Errorf("%q, %v", b, err)
 	}
 }
+
+// Another Strata says whether the way leads back; all else is no.
+func TestLeadsBack(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]bool{
+		http.StatusLoopDetected: true, http.StatusOK: false, http.StatusNotFound: false,
+	} {
+		var path, asked string
+		srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			path, asked = r.URL.Path, r.Header.Get("Strata-Way")
+			w.WriteHeader(status)
+		})
+		c, _ := client(t, srv.URL, behind)
+		if got, err := c.LeadsBack(t.Context(), testRepo); got != want || err != nil || path != "/v2/" ||
+			asked != testRepo.String() {
+			t.Errorf("%d: %t, %v, asked %s for %s", status, got, err, path, asked)
+		}
+	}
+}
