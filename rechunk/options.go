@@ -18,6 +18,8 @@ type Options struct {
 	// MaxLayers and MaxStale (0 to 1) bound the layout.
 	MaxLayers int
 	MaxStale  float64
+	// LayerCost is what a layer costs a host in each update besides its bytes, in bytes (plan.Limits.LayerCost).
+	LayerCost int64
 	// Format is how new layers are written. Inspect needs none; everything else does.
 	Format layer.Format
 	// ExactTime keeps all modification times as the source has them (mtime: preserve).
@@ -64,6 +66,9 @@ func (o Options) values() (decisive, others []string) {
 	}
 	if o.OSTree {
 		decisive = append(decisive, "form="+FormOSTree)
+	}
+	if o.LayerCost != 0 {
+		decisive = append(decisive, "layer_cost="+strconv.FormatInt(o.LayerCost, 10))
 	}
 	return decisive, []string{fmt.Sprintf("%q", o.Platforms), strconv.Itoa(o.Versions)}
 }

@@ -37,6 +37,8 @@ func change(t *testing.T, name string, v reflect.Value) {
 		*f = true
 	case *int:
 		*f = 1
+	case *int64:
+		*f = 1
 	case *float64:
 		*f = 0.5
 	case *[]string:

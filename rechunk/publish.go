@@ -23,6 +23,8 @@ type PlanRecord struct {
 	MaxLayers int           `json:"max_layers"`
 	MaxStale  float64       `json:"max_stale"`
 	ExactTime bool          `json:"exact_time"`
+	// LayerCost is what a layer was taken to cost a host in each update, in bytes.
+	LayerCost int64 `json:"layer_cost,omitempty"`
 	// Linked is the number of identical files that became hardlinks; the source has them apart.
 	Linked int `json:"linked"`
 	// NoiseKept are the files that stayed as they were served before, in path order.
@@ -139,8 +141,8 @@ func (r *run) planRecord(layers []madeLayer, d digest.Digest) PlanRecord {
 	decided := r.decision()
 	p := PlanRecord{
 		SourceDigest: r.req.Digest, Digest: d, Encoder: r.req.Options.Format.Spec().Encoder.String(),
-		MaxLayers: r.req.Options.MaxLayers,
-		MaxStale:  r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime, Linked: r.linked, Notes: r.layout.Notes,
+		MaxLayers: r.req.Options.MaxLayers, LayerCost: r.req.Options.LayerCost,
+		MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime, Linked: r.linked, Notes: r.layout.Notes,
 		Demand: r.req.Demand.Rounded(), Base: decided.Base(), Dropped: decided.Dropped(), NoiseKept: r.kept,
 	}
 	for i, l := range layers {

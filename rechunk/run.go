@@ -214,6 +214,7 @@ func (r *run) decide(context.Context) error {
 		History: r.history,
 		Timed:   r.timed, Limits: plan.Limits{
 			MaxLayers: r.req.Options.MaxLayers, MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime,
+			LayerCost: r.req.Options.LayerCost,
 		},
 	}
 	if r.capsule != nil {

@@ -121,8 +121,8 @@ func (i *image) missing(has map[digest.Digest]bool) (layers int, size int64, err
 	return layers, size, nil
 }
 
-// withPolicy copies a series and puts a layer on top of each image, with the SELinux policy of a system, as etc/selinux. It
-// returns the copy.
+// withPolicy copies a series and puts a layer on top of each image, with the SELinux policy of a system, as etc/selinux, and
+// the sysroot that composefs wants to see. It returns the copy.
 func (b *bench) withPolicy(dir string, tags []string, policy string) (string, error) {
 	var raw bytes.Buffer
 	if err := writePolicy(&raw, policy); err != nil {
@@ -158,7 +158,11 @@ func (b *bench) withPolicy(dir string, tags []string, policy string) (string, er
 // writePolicy writes the files of a policy as a layer, always with the same bytes.
 func writePolicy(to io.Writer, policy string) error {
 	w := tar.NewWriter(to)
-	err := filepath.WalkDir(policy, func(name string, e fs.DirEntry, err error) error {
+	err := w.WriteHeader(&tar.Header{Name: "sysroot/", Mode: 0o755, ModTime: time.Unix(0, 0), Typeflag: tar.TypeDir})
+	if err != nil {
+		return err
+	}
+	err = filepath.WalkDir(policy, func(name string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}

@@ -26,6 +26,7 @@ func main() {
 	match := flag.String("policy", "", "run only policies whose name contains this")
 	bound := flag.Bool("bound", false, "print what no policy can beat, instead of measuring policies")
 	small := flag.Bool("small", false, "compare the planner with the best of all policies on small invented cases; needs no corpus")
+	cost := flag.Int64("layer-cost", 0, "bytes that a host could download while it imports a layer")
 	flag.Parse()
 	if *small {
 		if err := smallTables(os.Stdout); err != nil {
@@ -38,7 +39,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "planner: no corpus: give -corpus DIR or set STRATA_CORPUS")
 		os.Exit(2)
 	}
-	if err := report(os.Stdout, *dir, *only, *match, *bound); err != nil {
+	if err := report(os.Stdout, *dir, *only, *match, *bound, *cost); err != nil {
 		fmt.Fprintln(os.Stderr, "planner:", err)
 		os.Exit(1)
 	}
@@ -86,7 +87,7 @@ type contender struct {
 	make func() policy
 }
 
-func contenders() []contender {
+func contenders(cost int64) []contender {
 	var all []contender
 	for _, n := range []int{64, 120} {
 		all = append(all, contender{fmt.Sprintf("chunkah's packing, %d", n), func() policy { return &chunkah{n} }})
@@ -94,13 +95,13 @@ func contenders() []contender {
 			func() policy { return &strata{limits: plan.Limits{MaxLayers: n, MaxStale: 0.1}, forget: true} }})
 		for _, stale := range []float64{0.05, 0.1, 0.15} {
 			all = append(all, contender{fmt.Sprintf("strata, %d, stale %g%%", n, stale*100),
-				func() policy { return &strata{limits: plan.Limits{MaxLayers: n, MaxStale: stale}} }})
+				func() policy { return &strata{limits: plan.Limits{MaxLayers: n, MaxStale: stale, LayerCost: cost}} }})
 		}
 	}
 	return all
 }
 
-func report(w io.Writer, dir, only, match string, bound bool) error {
+func report(w io.Writer, dir, only, match string, bound bool, cost int64) error {
 	c, err := history.Load(dir)
 	if err != nil {
 		return err
@@ -130,17 +131,17 @@ func report(w io.Writer, dir, only, match string, bound bool) error {
 		fmt.Fprintf(w, "\n%s: %d versions, %d entries, %d components, %d MB compressed, %.0f%% of bytes change per update\n",
 			s.Name, len(versions), len(versions[0].tree.Entries), len(versions[0].owners.Components),
 			all/int64(len(versions)-1)>>20, 100*float64(changed)/float64(all))
-		if err := table(w, match, versions, low); err != nil {
+		if err := table(w, contenders(cost), match, versions, low); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func table(w io.Writer, match string, versions []*version, low [][len(lags)]int64) error {
+func table(w io.Writer, all []contender, match string, versions []*version, low [][len(lags)]int64) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(tw, "policy\tlag 1\tlag 2\tlag 4\tstale\tlayers\tslowest plan")
-	for _, c := range contenders() {
+	for _, c := range all {
 		if !strings.Contains(c.name, match) {
 			continue
 		}

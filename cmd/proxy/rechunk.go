@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/oneshot"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/layer"
@@ -38,16 +39,17 @@ type rechunkCommand struct {
 
 // ruleFlags are common to the commands that decide layers.
 type ruleFlags struct {
-	State       string `help:"Directory that keeps layers and lineage between calls; without it every image is a first version." placeholder:"DIR"`
-	Prior       string `help:"Image that was rechunked before, which a lineage that the state does not have begins with." placeholder:"IMAGE"`
-	Name        string `help:"Lineage in the state directory." default:"image"`
-	MaxLayers   int    `help:"Most layers of the result." default:"64"`
-	MaxStale    string `help:"Most stale bytes of the result, in percent of all." default:"10%"`
-	Format      string `help:"Format of new layers: zstd, gzip, zstd:chunked or ostree." placeholder:"FORMAT"`
-	Compression string `help:"Old name of --format." default:"zstd"`
-	MTime       string `help:"Modification times: keep the first served ones, or preserve the source's." enum:"keep,preserve" default:"keep" name:"mtime"`
-	Noise       string `help:"Files that differ from those served before in build noise only: serve the new ones, or keep those served before." enum:"serve,keep" default:"serve"`
-	Hardlinks   string `help:"Identical large files in /usr of bootable images: share them as hardlinks, or preserve the source's links." enum:"share,preserve" default:"share"`
+	State       string          `help:"Directory that keeps layers and lineage between calls; without it every image is a first version." placeholder:"DIR"`
+	Prior       string          `help:"Image that was rechunked before, which a lineage that the state does not have begins with." placeholder:"IMAGE"`
+	Name        string          `help:"Lineage in the state directory." default:"image"`
+	MaxLayers   int             `help:"Most layers of the result." default:"64"`
+	MaxStale    string          `help:"Most stale bytes of the result, in percent of all." default:"10%"`
+	LayerCost   config.ByteSize `help:"Bytes that a host could download while it imports a layer; more gives fewer layers." default:"0B"`
+	Format      string          `help:"Format of new layers: zstd, gzip, zstd:chunked or ostree." placeholder:"FORMAT"`
+	Compression string          `help:"Old name of --format." default:"zstd"`
+	MTime       string          `help:"Modification times: keep the first served ones, or preserve the source's." enum:"keep,preserve" default:"keep" name:"mtime"`
+	Noise       string          `help:"Files that differ from those served before in build noise only: serve the new ones, or keep those served before." enum:"serve,keep" default:"serve"`
+	Hardlinks   string          `help:"Identical large files in /usr of bootable images: share them as hardlinks, or preserve the source's links." enum:"share,preserve" default:"share"`
 }
 
 // Help follows the flags in strata rechunk --help.
@@ -111,8 +113,9 @@ func (c *ruleFlags) rules() (rechunk.Options, error) {
 		return rechunk.Options{}, usageError{errors.New("--name: it is empty")}
 	}
 	return rechunk.Options{
-		MaxLayers: c.MaxLayers, MaxStale: stale, Format: format, OSTree: ostree, ExactTime: c.MTime == "preserve",
-		OwnLinks: c.Hardlinks == "preserve", KeepNoise: c.Noise == "keep", Versions: lineageVersions,
+		MaxLayers: c.MaxLayers, MaxStale: stale, LayerCost: int64(c.LayerCost), Format: format, OSTree: ostree,
+		ExactTime: c.MTime == "preserve",
+		OwnLinks:  c.Hardlinks == "preserve", KeepNoise: c.Noise == "keep", Versions: lineageVersions,
 	}, nil
 }
 

@@ -22,6 +22,9 @@ type Rule struct {
 	MaxLayers int `yaml:"max_layers"`
 	// MaxStale is the share of stale bytes that a served image may have.
 	MaxStale Percent `yaml:"max_stale"`
+	// LayerCost is what a layer costs a host in each update besides its bytes: as many bytes as the host could download in
+	// the time that the import of the layer takes. 0: little more than a request.
+	LayerCost ByteSize `yaml:"layer_cost"`
 	// Format is how new layers are written.
 	Format Format `yaml:"format"`
 	// Compression is the old name of Format, from when there were two; empty unless it is set. Config.Rule has it in Format.

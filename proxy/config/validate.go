@@ -19,6 +19,7 @@ const (
 	mostJobs        = 256
 	mostVersions    = 1000
 	mostLayers      = 1000
+	mostLayerCost   = ByteSize(1 << 30)
 	mostAttempts    = 20
 	mostConnections = 10_000
 	leastBandwidth  = 1 << 10 // bytes per second
@@ -209,6 +210,9 @@ func (v *validator) rule(key string, r *Rule) {
 	}
 	if r.MaxStale < 0 || r.MaxStale > 1 {
 		v.problem(key+".max_stale", "%s is out of range: write 0%% to 100%%", r.MaxStale)
+	}
+	if r.LayerCost < 0 || r.LayerCost > mostLayerCost {
+		v.problem(key+".layer_cost", "%s is out of range: write 0B to %s", r.LayerCost, mostLayerCost)
 	}
 	if r.Compression != "" && v.origins[key+".format"] != "" && Format(r.Compression) != r.Format {
 		v.problem(key+".compression", "is the old name of format, which is there, too, and says something else: remove it")

@@ -20,6 +20,7 @@ type Preview struct {
 	Base        digest.Digest `json:"base,omitempty"`
 	MaxLayers   int           `json:"max_layers"`
 	MaxStale    float64       `json:"max_stale"`
+	LayerCost   int64         `json:"layer_cost,omitempty"`
 	Demand      plan.Demand   `json:"demand"`
 	LayersTotal int           `json:"layers_total"`
 	LayersKept  int           `json:"layers_kept"`
@@ -77,8 +78,8 @@ type Candidate struct {
 func PreviewOf(d *rechunk.Decision) *Preview {
 	p := &Preview{
 		SourceDigest: d.SourceDigest, Platform: d.Platform, Made: d.Made, MaxLayers: d.Options.MaxLayers,
-		MaxStale: d.Options.MaxStale,
-		Demand:   d.Demand.Rounded(), LayersTotal: len(d.Layout.Layers), StaleBytes: d.Layout.StaleBytes, Base: d.Base(),
+		MaxStale: d.Options.MaxStale, LayerCost: d.Options.LayerCost,
+		Demand: d.Demand.Rounded(), LayersTotal: len(d.Layout.Layers), StaleBytes: d.Layout.StaleBytes, Base: d.Base(),
 		Dropped: append([]rechunk.PlanDropped{}, d.Dropped()...), Candidates: []Candidate{},
 		Notes: append([]string{}, d.Layout.Notes...), NoiseKept: d.NoiseKept,
 	}

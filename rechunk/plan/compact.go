@@ -21,6 +21,9 @@ func (p *planner) compact(s *stack) *packing {
 		}
 		victims := p.makeRoom(s, packing, room)
 		if len(victims) == 0 {
+			victims = p.thin(s, ids, packing)
+		}
+		if len(victims) == 0 {
 			return packing
 		}
 		for _, l := range victims {

@@ -72,6 +72,7 @@ func TestErrors(t *testing.T) {
 		{"no layers", Input{Tree: good, Owners: owners(good), Limits: Limits{}}, ErrLimits},
 		{"stale above one", Input{Tree: good, Owners: owners(good), Limits: Limits{MaxLayers: 1, MaxStale: 1.5}}, ErrLimits},
 		{"stale below zero", Input{Tree: good, Owners: owners(good), Limits: Limits{MaxLayers: 1, MaxStale: -1}}, ErrLimits},
+		{"cost below zero", Input{Tree: good, Owners: owners(good), Limits: Limits{MaxLayers: 1, LayerCost: -1}}, ErrLimits},
 		{"no tree", Input{Owners: owners(good), Limits: limits}, ErrInput},
 		{"no owners", Input{Tree: good, Limits: limits}, ErrInput},
 		{"owners of another tree", Input{Tree: good, Owners: &pkgdb.Owners{}, Limits: limits}, ErrInput},

@@ -45,7 +45,8 @@ func (p *planner) rootOnly() []int {
 }
 
 // worth is the waste per version that another layer must save: what the request for it and its import cost a client, and a
-// place in a budget that fills up. In a small image, whose layers are small, too, it is less.
+// place in a budget that fills up. In a small image, whose layers are small, too, it is less. Where it is known what an
+// import costs, that counts.
 func (p *planner) worth() float64 {
-	return float64(min(max(p.bytes>>14, 2<<10), 16<<10) * 3 / 10)
+	return float64(max(min(max(p.bytes>>14, 2<<10), 16<<10)*3/10, p.in.Limits.LayerCost))
 }

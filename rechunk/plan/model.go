@@ -68,6 +68,9 @@ func checkInput(in *Input) error {
 	if !(in.Limits.MaxStale >= 0 && in.Limits.MaxStale <= 1) {
 		return fmt.Errorf("%w: max stale is %v, not in 0 to 1", ErrLimits, in.Limits.MaxStale)
 	}
+	if in.Limits.LayerCost < 0 {
+		return fmt.Errorf("%w: a layer costs %d bytes, less than nothing", ErrLimits, in.Limits.LayerCost)
+	}
 	if in.Tree == nil || in.Owners == nil {
 		return fmt.Errorf("%w: tree or owners missing", ErrInput)
 	}

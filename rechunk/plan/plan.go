@@ -42,6 +42,10 @@ type Limits struct {
 	MaxStale float64
 	// ExactTime makes modification times part of an entry's identity (mtime: preserve).
 	ExactTime bool
+	// LayerCost is what a layer costs a host in each update besides its bytes, kept or not: as many bytes as the host could
+	// have downloaded in the time that the import of the layer takes. A layer that saves less is not made, and small ones
+	// are written again as one. With 0 a layer costs little more than a request.
+	LayerCost int64
 }
 
 // Image is an image of the lineage: its layers, lowest first.

@@ -233,6 +233,9 @@ func runSeries(t *testing.T, seed uint64) {
 	if w.r.IntN(6) == 0 {
 		lim.MaxStale = 0
 	}
+	if seed%3 == 0 {
+		lim.LayerCost = 1 << (seed % 30)
+	}
 	variants := 1 + w.r.IntN(3)
 	var lineage []Image
 	for version := range 20 {

@@ -23,7 +23,8 @@ func options(r config.Rule) rechunk.Options {
 	}
 	return rechunk.Options{
 		Always: r.Rechunk == config.RechunkAlways, MaxLayers: r.MaxLayers, MaxStale: float64(r.MaxStale),
-		Format: format, OSTree: r.Format == config.FormatOSTree, ExactTime: r.MTime == config.MTimePreserve,
+		LayerCost: int64(r.LayerCost),
+		Format:    format, OSTree: r.Format == config.FormatOSTree, ExactTime: r.MTime == config.MTimePreserve,
 		OwnLinks: r.Hardlinks == config.HardlinksPreserve, KeepNoise: r.Noise == config.NoiseKeep,
 		Versions: r.KeepVersions, Platforms: r.Platforms,
 	}
