@@ -31,7 +31,7 @@ func (s *Store) QuarantineRecord(ctx context.Context, kind, key string) error {
 	if err != nil {
 		return err
 	}
-	defer s.cache.drop(cacheKey{kind: kind, name: key})
+	defer s.recordChanged(kind, key)
 	sum := sha256.Sum256([]byte(key))
 	return s.setAside(ctx, recordOp("quarantine", kind, key), file.path, "record-"+kind+"-"+hex.EncodeToString(sum[:]))
 }
@@ -57,6 +57,7 @@ func (s *Store) QuarantineNameless(ctx context.Context, kind string) (n int, err
 		}
 		return err
 	})
+	defer s.kindChanged(kind)
 	for _, p := range bad {
 		sum := sha256.Sum256([]byte(p))
 		if err == nil {

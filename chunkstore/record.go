@@ -67,7 +67,7 @@ func (s *Store) PutRecord(ctx context.Context, kind, key string, b []byte) error
 	if file.header != "" {
 		b = append([]byte(file.header), b...)
 	}
-	defer s.cache.drop(cacheKey{kind: kind, name: key})
+	defer s.recordChanged(kind, key)
 	return s.place(ctx, op, file.path, b)
 }
 
@@ -78,7 +78,7 @@ func (s *Store) DeleteRecord(ctx context.Context, kind, key string) error {
 		return err
 	}
 	op := recordOp("delete", kind, key)
-	defer s.cache.drop(cacheKey{kind: kind, name: key})
+	defer s.recordChanged(kind, key)
 	if err := s.driver.Delete(ctx, file.path); err != nil {
 		if anyCause(causes(err), isNotFound) {
 			return nil

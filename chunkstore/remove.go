@@ -51,7 +51,7 @@ func (s *Store) DeleteRecordUnused(ctx context.Context, kind, key string, limit 
 	if fi == nil {
 		return gone, err
 	}
-	defer s.cache.drop(cacheKey{kind: kind, name: key})
+	defer s.recordChanged(kind, key)
 	if err := s.remove(ctx, file.path); err != nil {
 		return false, failedWrite(op, err)
 	}

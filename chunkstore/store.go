@@ -62,6 +62,7 @@ type Store struct {
 	// changing is held, by path, while an object is put to its place or removed from there by its age.
 	changing keylock.Locks
 	readers  readerSet
+	changes  changeCounts
 }
 
 // New opens the store on a driver, and begins one where the backend is empty. It gives up with ErrFormat on a backend that

@@ -73,11 +73,13 @@ func indexKind() kind[digest.Digest, rechunk.IndexRecord] {
 	}
 }
 
-// upkeepKind is that of the documents in which package upkeep remembers what it did. Each has a key and a type of its own;
-// the types are upkeep's, whom alone they concern.
+const kindUpkeep = "upkeep"
+
+// upkeepKind is that of the documents in which package upkeep remembers what it did, and Summaries what they know. Each has
+// a key and a type of its own; the types are theirs, whom alone they concern.
 func upkeepKind[V any](key string) kind[struct{}, V] {
 	return kind[struct{}, V]{
-		name: "upkeep", encode: func(struct{}) string { return key },
+		name: kindUpkeep, encode: func(struct{}) string { return key },
 		decode: func(string) (struct{}, bool) { return struct{}{}, true },
 	}
 }

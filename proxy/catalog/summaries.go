@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/strata-oci/strata/chunkstore"
 )
 
 // settling is how long after a record was written it is read again each time: backends whose clocks tick in seconds give
@@ -12,15 +14,19 @@ import (
 const settling = time.Minute
 
 // Summaries are what is worth knowing at once of all records of a table. They are kept in memory, so that to ask for them
-// costs a listing of the table's names and the reading of the records that changed since. They are safe for concurrent use.
+// costs next to nothing while no record changed, and after that a listing of the table's names and the reading of the
+// records that changed. Shelve and Keep have them outlive the process. They are safe for concurrent use.
 type Summaries[K comparable, V, S any] struct {
 	table *Table[K, V]
 	of    func(K, *V) S
 	now   func() time.Time
 
 	mu    sync.Mutex // held while they are brought up to date
+	stamp chunkstore.RecordsStamp
 	known map[K]summary[S]
 	all   []Summary[K, S]
+	shelf *shelf
+	anew  int // records that were read since they were shelved
 }
 
 // Summary is what is worth knowing of a record.
@@ -47,9 +53,19 @@ func NewSummaries[K comparable, V, S any](t *Table[K, V], now func() time.Time, 
 func (s *Summaries[K, V, S]) All(ctx context.Context) ([]Summary[K, S], error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	stamp, err := s.table.store.StampRecords(ctx, s.table.kind.name)
+	if err != nil {
+		return nil, err
+	}
+	if s.stamp.Holds(stamp) {
+		return s.all, nil
+	}
+	if err := s.unshelve(ctx); err != nil {
+		return nil, err
+	}
 	var names []K
 	listed := map[K]time.Time{}
-	err := s.table.List(ctx, Prefix[K]{}, func(key K, modified time.Time) error {
+	err = s.table.List(ctx, Prefix[K]{}, func(key K, modified time.Time) error {
 		names = append(names, key)
 		listed[key] = modified
 		return nil
@@ -57,7 +73,20 @@ func (s *Summaries[K, V, S]) All(ctx context.Context) ([]Summary[K, S], error) {
 	if err != nil {
 		return nil, err
 	}
-	changed := len(names) != len(s.known)
+	changed, err := s.read(ctx, names, listed)
+	if err != nil {
+		return nil, err
+	}
+	s.stamp = stamp
+	if changed {
+		s.settle(names, listed)
+	}
+	return s.all, nil
+}
+
+// read reads the records that may have changed, and reports whether any did.
+func (s *Summaries[K, V, S]) read(ctx context.Context, names []K, listed map[K]time.Time) (bool, error) {
+	changed := len(names) != len(s.known) || s.all == nil
 	for _, key := range names {
 		had, ok := s.known[key]
 		if ok && had.modified.Equal(listed[key]) && had.read.Sub(had.modified) > settling {
@@ -66,16 +95,19 @@ func (s *Summaries[K, V, S]) All(ctx context.Context) ([]Summary[K, S], error) {
 		next := summary[S]{modified: listed[key], read: s.now()}
 		v, err := s.table.Get(ctx, key)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
 		if next.present = v != nil; next.present {
 			next.of = s.of(key, v)
 		}
 		s.known[key], changed = next, true
+		s.anew++
 	}
-	if !changed {
-		return s.all, nil
-	}
+	return changed, nil
+}
+
+// settle takes over what is known of the records that there are.
+func (s *Summaries[K, V, S]) settle(names []K, listed map[K]time.Time) {
 	s.all = make([]Summary[K, S], 0, len(names))
 	for _, key := range names {
 		if one := s.known[key]; one.present {
@@ -88,5 +120,4 @@ func (s *Summaries[K, V, S]) All(ctx context.Context) ([]Summary[K, S], error) {
 		}
 	}
 	s.all = slices.Clip(s.all)
-	return s.all, nil
 }

@@ -29,6 +29,9 @@ func New(lineages *catalog.Table[catalog.LineageKey, rechunk.Lineage], counts Co
 	return &History{lineages, counts, newTotals(lineages)}
 }
 
+// With returns the same history with other counts; what is remembered of lineages serves both.
+func (h *History) With(counts Counts) *History { return &History{h.lineages, counts, h.totals} }
+
 // Walk calls fn with the versions of each lineage and platform, newest first; of one family, or of all where that is
 // empty. An error of fn ends it.
 func (h *History) Walk(ctx context.Context, family string, fn func(family string, versions []rechunk.Version) error) error {

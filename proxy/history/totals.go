@@ -2,6 +2,9 @@ package history
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
 	"hash/fnv"
 	"slices"
 	"sync"
@@ -16,18 +19,50 @@ import (
 // Lineage is what is remembered of a lineage on a platform, so that nobody walks the store for totals.
 type Lineage struct {
 	// Versions are the digests of the served images, newest first.
-	Versions []digest.Digest
+	Versions []digest.Digest `json:"versions"`
 	// Updates are what the versions cost clients that had the one before, newest first; the first version is no update.
-	Updates []Update
-
-	layers []layer
+	Updates []Update `json:"updates"`
+	// Layers are their layers, each once.
+	Layers Layers `json:"layers"`
 }
 
 // Update is what an update to a version costs each client.
 type Update struct {
-	At time.Time
+	At time.Time `json:"at"`
 	// Bytes are those of the new layers, Saved what the source image's would have cost beyond that; it may be negative.
-	Bytes, Saved int64
+	Bytes int64 `json:"bytes"`
+	Saved int64 `json:"saved"`
+}
+
+// Layers are layers with their sizes. As text they are the base64 of 16 bytes for each: of its digest and of its size.
+type Layers []layer
+
+// layerBytes is how long a layer is as text, before the base64.
+const layerBytes = 16
+
+var errLayers = errors.New("no list of layers")
+
+// MarshalText implements encoding.TextMarshaler.
+func (l Layers) MarshalText() ([]byte, error) {
+	b := make([]byte, 0, layerBytes*len(l))
+	for _, one := range l {
+		b = binary.BigEndian.AppendUint64(b, one.digest)
+		b = binary.BigEndian.AppendUint64(b, uint64(one.size))
+	}
+	return base64.StdEncoding.AppendEncode(nil, b), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (l *Layers) UnmarshalText(text []byte) error {
+	b, err := base64.StdEncoding.AppendDecode(nil, text)
+	if err != nil || len(b)%layerBytes != 0 {
+		return errLayers
+	}
+	*l = make(Layers, 0, len(b)/layerBytes)
+	for ; len(b) > 0; b = b[layerBytes:] {
+		*l = append(*l, layer{binary.BigEndian.Uint64(b), int64(binary.BigEndian.Uint64(b[8:]))})
+	}
+	return nil
 }
 
 // layer is a layer's size; a hash of its digest tells it from others well enough for a total.
@@ -48,11 +83,11 @@ func LineageOf(versions []rechunk.Version) Lineage {
 		for _, l := range v.Layers {
 			if d := shortened(l.Digest); !seen[d] {
 				seen[d] = true
-				out.layers = append(out.layers, layer{d, l.Size})
+				out.Layers = append(out.Layers, layer{d, l.Size})
 			}
 		}
 	}
-	out.layers = slices.Clip(out.layers)
+	out.Layers = slices.Clip(out.Layers)
 	return out
 }
 
@@ -86,8 +121,13 @@ type totals struct {
 
 func newTotals(lineages *catalog.Table[catalog.LineageKey, rechunk.Lineage]) *totals {
 	of := func(_ catalog.LineageKey, l *rechunk.Lineage) Lineage { return LineageOf(l.Versions) }
-	return &totals{summaries: catalog.NewSummaries(lineages, time.Now, of)}
+	out := &totals{summaries: catalog.NewSummaries(lineages, time.Now, of)}
+	out.summaries.Shelve("lineage 1")
+	return out
 }
+
+// Keep has the next process begin with what is remembered of all lineages.
+func (h *History) Keep(ctx context.Context) error { return h.totals.summaries.Keep(ctx) }
 
 // Lineages returns what is remembered of all lineages, in the order of their keys, and the bytes of their layers, each layer
 // counted once. Only what changed is read.
@@ -96,11 +136,11 @@ func (h *History) Lineages(ctx context.Context) (Lineages, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	return all, h.totals.layerBytes(all), nil
+	return all, h.totals.sumLayers(all), nil
 }
 
-// layerBytes adds up the layers of lineages, which are those of the last time while nothing changed.
-func (t *totals) layerBytes(all Lineages) int64 {
+// sumLayers adds up the layers of lineages, which are those of the last time while nothing changed.
+func (t *totals) sumLayers(all Lineages) int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(all) == len(t.of) && (len(all) == 0 || &all[0] == &t.of[0]) {
@@ -108,7 +148,7 @@ func (t *totals) layerBytes(all Lineages) int64 {
 	}
 	sizes := map[uint64]int64{}
 	for _, l := range all {
-		for _, layer := range l.Of.layers {
+		for _, layer := range l.Of.Layers {
 			sizes[layer.digest] = layer.size
 		}
 	}

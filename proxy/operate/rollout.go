@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/strata-oci/strata/proxy/catalog"
@@ -190,13 +192,35 @@ func (w rolled) seen(key catalog.TagKey, v *catalog.RolledVersion) *SeenReport {
 	return &SeenReport{s.Hosts, s.Back, s.Overdue}
 }
 
+// staged finds the roll-outs of tags: of one repository as the store has them, or of all as they are remembered.
+func (v *View) staged(ctx context.Context, only string) (func(catalog.TagKey) (*catalog.Rollout, error), error) {
+	if v.rolled == nil || only != "" {
+		return func(key catalog.TagKey) (*catalog.Rollout, error) { return v.Rolled.Get(ctx, key) }, nil
+	}
+	all, err := v.rolled.All(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return func(key catalog.TagKey) (*catalog.Rollout, error) {
+		i, ok := slices.BinarySearchFunc(all, key,
+			func(s catalog.Summary[catalog.TagKey, *catalog.Rollout], key catalog.TagKey) int {
+				return strings.Compare(s.Key.String(), key.String())
+			})
+		if !ok {
+			return nil, nil
+		}
+		return all[i].Of, nil
+	}, nil
+}
+
 // rollout reports the roll-out of a tag that has one. Where its record is lost, that is what the next pull makes of the
 // tag's.
-func (v *View) rollout(ctx context.Context, key catalog.TagKey, rec *catalog.Tag, log bool) (*RolloutReport, error) {
+func (v *View) rollout(ctx context.Context, key catalog.TagKey, rec *catalog.Tag,
+	staged func(catalog.TagKey) (*catalog.Rollout, error), log bool) (*RolloutReport, error) {
 	if v.Rolled == nil {
 		return nil, nil
 	}
-	r, err := v.Rolled.Get(ctx, key)
+	r, err := staged(key)
 	if err != nil {
 		return nil, err
 	}

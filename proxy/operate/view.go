@@ -4,6 +4,7 @@ package operate
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -104,13 +105,37 @@ type Options struct {
 type View struct {
 	Options
 	started time.Time
-	// pulled are the reports of tags, as far as their records alone say.
-	pulled *catalog.Summaries[catalog.TagKey, catalog.Tag, tagSummary]
+	// All records of tags, repositories and roll-outs, so that no page reads them one by one.
+	pulled *catalog.Summaries[catalog.TagKey, catalog.Tag, catalog.Tag]
+	listed *catalog.Summaries[string, catalog.Repository, struct{}]
+	rolled *catalog.Summaries[catalog.TagKey, catalog.Rollout, *catalog.Rollout] // nil where all hosts get the newest
 }
 
 // NewView returns a view of a proxy that starts now.
 func NewView(o Options) *View {
-	return &View{o, o.Now(), catalog.NewSummaries(o.Pulled, time.Now, summarizeTag)}
+	v := &View{Options: o, started: o.Now(),
+		pulled: catalog.NewSummaries(o.Pulled, time.Now, func(_ catalog.TagKey, t *catalog.Tag) catalog.Tag { return *t }),
+		listed: catalog.NewSummaries(o.Known, time.Now, func(string, *catalog.Repository) struct{} { return struct{}{} }),
+	}
+	v.pulled.Shelve("tag 1")
+	v.listed.Shelve("repository 1")
+	if o.Rolled != nil {
+		v.rolled = catalog.NewSummaries(o.Rolled, time.Now,
+			func(_ catalog.TagKey, r *catalog.Rollout) *catalog.Rollout { return r })
+		v.rolled.Shelve("rollout 1")
+	}
+	return v
+}
+
+// Keep has the next process begin with what is remembered of all tags, repositories and roll-outs. It finds out all that
+// pages show of them.
+func (v *View) Keep(ctx context.Context) error {
+	_, err := v.Repositories(ctx)
+	err = errors.Join(err, v.pulled.Keep(ctx), v.listed.Keep(ctx))
+	if v.rolled != nil {
+		err = errors.Join(err, v.rolled.Keep(ctx))
+	}
+	return err
 }
 
 // Status returns the totals.
@@ -192,28 +217,31 @@ func (v *View) Repositories(ctx context.Context) ([]RepositoryReport, error) {
 // like are kept are none that anybody pulls an image by: they are left out. Of one repository it tells versions, too.
 func (v *View) tags(ctx context.Context, only string) (map[string][]TagReport, error) {
 	out := map[string][]TagReport{}
+	staged, err := v.staged(ctx, only)
+	if err != nil {
+		return nil, err
+	}
 	var of catalog.Prefix[catalog.TagKey]
 	if only != "" {
 		of = catalog.TagsOf(only)
 	}
-	add := func(key catalog.TagKey, t tagSummary) error {
+	err = v.eachTag(ctx, of, only, func(key catalog.TagKey, rec *catalog.Tag) error {
 		if name.Reference(key.Tag).AboutImage() {
 			return nil
 		}
-		report := v.aged(key, t.report)
+		report := v.aged(key, tagReport(key, rec))
 		if only != "" {
 			report.Version = v.label(ctx, key.Repository, report.Digest)
 		}
-		if t.staged != nil {
+		if rec.Staged {
 			var err error
-			if report.Rollout, err = v.rollout(ctx, key, t.staged, only != ""); err != nil {
+			if report.Rollout, err = v.rollout(ctx, key, rec, staged, only != ""); err != nil {
 				return err
 			}
 		}
 		out[key.Repository] = append(out[key.Repository], report)
 		return nil
-	}
-	err := v.eachTag(ctx, of, only, add)
+	})
 	if err != nil || v.Refusals == nil {
 		return out, err
 	}
@@ -247,40 +275,30 @@ func (v *View) aged(key catalog.TagKey, t TagReport) TagReport {
 
 // eachTag calls fn with the tags whose keys begin with of, in ascending order. Of all tags only those are read that changed.
 func (v *View) eachTag(ctx context.Context, of catalog.Prefix[catalog.TagKey], only string,
-	fn func(catalog.TagKey, tagSummary) error) error {
+	fn func(catalog.TagKey, *catalog.Tag) error) error {
 	if only != "" {
-		return v.Pulled.Each(ctx, of, func(key catalog.TagKey, rec *catalog.Tag) error {
-			return fn(key, summarizeTag(key, rec))
-		})
+		return v.Pulled.Each(ctx, of, fn)
 	}
 	all, err := v.pulled.All(ctx)
-	for _, t := range all {
-		if err := fn(t.Key, t.Of); err != nil {
+	for i := range all {
+		if err := fn(all[i].Key, &all[i].Of); err != nil {
 			return err
 		}
 	}
 	return err
 }
 
-// tagSummary is what a tag's record says of it; staged is the record where there is a roll-out.
-type tagSummary struct {
-	report TagReport
-	staged *catalog.Tag
-}
-
-func summarizeTag(key catalog.TagKey, rec *catalog.Tag) tagSummary {
-	out := tagSummary{report: TagReport{
+// tagReport is what a tag's record says of it.
+func tagReport(key catalog.TagKey, rec *catalog.Tag) TagReport {
+	out := TagReport{
 		Tag: key.Tag, SourceDigest: rec.SourceDigest.String(), Digest: rec.Digest.String(), Served: string(tags.Served(rec)),
 		CheckedAt: rec.CheckedAt, UpdatedAt: rec.UpdatedAt, AsItIs: rec.AsItIs,
-	}}
+	}
 	switch f := rec.Failure; {
 	case f != nil && f.Refused:
-		out.report.Refused = f.Error
+		out.Refused = f.Error
 	case f != nil:
-		out.report.Failure = &FailureReport{f.Source.String(), f.Error, f.Tries, f.RetryAt}
-	}
-	if rec.Staged {
-		out.staged = rec
+		out.Failure = &FailureReport{f.Source.String(), f.Error, f.Tries, f.RetryAt}
 	}
 	return out
 }
@@ -302,11 +320,11 @@ func withRefusal(reports []TagReport, tag string, rec *catalog.Refusal) []TagRep
 
 // names returns the names of the repositories that were pulled through, sorted.
 func (v *View) names(ctx context.Context) ([]string, error) {
-	var out []string
-	err := v.Known.List(ctx, catalog.Prefix[string]{}, func(key string, _ time.Time) error {
-		out = append(out, key)
-		return nil
-	})
+	all, err := v.listed.All(ctx)
+	out := make([]string, len(all))
+	for i, repo := range all {
+		out[i] = repo.Key
+	}
 	return out, err
 }
 

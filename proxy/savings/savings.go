@@ -74,8 +74,13 @@ type summary = catalog.Summary[string, []catalog.SavedDay]
 // New makes savings.
 func New(o Options) *Savings {
 	days := func(_ string, s *catalog.Savings) []catalog.SavedDay { return s.Days }
-	return &Savings{Options: o, known: catalog.NewSummaries(o.Records, o.Now, days)}
+	known := catalog.NewSummaries(o.Records, o.Now, days)
+	known.Shelve("savings 1")
+	return &Savings{Options: o, known: known}
 }
+
+// Keep has the next process begin with what is remembered of all repositories.
+func (s *Savings) Keep(ctx context.Context) error { return s.known.Keep(ctx) }
 
 // counting are counters whose pulls are added up.
 type counting struct {

@@ -72,6 +72,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	background, end := context.WithCancel(ctx)
 	var tended sync.WaitGroup
 	tended.Go(func() { s.upkeep.Run(background, s.schedule) })
+	tended.Go(func() { s.rooms.Remember(background, s.log) })
 	s.notify(daemon.SdNotifyReady)
 	running, err := 2, error(nil)
 	select {

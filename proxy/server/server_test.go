@@ -46,7 +46,7 @@ func serve(t *testing.T, c *config.Config) *server.Server {
 }
 
 // run runs a server until the test ends.
-func run(t *testing.T, s *server.Server) *server.Server {
+func run(t testing.TB, s *server.Server) *server.Server {
 	t.Helper()
 	if err := s.Listen(t.Context()); err != nil {
 		t.Fatal(errors.Join(err, s.Close()))

@@ -8,7 +8,6 @@ import (
 	"github.com/strata-oci/strata/proxy/artifacts"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/edge/scratch"
-	"github.com/strata-oci/strata/proxy/history"
 	"github.com/strata-oci/strata/proxy/imagedelta"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/pull/content"
@@ -21,7 +20,7 @@ import (
 func (r *Rooms) artifacts(o Options, manifests *content.Manifests, store *state.Store, space *workspace.Budget) {
 	limits := o.deltaLimits()
 	options := artifacts.Options{
-		Engine: r.Engine, Manifests: manifests, Source: r.Blobs.Source, History: history.New(r.Records.Lineages, r.Tally),
+		Engine: r.Engine, Manifests: manifests, Source: r.Blobs.Source, History: r.history,
 		Records: r.Records, Chunks: o.Chunks, Proofs: manifests.Proofs, Rule: o.Rule,
 		Tools: imagedelta.Tools{Scratch: scratch.New(o.WorkDir, space), Encoders: encoders(o),
 			Memory: int64(limits.Memory) / int64(max(limits.CPU, 1))},

@@ -124,6 +124,7 @@ type Rooms struct {
 	// Edge fetches from other Stratas; nil: there are none.
 	Edge *via.Source
 
+	history  *history.History
 	proofs   *proof.Proofs
 	refusals *trust.Refusals
 	seeds    *seed.Store // nil where layers are none
@@ -154,9 +155,9 @@ func New(o Options) *Rooms {
 	space := workspace.New(o.WorkBytes)
 	engineStore := state.New(o.Chunks, o.Logger, o.Metrics)
 	records := catalog.New(o.Chunks, o.Logger)
-	saved := savings.New(savings.Options{Records: records.Savings, Chains: history.New(records.Lineages, nil),
-		Content: o.Chunks,
-		Leases:  o.Leases, Metrics: o.Metrics, Logger: o.Logger, Now: o.Now})
+	served := history.New(records.Lineages, nil)
+	saved := savings.New(savings.Options{Records: records.Savings, Chains: served, Content: o.Chunks,
+		Leases: o.Leases, Metrics: o.Metrics, Logger: o.Logger, Now: o.Now})
 	r := &Rooms{
 		Work:    background.New(background.Options{Logger: o.Logger, Panicked: o.Metrics.Panicked, Now: o.Now}),
 		Records: records, Savings: saved, labels: newLabels(o.Chunks),
@@ -166,6 +167,7 @@ func New(o Options) *Rooms {
 			Deadline: rechunk.DefaultDeadline(), Logger: o.Logger,
 		}),
 	}
+	r.history = served.With(r.Tally)
 	if o.Fleet != nil {
 		r.Fleet = fleet.New(fleet.Options{Hosts: r.Records.Fleet, Tags: r.Records.FleetTags, Settings: o.Fleet,
 			Label: r.labels.of, Leases: o.Leases, Metrics: o.Metrics, Logger: o.Logger, Now: o.Now})
@@ -214,7 +216,7 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 		Signer: signer,
 		Engine: r.Engine, Manifests: manifests, Blobs: r.Blobs, Indexes: r.Records.Indexes, Attempts: r.Records.Attempts,
 		Published: r.published,
-		Demand:    history.New(r.Records.Lineages, r.Tally), Metrics: o.Metrics, Work: r.Work, Leases: o.Leases,
+		Demand:    r.history, Metrics: o.Metrics, Work: r.Work, Leases: o.Leases,
 		AtOnce:   o.Jobs,
 		Deadline: rechunk.DefaultDeadline(), WorkDir: o.WorkDir, Logger: o.Logger, Now: o.Now,
 	})
@@ -261,7 +263,7 @@ func (r *Rooms) deltas(o Options, store *state.Store, space *workspace.Budget) {
 		Chunks: o.Chunks, Content: store, Records: r.Records, Blobs: r.Images, Images: r.Images,
 		Proofs: r.proofs,
 		Family: func(repository string) string { return o.Rule(repository).Family },
-		Lags:   history.New(r.Records.Lineages, r.Tally), Next: r.next(), Encoders: encoders(o), Work: r.Work,
+		Lags:   r.history, Next: r.next(), Encoders: encoders(o), Work: r.Work,
 		Leases:  o.Leases,
 		Metrics: o.Metrics, WorkDir: o.WorkDir, Space: space, CPU: limits.CPU, Memory: int64(limits.Memory),
 		Queue: limits.Queue, Keep: func() int64 {
@@ -278,7 +280,7 @@ func (r *Rooms) operating(o Options, manifests *content.Manifests) {
 	r.View = operate.NewView(operate.Options{
 		Pulled: r.Records.Tags, Known: r.Records.Repositories, Plans: r.Records.Plans,
 		Rolled: r.Records.Rollouts, Returned: r.returned, StaleSince: r.Tags.StaleSince, Label: r.labels.of,
-		Refusals: r.refusals, History: history.New(r.Records.Lineages, r.Tally), Queue: r.Jobs, Manifests: manifests,
+		Refusals: r.refusals, History: r.history, Queue: r.Jobs, Manifests: manifests,
 		Metrics: o.Metrics,
 		Names:   o.Names, Rule: o.Rule, Upstreams: o.Upstream.Status, Redis: o.Redis, Edge: r.edgeReport(), Store: o.Store,
 		Deltas: r.Deltas, Version: o.Version, Now: o.Now,
@@ -296,6 +298,28 @@ func (r *Rooms) returned(tag catalog.TagKey, of []digest.Digest, since time.Time
 	bool) {
 	seen, ok := r.Fleet.Returned(tag.String(), of, since, within)
 	return rollout.Seen(seen), ok
+}
+
+// rememberEvery is how often what operators' pages show is written down, so that little is read again after a restart.
+const rememberEvery = 10 * time.Minute
+
+// Remember finds out what operators' pages show before they ask, and has the next process begin with it, until ctx ends. The
+// logger hears what could not be written.
+func (r *Rooms) Remember(ctx context.Context, log *slog.Logger) {
+	for ctx.Err() == nil {
+		for what, keep := range map[string]func(context.Context) error{
+			"tags and roll-outs": r.View.Keep, "lineages": r.history.Keep, "savings": r.Savings.Keep,
+		} {
+			if err := keep(ctx); err != nil && ctx.Err() == nil {
+				log.WarnContext(ctx, "what pages show is not written down and will be read again", "what", what,
+					"error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(rememberEvery):
+		}
+	}
 }
 
 // Close stops jobs and downloads, which leave nothing half, and waits for them until ctx ends. It may be called more than
