@@ -32,8 +32,8 @@ type Fixture struct {
 	// Identity of Issuer is whose certificate it is, by the trusted root Root.
 	Identity, Issuer string
 	Root             []byte
-	// Image is the manifest or the index, Referrers the answer of the API for referrers; Manifests are those of signatures and
-	// attestations, by tag or digest, and Blobs their layers.
+	// Image is the manifest or the index, Referrers the answer of the API for referrers; Manifests are those of signatures
+	// and attestations, by tag or digest, and Blobs their layers.
 	Image, Referrers string
 	Manifests, Blobs map[string]string
 }
