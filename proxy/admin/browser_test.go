@@ -2,19 +2,16 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/strata-oci/strata/proxy/browsertest"
 	"github.com/strata-oci/strata/proxy/operate"
@@ -35,100 +32,45 @@ func pagePaths() map[string]string {
 	}
 }
 
-// axeVersion is of axe-core, which looks for what keeps people from using a page. It is fetched for tests and not kept here.
-const axeVersion = "4.14.1"
-
-// axe returns its script, or skips the test where it cannot be had.
-func axe(t *testing.T) string {
-	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Skipf("axe-core cannot be kept: %v", err)
-	}
-	dir := filepath.Join(cache, "strata-axe-"+axeVersion)
-	script := filepath.Join(dir, "package", "axe.min.js")
-	if b, err := os.ReadFile(script); err == nil {
-		return string(b)
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Skipf("axe-core cannot be kept: %v", err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	pack := exec.CommandContext(ctx, "npm", "pack", "--silent", "axe-core@"+axeVersion)
-	pack.Dir = dir
-	if out, err := pack.CombinedOutput(); err != nil {
-		t.Skipf("axe-core %s cannot be had by npm: %v %s", axeVersion, err, out)
-	}
-	if out, err := exec.CommandContext(ctx, "tar", "-xzf", filepath.Join(dir, "axe-core-"+axeVersion+".tgz"), "-C", dir,
-		"package/axe.min.js").CombinedOutput(); err != nil {
-		t.Skipf("axe-core cannot be unpacked: %v %s", err, out)
-	}
-	b, err := os.ReadFile(script)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
+// looks are how pages are looked at.
+var looks = []struct {
+	name          string
+	width, height int
+	dark          bool
+}{
+	{"desktop", 1280, 900, false}, {"desktop-dark", 1280, 900, true}, {"phone", 390, 844, false},
+	{"phone-dark", 390, 844, true},
 }
-
-// findings runs axe and returns what it found, a line each.
-func findings(t *testing.T, b *browsertest.Browser, script string) []string {
-	t.Helper()
-	b.Run(script + "\nreturn 1;")
-	text := b.Run(`const found = await axe.run(document, { resultTypes: ["violations"] });
-return JSON.stringify(found.violations.map((v) => v.id + ": " + v.help + ": " + v.nodes.slice(0, 3).map((n) => n.html.slice(0, 200)).join(" | ")));`)
-	var out []string
-	if err := json.Unmarshal([]byte(text), &out); err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
-	return out
-}
-
-// faults are what the page says went wrong while it was shown: no policy was broken, no script failed, nothing is wider than
-// the window.
-const faults = `const wide = document.documentElement.scrollWidth > innerWidth + 1 ? ["wider than the window: " +
-  [...document.querySelectorAll("main *")].filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".card")).slice(0, 3).map((e) => e.outerHTML.slice(0, 120)).join(" ")] : [];
-return JSON.stringify([...(window.faultsSeen || []), ...wide]);`
 
 // Each page is shown in each state, on a desktop and on a phone, light and dark, without anything that axe finds fault with.
 func TestPagesInBrowser(t *testing.T) {
 	t.Parallel()
 	b := browsertest.New(t, "about:blank")
-	var none struct{}
-	b.Call("Page.enable", map[string]any{}, &none)
-	b.Call("Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": `window.faultsSeen = [];
-addEventListener("securitypolicyviolation", (e) => faultsSeen.push("policy: " + e.violatedDirective + " " + e.blockedURI));
-addEventListener("error", (e) => faultsSeen.push("script: " + e.message));
-addEventListener("unhandledrejection", (e) => faultsSeen.push("promise: " + e.reason));`}, &none)
+	b.WatchFaults()
 	script := ""
-	t.Run("axe", func(t *testing.T) { script = axe(t) })
+	t.Run("axe", func(t *testing.T) { script = browsertest.Axe(t) })
 	for _, state := range []string{"empty", "busy", "failing", "upstream down", "full disk", "1,000 repositories"} {
 		_, s := serve(t, worldOf(state).options())
 		for name, path := range pagePaths() {
 			if state != "busy" && state != "empty" &&
-				!slices.Contains([]string{"overview", "repositories", "tag", "jobs"}, name) {
+				!slices.Contains([]string{"overview", "repositories", "repository", "tag", "jobs"}, name) {
 				continue // as it is when busy
 			}
-			for _, window := range []struct {
-				name          string
-				width, height int
-				dark          bool
-			}{{"desktop", 1280, 900, false}, {"phone", 390, 844, true}} {
-				b.Size(window.width, window.height, window.dark)
-				b.Open(s.URL + path)
-				look := fmt.Sprintf("%s, %s, %s", name, state, window.name)
-				if got := b.Run(faults); got != "[]" {
-					t.Errorf("%s: %s", look, got)
+			b.Open(s.URL + path)
+			for _, l := range looks {
+				b.Size(l.width, l.height, l.dark)
+				look := fmt.Sprintf("%s, %s, %s", name, state, l.name)
+				for _, fault := range b.Faults() {
+					t.Errorf("%s: %s", look, fault)
 				}
 				if script != "" {
-					for _, f := range findings(t, b, script) {
+					for _, f := range b.Findings(script) {
 						t.Errorf("%s: %s", look, f)
 					}
 				}
 				if *pictures != "" {
-					file := strings.ReplaceAll(fmt.Sprintf("%s-%s-%s.png", name, strings.ReplaceAll(state, ",", ""),
-						window.name), " ", "-")
-					if err := os.WriteFile(filepath.Join(*pictures, file), b.Picture(), 0o644); err != nil {
+					file := strings.NewReplacer(", ", "-", " ", "-").Replace(strings.ReplaceAll(look, "1,000", "1000"))
+					if err := os.WriteFile(filepath.Join(*pictures, file+".png"), b.Picture(), 0o644); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -162,7 +162,7 @@ func worldOf(state string) *world {
 // busy is a proxy at work.
 func (w *world) busy(now time.Time) {
 	name := bluefin().Name
-	staged := &operate.RolloutReport{Reference: name + ":stable", State: "rolling out",
+	staged := &operate.RolloutReport{Reference: name + ":stable", State: "held",
 		Held: &catalog.RolloutStop{By: "kim", At: now, Reason: "bad <i>boot</i> times"},
 		Versions: []operate.RolledReport{{Digest: digest("b"), SourceDigest: digest("2"), MadeAt: now.Add(-50 * time.Hour),
 			Version: "42.20261123", Share: 1},

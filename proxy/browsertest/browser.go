@@ -122,11 +122,16 @@ func (b *Browser) Scripts(run bool) {
 	b.Call("Emulation.setScriptExecutionDisabled", map[string]any{"value": !run}, &none)
 }
 
-// Picture returns what the window shows, as a PNG.
+// Picture returns the whole page, what one has to scroll for, too, as a PNG.
 func (b *Browser) Picture() []byte {
 	b.tb.Helper()
+	var page struct {
+		CSSContentSize struct{ Width, Height float64 }
+	}
+	b.Call("Page.getLayoutMetrics", map[string]any{}, &page)
 	var out struct{ Data string }
-	b.Call("Page.captureScreenshot", map[string]any{"format": "png", "optimizeForSpeed": false}, &out)
+	b.Call("Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": true, "clip": map[string]any{
+		"x": 0, "y": 0, "width": page.CSSContentSize.Width, "height": page.CSSContentSize.Height, "scale": 1}}, &out)
 	png, err := base64.StdEncoding.DecodeString(out.Data)
 	if err != nil {
 		b.tb.Fatal(err)

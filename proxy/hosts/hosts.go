@@ -28,6 +28,8 @@ const (
 type Proxy struct {
 	// Names are those that hosts know the proxy by, host[:port], the preferred one first.
 	Names []string `json:"names"`
+	// Port is that which it listens on for hosts, where they have to name it; "" where they need not, or it is not known.
+	Port string `json:"port,omitempty"`
 	// Keys are the public keys that it signs with, in PEM, the newest first; none when it does not sign.
 	Keys []string `json:"keys"`
 	// CA is the PEM of the authority of its certificate, where that is none that hosts know anyway.

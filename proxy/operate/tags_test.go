@@ -3,6 +3,7 @@ package operate_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -93,5 +94,44 @@ func TestVersionsAreNamed(t *testing.T) {
 	want("image", i.Version, i.Digest)
 	for _, o := range i.Others {
 		want("another", o.Version, o.Digest)
+	}
+}
+
+// manifests are stored ones.
+type manifests map[digest.Digest]string
+
+// Bytes implements operate.Manifests.
+func (m manifests) Bytes(_ context.Context, d digest.Digest) ([]byte, error) {
+	if text, ok := m[d]; ok {
+		return []byte(text), nil
+	}
+	return nil, errors.New("not stored")
+}
+
+// Tags of several platforms lead to an index: it is told of by its images that were made here.
+func TestIndexesLeadToImages(t *testing.T) {
+	t.Parallel()
+	v := manyRepositories(t, 2)
+	made := []string{digest.FromString("quay.io/fleet/os-00000").String(),
+		digest.FromString("quay.io/fleet/os-00010").String()}
+	text := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[`
+	for i, of := range []string{digest.FromString("not made here").String(), made[0], made[1]} {
+		text += []string{"", ","}[min(i, 1)] + fmt.Sprintf(`{"mediaType":"application/vnd.oci.image.manifest.v1+json",`+
+			`"digest":"%s","size":2,"platform":{"os":"linux","architecture":"%s"}}`, of, []string{"arm", "amd64", "arm64"}[i])
+	}
+	text += "]}"
+	index := digest.FromString(text)
+	v.Manifests = manifests{index: text}
+	got, err := v.Image(t.Context(), index.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Digest != made[0] || len(got.Platforms) != 2 || got.Platforms[1].Digest != made[1] {
+		t.Errorf("%s, %+v", got.Digest, got.Platforms)
+	}
+	for _, none := range []string{"", "sha256:0", digest.FromString("x").String()} {
+		if _, err := v.Image(t.Context(), none); !errors.Is(err, operate.ErrNotFound) {
+			t.Errorf("%q: %v", none, err)
+		}
 	}
 }

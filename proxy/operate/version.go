@@ -30,9 +30,14 @@ type VersionDetail struct {
 	NoiseKept []rechunk.KeptFile
 	// Before and After are the versions before and after of the same series; empty where there is none.
 	Before, After string
+	// Platforms are the images of the index that was asked for, the first of which this is; none where an image was.
+	Platforms []PlatformName
 	// Others are the versions of the lineage on this platform that it may be compared with, newest first.
 	Others []VersionName
 }
+
+// PlatformName is an image of an index that was made here.
+type PlatformName struct{ Platform, Digest string }
 
 // VersionName is enough to choose a version by.
 type VersionName struct {
@@ -42,8 +47,42 @@ type VersionName struct {
 	Sequence int
 }
 
-// Image returns an image that was made here, by its digest; errors wrap ErrNotFound.
+// Image returns an image that was made here, by its digest, or that of an index, which is told of by its first image; errors
+// wrap ErrNotFound.
 func (v *View) Image(ctx context.Context, d string) (*VersionDetail, error) {
+	platforms, err := v.platforms(ctx, digest.Digest(d))
+	if err != nil {
+		return nil, err
+	}
+	if len(platforms) > 0 {
+		d = platforms[0].Digest
+	}
+	out, err := v.image(ctx, d)
+	if err == nil {
+		out.Platforms = platforms
+	}
+	return out, err
+}
+
+// platforms are the images of an index that were made here; none of what is no index.
+func (v *View) platforms(ctx context.Context, d digest.Digest) (out []PlatformName, _ error) {
+	if d.Validate() != nil {
+		return nil, nil
+	}
+	for _, of := range v.leadsTo(ctx, d)[1:] {
+		key, ok, err := v.lineageOf(ctx, of)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out = append(out, PlatformName{key.Platform, of.String()})
+		}
+	}
+	return out, nil
+}
+
+// image is Image without indexes.
+func (v *View) image(ctx context.Context, d string) (*VersionDetail, error) {
 	key, ok, err := v.lineageOf(ctx, digest.Digest(d))
 	if err != nil {
 		return nil, err

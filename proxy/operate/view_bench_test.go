@@ -91,8 +91,8 @@ func manyRepositories(tb testing.TB, n int) *operate.View {
 	return operate.NewView(operate.Options{Pulled: records.Tags, Known: records.Repositories, Plans: records.Plans,
 		History: history.New(records.Lineages, nobody{}), Queue: idle{}, Metrics: idle{},
 		Rule:      func(repository string) config.Rule { return config.Rule{Family: repository} },
-		Upstreams: func() []upstream.HostStatus { return nil },
-		Store:     operate.Store{Used: func() int64 { return 0 }}, Now: time.Now})
+		Upstreams: func() []upstream.HostStatus { return nil }, Manifests: manifests{},
+		Store: operate.Store{Used: func() int64 { return 0 }}, Now: time.Now})
 }
 
 // Totals, lists and versions are found without the store being walked.

@@ -19,6 +19,7 @@ func (s *Server) hostsProxy() hosts.Proxy {
 	cfg := s.live.Load()
 	p := hosts.Proxy{Names: slices.Clone(cfg.Signing.Names), Upstreams: cfg.Hosts(), Insecure: !cfg.TLS.Enabled(),
 		Signed: append([]string{}, cfg.Signing.Names...), AnswersAs: append([]string{}, cfg.AnswerAs...)}
+	p.Port = s.port(p.Insecure)
 	public, err := trust.PublicKeys(cfg.Signing)
 	if err != nil {
 		s.log.Error("the signing keys cannot be read, so operators are not shown them", "error", err)
@@ -36,6 +37,18 @@ func (s *Server) hostsProxy() hosts.Proxy {
 		}
 	}
 	return p
+}
+
+// port is that of the clients' socket, "" where it is the one that goes without saying.
+func (s *Server) port(insecure bool) string {
+	if s.clients.socket == nil {
+		return ""
+	}
+	_, port, err := net.SplitHostPort(s.clients.socket.Addr().String())
+	if err != nil || port == "443" && !insecure || port == "80" && insecure {
+		return ""
+	}
+	return port
 }
 
 // withPort adds the port that clients have to name.

@@ -24,6 +24,8 @@ type templates map[string]*template.Template
 func parseTemplates(now func() time.Time) templates {
 	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{
 		"size": size, "seconds": seconds, "share": share, "plural": plural, "short": short, "cut": cut, "named": name,
+		"brief": brief,
+		"list":  func(all ...string) []string { return all },
 		"ago": func(t any) template.HTML {
 			if p, ok := t.(*time.Time); ok && p != nil {
 				t = *p
@@ -37,6 +39,12 @@ func parseTemplates(now func() time.Time) templates {
 			}
 			m, _ := n.(int64)
 			return float64(m)
+		},
+		"lagging": func(lag int) string {
+			if lag == 0 {
+				return "newest"
+			}
+			return "behind"
 		},
 		"half":   func(n float64) float64 { return n / 2 },
 		"minus":  func(n int64) int64 { return -n },

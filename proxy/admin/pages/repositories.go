@@ -56,7 +56,9 @@ var sorts = []struct {
 	{"trouble", "Trouble", func(a, b repositoryRow) int { return cmp.Compare(b.Trouble, a.Trouble) }},
 	{"pulled", "Saved in pulls", func(a, b repositoryRow) int { return cmp.Compare(b.Pulled, a.Pulled) }},
 	{"saved", "Saved on updates", func(a,
-		b repositoryRow) int { return cmp.Compare(b.UpdateBytesSaved, a.UpdateBytesSaved) }},
+		b repositoryRow) int {
+		return cmp.Compare(b.UpdateBytesSaved, a.UpdateBytesSaved)
+	}},
 	{"versions", "Versions", func(a, b repositoryRow) int { return cmp.Compare(b.Versions, a.Versions) }},
 	{"updated", "Updated", func(a, b repositoryRow) int { return b.UpdatedAt.Compare(a.UpdatedAt) }},
 }

@@ -150,6 +150,8 @@ func whyNot(t operate.TagReport) string {
 			t.StaleSince.Format(time.RFC3339), t.CheckedAt.Format(time.RFC3339))
 	case t.Failure != nil && t.Served == "stale":
 		return "the version before is served, as the new one could not be had: " + t.Failure.Error
+	case t.Failure != nil && t.Digest == t.SourceDigest:
+		return "it could not be rechunked: " + t.Failure.Error
 	case t.Failure != nil:
 		return "not all of it could be rechunked: " + t.Failure.Error
 	}
@@ -167,10 +169,11 @@ func commands(image string, insecure bool) []command {
 }
 
 // proxyName is what clients are likely to call the proxy: its own name where it has one, else the name that the operator's
-// browser uses for this listener, whose port is another.
+// browser uses for this listener, with the port of the other one.
 func (h *Handler) proxyName(r *http.Request) string {
-	if names := h.Hosts().Names; len(names) > 0 {
-		return names[0]
+	proxy := h.Hosts()
+	if len(proxy.Names) > 0 {
+		return proxy.Names[0]
 	}
 	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
@@ -179,7 +182,10 @@ func (h *Handler) proxyName(r *http.Request) string {
 	if strings.Contains(host, ":") {
 		host = "[" + strings.Trim(host, "[]") + "]"
 	}
-	return host + ":5000"
+	if proxy.Port != "" {
+		host += ":" + proxy.Port
+	}
+	return host
 }
 
 // rollout says how far a tag's newest version has got.
@@ -220,7 +226,7 @@ func givenOf(versions []operate.RolledReport) []given {
 // Made is the version of a source, nil where that is not remembered.
 func (r *rollout) Made(source digest.Digest) *named {
 	for _, v := range r.Versions {
-		if v.SourceDigest == source.String() {
+		if v.SourceDigest == source.String() && v.Digest != v.SourceDigest {
 			return &named{v.Version, v.Digest}
 		}
 	}

@@ -13,7 +13,7 @@ const (
 	mapWidth  = 1000.0
 	mapHeight = 360.0
 	// A label takes so much room: height of a line, and width of a character.
-	labelHeight, labelWidth = 22.0, 9.4
+	labelHeight, labelWidth = 22.0, 8.2
 	mostBoxes               = 400
 )
 

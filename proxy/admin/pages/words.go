@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -149,6 +150,12 @@ func (n named) String() string {
 	}
 	return short(n.Digest)
 }
+
+// digests are found in errors and notes, which name what they are about.
+var digests = regexp.MustCompile(`\bsha256:([0-9a-f]{12})[0-9a-f]{52}\b`)
+
+// brief shortens the digests in a text as short does.
+func brief(text string) string { return digests.ReplaceAllString(text, "$1…") }
 
 // maxLabel is how much of a text from an image is shown, in characters.
 const maxLabel = 60

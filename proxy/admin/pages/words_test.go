@@ -58,6 +58,8 @@ func TestWords(t *testing.T) {
 		"0 tags": plural(0, "tag"), "3.0 s": took(3 * time.Second), "59 s": took(59 * time.Second),
 		"1 min": took(119 * time.Second), "23 h": took(24*time.Hour - 1), "3 d": took(80 * time.Hour),
 		cut(strings.Repeat("é", 60)): strings.Repeat("é", 60), strings.Repeat("é", 59) + "…": cut(strings.Repeat("é", 350)),
+		"layer 0123456789ab…: no tar, sha256:01": brief("layer sha256:0123456789abcdef0123456789abcdef0123456789abcdef" +
+			"0123456789abcdef: no tar, sha256:01"),
 		"0123456789ab": short("sha256:0123456789abcdef"), "ab": short("ab"),
 	} {
 		if got != want {
