@@ -37,6 +37,12 @@ var (
 // Is reports whether a media type or an artifact type is a bundle's, of any version.
 func Is(mediaType string) bool { return strings.HasPrefix(mediaType, family) }
 
+// known reports whether a media type is that of a bundle of a version whose meaning is known: 0.1 to 0.3.
+func known(mediaType string) bool {
+	version, older := strings.CutPrefix(mediaType, family+"+json;version=")
+	return mediaType == MediaType || older && (version == "0.1" || version == "0.2" || version == "0.3")
+}
+
 // document is a bundle as JSON. One of DSSE and Message is there, and one of the three ways to say who signed.
 type document struct {
 	_         struct{}  `strict:"closed"`
@@ -103,6 +109,8 @@ func Parse(raw []byte) (*Bundle, error) {
 	switch {
 	case !Is(d.MediaType):
 		return nil, fmt.Errorf("%w: its media type is another", ErrInvalid)
+	case !known(d.MediaType):
+		return nil, fmt.Errorf("%w: its version is not known here, %.100q", ErrInvalid, d.MediaType)
 	case !one(d.Material.PublicKey != nil, d.Material.Certificate != nil, d.Material.Chain != nil):
 		return nil, fmt.Errorf("%w: it needs a key or a certificate, and not both", ErrInvalid)
 	case (d.DSSE == nil) == (d.Message == nil):

@@ -75,11 +75,30 @@ func TestRefused(t *testing.T) {
 			1),
 		"neither": strings.Replace(string(raw), `"publicKey":{`,
 			`"tlogEntries":[],"x509CertificateChain":null,"publicKey":{`, 1),
+		"a version to come": strings.Replace(string(raw), ".v0.3+json", ".v0.4+json", 1),
+		"an older form of it": strings.Replace(string(raw), bundle.MediaType,
+			"application/vnd.dev.sigstore.bundle+json;version=0.4", 1),
 		"another one behind": string(raw) + string(raw),
 		"both":               strings.Replace(string(raw), `"dsseEnvelope"`, `"messageSignature":{},"dsseEnvelope"`, 1),
 	} {
 		if _, err := bundle.Parse([]byte(b)); !errors.Is(err, bundle.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// The three versions that there are, by the names that they have had.
+func TestVersions(t *testing.T) {
+	t.Parallel()
+	key, raw := signed(t, keys.Ed25519)
+	for _, version := range []string{"+json;version=0.1", "+json;version=0.2", "+json;version=0.3", ".v0.3+json"} {
+		b, err := bundle.Parse([]byte(strings.Replace(string(raw), ".v0.3+json", version, 1)))
+		if err != nil {
+			t.Errorf("%s: %v", version, err)
+			continue
+		}
+		if _, err := b.Verify(key.Public(), nil); err != nil {
+			t.Errorf("%s: %v", version, err)
 		}
 	}
 }

@@ -83,10 +83,15 @@ func checkSignature(t *testing.T, by, other keys.Public, message, signature []by
 	}
 }
 
-// What cosign signs with, by default, where that is another function than Strata's: of the SHA-384 with P-384, Ed25519ph.
+// What cosign signs with, by default, where that is another function than Strata's: of the SHA-384 with P-384, the
+// SHA-512 with P-521, Ed25519ph.
 func TestOtherSignatures(t *testing.T) {
 	t.Parallel()
 	ec, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	large, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +103,7 @@ func TestOtherSignatures(t *testing.T) {
 	for name, c := range map[string]struct {
 		key  crypto.Signer
 		hash crypto.Hash
-	}{"P-384": {ec, crypto.SHA384}, "Ed25519ph": {ed, crypto.SHA512}} {
+	}{"P-384": {ec, crypto.SHA384}, "P-521": {large, crypto.SHA512}, "Ed25519ph": {ed, crypto.SHA512}} {
 		w := c.hash.New()
 		w.Write(message)
 		signature, err := c.key.Sign(rand.Reader, w.Sum(nil), c.hash)

@@ -77,6 +77,10 @@ func newPrivate(key any) (Private, error) {
 	if !ok {
 		return Private{}, fmt.Errorf("%w: this kind of key does not sign", ErrInvalid)
 	}
+	if ec, ok := signer.Public().(*ecdsa.PublicKey); ok && ec.Curve == elliptic.P521() {
+		return Private{}, fmt.Errorf("%w: ECDSA P-521 is for checking others' signatures alone; there are %v", ErrInvalid,
+			Kinds())
+	}
 	public, err := NewPublic(signer.Public())
 	if err != nil {
 		return Private{}, err

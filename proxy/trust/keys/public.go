@@ -7,7 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
-	_ "crypto/sha512" // for P-384 and Ed25519ph
+	_ "crypto/sha512" // for P-384, P-521 and Ed25519ph
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
@@ -36,7 +36,7 @@ var (
 
 const publicBlock = "PUBLIC KEY"
 
-// Public is a key that signatures are checked with: ECDSA on P-256 or P-384, Ed25519, or RSA of 2048 to 8192 bits.
+// Public is a key that signatures are checked with: ECDSA on P-256, P-384 or P-521, Ed25519, or RSA of 2048 to 8192 bits.
 type Public struct {
 	key crypto.PublicKey
 	der []byte // SubjectPublicKeyInfo
@@ -91,10 +91,10 @@ func ParsePublic(file []byte) ([]Public, error) {
 func check(key crypto.PublicKey) error {
 	switch k := key.(type) {
 	case *ecdsa.PublicKey:
-		if k.Curve == elliptic.P256() || k.Curve == elliptic.P384() {
+		if k.Curve == elliptic.P256() || k.Curve == elliptic.P384() || k.Curve == elliptic.P521() {
 			return nil
 		}
-		return fmt.Errorf("%w: ECDSA on another curve than P-256 and P-384", ErrInvalid)
+		return fmt.Errorf("%w: ECDSA on another curve than P-256, P-384 and P-521", ErrInvalid)
 	case ed25519.PublicKey:
 		return nil
 	case *rsa.PublicKey:
@@ -124,7 +124,7 @@ func (p Public) DER() []byte { return append([]byte(nil), p.der...) }
 // PEM returns the key as a file that cosign, skopeo and podman read.
 func (p Public) PEM() []byte { return pem.EncodeToMemory(&pem.Block{Type: publicBlock, Bytes: p.der}) }
 
-// Kind names the algorithm: "ECDSA P-256", "ECDSA P-384", "Ed25519" or "RSA 3072".
+// Kind names the algorithm: "ECDSA P-256", "ECDSA P-384", "ECDSA P-521", "Ed25519" or "RSA 3072".
 func (p Public) Kind() string {
 	switch k := p.key.(type) {
 	case *ecdsa.PublicKey:
@@ -136,15 +136,16 @@ func (p Public) Kind() string {
 }
 
 // Verify checks a signature of a message: of its SHA-256 for ECDSA (ASN.1) and RSA (PKCS #1 v1.5), of the message itself for
-// Ed25519. What cosign makes by default is accepted, too: of the SHA-384 with P-384, and Ed25519ph (RFC 8032), which is of
-// the SHA-512. The error is ErrSignature.
+// Ed25519. What cosign makes by default is accepted, too: of the SHA-384 with P-384, of the SHA-512 with P-521, and
+// Ed25519ph (RFC 8032), which is of the SHA-512. The error is ErrSignature.
 func (p Public) Verify(message, signature []byte) error {
 	sum := sha256.Sum256(message)
 	ok := false
 	switch k := p.key.(type) {
 	case *ecdsa.PublicKey:
 		ok = ecdsa.VerifyASN1(k, sum[:], signature) ||
-			k.Curve == elliptic.P384() && ecdsa.VerifyASN1(k, digest(crypto.SHA384, message), signature)
+			k.Curve == elliptic.P384() && ecdsa.VerifyASN1(k, digest(crypto.SHA384, message), signature) ||
+			k.Curve == elliptic.P521() && ecdsa.VerifyASN1(k, digest(crypto.SHA512, message), signature)
 	case ed25519.PublicKey:
 		ok = ed25519.Verify(k, message, signature) || ed25519.VerifyWithOptions(k, digest(crypto.SHA512, message), signature,
 			&ed25519.Options{Hash: crypto.SHA512}) == nil

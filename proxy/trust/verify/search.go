@@ -35,7 +35,7 @@ func (s *search) byTag(ctx context.Context) (*Verdict, error) {
 	}
 	found, all, err := simplesigning.Read(m.Bytes)
 	if err != nil || len(found) == 0 {
-		s.note("the tag %s holds no signatures", tag)
+		s.note("the tag %s holds no signatures with payloads of at most %d bytes", tag, simplesigning.MaxPayload)
 		return nil, nil
 	}
 	if all > len(found) {
@@ -171,7 +171,7 @@ func (s *search) byBundle(ctx context.Context) (*Verdict, error) {
 		if err != nil {
 			return nil, fmt.Errorf("fetching a referrer: %w", err)
 		}
-		if v, err := s.inReferrer(ctx, m.Bytes); v != nil || err != nil {
+		if v, err := s.inReferrer(ctx, r.Digest, m.Bytes); v != nil || err != nil {
 			return v, err
 		}
 		if s.bundles == maxBundles && i+1 < len(referrers) {
@@ -207,7 +207,7 @@ func rank(d ocispec.Descriptor) int {
 }
 
 // inReferrer looks at the bundles of one referrer, unless it says that these are no signatures.
-func (s *search) inReferrer(ctx context.Context, manifest []byte) (*Verdict, error) {
+func (s *search) inReferrer(ctx context.Context, of digest.Digest, manifest []byte) (*Verdict, error) {
 	layers, predicate, err := bundle.Layers(manifest)
 	if err != nil {
 		s.note("a referrer cannot be read: %s", err)
@@ -216,6 +216,9 @@ func (s *search) inReferrer(ctx context.Context, manifest []byte) (*Verdict, err
 	if predicate != "" && predicate != bundle.Signed {
 		s.note("a referrer is an attestation, %s, and no signature", predicate)
 		return nil, nil
+	}
+	if len(layers) == 0 {
+		s.note("the referrer %s holds no bundle of at most %d bytes", short(of), bundle.MaxBundle)
 	}
 	for i, l := range layers {
 		if s.bundles == maxBundles {

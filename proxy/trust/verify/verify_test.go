@@ -2,15 +2,19 @@ package verify_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/proxy/name"
+	"github.com/strata-oci/strata/proxy/trust/bundle"
 	"github.com/strata-oci/strata/proxy/trust/keys"
+	"github.com/strata-oci/strata/proxy/trust/simplesigning"
 	"github.com/strata-oci/strata/proxy/trust/verify"
 	"github.com/strata-oci/strata/proxy/trust/verify/verifytest"
 	"github.com/strata-oci/strata/proxy/upstream"
@@ -163,5 +167,34 @@ func TestNarrower(t *testing.T) {
 	many := verify.Policy{Keys: all}
 	if got := many.Narrower(many.Fingerprint()); got != nil {
 		t.Error("all sets of 13 signers were tried")
+	}
+}
+
+// What is too large to be looked at is named, with the bound: it may be what was meant.
+func TestTooLarge(t *testing.T) {
+	t.Parallel()
+	for _, bundles := range []bool{false, true} {
+		source, img, public := cosigned(t, bundles)
+		for ref, raw := range source.Manifests {
+			var m ocispec.Manifest
+			if err := json.Unmarshal(raw, &m); err != nil {
+				t.Fatal(err)
+			}
+			for i := range m.Layers {
+				m.Layers[i].Size = 5 << 20
+			}
+			large, err := json.Marshal(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			source.Manifests[ref] = large
+		}
+		c := verify.Checker{Source: source}
+		_, err := c.Check(t.Context(), img, &verify.Policy{Keys: public})
+		if !errors.Is(err, verify.ErrRefused) ||
+			!strings.Contains(err.Error(), fmt.Sprintf("of at most %d bytes",
+				map[bool]int{false: simplesigning.MaxPayload, true: bundle.MaxBundle}[bundles])) {
+			t.Errorf("bundles %t: %v", bundles, err)
+		}
 	}
 }
