@@ -40,8 +40,8 @@ func servedAgain(tb testing.TB, s *rechunktest.Served) *rechunktest.Image {
 func TestOSTreeFormLosesNothing(t *testing.T) {
 	t.Parallel()
 	policies := map[string]string{
-		"labels all":         "/.*\tsystem_u:object_r:default_t:s0\n",
-		"has exceptions":     "/.*\tsystem_u:object_r:default_t:s0\n" +
+		"labels all": "/.*\tsystem_u:object_r:default_t:s0\n",
+		"has exceptions": "/.*\tsystem_u:object_r:default_t:s0\n" +
 			"/usr/own(/.*)?\t<<none>>\n/var\t-d\t<<none>>\n/var/own/.*\t<<none>>\n",
 		"of one kind":        "/.*\t-l\tsystem_u:object_r:link_t:s0\n/usr/.*\t--\tsystem_u:object_r:file_t:s0\n",
 		"says nothing":       "/nowhere\tsystem_u:object_r:default_t:s0\n",

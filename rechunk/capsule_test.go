@@ -193,7 +193,11 @@ func TestOSTreeFormChanges(t *testing.T) {
 	b := newBench(t, &rechunktest.MemoryStore{}, 2)
 	system := func(version string) []Item { return append(system(version, stamp), Dir("sysroot")) }
 	b.serve(t, source(t, system("1")), rules)
+	before, _ := b.serve(t, source(t, system("1")), rules)
 	v, _ := b.serve(t, source(t, system("2")), encapsulated())
+	if v.UnkeptBytes != before.TotalBytes {
+		t.Errorf("%d bytes are not kept of %d", v.UnkeptBytes, before.TotalBytes)
+	}
 	p, err := b.PlanOf(t.Context(), v.Digest)
 	if err != nil || v.LayersKept > 0 || !strings.Contains(strings.Join(p.Notes, "\n"), "download them once") {
 		t.Errorf("%d layers kept, notes %q, %v", v.LayersKept, p.Notes, err)

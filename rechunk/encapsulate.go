@@ -60,6 +60,10 @@ func (r *run) layoutTree() *tree.Tree {
 // encapsulate finds the objects of the tree, and what the layers of earlier images have of them.
 func (r *run) encapsulate(ctx context.Context) error {
 	if r.form() != FormOSTree {
+		if r.req.Options.OSTree {
+			r.cfg.Logger.WarnContext(ctx, "image is not written in ostree's form: label it containers.bootc=1 if it is bootable",
+				"source", r.req.Digest)
+		}
 		return nil
 	}
 	c, err := r.newCapsule(ctx)
@@ -96,7 +100,7 @@ func (r *run) newCapsule(ctx context.Context) (*capsule, error) {
 		err = c.makeCommit(r.src)
 	}
 	if errors.Is(err, ostree.ErrUnfit) || errors.Is(err, selinux.ErrPolicy) {
-		return nil, fmt.Errorf("%w: it has no ostree form: %w", ErrPassThrough, err)
+		return nil, fmt.Errorf("%w: it has no ostree form, take another format: %w", ErrPassThrough, err)
 	}
 	return c, err
 }

@@ -156,6 +156,9 @@ type Result struct {
 	Seconds        float64 `json:"seconds"`
 	// NoiseKept counts the files that stayed as they were served before, since the source's differ in build noise only.
 	NoiseKept int `json:"noise_kept,omitempty"`
+	// UnkeptBytes are those of the layers of the version before that are of another format or form, so that none of them
+	// could be kept: hosts download them once more.
+	UnkeptBytes int64 `json:"unkept_bytes,omitempty"`
 	// Sequence counts the versions of the lineage from 1.
 	Sequence int `json:"sequence"`
 	// Reused says that an earlier run had made the image, and that this one did nothing.

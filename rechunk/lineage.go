@@ -38,8 +38,7 @@ func (r *run) loadLineage(ctx context.Context) error {
 	for i, v := range versions {
 		img, unkept, why := r.planImage(v, indexes)
 		if i == 0 && unkept > 0 {
-			r.unkept = fmt.Sprintf("%d bytes of layers are of another format and not kept: hosts download them once more",
-				unkept)
+			r.unkept = unkept
 		}
 		if why != "" {
 			r.cfg.Logger.InfoContext(ctx, "earlier image is not planned against", "lineage", r.req.Lineage, "image",
@@ -68,6 +67,14 @@ func (r *run) keepServed(ctx context.Context) error {
 	}
 	r.noteTimes(exact)
 	return nil
+}
+
+// unkeptNote says what a change of the format costs; "" for none.
+func (r *run) unkeptNote() string {
+	if r.unkept == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d bytes of layers are of another format and not kept: hosts download them once more", r.unkept)
 }
 
 // planImage makes what the plan is to know of a version, or says why it can't be built on. Contents may be read from its

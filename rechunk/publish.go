@@ -112,6 +112,7 @@ func (r *run) version(layers []madeLayer, config, manifest image.Document) Versi
 		Sequence:     r.sequence(),
 		SourceDigest: r.req.Digest, Digest: manifest.Digest, MediaType: manifest.MediaType, Size: int64(len(manifest.Bytes)),
 		Platform: r.platform(), LayersTotal: len(layers), StaleBytes: r.layout.StaleBytes, NoiseKept: len(r.kept),
+		UnkeptBytes: r.unkept,
 	}}
 	for _, l := range layers {
 		v.Layers = append(v.Layers, l.VersionLayer)

@@ -49,7 +49,7 @@ type run struct {
 	images    []plan.Image
 	history   *plan.History
 	lost      string   // what is to be noted about the history
-	unkept    string   // and about layers of another format
+	unkept    int64    // bytes of the newest image's layers that are of another format
 	capsule   *capsule // nil for a plain image
 	layout    *plan.Layout
 	layers    []madeLayer
@@ -227,7 +227,7 @@ func (r *run) decide(context.Context) error {
 	if err := plan.Check(in, l); err != nil {
 		return fmt.Errorf("planning: %w", err)
 	}
-	for _, note := range []string{r.lost, r.unkept, r.restampNote()} {
+	for _, note := range []string{r.lost, r.unkeptNote(), r.restampNote()} {
 		if note != "" {
 			l.Notes = append(l.Notes, note)
 		}

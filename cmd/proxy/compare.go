@@ -110,6 +110,10 @@ func (c *compareCommand) print(s *streams, r *compare.Comparison) error {
 	if r.FloorBytes > 0 {
 		fmt.Fprintf(w, "ratio\t%.2f\n", r.Ratio)
 	}
+	if r.NewFormat != "" {
+		fmt.Fprintf(w, "format\t%s, and %s before: no layer is in both, and hosts download all of it once\n", r.NewFormat,
+			r.OldFormat)
+	}
 	printContents(w, r.Contents)
 	printNoise(w, r.NoiseKept, r.KeepsNoise)
 	if err := w.Flush(); err != nil || len(r.Components) == 0 {

@@ -80,6 +80,7 @@ type rechunkReport struct {
 	StaleBytes   int64   `json:"stale_bytes"`
 	NoiseKept    int     `json:"noise_kept,omitempty"`
 	Seconds      float64 `json:"seconds"`
+	UnkeptBytes  int64   `json:"unkept_bytes,omitempty"`
 	PeakRSS      int64   `json:"peak_rss"`
 }
 
@@ -91,13 +92,16 @@ func (c *ruleFlags) rules() (rechunk.Options, error) {
 	if c.Format != "" {
 		name, flag = c.Format, "--format"
 	}
+	if err := new(config.Format).UnmarshalText([]byte(name)); err != nil {
+		return rechunk.Options{}, usageError{fmt.Errorf("%s: %w", flag, err)}
+	}
 	ostree := name == rechunk.FormOSTree
 	if ostree {
 		name = string(layer.Zstd)
 	}
 	format, err := layer.ParseFormat(name)
 	if err != nil {
-		return rechunk.Options{}, usageError{fmt.Errorf("%s: %w", flag, err)}
+		return rechunk.Options{}, err
 	}
 	if ostree && c.MaxLayers == 1 {
 		return rechunk.Options{}, usageError{errors.New("--max-layers: 1 is too few for ostree, whose commit has a layer of its own")}
@@ -146,8 +150,8 @@ func (c *rechunkCommand) Run(ctx context.Context, s *streams) error {
 			LayersKept: r.LayersKept,
 			LayersNew:  r.LayersNew, NewBytes: r.NewBytes, TotalBytes: r.TotalBytes, StaleBytes: r.StaleBytes,
 			NoiseKept: r.NoiseKept,
-			Seconds:   r.Seconds,
-			PeakRSS:   peakRSS(),
+			Seconds:   r.Seconds, UnkeptBytes: r.UnkeptBytes,
+			PeakRSS: peakRSS(),
 		})
 	}
 	return c.print(s, r)
@@ -162,6 +166,9 @@ func (c *rechunkCommand) print(s *streams, r *rechunk.Result) error {
 		size(r.TotalBytes), size(r.NewBytes), size(r.StaleBytes), size(r.SourceBytes))
 	if r.NoiseKept > 0 {
 		fmt.Fprintf(w, "noise\t%d files stay as they were served before (strata verify lists them)\n", r.NoiseKept)
+	}
+	if r.UnkeptBytes > 0 {
+		fmt.Fprintf(w, "format\tanother than before: %s that hosts had, they download once more\n", size(r.UnkeptBytes))
 	}
 	fmt.Fprintf(w, "took\t%.1f s, %s of memory at most\n", r.Seconds, size(peakRSS()))
 	return w.Flush()

@@ -42,6 +42,12 @@ func printRepository(s *streams, r *operate.RepositoryDetail) error {
 			v.LayersTotal, v.LayersKept, v.LayersNew, size(v.NewBytes), size(v.TotalBytes), size(v.StaleBytes),
 			clients(v.Pulls))
 	}
+	for _, v := range r.History {
+		if v.UnkeptBytes > 0 {
+			fmt.Fprintf(w, "\n%.19s\tis of another format than the version before: %s that hosts had, they download once more\n",
+				v.Digest, size(v.UnkeptBytes))
+		}
+	}
 	if r.LayersOf != "" {
 		fmt.Fprintf(w, "\nlayers of %.19s, highest first, so that the new ones come first; age in versions\n", r.LayersOf)
 	}

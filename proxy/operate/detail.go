@@ -170,7 +170,8 @@ func (v *View) versionReport(ctx context.Context, of rechunk.Version, pulled his
 		Version:     v.label(ctx, repository.Repository, of.Digest.String()),
 		LayersTotal: of.LayersTotal, LayersKept: of.LayersKept, LayersNew: of.LayersNew, NewBytes: of.NewBytes,
 		TotalBytes: of.TotalBytes, StaleBytes: of.StaleBytes, NoiseKept: of.NoiseKept, Seconds: of.Seconds,
-		Sequence: of.Sequence, Reference: of.Reference, LastPull: pulled.Last, Pulls: pullCount(pulled.Lags),
+		UnkeptBytes: of.UnkeptBytes,
+		Sequence:    of.Sequence, Reference: of.Reference, LastPull: pulled.Last, Pulls: pullCount(pulled.Lags),
 	}
 }
 

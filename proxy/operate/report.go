@@ -156,7 +156,9 @@ type VersionReport struct {
 	TotalBytes  int64     `json:"total_bytes"`
 	StaleBytes  int64     `json:"stale_bytes"`
 	NoiseKept   int       `json:"noise_kept,omitempty"` // files that stayed as they were served before
-	Seconds     float64   `json:"seconds"`              // that making it took
+	// UnkeptBytes are of the layers of the version before that hosts download once more, since the format changed.
+	UnkeptBytes int64     `json:"unkept_bytes,omitempty"`
+	Seconds     float64   `json:"seconds"` // that making it took
 	Sequence    int       `json:"sequence"`
 	Reference   string    `json:"reference,omitempty"` // what it was made for first, host/path:tag
 	LastPull    time.Time `json:"last_pull,omitzero"`  // when a client last asked for it, to the hour or so

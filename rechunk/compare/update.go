@@ -13,7 +13,9 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/image"
 	"github.com/strata-oci/strata/rechunk/layer"
+	"github.com/strata-oci/strata/rechunk/layer/toc"
 	"github.com/strata-oci/strata/rechunk/pkgdb"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
@@ -31,6 +33,10 @@ type Comparison struct {
 	// FilesChanged and FilesRemoved count paths other than directories.
 	FilesChanged int `json:"files_changed"`
 	FilesRemoved int `json:"files_removed"`
+	// OldFormat and NewFormat are those of the images' layers, where Strata made both and changed the format, so that no layer
+	// is in both; empty else.
+	OldFormat string `json:"old_format,omitempty"`
+	NewFormat string `json:"new_format,omitempty"`
 	// Components are in descending order of their update bytes.
 	Components []ComponentBytes `json:"components"`
 	// Layers are those to fetch, lowest first.
@@ -88,6 +94,9 @@ func Update(ctx context.Context, old, next *rechunk.Inspection, f layer.Format) 
 		p.ChangedBytes += e.Size
 	}
 	newSending(out, next, parts, changed).fetched(old)
+	if a, b := formatOf(old), formatOf(next); a != b && a != "" && b != "" && out.LayersToFetch == out.LayersTotal {
+		out.OldFormat, out.NewFormat = a, b
+	}
 	out.explain(parts)
 	if len(changed)+len(removed) > 0 {
 		var err error
@@ -107,6 +116,28 @@ func Update(ctx context.Context, old, next *rechunk.Inspection, f layer.Format) 
 			cmp.Compare(a.Component, b.Component))
 	})
 	return out, nil
+}
+
+// formatOf names the format of an image that Strata made, by its last layer, which is its newest for the most part; "" for
+// another image.
+func formatOf(i *rechunk.Inspection) string {
+	layers := i.Image.Manifest.Layers
+	if i.Image.Manifest.Annotations[image.AnnotationSource] == "" {
+		return ""
+	}
+	last := layers[len(layers)-1]
+	switch {
+	case ofObjects(i):
+		return rechunk.FormOSTree
+	case toc.Told(last.Annotations):
+		return layer.Chunked.Spec().Name
+	}
+	for _, f := range layer.Formats() {
+		if f.Spec().MediaType == last.MediaType {
+			return f.Spec().Name
+		}
+	}
+	return ""
 }
 
 // removedFiles counts the paths other than directories that next does not have.

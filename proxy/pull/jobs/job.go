@@ -155,6 +155,9 @@ func (q *Queue) log(ctx context.Context, j *job) {
 		if r.Sequence > 1 {
 			q.Metrics.Update(r.NewBytes, r.SourceNewBytes)
 		}
+		if r.UnkeptBytes > 0 {
+			log = log.With("unkept_bytes", r.UnkeptBytes) // the format changed, and hosts download them once more
+		}
 		log.InfoContext(ctx, "image rechunked", "image", r.Digest.String(), "layers", r.LayersTotal, "kept", r.LayersKept,
 			"new_bytes", r.NewBytes, "total_bytes", r.TotalBytes, "source_bytes", r.SourceBytes, "seconds", j.took.Seconds())
 	case Skipped:
