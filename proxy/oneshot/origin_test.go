@@ -143,4 +143,3 @@ func TestOriginOfFalseForm(t *testing.T) {
 		t.Error(err)
 	}
 }
-

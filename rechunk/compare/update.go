@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/image"
@@ -33,8 +34,8 @@ type Comparison struct {
 	// FilesChanged and FilesRemoved count paths other than directories.
 	FilesChanged int `json:"files_changed"`
 	FilesRemoved int `json:"files_removed"`
-	// OldFormat and NewFormat are those of the images' layers, where Strata made both and changed the format, so that no layer
-	// is in both; empty else.
+	// OldFormat and NewFormat are those of the images' layers, where Strata made both, changed the format, and could keep no
+	// layer for it; empty else.
 	OldFormat string `json:"old_format,omitempty"`
 	NewFormat string `json:"new_format,omitempty"`
 	// Components are in descending order of their update bytes.
@@ -118,22 +119,21 @@ func Update(ctx context.Context, old, next *rechunk.Inspection, f layer.Format) 
 	return out, nil
 }
 
-// formatOf names the format of an image that Strata made, by its last layer, which is its newest for the most part; "" for
-// another image.
+// formatOf names the format of an image that Strata made; "" for another image. One that has a layer of zstd:chunked is of
+// that, whatever else it keeps.
 func formatOf(i *rechunk.Inspection) string {
 	layers := i.Image.Manifest.Layers
 	if i.Image.Manifest.Annotations[image.AnnotationSource] == "" {
 		return ""
 	}
-	last := layers[len(layers)-1]
 	switch {
 	case ofObjects(i):
 		return rechunk.FormOSTree
-	case toc.Told(last.Annotations):
+	case slices.ContainsFunc(layers, func(l ocispec.Descriptor) bool { return toc.Told(l.Annotations) }):
 		return layer.Chunked.Spec().Name
 	}
 	for _, f := range layer.Formats() {
-		if f.Spec().MediaType == last.MediaType {
+		if f.Spec().MediaType == layers[0].MediaType {
 			return f.Spec().Name
 		}
 	}
