@@ -24,7 +24,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export CFSCTL CLIENTS CORPUS FUZZTIME IMAGES OSTREE_EXT
 
 .DEFAULT_GOAL := build
-.PHONY: build release run test test-hostile test-release test-clients corpus series fuzz lint bench bench-bytes clean help
+.PHONY: build release run test test-hostile test-release test-hour test-clients corpus series fuzz lint bench bench-bytes clean help
 
 build: ## Build a static bin/strata
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/strata ./cmd/proxy
@@ -34,6 +34,9 @@ release: ## Make what is published, in bin/release: programs, deb, rpm, containe
 
 test-release: ## Install, run and check all that "make release" makes, and what docs/deploy has; their tools go into bin/tools
 	@.ci/release/test
+
+test-hour: ## A newcomer's hour from a fresh clone: make and install the deb, serve, pull, update, roll out to 100 hosts, hold, roll back
+	@.ci/hour
 
 run: build ## Start the proxy on the defaults; ARGS go to it
 	$(BIN)/strata serve $(ARGS)

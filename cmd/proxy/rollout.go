@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -65,18 +66,27 @@ func (f *remoteFlags) printRollout(s *streams, r *operate.RolloutReport, err err
 	return printLine(s.out, r.Reference+": "+rolloutLine(r))
 }
 
+// servedOf is the digest by which hosts know a version: what is served of it, once it is made.
+func servedOf(v *operate.RolledReport) string {
+	if v.Digest != "" {
+		return v.Digest
+	}
+	return v.SourceDigest
+}
+
 // rolloutLine says in a line how a roll-out stands.
 func rolloutLine(r *operate.RolloutReport) string {
 	last := r.Versions[len(r.Versions)-1]
-	line := fmt.Sprintf("%s, %s of hosts get %.19s", r.State, shareOf(last.Share), last.SourceDigest)
+	served := servedOf(&last)
+	line := fmt.Sprintf("%s, %s of hosts get %.19s", r.State, shareOf(last.Share), served)
 	switch {
 	case r.State == string(rollout.Reverting):
-		line = fmt.Sprintf("%s, all hosts get %.19s, but of those that got a version since %s", r.State, last.SourceDigest,
+		line = fmt.Sprintf("%s, all hosts get %.19s, but of those that got a version since %s", r.State, served,
 			shareOf(last.Share))
 	case r.State == string(rollout.Complete):
-		line = fmt.Sprintf("%s, all hosts get %.19s", r.State, last.SourceDigest)
+		line = fmt.Sprintf("%s, all hosts get %.19s", r.State, served)
 	case last.Withdrawn != nil:
-		line = fmt.Sprintf("%s, nobody gets %.19s", r.State, last.SourceDigest)
+		line = fmt.Sprintf("%s, nobody gets %.19s", r.State, served)
 	case len(last.First) > 0:
 		line += fmt.Sprintf(", and %d named first", len(last.First))
 	}
@@ -138,6 +148,7 @@ func printRollouts(w io.Writer, list []operate.RepositoryReport) {
 // printRolloutDetail shows the versions of a tag's roll-out and who changed it.
 func printRolloutDetail(w io.Writer, r *operate.RolloutReport) {
 	fmt.Fprintf(w, "roll-out\t%s\t%s\n", r.Reference, rolloutLine(r))
+	served := map[string]string{} // by what it is made of
 	for _, v := range r.Versions {
 		state := shareOf(v.Share)
 		switch {
@@ -147,13 +158,61 @@ func printRolloutDetail(w io.Writer, r *operate.RolloutReport) {
 			state = "of " + state + " those that got it, taken back by its upstream at " +
 				v.RevertedAt.Format(time.RFC3339) + ","
 		}
-		fmt.Fprintf(w, "\t%.19s\t%s since %s\n", v.SourceDigest, state, ago(v.MadeAt))
+		served[v.SourceDigest] = servedOf(&v)
+		fmt.Fprintf(w, "\t%.19s\t%s since %s\n", servedOf(&v), state, ago(v.MadeAt))
 	}
 	for _, e := range r.Log {
 		note := ""
 		if e.Note != "" {
 			note = ": " + shown(e.Note)
 		}
-		fmt.Fprintf(w, "\t%s\t%s by %s, %.19s%s\n", e.At.Format(time.RFC3339), e.Action, shown(e.By), e.Source, note)
+		of := served[e.Source.String()]
+		if of == "" && e.Source != "" {
+			of = "source " + e.Source.String()[:19]
+		}
+		fmt.Fprintf(w, "\t%s\t%s by %s, %.19s%s\n", e.At.Format(time.RFC3339), e.Action, shown(e.By), of, note)
 	}
+}
+
+// printTag says what hosts get by a tag. While a version is rolled out, that is not the same for all of them.
+func printTag(w io.Writer, t *operate.TagReport) {
+	if r := t.Rollout; r == nil || r.State == string(rollout.Complete) {
+		fmt.Fprintf(w, "tag\t%s\t%s\t%s\n", t.Tag, t.Served, t.Digest)
+		return
+	}
+	for _, part := range partsOf(t.Rollout) {
+		fmt.Fprintf(w, "tag\t%s\t%s\t%s for %s\n", t.Tag, t.Served, part.digest, part.hosts)
+	}
+}
+
+// part are the hosts that get a version.
+type part struct{ digest, hosts string }
+
+// partsOf tells which hosts get which version, newest first. Each version's share is that of the hosts that get it or a
+// newer one.
+func partsOf(r *operate.RolloutReport) (out []part) {
+	newer := 0.0
+	for i := range slices.Backward(r.Versions) {
+		v := &r.Versions[i]
+		share := v.Share - newer
+		switch {
+		case v.Withdrawn != nil:
+			continue
+		case !v.RevertedAt.IsZero() && v.Share < 1:
+			out = append(out, part{servedOf(v), "those that got it"})
+			continue
+		case share <= 0 && len(v.First) == 0:
+			continue
+		}
+		hosts := shareOf(share) + " of hosts"
+		if len(v.First) > 0 {
+			hosts += fmt.Sprintf(" and %d named first", len(v.First))
+		}
+		if newer == 0 && share >= 1 {
+			hosts = "all hosts"
+		}
+		out = append(out, part{servedOf(v), hosts})
+		newer = max(newer, v.Share)
+	}
+	return out
 }

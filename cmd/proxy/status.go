@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 
 	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/pull/jobs"
@@ -105,7 +106,8 @@ func printStatus(s *streams, r *statusReport) error {
 	if u := r.Upkeep; u != nil {
 		fmt.Fprintf(w, "space\t%s\n", spaceNote(*u))
 	}
-	fmt.Fprintf(w, "images\t%d versions in %d repositories\n", r.Versions, r.Repositories)
+	fmt.Fprintf(w, "images\t%s in %s\n", english.Plural(r.Versions, "version", ""),
+		english.Plural(r.Repositories, "repository", "repositories"))
 	fmt.Fprintf(w, "updates\t%s sent for each client, %s saved\n", size(r.UpdateBytes), size(r.UpdateBytesSaved))
 	if p := r.Pulled; p != nil {
 		fmt.Fprintf(w, "pulls\t%s sent, %s of the sources\n", size(p.SentBytes), size(p.SourceBytes))

@@ -18,7 +18,7 @@ func printRepository(s *streams, r *operate.RepositoryDetail) error {
 	fmt.Fprintf(w, "repository\t%s\n", r.Name)
 	fmt.Fprintf(w, "updates\t%s sent for each client, %s saved\n", size(r.UpdateBytes), size(r.UpdateBytesSaved))
 	for _, t := range r.Tags {
-		fmt.Fprintf(w, "tag\t%s\t%s\t%s\n", t.Tag, t.Served, t.Digest)
+		printTag(w, &t)
 		if !t.StaleSince.IsZero() {
 			fmt.Fprintf(w, "stale\t%s\tsince %s, last checked %s\n", t.Tag, t.StaleSince.Format(time.RFC3339),
 				t.CheckedAt.Format(time.RFC3339))

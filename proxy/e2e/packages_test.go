@@ -127,8 +127,18 @@ func checkInstalled(t *testing.T, root string) {
 	}
 }
 
-// runInstalled runs what strata.service runs, as its user.
+// runInstalled runs what strata.service runs, as its user, and ends it.
 func runInstalled(t *testing.T, root string) {
+	t.Helper()
+	p := startInstalled(t, root)
+	p.Terminate()
+	if code := p.Wait(); code != 0 {
+		t.Errorf("the installed program ended with %d", code)
+	}
+}
+
+// startInstalled runs what strata.service runs, as its user, until the test ends.
+func startInstalled(t *testing.T, root string) *programtest.Program {
 	t.Helper()
 	unit, err := os.ReadFile(root + "/usr/lib/systemd/system/strata.service")
 	if err != nil {
@@ -156,11 +166,7 @@ func runInstalled(t *testing.T, root string) {
 	if err := os.Chown(state, uid, uid); err != nil {
 		t.Fatal(err)
 	}
-	p := programtest.Run(t, inRoot(root, uid, strings.Fields(start), nil))
-	p.Terminate()
-	if code := p.Wait(); code != 0 {
-		t.Errorf("the installed program ended with %d", code)
-	}
+	return programtest.Run(t, inRoot(root, uid, strings.Fields(start), nil))
 }
 
 // inRoot is a command as a user of another root, in /var/lib/strata. What listens gets ports that are free.
