@@ -71,15 +71,19 @@ func (r *run) storePublished(ctx context.Context) (*Version, error) {
 	return v, nil
 }
 
-// checkTypes refuses an image whose layers are not of the type that new ones would be of, and one in ostree's form: what its
-// objects are called would be believed.
+// checkTypes refuses an image whose layers are not of the type that new ones would be of, or that is of another form.
 func (r *run) checkTypes() error {
-	if r.req.Options.OSTree || r.plain && r.src.Config.Config.Labels[image.LabelCommit] != "" {
-		return fmt.Errorf("%w: it is, or new ones would be, in ostree's form", ErrNotAdopted)
+	switch has, want := r.formOfSource(), r.form(); {
+	case has != want && want == FormOSTree:
+		return fmt.Errorf("%w: new ones would be in ostree's form, and it is not", ErrNotAdopted)
+	case has != want:
+		return fmt.Errorf("%w: it is in ostree's form, and new ones would not be", ErrNotAdopted)
+	case has == FormOSTree && len(r.derivedFrom()) > 0:
+		return fmt.Errorf("%w: it has layers above its ostree commit", ErrNotAdopted)
 	}
 	f := r.req.Options.Format
 	for _, l := range r.src.Manifest.Layers {
-		if !f.Keeps(l.MediaType, l.Annotations) {
+		if !r.keeps(l.MediaType, l.Annotations) {
 			return fmt.Errorf("%w: its layer %s is of type %s, and new ones would be of format %s", ErrNotAdopted, l.Digest,
 				l.MediaType, f.Spec().Name)
 		}
@@ -95,7 +99,7 @@ func (r *run) published(layers []VersionLayer, sequence int) *Version {
 			Size:     int64(len(r.req.Manifest)),
 			Platform: r.platform(), LayersTotal: len(layers), LayersNew: len(layers), Sequence: sequence,
 		},
-		Config: r.src.Manifest.Config.Digest, Reference: r.req.Reference, Layers: layers,
+		Config: r.src.Manifest.Config.Digest, Reference: r.req.Reference, Layers: layers, Form: r.form(),
 	}
 	for _, l := range layers {
 		v.TotalBytes += l.Size
@@ -108,7 +112,8 @@ func (r *run) published(layers []VersionLayer, sequence int) *Version {
 // come.
 func (r *run) adoptLayer(ctx context.Context, d ocispec.Descriptor, diffID digest.Digest, name string) (VersionLayer,
 	error) {
-	out := VersionLayer{Digest: d.Digest, DiffID: diffID, Size: d.Size, Type: d.MediaType, Name: name, Since: 1}
+	out := VersionLayer{Digest: d.Digest, DiffID: diffID, Size: d.Size, Type: d.MediaType, Annotations: d.Annotations,
+		Name: name, Since: 1}
 	rc, err := r.req.Source.Blob(ctx, d)
 	if err != nil {
 		return out, fmt.Errorf("fetching layer %s: %w", d.Digest, err)
@@ -126,5 +131,8 @@ func (r *run) adoptLayer(ctx context.Context, d ocispec.Descriptor, diffID diges
 		return out, fmt.Errorf("%w: layer %s has the diff_id %s, its config says %s", ErrNotAdopted, d.Digest, got, diffID)
 	}
 	out.TarSize = s.Index.TarSize
+	if out.Name, err = r.judge(ctx, d.Digest, s.Index, name); err != nil {
+		return out, err
+	}
 	return out, r.saveIndex(ctx, d.Digest, s.Index)
 }

@@ -92,9 +92,10 @@ func (r *run) planImage(v Version, indexes map[digest.Digest]*tree.Index) (img p
 			why = fmt.Sprintf("its layers are of another form: %q, and new ones %q", v.Form, r.form())
 			continue
 		}
-		if f := r.req.Options.Format; !f.Keeps(l.Type, l.Annotations) {
+		if !r.keeps(l.Type, l.Annotations) {
 			unkept += l.Size
-			why = fmt.Sprintf("layers of format %s do not go with its layers of type %s", f.Spec().Name, l.Type)
+			why = fmt.Sprintf("layers of format %s do not go with its layers of type %s", r.req.Options.Format.Spec().Name,
+				l.Type)
 			continue
 		}
 		if r.form() == FormOSTree {

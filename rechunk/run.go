@@ -146,12 +146,17 @@ func (r *run) flatten(ctx context.Context) error {
 
 // derived are the indexes of the layers above those that ostree-ext made; none where it made none.
 func (r *run) derived() []*tree.Index {
+	return r.indexes[len(r.indexes)-len(r.derivedFrom()):]
+}
+
+// derivedFrom are the diff_ids of these layers.
+func (r *run) derivedFrom() []digest.Digest {
 	final := digest.Digest(r.src.Config.Config.Labels["ostree.final-diffid"])
 	i := slices.Index(r.src.Config.RootFS.DiffIDs, final)
 	if i < 0 {
 		return nil
 	}
-	return r.indexes[i+1:]
+	return r.src.Config.RootFS.DiffIDs[i+1:]
 }
 
 // dropIndexes lets go of what the source's layers hold: the tree has it now, and an index takes as much memory.

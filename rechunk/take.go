@@ -131,5 +131,8 @@ func (r *run) takeLayer(ctx context.Context, i int, name string) (VersionLayer, 
 		return out, fmt.Errorf("%w: layer %s has the diff_id %s, its config says %s", ErrNotAdopted, d.Digest, got, diffID)
 	}
 	out.TarSize = s.Index.TarSize
+	if out.Name, err = r.judge(ctx, d.Digest, s.Index, name); err != nil {
+		return out, err
+	}
 	return out, r.saveIndex(ctx, d.Digest, s.Index)
 }

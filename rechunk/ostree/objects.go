@@ -59,6 +59,12 @@ func FileObject(path string) (sum Checksum, ok bool) {
 	return sum, ok && kind == "file"
 }
 
+// IsCommit reports whether a path of an encapsulated image is that of a commit.
+func IsCommit(path string) bool {
+	_, kind, ok := objectOf(path)
+	return ok && kind == "commit"
+}
+
 // AttributesObject tells which object of a file or symlink a path of an encapsulated image has the attributes of.
 func AttributesObject(path string) (sum Checksum, ok bool) {
 	sum, kind, ok := objectOf(path)
