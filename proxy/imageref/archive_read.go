@@ -163,7 +163,8 @@ func checkTarEntry(hdr *tar.Header) (string, error) {
 		return "", nil
 	case tar.TypeReg:
 	default:
-		return "", fmt.Errorf("archive entry %q is neither a file nor a directory", shown)
+		return "", fmt.Errorf("archive entry %q is neither a file nor a directory, as no OCI archive has (podman save "+
+			"--format oci-archive writes one)", shown)
 	}
 	for key := range hdr.PAXRecords {
 		if strings.HasPrefix(key, "GNU.sparse.") {
