@@ -28,7 +28,7 @@ import (
 
 // image is an image of an OCI layout, as far as an import needs it.
 type image struct {
-	ref    string // oci:DIR:TAG
+	layout string // DIR:TAG
 	order  []digest.Digest
 	layers map[digest.Digest]v1.Layer
 }
@@ -42,7 +42,7 @@ func openImage(dir, tag string) (*image, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &image{ref: "oci:" + dir + ":" + tag, layers: map[digest.Digest]v1.Layer{}}
+	i := &image{layout: dir + ":" + tag, layers: map[digest.Digest]v1.Layer{}}
 	for _, l := range layers {
 		h, err := l.Digest()
 		if err != nil {
@@ -57,20 +57,65 @@ func openImage(dir, tag string) (*image, error) {
 
 func (i *image) open(d digest.Digest) (io.ReadCloser, error) { return i.layers[d].Uncompressed() }
 
+// hosts are hosts of each kind, which keep what they have imported. Those that are nil are not measured.
+type hosts struct {
+	ostree    *hostimport.Ostree
+	ext       *hostimport.OstreeExt // takes what ostree itself would, into its repository
+	composefs *hostimport.Composefs
+}
+
+// newHosts makes hosts below a directory, of plain images or of encapsulated ones.
+func (b *bench) newHosts(ctx context.Context, dir string, encapsulated bool) (h hosts, err error) {
+	if h.ostree, err = hostimport.NewOstree(ctx, dir); err != nil {
+		return h, err
+	}
+	h.ostree.Relabel = true
+	if encapsulated {
+		h.ext, err = hostimport.NewOstreeExt(b.ostreeExt)
+		return h, err
+	}
+	if h.composefs, err = hostimport.NewComposefs(ctx, b.cfsctl, dir); errors.Is(err, hostimport.ErrMissing) {
+		h.composefs, err = nil, nil
+	}
+	return h, err
+}
+
+// onOstree imports an image and gives the processor time that it took.
+func (h *hosts) onOstree(ctx context.Context, img *image) (time.Duration, error) {
+	if h.ext != nil {
+		before := h.ext.CPU()
+		_, _, err := h.ext.Import(ctx, h.ostree.Repo(), img.layout)
+		return h.ext.CPU() - before, err
+	}
+	before := h.ostree.CPU()
+	_, err := h.ostree.Import(ctx, img.order, img.open)
+	return h.ostree.CPU() - before, err
+}
+
+// onComposefs is onOstree for hosts on composefs; – without one.
+func (h *hosts) onComposefs(ctx context.Context, img *image, tag string) (string, error) {
+	if h.composefs == nil {
+		return "–", nil
+	}
+	before := h.composefs.CPU()
+	if err := h.composefs.Import(ctx, "oci:"+img.layout, tag); err != nil {
+		return "", err
+	}
+	if _, err := h.composefs.ID(ctx, tag, true); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%.1f", (h.composefs.CPU() - before).Seconds()), nil
+}
+
 // imports prints a row for each version of a layout, imported in turn.
-func (b *bench) imports(ctx context.Context, name, dir string, tags []string) (err error) {
-	hosts, err := os.MkdirTemp(b.work, "hosts-*")
+func (b *bench) imports(ctx context.Context, name, dir string, tags []string, encapsulated bool) (err error) {
+	work, err := os.MkdirTemp(b.work, "hosts-*")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(hosts)) }()
-	ostree, err := hostimport.NewOstree(ctx, hosts)
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	h, err := b.newHosts(ctx, work, encapsulated)
 	if err != nil {
-		return err
-	}
-	ostree.Relabel = true
-	composefs, err := hostimport.NewComposefs(ctx, b.cfsctl, hosts)
-	if err != nil && !errors.Is(err, hostimport.ErrMissing) {
 		return err
 	}
 	has := map[digest.Digest]bool{}
@@ -83,21 +128,13 @@ func (b *bench) imports(ctx context.Context, name, dir string, tags []string) (e
 		if err != nil {
 			return err
 		}
-		onOstree := ostree.CPU()
-		if _, err := ostree.Import(ctx, img.order, img.open); err != nil {
-			return fmt.Errorf("%s: %w", img.ref, err)
+		onOstree, err := h.onOstree(ctx, img)
+		if err != nil {
+			return fmt.Errorf("%s: %w", img.layout, err)
 		}
-		onOstree = ostree.CPU() - onOstree
-		onComposefs := "–"
-		if composefs != nil {
-			before := composefs.CPU()
-			if err := composefs.Import(ctx, img.ref, tag); err != nil {
-				return err
-			}
-			if _, err := composefs.ID(ctx, tag, true); err != nil {
-				return err
-			}
-			onComposefs = fmt.Sprintf("%.1f", (composefs.CPU() - before).Seconds())
+		onComposefs, err := h.onComposefs(ctx, img, tag)
+		if err != nil {
+			return fmt.Errorf("%s: %w", img.layout, err)
 		}
 		fmt.Fprintf(b.out, "| %s | %s | %d | %d | %d | %.1f | %s |\n", name, tag, len(img.order), fresh, size,
 			onOstree.Seconds(), onComposefs)

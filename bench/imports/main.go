@@ -4,7 +4,8 @@
 //	go run ./bench/imports -series DIR -layers 16,32,64,120
 //
 // It needs root and ostree. Where cfsctl is found, hosts on composefs are measured, too. The sources themselves, imported as
-// they are, make the first rows.
+// they are, make the first rows. Images in ostree's form (-format ostree) are imported by ostree-ext, with the program of .ci/ostree-ext
+// (-ostree-ext), which reads no plain sources.
 package main
 
 import (
@@ -22,11 +23,14 @@ import (
 
 	"github.com/strata-oci/strata/bench/layouts"
 	"github.com/strata-oci/strata/bench/process"
+	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/layer"
 )
 
 // bench is one run.
 type bench struct {
 	work, strata, cfsctl string
+	format, ostreeExt    string
 	out                  io.Writer
 }
 
@@ -52,6 +56,8 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		"directory with the SELinux policy of a system, its etc/selinux: a last layer of each source")
 	flags.StringVar(&b.cfsctl, "cfsctl", "cfsctl", "the command of composefs-rs; without it that column stays empty")
 	flags.StringVar(&b.strata, "strata", "", "program to measure; default: built from cmd/proxy")
+	flags.StringVar(&b.format, "format", layer.Zstd.Spec().Name, "format of what is served")
+	flags.StringVar(&b.ostreeExt, "ostree-ext", "strata-ostree-ext", "the program of .ci/ostree-ext, for -format ostree")
 	work := flags.String("work", "", "directory for temporary data; default: one in the system's")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -96,19 +102,22 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 func (b *bench) measure(ctx context.Context, source string, tags []string, limits []int) error {
 	fmt.Fprintln(b.out, "| max_layers | version | layers | new | bytes of those | ostree, CPU s | composefs, CPU s |")
 	fmt.Fprintln(b.out, "| --- | --- | --- | --- | --- | --- | --- |")
-	if err := b.imports(ctx, "source", source, tags); err != nil {
-		return err
+	encapsulated := b.format == rechunk.FormOSTree
+	if !encapsulated {
+		if err := b.imports(ctx, "source", source, tags, false); err != nil {
+			return err
+		}
 	}
 	for _, limit := range limits {
 		name := strconv.Itoa(limit)
 		served := filepath.Join(b.work, "served-"+name)
 		for _, tag := range tags {
 			if _, _, err := process.Measure(ctx, b.strata, "rechunk", "--state", served+".state", "--name", "os",
-				"--max-layers", name, "oci:"+source+":"+tag, "oci:"+served+":"+tag); err != nil {
+				"--format", b.format, "--max-layers", name, "oci:"+source+":"+tag, "oci:"+served+":"+tag); err != nil {
 				return err
 			}
 		}
-		if err := b.imports(ctx, name, served, tags); err != nil {
+		if err := b.imports(ctx, name, served, tags, encapsulated); err != nil {
 			return err
 		}
 		for _, dir := range []string{served, served + ".state"} {
