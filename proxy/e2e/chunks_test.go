@@ -13,8 +13,8 @@ import (
 )
 
 // Replicas on S3 send clients of casync to the bucket for each chunk, by signed URLs, whichever of them made the chunks; the
-// bucket gives what the index says. casync and desync extract the image through both replicas and the redirects, and it is an
-// archive that skopeo takes.
+// bucket gives what the index says. casync and desync extract the image through both replicas and the redirects, and it is
+// an archive that skopeo takes.
 func TestChunksOnS3(t *testing.T) {
 	t.Parallel()
 	u := newSeries(t)

@@ -56,6 +56,8 @@
 //	strata_verified_total               counter    result           images whose signatures were checked: passed,
 //	                                                                refused, or rollback: a tag went back to it
 //	strata_signed_total                 counter    result           served images that were signed: done or failed
+//	strata_chunked_images_total         counter    result           images cut for casync: done or failed
+//	strata_chunked_bytes_total          counter                     bytes of tar streams that were cut for it
 //	strata_deltas_made_total            counter                     deltas for other Stratas that were stored
 //	strata_deltas_made_bytes_total      counter                     their bytes
 //	strata_deltas_layer_bytes_total     counter                     bytes of the layers that they make
@@ -118,6 +120,7 @@ type Metrics struct {
 	upkeep           upkeep
 	edge             edge
 	deltas           deltas
+	chunks           chunks
 	panics           *prometheus.CounterVec
 	verified, signed *prometheus.CounterVec
 	rollouts         rollouts
@@ -176,6 +179,7 @@ func New(reg prometheus.Registerer, hosts ...string) *Metrics {
 	m.fleet = f.NewGaugeVec(gauge("hosts", "Hosts that got a version of a tag last, by how many versions came after it."),
 		[]string{"repository", "tag", "lag"})
 	m.deltas = newDeltas(f)
+	m.chunks = newChunks(f)
 	m.panics = f.NewCounterVec(counter("panics_total",
 		"Panics that were caught: each cost the one thing that it happened in."), []string{"where"})
 	m.storedBytes = f.NewGaugeVec(gauge("stored_bytes", "Size of the store."), []string{"kind"})

@@ -62,6 +62,9 @@ func every(m *Metrics) {
 	m.WentBack()
 	m.Signed(nil)
 	m.Signed(errors.New("no space"))
+	m.LayerCut(5)
+	m.ImageCut(nil)
+	m.ImageCut(errors.New("no space"))
 	m.DeltaMade(3, 12, 2)
 	m.DeltaRefused("gain")
 	m.DeltaRefused("evil")
@@ -101,6 +104,8 @@ func TestMetrics(t *testing.T) {
 			`strata_build_info{version="1.2.3"} 1`,
 			`strata_cache_hits_total{kind="manifest"} 1`,
 			`strata_cache_misses_total{kind="blob"} 1`,
+			`strata_chunked_bytes_total 5`,
+			`strata_chunked_images_total{result="done"} 1`, `strata_chunked_images_total{result="failed"} 1`,
 			`strata_config_reload_success 1`,
 			`strata_config_reload_timestamp_seconds 1.5`,
 			`strata_connections_refused_total{limit="address"} 1`,
@@ -203,7 +208,7 @@ func TestNames(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v, %v", problems, err)
 	}
-	if !runtime || len(own) != 50 {
+	if !runtime || len(own) != 52 {
 		t.Errorf("got %d metrics of %d", len(own), len(families))
 	}
 }

@@ -49,6 +49,14 @@ type Content interface {
 	Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error)
 }
 
+// Metrics are told of what is cut.
+type Metrics interface {
+	// LayerCut tells of a layer, by the bytes of its tar stream.
+	LayerCut(bytes int64)
+	// ImageCut tells of an image, or of what kept it from being cut.
+	ImageCut(err error)
+}
+
 // Settings are what the configuration says.
 type Settings struct {
 	// On says that images are served as chunks at all.
@@ -76,6 +84,8 @@ type Options struct {
 	Parallel int
 	Wait     time.Duration
 	Logger   *slog.Logger
+	// Metrics may be nil.
+	Metrics Metrics
 	// Now is the clock; time.Now by default.
 	Now func() time.Time
 }
@@ -113,6 +123,9 @@ func New(o Options) *Chunks {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Metrics == nil {
+		o.Metrics = nobody{}
+	}
 	if o.Parallel <= 0 {
 		o.Parallel = 4
 	}
@@ -127,6 +140,12 @@ func New(o Options) *Chunks {
 	c.failed, _ = lru.New[string, failure](maxKnown)
 	return c
 }
+
+// nobody is told of nothing.
+type nobody struct{}
+
+func (nobody) LayerCut(int64) {}
+func (nobody) ImageCut(error) {}
 
 // packer compresses chunks of some sizes, and takes them apart.
 type packer struct {

@@ -110,6 +110,7 @@ func (c *Chunks) make(ctx context.Context, repo name.Repository, key catalog.Chu
 		t, err := c.inTurn(ctx, repo, key, manifest, again)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, errFull) {
 			c.failed.Add(key.String(), failure{err, c.Now().Add(failedFor)})
+			c.Metrics.ImageCut(err)
 			c.Logger.WarnContext(ctx, "image could not be cut into chunks", "image", key.String(), "error", err)
 		}
 		return t, err
@@ -163,6 +164,7 @@ func (c *Chunks) patiently(ctx context.Context, repo name.Repository, key catalo
 		}
 		c.tables.put(t)
 		c.note(key)
+		c.Metrics.ImageCut(nil)
 		c.Logger.InfoContext(ctx, "image was cut into chunks", "image", key.String(), "chunks", len(t.chunks), "seconds",
 			c.Now().Sub(began).Seconds())
 		c.tidyLater()

@@ -156,7 +156,9 @@ func (c *Chunks) cut(ctx context.Context, repo name.Repository, blob ocispec.Des
 	if _, err := io.Copy(io.Discard, r); err != nil { // where it shows whether it is what its digest says
 		return nil, err
 	}
-	return c.keepList(ctx, blob.Digest, diffID, s, lim.LayerBytes+1-counted.N, chunks)
+	size := lim.LayerBytes + 1 - counted.N
+	c.Metrics.LayerCut(size)
+	return c.keepList(ctx, blob.Digest, diffID, s, size, chunks)
 }
 
 // keepList writes the records of a layer's list, the first part last: with it the list is there.

@@ -19,6 +19,7 @@ func (r *Rooms) casync(o Options, manifests *content.Manifests, store *state.Sto
 			return chunks.Settings{On: s.Serve, Sizes: s.Sizes(), Keep: int64(s.Keep)}
 		},
 		Images: r.Images, Manifests: manifests, Proofs: r.proofs, Chunks: o.Chunks, Content: store, Records: r.Records,
-		Work: r.Work, Leases: o.Leases, Parallel: max(runtime.GOMAXPROCS(0), 4), Logger: o.Logger, Now: o.Now,
+		Work: r.Work, Leases: o.Leases, Parallel: max(runtime.GOMAXPROCS(0), 4), Logger: o.Logger, Metrics: o.Metrics,
+		Now: o.Now,
 	})
 }
