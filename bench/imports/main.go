@@ -4,8 +4,8 @@
 //	go run ./bench/imports -series DIR -layers 16,32,64,120
 //
 // It needs root and ostree. Where cfsctl is found, hosts on composefs are measured, too. The sources themselves, imported as
-// they are, make the first rows. Images in ostree's form (-format ostree) are imported by ostree-ext, with the program of .ci/ostree-ext
-// (-ostree-ext), which reads no plain sources.
+// they are, make the first rows. Images in ostree's form (-format ostree) are imported by ostree-ext, with the program of
+// .ci/ostree-ext (-ostree-ext), which reads no plain sources.
 package main
 
 import (

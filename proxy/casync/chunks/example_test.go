@@ -23,7 +23,6 @@ import (
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/registry"
-	"github.com/strata-oci/strata/proxy/state"
 )
 
 // An image is served as an index and its chunks: the index says which there are, and each has the name of its content.
@@ -40,7 +39,7 @@ func Example() {
 		Settings: func() chunks.Settings {
 			return chunks.Settings{On: true, Sizes: []casync.Sizes{casync.DefaultSizes()}, Keep: 1 << 30}
 		},
-		Images: images, Manifests: images, Proofs: images, Chunks: store, Content: state.New(store, nil, nil),
+		Images: images, Manifests: images, Proofs: images, Chunks: store, Content: content{store},
 		Records: catalog.New(store, nil), Work: work,
 	})
 	srv := httptest.NewServer(registry.New(registry.Options{Chunks: c}))
@@ -124,6 +123,11 @@ func (i *images) Has(context.Context, name.Repository, digest.Digest) bool { ret
 func (i *images) OpenBlob(_ context.Context, _ name.Repository, d digest.Digest) (registry.Blob, error) {
 	return blob{bytes.NewReader(i.blobs[d])}, nil
 }
+
+// content opens what is stored.
+type content struct{ store *chunkstore.Store }
+
+func (c content) Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error) { return c.store.Open(ctx, d) }
 
 type blob struct{ *bytes.Reader }
 
