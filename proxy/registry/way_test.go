@@ -75,6 +75,7 @@ func TestWaysLeadBack(t *testing.T) {
 			o.Self, o.Behind, o.Ways = "strata-SELF", func(host string) bool { return host == "ghcr.io" }, w
 			o.Manifests = lateManifests{o.Manifests, tc.after}
 			got := askAs(registry.New(o), "proxy.example", "", "/v2/"+testRepo+"/manifests/"+testTag, "1.1 strata-OTHER")
+			synctest.Wait()
 			if got.Code != tc.status || w.asked != tc.asks || w.via != "" {
 				t.Errorf("%s: %d %s, asked %d times for %q", tc.what, got.Code, got.Body, w.asked, w.via)
 			}
