@@ -52,11 +52,12 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags.StringVar(&b.strata, "strata", "", "program to measure; default: built from cmd/proxy")
 	speed := flags.Bool("speed", false, "make and apply the deltas on one core instead, and tell how fast that is")
 	wrapping := flags.Bool("wrapping", false, "with -speed: with this machine's encoders")
+	large := flags.Int("large", 0, "compare nothing, but tell what memory the delta of one file of so many MiB takes")
 	work := flags.String("work", "", "directory for temporary data; default: one in the system's")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if flags.NArg() != 2 {
+	if flags.NArg() != 2 && *large == 0 {
 		return errors.New("give two images, OLD and NEW, each as DIR:TAG")
 	}
 	b.old, b.new = flags.Arg(0), flags.Arg(1)
@@ -69,6 +70,9 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		if err := process.BuildStrata(ctx, b.strata); err != nil {
 			return err
 		}
+	}
+	if *large > 0 {
+		return b.large(ctx, *large)
 	}
 	if err := b.unpack(); err != nil {
 		return err
