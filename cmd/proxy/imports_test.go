@@ -101,7 +101,7 @@ var rooms = []room{
 	// Who runs what is told from answers. Records and memory are all that it has.
 	{"proxy/fleet", []string{"proxy/catalog", "proxy/config", "proxy/lease", "proxy/metrics", "proxy/name", "chunkstore"},
 		append([]string{
-		"os", "net/http", "math/rand"}, registries[2:]...)},
+			"os", "net/http", "math/rand"}, registries[2:]...)},
 	// What was saved is worked out from what was counted.
 	{"proxy/savings", []string{"proxy/catalog", "proxy/lease", "proxy/oci", "proxy/pulls", "chunkstore", "rechunk"},
 		append([]string{

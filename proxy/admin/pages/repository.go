@@ -242,7 +242,7 @@ func rolloutOf(r *operate.RolloutReport) *rollout {
 	out.Percent = 100 * out.Newest.Share
 	switch stop := out.Newest.Withdrawn; {
 	case r.Held != nil:
-		out.Bad, out.Note = true, "held by "+r.Held.By+because(r.Held.Reason)
+		out.Bad, out.Note = true, "by "+r.Held.By+because(r.Held.Reason)
 	case stop != nil:
 		out.Bad, out.Note = true, "rolled back by "+stop.By+because(stop.Reason)
 	case r.State == "reverting":
