@@ -222,6 +222,10 @@ func (d *decoder) list(dst reflect.Value, n ast.Node, key string, depth int) {
 func (d *decoder) scalar(dst reflect.Value, n ast.Node, key string) {
 	text, ok := scalarText(n)
 	if !ok {
+		if _, mapping := n.(*ast.MappingNode); mapping && ipv6.MatchString(strings.ReplaceAll(n.String(), ": ", ":")) {
+			d.problem(n, key, "%s", quoteIPv6)
+			return
+		}
 		d.problem(n, key, "needs one value but has %s", describe(n))
 		return
 	}

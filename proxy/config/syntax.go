@@ -28,10 +28,13 @@ const (
 	notYAML = "is not valid YAML: look at indentation, colons, quotes and brackets, here and in the line above"
 	indent  = "its indentation does not fit the lines above: keys of one mapping start in the same column, and what belongs to a " +
 		"key further right"
+	quoteIPv6 = "an IPv6 address needs quotes, such as \"[::1]:5000\" or \"fd00::/8\""
 )
 
 var (
 	twice    = regexp.MustCompile(`^mapping key (".*") already defined at \[(\d+):\d+\]$`)
+	quoted   = regexp.MustCompile(`"[^"]*"|'[^']*'|(^|\s)#.*`)
+	ipv6     = regexp.MustCompile(`[0-9A-Fa-f]{0,4}::|([0-9A-Fa-f]{1,4}:){5}`)
 	reserved = regexp.MustCompile(`^'([@%\x60])' is a reserved character$`)
 )
 
@@ -56,6 +59,9 @@ func (m *mistake) explain() string {
 		m.column = tab + 1
 		return "is indented with a tab: YAML takes spaces only"
 	}
+	if m.bareIPv6() {
+		return quoteIPv6
+	}
 	if first := twice.FindStringSubmatch(m.parser); first != nil {
 		key, _ := strconv.Unquote(first[1])
 		return fmt.Sprintf("%s is set twice, here and in line %s: keep one", quote(key), first[2])
@@ -78,6 +84,21 @@ func (m *mistake) explain() string {
 	}
 	return notYAML
 }
+
+// bareIPv6 reports whether an IPv6 address without quotes is in the line, or in the one above, where the parser gave up
+// behind it; it moves there.
+func (m *mistake) bareIPv6() bool {
+	for line := m.line; line >= max(m.line-1, 1) && line <= len(m.lines); line-- {
+		if at := ipv6.FindStringIndex(quoted.ReplaceAllStringFunc(m.lines[line-1], blank)); at != nil {
+			m.line, m.column = line, at[0]+1
+			return true
+		}
+	}
+	return false
+}
+
+// blank is as long as a text.
+func blank(s string) string { return strings.Repeat(" ", len(s)) }
 
 // valueInValue explains a key where its line has a value already.
 func (m *mistake) valueInValue() string {
