@@ -17,8 +17,8 @@ type Options struct {
 	// Worth is the least number of bytes that an encoder must save for each second that it takes; see WorthClass.
 	Worth int64
 	// Memory bounds what matching and contents take, in bytes; 0 stands for 512 MiB. Files that do not fit are matched more
-	// coarsely. Beside it, compressors with their windows and batches take up to 192 MiB, and for each of Parallel what waits
-	// to be written up to 1 MiB, and the window of what is unwrapped up to 128 MiB.
+	// coarsely. Beside it, compressors with their windows and batches take up to 192 MiB, and for each of Parallel what
+	// waits to be written up to 1 MiB, and the window of what is unwrapped up to 128 MiB.
 	Memory int64
 	// Parallel is the number of files that are worked on at the same time; 0 stands for 1. The delta does not depend on it.
 	Parallel int
