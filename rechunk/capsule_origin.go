@@ -41,7 +41,16 @@ func (i *Inspection) CommitOf(ctx context.Context, source *Inspection) (*image.C
 	if err := h.complete(); err != nil {
 		return nil, err
 	}
-	return c.announced(), nil
+	if err := source.run.readTheirPlan(ctx); err != nil {
+		return nil, err
+	}
+	var annotations []map[string]string
+	for _, l := range i.Image.Manifest.Layers {
+		annotations = append(annotations, l.Annotations)
+	}
+	commit := c.announced()
+	commit.HHD, err = source.run.theirs.label(annotations)
+	return commit, err
 }
 
 // held are the layers of an image on their way through CommitOf.

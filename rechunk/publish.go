@@ -75,6 +75,14 @@ func (r *run) publish(ctx context.Context) error {
 	made := image.Made{Plain: r.plain, KeptNoise: len(r.kept) > 0}
 	if r.capsule != nil {
 		made.Commit = r.capsule.announced()
+		annotations := make([]map[string]string, len(in))
+		for i := range in {
+			annotations[i] = in[i].Annotations
+		}
+		var err error
+		if made.Commit.HHD, err = r.theirs.label(annotations); err != nil {
+			return err
+		}
 	}
 	config, manifest, err := image.Build(r.src, in, made)
 	if err != nil {

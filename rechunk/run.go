@@ -48,9 +48,10 @@ type run struct {
 	lineage   Lineage
 	images    []plan.Image
 	history   *plan.History
-	lost      string   // what is to be noted about the history
-	unkept    int64    // bytes of the newest image's layers that are of another format
-	capsule   *capsule // nil for a plain image
+	lost      string     // what is to be noted about the history
+	unkept    int64      // bytes of the newest image's layers that are of another format
+	capsule   *capsule   // nil for a plain image
+	theirs    *theirPlan // nil where hhd-dev/rechunk says nothing of the source
 	layout    *plan.Layout
 	layers    []madeLayer
 	result    *Result

@@ -54,6 +54,7 @@ func pipeline() []step {
 		{toPlan | toServe, (*run).encapsulate},
 		{toPlan | toServe, (*run).loadHistory},
 		{toInspect | toPlan | toServe, (*run).own},
+		{toServe, (*run).loadTheirPlan},
 		{toPlan, (*run).decide},
 		{toServe, (*run).prepare},
 		{toServe, (*run).write},

@@ -77,6 +77,8 @@ func why(d Difference, x, y map[string]string) string {
 		if left && right {
 			return "each names the ostree commit of its own layers"
 		}
+	case (left || right) && label == LabelHHD && d.A != "" && d.B != "":
+		return "each lists the packages in its own layers"
 	case (left || right) && (d.A == "" || d.B == "") &&
 		slices.Contains([]string{LabelBootable, labelBootc, LabelLinux}, label):
 		return "only one has it, for Strata sets it in images of ostree's form, whose importers look for it"

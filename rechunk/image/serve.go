@@ -65,6 +65,8 @@ type Commit struct {
 	Checksum string
 	// Linux is the version of its kernel; empty when it has none.
 	Linux string
+	// HHD is the label LabelHHD of the image; empty where the source has none.
+	HHD string
 }
 
 // labels are those that clients and other tools know an encapsulated image by. An image that says by another label that it
@@ -76,6 +78,9 @@ func (c *Commit) labels(layers []Layer) map[string]string {
 	}
 	if c.Linux != "" {
 		out[LabelLinux] = c.Linux
+	}
+	if c.HHD != "" {
+		out[LabelHHD] = c.HHD
 	}
 	return out
 }
@@ -105,6 +110,7 @@ func Build(src *Source, layers []Layer, made Made) (config, manifest Document, e
 	}
 	if made.Commit != nil {
 		maps.Copy(m.Annotations, made.Commit.labels(layers))
+		delete(m.Annotations, LabelHHD) // it is long, and read as a label alone
 	}
 	m.Annotations[AnnotationSource] = src.Digest.String()
 	if delete(m.Annotations, AnnotationNoise); made.KeptNoise {
@@ -196,7 +202,7 @@ func editLabels(doc fields, set map[string]string) error {
 	}
 	dropOSTree(labels)
 	for name, value := range set {
-		if _, there := labels[name]; there && name != LabelLinux {
+		if _, there := labels[name]; there && name != LabelLinux && name != LabelHHD {
 			continue // it says so in its own way
 		}
 		b, err := json.Marshal(value)
