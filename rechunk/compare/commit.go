@@ -143,9 +143,9 @@ func (*commit) object(sum string) string {
 }
 
 // path joins a directory's path with a name that ends in NUL, as images have it.
-func (*commit) path(dir string, name []byte) string {
+func (c *commit) path(dir string, name []byte) string {
 	p := strings.TrimPrefix(dir+"/"+strings.TrimSuffix(string(name), "\x00"), "./")
-	if p == "usr/etc" {
+	if p == "usr/etc" && c.source.Tree.Lookup("etc") != nil {
 		return "etc"
 	}
 	return p

@@ -138,13 +138,13 @@ func (w *walk) walk(path string, d directory) error {
 		if len(x) == 0 {
 			continue
 		}
-		p := below(path, f.name)
+		p := w.below(path, f.name)
 		if k, ok := w.Tree.Find(p); ok && isEmptyFile(&w.Tree.Entries[k]) && !w.hidden(p) && !w.replaced(p) {
 			w.out[k] = x
 		}
 	}
 	for _, c := range dirs {
-		if err := w.walk(below(path, c.name), c.directory); err != nil {
+		if err := w.walk(w.below(path, c.name), c.directory); err != nil {
 			return err
 		}
 	}
@@ -153,12 +153,12 @@ func (w *walk) walk(path string, d directory) error {
 
 func isEmptyFile(e *tree.Entry) bool { return e.Kind == tree.Regular && e.Size == 0 && e.Link == "" }
 
-// below is where an image has what a commit has in one of its directories.
-func below(dir, name string) string {
+// below is where an image has what a commit has in one of its directories: /usr/etc in /etc, if it has that.
+func (w *walk) below(dir, name string) string {
 	switch {
 	case dir == ".":
 		return name
-	case dir == "usr" && name == "etc":
+	case dir == "usr" && name == "etc" && w.Tree.Lookup("etc") != nil:
 		return "etc"
 	}
 	return dir + "/" + name

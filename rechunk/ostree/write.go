@@ -221,8 +221,8 @@ func (b *builder) list() error {
 		switch {
 		case !utf8.ValidString(e.Path):
 			return fmt.Errorf("%w: the name %.200q is not UTF-8", ErrUnfit, e.Path)
-		case e.Path == "usr/etc":
-			return fmt.Errorf("%w: there is a /usr/etc, where ostree keeps /etc", ErrUnfit)
+		case e.Path == "usr/etc" && b.tree.Lookup("etc") != nil:
+			return fmt.Errorf("%w: there are /etc and /usr/etc, where ostree keeps /etc", ErrUnfit)
 		case e.Path == "etc":
 			dir = "usr"
 			if usr := b.tree.Lookup(dir); usr == nil || usr.Kind != tree.Dir {

@@ -82,14 +82,17 @@ func IsPolicy(p string) bool {
 }
 
 // OfObject returns the label that libostree gives to what it commits: that of Of for a path of a tree, in which the root is
-// ".", but for rules that say there is none, and for the root of a mount that it takes for another
-// (ostree_sepolicy_get_label).
+// ".", but for rules that say there is none, for the root of a mount that it takes for another (ostree_sepolicy_get_label),
+// and for /usr/etc, which is /etc to it (--selinux-labeling-epoch=1).
 func (l *Labels) OfObject(p string) (string, error) {
 	switch p {
 	case ".":
 		p = ""
 	case "proc":
 		p = "mnt"
+	}
+	if rest, ok := strings.CutPrefix(p, "usr/"); ok && (rest == "etc" || strings.HasPrefix(rest, "etc/")) {
+		p = rest
 	}
 	label, err := l.Of(p)
 	if label == "<<none>>" {
