@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -102,6 +103,48 @@ func TestRead(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// What Nix itself puts into its store belongs to the package by its name, without hash and version.
+func TestNix(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("nix-store"); err != nil {
+		t.Skip("there is no nix-store")
+	}
+	dir := t.TempDir()
+	name := filepath.Join(dir, "hello-world-1.2.3/bin/hello")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte("hello"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "nix-store", "--store", "local?root="+dir+"/root", "--option", "substituters", "",
+		"--option", "build-users-group", "", "--add", "hello-world-1.2.3")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "HOME="+dir)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("nix-store: %v: %s", err, out)
+	}
+	p := strings.TrimPrefix(strings.TrimSpace(string(out)), "/") + "/bin/hello"
+	text, err := os.ReadFile(filepath.Join(dir, "root", p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The store is read-only, also to who removes the directory.
+	if err := filepath.WalkDir(dir, func(p string, e fs.DirEntry, err error) error {
+		if err != nil || !e.IsDir() {
+			return err
+		}
+		return os.Chmod(p, 0o755)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	tr, c := treetest.New(treetest.Files{p: text})
+	s := &treetest.Sink{}
+	if err := Read(t.Context(), rootfs.New(tr, c), func(string) {}, s); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Packages) != 1 || s.Packages[0].Source != "hello-world" || len(s.Packages[0].Files) == 0 {
+		t.Errorf("%s is of %+v", p, s.Packages)
 	}
 }
 
