@@ -33,7 +33,7 @@ type clientConfigCommand struct {
 	DNS         bool     `name:"dns" help:"DNS leads the images' registries to the proxy, which answers as them: no file has to."`
 	UpstreamKey []string `help:"Path on the host of a public key that the registries' own images are signed with, so that signatures are asked for where the policy does not yet; may be repeated." placeholder:"PATH"`
 	Admit       bool     `help:"Accept what the proxy signed, by its own name, where the policy rejects what it doesn't name."`
-	Root        string   `help:"Root of the host whose policy.json, registries.d and daemon.json the files have to fit to; --write's by default." placeholder:"DIR"`
+	Root        string   `help:"Root of the host whose policy.json, registries.conf, registries.d and daemon.json the files have to fit to; --write's by default." placeholder:"DIR"`
 	Policy      string   `help:"The host's policy.json, in place of the root's." placeholder:"FILE"`
 	Write       string   `help:"Write the files below this directory, such as / or a build's context, in place of showing them." placeholder:"DIR"`
 	Admin       string   `help:"Address of the proxy's admin listener, to ask for its keys, names and authority." env:"STRATA_ADMIN_URL" placeholder:"URL"`

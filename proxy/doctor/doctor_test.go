@@ -190,6 +190,9 @@ func mistakes() map[string]mistake {
 		"a publisher without a name": {after: func(w *world) {
 			w.write(policyFile, `{"default":[{"type":"sigstoreSigned","fulcio":{"caPath":"/c"},"rekorPublicKeyPath":"/r"}]}`)
 		}, check: CheckPolicy, text: `"oidcIssuer" and "subjectEmail" are needed`},
+		"policy rejects the tag by name": {after: func(w *world) {
+			w.write(policyFile, `{"default":[{"type":"insecureAcceptAnything"}],"transports":{"docker":{"`+tagged+`":[{"type":"reject"}]}}}`)
+		}, check: CheckPolicy, text: "rejects the image", fix: "take that entry out of /" + policyFile},
 		"policy rejects": {after: func(w *world) { w.write(policyFile, `{"default":[{"type":"reject"}]}`) },
 			check: CheckPolicy, text: `the policy's "default" applies and rejects`, fix: "client-config"},
 		"policy wants GPG": {after: func(w *world) {

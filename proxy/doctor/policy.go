@@ -81,8 +81,12 @@ func (e *examination) hidden(p *policy.Policy, m policy.Match) {
 
 // requirement tells of one. It reports whether it is of sigstore, which can be tried.
 func (e *examination) requirement(m policy.Match, file string, r policy.Requirement) bool {
-	change := fmt.Sprintf("add an entry for %s to /%s: strata client-config --write / --key PROXY.pub PROXY %[1]s",
+	change := fmt.Sprintf("add an entry for %s to /%s: strata client-config --write / --admit --key PROXY.pub PROXY %[1]s",
 		e.named.Name(), file)
+	if !m.Global && m.Scope != "" {
+		change = fmt.Sprintf("somebody wants %s rejected: take that entry out of /%s, or have it ask for a signature by the proxy's "+
+			"key (sigstoreSigned)", m.Scope, file)
+	}
 	switch r.Type {
 	case policy.AcceptAnything:
 		e.fine(CheckPolicy, "%s applies: signed or not", m)

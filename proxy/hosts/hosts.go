@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/strata-oci/strata/proxy/hosts/policy"
+	"github.com/strata-oci/strata/proxy/hosts/registries"
 	"github.com/strata-oci/strata/proxy/trust/keys"
 )
 
@@ -55,6 +56,8 @@ type Existing struct {
 	Attachments func(namespace string) (listed, enabled bool)
 	// Docker is its daemon.json.
 	Docker []byte
+	// Registries is what its files of registries say, but for that which was made for the proxy before.
+	Registries *registries.Conf
 	// Names and Signatures are the files in registries.conf.d and registries.d that were made for the proxy before. What
 	// they have for other images stays.
 	Names, Signatures []byte
@@ -111,6 +114,9 @@ type setup struct {
 func Make(s Setup) (*Config, error) {
 	c := &setup{Setup: s, config: &Config{Files: []File{}, Snippets: []File{}, Notes: []string{}}}
 	if err := c.check(); err != nil {
+		return nil, err
+	}
+	if err := c.others(); err != nil {
 		return nil, err
 	}
 	c.names()

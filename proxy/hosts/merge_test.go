@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/strata-oci/strata/proxy/hosts/policy"
@@ -119,6 +120,61 @@ func TestForeignEntries(t *testing.T) {
 		s.Existing = e
 		if _, err := Make(s); err == nil || !strings.Contains(err.Error(), "mend or remove it") {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What a host's other files block is not unblocked, and who counts where two files speak of a name is told.
+func TestOtherFiles(t *testing.T) {
+	t.Parallel()
+	const (
+		main   = registries.ConfFile
+		early  = registries.ConfDir + "/00-site.conf"
+		late   = registries.ConfDir + "/99-site.conf"
+		closed = "\nblocked = true\n"
+	)
+	for name, tt := range map[string]struct{ file, text, fails, note string }{
+		"nothing":                {main, "unqualified-search-registries = [\"docker.io\"]\n", "", ""},
+		"a block of it":          {early, "[[registry]]\nlocation = \"ghcr.io/a\"" + closed, `blocks "ghcr.io/a"`, ""},
+		"a wider block":          {main, "[[registry]]\nlocation = \"ghcr.io\"" + closed, `blocks "ghcr.io"`, ""},
+		"a block by a wildcard":  {late, "[[registry]]\nprefix = \"*.io\"" + closed, `blocks "*.io"`, ""},
+		"a block of its place":   {late, "[[registry]]\nprefix = \"ghcr.io\"\nlocation = \"x.example/m\"\n[[registry]]\nlocation = \"x.example\"" + closed, `blocks "x.example"`, ""},
+		"a block with a mirror":  {early, "[[registry]]\nlocation = \"ghcr.io/a\"" + closed +
+			"[[registry.mirror]]\nlocation = \"m.example\"\n", `blocks "ghcr.io/a"`, ""},
+		"the proxy is blocked":   {main, "[[registry]]\nlocation = \"p.example\"" + closed, "which is the proxy", ""},
+		"what it leads to is":    {main, "[[registry]]\nlocation = \"p.example/ghcr.io\"" + closed,
+			`blocks "p.example/ghcr.io"`, ""},
+		"a block of another":     {early, "[[registry]]\nlocation = \"ghcr.io/ab\"" + closed, "", ""},
+		"a block of a part":      {early, "[[registry]]\nlocation = \"ghcr.io/a/secret\"" + closed, "", ""},
+		"a mirror":               {early,
+			"[[registry]]\nlocation = \"ghcr.io/a\"\n[[registry.mirror]]\nlocation = \"m.example\"\n", "",
+			"(mirror m.example), which does not count"},
+		"another place":          {main, "[[registry]]\nprefix = \"ghcr.io\"\nlocation = \"corp.example\"\n", "",
+			"(location corp.example), which does not count for ghcr.io/a"},
+		"a later file":           {late, "[[registry]]\nlocation = \"ghcr.io/a\"\n", "",
+			"counts in place of that in /etc/containers/registries.conf.d/50-strata-p.example.conf"},
+		"a nearer entry":         {early, "[[registry]]\nlocation = \"ghcr.io/a/os\"\n", "",
+			`"ghcr.io/a/os", which is nearer`},
+		"an entry with no words": {main, "[[registry]]\nlocation = \"ghcr.io\"\n", "", ""},
+	} {
+		conf, err := registries.Read(fstest.MapFS{tt.file: {Data: []byte(tt.text)}})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		s := Setup{Name: "p.example", Proxy: Proxy{Keys: []string{publicKey(t)}}, Images: []string{"ghcr.io/a"},
+			Existing: Existing{Registries: conf}}
+		c, err := Make(s)
+		if (err != nil) != (tt.fails != "") || err != nil && !strings.Contains(err.Error(), tt.fails) {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if err != nil {
+			continue
+		}
+		notes := strings.Join(c.Notes, "\n")
+		if told := strings.Contains(notes, "has an entry for"); told != (tt.note != "") ||
+			!strings.Contains(notes, tt.note) {
+			t.Errorf("%s: %s", name, notes)
 		}
 	}
 }

@@ -129,7 +129,7 @@ func (s *setup) namespaces() ([]string, error) {
 	}
 	for _, namespace := range slices.Sorted(maps.Keys(before.Docker)) {
 		n := before.Docker[namespace]
-		if n.Lookaside != "" || n.SigStore != "" || n.Attachments == nil || !*n.Attachments || !plainName(namespace) {
+		if n.Lookaside != "" || n.SigStore != "" || n.Attachments == nil || !bool(*n.Attachments) || !plainName(namespace) {
 			s.note("the entry for %q in /etc/containers/registries.d/%s was written by somebody else, and goes: put it into a "+
 				"file of another name", namespace, AttachmentsFile(s.Name))
 		} else if !slices.Contains(out, namespace) {

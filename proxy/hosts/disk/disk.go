@@ -54,6 +54,9 @@ func Existing(root, proxy string) (hosts.Existing, error) {
 	if e.Names, err = optional(r, registries.ConfDir+"/"+hosts.NamesFile(proxy)); err != nil {
 		return e, err
 	}
+	if e.Registries, err = registries.Read(r, hosts.NamesFile(proxy)); err != nil {
+		return e, err
+	}
 	own := hosts.AttachmentsFile(proxy)
 	if e.Signatures, err = optional(r, registries.SignDir+"/"+own); err != nil {
 		return e, err
@@ -64,7 +67,7 @@ func Existing(root, proxy string) (hosts.Existing, error) {
 	}
 	e.Attachments = func(namespace string) (listed, enabled bool) {
 		n, ok := signatures.Docker[namespace]
-		return ok, ok && n.Attachments != nil && *n.Attachments
+		return ok, ok && n.Attachments != nil && bool(*n.Attachments)
 	}
 	return e, nil
 }

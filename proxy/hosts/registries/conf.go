@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 
@@ -83,8 +84,18 @@ type document struct {
 	Aliases   map[string]string `toml:"aliases"`
 }
 
-// Read reads the files below a root that count for its user root. What is not there is empty.
-func Read(root fs.FS) (*Conf, error) {
+// first and second report whether a file has settings of that version of the format, if only empty ones.
+func (d *document) first() bool {
+	return d.V1.Search.Registries != nil || d.V1.Insecure.Registries != nil || d.V1.Block.Registries != nil
+}
+
+func (d *document) second() bool {
+	return d.Registry != nil || d.Search != nil || d.Helpers != nil || d.ShortMode != "" || d.Layers != ""
+}
+
+// Read reads the files below a root that count for its user root, but for drop-ins that skip names. What is not there is
+// empty.
+func Read(root fs.FS, skip ...string) (*Conf, error) {
 	c := &Conf{}
 	names := []string{ConfFile}
 	if there(root, rootConfFile) {
@@ -99,6 +110,9 @@ func Read(root fs.FS) (*Conf, error) {
 		names = append(names, more...)
 	}
 	for i, name := range names {
+		if i > 0 && slices.Contains(skip, path.Base(name)) {
+			continue
+		}
 		b, err := read(root, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -131,10 +145,11 @@ func (c *Conf) add(name string, b []byte, first bool) error {
 		}
 	}
 	old := append(slices.Clone(d.V1.Insecure.Registries), d.V1.Block.Registries...)
-	if len(old) > 0 || len(d.V1.Search.Registries) > 0 {
+	if d.first() {
 		c.warn("/%s is of the first version of the format, [registries.…], which newer clients (skopeo 1.22) refuse: write [[registry]]", name)
-		if !first || len(d.Registry) > 0 {
-			return fmt.Errorf("%w: [registries.…] is of the first version of the format: write [[registry]]", ErrInvalid)
+		if !first || d.second() {
+			return fmt.Errorf("%w: [registries.…] is of the first version of the format, and clients take no mixture: write "+
+				"[[registry]]", ErrInvalid)
 		}
 		for _, location := range old {
 			r := Registry{Endpoint: Endpoint{Location: location}}
@@ -301,11 +316,14 @@ func location(s string) (string, error) {
 }
 
 // Find returns the entry with the longest prefix of a name, or nil.
-func (c *Conf) Find(named reference.Named) *Registry {
+func (c *Conf) Find(named reference.Named) *Registry { return c.FindName(named.Name()) }
+
+// FindName is Find for a host, a namespace or a repository.
+func (c *Conf) FindName(name string) *Registry {
 	var found *Registry
 	for i := range c.Registries {
 		r := &c.Registries[i]
-		if matching(named.Name(), r.Prefix) >= 0 && (found == nil || len(r.Prefix) > len(found.Prefix)) {
+		if matching(name, r.Prefix) >= 0 && (found == nil || len(r.Prefix) > len(found.Prefix)) {
 			found = r
 		}
 	}
@@ -328,6 +346,31 @@ func matching(name, prefix string) int {
 		return end
 	}
 	return -1
+}
+
+// Blocks returns the entry by which nothing is pulled of a host, a namespace or a repository itself, or nil. It is the place
+// that is blocked, and not the name; mirrors may have it all the same.
+func (c *Conf) Blocks(name string) *Registry {
+	at := name
+	if r := c.FindName(name); r != nil && r.Location != "" {
+		at = r.Location + name[matching(name, r.Prefix):]
+	}
+	if r := c.FindName(at); r != nil && r.Blocked {
+		return r
+	}
+	return nil
+}
+
+// Counts reports whether an entry in one file counts more than one with the same prefix in another: drop-ins more than the
+// main file, root's own more than the system's, the later name more than the earlier.
+func Counts(file, than string) bool {
+	rank := func(name string) int {
+		return slices.Index([]string{path.Dir(ConfFile), path.Dir(rootConfFile), ConfDir, rootConfDir}, path.Dir(name))
+	}
+	if a, b := rank(file), rank(than); a != b {
+		return a > b
+	}
+	return file > than
 }
 
 // Holds reports whether an entry is for a name, unless another one has a longer prefix.

@@ -154,6 +154,10 @@ func TestReadRefuses(t *testing.T) {
 		"no mirror": {ConfFile, "[[registry]]\nlocation = \"x.example\"\n[[registry.mirror]]\ninsecure = true\n",
 			"has no location"},
 		"two minds":       {ConfFile, "[[registry]]\nprefix = \"a\"\nlocation = \"x.example\"\n[[registry]]\nprefix = \"b\"\nlocation = \"x.example\"\ninsecure = true\n", "comes twice"},
+		"both versions": {ConfFile, "unqualified-search-registries = [\"x\"]\n[registries.search]\nregistries = [\"a.example\"]\n",
+			"no mixture"},
+		"both versions, one of them empty": {ConfFile,
+			"short-name-mode = \"enforcing\"\n[registries.block]\nregistries = []\n", "no mixture"},
 		"old in drop-ins": {ConfDir + "/x.conf", "[registries.search]\nregistries = [\"a.example\"]\n", "first version"},
 		"too large":       {ConfFile, strings.Repeat("#\n", maxFile), "more than"},
 		"wrong type":      {ConfFile, "registry = 1", "invalid"},
@@ -197,6 +201,25 @@ func TestSignatures(t *testing.T) {
 			SignDir+"/2.yaml", second), SignDir)
 		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "/"+SignDir+"/2.yaml") {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Clients take YAML 1.1's words for true and false, in quotes or not, and no other text.
+func TestFlags(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"true": "true", "yes": "true", `"yes"`: "true", "on": "true", "False": "false", `"no"`: "false", "off": "false",
+		`"true"`: "invalid", "1": "invalid", "maybe": "invalid", "[true]": "invalid",
+	} {
+		s, err := ParseSignatures("x.yaml", []byte("docker:\n  a.example:\n    use-sigstore-attachments: "+text+"\n"))
+		got := "invalid"
+		if err == nil {
+			on, _ := s.Attachments(named(t, "a.example/os:1"))
+			got = fmt.Sprint(on)
+		}
+		if got != want || err != nil && !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %s, %v", text, got, err)
 		}
 	}
 }

@@ -20,9 +20,29 @@ type Namespace struct {
 	Lookaside string `yaml:"lookaside"`
 	SigStore  string `yaml:"sigstore"` // the old name of it
 	// Attachments: at the registry itself, under the tag sha256-DIGEST.sig. Nil says nothing.
-	Attachments *bool `yaml:"use-sigstore-attachments"`
+	Attachments *Flag `yaml:"use-sigstore-attachments"`
 	// File is where it stands.
 	File string `yaml:"-"`
+}
+
+// Flag is a boolean as clients read it: by YAML 1.2, and the words of YAML 1.1 as well, in quotes or not.
+type Flag bool
+
+// UnmarshalYAML implements yaml.InterfaceUnmarshaler.
+func (f *Flag) UnmarshalYAML(unmarshal func(any) error) error {
+	var v any
+	if err := unmarshal(&v); err != nil {
+		return err
+	}
+	switch v {
+	case true, "y", "Y", "yes", "Yes", "YES", "on", "On", "ON":
+		*f = true
+	case false, "n", "N", "no", "No", "NO", "off", "Off", "OFF":
+		*f = false
+	default:
+		return fmt.Errorf("%.40q is neither true nor false", fmt.Sprint(v))
+	}
+	return nil
 }
 
 // Signatures is what all files of registries.d say together.
@@ -107,11 +127,11 @@ func (s *Signatures) add(name string, b []byte) error {
 func (s *Signatures) Attachments(asked reference.Named) (on bool, where string) {
 	for _, name := range policy.Scopes(asked) {
 		if n, ok := s.Docker[name]; ok && n.Attachments != nil {
-			return *n.Attachments, fmt.Sprintf("%s in /%s", name, n.File)
+			return bool(*n.Attachments), fmt.Sprintf("%s in /%s", name, n.File)
 		}
 	}
 	if s.Default != nil && s.Default.Attachments != nil {
-		return *s.Default.Attachments, "default-docker in /" + s.Default.File
+		return bool(*s.Default.Attachments), "default-docker in /" + s.Default.File
 	}
 	return false, ""
 }
