@@ -3,6 +3,7 @@ package central_test
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -58,7 +59,9 @@ type fixture struct {
 	maker   *maker
 	central *central.Central
 	repo    name.Repository
-	log     *lockedBuffer
+	// reference is what versions are made for; empty: the tag stable.
+	reference string
+	log       *lockedBuffer
 
 	v1, v2 rechunk.Version
 }
@@ -371,7 +374,7 @@ func (f *fixture) index(layer digest.Digest) {
 // version stores an image with these layers, as the newest of the lineage.
 func (f *fixture) version(n int, layers ...map[string]string) rechunk.Version {
 	f.t.Helper()
-	v := rechunk.Version{Reference: testRepo + ":stable"}
+	v := rechunk.Version{Reference: cmp.Or(f.reference, testRepo+":stable")}
 	config, err := f.chunks.Put(f.t.Context(), fmt.Appendf(nil, `{"n":%d}`, n))
 	if err != nil {
 		f.t.Fatal(err)

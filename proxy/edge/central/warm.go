@@ -98,20 +98,37 @@ func (c *Central) has(programs []string) bool {
 	return !slices.ContainsFunc(programs, func(p string) bool { return !slices.Contains(own, p) })
 }
 
-// series lists a version of a repository and those before it that were made for the same reference, newest first.
+// series lists a version of a repository and those before it that were made for the same reference, newest first; where there
+// are none of these, since each has a tag of its own, the latest one of the repository.
 func (c *Central) series(ctx context.Context, repo name.Repository, manifest digest.Digest) ([]rechunk.Version, error) {
 	var out []rechunk.Version
 	err := c.Records.Lineages.Each(ctx, catalog.LineagesOf(c.Family(repo.String())),
 		func(_ catalog.LineageKey, l *rechunk.Lineage) error {
 			for _, s := range history.Series(l.Versions) {
 				i := slices.IndexFunc(s, func(v rechunk.Version) bool { return v.Digest == manifest })
-				if i >= 0 && out == nil {
-					out = s[i:]
+				if i < 0 || out != nil {
+					continue
+				}
+				if out = s[i:]; len(out) == 1 {
+					out = latestBefore(l.Versions, manifest)
 				}
 			}
 			return nil
 		})
 	return out, err
+}
+
+// latestBefore returns the version of an image in a lineage, and the latest before it that was made for a tag of the same
+// repository, if there is one.
+func latestBefore(lineage []rechunk.Version, manifest digest.Digest) []rechunk.Version {
+	at := slices.IndexFunc(lineage, func(v rechunk.Version) bool { return v.Digest == manifest })
+	key, tagged := catalog.ParseTagKey(lineage[at].Reference)
+	for i := at + 1; i < len(lineage) && tagged; i++ {
+		if k, ok := catalog.ParseTagKey(lineage[i].Reference); ok && k.Repository == key.Repository {
+			return []rechunk.Version{lineage[at], lineage[i]}
+		}
+	}
+	return lineage[at : at+1]
 }
 
 // lags lists by how many versions clients are behind, the version before always among them.

@@ -67,6 +67,28 @@ func TestAhead(t *testing.T) {
 	}
 }
 
+// Where each version has a tag of its own, they are made from the latest before it, and not from another repository's.
+func TestAheadOfTags(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil, nil)
+	f.want(f.query(), false)
+	f.settled()
+	base := map[string]string{"etc/a": "one"}
+	f.reference = "registry.test/team/other:3"
+	f.version(3, base, map[string]string{"usr/b": "three"})
+	f.reference = testRepo + ":42.4"
+	v4 := f.version(4, base, map[string]string{"usr/b": "four"})
+	f.central.Published(f.repo, v4.Digest)
+	f.until("it is made ahead", func() bool { return len(f.deltas()) == 2 })
+	f.settled()
+	q := f.query()
+	q.Layer, q.Seeds = v4.Layers[1].Digest, []digest.Digest{f.v2.Digest}
+	f.want(q, true)
+	if n := f.maker.count(); n != 2 {
+		t.Errorf("%d were made", n)
+	}
+}
+
 // However many kinds of edges ask, deltas are made ahead in few ways: those asked for last, and one of two that are nearly
 // the same.
 func TestAheadInFewWays(t *testing.T) {
