@@ -127,7 +127,9 @@ func (i *images) OpenBlob(_ context.Context, _ name.Repository, d digest.Digest)
 // content opens what is stored.
 type content struct{ store *chunkstore.Store }
 
-func (c content) Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error) { return c.store.Open(ctx, d) }
+func (c content) Open(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+	return c.store.Open(ctx, d)
+}
 
 type blob struct{ *bytes.Reader }
 
