@@ -70,7 +70,11 @@ func TestPagesInBrowser(t *testing.T) {
 				}
 				if *pictures != "" {
 					file := strings.NewReplacer(", ", "-", " ", "-").Replace(strings.ReplaceAll(look, "1,000", "1000"))
-					if err := os.WriteFile(filepath.Join(*pictures, file+".png"), b.Picture(), 0o644); err != nil {
+					small, err := browsertest.Small(b.Picture(), 1200)
+					if err == nil {
+						err = os.WriteFile(filepath.Join(*pictures, file+".png"), small, 0o644)
+					}
+					if err != nil {
 						t.Fatal(err)
 					}
 				}
