@@ -49,6 +49,9 @@ func (s *Server) keeper(chunks *chunkstore.Store, held *claim.Claim) *upkeep.Kee
 	o := upkeep.Options{Chunks: chunks, Logger: s.log, Policy: func() upkeep.Policy { return policy(s.live.Load()) }}
 	o.Lineages, o.Activity, o.LastPull = s.rooms.Engine, s.rooms.Work.Activity, s.rooms.Tally.LastPull
 	o.Usage, o.Metrics, o.Restorer, o.WorkDir = s.usage, s.metrics, s.rooms.Restorer, s.work
+	o.Begin = func(ctx context.Context, work string) (context.Context, func(error)) {
+		return s.traces.Begin(ctx, work)
+	}
 	if s.redis != nil {
 		o.Leases = upkeepLeases(s.redis, s.cfg, s.log)
 	}

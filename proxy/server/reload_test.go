@@ -44,7 +44,7 @@ func TestReloadUpkeep(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("upkeep (-want +got)\n%s", diff)
 		}
-		watching, err := watched{s.live.Load, s.rooms, s.names()}.Targets(t.Context())
+		watching, err := watched{s.live.Load, s.rooms, s.names(), tracedWarmer{}}.Targets(t.Context())
 		if diff := cmp.Diff(targets, watching); diff != "" || err != nil {
 			t.Errorf("watching: %v (-want +got)\n%s", err, diff)
 		}

@@ -184,7 +184,8 @@ func (s *Server) newRooms(m *makings) *wiring.Rooms {
 
 func (s *Server) newAdmin(m *makings) *admin.Handler {
 	return admin.New(admin.Options{
-		Keeper: s.upkeep, Status: s.rooms.View, Warmer: s.rooms.Warmer, Gatherer: m.gatherer, ShuttingDown: s.closing.Load,
+		Keeper: s.upkeep, Status: s.rooms.View, Warmer: tracedWarmer{s.rooms.Warmer, s.traces}, Gatherer: m.gatherer,
+		ShuttingDown: s.closing.Load,
 		Logger: s.log,
 		Checks: []admin.Check{{Name: "storage", Run: m.chunks.Check}}, Login: s.operators, Reload: s.reload(),
 		Release: s.rooms.Releaser.Release, Rollouts: s.rooms.Rollouts, Fleet: s.fleetReport,

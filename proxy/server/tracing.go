@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/tracing/export"
 )
 
@@ -21,6 +23,19 @@ func openTraces(ctx context.Context, cfg *config.Config, version string, log *sl
 	return export.New(ctx, export.Options{
 		Endpoint: cfg.Tracing.Endpoint, Client: client, Share: float64(cfg.Tracing.Share), Version: version, Logger: log,
 	})
+}
+
+// tracedWarmer begins a trace with each reference that is pulled ahead: nobody's request would.
+type tracedWarmer struct {
+	admin.Warmer
+	traces *export.Traces
+}
+
+// Warm implements admin.Warmer.
+func (w tracedWarmer) Warm(ctx context.Context, ref string, progress func(operate.WarmEvent)) (err error) {
+	ctx, end := w.traces.Begin(ctx, "warm", "reference", ref)
+	defer func() { end(err) }()
+	return w.Warmer.Warm(ctx, ref, progress)
 }
 
 // lastTraces is how long an end waits for the collector.

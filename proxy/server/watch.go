@@ -25,6 +25,7 @@ type watched struct {
 	live  func() *config.Config
 	rooms *wiring.Rooms
 	names name.Parser
+	ahead tracedWarmer
 }
 
 var _ watch.Images = watched{}
@@ -72,7 +73,7 @@ func (w watched) Tags(ctx context.Context, repository string) ([]string, error) 
 
 // Refresh implements watch.Images.
 func (w watched) Refresh(ctx context.Context, ref string) error {
-	return w.rooms.Warmer.Warm(ctx, ref, func(operate.WarmEvent) {})
+	return w.ahead.Warm(ctx, ref, func(operate.WarmEvent) {})
 }
 
 // wanted reports whether a tag that was pushed is to be had: it is watched, or was pulled before.
@@ -88,7 +89,7 @@ func (w watched) wanted(ctx context.Context, repository, tag string) bool {
 // startWatch starts watching and returns the operators' handler with the one for notifications before it.
 func (s *Server) startWatch(cfg *config.Config, leases *lease.Leases, operators http.Handler,
 	log *slog.Logger) (http.Handler, error) {
-	images := watched{s.live.Load, s.rooms, s.names()}
+	images := watched{s.live.Load, s.rooms, s.names(), tracedWarmer{s.rooms.Warmer, s.traces}}
 	secret := ""
 	if cfg.Notifications.Enabled() {
 		var err error

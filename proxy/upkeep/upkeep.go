@@ -85,7 +85,9 @@ type Options struct {
 	Usage *Usage
 	// Metrics may be nil.
 	Metrics *metrics.Metrics
-	Logger  *slog.Logger
+	// Begin begins a trace of work; its context is that of the work, and end says what came of it. nil: none is kept.
+	Begin  func(ctx context.Context, work string) (_ context.Context, end func(err error))
+	Logger *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -112,6 +114,9 @@ func New(o Options) *Keeper {
 	if o.Usage == nil {
 		o.Usage = NewUsage(0)
 	}
+	if o.Begin == nil {
+		o.Begin = func(ctx context.Context, _ string) (context.Context, func(error)) { return ctx, func(error) {} }
+	}
 	if o.Alone == nil {
 		o.Alone = func() bool { return false }
 	}
@@ -132,11 +137,13 @@ type turn struct{ held *lease.Lease }
 
 // only runs work that nobody else does at the same time, here or in another process. Its context ends when another one may
 // begin.
-func (k *Keeper) only(ctx context.Context, name string, work func(ctx context.Context, t turn) error) error {
+func (k *Keeper) only(ctx context.Context, name string, work func(ctx context.Context, t turn) error) (err error) {
 	if _, taken := k.running.LoadOrStore(name, true); taken {
 		return ErrBusy
 	}
 	defer k.running.Delete(name)
+	ctx, end := k.Begin(ctx, "upkeep "+name)
+	defer func() { end(err) }()
 	if k.Leases == nil {
 		return work(ctx, turn{})
 	}

@@ -102,6 +102,22 @@ func (t *Traces) Handler(next http.Handler) http.Handler {
 	})
 }
 
+// Begin begins a trace with work that no request asked for; where ctx has one, it adds to that. The context is that of the
+// work; end, which is called once, says what came of it: nil, or why it failed.
+func (t *Traces) Begin(ctx context.Context, name string, facts ...any) (_ context.Context, end func(err error)) {
+	if t == nil || trace.SpanContextFromContext(ctx).IsValid() {
+		return tracing.Start(ctx, name, facts...)
+	}
+	ctx, span := t.tracer.Start(ctx, name)
+	tracing.Note(ctx, facts...)
+	return ctx, func(err error) {
+		if err != nil {
+			tracing.Fail(ctx, err.Error())
+		}
+		span.End()
+	}
+}
+
 // Close sends what waits, as long as ctx lasts.
 func (t *Traces) Close(ctx context.Context) error {
 	if t == nil {
