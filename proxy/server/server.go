@@ -186,8 +186,8 @@ func (s *Server) newAdmin(m *makings) *admin.Handler {
 	return admin.New(admin.Options{
 		Keeper: s.upkeep, Status: s.rooms.View, Warmer: tracedWarmer{s.rooms.Warmer, s.traces}, Gatherer: m.gatherer,
 		ShuttingDown: s.closing.Load,
-		Logger: s.log,
-		Checks: []admin.Check{{Name: "storage", Run: m.chunks.Check}}, Login: s.operators, Reload: s.reload(),
+		Logger:       s.log,
+		Checks:       []admin.Check{{Name: "storage", Run: m.chunks.Check}}, Login: s.operators, Reload: s.reload(),
 		Release: s.rooms.Releaser.Release, Rollouts: s.rooms.Rollouts, Fleet: s.fleetReport,
 		Savings: s.rooms.Savings.Report,
 		Updates: s.rooms.Updates,
