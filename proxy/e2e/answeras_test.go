@@ -161,6 +161,20 @@ tls:
 	if answer != "200 0" {
 		t.Errorf("curl: %s", answer)
 	}
+	// DNS is all that it takes; a path and ?ns= lead to the same, mixed with each other.
+	for _, at := range []string{
+		upstreamHost + "/v2/os/image/manifests/v1", upstreamHost + "/v2/os/image/manifests/v1?ns=" + upstreamHost,
+		"proxy.example/v2/" + upstreamHost + "/os/image/manifests/v1", "proxy.example/v2/os/image/manifests/v1",
+		"proxy.example/v2/os/image/manifests/v1?ns=" + upstreamHost,
+	} {
+		host, _, _ := strings.Cut(at, "/")
+		got := command(t, nil, "curl", "-sS", "--resolve", host+":443:"+ip, "--cacert", a.path("ca.crt"), "-o", "/dev/null",
+			"-H", "Accept: application/vnd.oci.image.manifest.v1+json", "-w", "%header{docker-content-digest}",
+				"https://"+at)
+		if got != served {
+			t.Errorf("%s: %q, want %s", at, got, served)
+		}
+	}
 	m := newPodman(t)
 	pull := append([]string{"CONTAINERS_STORAGE_CONF=" + m.dir + "/storage.conf", "podman"},
 		m.args("pull", "--quiet", "--signature-policy", m.dir+"/policy.json", upstreamHost+"/os/image:v1")...)
