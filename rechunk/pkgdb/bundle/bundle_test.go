@@ -114,11 +114,12 @@ func TestNix(t *testing.T) {
 	}
 	dir := t.TempDir()
 	name := filepath.Join(dir, "hello-world-1.2.3/bin/hello")
-	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte("hello"), 0o755)); err != nil {
+	err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte("hello"), 0o755))
+	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "nix-store", "--store", "local?root="+dir+"/root", "--option", "substituters", "",
-		"--option", "build-users-group", "", "--add", "hello-world-1.2.3")
+	cmd := exec.CommandContext(t.Context(), "nix-store", "--store", "local?root="+dir+"/root", "--option",
+		"substituters", "", "--option", "build-users-group", "", "--add", "hello-world-1.2.3")
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "HOME="+dir)
 	out, err := cmd.Output()
 	if err != nil {
