@@ -170,7 +170,7 @@ tls:
 		host, _, _ := strings.Cut(at, "/")
 		got := command(t, nil, "curl", "-sS", "--resolve", host+":443:"+ip, "--cacert", a.path("ca.crt"), "-o", "/dev/null",
 			"-H", "Accept: application/vnd.oci.image.manifest.v1+json", "-w", "%header{docker-content-digest}",
-				"https://"+at)
+			"https://"+at)
 		if got != served {
 			t.Errorf("%s: %q, want %s", at, got, served)
 		}
