@@ -16,6 +16,9 @@ func (s *setup) others() error {
 	if conf == nil || s.DNS {
 		return nil
 	}
+	if r := firstBlock(conf, s.Name); r != nil {
+		return fmt.Errorf("/%s blocks %q (blocked = true), which is the proxy: remove that entry first", r.File, r.Prefix)
+	}
 	for _, scope := range s.scopes {
 		if r := firstBlock(conf, scope.name, s.under(scope.name)); r != nil {
 			err := fmt.Errorf("/%s blocks %q (blocked = true), and the entry for %s in %s would unblock it: remove one of them, if "+
@@ -27,9 +30,6 @@ func (s *setup) others() error {
 			continue
 		}
 		s.otherNames(conf, scope.name)
-	}
-	if r := firstBlock(conf, s.Name); r != nil {
-		return fmt.Errorf("/%s blocks %q (blocked = true), which is the proxy: remove that entry first", r.File, r.Prefix)
 	}
 	if s.Proxy.Insecure {
 		s.otherNames(conf, s.Name)

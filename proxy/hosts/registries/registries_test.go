@@ -153,7 +153,7 @@ func TestReadRefuses(t *testing.T) {
 		"two words":    {ConfFile, "[[registry]]\nlocation = \"x.example\"\nmirror-by-digest-only = true\n[[registry.mirror]]\nlocation = \"m\"\npull-from-mirror = \"all\"\n", "exclude each other"},
 		"no mirror": {ConfFile, "[[registry]]\nlocation = \"x.example\"\n[[registry.mirror]]\ninsecure = true\n",
 			"has no location"},
-		"two minds":       {ConfFile, "[[registry]]\nprefix = \"a\"\nlocation = \"x.example\"\n[[registry]]\nprefix = \"b\"\nlocation = \"x.example\"\ninsecure = true\n", "comes twice"},
+		"two minds": {ConfFile, "[[registry]]\nprefix = \"a\"\nlocation = \"x.example\"\n[[registry]]\nprefix = \"b\"\nlocation = \"x.example\"\ninsecure = true\n", "comes twice"},
 		"both versions": {ConfFile, "unqualified-search-registries = [\"x\"]\n[registries.search]\nregistries = [\"a.example\"]\n",
 			"no mixture"},
 		"both versions, one of them empty": {ConfFile,
