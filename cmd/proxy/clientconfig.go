@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"net/url"
 
 	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/hosts"
@@ -50,6 +52,9 @@ func (c *clientConfigCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return usageError{err}
 	}
+	if n := c.unproven(); n != "" {
+		config.Notes = append(config.Notes, n)
+	}
 	if c.Write == "" {
 		if c.JSON {
 			return printJSON(s.out, config)
@@ -69,6 +74,19 @@ func (c *clientConfigCommand) Run(ctx context.Context, s *streams) error {
 		fmt.Fprintf(s.out, "note: %s\n", n)
 	}
 	return nil
+}
+
+// unproven tells of keys whose way here nobody vouches for, or is "".
+func (c *clientConfigCommand) unproven() string {
+	u, err := url.Parse(remoteFlags{Admin: c.Admin}.url())
+	if c.Admin == "" || err != nil || u.Scheme != "http" {
+		return ""
+	}
+	if a, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "localhost" || err == nil && a.IsLoopback() {
+		return ""
+	}
+	return fmt.Sprintf("the keys to trust came from %s over plain HTTP, where who sits between can give others: compare them with "+
+		"what strata key public says at the proxy", u.Host)
 }
 
 // setup gathers what the proxy, the host and the flags say.

@@ -153,6 +153,11 @@ func TestLoadErrors(t *testing.T) {
 			`c.yml:4:71: repositories[2].family: "A b" is no name: write lower-case letters, digits and . _ - / between them, at most 255`,
 			"c.yml:5:31: repositories[3].platforms: is empty: name a platform, leave the key out for the default, or write rechunk: never",
 		}},
+		"a family half verified": {"repositories:\n- {match: ghcr.io/a, family: os, verify: {keys: [/k.pub]}}\n- {match: ghcr.io/b, family: os}\n" +
+			"- {match: ghcr.io/c, family: os, rechunk: never}\n- {match: ghcr.io/d, family: ghcr.io/e/os}\n- {match: ghcr.io/e/*, verify: {keys: [/k.pub]}}\n", []string{
+			`c.yml:2:30: repositories[0].family: "os" is that of repositories[1], too, which verifies nothing, and whose layers would lie in images that are verified here: give one of them another family, or verify both`,
+			`c.yml:5:30: repositories[3].family: "ghcr.io/e/os" is the family of the repository of that name, too, of which one verifies and the other does not: choose another name, or verify both`,
+		}},
 		"syntax": {"listen: [\npassword: hunter2\n",
 			[]string{"c.yml:1:9: a list in [ ] or a mapping in { } is not closed, or lacks a comma"}},
 		"duplicate key": {"jobs: 1\njobs: 2\n", []string{`c.yml:2:1: "jobs" is set twice, here and in line 1: keep one`}},

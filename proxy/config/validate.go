@@ -113,6 +113,7 @@ func (v *validator) config(c *Config) {
 		v.require(key+".rollout.require", c.Repositories[i].Rollout, c.Fleet)
 	}
 	v.unreachable(c.Repositories)
+	v.verifiedFamilies(c)
 }
 
 func (v *validator) listeners(c *Config) {
@@ -250,6 +251,30 @@ func (v *validator) platforms(key string, platforms []string) {
 			v.problem(item, "%s is no platform: write os/architecture, such as linux/amd64", quote(p))
 		case slices.Contains(platforms[:i], p):
 			v.problem(item, "%s is there twice: remove one", quote(p))
+		}
+	}
+}
+
+// verifiedFamilies refuses to have layers of images that nobody vouches for below those of images that are verified: what a
+// layer of an earlier image hides is in no tree that is compared, and reaches hosts all the same.
+func (v *validator) verifiedFamilies(c *Config) {
+	for i, r := range c.Repositories {
+		if r.Family == "" || r.Rechunk == RechunkNever {
+			continue
+		}
+		key := "repositories[" + strconv.Itoa(i) + "].family"
+		for k, other := range c.Repositories {
+			if other.Family == r.Family && other.Rechunk != RechunkNever && r.Verify.Enabled() && !other.Verify.Enabled() {
+				v.problem(key, "%s is that of repositories[%d], too, which verifies nothing, and whose layers would lie in images that are "+
+					"verified here: give one of them another family, or verify both", quote(r.Family), k)
+				break
+			}
+		}
+		// A repository whose rule names no family has the one that is called like it.
+		if same := c.Rule(r.Family); same.Family == r.Family && r.Verify.Enabled() != same.Verify.Enabled() &&
+			same.Rechunk != RechunkNever && strings.Contains(r.Family, "/") {
+			v.problem(key, "%s is the family of the repository of that name, too, of which one verifies and the other does not: choose "+
+				"another name, or verify both", quote(r.Family))
 		}
 	}
 }

@@ -134,7 +134,12 @@ func write(root *inroot.Root, file, content string) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(content)
+	if before, serr := r.Stat(name); serr == nil { // who could not read it does not read it now
+		err = f.Chmod(before.Mode().Perm())
+	}
+	if err == nil {
+		_, err = f.WriteString(content)
+	}
 	if err == nil {
 		err = f.Sync()
 	}

@@ -111,6 +111,26 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// Who could not read a file cannot read the one that takes its place.
+func TestWriteKeepsTheMode(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	put(t, root, "etc/containers/policy.json", "{}")
+	before := filepath.Join(root, "etc/containers/policy.json")
+	if err := os.Chmod(before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	files := []hosts.File{{Path: "/etc/containers/policy.json", Content: "x"}, {Path: "/etc/containers/new", Content: "x"}}
+	if err := disk.Write(root, files); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]os.FileMode{"policy.json": 0o600, "new": 0o644} {
+		if info, err := os.Stat(filepath.Join(root, "etc/containers", name)); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v", name, info.Mode(), err)
+		}
+	}
+}
+
 // A policy counts wherever clients read it: the system's, the distribution's, root's own, which is told of.
 func TestPolicies(t *testing.T) {
 	t.Parallel()

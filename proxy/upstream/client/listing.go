@@ -15,24 +15,26 @@ import (
 
 // What a listing may cost, over all its pages.
 const (
-	maxPages    = 1000
-	maxPage     = image.MaxDocument // that of referrers is an index
-	maxListing  = 16 << 20
-	listingTime = 2 * time.Minute
+	maxPages = 1000
+	// Pulls wait for the referrers that signatures are looked for among.
+	maxReferrerPages = 100
+	maxPage          = image.MaxDocument // that of referrers is an index
+	maxListing       = 16 << 20
+	listingTime      = 2 * time.Minute
 )
 
-// pages fetches a listing page by page, each with the usual retries, and gives each page to take, with the number of
-// entries that it may still have; take returns how many it had. The pages' bytes, entries, number and time are bounded
+// pages fetches a listing page by page, at most so many, each with the usual retries, and gives each page to take, with the
+// number of entries that it may still have; take returns how many it had. The pages' bytes, entries, number and time are bounded
 // together.
 func (s *session) pages(
-	ctx context.Context, op string, r transport.Request, entries int, take func(*document, int) (int, error),
+	ctx context.Context, op string, r transport.Request, most, entries int, take func(*document, int) (int, error),
 ) error {
 	bounded, cancel := context.WithTimeout(ctx, listingTime)
 	defer cancel()
 	seen, left := map[string]bool{}, int64(maxListing)
 	for !seen[r.URL.String()] {
-		if len(seen) == maxPages {
-			return s.fail(ctx, op, tooLarge(maxPages, "pages"))
+		if len(seen) == most {
+			return s.fail(ctx, op, tooLarge(int64(most), "pages"))
 		}
 		seen[r.URL.String()] = true
 		var page *document

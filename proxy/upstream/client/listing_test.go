@@ -67,6 +67,22 @@ func TestTagsStayOnTheHost(t *testing.T) {
 	}
 }
 
+func TestPagesOfReferrersAreBounded(t *testing.T) {
+	t.Parallel()
+	pages := 0
+	srv := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		pages++
+		w.Header().Set("Content-Type", "application/vnd.oci.image.index.v1+json")
+		w.Header().Set("Link", fmt.Sprintf(`<?page=%d>; rel="next"`, pages))
+		fmt.Fprint(w, `{"schemaVersion":2,"manifests":[]}`)
+	})
+	c, _ := client(t, srv.URL)
+	_, _, err := c.Referrers(t.Context(), testRepo, digest.FromString("subject"), "")
+	if wantKind(t, err, upstream.TooLarge); pages != maxReferrerPages {
+		t.Errorf("%d pages, %v", pages, err)
+	}
+}
+
 func TestTagsAreBounded(t *testing.T) {
 	t.Parallel()
 	page := 0

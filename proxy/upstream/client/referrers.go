@@ -44,7 +44,7 @@ func (c *Client) Referrers(
 	filtered = artifactType != ""
 	r := transport.Request{URL: u, Accept: imagespec.MediaTypeImageIndex}
 	err = s.ask(ctx, opReferrers, u.RequestURI(), true, func(ctx context.Context) error {
-		err := s.pages(ctx, opReferrers, r, maxReferrers, l.add)
+		err := s.pages(ctx, opReferrers, r, maxReferrerPages, maxReferrers, l.add)
 		if noReferrersAPI(err) {
 			filtered = false
 			index, err = s.referrersTag(ctx, d)

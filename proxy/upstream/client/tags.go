@@ -29,7 +29,7 @@ func (c *Client) Tags(ctx context.Context, repo name.Repository) ([]string, erro
 	tags := []string{}
 	add := func(page *document, limit int) (int, error) { return tagsOf(page.body, limit, &tags) }
 	err = s.ask(ctx, opTags, "tags", true, func(ctx context.Context) error {
-		return s.pages(ctx, opTags, transport.Request{URL: first, Accept: "application/json"}, maxTags, add)
+		return s.pages(ctx, opTags, transport.Request{URL: first, Accept: "application/json"}, maxPages, maxTags, add)
 	})
 	if err != nil {
 		return nil, err
