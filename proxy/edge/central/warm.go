@@ -98,8 +98,8 @@ func (c *Central) has(programs []string) bool {
 	return !slices.ContainsFunc(programs, func(p string) bool { return !slices.Contains(own, p) })
 }
 
-// series lists a version of a repository and those before it that were made for the same reference, newest first; where there
-// are none of these, since each has a tag of its own, the latest one of the repository.
+// series lists a version of a repository and those before it that were made for the same reference, newest first; where
+// there are none of these, since each has a tag of its own, the latest one of the repository.
 func (c *Central) series(ctx context.Context, repo name.Repository, manifest digest.Digest) ([]rechunk.Version, error) {
 	var out []rechunk.Version
 	err := c.Records.Lineages.Each(ctx, catalog.LineagesOf(c.Family(repo.String())),

@@ -24,8 +24,8 @@ const (
 )
 
 // pages fetches a listing page by page, at most so many, each with the usual retries, and gives each page to take, with the
-// number of entries that it may still have; take returns how many it had. The pages' bytes, entries, number and time are bounded
-// together.
+// number of entries that it may still have; take returns how many it had. The pages' bytes, entries, number and time are
+// bounded together.
 func (s *session) pages(
 	ctx context.Context, op string, r transport.Request, most, entries int, take func(*document, int) (int, error),
 ) error {
