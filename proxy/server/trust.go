@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/trust"
@@ -15,5 +16,8 @@ func checkTrust(cfg *config.Config) error {
 // signing is what the newest configuration says of signing.
 func (s *Server) signing() trust.SigningSettings {
 	cfg := s.live.Load()
-	return trust.SigningSettings{Signing: cfg.Signing, DefaultUpstream: cfg.DefaultUpstream, Version: s.version}
+	signing := cfg.Signing
+	// By the name of a registry that it answers as, the proxy has that registry's repositories, whatever their paths.
+	signing.Names = slices.DeleteFunc(slices.Clone(signing.Names), cfg.AnswersAs)
+	return trust.SigningSettings{Signing: signing, DefaultUpstream: cfg.DefaultUpstream, Version: s.version}
 }

@@ -8,10 +8,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/trust/bundle"
 	"github.com/strata-oci/strata/proxy/trust/keys"
 	"github.com/strata-oci/strata/proxy/trust/simplesigning"
@@ -28,16 +30,16 @@ const (
 type Maker struct {
 	// Keys sign, each for itself; the first is the one in use, a second is for a rotation.
 	Keys []keys.Private
-	// Names are those that hosts know the proxy by, and DefaultUpstream the host that they may leave out.
+	// Names are those that hosts know the proxy by, and DefaultUpstream the host that they may leave out, as in name.Parser.
 	Names           []string
 	DefaultUpstream string
 	// Version is that of the program.
 	Version string
 }
 
-// Fingerprint names keys and names: what was signed with others is signed again.
+// Fingerprint names keys, names and which of them an image gets: what was signed with others is signed again.
 func (m *Maker) Fingerprint() string {
-	text := "strata maker 2\n" + m.DefaultUpstream
+	text := "strata maker 3\n" + m.DefaultUpstream
 	for _, k := range m.Keys {
 		text += "\n" + k.Public().ID()
 	}
@@ -134,16 +136,35 @@ func (m *Maker) payloads(s Subject) ([]simplesigning.Signed, error) {
 	return out, nil
 }
 
-// references lists the names that hosts pull an image by.
+// references lists the names that hosts pull an image by: its own, and those behind the proxy's names. A name by which the
+// proxy has another repository, or none, is not signed.
 func (m *Maker) references(s Subject) []string {
-	out := []string{s.Host + "/" + s.Path}
+	image := s.Host + "/" + s.Path
+	out := []string{image}
 	for _, n := range m.Names {
-		out = append(out, n+"/"+s.Host+"/"+s.Path)
-		if s.Host == m.DefaultUpstream {
-			out = append(out, n+"/"+s.Path)
+		for _, as := range []string{image, s.Path} {
+			if full := n + "/" + as; m.means(full) == image {
+				out = append(out, full)
+			}
 		}
 	}
 	return slices.Compact(out)
+}
+
+// means returns the repository that the proxy has by a name that begins with one of its own; "" when it has none. Of its
+// names the longest counts: a reverse proxy knows it by that.
+func (m *Maker) means(full string) string {
+	behind := full
+	for _, n := range m.Names {
+		if rest, ok := strings.CutPrefix(full, n+"/"); ok && len(rest) < len(behind) {
+			behind = rest
+		}
+	}
+	repo, err := name.Parser{DefaultUpstream: m.DefaultUpstream}.Repository(behind, "")
+	if err != nil {
+		return ""
+	}
+	return repo.String()
 }
 
 // resource is a resource descriptor of in-toto.
