@@ -61,6 +61,9 @@ func Export(ctx context.Context, reference, file string, o ExportOptions) (_ *Re
 	if err != nil {
 		return nil, err
 	}
+	if err := o.spare(file); err != nil {
+		return nil, err
+	}
 	e := &export{ExportOptions: o, report: &Report{Entries: []Entry{}}, left: map[digest.Digest]bool{}}
 	if e.from, err = imageref.OpenRepository(ref, o.Options); err != nil {
 		return nil, err
@@ -86,6 +89,24 @@ func Export(ctx context.Context, reference, file string, o ExportOptions) (_ *Re
 		return nil, fmt.Errorf("write %s: %w", file, err)
 	}
 	return e.report, nil
+}
+
+// spare refuses a file that an image of Since is in: the new one can't do without that.
+func (o *ExportOptions) spare(file string) error {
+	to, err := imageref.Parse("oci-archive:" + file)
+	if err != nil {
+		return err
+	}
+	for _, s := range o.Since {
+		in, err := imageref.Parse(s)
+		if err != nil {
+			return err
+		}
+		if err := to.Spare(in); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // leave finds out which blobs the other side has.

@@ -114,6 +114,9 @@ func (r Ref) String() string {
 	return string(r.kind) + r.path + ":" + r.tag
 }
 
+// IsArchive reports whether r is in a tar file.
+func (r Ref) IsArchive() bool { return r.kind == kindArchive }
+
 // checkDigest accepts what the rest of the package can verify and use as a file's name.
 func checkDigest(d digest.Digest) error {
 	if err := d.Validate(); err != nil {

@@ -29,6 +29,20 @@ func artifactRef(name string) (imageref.Ref, error) {
 	return imageref.Parse("oci-archive:" + name)
 }
 
+// spare refuses a place where what is written takes that of an input, or of images that an archive has under other names.
+func spare(ctx context.Context, to imageref.Ref, o Options, inputs ...string) error {
+	for _, input := range inputs {
+		in, err := imageref.Parse(input)
+		if err != nil {
+			return err
+		}
+		if err := to.Spare(in); err != nil {
+			return err
+		}
+	}
+	return to.SpareOthers(ctx, imageref.Options{TempDir: o.TempDir})
+}
+
 // tools are what deltas are made and applied with in a workplace.
 func (i *Inspector) tools(ctx context.Context) imagedelta.Tools {
 	n := runtime.GOMAXPROCS(0)
@@ -47,6 +61,9 @@ func Delta(ctx context.Context, old, next, file string, f imagedelta.Format, flo
 	err error) {
 	to, err := artifactRef(file)
 	if err != nil {
+		return nil, err
+	}
+	if err := spare(ctx, to, o, old, next); err != nil {
 		return nil, err
 	}
 	var costs *compare.Deltas
@@ -90,6 +107,9 @@ func Apply(ctx context.Context, old, file, dst string, o Options) (_ *imagedelta
 	}
 	ref, err := artifactRef(file)
 	if err != nil {
+		return nil, err
+	}
+	if err := spare(ctx, to, o, old, ref.String()); err != nil {
 		return nil, err
 	}
 	s, err := ref.Open(ctx, imageref.Options{Platform: o.Platform, Insecure: o.Insecure})

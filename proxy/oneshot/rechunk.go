@@ -19,6 +19,9 @@ func Rechunk(ctx context.Context, src, dst, name string, rules rechunk.Options, 
 	if err != nil {
 		return nil, err
 	}
+	if err := spareArchive(to, src); err != nil {
+		return nil, err
+	}
 	from, err := openSource(ctx, src, o)
 	if err != nil {
 		return nil, err
@@ -65,6 +68,19 @@ func Rechunk(ctx context.Context, src, dst, name string, rules rechunk.Options, 
 		return nil, errors.Join(err, out.Close())
 	}
 	return result, out.Close()
+}
+
+// spareArchive refuses an archive as the place of what is made of it. A tag may move from an image to what was made of it,
+// in a layout or a registry, which keeps the blobs.
+func spareArchive(to imageref.Ref, src string) error {
+	if !to.IsArchive() {
+		return nil
+	}
+	in, err := imageref.Parse(src)
+	if err != nil {
+		return err
+	}
+	return to.Spare(in)
 }
 
 // adopt lets a lineage that has no versions begin with an image that was rechunked before.
