@@ -99,8 +99,9 @@ func (c *central) believed(now time.Time) (makes, known bool) {
 // Settings say how long its bytes may keep us waiting.
 func (s *Source) ask(ctx context.Context, repo name.Repository, l layer, seeds []digest.Digest, patience time.Duration,
 ) (client.Delta, Reason, error) {
+	c := s.central(repo.Host())
 	q := client.DeltaRequest{
-		Layer: l.digest, Seeds: seeds, Worth: s.worth(&s.central(repo.Host()).link), Layers: layers.EncoderNames(),
+		Layer: l.digest, Seeds: seeds, Worth: s.worth(&c.link), Layers: layers.EncoderNames(),
 		Silence: s.Settings().Wait,
 	}
 	if s.Encoders != nil {
@@ -118,12 +119,16 @@ func (s *Source) ask(ctx context.Context, repo name.Repository, l layer, seeds [
 		case err != nil:
 			return d, Link, err
 		case d.Body != nil:
+			c.temper.came()
 			return d, "", nil
 		case d.Refused != "":
 			return d, Refused, errors.New("the central says: " + d.Refused)
 		}
 		left := patience - s.Now().Sub(began)
 		if left <= 0 {
+			if patience > 0 {
+				c.temper.inVain(began, s.Now())
+			}
 			return d, Wait, nil
 		}
 		timer := time.NewTimer(min(max(d.RetryAfter, leastPause), left))

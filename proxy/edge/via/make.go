@@ -65,7 +65,9 @@ func (s *Source) begin(ctx context.Context, repo name.Repository, l layer) (_ *m
 		return nil, NoSeed, nil
 	}
 	c, began := s.central(repo.Host()), s.Now()
-	patience := func() time.Duration { return max(s.Settings().Wait-s.Now().Sub(began), 0) }
+	patience := func() time.Duration {
+		return max(c.temper.patience(began, s.Settings().Wait)-s.Now().Sub(began), 0)
+	}
 	tell, soured, ok := c.temper.enter(s.Now())
 	if !ok {
 		return nil, Slow, nil

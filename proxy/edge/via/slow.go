@@ -97,6 +97,38 @@ type temper struct {
 	until  time.Time     // it is not asked
 	tried  bool          // one layer finds out whether it is better
 	soured chan struct{} // closed when it gets bad, for those that wait for their turn
+
+	vain   int       // how many deltas in a row it did not make while they were waited for
+	vainAt time.Time // when the last of them was given up
+}
+
+// patience is for how long one more delta that is being made is waited for: half as long after each that was waited for in
+// vain, so that all of them together cost less than twice the wait, however many layers an update has. One that comes
+// gives all of it back, as does time.
+func (t *temper) patience(now time.Time, wait time.Duration) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now.Sub(t.vainAt) >= longestPause {
+		t.vain = 0
+	}
+	return wait >> min(t.vain, 62)
+}
+
+// inVain notes that a delta was waited for from a moment on, and was not made by now. Those that were waited for at the
+// same time cost nobody more than one.
+func (t *temper) inVain(from, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !from.Before(t.vainAt) {
+		t.vain, t.vainAt = t.vain+1, now
+	}
+}
+
+// came notes that there was a delta.
+func (t *temper) came() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.vain, t.vainAt = 0, time.Time{}
 }
 
 // enter asks whether a layer may be asked for as a delta. Whoever may tells, once, whether it was too slow; what says

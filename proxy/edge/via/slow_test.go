@@ -270,3 +270,60 @@ func TestMadeTooSlowly(t *testing.T) {
 		})
 	}
 }
+
+// A central that is never done costs less than two waits, and not one for each layer, whether they are asked for one after
+// the other or at once. It is asked still: what is there comes, and is waited for as ever from then on, as after a while.
+func TestNeverDone(t *testing.T) {
+	t.Parallel()
+	const wait, n = 20 * time.Second, 8
+	for name, atOnce := range map[string]bool{"one after the other": false, "at once": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				all := several(t, n+4)
+				e := newEdge(t, func(o *via.Options) { o.Now, o.Parallel = time.Now, n }, all...)
+				e.settings.Wait = wait
+				e.keep(t, repo, all[0])
+				busy := func(q client.DeltaRequest) (client.Delta, error) {
+					time.Sleep(q.Wait)
+					return client.Delta{RetryAfter: 15 * time.Second}, nil
+				}
+				took := func(pictures ...picture) time.Duration {
+					began := time.Now()
+					var wg sync.WaitGroup
+					for _, p := range pictures {
+						if pull := func() { e.pulled(t, p) }; atOnce {
+							wg.Go(pull)
+						} else {
+							pull()
+						}
+					}
+					wg.Wait()
+					return time.Since(began)
+				}
+				e.central.answer = busy
+				if d := took(all[1:n]...); d < wait || d > 2*wait {
+					t.Errorf("%d layers waited for %s", n-1, d)
+				}
+				if r := e.Report(); r.Reasons[string(via.Wait)] != n-1 || len(e.central.asked) != n-1 {
+					t.Errorf("%+v, asked %d times", r, len(e.central.asked))
+				}
+				if d := took(all[n]); d >= wait {
+					t.Errorf("one more waited for %s", d)
+				}
+				e.central.answer = nil
+				if took(all[n+1]); e.Report().Deltas != 1 {
+					t.Errorf("what is there: %+v", e.Report())
+				}
+				e.central.answer = busy
+				if d := took(all[n+2]); d != wait {
+					t.Errorf("after a delta came, waited for %s", d)
+				}
+				time.Sleep(16 * time.Minute)
+				if d := took(all[n+3]); d != wait {
+					t.Errorf("later, waited for %s", d)
+				}
+			})
+		})
+	}
+}
