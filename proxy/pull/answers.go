@@ -50,7 +50,7 @@ func (i *Images) fromMemory(ctx context.Context, repo name.Repository, ref name.
 	if !errors.Is(err, chunkstore.ErrUnreachable) || ctx.Err() != nil {
 		return nil
 	}
-	m, ok := i.answers.recall(repo, ref, i.policy(repo))
+	m, ok := i.answers.recall(repo, ref, i.Policy(repo))
 	if !ok {
 		return nil
 	}

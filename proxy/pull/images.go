@@ -123,12 +123,12 @@ func (i *Images) Manifest(ctx context.Context, repo name.Repository, ref name.Re
 	if m, ours, err := i.signature(ctx, repo, ref); ours {
 		return m, ClientError(err, registry.ManifestUnknown)
 	}
+	policy := i.Policy(repo) // before it is asked: what passed by an older one never counts for a newer
 	m, err := i.find(ctx, repo, ref)
 	if err != nil && i.About != nil {
 		m, err = i.known(ctx, repo, ref, err)
 	}
 	if err == nil {
-		policy := i.policy(repo)
 		i.answers.note(repo, ref, policy, m)
 		if policy != "" {
 			i.Admitted.Note(ctx, repo, policy, m)
@@ -213,8 +213,8 @@ func (i *Images) signature(ctx context.Context, repo name.Repository, ref name.R
 	return m, m != nil || err != nil, err
 }
 
-// policy names what a repository's images are checked by.
-func (i *Images) policy(repo name.Repository) string {
+// Policy names what a repository's images are checked by; "" says that they are not. It changes when keys do.
+func (i *Images) Policy(repo name.Repository) string {
 	if i.Guard == nil {
 		return ""
 	}
@@ -233,7 +233,7 @@ func layersMade(m *registry.Manifest) []digest.Digest {
 // given returns nil for a blob that a repository may give. One that asks for signatures gives what its images name that have
 // some, and nothing else, whatever is stored or at the upstream.
 func (i *Images) given(ctx context.Context, repo name.Repository, d digest.Digest) error {
-	policy := i.policy(repo)
+	policy := i.Policy(repo)
 	if policy == "" || i.Admitted.Has(ctx, repo, policy, d) {
 		return nil
 	}

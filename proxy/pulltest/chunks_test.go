@@ -222,6 +222,42 @@ func TestChunksAreProven(t *testing.T) {
 	}
 }
 
+// Chunks go with their image: with a key that is withdrawn they are refused at once, and given again when it is put back.
+// The proxy's clock stands still meanwhile, so that nothing has time to be forgotten.
+func TestChunksOfWithdrawnKeys(t *testing.T) {
+	t.Parallel()
+	before, after := newSigner(t), newSigner(t)
+	h := newHarness(t, withChunks, verifying(before.file))
+	src := chunky(t, "one").push(t, h.up)
+	before.sign(t, h.up, src)
+	h.up.tag("stable", src)
+	base, _ := h.serve(t)
+	at := base + "/casync/" + testRepo.String()
+	x := indexAt(t, at+"/stable.caibx")
+	path := at + "/store/" + casync.Path(x.Chunks[0].ID, true)
+	given, _ := fetch(t, path)
+	for _, c := range []struct {
+		keys []string
+		want int
+	}{
+		{[]string{before.file}, http.StatusOK},
+		{[]string{after.file}, http.StatusForbidden},
+		{[]string{before.file, after.file}, http.StatusOK},
+		{[]string{after.file}, http.StatusForbidden},
+	} {
+		h.rule.Verify.Keys = c.keys
+		for _, url := range []string{path, "HEAD " + path, at + "/store/" + casync.Path(x.Chunks[1].ID, false)} {
+			if answer, _ := fetch(t, url); answer.StatusCode != c.want {
+				t.Errorf("%s by %v: %s, not %d", url, c.keys, answer.Status, c.want)
+			}
+		}
+		if answer, _ := fetch(t, path, "If-None-Match", given.Header.Get("ETag")); c.want == http.StatusForbidden &&
+			answer.StatusCode != c.want {
+			t.Errorf("who has it: %s", answer.Status)
+		}
+	}
+}
+
 // A layer is cut once, however many ask.
 func TestChunksOnce(t *testing.T) {
 	t.Parallel()

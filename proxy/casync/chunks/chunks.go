@@ -31,6 +31,8 @@ type Images interface {
 	Manifest(ctx context.Context, repo name.Repository, ref name.Reference) (*registry.Manifest, error)
 	// Shown returns nil for an image that clients of a repository may have, by proof and signature.
 	Shown(ctx context.Context, repo name.Repository, manifest digest.Digest) error
+	// Policy names what signatures are checked by. What was shown by another is not known to be shown by this one.
+	Policy(repo name.Repository) string
 	OpenBlob(ctx context.Context, repo name.Repository, d digest.Digest) (registry.Blob, error)
 }
 
@@ -95,7 +97,7 @@ type Chunks struct {
 	Options
 	tables  *tables
 	known   *lru.Cache[string, knownIndexes] // by repository
-	shown   *lru.Cache[catalog.ContentKey, time.Time]
+	shown   *lru.Cache[shownBy, time.Time]
 	failed  *lru.Cache[string, failure]
 	images  *background.Shared[*table]
 	layers  *background.Shared[*layerList]
@@ -136,7 +138,7 @@ func New(o Options) *Chunks {
 		images: background.NewShared[*table](o.Work, "chunks of an image"),
 		layers: background.NewShared[*layerList](o.Work, "chunks of a layer")}
 	c.known, _ = lru.New[string, knownIndexes](maxKnown) // these fail for sizes below 1 only
-	c.shown, _ = lru.New[catalog.ContentKey, time.Time](maxKnown)
+	c.shown, _ = lru.New[shownBy, time.Time](maxKnown)
 	c.failed, _ = lru.New[string, failure](maxKnown)
 	return c
 }

@@ -118,6 +118,8 @@ func (i *images) Get(ctx context.Context, repo name.Repository, _ digest.Digest)
 
 func (i *images) Shown(context.Context, name.Repository, digest.Digest) error { return nil }
 
+func (i *images) Policy(name.Repository) string { return "" }
+
 func (i *images) Has(context.Context, name.Repository, digest.Digest) bool { return true }
 
 func (i *images) OpenBlob(_ context.Context, _ name.Repository, d digest.Digest) (registry.Blob, error) {

@@ -23,12 +23,19 @@ type knownIndexes struct {
 	at   time.Time
 }
 
+// shownBy is an image that was found to be shown by a policy.
+type shownBy struct {
+	image  catalog.ContentKey
+	policy string
+}
+
 const (
 	// maxIndexes bounds the indexes of a repository in which a chunk is looked for.
 	maxIndexes = 32
 	// listedFor is how long a list of indexes is believed when a chunk is in none of them.
 	listedFor = 5 * time.Second
-	// shownFor is how long an image that may be shown is taken for one: a client fetches thousands of chunks.
+	// shownFor is how long an image that may be shown is taken for one while the policy stays: a client fetches thousands
+	// of chunks.
 	shownFor = 10 * time.Second
 )
 
@@ -115,7 +122,9 @@ func (c *Chunks) note(key catalog.ChunkIndexKey) {
 
 // may returns nil for an image that a client of the repository may have.
 func (c *Chunks) may(ctx context.Context, repo name.Repository, image catalog.ContentKey) error {
-	if at, ok := c.shown.Get(image); ok && c.Now().Sub(at) < shownFor {
+	// The policy is named before it is asked: what passed by an older one never counts for a newer.
+	key := shownBy{image, c.Images.Policy(repo)}
+	if at, ok := c.shown.Get(key); ok && c.Now().Sub(at) < shownFor {
 		return nil
 	}
 	if !c.Proofs.Has(ctx, repo, image.Digest) {
@@ -124,7 +133,7 @@ func (c *Chunks) may(ctx context.Context, repo name.Repository, image catalog.Co
 	if err := c.Images.Shown(ctx, repo, image.Digest); err != nil {
 		return err
 	}
-	c.shown.Add(image, c.Now())
+	c.shown.Add(key, c.Now())
 	return nil
 }
 
