@@ -37,9 +37,14 @@ type Deltas struct {
 	EncoderSeconds float64 `json:"encoder_seconds"`
 	// Layers are the new ones, lowest first.
 	Layers []DeltaLayer `json:"layers"`
-	// Components are in descending order of their bytes by layers.
+	// Components are in descending order of their bytes by layers. Their bytes add up to LayerBytes and DeltaBytes: what is
+	// no file's is that of the component Framing.
 	Components []DeltaComponent `json:"components"`
 }
+
+// Framing stands among components for what is no file's: headers, directories, links, removals, and what holds layers and
+// deltas together. It has no files.
+const Framing = "framing"
 
 // DeltaLayer is a new layer and its delta.
 type DeltaLayer struct {
@@ -192,11 +197,24 @@ func (t *DeltaTally) part(path string) *DeltaComponent {
 	return p
 }
 
+// frame adds what is no component's.
+func (t *DeltaTally) frame() {
+	rest := DeltaComponent{Component: Framing, LayerBytes: t.out.LayerBytes, DeltaBytes: t.out.DeltaBytes}
+	for _, p := range t.parts {
+		rest.LayerBytes -= p.LayerBytes
+		rest.DeltaBytes -= p.DeltaBytes
+	}
+	if rest.LayerBytes != 0 || rest.DeltaBytes != 0 {
+		t.parts[Framing] = &rest
+	}
+}
+
 // Sum gives what was added. The tally is used up.
 func (t *DeltaTally) Sum() *Deltas {
 	if t.out.LayerBytes > 0 {
 		t.out.Ratio = float64(t.out.DeltaBytes) / float64(t.out.LayerBytes)
 	}
+	t.frame()
 	for id, p := range t.parts {
 		for _, r := range t.why[id] {
 			p.Why = append(p.Why, *r)
