@@ -119,8 +119,9 @@ type Central struct {
 	seen    *lru.Cache[digest.Digest, time.Time] // when all of an image was seen in the store
 	loading chan struct{}                        // holds a token while a seed is looked at
 
-	mu   sync.Mutex
-	jobs map[digest.Digest]*job // that wait or are at work, by the digest of their keys
+	mu       sync.Mutex
+	jobs     map[digest.Digest]*job // that wait or are at work, by the digest of their keys
+	hindered error                  // what the store failed with when a delta was last to be made; nil: it did not
 }
 
 const (

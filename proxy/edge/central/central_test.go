@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -234,6 +235,43 @@ func TestRefused(t *testing.T) {
 			f.settled()
 		})
 	}
+}
+
+// A store that is full, or out of reach, is said once and not for each delta, and shown; it says nothing of the deltas.
+func TestStoreHinders(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil, nil)
+	fails := func(cause error) {
+		f.maker.set(func(context.Context, io.Writer, delta.Target, delta.Seed, delta.Options) error {
+			return fmt.Errorf("writing: %w", cause)
+		})
+		f.refused(f.query(), "failed")
+		f.settled()
+	}
+	said := func(n int) {
+		t.Helper()
+		if got := strings.Count(f.log.String(), "level=WARN msg=\"deltas can't be made"); got != n {
+			t.Errorf("said %d times, want %d:\n%s", got, n, f.log)
+		}
+	}
+	for range 3 {
+		fails(chunkstore.ErrNoSpace)
+	}
+	said(1)
+	r := f.central.Report()
+	if r.Refused["failed"] != 1 || len(r.Deltas) != 1 || !strings.Contains(r.Deltas[0].Message, "writing: ") {
+		t.Errorf("%+v", r)
+	}
+	fails(chunkstore.ErrUnreachable)
+	said(2)
+	f.clock.advance(2 * time.Minute)
+	if r := f.central.Report(); len(r.Deltas) != 0 || len(f.deltas()) != 0 {
+		t.Errorf("later: %+v", r)
+	}
+	f.maker.set(nil)
+	f.want(f.query(), false)
+	f.settled()
+	said(2)
 }
 
 // One that is hardly smaller than the blob is sent to its end to who has most of it, and is not kept.

@@ -262,10 +262,12 @@ func (c *Central) end(ctx context.Context, j *job, err error) {
 		j.settle(err) // nothing was begun any more
 	}
 	<-j.done
+	broke := err
 	j.mu.Lock()
 	key, waited := j.key, c.Now().Sub(j.since)
 	err = j.err
 	j.mu.Unlock()
+	c.hinder(ctx, j, key, errors.Join(err, broke))
 	if word, believed := reason(err); err != nil && believed > 0 && j.above == nil && !errors.Is(err, errUnwanted) &&
 		!errors.Is(err, errFull) {
 		rec := &catalog.Delta{

@@ -78,6 +78,9 @@ func (w *deltaWriter) Commit(ctx context.Context) (err error) {
 	j.note(rec)
 	c.shelf.put(key, *rec, c.Now())
 	c.shelf.wake()
+	c.mu.Lock()
+	c.hindered = nil
+	c.mu.Unlock()
 	c.Metrics.DeltaMade(rec.Size, rec.BlobSize, rec.Seconds)
 	c.Logger.InfoContext(ctx, "delta made", "repository", rec.Repository, "layer", key.Layer.String(), "seed",
 		key.Seed.String(), "bytes", rec.Size, "layer_bytes", rec.BlobSize, "worth", rec.Worth, "seconds", rec.Seconds)

@@ -72,6 +72,39 @@ func reason(err error) (word string, believed time.Duration) {
 	return failed, failFor
 }
 
+// hinders returns what of the store keeps deltas from being made, nil for anything else: it says nothing of a delta, and is
+// not believed beyond the moment.
+func hinders(err error) error {
+	for _, cause := range []error{chunkstore.ErrNoSpace, chunkstore.ErrUnreachable} {
+		if errors.Is(err, cause) {
+			return cause
+		}
+	}
+	return nil
+}
+
+// hinder says that the store keeps deltas from being made: in the log once for each cause until one is made again, and
+// among the deltas for a minute. No record is written of it, where it would be in the way of the next question.
+func (c *Central) hinder(ctx context.Context, j *job, key catalog.DeltaKey, err error) {
+	cause := hinders(err)
+	if cause == nil || j.above != nil {
+		return
+	}
+	now := c.Now().UTC()
+	c.shelf.put(key, catalog.Delta{
+		BlobSize: j.size, Repository: j.repo.String(), Worth: j.worth, Allowed: j.allowed, At: now, Refused: failed,
+		Message: message(err), Until: now.Add(busyFor),
+	}, now)
+	c.mu.Lock()
+	said := errors.Is(cause, c.hindered)
+	c.hindered = cause
+	c.mu.Unlock()
+	if !said {
+		c.Logger.WarnContext(ctx, "deltas can't be made: the store fails", "repository", j.repo.String(), "layer",
+			j.layer.String(), "error", err)
+	}
+}
+
 // told is what clients hear of a reason: nothing of what happened inside.
 func told(word string) string {
 	switch word {
