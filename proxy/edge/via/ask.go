@@ -81,10 +81,22 @@ func (s *Source) makesDeltas(ctx context.Context, repo name.Repository, patience
 		case !c.makes && !c.said:
 			s.Logger.LogAttrs(ctx, slog.LevelWarn,
 				"the upstream makes no deltas: it is no Strata, or an older one, and used as an ordinary mirror",
-				slog.String("host", repo.Host()), slog.String("formats", formats[:min(len(formats), maxUnknown)]))
+				slog.String("host", repo.Host()), slog.String("formats", formats[:min(len(formats), maxUnknown)]),
+				slog.String("remedy", "let upstreams."+repo.Host()+".via be the address that clients of a Strata pull from"))
 		}
 		c.said = !c.makes
 		return c.makes, nil
+	})
+}
+
+// suspect asks what a central is that has not got an image: what is no Strata does not know these names, and its clients
+// are told of that no more than that the image is unknown.
+func (s *Source) suspect(repo name.Repository) {
+	if _, known := s.central(repo.Host()).believed(s.Now()); known {
+		return
+	}
+	s.Work.Go("question to a central", func(ctx context.Context) {
+		_, _ = s.makesDeltas(ctx, repo, s.Settings().Wait) // it tells itself
 	})
 }
 

@@ -195,3 +195,30 @@ func TestSaidOnce(t *testing.T) {
 		}
 	}
 }
+
+// What is no Strata knows no image by the name that a Strata has for it. That is said once, with the key that leads there,
+// and in the report.
+func TestViaLeadsToNoStrata(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	e := newEdge(t, func(o *via.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	e.central.formats = ""
+	for range 3 {
+		if _, err := e.Manifest(t.Context(), repo, "none"); !upstream.Is(err, upstream.NotFound) {
+			t.Fatal(err)
+		}
+		for len(e.Report().Centrals) == 0 || e.Report().Centrals[0].Unknown != "" {
+			if t.Context().Err() != nil {
+				t.Fatal("it was not asked")
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 ||
+		!strings.Contains(log.String(), "let upstreams."+repo.Host()+".via be the address") {
+		t.Errorf("%d warnings: %s", n, log.String())
+	}
+	if r := e.Report().Centrals; len(r) != 1 || r[0].Makes {
+		t.Errorf("%+v", r)
+	}
+}

@@ -32,13 +32,9 @@ func (s *Source) offers(ctx context.Context, repo name.Repository, l layer) (o o
 	o.roots = map[digest.Digest]Root{}
 	var all []digest.Digest
 	for _, root := range s.Roots {
-		held := root.Told
-		if held == "" {
-			var err error
-			held, err = root.Image()
-			if s.rootIs(ctx, root.Dir(), err); err != nil {
-				continue
-			}
+		held, err := root.holds()
+		if s.rootIs(ctx, root.Dir(), err); err != nil {
+			continue
 		}
 		all, o.roots[held] = append(all, held), root
 	}

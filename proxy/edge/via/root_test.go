@@ -97,6 +97,34 @@ func TestRootIsNoSeed(t *testing.T) {
 	}
 }
 
+// A root that was mistyped is told when the edge starts, also where the configuration says which image it holds.
+func TestRootIsMistyped(t *testing.T) {
+	t.Parallel()
+	before, after := versions(t)
+	for _, says := range []bool{false, true} {
+		var log bytes.Buffer
+		missing := filepath.Join(t.TempDir(), "missing")
+		root := via.Root{Root: seed.NewRoot(missing)}
+		if says {
+			root.Told = before.digest()
+		}
+		e := newEdge(t, func(o *via.Options) {
+			o.Store, o.Roots = nil, []via.Root{root}
+			o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		}, before, after)
+		if r := e.Report(); len(r.Roots) != 1 || r.Roots[0].Root != missing {
+			t.Errorf("%+v", r.Roots)
+		}
+		e.pulled(t, after)
+		if n := strings.Count(log.String(), "level=WARN"); n != 1 || !strings.Contains(log.String(), "root="+missing) {
+			t.Errorf("%d warnings: %s", n, log.String())
+		}
+		if r := e.Report(); r.Reasons[string(via.NoSeed)] != 1 {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
 // Who passes a layer on reads as many bytes as it has, and does not look for its end: it came by a delta all the same.
 func TestRootCounts(t *testing.T) {
 	t.Parallel()

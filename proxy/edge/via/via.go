@@ -20,6 +20,7 @@ import (
 	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/tracing"
+	"github.com/strata-oci/strata/proxy/upstream"
 	"github.com/strata-oci/strata/proxy/upstream/client"
 	"github.com/strata-oci/strata/rechunk/delta"
 )
@@ -63,6 +64,18 @@ type Encoders interface {
 type Root struct {
 	*seed.Root
 	Told digest.Digest
+}
+
+// holds returns the manifest of the image that a root file system has the files of.
+func (r Root) holds() (digest.Digest, error) {
+	if r.Told == "" {
+		return r.Image()
+	}
+	files, err := r.Files()
+	if err != nil {
+		return "", err
+	}
+	return r.Told, files.Close()
 }
 
 // Settings are what may change while the edge runs.
@@ -125,20 +138,29 @@ func New(o Options) *Source {
 	}
 	o.Parallel = max(o.Parallel, 1)
 	failed, _ := lru.New[pair, failure](maxFailed) // fails for sizes below 1 only
-	return &Source{
+	s := &Source{
 		Options: o, images: newImages(o), failed: failed,
 		tally: tally{reasons: map[string]int64{}, roots: map[string]string{}, recent: pairs.NewRecent()},
 		slots: make(chan struct{}, max(leastAtOnce, o.Parallel)), centrals: map[string]*central{},
 		asking: background.NewShared[bool](o.Work, "question to a central"),
 		ways:   background.NewShared[bool](o.Work, "question for the way"),
 	}
+	for _, root := range o.Roots { // one that was mistyped is told at the start
+		_, err := root.holds()
+		s.rootIs(context.Background(), root.Dir(), err)
+	}
+	return s
 }
 
 // Manifest fetches a manifest. That of an image from another Strata is remembered: its layers may be asked for as deltas.
 func (s *Source) Manifest(ctx context.Context, repo name.Repository, ref name.Reference) (client.Manifest, error) {
 	m, err := s.Central.Manifest(ctx, repo, ref)
-	if err == nil && s.Behind(repo.Host()) {
+	switch {
+	case !s.Behind(repo.Host()):
+	case err == nil:
 		s.images.note(ctx, repo, m.Digest, m.Bytes)
+	case upstream.Is(err, upstream.NotFound):
+		s.suspect(repo)
 	}
 	return m, err
 }
