@@ -165,7 +165,11 @@ func (c *rechunkCommand) print(s *streams, r *rechunk.Result) error {
 	fmt.Fprintf(w, "size\t%s, of which %s are new and %s stale (the source has %s)\n",
 		size(r.TotalBytes), size(r.NewBytes), size(r.StaleBytes), size(r.SourceBytes))
 	if r.NoiseKept > 0 {
-		fmt.Fprintf(w, "noise\t%d files stay as they were served before (strata verify lists them)\n", r.NoiseKept)
+		stay := "stay as they were"
+		if r.NoiseKept == 1 {
+			stay = "stays as it was"
+		}
+		fmt.Fprintf(w, "noise\t%s %s served before (strata verify lists them)\n", count(r.NoiseKept, "file"), stay)
 	}
 	if r.UnkeptBytes > 0 {
 		fmt.Fprintf(w, "format\tanother than before: %s that hosts had, they download once more\n", size(r.UnkeptBytes))

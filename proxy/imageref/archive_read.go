@@ -12,6 +12,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -64,7 +65,8 @@ func openArchive(ctx context.Context, name, tag string, want platform, opts Opti
 
 // openPlainTar opens an archive, unpacking a gzip'd one, of at most limit bytes, into a temporary file without a name.
 func openPlainTar(ctx context.Context, name, tempDir string, limit int64) (*os.File, error) {
-	f, err := os.Open(name)
+	// Not blocking, so that a FIFO nobody writes to is an error and no hang.
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -238,4 +239,25 @@ func FuzzArchive(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// A FIFO that nobody writes to is no archive, and is not waited for; "-" is none, either.
+func TestArchiveIsNoPipe(t *testing.T) {
+	t.Parallel()
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ref, err := Parse("oci-archive:" + fifo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ref.Open(t.Context(), Options{}); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Error(err)
+	}
+	for _, text := range []string{"oci-archive:-", "oci-archive:-:1", "oci:-"} {
+		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), "name a file") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 }

@@ -83,6 +83,8 @@ func parsePath(t kind, s string) (Ref, error) {
 	switch {
 	case path == "":
 		return Ref{}, fmt.Errorf("the path after %q is missing", string(t))
+	case path == "-":
+		return Ref{}, errors.New("- is no place, since images are not piped: name a file (./- is one)")
 	case tagged && tag == "":
 		return Ref{}, errors.New("the tag after the last colon is missing; leave the colon out for none")
 	case len(tag) > maxTagLen:
