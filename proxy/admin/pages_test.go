@@ -2,13 +2,17 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/proxy/pull/jobs"
 	"github.com/strata-oci/strata/proxy/savings"
 )
 
@@ -129,5 +133,60 @@ func TestPagesNameVersions(t *testing.T) {
 		if !strings.Contains(rec.Body.String(), want) {
 			t.Errorf("%s lacks %q", path, want)
 		}
+	}
+}
+
+// However much there is, the overview lists the beginning, the most urgent first, and leads to where the rest is.
+func TestOverviewStaysShort(t *testing.T) {
+	t.Parallel()
+	w := worldOf("1,000 repositories")
+	now := time.Now()
+	for i := range w.repositories {
+		name := w.repositories[i].Name
+		w.repositories[i].Tags[0].Rollout = &operate.RolloutReport{Reference: name + ":stable", State: "stepping",
+			Versions: []operate.RolledReport{{Digest: digest("b"), Share: 1},
+				{Digest: digest("a"), Share: .1, NextAt: now.Add(time.Duration(2000-i) * time.Minute)}}}
+		w.jobs = append(w.jobs, operate.JobReport{ID: fmt.Sprint("more-", i), Kind: operate.KindRechunk, Repository: name,
+			Reference: "stable", State: jobs.Queued, StartedAt: now})
+		w.status.Upstreams = append(w.status.Upstreams, operate.UpstreamReport{Host: fmt.Sprintf("up-%04d.example", i),
+			Breaker: "closed"})
+		w.status.Problems = append(w.status.Problems, fmt.Sprintf("trouble no. %04d", i))
+	}
+	last := len(w.repositories) - 1
+	w.repositories[last-1].Tags[0].Rollout.Held = &catalog.RolloutStop{By: "kim", At: now}
+	w.status.Upstreams[last].Breaker = "open"
+	h := New(w.options())
+	defer h.Close()
+	look := func(path string) string {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, base+path, nil))
+		return rec.Body.String()
+	}
+	held, next := w.repositories[last-1].Name+":stable</a>", w.repositories[last].Name+":stable</a>"
+	page := look("/")
+	if rows := strings.Count(page, "<tr"); rows > 3+3*20 {
+		t.Errorf("%d rows", rows)
+	}
+	rollouts := page[strings.Index(page, `id="rollouts-title"`):]
+	if a, b := strings.Index(rollouts, held), strings.Index(rollouts, next); a < 0 || b < a {
+		t.Errorf("the roll-out that waits is at %d, the one whose step is next at %d", a, b)
+	}
+	for _, want := range []string{`<a href="/repositories?sort=rollouts">and 981 more</a>`,
+		`<a href="/jobs">and 983 more</a>`,
+		`<a href="/?all=1">and 981 more</a>`, `<a href="/?all=1">and 983 more</a>`, w.status.Upstreams[last].Host} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the overview lacks %q", want)
+		}
+	}
+	all := look("/?all=1")
+	for _, want := range []string{w.status.Problems[last], w.status.Upstreams[last-1].Host} {
+		if strings.Contains(page, want) || !strings.Contains(all, want) {
+			t.Errorf("%q is to be on the page of all, and there only", want)
+		}
+	}
+	if list := look("/repositories?sort=rollouts"); !strings.Contains(list, "<strong>Roll-outs") ||
+		strings.Index(list, w.repositories[last-1].Name) > strings.Index(list, w.repositories[1].Name) ||
+		!strings.Contains(list, "1 roll-out, 1 of which waits for an operator") {
+		t.Error("the list does not begin with the roll-out that waits")
 	}
 }

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -12,16 +13,31 @@ import (
 	"github.com/strata-oci/strata/proxy/pull/jobs"
 )
 
-// overview is the first page.
+// overview is the first page. Its lists are cut, so that it stays short however much there is; what is left out is counted.
 type overview struct {
 	Status    *operate.StatusReport
-	Problems  []problem
-	Rollouts  []*rollout
-	Running   []job
-	Upstreams []upstream
+	Problems  shortened[problem]
+	Rollouts  shortened[*rollout]
+	Running   shortened[job]
+	Upstreams shortened[upstream]
 	Source    int64      // what updates would have cost
 	Hosts     *hostCount // nil where they are not counted
 	Saved     *saved     // nil where nothing was pulled yet
+}
+
+// shownRows is how many rows a list of the overview has.
+const shownRows = 20
+
+// shortened is the beginning of a list.
+type shortened[T any] struct {
+	List []T
+	More int // that are left out
+}
+
+// shorten cuts a list, the most urgent of which comes first.
+func shorten[T any](all []T, most int) shortened[T] {
+	n := min(len(all), most)
+	return shortened[T]{all[:n], len(all) - n}
 }
 
 // problem is something that is wrong, with a page that tells more.
@@ -33,39 +49,26 @@ type hostCount struct{ Hosts, Behind int }
 // maxProblems is how many tags of one kind of trouble the overview lists.
 const maxProblems = 10
 
-func (h *Handler) overview(ctx context.Context, _ *http.Request, s *operate.StatusReport) (*view, error) {
+func (h *Handler) overview(ctx context.Context, r *http.Request, s *operate.StatusReport) (*view, error) {
 	all, err := h.Reports.Repositories(ctx)
 	if err != nil {
 		return nil, err
 	}
-	o := &overview{Status: s, Problems: problemsOf(s, all), Source: s.UpdateBytes + s.UpdateBytesSaved}
-	for _, u := range s.Upstreams {
-		o.Upstreams = append(o.Upstreams, upstreamOf(u, h.Now()))
+	most := shownRows
+	if r.URL.Query().Get("all") == "1" { // of the lists that no other page has
+		most = max(len(s.Upstreams), len(s.Problems)+2*maxProblems+3)
 	}
-	for _, repo := range all {
-		for _, t := range repo.Tags {
-			if t.Rollout != nil && t.Rollout.State != "complete" {
-				o.Rollouts = append(o.Rollouts, rolloutOf(t.Rollout))
-			}
-		}
-	}
-	// Those that wait for an operator come first.
-	slices.SortStableFunc(o.Rollouts, func(a, b *rollout) int {
-		switch {
-		case a.Bad && !b.Bad:
-			return -1
-		case b.Bad && !a.Bad:
-			return 1
-		}
-		return 0
-	})
+	o := &overview{Status: s, Problems: shorten(problemsOf(s, all), most), Rollouts: shorten(rolloutsOf(all), shownRows),
+		Upstreams: shorten(upstreamsOf(s.Upstreams, h.Now()), most), Source: s.UpdateBytes + s.UpdateBytesSaved}
+	var running []job
 	for _, j := range h.Jobs(ctx) {
 		if j.State == jobs.Running || j.State == jobs.Queued {
-			o.Running = append(o.Running, jobOf(j))
+			running = append(running, jobOf(j))
 		}
 	}
-	sortJobs(o.Running)
-	count(&s.Jobs, o.Running)
+	sortJobs(running)
+	count(&s.Jobs, running)
+	o.Running = shorten(running, shownRows)
 	if o.Saved, _, err = h.savedBy(ctx, ""); err != nil {
 		return nil, err
 	}
@@ -75,10 +78,51 @@ func (h *Handler) overview(ctx context.Context, _ *http.Request, s *operate.Stat
 	return &view{template: "overview", title: "Overview", section: "overview", body: o}, nil
 }
 
+// rolloutsOf lists the roll-outs under way: first those that wait for an operator, then by when their next step comes.
+func rolloutsOf(all []operate.RepositoryReport) []*rollout {
+	var out []*rollout
+	for _, repo := range all {
+		for _, t := range repo.Tags {
+			if underWay(t) {
+				out = append(out, rolloutOf(t.Rollout))
+			}
+		}
+	}
+	waits := func(r *rollout) int {
+		switch {
+		case r.Bad:
+			return 0
+		case r.Newest.NextAt.IsZero():
+			return 2
+		}
+		return 1
+	}
+	slices.SortStableFunc(out, func(a, b *rollout) int {
+		return cmp.Or(waits(a)-waits(b), a.Newest.NextAt.Compare(b.Newest.NextAt))
+	})
+	return out
+}
+
+// underWay says whether a tag's newest version is still being rolled out.
+func underWay(t operate.TagReport) bool { return t.Rollout != nil && t.Rollout.State != "complete" }
+
 // upstream is a registry with how it fares. An outage is never shown as if all were well.
 type upstream struct {
 	operate.UpstreamReport
 	Class, State string
+}
+
+// upstreamsOf lists upstreams, those that fare worst first.
+func upstreamsOf(all []operate.UpstreamReport, now time.Time) []upstream {
+	var out []upstream
+	for _, u := range all {
+		out = append(out, upstreamOf(u, now))
+	}
+	worst := []string{"bad", "warn", "good"}
+	slices.SortStableFunc(out, func(a, b upstream) int {
+		return slices.Index(worst, a.Class) - slices.Index(worst, b.Class)
+	})
+	return out
 }
 
 func upstreamOf(u operate.UpstreamReport, now time.Time) upstream {

@@ -42,6 +42,8 @@ type repositoryRow struct {
 	// Pulled is what was saved in pulls, Took what they took.
 	Pulled, Took int64
 	Trouble      int // tags of which something is wrong
+	// Rollouts are its tags' that are under way, Stopped those of them that wait for an operator.
+	Rollouts, Stopped int
 }
 
 // shownTags is how many tags a row shows.
@@ -54,6 +56,9 @@ var sorts = []struct {
 }{
 	{"name", "Name", func(a, b repositoryRow) int { return 0 }},
 	{"trouble", "Trouble", func(a, b repositoryRow) int { return cmp.Compare(b.Trouble, a.Trouble) }},
+	{"rollouts", "Roll-outs", func(a, b repositoryRow) int {
+		return cmp.Or(cmp.Compare(b.Stopped, a.Stopped), cmp.Compare(b.Rollouts, a.Rollouts))
+	}},
 	{"pulled", "Saved in pulls", func(a, b repositoryRow) int { return cmp.Compare(b.Pulled, a.Pulled) }},
 	{"saved", "Saved on updates", func(a,
 		b repositoryRow) int {
@@ -112,6 +117,12 @@ func find(all []operate.RepositoryReport, query string) []repositoryRow {
 		for _, t := range repo.Tags {
 			if t.Refused != "" || t.Failure != nil {
 				row.Trouble++
+			}
+			if underWay(t) {
+				row.Rollouts++
+				if rolloutOf(t.Rollout).Bad {
+					row.Stopped++
+				}
 			}
 		}
 		rows = append(rows, row)
