@@ -21,7 +21,8 @@ type Notes struct {
 	// LayerBytes are what clients fetch in layers, DeltaBytes what those fetch that take deltas; 0 for one that is not
 	// known.
 	LayerBytes, DeltaBytes int64
-	// Estimated says that DeltaBytes is a guess.
+	// Estimated says that DeltaBytes is a guess by what deltas of other layers took. One that saves nothing, as when there
+	// are no others, is not told.
 	Estimated bool
 	// Sent are these bytes by component.
 	Sent map[string]Sent
@@ -63,20 +64,32 @@ func (n *Notes) Markdown(w io.Writer) error {
 
 func (n *Notes) bytes() string {
 	text := humanize.Bytes(uint64(n.LayerBytes)) + " in layers"
-	if n.DeltaBytes > 0 {
-		about := ""
+	if n.deltas() {
+		text += ", " + humanize.Bytes(uint64(n.DeltaBytes)) + " in deltas"
 		if n.Estimated {
-			about = "about "
+			text += ", estimated by what deltas of other layers took"
 		}
-		text += ", " + about + humanize.Bytes(uint64(n.DeltaBytes)) + " in deltas"
 	}
 	return text
+}
+
+// deltas says whether anything is known of what deltas take.
+func (n *Notes) deltas() bool {
+	return n.DeltaBytes > 0 && (!n.Estimated || n.DeltaBytes < n.LayerBytes)
+}
+
+// columns heads the last two cells of a row.
+func (n *Notes) columns() string {
+	if n.Estimated && n.deltas() {
+		return "in layers | in deltas, estimated"
+	}
+	return "in layers | in deltas"
 }
 
 func (n *Notes) packages(p *page) {
 	told := map[string]bool{}
 	if len(n.News.Packages) > 0 {
-		p.line("\n## Packages\n\n| package | before | now | in layers | in deltas |\n| --- | --- | --- | --- | --- |")
+		p.line("\n## Packages\n\n| package | before | now | %s |\n| --- | --- | --- | --- | --- |", n.columns())
 	}
 	for _, c := range n.News.Packages {
 		bytes := "|  |  |"
@@ -103,7 +116,7 @@ func (n *Notes) others(p *page, told map[string]bool) {
 	slices.SortFunc(ids, func(a, b string) int {
 		return cmp.Or(cmp.Compare(n.Sent[b].Layers, n.Sent[a].Layers), cmp.Compare(a, b))
 	})
-	p.line("\n## Also fetched\n\n| component | in layers | in deltas |\n| --- | --- | --- |")
+	p.line("\n## Also fetched\n\n| component | %s |\n| --- | --- | --- |", n.columns())
 	for _, id := range ids[:min(len(ids), maxOthers)] {
 		p.line("| %s %s", code(id), n.sent(n.Sent[id]))
 	}
@@ -114,7 +127,7 @@ func (n *Notes) others(p *page, told map[string]bool) {
 
 // sent are the last two cells of a row.
 func (n *Notes) sent(s Sent) string {
-	if n.DeltaBytes == 0 {
+	if !n.deltas() {
 		return "| " + humanize.Bytes(uint64(s.Layers)) + " |  |"
 	}
 	return "| " + humanize.Bytes(uint64(s.Layers)) + " | " + humanize.Bytes(uint64(s.Deltas)) + " |"

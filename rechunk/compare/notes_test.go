@@ -36,12 +36,12 @@ func TestNotes(t *testing.T) {
 
 - Packages: 1 with another version, 1 new, 1 removed, 400 as before
 - Files: 2 changed, 1 new, 3 removed
-- To fetch: 46 MB in layers, about 570 kB in deltas
+- To fetch: 46 MB in layers, 570 kB in deltas, estimated by what deltas of other layers took
 - Named in changelogs: CVE-2026-1234
 
 ## Packages
 
-| package | before | now | in layers | in deltas |
+| package | before | now | in layers | in deltas, estimated |
 | --- | --- | --- | --- | --- |
 | ''bash x86_64'' | ''5.2-1'' | ''5.3-1'' | 1.2 MB | 30 kB |
 | ''bash-doc noarch'' |  | ''5.3-1'' |  |  |
@@ -49,7 +49,7 @@ func TestNotes(t *testing.T) {
 
 ## Also fetched
 
-| component | in layers | in deltas |
+| component | in layers | in deltas, estimated |
 | --- | --- | --- |
 | ''initramfs'' | 36 MB | 31 kB |
 
@@ -66,5 +66,22 @@ func TestNotes(t *testing.T) {
 `
 	if got := strings.ReplaceAll(b.String(), "`", "''"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// An estimate that rests on no delta is not told: only what is known is.
+func TestNotesWithoutDeltas(t *testing.T) {
+	t.Parallel()
+	n := compare.NotesOf("v1", "v2", &compare.News{}, &compare.Deltas{LayerBytes: 46_000_000, DeltaBytes: 46_000_000,
+		Estimated: true, Components: []compare.DeltaComponent{{Component: "initramfs", LayerBytes: 36_000_000,
+			DeltaBytes: 36_000_000}}})
+	var b strings.Builder
+	if err := n.Markdown(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"- To fetch: 46 MB in layers\n", "| `initramfs` | 36 MB |  |\n"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the notes lack %q:\n%s", want, b.String())
+		}
 	}
 }
