@@ -104,7 +104,8 @@ func TestPagesNameVersions(t *testing.T) {
 	defer h.Close()
 	for path, want := range map[string][]string{
 		"/versions/" + digest("a"): {"<title>Version " + label, "<h1>Version " + label, "before: 42.20261123",
-			"42.20261123 · no. 1", "were not kept", digest("a")},
+			"42.20261123 · no. 1", "were not kept", digest("a"),
+			"hosts download 40 MB of layers that they had once more"},
 		"/repositories/" + name: {`title="` + label + `">` + label + "</a>", "What pulls took, day by day", "saved.</p>",
 			`title="` + digest("a") + `"`},
 		"/repositories/" + name + ":stable": {"<dd>" + label + "</dd>", "5.0 %: <a href=\"/versions/" + digest("a"),

@@ -108,6 +108,7 @@ func (*world) Prune(context.Context, upkeep.PruneOptions) (out upkeep.PruneRepor
 func detailed() *operate.RepositoryDetail {
 	d := bluefin()
 	d.History[0].Version, d.History[1].Version = "42.20261130.1", "42.20261123"
+	d.History[0].UnkeptBytes = 4e7
 	d.History[0].Pulls = operate.PullCount{Fresh: 3.1, Behind: []float64{40.2, 7, 1.1}}
 	d.Layers = nil
 	for i := range 72 {
