@@ -155,7 +155,8 @@ func (c *importCommand) gate(ctx context.Context, cfg *config.Config, store serv
 		engine.Locker = state.NewLocker(store.Leases, lineagePatience)
 	}
 	return gate.New(ctx, gate.Options{Chunks: store.Chunks, Records: records, Rule: cfg.Rule, Engine: rechunk.New(engine),
-		Leases: store.Leases, Beside: store.Beside, Force: c.Force, Logger: log, Now: time.Now})
+		Leases: store.Leases, Beside: store.Beside, Force: c.Force, Signs: cfg.Signing.Enabled(), Logger: log,
+		Now: time.Now})
 }
 
 // lineagePatience is how long others wait for a lineage when an import dies.

@@ -85,13 +85,19 @@ func (l *load) listed(ctx context.Context, key about) ([]byte, error) {
 	return listOf(all[:min(len(all), maxDocuments)])
 }
 
-// listedBefore is the list that the store has. One that cannot be read is none.
+// listedBefore is the list that the store has: what was imported or pulled, or what is kept of the upstream's. One that
+// cannot be read is none.
 func (l *load) listedBefore(ctx context.Context, key about) ([]ocispec.Descriptor, error) {
 	rec, err := l.Records.Tags.Get(ctx, catalog.TagKey{Repository: key.repo.String(), Tag: fallback(key.subject)})
-	if rec == nil || err != nil {
+	if err != nil {
 		return nil, err
 	}
-	raw, err := l.Chunks.Get(ctx, rec.Digest, image.MaxDocument)
+	var raw []byte
+	if rec != nil {
+		raw, err = l.Chunks.Get(ctx, rec.Digest, image.MaxDocument)
+	} else {
+		raw, err = l.keptList(ctx, key)
+	}
 	if errors.Is(err, chunkstore.ErrNotFound) {
 		return nil, nil
 	}
@@ -103,6 +109,27 @@ func (l *load) listedBefore(ctx context.Context, key about) ([]ocispec.Descripto
 		return nil, nil //nolint:nilerr // it is made anew
 	}
 	return idx.Manifests(), nil
+}
+
+// keptList is the list that an image was seen with when it passed, or nil.
+func (l *load) keptList(ctx context.Context, key about) ([]byte, error) {
+	rec, err := l.Records.Evidence.Get(ctx, catalog.ContentKey{Repository: key.repo.String(), Digest: key.subject})
+	if rec == nil || err != nil || rec.Referrers == "" {
+		return nil, err
+	}
+	i := slices.IndexFunc(rec.Documents, func(p catalog.Packed) bool { return p.Digest == rec.Referrers })
+	if i < 0 {
+		return nil, nil
+	}
+	pack, err := l.Chunks.Get(ctx, rec.Pack, image.MaxDocument)
+	if err != nil {
+		return nil, err
+	}
+	list, err := rec.Documents[i].In(pack)
+	if err != nil {
+		return nil, nil //nolint:nilerr // it is made anew
+	}
+	return list, nil
 }
 
 func listOf(all []ocispec.Descriptor) ([]byte, error) {

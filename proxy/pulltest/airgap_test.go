@@ -62,6 +62,13 @@ func (h *harness) exports(t *testing.T, tag string) (string, *airgap.Report) {
 // imports puts a file into the store of a proxy that runs, as another process does.
 func (h *harness) imports(t *testing.T, file string, change ...func(*gate.Options)) error {
 	t.Helper()
+	_, err := h.importing(t, file, change...)
+	return err
+}
+
+// importing is imports with what is reported.
+func (h *harness) importing(t *testing.T, file string, change ...func(*gate.Options)) (*airgap.Report, error) {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	records, kept := catalog.New(h.chunks, log), state.New(h.chunks, log, nil)
 	o := gate.Options{Chunks: h.chunks, Records: records, Rule: h.ruleOf, Logger: log, Now: h.clock.now,
@@ -73,9 +80,9 @@ func (h *harness) imports(t *testing.T, file string, change ...func(*gate.Option
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = airgap.Import(t.Context(), file, airgap.ImportOptions{Chunks: h.chunks, Records: records, Gate: g,
+	report, err := airgap.Import(t.Context(), file, airgap.ImportOptions{Chunks: h.chunks, Records: records, Gate: g,
 		Deltas: carrier(t), TempDir: t.TempDir(), Now: h.clock.now})
-	return errors.Join(err, g.Close(context.Background()))
+	return report, errors.Join(err, g.Close(context.Background()))
 }
 
 func force(o *gate.Options) { o.Force = true }

@@ -152,6 +152,17 @@ func (g *Guard) Admit(ctx context.Context, repo name.Repository, tag name.Refere
 	return refusal(rec.Reason)
 }
 
+// Signature returns nil where the signatures under cosign's tag of a digest suffice by themselves, or no rule asks for any. An
+// error that wraps ErrRefused says why they do not; others say that it could not be found out.
+func (g *Guard) Signature(ctx context.Context, repo name.Repository, of digest.Digest) error {
+	p, err := g.policies.of(g.Rule(repo.String()).Verify)
+	if p == nil || err != nil {
+		return err
+	}
+	checker := verify.Checker{Source: g.Upstream}
+	return checker.Tagged(ctx, repo, of, &p.Policy)
+}
+
 // source returns the digest whose signature speaks for a manifest: its own, or that of what it was made of. Of a delta
 // artifact, which leads to an image, it is the image's.
 func (g *Guard) source(ctx context.Context, repo name.Repository, m *registry.Manifest) (digest.Digest, error) {

@@ -26,7 +26,7 @@ import (
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
-// Options are what a Gate is made of; all are needed but for Rule, Engine, Leases and Beside.
+// Options are what a Gate is made of; all are needed but for Rule, Engine, Leases, Beside and the two choices.
 type Options struct {
 	Chunks  *chunkstore.Store
 	Records *catalog.Records
@@ -38,7 +38,9 @@ type Options struct {
 	Leases *lease.Leases
 	Beside func(ctx context.Context, name string) (unlock func(), err error)
 	// Force lets in what is not signed as configured, and earlier images of a tag.
-	Force  bool
+	Force bool
+	// Signs says that the proxy signs what Stratas made itself.
+	Signs  bool
 	Logger *slog.Logger
 	Now    func() time.Time
 }
@@ -111,7 +113,10 @@ func (g *Gate) Check(ctx context.Context, b airgap.Brought) error {
 	}
 	err := g.tags.MayBring(ctx, b.Repository, tag, brought(b))
 	var said *registry.Error
-	if err == nil || !errors.As(err, &said) {
+	if err == nil {
+		return g.displaces(ctx, b)
+	}
+	if !errors.As(err, &said) {
 		return err
 	}
 	if g.Force && !b.Tag.AboutImage() {

@@ -89,8 +89,19 @@ func (c *Checker) Check(ctx context.Context, img Image, p *Policy) (*Verdict, er
 			return v, err
 		}
 	}
-	why := append(s.reasons, s.bounds...)
-	return nil, fmt.Errorf("%w: it needs a signature by %s: %s", ErrRefused, p.Wants(), strings.Join(why, "; "))
+	return nil, s.refusal()
+}
+
+// Tagged returns nil where one of the signatures under cosign's tag of a digest satisfies the policy, whatever else there is.
+// Errors are as Check's.
+func (c *Checker) Tagged(ctx context.Context, repo name.Repository, of digest.Digest, p *Policy) error {
+	ctx, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	s := search{Checker: c, Policy: p, img: Image{Repository: repo, Digest: of}}
+	if v, err := s.byTag(ctx); v != nil || err != nil {
+		return err
+	}
+	return s.refusal()
 }
 
 // search looks for one signature that satisfies the policy, and notes why others do not.
@@ -107,6 +118,12 @@ func (s *search) note(format string, args ...any) {
 	if len(s.reasons) < maxReasons {
 		s.reasons = append(s.reasons, upstream.Clean(fmt.Sprintf(format, args...)))
 	}
+}
+
+// refusal says what was missing.
+func (s *search) refusal() error {
+	why := append(s.reasons, s.bounds...)
+	return fmt.Errorf("%w: it needs a signature by %s: %s", ErrRefused, s.Wants(), strings.Join(why, "; "))
 }
 
 // bound notes that there is more than is looked at.
