@@ -152,8 +152,8 @@ func (g *Guard) Admit(ctx context.Context, repo name.Repository, tag name.Refere
 	return refusal(rec.Reason)
 }
 
-// Signature returns nil where the signatures under cosign's tag of a digest suffice by themselves, or no rule asks for any. An
-// error that wraps ErrRefused says why they do not; others say that it could not be found out.
+// Signature returns nil where the signatures under cosign's tag of a digest suffice by themselves, or no rule asks for any.
+// An error that wraps ErrRefused says why they do not; others say that it could not be found out.
 func (g *Guard) Signature(ctx context.Context, repo name.Repository, of digest.Digest) error {
 	p, err := g.policies.of(g.Rule(repo.String()).Verify)
 	if p == nil || err != nil {

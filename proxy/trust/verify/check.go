@@ -92,8 +92,8 @@ func (c *Checker) Check(ctx context.Context, img Image, p *Policy) (*Verdict, er
 	return nil, s.refusal()
 }
 
-// Tagged returns nil where one of the signatures under cosign's tag of a digest satisfies the policy, whatever else there is.
-// Errors are as Check's.
+// Tagged returns nil where one of the signatures under cosign's tag of a digest satisfies the policy, whatever else there
+// is. Errors are as Check's.
 func (c *Checker) Tagged(ctx context.Context, repo name.Repository, of digest.Digest, p *Policy) error {
 	ctx, stop := context.WithTimeout(ctx, patience)
 	defer stop()
