@@ -228,6 +228,14 @@ func TestTamperings(t *testing.T) {
 		"bundle of another subject": {func(t *testing.T, h *harness, d digest.Digest) {
 			s.bundled(t, h.up, d, digest.FromString("other"), bundle.Signed)
 		}, "another image"},
+		"bundle of another repository": {func(t *testing.T, h *harness, d digest.Digest) {
+			raw, err := bundle.Sign(s.Private, bundle.Statement{Subjects: []digest.Digest{d}, Names: []string{"registry.test/org/other:1"},
+				Type: bundle.Signed, Predicate: json.RawMessage("{}")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.up.refer(t, d, raw)
+		}, "another repository, registry.test/org/other:1"},
 		"attestation in place of a signature": {func(t *testing.T, h *harness, d digest.Digest) {
 			s.bundled(t, h.up, d, d, bundle.Provenance)
 		}, "attestation"},

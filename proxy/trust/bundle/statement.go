@@ -29,6 +29,8 @@ const (
 type Statement struct {
 	// Subjects are the artifacts' digests.
 	Subjects []digest.Digest
+	// Names are what the subjects are called, in the same order, "" where they have no name; nil where none has.
+	Names []string
 	// Type is the predicate's.
 	Type string
 	// Predicate is what is said, as JSON.
@@ -43,6 +45,20 @@ func (s *Statement) About(d digest.Digest) bool {
 		}
 	}
 	return false
+}
+
+// NamesOf returns what an artifact is called, once for each subject that it is, "" where that has no name.
+func (s *Statement) NamesOf(d digest.Digest) (names []string) {
+	for i, subject := range s.Subjects {
+		switch {
+		case subject != d:
+		case i < len(s.Names):
+			names = append(names, s.Names[i])
+		default:
+			names = append(names, "")
+		}
+	}
+	return names
 }
 
 // statement takes members that it does not know, as in-toto asks for.
@@ -70,7 +86,7 @@ func parseStatement(raw []byte) (*Statement, error) {
 	out := &Statement{Type: s.PredicateType, Predicate: s.Predicate}
 	for _, sub := range s.Subject {
 		if d := digest.Digest("sha256:" + sub.Digest["sha256"]); d.Validate() == nil {
-			out.Subjects = append(out.Subjects, d)
+			out.Subjects, out.Names = append(out.Subjects, d), append(out.Names, sub.Name)
 		}
 	}
 	return out, nil
@@ -78,8 +94,12 @@ func parseStatement(raw []byte) (*Statement, error) {
 
 func (s *Statement) marshal() ([]byte, error) {
 	out := statement{Type: statementType, PredicateType: s.Type, Predicate: s.Predicate}
-	for _, d := range s.Subjects {
-		out.Subject = append(out.Subject, subject{Digest: map[string]string{string(d.Algorithm()): d.Encoded()}})
+	for i, d := range s.Subjects {
+		named := ""
+		if i < len(s.Names) {
+			named = s.Names[i]
+		}
+		out.Subject = append(out.Subject, subject{Name: named, Digest: map[string]string{string(d.Algorithm()): d.Encoded()}})
 	}
 	b, err := json.Marshal(out)
 	if err != nil {

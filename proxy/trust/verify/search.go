@@ -94,18 +94,22 @@ func (s *search) claim(payload []byte) (simplesigning.Claim, error) {
 	if c.Digest != s.img.Digest {
 		return c, fmt.Errorf("it is about another image, %s", c.Digest)
 	}
-	want := s.SignedAs
-	if want == "" {
-		want = s.img.Repository.String()
-	}
 	repository, tag := splitTag(c.Reference)
-	if repository != want {
+	if repository != s.signedAs() {
 		return c, fmt.Errorf("it is about another repository, %s", c.Reference)
 	}
 	if tag != "" && s.img.Tag != "" && tag != s.img.Tag {
 		return c, fmt.Errorf("it is about another tag, %s", c.Reference)
 	}
 	return c, nil
+}
+
+// signedAs is the repository that signatures have to name.
+func (s *search) signedAs() string {
+	if s.SignedAs != "" {
+		return s.SignedAs
+	}
+	return s.img.Repository.String()
 }
 
 // Fits reports whether a name that a payload gave allows an image to be shown under a tag: most name no tag.
@@ -305,5 +309,19 @@ func (s *search) about(statement *bundle.Statement) error {
 	case !statement.About(s.img.Digest):
 		return errors.New("it is about another image")
 	}
-	return nil
+	names := statement.NamesOf(s.img.Digest)
+	for _, n := range names {
+		if repository, _ := splitTag(n); !isRepository(repository) || repository == s.signedAs() {
+			return nil
+		}
+	}
+	return fmt.Errorf("it is about another repository, %.200s", names[0])
+}
+
+// isRepository reports whether a subject's name is that of a repository with its registry. Most statements name none, and
+// in-toto allows any text.
+func isRepository(text string) bool {
+	host, path, _ := strings.Cut(text, "/")
+	_, err := name.At(host, path)
+	return err == nil && (strings.ContainsAny(host, ".:") || host == "localhost")
 }
