@@ -1,6 +1,8 @@
 package server_test
 
 import (
+	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -29,7 +31,10 @@ func TestWorkBeginsTraces(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = response.Body.Close()
+			_, err = io.Copy(io.Discard, response.Body) // until it is done
+			if err = errors.Join(err, response.Body.Close()); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 	tops := map[string]tracingtest.Span{}

@@ -33,7 +33,16 @@ func (t *Tags) MayBring(ctx context.Context, repo name.Repository, tag name.Refe
 	if err != nil {
 		return err
 	}
-	return t.admit(ctx, repo, tag, before, m)
+	return ofBrought(t.admit(ctx, repo, tag, before, m))
+}
+
+// ofBrought tells who brings an image that went out of date what a release, which is for upstreams' tags, does not help.
+func ofBrought(err error) error {
+	if !errors.Is(err, errRollback) {
+		return err
+	}
+	return registry.DeniedByPolicy("the image is refused: it is an earlier image of the tag").
+		WithCause(errRollback)
 }
 
 // Bring lets a tag stand for an image that is stored. What it stood for is remembered, as with every other move. Anyway
@@ -65,7 +74,7 @@ func (t *Tags) Bring(ctx context.Context, repo name.Repository, tag name.Referen
 	case anyway && errors.As(err, &said) && said.Status == http.StatusForbidden:
 		rec.Policy = ""
 	default:
-		return err
+		return ofBrought(err)
 	}
 	if before != nil {
 		rec.Staged, rec.Stable = before.Staged, before.Stable // a roll-out takes it in when the next host asks
