@@ -229,7 +229,8 @@ func TestTamperings(t *testing.T) {
 			s.bundled(t, h.up, d, digest.FromString("other"), bundle.Signed)
 		}, "another image"},
 		"bundle of another repository": {func(t *testing.T, h *harness, d digest.Digest) {
-			raw, err := bundle.Sign(s.Private, bundle.Statement{Subjects: []digest.Digest{d}, Names: []string{"registry.test/org/other:1"},
+			raw, err := bundle.Sign(s.Private,
+				bundle.Statement{Subjects: []digest.Digest{d}, Names: []string{"registry.test/org/other:1"},
 				Type: bundle.Signed, Predicate: json.RawMessage("{}")})
 			if err != nil {
 				t.Fatal(err)

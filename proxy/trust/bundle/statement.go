@@ -99,7 +99,8 @@ func (s *Statement) marshal() ([]byte, error) {
 		if i < len(s.Names) {
 			named = s.Names[i]
 		}
-		out.Subject = append(out.Subject, subject{Name: named, Digest: map[string]string{string(d.Algorithm()): d.Encoded()}})
+		out.Subject = append(out.Subject,
+			subject{Name: named, Digest: map[string]string{string(d.Algorithm()): d.Encoded()}})
 	}
 	b, err := json.Marshal(out)
 	if err != nil {

@@ -34,7 +34,8 @@ func TestSubjectNames(t *testing.T) {
 		"a file":               {[]digest.Digest{d}, []string{"dist/os.tar"}, "", ""},
 		"of nothing like that": {[]digest.Digest{other}, []string{"r.example/os/a"}, "", "another image"},
 	} {
-		s := &search{Policy: &Policy{SignedAs: tt.as}, img: Image{Digest: d, Repository: nametest.Repository("r.example/os/a")}}
+		s := &search{Policy: &Policy{SignedAs: tt.as},
+			img: Image{Digest: d, Repository: nametest.Repository("r.example/os/a")}}
 		err := s.about(&bundle.Statement{Subjects: tt.subjects, Names: tt.names, Type: bundle.Signed})
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v", name, err)
