@@ -231,7 +231,7 @@ func TestTamperings(t *testing.T) {
 		"bundle of another repository": {func(t *testing.T, h *harness, d digest.Digest) {
 			raw, err := bundle.Sign(s.Private,
 				bundle.Statement{Subjects: []digest.Digest{d}, Names: []string{"registry.test/org/other:1"},
-				Type: bundle.Signed, Predicate: json.RawMessage("{}")})
+					Type: bundle.Signed, Predicate: json.RawMessage("{}")})
 			if err != nil {
 				t.Fatal(err)
 			}
