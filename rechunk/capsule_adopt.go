@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -84,7 +83,7 @@ func (r *run) checkObjects(ctx context.Context, d digest.Digest) error {
 		if !ok {
 			continue
 		}
-		got, err := objectSum(t, &t.Entries[i], want, spool)
+		got, err := calledSum(t, &t.Entries[i], want, spool)
 		if err != nil {
 			return err
 		}
@@ -95,31 +94,15 @@ func (r *run) checkObjects(ctx context.Context, d digest.Digest) error {
 	return nil
 }
 
-// objectSum is the checksum of the object of a file that a layer calls so.
-func objectSum(t *tree.Tree, e *tree.Entry, called ostree.Checksum, contents tree.Contents) (out ostree.Checksum,
-	err error) {
+// calledSum is the checksum of the object of a file that a layer calls so.
+func calledSum(t *tree.Tree, e *tree.Entry, called ostree.Checksum, contents tree.Contents) (ostree.Checksum, error) {
 	a := t.Lookup(ostree.AttributesPath(called))
 	if a == nil || a.Kind != tree.Regular {
-		return out, fmt.Errorf("%w: object %s has no attributes", ErrNotAdopted, called)
+		return ostree.Checksum{}, fmt.Errorf("%w: object %s has no attributes", ErrNotAdopted, called)
 	}
 	attrs, err := ostree.ReadAttributes(a, contents)
 	if err != nil {
-		return out, err
+		return ostree.Checksum{}, err
 	}
-	h, err := ostree.NewHash(e, attrs)
-	if err != nil {
-		return out, err
-	}
-	if e.Size > 0 {
-		r, err := contents.Open(e.Digest)
-		if err != nil {
-			return out, err
-		}
-		defer r.Close()
-		if _, err := io.Copy(h, r); err != nil {
-			return out, err
-		}
-	}
-	h.Sum(out[:0])
-	return out, nil
+	return objectSum(e, attrs, contents)
 }

@@ -112,7 +112,7 @@ func (h *held) sound(ctx context.Context, t *tree.Tree, e *tree.Entry) (bool, er
 	if err != nil {
 		return false, err
 	}
-	got, err := h.image.run.checksum(ctx, e, string(raw))
+	got, err := objectSum(e, raw, h.image.Contents(ctx))
 	return got == sum, err
 }
 

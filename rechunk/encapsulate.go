@@ -154,7 +154,7 @@ func (r *run) sums(ctx context.Context, c *capsule) error {
 		return err
 	}
 	err := r.each(ctx, unknown, func(ctx context.Context, i int) (err error) {
-		c.sums[i], err = r.checksum(ctx, &c.tree.Entries[i], c.attrs[i])
+		c.sums[i], err = objectSum(&c.tree.Entries[i], []byte(c.attrs[i]), r.contents.within(ctx))
 		return err
 	})
 	for i, first := range same {
@@ -165,12 +165,12 @@ func (r *run) sums(ctx context.Context, c *capsule) error {
 	return err
 }
 
-// checksum is that of an object.
-func (r *run) checksum(ctx context.Context, e *tree.Entry, attrs string) (out ostree.Checksum, err error) {
-	h, err := ostree.NewHash(e, []byte(attrs))
+// objectSum is the checksum of the object of a file or symlink that has these attributes.
+func objectSum(e *tree.Entry, attrs []byte, contents tree.Contents) (out ostree.Checksum, err error) {
+	h, err := ostree.NewHash(e, attrs)
 	if err == nil && e.Size > 0 {
 		var rc io.ReadCloser
-		if rc, err = r.contents.open(ctx, e.Digest); err != nil {
+		if rc, err = contents.Open(e.Digest); err != nil {
 			return out, err
 		}
 		defer rc.Close()

@@ -10,8 +10,8 @@ import (
 )
 
 // Users of hhd-dev/rechunk build their images with the layers of the one before, which a label of it lists by the packages
-// in each. Where an image has that label it is read, so that what their plan has together starts together here, and in
-// ostree's form, which theirs is, it lists the layers that are served.
+// in each. Where an image has that label, what is made of it in ostree's form, which theirs is, lists the layers that are
+// served.
 
 // theirPlan is what hhd-dev/rechunk says of the source.
 type theirPlan struct {

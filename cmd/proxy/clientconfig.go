@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"net/url"
 
 	"github.com/strata-oci/strata/proxy/admin"
+	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/hosts"
 	"github.com/strata-oci/strata/proxy/hosts/disk"
 )
@@ -79,10 +79,7 @@ func (c *clientConfigCommand) Run(ctx context.Context, s *streams) error {
 // unproven tells of keys whose way here nobody vouches for, or is "".
 func (c *clientConfigCommand) unproven() string {
 	u, err := url.Parse(remoteFlags{Admin: c.Admin}.url())
-	if c.Admin == "" || err != nil || u.Scheme != "http" {
-		return ""
-	}
-	if a, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "localhost" || err == nil && a.IsLoopback() {
+	if c.Admin == "" || err != nil || u.Scheme != "http" || config.Loopback(u.Hostname()) {
 		return ""
 	}
 	return fmt.Sprintf("the keys to trust came from %s over plain HTTP, where who sits between can give others: compare them with "+

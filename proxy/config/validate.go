@@ -126,8 +126,8 @@ func (v *validator) listeners(c *Config) {
 		v.problem("admin.listen", "%s is the address of listen too: give it another port, such as %d",
 			quote(c.Admin.Listen), port%65535+1)
 	}
-	v.admin(c.Admin, loopback(adminHost))
-	if c.Access.HtpasswdFile != "" && !c.TLS.Enabled() && !loopback(host) {
+	v.admin(c.Admin, Loopback(adminHost))
+	if c.Access.HtpasswdFile != "" && !c.TLS.Enabled() && !Loopback(host) {
 		v.warning("access.htpasswd_file", "passwords come in over plain HTTP: set tls, or put a proxy with TLS in front")
 	}
 }
@@ -150,7 +150,8 @@ func wildcard(host string) bool {
 	return host == "" || err == nil && addr.IsUnspecified()
 }
 
-func loopback(host string) bool {
+// Loopback reports whether a host, a name or an address without a port, is this machine by itself.
+func Loopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }
@@ -258,21 +259,29 @@ func (v *validator) platforms(key string, platforms []string) {
 // verifiedFamilies refuses to have layers of images that nobody vouches for below those of images that are verified: what a
 // layer of an earlier image hides is in no tree that is compared, and reaches hosts all the same.
 func (v *validator) verifiedFamilies(c *Config) {
+	unverified := map[string]int{} // the first rule of each family that verifies nothing
+	verifies := false
 	for i, r := range c.Repositories {
-		if r.Family == "" || r.Rechunk == RechunkNever {
+		verifies = verifies || r.Verify.Enabled()
+		if _, there := unverified[r.Family]; !there && !r.Verify.Enabled() && r.Rechunk != RechunkNever {
+			unverified[r.Family] = i
+		}
+	}
+	for i, r := range c.Repositories {
+		if !verifies || r.Family == "" || r.Rechunk == RechunkNever {
 			continue
 		}
 		key := "repositories[" + strconv.Itoa(i) + "].family"
-		for k, other := range c.Repositories {
-			if other.Family == r.Family && other.Rechunk != RechunkNever && r.Verify.Enabled() && !other.Verify.Enabled() {
-				v.problem(key, "%s is that of repositories[%d], too, which verifies nothing, and whose layers would lie in images that are "+
-					"verified here: give one of them another family, or verify both", quote(r.Family), k)
-				break
-			}
+		if k, shared := unverified[r.Family]; shared && r.Verify.Enabled() {
+			v.problem(key, "%s is that of repositories[%d], too, which verifies nothing, and whose layers would lie in images that are "+
+				"verified here: give one of them another family, or verify both", quote(r.Family), k)
+		}
+		if !strings.Contains(r.Family, "/") {
+			continue
 		}
 		// A repository whose rule names no family has the one that is called like it.
 		if same := c.Rule(r.Family); same.Family == r.Family && r.Verify.Enabled() != same.Verify.Enabled() &&
-			same.Rechunk != RechunkNever && strings.Contains(r.Family, "/") {
+			same.Rechunk != RechunkNever {
 			v.problem(key, "%s is the family of the repository of that name, too, of which one verifies and the other does not: choose "+
 				"another name, or verify both", quote(r.Family))
 		}

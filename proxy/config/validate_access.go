@@ -147,7 +147,7 @@ func (v *validator) token(t Token) {
 		v.problem("access.token.realm", "is no URL: write one such as https://auth.example/token")
 	case u.User != nil:
 		v.problem("access.token.realm", "has a user name in it, which every client would see: remove it")
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !Loopback(u.Hostname()):
 		v.warning("access.token.realm", "clients send their passwords there over plain HTTP: use https")
 	}
 	if t.Service == "" {

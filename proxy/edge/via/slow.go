@@ -168,7 +168,7 @@ func (t *temper) told(now time.Time, slow *bool, trial bool) {
 	}
 }
 
-// until returns when a central that is not asked is tried again; zero for one that is asked.
+// restsUntil returns when a central that is not asked is tried again; zero for one that is asked.
 func (t *temper) restsUntil() time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
