@@ -83,7 +83,8 @@ func (c *compareCommand) notes(r *compare.Comparison) *compare.Notes {
 	costs := &compare.Deltas{LayerBytes: r.UpdateBytes}
 	for _, p := range r.Components {
 		costs.Components = append(costs.Components,
-			compare.DeltaComponent{Component: p.Component, LayerBytes: p.UpdateBytes})
+			compare.DeltaComponent{Component: p.Component, LayerBytes: p.UpdateBytes,
+				Files: p.FilesChanged + p.FilesUnchanged, Same: p.FilesUnchanged})
 	}
 	return compare.NotesOf(c.Old, c.New, r.Contents, costs)
 }
@@ -176,11 +177,11 @@ func whyDropped(d rechunk.PlanDropped) string {
 	return text
 }
 
-// printComponents shows what an update sends of which component.
+// printComponents shows what an update sends of which component: first what changed, then what comes along with it.
 func (c *compareCommand) printComponents(s *streams, r *compare.Comparison) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nsent\tunchanged\tfloor\tfiles\tcomponent\twhy")
-	list := r.Components
+	list := lastly(r.Components, func(p compare.ComponentBytes) bool { return p.FilesChanged == 0 })
 	if !c.All && len(list) > shownComponents {
 		list = list[:shownComponents]
 	}

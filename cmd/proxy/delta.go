@@ -114,6 +114,7 @@ func printDeltas(s *streams, r *compare.Deltas, all bool) error {
 }
 
 func printDeltaComponents(s *streams, list []compare.DeltaComponent, all bool) error {
+	list = lastly(list, func(p compare.DeltaComponent) bool { return p.Unchanged() })
 	n := len(list)
 	if !all && n > shownComponents {
 		list = list[:shownComponents]

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -27,6 +28,12 @@ func size(n int64) string {
 		return "-" + humanize.Bytes(uint64(-n))
 	}
 	return humanize.Bytes(uint64(n))
+}
+
+// lastly returns a list with what is less worth knowing at its end, else in its order.
+func lastly[T any](list []T, less func(T) bool) []T {
+	out := slices.DeleteFunc(slices.Clone(list), less)
+	return append(out, slices.DeleteFunc(slices.Clone(list), func(e T) bool { return !less(e) })...)
 }
 
 // peakRSS is the most memory that the process has had, in bytes; 0 where the kernel does not tell. (The rusage of a process

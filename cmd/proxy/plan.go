@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"text/tabwriter"
 
 	"github.com/strata-oci/strata/proxy/oneshot"
@@ -71,34 +70,29 @@ func (c *planCommand) print(s *streams, p *compare.Preview) error {
 	return w.Flush()
 }
 
-// printPlanLayers shows the layers of a plan and those that it drops.
+// printPlanLayers shows the layers of a plan: what an update costs, and why, stands before the many that are kept.
 func printPlanLayers(w *tabwriter.Writer, p *compare.Preview) {
 	fmt.Fprintf(w, "\nlayer\tsize\tstale\theat\tholds\twhy\n")
-	layers := slices.Clone(p.Layers)
-	slices.SortStableFunc(layers, func(a, b compare.PreviewLayer) int { // what is written first: it is what an update costs
-		return kept(a.Kept) - kept(b.Kept)
-	})
-	for _, l := range layers {
-		id, why := "new", l.Reason
-		if l.Kept {
-			id, why = fmt.Sprintf("%.19s", l.Digest), "kept"
-		}
+	row := func(id string, l compare.PreviewLayer, why string) {
 		if l.Whiteouts > 0 {
 			why += fmt.Sprintf(", %d whiteouts", l.Whiteouts)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", id, size(l.Size), shareOf(l.StaleShare), shareOf(l.Heat), l.Name, why)
 	}
+	for _, l := range p.Layers {
+		if !l.Kept {
+			row("new", l, l.Reason)
+		}
+	}
 	for _, d := range p.Dropped {
 		fmt.Fprintf(w, "%.19s\t%s\t%s\t\t%s\tdropped: %s\n", d.Digest, size(d.Size),
 			shareOf(1-float64(d.LiveBytes)/float64(max(d.Size, 1))), d.Name, whyDropped(d))
 	}
-}
-
-func kept(kept bool) int {
-	if kept {
-		return 1
+	for _, l := range p.Layers {
+		if l.Kept {
+			row(fmt.Sprintf("%.19s", l.Digest), l, "kept")
+		}
 	}
-	return 0
 }
 
 // printCandidates shows the earlier images that a plan looked at.

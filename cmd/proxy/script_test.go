@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"maps"
@@ -42,7 +43,7 @@ func TestScripts(t *testing.T) {
 			"mkimage": mkimage(t), "theirs": theirs, "registry": startRegistry, "freeport": freePort, "ready": ready,
 			"exits":     exits,
 			"interrupt": interrupt,
-			"jsonkeys":  jsonKeys, "oneline": oneLine, "emptydir": emptyDir, "expand": expand,
+			"jsonkeys":  jsonKeys, "field": field, "sum": sum, "oneline": oneLine, "emptydir": emptyDir, "expand": expand,
 			"damage": damage, "absent": absent, "metric": metric, "hangup": hangup, "smalldisk": smallDisk,
 		},
 		Condition: mayMount,
@@ -199,6 +200,37 @@ func jsonKeys(ts *testscript.TestScript, _ bool, args []string) {
 	want := slices.Sorted(slices.Values(args[1:]))
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(document))); diff != "" {
 		ts.Fatalf("keys of %s (-want +got):\n%s", args[0], diff)
+	}
+}
+
+// field is the command field FILE PATH NAME: the value at keys joined by dots of a JSON document, in the variable NAME.
+func field(ts *testscript.TestScript, _ bool, args []string) {
+	decoder := json.NewDecoder(strings.NewReader(ts.ReadFile(args[0])))
+	decoder.UseNumber()
+	var value any
+	ts.Check(decoder.Decode(&value))
+	for key := range strings.SplitSeq(args[1], ".") {
+		object, ok := value.(map[string]any)
+		if value = object[key]; !ok || value == nil {
+			ts.Fatalf("%s has no %s", args[0], args[1])
+		}
+	}
+	ts.Setenv(args[2], fmt.Sprint(value))
+}
+
+// sum is the command sum TOTAL PART…: the parts add up.
+func sum(ts *testscript.TestScript, _ bool, args []string) {
+	var numbers []int64
+	for _, a := range args {
+		n, err := strconv.ParseInt(a, 10, 64)
+		ts.Check(err)
+		numbers = append(numbers, n)
+	}
+	for _, n := range numbers[1:] {
+		numbers[0] -= n
+	}
+	if numbers[0] != 0 {
+		ts.Fatalf("%s: %d too many", strings.Join(args, " "), numbers[0])
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/strata-oci/strata/proxy/oneshot"
@@ -90,14 +91,47 @@ func (c *verifyCommand) provenance(ctx context.Context, s *streams) error {
 func printVerification(s *streams, v *oneshot.Verification, most int) {
 	fmt.Fprintln(s.out, verdict(v, most))
 	for _, k := range v.Noise {
-		fmt.Fprintln(s.out, cutDigests(k.String()))
+		fmt.Fprintln(s.out, plainLine(k.String()))
 	}
 	for _, d := range v.Differences {
-		fmt.Fprintln(s.out, cutDigests(d.String()))
+		d.A, d.B = apart(cutDigests(d.A), cutDigests(d.B))
+		fmt.Fprintln(s.out, plainLine(d.String()))
 	}
 	for _, d := range v.Config {
-		fmt.Fprintln(s.out, cutDigests(d.String()))
+		d.A, d.B = apart(cutDigests(d.A), cutDigests(d.B))
+		fmt.Fprintln(s.out, plainLine(d.String()))
 	}
+}
+
+// shownValue is how much of a value a line of differences shows, in characters.
+const shownValue = 72
+
+// apart cuts values that are too long for a line to what tells them apart, with some of what both begin with.
+func apart(a, b string) (string, string) {
+	x, y := []rune(a), []rune(b)
+	if max(len(x), len(y)) <= shownValue {
+		return a, b
+	}
+	same := 0
+	for same < min(len(x), len(y)) && x[same] == y[same] {
+		same++
+	}
+	from := max(0, same-shownValue/4)
+	return window(x, from), window(y, from)
+}
+
+// window is what a line shows of a value, from a character on.
+func window(value []rune, from int) string {
+	from = min(from, len(value))
+	to := min(from+shownValue, len(value))
+	text := string(value[from:to])
+	if from > 0 {
+		text = "…" + text
+	}
+	if to < len(value) {
+		text += "…"
+	}
+	return text
 }
 
 // verdict is the outcome in one line.
@@ -145,6 +179,20 @@ var digests = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
 // cutDigests leaves of each digest what people compare.
 func cutDigests(line string) string {
 	return digests.ReplaceAllStringFunc(line, func(d string) string { return d[:len("sha256:")+12] })
+}
+
+// plainLine is a line of outside text without what a terminal would obey.
+func plainLine(line string) string {
+	var b strings.Builder
+	for _, r := range cutDigests(line) {
+		if strconv.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		quoted := strconv.QuoteRuneToASCII(r)
+		b.WriteString(quoted[1 : len(quoted)-1])
+	}
+	return b.String()
 }
 
 // count is a number of things.

@@ -78,6 +78,10 @@ type DeltaComponent struct {
 	Why []DeltaReason `json:"why,omitempty"`
 }
 
+// Unchanged reports whether a client has all of its files: it is sent along with what changed. Of deltas that were not made
+// nobody knows.
+func (c *DeltaComponent) Unchanged() bool { return c.Files > 0 && c.Same == c.Files }
+
 // DeltaReason is why files are not sent as less.
 type DeltaReason struct {
 	Why   string `json:"why"`

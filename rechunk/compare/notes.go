@@ -33,13 +33,16 @@ func NotesOf(from, to string, news *News, costs *Deltas) *Notes {
 	n := &Notes{From: from, To: to, News: news, LayerBytes: costs.LayerBytes, DeltaBytes: costs.DeltaBytes,
 		Estimated: costs.Estimated, Sent: make(map[string]Sent, len(costs.Components))}
 	for _, c := range costs.Components {
-		n.Sent[c.Component] = Sent{c.LayerBytes, c.DeltaBytes}
+		n.Sent[c.Component] = Sent{c.LayerBytes, c.DeltaBytes, c.Unchanged()}
 	}
 	return n
 }
 
 // Sent are a component's bytes of an update, by layers and by deltas.
-type Sent struct{ Layers, Deltas int64 }
+type Sent struct {
+	Layers, Deltas int64
+	Unchanged      bool // clients have all of its files
+}
 
 // Markdown writes the notes as CommonMark with tables (GitHub's). What images say stands in code, so that none of it is
 // taken for markup.
@@ -114,14 +117,21 @@ func (n *Notes) others(p *page, told map[string]bool) {
 		return
 	}
 	slices.SortFunc(ids, func(a, b string) int {
-		return cmp.Or(cmp.Compare(n.Sent[b].Layers, n.Sent[a].Layers), cmp.Compare(a, b))
+		x, y := n.Sent[a], n.Sent[b]
+		switch {
+		case x.Unchanged != y.Unchanged && y.Unchanged:
+			return -1
+		case x.Unchanged != y.Unchanged:
+			return 1
+		}
+		return cmp.Or(cmp.Compare(y.Layers, x.Layers), cmp.Compare(a, b))
 	})
 	p.line("\n## Also fetched\n\n| component | %s |\n| --- | --- | --- |", n.columns())
 	for _, id := range ids[:min(len(ids), maxOthers)] {
 		p.line("| %s %s", code(id), n.sent(n.Sent[id]))
 	}
 	if more := len(ids) - maxOthers; more > 0 {
-		p.line("\n%d more components are smaller.", more)
+		p.line("\n%d more components are unchanged or smaller.", more)
 	}
 }
 
