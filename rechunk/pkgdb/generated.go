@@ -11,7 +11,7 @@ const cachesName = "caches"
 // generatedOf returns the mechanism that makes a path which no package ships, or "". A package that ships the file itself
 // keeps it; these only apply to the rest.
 func generatedOf(p string) string {
-	p = asEtc(p)
+	p = original(p)
 	if strings.HasSuffix(p, ".pyc") {
 		return "pyc"
 	}
@@ -42,9 +42,13 @@ func generatedInEtc(p string) string {
 }
 
 func generatedInVar(p string) string {
+	if exported, ok := strings.CutPrefix(p, "lib/flatpak/exports/"); ok {
+		return generatedInUsr(exported)
+	}
 	return below(p, []mechanism{
 		{"lib/ca-certificates/", "ca-certificates"}, {"lib/selinux/", "selinux"},
 		{"lib/systemd/catalog/", cachesName}, {"cache/", cachesName}, {".updated", cachesName},
+		{"lib/snapd/seed/", "snap-seed"},
 	})
 }
 
@@ -59,6 +63,5 @@ func generatedInUsr(p string) string {
 	}
 	return below(p, []mechanism{
 		{"lib/fontconfig/cache/", cachesName}, {"lib/systemd/catalog/database", cachesName}, {"share/info/dir", cachesName},
-		{"share/factory/var/cache/", cachesName},
 	})
 }

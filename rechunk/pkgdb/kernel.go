@@ -66,6 +66,9 @@ func bootFile(p string) string {
 	if rest, ok := strings.CutPrefix(p, "EFI/Linux/"); ok && strings.HasSuffix(rest, ".efi") {
 		return idInitramfs // a unified kernel image holds one
 	}
+	if strings.HasPrefix(p, "loader/entries/") && strings.HasSuffix(p, ".conf") {
+		return idKernel // it names the kernel by version, as its file does
+	}
 	dir, name := path.Split(p)
 	if strings.Count(dir, "/") == 2 { // ENTRY-TOKEN/VERSION/, as kernel-install(8) lays them out
 		switch name {

@@ -2,8 +2,8 @@
 // one source package, of the kernel, or of one generated cache.
 //
 // It reads the package databases inside the tree (rpm, dpkg, apk, alpm), what pip and npm record, the places where Nix,
-// Guix, flatpak, snap and systemd put things, and the user.component extended attribute, which BuildStream's and mkosi's
-// images have, too. The databases are outside bytes: bounded, checked and never trusted. A damaged database is reported and
+// Guix, flatpak, snap and systemd put things, and the user.component extended attribute, which whoever builds an image may
+// set. The databases are outside bytes: bounded, checked and never trusted. A damaged database is reported and
 // its packages fall back to the unowned components; it never fails an image.
 package pkgdb
 

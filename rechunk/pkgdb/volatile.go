@@ -5,7 +5,7 @@ import "strings"
 // churnOf returns the mechanism that writes a path anew in every build, whether a package owns it or not; "" for others.
 // The path is below the root; ostree's usr/etc counts as etc.
 func churnOf(p string) string {
-	p = asEtc(p)
+	p = original(p)
 	top, rest, _ := strings.Cut(p, "/")
 	switch top {
 	case "etc":
@@ -20,14 +20,19 @@ func churnOf(p string) string {
 		}
 	case "tmp", "run":
 		return "tmp"
+	case "nix":
+		return below(rest, []mechanism{{"var/log/", "logs"}, {"var/", "nix"}})
 	}
 	return ""
 }
 
-// asEtc undoes ostree's move of /etc.
-func asEtc(p string) string {
+// original undoes ostree's move of /etc, and image builders' of /var.
+func original(p string) string {
 	if strings.HasPrefix(p, "usr/etc/") {
 		return p[len("usr/"):]
+	}
+	if strings.HasPrefix(p, "usr/share/factory/var/") {
+		return p[len("usr/share/factory/"):]
 	}
 	return p
 }
@@ -72,7 +77,7 @@ func churnInVar(p string) string {
 		{"log/", "logs"}, {"tmp/", "tmp"}, {"run/", "tmp"},
 		{"lib/dnf/", "history"}, {"lib/yum/", "history"}, {"lib/PackageKit/", "history"},
 		{"lib/apt/extended_states", "history"},
-		{"lib/rhsm/", "history"},
+		{"lib/rhsm/", "history"}, {"guix/", "guix"},
 		{"cache/ldconfig/", "ld-cache"}, {"cache/debconf/", "debconf"},
 		{"cache/apt/", "package-cache"}, {"cache/dnf/", "package-cache"}, {"cache/libdnf5/", "package-cache"},
 		{"cache/yum/", "package-cache"}, {"cache/zypp/", "package-cache"}, {"cache/pacman/", "package-cache"},

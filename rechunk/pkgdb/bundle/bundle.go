@@ -25,6 +25,8 @@ type what struct {
 	root string
 	// name has no version in it. Version may be empty.
 	name, version string
+	// linked says that files which have another name elsewhere are part of what lies there.
+	linked bool
 }
 
 // Read hands over the bundles in v, in the order of the tree, each with everything in it. The ecosystem that a bundle is of
@@ -45,7 +47,7 @@ func Read(ctx context.Context, v *rootfs.View, ecosystem func(name string), s in
 				return err
 			}
 		}
-		if !taken {
+		if !taken || w.linked && e.Link != "" {
 			continue
 		}
 		if err := s.File(&installed.File{Path: e.Path, Kind: e.Kind}); err != nil {
@@ -100,7 +102,8 @@ func places() []place {
 	return []place{
 		{"nix/store/", store("nix")}, {"gnu/store/", store("guix")},
 		{"var/lib/flatpak/", flatpak},
-		{"var/lib/snapd/seed/snaps/", snapFile}, {"var/lib/snapd/snaps/", snapFile}, {"snap/", snapDir},
+		{"var/lib/snapd/seed/snaps/", snapFile}, {"var/lib/snapd/seed/systems/", snapSystem},
+		{"var/lib/snapd/snaps/", snapFile}, {"snap/", snapDir},
 		{"usr/lib/extensions/", extension("sysext")}, {"usr/local/lib/extensions/", extension("sysext")},
 		{"var/lib/extensions/", extension("sysext")}, {"etc/extensions/", extension("sysext")},
 		{"usr/lib/confexts/", extension("confext")}, {"usr/local/lib/confexts/", extension("confext")},
@@ -108,10 +111,16 @@ func places() []place {
 	}
 }
 
+// factory is where image builders move what an image has in /var.
+const factory = "usr/share/factory/"
+
 // of says which bundle a path lies in.
 func of(places []place, p string) (what, bool) {
+	where, moved := strings.CutPrefix(p, factory)
 	for _, l := range places {
-		if below, ok := strings.CutPrefix(p, l.dir); ok {
+		if below, ok := strings.CutPrefix(where, l.dir); ok && moved {
+			return l.find(factory+l.dir, below)
+		} else if ok {
 			return l.find(l.dir, below)
 		}
 	}
@@ -121,17 +130,39 @@ func of(places []place, p string) (what, bool) {
 // storeHash is how long the hash is that a name in a store begins with, in characters of base 32.
 const storeHash = 32
 
-// store finds objects of a store: HASH-NAME-VERSION[-OUTPUT]. A name's version begins with the first digit behind a dash, as
-// Nix's parseDrvName has it.
+// store finds objects of a store: HASH-NAME-VERSION[-OUTPUT], and what they are built from, with .drv behind it. A name's
+// version begins with the first digit behind a dash, as Nix's parseDrvName has it.
 func store(ecosystem string) func(dir, below string) (what, bool) {
 	return func(dir, below string) (what, bool) {
 		top, _, _ := strings.Cut(below, "/")
 		if len(top) <= storeHash+1 || top[storeHash] != '-' {
 			return what{}, false
 		}
-		name, version := cutVersion(top[storeHash+1:], "-")
-		return what{ecosystem, dir + top, name, version}, name != ""
+		name, version := cutVersion(strings.TrimSuffix(top[storeHash+1:], ".drv"), "-")
+		return what{ecosystem: ecosystem, root: dir + top, name: name, version: withoutOutput(version)}, name != ""
 	}
+}
+
+// withoutOutput cuts from a version the name of the output that follows it.
+func withoutOutput(version string) string {
+	before, last, ok := cutLast(version, "-")
+	if !ok {
+		return version
+	}
+	switch last {
+	case "bin", "data", "debug", "dev", "devdoc", "devman", "dist", "doc", "docs", "gui", "include", "info", "lib", "man",
+		"out", "scripts", "static", "tests", "tools", "utils":
+		return before
+	}
+	return version
+}
+
+func cutLast(s, separator string) (before, after string, ok bool) {
+	i := strings.LastIndex(s, separator)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(separator):], true
 }
 
 // cutVersion cuts a name before the first separator that a digit follows.
@@ -144,27 +175,57 @@ func cutVersion(s, separators string) (name, version string) {
 	return s, ""
 }
 
-// flatpak finds what is deployed (app/ID/…, runtime/ID/…), which is linked with what is in the repository.
+// commitHex is how long the name of a deployed commit is, and shortHex how much of it a version has.
+const commitHex, shortHex = 64, 12
+
+// flatpak finds what is deployed: app/ID/ARCH/BRANCH/COMMIT and the same of runtime. Its files are linked with objects in
+// the repository. Branches and architectures are of one component: they come and go with what needs them.
 func flatpak(dir, below string) (what, bool) {
 	kind, rest, _ := strings.Cut(below, "/")
-	id, _, _ := strings.Cut(rest, "/")
-	switch {
-	case kind == "repo":
-		return what{"flatpak", dir + kind, "repo", ""}, true
-	case (kind == "app" || kind == "runtime") && id != "":
-		return what{"flatpak", dir + kind + "/" + id, id, ""}, true
-	}
-	return what{}, false
-}
-
-// snapFile finds snaps that wait for the first boot: NAME_REVISION.snap, and .assert beside.
-func snapFile(dir, below string) (what, bool) {
-	name, rest, ok := strings.Cut(below, "_")
-	revision, isSnap := strings.CutSuffix(rest, ".snap")
-	if !ok || name == "" || !isSnap || strings.Contains(rest, "/") {
+	w := what{ecosystem: "flatpak", root: dir + kind, name: kind}
+	switch kind {
+	case "repo":
+		w.linked = true
+		return w, true
+	case "appstream":
+		return w, true
+	case "app", "runtime":
+	default:
 		return what{}, false
 	}
-	return what{"snap", dir + below, name, revision}, true
+	parts := strings.SplitN(rest, "/", 5)
+	w.name, w.root = parts[0], w.root+"/"+parts[0]
+	if len(parts) > 3 && len(parts[3]) == commitHex {
+		w.root = dir + kind + "/" + strings.Join(parts[:4], "/")
+		w.version = parts[2] + "@" + parts[3][:shortHex]
+	}
+	return w, w.name != ""
+}
+
+// snapFile finds snaps and their components in a directory: NAME_REVISION.snap and NAME+COMPONENT_REVISION.comp, with the
+// version in place of the revision for those that no store has.
+func snapFile(dir, below string) (what, bool) {
+	name, revision, ok := strings.Cut(below, "_")
+	kind := ""
+	for _, suffix := range []string{".snap", ".comp"} {
+		if before, has := strings.CutSuffix(revision, suffix); has {
+			revision, kind = before, suffix
+		}
+	}
+	if !ok || kind == "" || name == "" || strings.Contains(below, "/") {
+		return what{}, false
+	}
+	return what{ecosystem: "snap", root: dir + below, name: name, version: revision}, true
+}
+
+// snapSystem finds the snaps that only one of the seed's systems has: LABEL/snaps/….
+func snapSystem(dir, below string) (what, bool) {
+	label, rest, _ := strings.Cut(below, "/")
+	file, ok := strings.CutPrefix(rest, "snaps/")
+	if !ok {
+		return what{}, false
+	}
+	return snapFile(dir+label+"/snaps/", file)
 }
 
 // snapDir finds snaps that are unpacked: NAME/REVISION/….
@@ -174,7 +235,7 @@ func snapDir(dir, below string) (what, bool) {
 	if name == "" || name == "bin" || !deeper {
 		return what{}, false
 	}
-	return what{"snap", dir + name + "/" + revision, name, revision}, true
+	return what{ecosystem: "snap", root: dir + name + "/" + revision, name: name, version: revision}, true
 }
 
 // extension finds images and directories of extensions: NAME, NAME.raw, NAME_VERSION.raw, and versions of one in NAME.v or
@@ -184,7 +245,7 @@ func extension(ecosystem string) func(dir, below string) (what, bool) {
 		top, _, _ := strings.Cut(below, "/")
 		name := strings.TrimSuffix(strings.TrimSuffix(top, ".v"), ".raw")
 		name, version := cutVersion(name, "_-")
-		return what{ecosystem, dir + top, name, version}, name != ""
+		return what{ecosystem: ecosystem, root: dir + top, name: name, version: version}, name != ""
 	}
 }
 
@@ -207,5 +268,5 @@ func npm(p string) (what, bool) {
 	if !deeper || name == "" || strings.HasPrefix(name, ".") {
 		return what{}, false
 	}
-	return what{"npm", p[:at] + name, name, ""}, true
+	return what{ecosystem: "npm", root: p[:at] + name, name: name}, true
 }
