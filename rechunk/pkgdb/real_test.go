@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -58,6 +59,44 @@ func TestReal(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What the tools write that this machine has, in the versions that it has, has the components of the golden files.
+func TestRealTools(t *testing.T) {
+	t.Parallel()
+	for kind, tool := range map[string]string{"rpm": "rpmbuild", "flatpak": "flatpak", "bst": "bst"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			if _, err := exec.LookPath(tool); err != nil || os.Getuid() != 0 {
+				t.Skipf("there is no %s, or nobody to run it as root", tool)
+			}
+			dir := t.TempDir()
+			cmd := exec.CommandContext(t.Context(), "testdata/real/make", kind)
+			cmd.Env = append(os.Environ(), "OUT="+dir)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("make %s: %v: %s", kind, err, out)
+			}
+			for _, version := range []string{"-1.tar.gz", "-2.tar.gz"} {
+				want, got := packagesIn(t, "testdata/real/"+kind+version), packagesIn(t, filepath.Join(dir, kind+version))
+				if diff := gocmp.Diff(want, got); diff != "" {
+					t.Errorf("%s%s (-golden +made here):\n%s", kind, version, diff)
+				}
+			}
+		})
+	}
+}
+
+// packagesIn returns the components that no tool's housekeeping makes.
+func packagesIn(t testing.TB, name string) []string {
+	t.Helper()
+	_, o := owners(t, filesOf(t, name))
+	var ids []string
+	for _, c := range o.Components {
+		if c.Kind != pkgdb.Volatile {
+			ids = append(ids, c.ID)
+		}
+	}
+	return ids
 }
 
 // list writes each component with its version and what it has of the tree besides directories.
