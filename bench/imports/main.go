@@ -91,7 +91,8 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	source := *series
 	if *policy != "" {
-		if source, err = b.withPolicy(source, tags, *policy); err != nil {
+		source = filepath.Join(b.work, "source")
+		if err := layouts.WithPolicy(*series, source, tags, *policy); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -210,7 +211,17 @@ func (b bodies) Open(_ context.Context, f delta.File) (delta.Content, error) {
 }
 
 // make makes a delta between images.
+// made are the deltas of all tests by the digests of their images: most want the same one, which takes seconds under the
+// race detector.
+var made sync.Map
+
 func (c *theCentral) make(from, to picture) []byte {
+	once, _ := made.LoadOrStore([2]digest.Digest{from.digest(), to.digest()},
+		sync.OnceValue(func() []byte { return c.encode(from, to) }))
+	return slices.Clone(once.(func() []byte)())
+}
+
+func (c *theCentral) encode(from, to picture) []byte {
 	s, contents := delta.Seed{Manifest: from.digest()}, bodies{}
 	for _, i := range from.items {
 		s.Files = append(s.Files, delta.File{Path: i.Name, Size: int64(len(i.Body)), Digest: sha256.Sum256([]byte(i.Body))})
