@@ -17,7 +17,7 @@ use ostree_ext::container::{
 use ostree_ext::containers_image_proxy::ImageProxyConfig;
 use ostree_ext::gio;
 use ostree_ext::objectsource::{ObjectMeta, ObjectSourceMeta};
-use ostree_ext::ostree::{self, Repo, RepoFile};
+use ostree_ext::ostree::{Repo, RepoFile};
 use ostree_ext::prelude::*;
 use std::rc::Rc;
 
