@@ -147,7 +147,9 @@ func splitPipes(words []string) [][]string {
 }
 
 // others are programs of others that documents name. What they do with Strata is tried in proxy/e2e and proxy/casync.
-var others = []string{"bootc", "casync", "desync", "grep", "jq", "podman", "skopeo", "systemctl", "install"}
+var others = []string{
+	"apt", "bootc", "casync", "desync", "grep", "install", "jq", "openssl", "podman", "skopeo", "systemctl",
+}
 
 func checkCommands(t *testing.T, s snippet) {
 	t.Helper()

@@ -49,11 +49,7 @@ func upstreamError(up *upstream.Error, notFound func(string) *registry.Error) er
 	var e *registry.Error
 	switch up.Kind {
 	case upstream.Protocol:
-		e = registry.BadGateway(up.Host + " gave an answer that can't be used")
-		if up.Untrusted() {
-			e = registry.BadGateway("the proxy is not set up for the connection to " + up.Host +
-				": its log says what to change")
-		}
+		e = badAnswer(up)
 	case upstream.NotFound:
 		e = notFound("not found at " + up.Host)
 	case upstream.Unauthorized:
@@ -73,9 +69,18 @@ func upstreamError(up *upstream.Error, notFound func(string) *registry.Error) er
 	case upstream.NotConfigured:
 		e = registry.NameUnknown(up.Host + " is not an upstream of this proxy")
 	default:
-		e = registry.BadGateway(up.Host + " gave an answer that can't be used")
+		e = badAnswer(up)
 	}
 	return e.WithCause(up)
+}
+
+// badAnswer is of an upstream that cannot be used as it is, or as the proxy is set up.
+func badAnswer(up *upstream.Error) *registry.Error {
+	if up.Untrusted() {
+		return registry.BadGateway("the proxy is not set up for the connection to " + up.Host +
+			": its log says what to change")
+	}
+	return registry.BadGateway(up.Host + " gave an answer that can't be used")
 }
 
 // unanswered reports whether an error says that an upstream could not be asked, so that what is known counts.

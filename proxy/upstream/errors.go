@@ -21,6 +21,8 @@ var (
 	ErrRangeNotSatisfiable = errors.New("range not satisfiable")
 	// ErrRefused says that Strata would not go where upstream sent it: a private address, plain http, too many redirects.
 	ErrRefused = errors.New("refused")
+	// ErrNotPublic is why an address is refused that the configuration does not name.
+	ErrNotPublic = errors.New("not a public address")
 	// ErrHeld says that a request was not sent: the server failed too often, asked to be left alone, or a limit is used up.
 	ErrHeld = errors.New("not asked")
 	// ErrStalled says that upstream stopped sending in the middle of an answer.

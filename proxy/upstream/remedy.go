@@ -27,6 +27,8 @@ func (e *Error) remedy() string {
 		return "name the registry as its certificate does in " + key + "url"
 	case trouble == wantsCertificate:
 		return "set " + key + "client_cert_file and client_key_file"
+	case trouble == notPublic:
+		return "a registry at such an address has to stand under upstreams; where one leads there, in " + key + "redirect_hosts"
 	}
 	return ""
 }
@@ -41,6 +43,7 @@ const (
 	unknownAuthority
 	otherName
 	wantsCertificate
+	notPublic // before anything was spoken
 )
 
 // connectionTrouble finds out what is wrong with a connection.
@@ -55,6 +58,8 @@ func connectionTrouble(e *Error) trouble {
 		text = e.Err.Error()
 	}
 	switch {
+	case errors.Is(e, ErrNotPublic):
+		return notPublic
 	case errors.Is(e, http.ErrSchemeMismatch), errors.As(e, &record):
 		return plainHTTP
 	case errors.Is(e, errPlain):
@@ -70,6 +75,6 @@ func connectionTrouble(e *Error) trouble {
 	return noTrouble
 }
 
-// Untrusted reports whether there is no connection because one side does not trust the other's certificate, or speaks
-// another protocol: the operator of the proxy has to change something.
+// Untrusted reports whether there is no connection because one side does not trust the other's certificate or address, or
+// speaks another protocol: the operator of the proxy has to change something.
 func (e *Error) Untrusted() bool { return connectionTrouble(e) != noTrouble }

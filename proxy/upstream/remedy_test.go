@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -30,9 +31,11 @@ func TestRemedy(t *testing.T) {
 		"name": {upstream.Error{Err: &tls.CertificateVerificationError{Err: x509.HostnameError{
 			Certificate: &x509.Certificate{}, Host: host}}}, "url"},
 		"own certificate": {upstream.Error{Err: errors.New("remote error: tls: certificate required")}, "client_cert_file"},
-		"not found":       {upstream.Error{Status: 404, Err: errors.New("NAME_UNKNOWN")}, ""},
-		"refused":         {upstream.Error{Err: errors.New("connection refused")}, ""},
-		"bad request":     {upstream.Error{Status: 400, Err: errors.New("NAME_INVALID")}, ""},
+		"private address": {upstream.Error{Err: fmt.Errorf("%w: 127.0.0.1 is %w", upstream.ErrRefused, upstream.ErrNotPublic)},
+			"redirect_hosts"},
+		"not found":   {upstream.Error{Status: 404, Err: errors.New("NAME_UNKNOWN")}, ""},
+		"refused":     {upstream.Error{Err: errors.New("connection refused")}, ""},
+		"bad request": {upstream.Error{Status: 400, Err: errors.New("NAME_INVALID")}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

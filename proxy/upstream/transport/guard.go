@@ -81,7 +81,7 @@ func (g *guard) check(ip netip.Addr) error {
 		ok = trusted&linkLocal != 0
 	}
 	if !ok {
-		return fmt.Errorf("%w: %s is not a public address", upstream.ErrRefused, ip)
+		return fmt.Errorf("%w: %s is %w", upstream.ErrRefused, ip, upstream.ErrNotPublic)
 	}
 	return nil
 }
