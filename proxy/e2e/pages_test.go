@@ -201,6 +201,6 @@ return [mark.isConnected, why.value, document.activeElement === why, document.qu
 		resp := p.get(upstreamHost + "/os/image/manifests/stable")
 		_, _ = body(t, resp)
 	}
-	w.walk(p, "upstream down", map[string]string{"/": "Problems", tag: "nobody could check it since"}, true)
+	w.walk(p, "upstream down", map[string]string{"/": upstreamHost + " did not answer when", tag: "nobody could check it since"}, true)
 	u.setGate(nil)
 }

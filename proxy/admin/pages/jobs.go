@@ -54,6 +54,8 @@ func (h *Handler) jobs(ctx context.Context, _ *http.Request, s *operate.StatusRe
 			p.Ended = append(p.Ended, jobOf(j))
 		}
 	}
+	linked(p.Running, all)
+	linked(p.Ended, all)
 	sortJobs(p.Running)
 	count(&p.Counts, p.Running)
 	slices.SortStableFunc(p.Ended, func(a, b job) int { return b.endedAt().Compare(a.endedAt()) })
@@ -72,6 +74,21 @@ func (h *Handler) jobs(ctx context.Context, _ *http.Request, s *operate.StatusRe
 		}
 	}
 	return &view{template: "jobs", title: "Jobs", section: "jobs", body: p}, nil
+}
+
+// linked leaves the links to tags that have a page: of a first pull, and of what the store has no room for, none is known.
+func linked(list []job, all []operate.RepositoryReport) {
+	known := map[string]bool{}
+	for _, repo := range all {
+		for _, t := range repo.Tags {
+			known["/repositories/"+escapePath(repo.Name+":"+t.Tag)] = true
+		}
+	}
+	for i := range list {
+		if !known[list[i].Link] {
+			list[i].Link = ""
+		}
+	}
 }
 
 // sortJobs has those that run come before those that wait.

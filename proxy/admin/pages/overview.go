@@ -66,6 +66,7 @@ func (h *Handler) overview(ctx context.Context, r *http.Request, s *operate.Stat
 			running = append(running, jobOf(j))
 		}
 	}
+	linked(running, all)
 	sortJobs(running)
 	count(&s.Jobs, running)
 	o.Running = shorten(running, shownRows)

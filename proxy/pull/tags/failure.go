@@ -11,6 +11,7 @@ import (
 	"github.com/strata-oci/strata/proxy/pull/jobs"
 	"github.com/strata-oci/strata/proxy/registry"
 	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/workspace"
 )
 
 // Failures are tried again, but not in a loop: after a minute at first, then ever later.
@@ -21,6 +22,8 @@ const (
 	spaceRetry = 10 * time.Minute
 	// signatureRetry is the longest pause while an image is not signed as configured: its signature may be on its way.
 	signatureRetry = 10 * time.Minute
+	// noRoom goes before the error of an image that the disk has no room for, which names a file at most.
+	noRoom = "there is too little space for it, which strata gc, a smaller quota or a larger filesystem for the store and work_dir mends: "
 	// maxErrorText bounds what a record holds of an error, in bytes.
 	maxErrorText = 2048
 )
@@ -28,6 +31,9 @@ const (
 // newFailure is the failure of a source image that comes after those noted in the record before, which may be nil.
 func newFailure(source digest.Digest, before *catalog.Tag, now time.Time, err error) *catalog.Failure {
 	text := err.Error()
+	if jobs.NoSpace(err) && !errors.Is(err, workspace.ErrUsedUp) { // which says itself what helps
+		text = noRoom + text
+	}
 	f := &catalog.Failure{Source: source, Error: text[:min(len(text), maxErrorText)], Tries: 1}
 	if before != nil && before.Failure != nil && before.Failure.Source == source {
 		f.Tries = before.Failure.Tries + 1
