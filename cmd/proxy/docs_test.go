@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/strata-oci/strata/proxy/manual"
 )
 
 const repositoryRoot = "../.."
@@ -119,5 +121,52 @@ func checkCommand(t *testing.T, page string, root *kong.Node, name string, args 
 		if !known {
 			t.Errorf("%s: strata %s has no flag %s", page, name, flag)
 		}
+	}
+}
+
+// Manual pages and completions have every flag of every command.
+func TestManualHasEveryFlag(t *testing.T) {
+	t.Parallel()
+	parser, err := kong.New(&commands{}, kong.Name("strata"), kong.Vars{"version": ""}, kong.Writers(io.Discard, io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, page := range manual.Pages(parser.Model, "1.2.3") {
+		all[page.Name] = strings.ReplaceAll(page.Text, `\-`, "-")
+	}
+	shells := map[string]string{"bash": "--", "zsh": "--", "fish": "-l "}
+	for shell := range shells {
+		var b strings.Builder
+		if err := manual.Completion(&b, parser.Model, shell); err != nil {
+			t.Fatal(err)
+		}
+		all[shell] = b.String()
+	}
+	commands := 0
+	for _, leaf := range parser.Model.Leaves(true) {
+		commands++
+		page := regexp.MustCompile(`( <[^>]*>| \[[^\]]*\])+$`).ReplaceAllString(leaf.Path(), "")
+		page = strings.ReplaceAll(strings.TrimPrefix(page, "strata "), " ", "-")
+		page = "strata-" + strings.TrimPrefix(page, "strata-") + ".1"
+		for _, flag := range leaf.Flags {
+			if flag.Hidden {
+				continue
+			}
+			if !strings.Contains(all[page], "--"+flag.Name) {
+				t.Errorf("%s lacks --%s", page, flag.Name)
+			}
+			for shell, dashes := range shells {
+				of := slices.ContainsFunc(strings.Split(all[shell], "\n"), func(line string) bool {
+					return strings.Contains(line, dashes+flag.Name) && (shell != "fish" || strings.Contains(line, leaf.Name))
+				})
+				if !of {
+					t.Errorf("%s: the completion lacks --%s of %s", shell, flag.Name, page)
+				}
+			}
+		}
+	}
+	if commands < 25 {
+		t.Errorf("only %d commands", commands)
 	}
 }

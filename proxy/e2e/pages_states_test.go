@@ -41,8 +41,8 @@ func smallDisk(t *testing.T, size string) string {
 	return dir
 }
 
-// On a disk that is full the pages say so first, and what helps; what hosts get for it is told with the tag. It ends with the
-// lack of space, without a restart, on a page that is open, too.
+// On a disk that is full the pages say so first, and what helps; what hosts get for it is told with the tag. It ends with
+// the lack of space, without a restart, on a page that is open, too.
 func TestPagesOfFullDisk(t *testing.T) {
 	t.Parallel()
 	need(t, "chromium")
@@ -72,13 +72,15 @@ func TestPagesOfFullDisk(t *testing.T) {
 	w := newWalker(t)
 	const large, little = "/repositories/" + upstreamHost + "/os/large", "there is too little space for it"
 	w.walk(p, "full disk", map[string]string{"/": "the store is full: what is stored is served, new images pass through",
-		"/repositories": "stable", large: little, large + ":stable": little, "/jobs": upstreamHost + "/os/late:stable"}, true)
+		"/repositories": "stable", large: little, large + ":stable": little,
+		"/jobs": upstreamHost + "/os/late:stable"}, true)
 
 	w.b.Open("http://" + p.Operators + "/")
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	w.b.Run(browsertest.Awaiting + `await until(() => !document.querySelector("main").innerText.includes("the store is full"));`)
+	w.b.Run(browsertest.Awaiting +
+		`await until(() => !document.querySelector("main").innerText.includes("the store is full"));`)
 	u.push("os/next:stable", bootable(t, "next", 100_000))
 	command(t, nil, program, "warm", "--admin", "http://"+p.Operators, upstreamHost+"/os/next:stable")
 }
@@ -117,8 +119,9 @@ func TestPagesOfThousandRepositories(t *testing.T) {
 					t.Error(err)
 					continue
 				}
-				if _ = resp.Body.Close(); resp.StatusCode != http.StatusOK || resp.Header.Get("Strata-Served") != "rechunked" {
-					t.Errorf("%s: %s, %s", name, resp.Status, resp.Header.Get("Strata-Served"))
+				_ = resp.Body.Close()
+				if served := resp.Header.Get("Strata-Served"); resp.StatusCode != http.StatusOK || served != "rechunked" {
+					t.Errorf("%s: %s, %s", name, resp.Status, served)
 				}
 			}
 		})
@@ -133,8 +136,8 @@ func TestPagesOfThousandRepositories(t *testing.T) {
 	w.walk(p, "1,000 repositories", map[string]string{"/": "1000", "/repositories": "1,000 repositories · page 1 of 10",
 		"/repositories?page=2": "page 2 of 10", one: "stable", one + ":stable": "sudo bootc switch"}, true)
 	w.b.Open("http://" + p.Operators + "/repositories?q=os-0999")
-	if got := w.b.Run(`return [...document.querySelectorAll("#list tbody a")].map((a) => a.textContent).join(" ");`); got !=
-		upstreamHost+"/fleet/os-0999 stable" {
+	got := w.b.Run(`return [...document.querySelectorAll("#list tbody a")].map((a) => a.textContent).join(" ");`)
+	if got != upstreamHost+"/fleet/os-0999 stable" {
 		t.Errorf("found %q", got)
 	}
 }

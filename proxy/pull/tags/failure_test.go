@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/rechunk/workspace"
 )
 
@@ -20,7 +19,7 @@ func TestFailureSaysWhatHelps(t *testing.T) {
 		room bool
 	}{
 		{fmt.Errorf("writing the spool: %w", syscall.ENOSPC), true},
-		{fmt.Errorf("storing: %w", chunkstore.ErrNoSpace), true},
+		{fmt.Errorf("storing: %w", syscall.EDQUOT), true},
 		{fmt.Errorf("spool: %w", workspace.ErrUsedUp), false},
 		{errors.New("a checksum is wrong"), false},
 	} {
