@@ -3,6 +3,7 @@ package rechunk
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/strata-oci/strata/rechunk/layer"
@@ -38,7 +39,11 @@ func (r *run) refuseUnreadable(context.Context) error {
 			continue
 		}
 		if what := layer.Unreadable(e); what != "" {
-			return fmt.Errorf("%w: bootc reads it in no other layers than the source's, since %s", ErrPassThrough, what)
+			remedy := ""
+			if slices.ContainsFunc(e.Xattrs, misread) {
+				remedy = ": with format: ostree it is rechunked, since attributes are in objects there"
+			}
+			return fmt.Errorf("%w: bootc reads it in no other layers than the source's, since %s%s", ErrPassThrough, what, remedy)
 		}
 		fine[&e.Xattrs[0]] = true
 	}

@@ -275,8 +275,11 @@ func shown(e *tree.Entry) []tree.Xattr {
 
 // hidden reports whether clients misread an attribute in a header, or set it by themselves.
 func hidden(x tree.Xattr) bool {
-	return x.Name == "security.selinux" || layer.Unreadable(&tree.Entry{Xattrs: []tree.Xattr{x}}) != ""
+	return x.Name == "security.selinux" || misread(x)
 }
+
+// misread reports whether bootc cannot read an attribute in a header.
+func misread(x tree.Xattr) bool { return layer.Unreadable(&tree.Entry{Xattrs: []tree.Xattr{x}}) != "" }
 
 // Object implements ostree.Files.
 func (c *capsule) Object(i int) ostree.Checksum { return c.sums[i] }

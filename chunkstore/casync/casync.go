@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/bits"
 	"strconv"
 	"strings"
@@ -33,8 +34,8 @@ func DefaultSizes() Sizes { return Sizes{16 << 10, 64 << 10, 256 << 10} }
 // Check returns what is wrong with the sizes.
 func (s Sizes) Check() error {
 	if s.Min < leastSize || s.Min > s.Avg || s.Avg > s.Max || s.Avg > mostAvg || s.Max > mostSize {
-		return fmt.Errorf("chunks of %d:%d:%d bytes: write MIN:AVG:MAX in ascending order, MIN from %d, AVG to %d, "+
-			"MAX to %d", s.Min, s.Avg, s.Max, leastSize, mostAvg, mostSize)
+		return fmt.Errorf("chunks of %s KiB: write MIN:AVG:MAX in ascending order, MIN from 1, AVG to %d, MAX to %d, as in 16:64:256",
+			s, mostAvg>>10, mostSize>>10)
 	}
 	return nil
 }
@@ -44,12 +45,15 @@ func ParseSizes(text string) (Sizes, error) {
 	var n [3]int
 	parts := strings.Split(text, ":")
 	if len(parts) != len(n) {
-		return Sizes{}, fmt.Errorf("%q: write MIN:AVG:MAX in KiB, as in 16:64:256", text)
+		return Sizes{}, fmt.Errorf("%.40q: write MIN:AVG:MAX in KiB, as in 16:64:256", text)
 	}
 	for i, p := range parts {
-		v, err := strconv.ParseUint(p, 10, 17)
+		v, err := strconv.ParseUint(p, 10, 31)
+		if errors.Is(err, strconv.ErrRange) {
+			v, err = math.MaxInt32, nil // which Check refuses, and says why
+		}
 		if err != nil {
-			return Sizes{}, fmt.Errorf("%q: write MIN:AVG:MAX in KiB, as in 16:64:256", text)
+			return Sizes{}, fmt.Errorf("%.40q: write MIN:AVG:MAX in KiB, as in 16:64:256", text)
 		}
 		n[i] = int(v) << 10
 	}

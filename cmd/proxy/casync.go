@@ -42,9 +42,12 @@ func (c *casyncExportCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return usageError{fmt.Errorf("--chunk-size: %w", err)}
 	}
+	if err := static.CheckName(c.Name); err != nil {
+		return usageError{fmt.Errorf("--name: %w", err)}
+	}
 	b := newBars(s.err)
 	r, err := static.Export(ctx, c.Ref, c.Dir, static.Options{
-		Options: imageref.Options{Platform: c.Platform, Insecure: c.Insecure}, Sizes: sizes, Uncompressed: c.Uncompressed,
+		Options: imageref.Options{Platform: string(c.Platform), Insecure: c.Insecure}, Sizes: sizes, Uncompressed: c.Uncompressed,
 		Name: c.Name, Parallel: runtime.GOMAXPROCS(0),
 		Progress: func(done, total int64) { b.update("export", done, total) },
 	})

@@ -20,11 +20,11 @@ The exit code is 1 if a pull would fail, or go past the proxy.`
 }
 
 type doctorCommand struct {
-	Image    string `arg:"" help:"Image as the host pulls it."`
-	Root     string `help:"Root of the host whose files are looked at." default:"/" placeholder:"DIR"`
-	Platform string `help:"Platform of the host, os/arch[/variant]; default linux on this machine's architecture." placeholder:"P"`
-	Bootc    string `help:"Version of bootc on the host; by default this machine's, for the root /." placeholder:"VERSION"`
-	JSON     bool   `help:"Print a JSON document."`
+	Image    string       `arg:"" help:"Image as the host pulls it."`
+	Root     string       `help:"Root of the host whose files are looked at." default:"/" placeholder:"DIR"`
+	Platform platformFlag `help:"Platform of the host, os/arch[/variant]; default linux on this machine's architecture." placeholder:"P"`
+	Bootc    string       `help:"Version of bootc on the host; by default this machine's, for the root /." placeholder:"VERSION"`
+	JSON     bool         `help:"Print a JSON document."`
 }
 
 func (c *doctorCommand) Run(ctx context.Context, s *streams) error {
@@ -34,7 +34,7 @@ func (c *doctorCommand) Run(ctx context.Context, s *streams) error {
 	}
 	defer func() { _ = done() }() // nothing was written
 	if c.Platform != "" {
-		o.Platform = c.Platform
+		o.Platform = string(c.Platform)
 	}
 	if c.Bootc != "" {
 		o.Bootc = c.Bootc

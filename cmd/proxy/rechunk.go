@@ -12,19 +12,33 @@ import (
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/oneshot"
 	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/image"
 	"github.com/strata-oci/strata/rechunk/layer"
 )
 
 // imageFlags are common to the commands that read images.
 type imageFlags struct {
-	Platform string `help:"Image of an index to take, os/arch[/variant]; default linux on this machine's architecture." placeholder:"P"`
-	Insecure bool   `help:"Allow plain HTTP and unverified certificates for every registry."`
-	JSON     bool   `help:"Print a JSON document."`
+	Platform platformFlag `help:"Image of an index to take, os/arch[/variant]; default linux on this machine's architecture." placeholder:"P"`
+	Insecure bool         `help:"Allow plain HTTP and unverified certificates for every registry."`
+	JSON     bool         `help:"Print a JSON document."`
+}
+
+// platformFlag is "os/arch[/variant]", or nothing for linux on this machine's architecture. Another is refused before a command
+// begins.
+type platformFlag string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (f *platformFlag) UnmarshalText(text []byte) error {
+	if _, err := image.ParsePlatform(string(text)); err != nil {
+		return err
+	}
+	*f = platformFlag(text)
+	return nil
 }
 
 func (f imageFlags) options(s *streams, b *bars) oneshot.Options {
 	return oneshot.Options{
-		Platform: f.Platform, Insecure: f.Insecure, Progress: b.show,
+		Platform: string(f.Platform), Insecure: f.Insecure, Progress: b.show,
 		Logger: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -317,5 +318,44 @@ func fill(v reflect.Value) {
 		v.SetUint(1)
 	case reflect.Float64:
 		v.SetFloat(0.5)
+	}
+}
+
+// Every path of the API takes the parameters that its description has, and no others.
+func TestQueriesAreDescribed(t *testing.T) {
+	t.Parallel()
+	_, s := serve(t, Options{})
+	for _, o := range operations() {
+		method, path, _ := strings.Cut(o.route, " ")
+		if !strings.HasPrefix(path, "/api/") && path != "/client-config" {
+			continue
+		}
+		path = strings.ReplaceAll(path, "{name}", "ghcr.io/a/b")
+		ask := func(query string) string {
+			t.Helper()
+			r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path+query, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, err := s.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer answer.Body.Close()
+			b, err := io.ReadAll(answer.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(b)
+		}
+		for _, q := range o.query {
+			key, _, _ := strings.Cut(q, " ")
+			if got := ask("?" + strings.TrimSuffix(key, "!") + "=1"); strings.Contains(got, "is no parameter here") {
+				t.Errorf("%s: %s: %s", o.route, key, got)
+			}
+		}
+		if got := ask("?zzz=1"); !strings.Contains(got, `\"zzz\" is no parameter here`) {
+			t.Errorf("%s takes anything: %s", o.route, got)
+		}
 	}
 }

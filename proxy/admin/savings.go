@@ -2,9 +2,11 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 
+	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/savings"
 )
 
@@ -24,6 +26,12 @@ func (h *Handler) getSavings(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		h.fail(w, r, err)
 		return
+	}
+	if repository != "" && len(report.Repositories) == 0 {
+		if _, err := h.status.Repository(ctx, repository); errors.Is(err, operate.ErrNotFound) {
+			writeError(w, http.StatusNotFound, err.Error())
+			return
+		}
 	}
 	writeJSON(w, http.StatusOK, report)
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"runtime"
 	"time"
 
 	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/rechunk/compare"
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 const (
@@ -31,8 +31,13 @@ func (h *Handler) getUpdate(w http.ResponseWriter, r *http.Request) {
 			"name two images, from and to: each HOST/PATH:TAG, HOST/PATH@DIGEST or a digest")
 		return
 	}
-	if platform == "" {
-		platform = "linux/" + runtime.GOARCH
+	wanted := image.HostPlatform()
+	if platform != "" {
+		var err error
+		if wanted, err = image.ParsePlatform(platform); err != nil {
+			writeError(w, http.StatusBadRequest, "the query parameter platform: "+err.Error())
+			return
+		}
 	}
 	format, contents := q.Get("format"), q.Get("contents") == "1"
 	if format != "" && format != "json" && format != "markdown" {
@@ -41,7 +46,7 @@ func (h *Handler) getUpdate(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), updateTimeout)
 	defer cancel()
-	update, err := h.updates.Update(ctx, from, to, platform, contents || format == "markdown")
+	update, err := h.updates.Update(ctx, from, to, image.PlatformString(wanted), contents || format == "markdown")
 	switch {
 	case errors.Is(err, operate.ErrNotFound):
 		writeError(w, http.StatusNotFound, err.Error())

@@ -52,6 +52,11 @@ func TestUpdates(t *testing.T) {
 		"?from=ghcr.io/a/b:1":                                  {http.StatusBadRequest, "name two images"},
 		"?from=x&to=" + strings.Repeat("y", 2000):              {http.StatusBadRequest, "name two images"},
 		"": {http.StatusBadRequest, "name two images"},
+		"?from=ghcr.io/a/b:1&to=ghcr.io/a/b:2&platform=zzz":       {http.StatusBadRequest, `platform: \"zzz\" is no platform`},
+		"?from=ghcr.io/a/b:1&to=ghcr.io/a/b:2&platfrom=linux/arm": {http.StatusBadRequest, `\"platfrom\" is no parameter here`},
+		"?from=ghcr.io/a/b:1&to=ghcr.io/a/b:2&to=ghcr.io/a/b:2":   {http.StatusBadRequest, "to is given twice"},
+		"?from=ghcr.io/a/b:1&to=ghcr.io/a/b:2&contents=yes":       {http.StatusBadRequest, "contents is"},
+		"?from=ghcr.io/a/b:1&to=ghcr.io/a/b:2&%zz=1":              {http.StatusBadRequest, "the query of /api/v1/updates"},
 	} {
 		answer, err := s.Client().Get(s.URL + "/api/v1/updates" + query)
 		if err != nil {

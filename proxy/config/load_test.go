@@ -148,7 +148,7 @@ func TestLoadErrors(t *testing.T) {
 		"rules": {"repositories:\n- {match: ublue-os/*}\n- {rechunk: never}\n- {match: '**', platforms: [linux, linux/arm64, linux/arm64], family: A b}\n- {match: ghcr.io, platforms: []}\n", []string{
 			`c.yml:2:11: repositories[0].match: "ublue-os/*" starts with no registry host, so it would match nothing: write ghcr.io/ublue-os/*`,
 			`c.yml:3:3: repositories[1].match: is empty: write a pattern such as ghcr.io/ublue-os/*, or "**" for every repository`,
-			`c.yml:4:29: repositories[2].platforms[0]: "linux" is no platform: write os/architecture, such as linux/amd64`,
+			`c.yml:4:29: repositories[2].platforms[0]: "linux" is no platform: write OS/ARCH or OS/ARCH/VARIANT, such as linux/arm64`,
 			`c.yml:4:49: repositories[2].platforms[2]: "linux/arm64" is there twice: remove one`,
 			`c.yml:4:71: repositories[2].family: "A b" is no name: write lower-case letters, digits and . _ - / between them, at most 255`,
 			"c.yml:5:31: repositories[3].platforms: is empty: name a platform, leave the key out for the default, or write rechunk: never",

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/strata-oci/strata/rechunk/image"
 	"github.com/strata-oci/strata/rechunk/layer"
 )
 
@@ -187,11 +188,8 @@ func (v *validator) storage(s Storage) {
 	}
 }
 
-// Forms of a platform and a family.
-var (
-	platformForm = regexp.MustCompile(`^[a-z0-9]+/[a-z0-9]+(/[a-z0-9]+)?$`)
-	familyForm   = regexp.MustCompile(`^[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*$`)
-)
+// familyForm is that of a family.
+var familyForm = regexp.MustCompile(`^[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*$`)
 
 // longestName bounds patterns and families, in bytes, as registries bound repository names.
 const longestName = 255
@@ -247,9 +245,10 @@ func (v *validator) platforms(key string, platforms []string) {
 	}
 	for i, p := range platforms {
 		item := key + "[" + strconv.Itoa(i) + "]"
+		_, err := image.ParsePlatform(p)
 		switch {
-		case !platformForm.MatchString(p):
-			v.problem(item, "%s is no platform: write os/architecture, such as linux/amd64", quote(p))
+		case err != nil:
+			v.problem(item, "%v", err)
 		case slices.Contains(platforms[:i], p):
 			v.problem(item, "%s is there twice: remove one", quote(p))
 		}

@@ -6,17 +6,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
-	"github.com/strata-oci/strata/proxy/hosts/inroot"
 	"golang.org/x/sys/unix"
+
+	"github.com/strata-oci/strata/proxy/hosts/inroot"
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 // On returns the options for the host whose files lie below a directory, "/" for this one. The caller calls done in the end.
 func On(ctx context.Context, dir string) (o Options, done func() error, err error) {
-	o = Options{Platform: "linux/" + runtime.GOARCH, Free: func() (int64, error) { return free(dir) }}
+	o = Options{Platform: image.PlatformString(image.HostPlatform()), Free: func() (int64, error) { return free(dir) }}
 	if filepath.Clean(dir) == "/" {
 		o.Root, o.Bootc = os.DirFS("/"), bootcVersion(ctx)
 		return o, func() error { return nil }, nil

@@ -1,12 +1,9 @@
 package imageref
 
 import (
-	"fmt"
-	"runtime"
-	"slices"
-	"strings"
-
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/strata-oci/strata/rechunk/image"
 )
 
 // platform is what an index tells its images apart by.
@@ -14,19 +11,14 @@ type platform struct{ os, arch, variant string }
 
 // parsePlatform reads "os/arch" or "os/arch/variant". Empty means linux on this machine's architecture.
 func parsePlatform(s string) (platform, error) {
-	if s == "" {
-		return platform{os: "linux", arch: runtime.GOARCH}, nil
+	p := image.HostPlatform()
+	if s != "" {
+		var err error
+		if p, err = image.ParsePlatform(s); err != nil {
+			return platform{}, err
+		}
 	}
-	parts := strings.Split(s, "/")
-	if len(parts) < 2 || len(parts) > 3 || slices.Contains(parts, "") {
-		return platform{}, fmt.Errorf("platform %q: write OS/ARCH or OS/ARCH/VARIANT, linux/arm64 for example",
-			shorten(s, 100))
-	}
-	p := platform{os: parts[0], arch: parts[1]}
-	if len(parts) == 3 {
-		p.variant = parts[2]
-	}
-	return p.normal(), nil
+	return platform{os: p.OS, arch: p.Architecture, variant: p.Variant}.normal(), nil
 }
 
 // normal drops the variants that are their architecture's baseline, as containerd's platforms package does.

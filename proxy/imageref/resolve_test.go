@@ -24,7 +24,7 @@ func TestParsePlatform(t *testing.T) {
 			t.Errorf("parsePlatform(%q) = %v, %v; want %s", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"linux", "linux/", "/arm64", "a/b/c/d", "linux//v8"} {
+	for _, in := range []string{"linux", "linux/", "/arm64", "a/b/c/d", "linux//v8", "Linux/amd64", "linux/arm64 "} {
 		if _, err := parsePlatform(in); err == nil {
 			t.Errorf("parsePlatform(%q): no error", in)
 		}

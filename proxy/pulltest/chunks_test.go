@@ -182,11 +182,22 @@ func TestChunksOverHTTP(t *testing.T) {
 		"/store/0000/" + unknown[5:]: "404 CHUNK_UNKNOWN", "/stable.caibx?chunk-size=1:2:3": "400 UNSUPPORTED",
 		"/stable.caibx?chunk-size=x&chunk-size=y": "400 UNSUPPORTED", "/sha256:0.caibx": "400 DIGEST_INVALID",
 		"/stable": "404 UNSUPPORTED", "/store/x": "404 UNSUPPORTED",
+		"/stable.caibx?chunk-size=": "400 UNSUPPORTED", "/stable.caibx?chunk-size=16": "400 UNSUPPORTED",
+		"/stable.caibx?platform=garbage": "400 UNSUPPORTED", "/stable.caibx?platform=": "400 UNSUPPORTED",
+		"/stable.caibx?platform=Linux/AMD64": "400 UNSUPPORTED", "/stable.caibx?platform=linux/amd64/v1/x": "400 UNSUPPORTED",
+		"/stable.caibx?platform=linux/amd64&platform=linux/amd64": "400 UNSUPPORTED",
+		"/stable.caibx?chunksize=1:4:16":                          "400 UNSUPPORTED",
+		"/store/" + unknown + "?platform=linux/amd64":             "400 UNSUPPORTED",
 	} {
 		answer, b := fetch(t, at+path)
 		status, code, _ := strings.Cut(want, " ")
 		if !strings.HasPrefix(answer.Status, status) || !strings.Contains(string(b), `"`+code+`"`) {
 			t.Errorf("%s: %s: %s", path, answer.Status, b)
+		}
+	}
+	for _, query := range []string{"?platform=linux/amd64", "?chunk-size=2:8:32&platform=linux/arm64/v8", "?ns=ghcr.io"} {
+		if answer, b := fetch(t, at+"/stable.caibx"+query); answer.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s: %s", query, answer.Status, b)
 		}
 	}
 	h.casync.Serve = false

@@ -10,27 +10,74 @@ import (
 	"github.com/strata-oci/strata/proxy/name"
 )
 
+// authority is whom a request says it is for: a host without regard to case and a dot at its end, Docker Hub by one name,
+// and a port, empty for that of HTTPS.
+type authority struct{ host, port string }
+
+func authorityOf(s string) authority {
+	var a authority
+	a.host = s
+	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") { // or it is one of an IPv6 address
+		a.host, a.port = s[:i], s[i+1:]
+	}
+	if a.port == "443" {
+		a.port = ""
+	}
+	a.host = strings.ToLower(strings.TrimSuffix(a.host, ".")) // absolute, as resolvers take names
+	if canonical, err := name.ParseHost(a.host); err == nil {
+		a.host = canonical
+	}
+	return a
+}
+
 // arrivedFor returns the registry whose client sent a request, because DNS led it here; empty when the client knows whom it
-// asks. The Host header decides, or the name that the client expects in the certificate where that header names none. A
-// connection to one registry is none to another (RFC 9110, 15.5.20).
+// asks. The Host header decides, or the name that the client expects in the certificate where there is none. Where both are
+// there and one is such a registry's, they have to agree: a connection to one host is none to another (RFC 9110, 15.5.20),
+// and whoever shares it by mistake asks again on one of its own.
 func (h *handler) arrivedFor(r *http.Request) (string, error) {
-	as, shown := h.answered(r.Host), ""
+	asked, shown := authorityOf(r.Host), authority{}
 	if r.TLS != nil {
-		shown = h.answered(r.TLS.ServerName)
+		shown = authorityOf(r.TLS.ServerName)
 	}
+	if r.Host == "" {
+		asked = shown
+	}
+	as, led := h.answered(asked)
+	_, shownLed := h.answered(shown)
 	switch {
-	case as == "" && r.Host != "":
+	case !led && !shownLed:
 		return "", nil
+	case shown.host != "" && shown.host != asked.host:
+		return "", misdirected("the TLS server name and the Host header name different hosts: ask each on a connection of its own")
 	case as == "":
-		as = shown
-	case shown != "" && shown != as:
-		return "", &Error{Status: http.StatusMisdirectedRequest, Code: codeUnsupported,
-			Message: "this connection was made to " + shown + ": ask " + as + " on another one"}
-	}
-	if as != "" && h.cameBack(r) {
+		return "", misdirected("the Host header has a port with which this proxy answers as no registry: " +
+			"ask without it at port 443, or have the name with its port in answer_as")
+	case h.cameBack(r):
 		return "", LoopDetected(as)
 	}
 	return as, nil
+}
+
+// misdirected is for a request on a connection, or with a Host header, that was made for another host.
+func misdirected(message string) *Error {
+	return &Error{Status: http.StatusMisdirectedRequest, Code: codeUnsupported, Message: message}
+}
+
+// answered returns the registry that this proxy answers as to an authority, and whether it answers as one to that host at
+// all, if only with another port.
+func (h *handler) answered(a authority) (registry string, led bool) {
+	if a.host == "" {
+		return "", false
+	}
+	for _, listed := range h.AnswersAs() {
+		switch as := authorityOf(listed); {
+		case as == a:
+			return listed, true
+		case as.host == a.host:
+			led = true
+		}
+	}
+	return "", led
 }
 
 // cameBack reports whether a request is one of this process's own, by its Via header.
@@ -76,20 +123,6 @@ func ViaOf(ctx context.Context) string {
 	return via
 }
 
-// answered returns the canonical form of a host that this proxy answers as; empty for all others.
-func (h *handler) answered(host string) string {
-	domain, port, hasPort := strings.Cut(strings.ToLower(host), ":")
-	host = strings.TrimSuffix(domain, ".") // absolute, as resolvers take names
-	if hasPort {
-		host += ":" + port
-	}
-	host, err := name.ParseHost(host)
-	if err != nil || !h.AnswersAs(host) {
-		return ""
-	}
-	return host
-}
-
 // repository resolves a name that came for a registry, or for this proxy where as is empty. A proxy in between may repeat
 // ns, but not contradict it.
 func (h *handler) repository(as, path string, ns []string) (name.Repository, error) {
@@ -105,7 +138,7 @@ func (h *handler) repository(as, path string, ns []string) (name.Repository, err
 	switch {
 	case as == "":
 		repo, err = h.Names.Repository(path, host)
-	case host != "" && h.answered(host) != as:
+	case host != "" && authorityOf(host) != authorityOf(as):
 		return repo, NameInvalid("the request is for " + as + ", and its query parameter ns names another registry")
 	default:
 		repo, err = name.At(as, path)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 
@@ -20,7 +19,7 @@ import (
 func answering(backend *fake, hosts ...string) registry.Options {
 	o := backend.options(nil)
 	o.Names = name.Parser{DefaultUpstream: "quay.io"}
-	o.AnswersAs = func(host string) bool { return slices.Contains(hosts, host) }
+	o.AnswersAs = func() []string { return hosts }
 	o.Self = "strata-SELF"
 	return o
 }
@@ -66,12 +65,29 @@ func TestAnswerAs(t *testing.T) {
 		{proxy, "proxy.example", "ghcr.io/a/b", 200, "ghcr.io/a/b"},
 		{proxy, "proxy.example", "a/b", 200, "quay.io/a/b"},
 		{proxy, "proxy.example", "a/b?ns=ghcr.io", 200, "ghcr.io/a/b"},
-		{proxy, "ghcr.io", "a/b", 200, "quay.io/a/b"},
-		{"ghcr.io", "proxy.example", "a/b", 200, "ghcr.io/a/b"}, // something in front ends TLS
 		{"quay.io", "quay.io", "ghcr.io/a/b", 200, "ghcr.io/a/b"},
-		{"ghcr.io:5000", "", "a/b", 200, "quay.io/a/b"}, // another registry
 		{"192.0.2.1", "", "a/b", 200, "quay.io/a/b"},
 		{"[2001:db8::1]:5000", "", "a/b", 200, "quay.io/a/b"},
+		{"[2001:db8::1]", "", "a/b", 200, "quay.io/a/b"},
+		{"10.0.0.7:5000", "proxy.example", "a/b", 200, "quay.io/a/b"}, // a balancer's look
+		{"", "", "a/b", 200, "quay.io/a/b"},
+		// Both names are there, and one of them is a registry's.
+		{proxy, "ghcr.io", "a/b", 421, ""},
+		{"ghcr.io", "proxy.example", "a/b", 421, ""},
+		{"192.0.2.1", "ghcr.io", "a/b", 421, ""},
+		{"[2001:db8::1]:5000", "ghcr.io", "a/b", 421, ""},
+		{"[2001:db8::1]", "ghcr.io", "a/b", 421, ""},
+		{"ghcr.io.example", "ghcr.io", "a/b", 421, ""},
+		{"index.docker.io", "registry-1.docker.io", "library/alpine", 200, "docker.io/library/alpine"},
+		// Another port is another registry's, which has to be listed.
+		{"ghcr.io:5000", "ghcr.io", "a/b", 421, ""},
+		{"GHCR.io.:5000", "ghcr.io", "a/b", 421, ""},
+		{"ghcr.io:5000", "", "a/b", 421, ""},
+		{"ghcr.io:", "ghcr.io", "a/b", 200, "ghcr.io/a/b"},
+		{"ghcr.io:5000", "proxy.example", "a/b", 421, ""},
+		{"ghcr.io:5000", "ghcr.io", "ghcr.io/a/b", 421, ""},
+		{"harbor.example", "harbor.example", "a/b", 421, ""},
+		{"", "harbor.example", "a/b", 421, ""}, // nobody knows which port was meant
 	} {
 		backend, _, _ := newFake()
 		h := registry.New(answering(backend, "ghcr.io", "docker.io", "harbor.example:8443"))

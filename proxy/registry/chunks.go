@@ -93,15 +93,12 @@ func (h *handler) chunkIndex(w *response, r *http.Request, repo name.Repository,
 	if err != nil {
 		return nameError(err)
 	}
+	if err := onlyTakes(query, "chunk-size", "platform"); err != nil {
+		return err
+	}
 	info := requestInfo(r)
 	info.setReference(ref)
-	var q ChunkQuery
-	if q.Sizes, err = single(query, "chunk-size"); err != nil {
-		return err
-	}
-	if q.Platform, err = single(query, "platform"); err != nil {
-		return err
-	}
+	q := ChunkQuery{Sizes: query.Get("chunk-size"), Platform: query.Get("platform")}
 	x, err := h.Chunks.ChunkIndex(r.Context(), repo, ref, q)
 	if err != nil {
 		return err
@@ -122,9 +119,12 @@ func (h *handler) chunkIndex(w *response, r *http.Request, repo name.Repository,
 }
 
 // chunk answers with a chunk. Only a body needs it to be read.
-func (h *handler) chunk(w *response, r *http.Request, repo name.Repository, path string) error {
+func (h *handler) chunk(w *response, r *http.Request, repo name.Repository, path string, query url.Values) error {
 	if h.Chunks == nil {
 		return NotFound("images are not served as chunks here")
+	}
+	if err := onlyTakes(query); err != nil {
+		return err
 	}
 	id, packed, err := casync.ParsePath(path)
 	if err != nil {

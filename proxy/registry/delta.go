@@ -147,19 +147,6 @@ func (h *handler) giveDelta(w *response, r *http.Request, repo name.Repository, 
 	return nil
 }
 
-// single returns the value of a parameter that may be given once, or nothing.
-func single(query url.Values, key string) (string, error) {
-	if len(query[key]) > 1 {
-		return "", BadQuery("the query parameter " + key + " is given twice")
-	}
-	return query.Get(key), nil
-}
-
-// BadQuery is for parameters that are not understood.
-func BadQuery(message string) error {
-	return &Error{Status: http.StatusBadRequest, Code: codeUnsupported, Message: message}
-}
-
 // deltaQuery reads what is asked for.
 func deltaQuery(r *http.Request, query url.Values) (q DeltaQuery, err error) {
 	layer, err := single(query, "layer")

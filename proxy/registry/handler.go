@@ -35,9 +35,9 @@ type Options struct {
 	Listings  Listings
 	Referrers Referrers
 	Names     name.Parser
-	// AnswersAs reports whether requests that arrive for a registry's host, in its canonical form, mean that registry. Nil:
-	// none do.
-	AnswersAs func(host string) bool
+	// AnswersAs returns the registries, by their hosts in canonical form, that requests mean which arrive for these hosts. Nil:
+	// there are none.
+	AnswersAs func() []string
 	// Self is what this process writes into the Via header of its own requests; empty: nothing.
 	Self string
 	// Behind reports whether a registry's images come from another Strata; nil: none do.
@@ -81,7 +81,7 @@ func New(o Options) http.Handler {
 		o.Ruled = func() bool { return false }
 	}
 	if o.AnswersAs == nil {
-		o.AnswersAs = func(string) bool { return false }
+		o.AnswersAs = func() []string { return nil }
 	}
 	if o.Behind == nil {
 		o.Behind = func(string) bool { return false }
@@ -190,11 +190,11 @@ func (h *handler) serveRepository(w *response, r *http.Request, t target, repo n
 	case RouteBlob:
 		return h.blob(w, r, repo, t.reference)
 	case RouteReferrers:
-		return h.referrers(w, r, repo, t.reference, query.Get("artifactType"))
+		return h.referrers(w, r, repo, t.reference, query)
 	case RouteChunkIndex:
 		return h.chunkIndex(w, r, repo, t.reference, query)
 	case RouteChunk:
-		return h.chunk(w, r, repo, t.reference)
+		return h.chunk(w, r, repo, t.reference, query)
 	default:
 		return h.tags(w, r, t.name, repo, query)
 	}

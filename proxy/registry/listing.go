@@ -117,11 +117,18 @@ func (h *handler) visible(ctx context.Context, p Page, sees func(string) bool) (
 
 // page reads n and last. More than the longest page is taken for that.
 func (h *handler) page(query url.Values) (Page, error) {
-	p := Page{N: -1, Last: query.Get("last")}
+	last, err := single(query, "last")
+	if err != nil {
+		return Page{}, err
+	}
+	p := Page{N: -1, Last: last}
 	if !query.Has("n") {
 		return p, nil
 	}
-	n := query.Get("n")
+	n, err := single(query, "n")
+	if err != nil {
+		return Page{}, err
+	}
 	if n == "" || strings.Trim(n, "0123456789") != "" {
 		return Page{}, &Error{
 			Status: http.StatusBadRequest, Code: codePagination, Message: "n must be a decimal number, not negative",

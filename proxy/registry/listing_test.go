@@ -92,3 +92,16 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+// A list is asked for in one way: what is there twice is no page.
+func TestListingTwice(t *testing.T) {
+	t.Parallel()
+	for _, query := range []string{"?n=1&n=2", "?last=a&last=b", "?n=", "?n=-1", "?n=1&n="} {
+		for _, path := range []string{"/v2/ghcr.io/a/tags/list", "/v2/_catalog"} {
+			backend, _, _ := newFake()
+			if w := call(backend.handler(), http.MethodGet, path+query); w.Code != http.StatusBadRequest {
+				t.Errorf("%s: %d %s", path+query, w.Code, w.Body)
+			}
+		}
+	}
+}

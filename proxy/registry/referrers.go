@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -13,13 +14,18 @@ import (
 
 // referrers answers with the index of what refers to a digest. Nothing, or a digest that nobody knows, is the empty index: a
 // 404 would tell clients that this registry lacks the API.
-func (h *handler) referrers(w *response, r *http.Request, repo name.Repository, reference, artifactType string) error {
+func (h *handler) referrers(w *response, r *http.Request, repo name.Repository, reference string,
+	query url.Values) error {
 	if h.Referrers == nil {
 		return NotFound("this registry has no referrers API")
 	}
 	d, err := name.ParseDigest(reference)
 	if err != nil {
 		return nameError(err)
+	}
+	artifactType, err := single(query, "artifactType")
+	if err != nil {
+		return err
 	}
 	requestInfo(r).setReference(name.Reference(d))
 	index, filtered, err := h.Referrers.Referrers(r.Context(), repo, d, artifactType)

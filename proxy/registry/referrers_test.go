@@ -31,6 +31,7 @@ func TestReferrers(t *testing.T) {
 			body: `{"manifests":[],"schemaVersion":2,"x":1}`},
 		{name: "backend filtered", index: index, filtered: true, query: "?artifactType=a/b", status: 200,
 			applied: "artifactType", body: index},
+		{name: "twice", index: index, query: "?artifactType=a/b&artifactType=c", status: 400},
 		{name: "nothing", status: 200, body: empty},
 		{name: "nothing of a type", query: "?artifactType=a/b", status: 200, applied: "artifactType", body: empty},
 		{name: "unknown digest", fail: registry.ManifestUnknown("m"), status: 200, body: empty},

@@ -204,7 +204,7 @@ func (s *Server) newRegistry() http.Handler {
 		Referrers: s.rooms.Lists,
 		Names:     s.names(), Logger: s.log, Access: s.gate,
 		Ruled: s.ruled, Panicked: func() { s.metrics.Panicked("request") },
-		AnswersAs: func(host string) bool { return s.live.Load().AnswersAs(host) }, Self: s.self,
+		AnswersAs: func() []string { return s.live.Load().AnswerAs }, Self: s.self,
 		Behind: func(host string) bool { return s.live.Load().Via(host) },
 	}
 	if s.rooms.Edge != nil {

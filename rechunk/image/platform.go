@@ -1,11 +1,38 @@
 package image
 
 import (
+	"fmt"
+	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
+
+// platformForm is that of a platform in words; they are Go's, which are in lower case.
+var platformForm = regexp.MustCompile(`^[a-z0-9]+([._-][a-z0-9]+)*(/[a-z0-9]+([._-][a-z0-9]+)*){1,2}$`)
+
+// longestPlatform bounds a platform in words, in bytes.
+const longestPlatform = 100
+
+// ParsePlatform reads "os/architecture" or "os/architecture/variant". Which there are nobody knows: it holds words to their
+// form.
+func ParsePlatform(s string) (ocispec.Platform, error) {
+	if len(s) > longestPlatform || !platformForm.MatchString(s) {
+		return ocispec.Platform{}, fmt.Errorf("%.40q is no platform: write OS/ARCH or OS/ARCH/VARIANT, "+
+			"such as linux/arm64", s)
+	}
+	var p ocispec.Platform
+	p.OS, s, _ = strings.Cut(s, "/")
+	p.Architecture, p.Variant, _ = strings.Cut(s, "/")
+	return p, nil
+}
+
+// HostPlatform is linux on this machine's architecture, which is meant where nobody says another.
+func HostPlatform() ocispec.Platform {
+	return ocispec.Platform{OS: "linux", Architecture: runtime.GOARCH}
+}
 
 // PlatformString is "os/architecture" or "os/architecture/variant". The variant that an architecture has by default is left
 // out: builders write "arm64" and "arm64/v8" for the same machines, and a lineage must not fall apart over it.
@@ -26,13 +53,10 @@ func MatchPlatform(patterns []string, p ocispec.Platform) bool {
 	}
 	full, anyVariant := PlatformString(p), p.OS+"/"+p.Architecture
 	return slices.ContainsFunc(patterns, func(s string) bool {
-		return s == anyVariant || PlatformString(parsePlatform(s)) == full
+		if s == anyVariant || s == full {
+			return true
+		}
+		named, err := ParsePlatform(s)
+		return err == nil && PlatformString(named) == full
 	})
-}
-
-func parsePlatform(s string) ocispec.Platform {
-	var p ocispec.Platform
-	p.OS, s, _ = strings.Cut(s, "/")
-	p.Architecture, p.Variant, _ = strings.Cut(s, "/")
-	return p
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -28,7 +27,13 @@ func (c *Chunks) ChunkIndex(ctx context.Context, repo name.Repository, ref name.
 	if err != nil {
 		return nil, err
 	}
-	m, err := c.image(ctx, repo, ref, q.Platform)
+	platform := image.HostPlatform()
+	if q.Platform != "" {
+		if platform, err = image.ParsePlatform(q.Platform); err != nil {
+			return nil, registry.BadQuery("the query parameter platform: " + err.Error())
+		}
+	}
+	m, err := c.image(ctx, repo, ref, image.PlatformString(platform))
 	if err != nil {
 		return nil, err
 	}
@@ -62,8 +67,8 @@ func (c *Chunks) sizes(asked string) (casync.Sizes, error) {
 	for _, have := range s.Sizes {
 		names = append(names, have.String())
 	}
-	return casync.Sizes{}, registry.BadQuery("chunk-size is not one of those that are made here: " +
-		strings.Join(names, ", "))
+	return casync.Sizes{}, registry.BadQuery("the query parameter chunk-size names none of the sizes that are made here: write " +
+		strings.Join(names, " or "))
 }
 
 // image finds the manifest of one platform.
@@ -72,9 +77,6 @@ func (c *Chunks) image(ctx context.Context, repo name.Repository, ref name.Refer
 	m, err := c.Images.Manifest(ctx, repo, ref)
 	if err != nil || !image.IsIndex(m.MediaType) {
 		return m, err
-	}
-	if platform == "" {
-		platform = "linux/" + runtime.GOARCH
 	}
 	x, err := image.ParseIndex(m.Bytes)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -110,11 +111,27 @@ func indexName(reference, name string) (string, error) {
 			return r
 		}, name)
 	}
-	name = strings.TrimSuffix(name, ".caibx")
-	if name == "" || strings.ContainsAny(name, "/\x00") || name[0] == '.' || len(name) > 200 {
-		return "", fmt.Errorf("%q is no name for an index: choose a file name that begins with no dot", name)
+	if err := CheckName(name); err != nil {
+		return "", err
 	}
-	return name + ".caibx", nil
+	return strings.TrimSuffix(name, suffix) + suffix, nil
+}
+
+const (
+	suffix = ".caibx"
+	// longestName bounds a name with its suffix, and what is added to it while the file is written, in bytes.
+	longestName = 200
+)
+
+// CheckName returns what is wrong with a name of an index; with none, the image's is taken.
+func CheckName(name string) error {
+	bare := strings.TrimSuffix(name, suffix)
+	if name == "" || bare != "" && bare[0] != '.' && len(bare) <= longestName && filepath.IsLocal(bare) &&
+		!strings.ContainsFunc(bare, func(r rune) bool { return r == '/' || unicode.IsControl(r) }) {
+		return nil
+	}
+	return fmt.Errorf("%.80q is no name for an index: write a file's name of at most %d bytes, without slashes and with no dot "+
+		"in front", name, longestName)
 }
 
 // cut writes the chunks of the image's archive.
