@@ -333,10 +333,11 @@ func TestQueriesAreDescribed(t *testing.T) {
 		path = strings.ReplaceAll(path, "{name}", "ghcr.io/a/b")
 		ask := func(query string) string {
 			t.Helper()
-			r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path+query, nil)
+			r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path+query, strings.NewReader("{}"))
 			if err != nil {
 				t.Fatal(err)
 			}
+			r.Header.Set("Content-Type", "application/json")
 			answer, err := s.Client().Do(r)
 			if err != nil {
 				t.Fatal(err)

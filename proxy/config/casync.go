@@ -16,7 +16,21 @@ type Casync struct {
 	ChunkSizes []string `yaml:"chunk_sizes"`
 	// Keep is how many bytes of chunks stay in the store. They count against the quota and go first.
 	Keep ByteSize `yaml:"keep"`
+	// Ahead says of which new versions chunks are made before clients ask for them.
+	Ahead Ahead `yaml:"ahead"`
 }
+
+// Ahead says of which new versions chunks are made before clients ask for them.
+type Ahead string
+
+// The choices for ahead.
+const (
+	AheadAsked  Ahead = "asked"  // of repositories whose chunks clients ask for, in the sizes that they ask for
+	AheadAlways Ahead = "always" // of all, in the size by default
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (a *Ahead) UnmarshalText(text []byte) error { return oneOf(a, text, AheadAsked, AheadAlways) }
 
 // mostChunkSizes bounds the sizes of chunks: an image is stored once for each.
 const mostChunkSizes = 8

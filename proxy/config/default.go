@@ -36,7 +36,7 @@ func Default() *Config {
 		Jobs:            1,
 		DefaultUpstream: "ghcr.io",
 		Seeds:           []Seed{{Store: true}},
-		Casync:          Casync{ChunkSizes: []string{"16:64:256"}, Keep: 20 << 30},
+		Casync:          Casync{ChunkSizes: []string{"16:64:256"}, Keep: 20 << 30, Ahead: AheadAsked},
 		Deltas: Deltas{
 			Wait: Duration(20 * time.Second), CPU: 1, Memory: 512 << 20, Queue: 256, Keep: 5 << 30, Prefer: PreferTime,
 		},

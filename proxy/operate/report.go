@@ -199,7 +199,7 @@ type LayerReport struct {
 // JobReport tells about one piece of work.
 type JobReport struct {
 	ID           string     `json:"id"`
-	Kind         string     `json:"kind"` // KindRechunk or KindWarm
+	Kind         string     `json:"kind"` // KindRechunk, KindWarm or KindChunks
 	Repository   string     `json:"repository,omitempty"`
 	Reference    string     `json:"reference,omitempty"`
 	Platform     string     `json:"platform,omitempty"`
@@ -235,4 +235,5 @@ func (e WarmEvent) Final() bool {
 const (
 	KindRechunk = "rechunk" // one image of one platform
 	KindWarm    = "warm"    // one reference of a warm request, with all its images
+	KindChunks  = "chunks"  // one image that is cut into chunks
 )

@@ -94,11 +94,13 @@ type Options struct {
 	// Redis tells how the Redis fares that replicas share; nil says that there is none.
 	Redis func() *RedisReport
 	// Edge tells of what comes from other Stratas; nil says that nothing does.
-	Edge    func() via.Report
-	Store   Store
-	Deltas  Deltas // nil: none are made
-	Version string // of the program
-	Now     func() time.Time
+	Edge   func() via.Report
+	Store  Store
+	Deltas Deltas // nil: none are made
+	// MoreJobs has jobs of other kinds than the queue's, newest first; nil: there are none.
+	MoreJobs func() []JobReport
+	Version  string // of the program
+	Now      func() time.Time
 }
 
 // View makes reports. It is safe for concurrent use.
@@ -352,6 +354,10 @@ func (v *View) Jobs(context.Context) []JobReport {
 			SourceDigest: j.SourceDigest, State: j.State, Phase: j.Phase, DoneBytes: j.DoneBytes, TotalBytes: j.TotalBytes,
 			PhaseSeconds: j.PhaseSeconds, StartedAt: j.StartedAt, Seconds: j.Seconds, Error: j.Error,
 		}
+	}
+	if v.MoreJobs != nil {
+		out = append(out, v.MoreJobs()...)
+		slices.SortStableFunc(out, func(a, b JobReport) int { return b.StartedAt.Compare(a.StartedAt) })
 	}
 	return out
 }

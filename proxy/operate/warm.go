@@ -48,6 +48,12 @@ type Blobs interface {
 	Keep(ctx context.Context, repo name.Repository, d digest.Digest, size int64) error
 }
 
+// Chunks are what casync and desync fetch of images.
+type Chunks interface {
+	// Ahead makes those of an image that are to be made before clients ask, and waits for them.
+	Ahead(ctx context.Context, repo name.Repository, manifest digest.Digest) error
+}
+
 // Warmer pulls images through before clients ask for them. It is safe for concurrent use.
 type Warmer struct {
 	Tags      Refresher
@@ -58,6 +64,8 @@ type Warmer struct {
 	Names     name.Parser
 	// Rule returns the settings of a repository, "host/path".
 	Rule func(repository string) config.Rule
+	// Chunks may be nil: then there are none.
+	Chunks Chunks
 }
 
 // Warm makes the proxy ready to serve a reference, "host/path:tag" or "host/path@digest": it asks the upstream now,
@@ -123,12 +131,16 @@ func (w *Warmer) image(ctx context.Context, repo name.Repository, m *registry.Ma
 	if err != nil {
 		return fmt.Errorf("manifest %s: %w", m.Digest, err)
 	}
+	parent := ctx
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(warmDownloads)
 	for _, d := range doc.References().Blobs {
 		g.Go(func() error { return w.Blobs.Keep(ctx, repo, d.Digest, d.Size) })
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil || w.Chunks == nil {
+		return err
+	}
+	return w.Chunks.Ahead(parent, repo, m.Digest)
 }
 
 // tell reports the jobs of a reference until the returned function is called.

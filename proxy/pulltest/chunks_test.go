@@ -195,7 +195,7 @@ func TestChunksOverHTTP(t *testing.T) {
 			t.Errorf("%s: %s: %s", path, answer.Status, b)
 		}
 	}
-	for _, query := range []string{"?platform=linux/amd64", "?chunk-size=2:8:32&platform=linux/arm64/v8", "?ns=ghcr.io"} {
+	for _, query := range []string{"?platform=linux/amd64", "?chunk-size=2:8:32&platform=linux/arm64/v8", "?ns=" + testRepo.Host()} {
 		if answer, b := fetch(t, at+"/stable.caibx"+query); answer.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s: %s", query, answer.Status, b)
 		}

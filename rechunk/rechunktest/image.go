@@ -46,6 +46,8 @@ type ImageOptions struct {
 	// Compress makes a layer blob of a tar stream; treetest.Gzip when nil. MediaType is what it makes.
 	Compress  func(tb testing.TB, parts ...[]byte) []byte
 	MediaType string
+	// Docker has the image described by Docker's documents, which have no annotations.
+	Docker bool
 }
 
 // NewImage makes an image of layers, lowest first.
@@ -70,13 +72,19 @@ func NewImageOf(tb testing.TB, o ImageOptions, tars ...[]byte) *Image {
 	}
 	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
 		Annotations: o.Annotations}
+	configType := ocispec.MediaTypeImageConfig
+	if o.Docker {
+		m.MediaType, m.Annotations = "application/vnd.docker.distribution.manifest.v2+json", nil
+		configType = "application/vnd.docker.container.image.v1+json"
+		o.MediaType = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+	}
 	for _, plain := range tars {
 		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, digest.FromBytes(plain))
 		d := img.add(o.MediaType, o.Compress(tb, plain))
 		m.Layers = append(m.Layers, d)
 		img.Layers = append(img.Layers, d.Digest)
 	}
-	m.Config = img.add(ocispec.MediaTypeImageConfig, marshal(tb, config))
+	m.Config = img.add(configType, marshal(tb, config))
 	img.Manifest = marshal(tb, m)
 	img.Digest = digest.FromBytes(img.Manifest)
 	return img

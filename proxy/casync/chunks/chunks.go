@@ -67,6 +67,8 @@ type Settings struct {
 	Sizes []casync.Sizes
 	// Keep is how many bytes of chunks stay in the store.
 	Keep int64
+	// Always says that each new image has chunks of the size by default, whether or not somebody asked for its repository's.
+	Always bool
 }
 
 // Options are what Chunks are made of; what may be left out says so.
@@ -104,6 +106,7 @@ type Chunks struct {
 	turn    chan struct{} // held by who makes an image
 	waiting atomic.Int64
 	tidying atomic.Bool
+	jobs    jobList
 
 	mu      sync.Mutex
 	packers map[casync.Sizes]*packer

@@ -199,5 +199,5 @@ func (c *Chunks) again(ctx context.Context, repo name.Repository, t *table, e *e
 	if e.layer >= 0 {
 		layers = append(layers, t.layers[e.layer])
 	}
-	return c.make(ctx, repo, t.key, m.Bytes, layers)
+	return c.makeForClient(ctx, repo, t.key, m.Bytes, layers)
 }

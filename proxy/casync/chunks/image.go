@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -97,18 +96,28 @@ func (c *Chunks) index(ctx context.Context, repo name.Repository, key catalog.Ch
 	if err != nil || t != nil {
 		return t, err
 	}
-	return c.make(ctx, repo, key, manifest, nil)
+	return c.makeForClient(ctx, repo, key, manifest, nil)
 }
 
-// make has a table made and waits for it as long as clients do. again are layers that are cut anew.
+// makeForClient has a table made and waits for it as long as clients do. again are layers that are cut anew.
+func (c *Chunks) makeForClient(ctx context.Context, repo name.Repository, key catalog.ChunkIndexKey, manifest []byte,
+	again []digest.Digest) (*table, error) {
+	wait, stop := context.WithTimeout(ctx, c.Wait)
+	defer stop()
+	t, err := c.make(wait, repo, key, manifest, again)
+	if err != nil && ctx.Err() == nil && wait.Err() != nil {
+		return nil, registry.Unavailable("the chunks are being made", retryMade)
+	}
+	return t, err
+}
+
+// make has a table made, once for all who ask for it at the same time, and waits for it.
 func (c *Chunks) make(ctx context.Context, repo name.Repository, key catalog.ChunkIndexKey, manifest []byte,
 	again []digest.Digest) (*table, error) {
 	if f, ok := c.failed.Get(key.String()); ok && c.Now().Before(f.until) {
 		return nil, f.err
 	}
-	wait, stop := context.WithTimeout(ctx, c.Wait)
-	defer stop()
-	t, err := c.images.Do(wait, key.String(), func(ctx context.Context) (*table, error) {
+	return c.images.Do(ctx, key.String(), func(ctx context.Context) (*table, error) {
 		t, err := c.inTurn(ctx, repo, key, manifest, again)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, errFull) {
 			c.failed.Add(key.String(), failure{err, c.Now().Add(failedFor)})
@@ -117,10 +126,6 @@ func (c *Chunks) make(ctx context.Context, repo name.Repository, key catalog.Chu
 		}
 		return t, err
 	})
-	if err != nil && ctx.Err() == nil && wait.Err() != nil {
-		return nil, registry.Unavailable("the chunks are being made", retryMade)
-	}
-	return t, err
 }
 
 // inTurn makes one image at a time. What it stores no record leads to at first.
@@ -131,16 +136,19 @@ func (c *Chunks) inTurn(ctx context.Context, repo name.Repository, key catalog.C
 		return nil, errFull
 	}
 	defer c.waiting.Add(-1)
+	job := c.jobs.add(key, c.Now())
+	defer func() { c.jobs.end(job, err, c.Now()) }()
 	select {
 	case c.turn <- struct{}{}:
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
 	defer func() { <-c.turn }()
+	c.jobs.change(job, func(j *Job) { j.Running = true })
 	ended := make(chan error, 1)
 	begun := c.Work.GoRelying(ctx, "chunks", func(ctx context.Context) {
 		ended <- c.Work.Catch(ctx, "chunks", func() (err error) {
-			t, err = c.patiently(ctx, repo, key, manifest, again)
+			t, err = c.patiently(ctx, repo, key, manifest, again, job)
 			return err
 		})
 	})
@@ -152,10 +160,10 @@ func (c *Chunks) inTurn(ctx context.Context, repo name.Repository, key catalog.C
 
 // patiently makes a table; a layer whose chunks turn out to be gone is cut anew, once.
 func (c *Chunks) patiently(ctx context.Context, repo name.Repository, key catalog.ChunkIndexKey, manifest []byte,
-	again []digest.Digest) (*table, error) {
+	again []digest.Digest, job *Job) (*table, error) {
 	for {
 		began := c.Now()
-		t, err := c.join(ctx, repo, key, manifest, again)
+		t, err := c.join(ctx, repo, key, manifest, again, job)
 		var gone *lostError
 		if errors.As(err, &gone) && lost(err) && !slices.Contains(again, gone.layer) {
 			again = append(again, gone.layer)
@@ -176,7 +184,7 @@ func (c *Chunks) patiently(ctx context.Context, repo name.Repository, key catalo
 
 // join finds the chunks of an image's archive from those of its layers.
 func (c *Chunks) join(ctx context.Context, repo name.Repository, key catalog.ChunkIndexKey, manifest []byte,
-	again []digest.Digest) (*table, error) {
+	again []digest.Digest, job *Job) (*table, error) {
 	sizes, err := casync.ParseSizes(key.Sizes)
 	if err != nil {
 		return nil, err
@@ -190,6 +198,12 @@ func (c *Chunks) join(ctx context.Context, repo name.Repository, key catalog.Chu
 		return nil, err
 	}
 	w := &work{Chunks: c, packer: p, sizes: sizes}
+	c.jobs.change(job, func(j *Job) {
+		j.Done, j.Total = 0, 0
+		for _, blob := range archive.Blobs() {
+			j.Total += blob.Size
+		}
+	})
 	for i, blob := range archive.Blobs() {
 		list, err := c.layer(ctx, repo, blob, archive.Layers()[i], sizes, slices.Contains(again, blob.Digest))
 		if err != nil {
@@ -200,6 +214,7 @@ func (c *Chunks) join(ctx context.Context, repo name.Repository, key catalog.Chu
 			return nil, err
 		}
 		w.add(ctx, before, list, blob.Digest)
+		c.jobs.change(job, func(j *Job) { j.Done += blob.Size })
 	}
 	end, err := archive.End()
 	if err != nil {
@@ -305,41 +320,4 @@ func (w *work) keep(part, from, to int) error {
 		}
 	}
 	return nil
-}
-
-// ahead makes the index of an image that nobody has asked for yet.
-func (c *Chunks) ahead(ctx context.Context, repo name.Repository, manifest digest.Digest, s casync.Sizes) error {
-	m, err := c.Manifests.Get(ctx, repo, manifest)
-	if err != nil || image.IsIndex(m.MediaType) {
-		return err
-	}
-	_, err = c.index(ctx, repo, catalog.ChunkIndexKey{
-		ContentKey: catalog.ContentKey{Repository: repo.String(), Digest: manifest}, Sizes: s.String()}, m.Bytes)
-	return err
-}
-
-// Published is told of an image that was made just now. Where clients ask for a repository's images as chunks, those of this
-// one are made before they do. It does not wait.
-func (c *Chunks) Published(repo name.Repository, manifest digest.Digest) {
-	s := c.Settings()
-	if !s.On || len(s.Sizes) == 0 || c.waiting.Load() > maxWaiting/2 {
-		return
-	}
-	c.Work.Go("chunks ahead", func(ctx context.Context) {
-		asked := map[string]bool{}
-		err := c.Records.ChunkIndexes.List(ctx, catalog.ChunkIndexesOf(repo.String()),
-			func(k catalog.ChunkIndexKey, _ time.Time) error {
-				asked[k.Sizes] = true
-				return nil
-			})
-		for _, size := range s.Sizes {
-			if err == nil && asked[size.String()] {
-				err = c.ahead(ctx, repo, manifest, size)
-			}
-		}
-		if err != nil && ctx.Err() == nil {
-			c.Logger.InfoContext(ctx, "chunks were not made ahead", "repository", repo.String(), "image", manifest.String(),
-				"error", err)
-		}
-	})
 }

@@ -283,11 +283,10 @@ func (r *Rooms) operating(o Options, manifests *content.Manifests) {
 		Refusals: r.refusals, History: r.history, Queue: r.Jobs, Manifests: manifests,
 		Metrics: o.Metrics,
 		Names:   o.Names, Rule: o.Rule, Upstreams: o.Upstream.Status, Redis: o.Redis, Edge: r.edgeReport(), Store: o.Store,
-		Deltas: r.Deltas, Version: o.Version, Now: o.Now,
+		Deltas: r.Deltas, MoreJobs: r.chunkJobs(o.Now), Version: o.Version, Now: o.Now,
 	})
 	r.Warmer = &operate.Warmer{Tags: r.Tags, Manifests: manifests, Guard: r.Images.Guard, Blobs: r.Blobs, Queue: r.Jobs,
-		Names: o.Names,
-		Rule:  o.Rule}
+		Names: o.Names, Rule: o.Rule, Chunks: r.Casync}
 	r.Restorer.Warmer = r.Warmer
 	r.Releaser = &operate.Releaser{Tags: r.Tags, Names: o.Names}
 	r.Rollouts = &operate.Rollouts{Tags: r.Tags, Names: o.Names, Rule: o.Rule, Returned: r.returned, Now: o.Now}
