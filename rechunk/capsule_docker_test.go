@@ -10,9 +10,9 @@ import (
 	. "github.com/strata-oci/strata/rechunk/tree/treetest"
 )
 
-// Whether a source is described by OCI's documents or by Docker's, whose labels are in the config alone, changes nothing of
-// the commit that hosts get, of a plain source or of an encapsulated one. What is served says what it is in both places where
-// clients look: the config's labels and the manifest's annotations.
+// Whether a source is described by OCI's documents or by Docker's, whose labels are in the config alone, changes
+// nothing of the commit that hosts get, of a plain source or of an encapsulated one. What is served says what it is in
+// both places where clients look: the config's labels and the manifest's annotations.
 func TestOSTreeFormOfDocker(t *testing.T) {
 	t.Parallel()
 	s := &bootableSeries{random: NewRandom(41), rng: rand.New(rand.NewPCG(41, 1))}

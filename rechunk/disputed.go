@@ -43,7 +43,8 @@ func (r *run) refuseUnreadable(context.Context) error {
 			if slices.ContainsFunc(e.Xattrs, misread) {
 				remedy = ": with format: ostree it is rechunked, since attributes are in objects there"
 			}
-			return fmt.Errorf("%w: bootc reads it in no other layers than the source's, since %s%s", ErrPassThrough, what, remedy)
+			return fmt.Errorf("%w: bootc reads it in no other layers than the source's, since %s%s", ErrPassThrough, what,
+				remedy)
 		}
 		fine[&e.Xattrs[0]] = true
 	}

@@ -23,8 +23,8 @@ type imageFlags struct {
 	JSON     bool         `help:"Print a JSON document."`
 }
 
-// platformFlag is "os/arch[/variant]", or nothing for linux on this machine's architecture. Another is refused before a command
-// begins.
+// platformFlag is "os/arch[/variant]", or nothing for linux on this machine's architecture. Another is refused before a
+// command begins.
 type platformFlag string
 
 // UnmarshalText implements encoding.TextUnmarshaler.

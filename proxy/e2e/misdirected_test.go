@@ -74,8 +74,8 @@ backend strata
 	return at
 }
 
-// Behind a front that ends TLS the Host header says for which registry a client came. What the front names in a connection of
-// its own to the proxy has to agree with that, or to be nothing.
+// Behind a front that ends TLS the Host header says for which registry a client came. What the front names in a
+// connection of its own to the proxy has to agree with that, or to be nothing.
 func TestAnswerAsBehindFront(t *testing.T) {
 	t.Parallel()
 	need(t, "haproxy")

@@ -184,7 +184,8 @@ func TestChunksOverHTTP(t *testing.T) {
 		"/stable": "404 UNSUPPORTED", "/store/x": "404 UNSUPPORTED",
 		"/stable.caibx?chunk-size=": "400 UNSUPPORTED", "/stable.caibx?chunk-size=16": "400 UNSUPPORTED",
 		"/stable.caibx?platform=garbage": "400 UNSUPPORTED", "/stable.caibx?platform=": "400 UNSUPPORTED",
-		"/stable.caibx?platform=Linux/AMD64": "400 UNSUPPORTED", "/stable.caibx?platform=linux/amd64/v1/x": "400 UNSUPPORTED",
+		"/stable.caibx?platform=Linux/AMD64":                      "400 UNSUPPORTED",
+		"/stable.caibx?platform=linux/amd64/v1/x":                 "400 UNSUPPORTED",
 		"/stable.caibx?platform=linux/amd64&platform=linux/amd64": "400 UNSUPPORTED",
 		"/stable.caibx?chunksize=1:4:16":                          "400 UNSUPPORTED",
 		"/store/" + unknown + "?platform=linux/amd64":             "400 UNSUPPORTED",
@@ -195,7 +196,8 @@ func TestChunksOverHTTP(t *testing.T) {
 			t.Errorf("%s: %s: %s", path, answer.Status, b)
 		}
 	}
-	for _, query := range []string{"?platform=linux/amd64", "?chunk-size=2:8:32&platform=linux/arm64/v8", "?ns=" + testRepo.Host()} {
+	for _, query := range []string{"?platform=linux/amd64", "?chunk-size=2:8:32&platform=linux/arm64/v8",
+		"?ns=" + testRepo.Host()} {
 		if answer, b := fetch(t, at+"/stable.caibx"+query); answer.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s: %s", query, answer.Status, b)
 		}

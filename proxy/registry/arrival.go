@@ -48,7 +48,8 @@ func (h *handler) arrivedFor(r *http.Request) (string, error) {
 	case !led && !shownLed:
 		return "", nil
 	case shown.host != "" && shown.host != asked.host:
-		return "", misdirected("the TLS server name and the Host header name different hosts: ask each on a connection of its own")
+		return "", misdirected("the TLS server name and the Host header name different hosts: " +
+			"ask each on a connection of its own")
 	case as == "":
 		return "", misdirected("the Host header has a port with which this proxy answers as no registry: " +
 			"ask without it at port 443, or have the name with its port in answer_as")

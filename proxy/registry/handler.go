@@ -35,8 +35,8 @@ type Options struct {
 	Listings  Listings
 	Referrers Referrers
 	Names     name.Parser
-	// AnswersAs returns the registries, by their hosts in canonical form, that requests mean which arrive for these hosts. Nil:
-	// there are none.
+	// AnswersAs returns the registries, by their hosts in canonical form, that requests mean which arrive for these
+	// hosts. Nil: there are none.
 	AnswersAs func() []string
 	// Self is what this process writes into the Via header of its own requests; empty: nothing.
 	Self string

@@ -22,9 +22,10 @@ func single(query url.Values, key string) (string, error) {
 	return query.Get(key), nil
 }
 
-// onlyTakes refuses a query with other parameters than those that a path takes, with one of them twice, or with one that says
-// nothing: a mistake in one of ours gets somebody another image than the one that was meant. Every path takes ns. Paths of
-// other people's specifications ignore what they don't know, since clients may send what is newer than we are.
+// onlyTakes refuses a query with other parameters than those that a path takes, with one of them twice, or with one
+// that says nothing: a mistake in one of ours gets somebody another image than the one that was meant. Every path takes
+// ns. Paths of other people's specifications ignore what they don't know, since clients may send what is newer than we
+// are.
 func onlyTakes(query url.Values, keys ...string) error {
 	for _, key := range slices.Sorted(maps.Keys(query)) {
 		if key != "ns" && !slices.Contains(keys, key) {

@@ -48,8 +48,9 @@ func tell(t *testing.T, on *http2.ClientConn, host string) (status int, body str
 	return response.StatusCode, string(text)
 }
 
-// One certificate is for two registries and the proxy, as clients take for leave to ask one on the connection to another: they
-// are told to make one of its own, the connection goes on, and there they are answered. The listener has not the port of HTTPS.
+// One certificate is for two registries and the proxy, as clients take for leave to ask one on the connection to
+// another: they are told to make one of its own, the connection goes on, and there they are answered. The listener has
+// not the port of HTTPS.
 func TestSharedConnections(t *testing.T) {
 	t.Parallel()
 	a, dir := newAuthority(t), t.TempDir()

@@ -13,8 +13,8 @@ import (
 	"github.com/strata-oci/strata/rechunk/image"
 )
 
-// Published is told of an image that was made just now. Its chunks are made before clients ask for them, where they are to be
-// made ahead and there is no crowd of those who ask. It does not wait.
+// Published is told of an image that was made just now. Its chunks are made before clients ask for them, where they are
+// to be made ahead and there is no crowd of those who ask. It does not wait.
 func (c *Chunks) Published(repo name.Repository, manifest digest.Digest) {
 	s := c.Settings()
 	if !s.On || len(s.Sizes) == 0 || c.waiting.Load() > maxWaiting/2 {
@@ -23,9 +23,9 @@ func (c *Chunks) Published(repo name.Repository, manifest digest.Digest) {
 	c.Work.Go("chunks ahead", func(ctx context.Context) { _ = c.Ahead(ctx, repo, manifest) })
 }
 
-// Ahead makes the chunks of an image that nobody has asked for yet, and waits for them: in the sizes that clients ask the
-// repository for, and, where the settings say so, in that by default. What cannot be cut is logged, and no error: it is served
-// otherwise. An index has none, its images do.
+// Ahead makes the chunks of an image that nobody has asked for yet, and waits for them: in the sizes that clients ask
+// the repository for, and, where the settings say so, in that by default. What cannot be cut is logged, and no error:
+// it is served otherwise. An index has none, its images do.
 func (c *Chunks) Ahead(ctx context.Context, repo name.Repository, manifest digest.Digest) error {
 	s := c.Settings()
 	if !s.On || len(s.Sizes) == 0 {

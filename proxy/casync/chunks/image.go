@@ -66,7 +66,7 @@ func (c *Chunks) sizes(asked string) (casync.Sizes, error) {
 	for _, have := range s.Sizes {
 		names = append(names, have.String())
 	}
-	return casync.Sizes{}, registry.BadQuery("the query parameter chunk-size names none of the sizes that are made here: write " +
+	return casync.Sizes{}, registry.BadQuery("the query parameter chunk-size names none of the sizes made here: write " +
 		strings.Join(names, " or "))
 }
 

@@ -130,8 +130,8 @@ func CheckName(name string) error {
 		!strings.ContainsFunc(bare, func(r rune) bool { return r == '/' || unicode.IsControl(r) }) {
 		return nil
 	}
-	return fmt.Errorf("%.80q is no name for an index: write a file's name of at most %d bytes, without slashes and with no dot "+
-		"in front", name, longestName)
+	return fmt.Errorf("%.80q is no name for an index: write a file's name of at most %d bytes, without slashes and "+
+		"with no dot in front", name, longestName)
 }
 
 // cut writes the chunks of the image's archive.

@@ -34,7 +34,8 @@ func (r *Rooms) chunkJobs(now func() time.Time) func() []operate.JobReport {
 	return func() (out []operate.JobReport) {
 		for _, j := range r.Casync.Jobs() {
 			report := operate.JobReport{ID: j.ID, Kind: operate.KindChunks, Repository: j.Key.Repository,
-				Reference: j.Key.Digest.String(), State: jobs.Queued, DoneBytes: j.Done, TotalBytes: j.Total, StartedAt: j.Begun}
+				Reference: j.Key.Digest.String(), State: jobs.Queued,
+				DoneBytes: j.Done, TotalBytes: j.Total, StartedAt: j.Begun}
 			ended := j.Ended
 			switch {
 			case j.Running:
