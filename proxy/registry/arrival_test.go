@@ -41,11 +41,7 @@ func askAs(h http.Handler, host, serverName, path string, via ...string) *httpte
 func TestAnswerAs(t *testing.T) {
 	t.Parallel()
 	const proxy = "proxy.example:5000"
-	for _, tc := range []struct {
-		host, serverName, path string
-		status                 int
-		want                   string
-	}{
+	checkArrivals(t, []arrival{
 		{"ghcr.io", "ghcr.io", "a/b", 200, "ghcr.io/a/b"},
 		{"ghcr.io", "", "a/b", 200, "ghcr.io/a/b"},
 		{"GHCR.IO:443", "GHCR.io", "a/b", 200, "ghcr.io/a/b"},
@@ -71,7 +67,15 @@ func TestAnswerAs(t *testing.T) {
 		{"[2001:db8::1]", "", "a/b", 200, "quay.io/a/b"},
 		{"10.0.0.7:5000", "proxy.example", "a/b", 200, "quay.io/a/b"}, // a balancer's look
 		{"", "", "a/b", 200, "quay.io/a/b"},
-		// Both names are there, and one of them is a registry's.
+	})
+}
+
+// Where server name and Host header are both there, and one of them is a registry's, they have to agree; another port is
+// another registry's, which has to be listed.
+func TestAnswerAsContradicted(t *testing.T) {
+	t.Parallel()
+	const proxy = "proxy.example:5000"
+	checkArrivals(t, []arrival{
 		{proxy, "ghcr.io", "a/b", 421, ""},
 		{"ghcr.io", "proxy.example", "a/b", 421, ""},
 		{"192.0.2.1", "ghcr.io", "a/b", 421, ""},
@@ -79,7 +83,6 @@ func TestAnswerAs(t *testing.T) {
 		{"[2001:db8::1]", "ghcr.io", "a/b", 421, ""},
 		{"ghcr.io.example", "ghcr.io", "a/b", 421, ""},
 		{"index.docker.io", "registry-1.docker.io", "library/alpine", 200, "docker.io/library/alpine"},
-		// Another port is another registry's, which has to be listed.
 		{"ghcr.io:5000", "ghcr.io", "a/b", 421, ""},
 		{"GHCR.io.:5000", "ghcr.io", "a/b", 421, ""},
 		{"ghcr.io:5000", "", "a/b", 421, ""},
@@ -88,7 +91,19 @@ func TestAnswerAs(t *testing.T) {
 		{"ghcr.io:5000", "ghcr.io", "ghcr.io/a/b", 421, ""},
 		{"harbor.example", "harbor.example", "a/b", 421, ""},
 		{"", "harbor.example", "a/b", 421, ""}, // nobody knows which port was meant
-	} {
+	})
+}
+
+// arrival is a request, and the repository that it is answered with.
+type arrival struct {
+	host, serverName, path string
+	status                 int
+	want                   string
+}
+
+func checkArrivals(t *testing.T, cases []arrival) {
+	t.Helper()
+	for _, tc := range cases {
 		backend, _, _ := newFake()
 		h := registry.New(answering(backend, "ghcr.io", "docker.io", "harbor.example:8443"))
 		path, query, _ := strings.Cut(tc.path, "?")
