@@ -57,7 +57,8 @@ func (c *exportCommand) Run(ctx context.Context, s *streams) error {
 	}
 	b := newBars(s.err)
 	o := airgap.ExportOptions{
-		Options: imageref.Options{Insecure: c.Insecure}, Name: c.As, Platform: string(c.Platform), Since: c.Since, Delta: c.Delta,
+		Options: imageref.Options{Insecure: c.Insecure}, Name: c.As, Platform: string(c.Platform), Since: c.Since,
+		Delta:    c.Delta,
 		Progress: func(done, total int64) { b.update("export", done, total) },
 	}
 	var report *airgap.Report

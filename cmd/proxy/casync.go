@@ -47,8 +47,9 @@ func (c *casyncExportCommand) Run(ctx context.Context, s *streams) error {
 	}
 	b := newBars(s.err)
 	r, err := static.Export(ctx, c.Ref, c.Dir, static.Options{
-		Options: imageref.Options{Platform: string(c.Platform), Insecure: c.Insecure}, Sizes: sizes, Uncompressed: c.Uncompressed,
-		Name: c.Name, Parallel: runtime.GOMAXPROCS(0),
+		Options: imageref.Options{Platform: string(c.Platform), Insecure: c.Insecure}, Sizes: sizes,
+		Uncompressed: c.Uncompressed,
+		Name:         c.Name, Parallel: runtime.GOMAXPROCS(0),
 		Progress: func(done, total int64) { b.update("export", done, total) },
 	})
 	b.close()
