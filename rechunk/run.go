@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -173,8 +174,12 @@ func (r *run) own(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("finding the owners of files: %w", err)
 	}
-	for _, w := range r.owners.Warnings {
-		r.cfg.Logger.WarnContext(ctx, "package database", "source", r.req.Digest, "warning", w)
+	// One damage is often met at each package: the first is told, the others to who looks closer.
+	level := slog.LevelWarn
+	for i, w := range r.owners.Warnings {
+		r.cfg.Logger.Log(ctx, level, "package database", "source", r.req.Digest, "warning", w,
+			"more", len(r.owners.Warnings)-i-1)
+		level = slog.LevelDebug
 	}
 	return nil
 }

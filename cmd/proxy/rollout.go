@@ -104,8 +104,12 @@ func rolloutLine(r *operate.RolloutReport) string {
 	if r.Ends {
 		line += ", no rule has steps for it: all get it with the next pull"
 	}
-	if !last.NextAt.IsZero() {
+	switch {
+	case last.NextAt.IsZero():
+	case last.NextAt.After(time.Now()):
 		line += ", next step " + last.NextAt.Format(time.RFC3339)
+	default:
+		line += ", next step with the next pull"
 	}
 	return line
 }

@@ -42,7 +42,8 @@ type RolledReport struct {
 	// Share is the part of all hosts that get it, or a newer one; First do, too.
 	Share float64  `json:"share"`
 	First []string `json:"first,omitempty"`
-	// NextAt is when the rule's next step comes, absent, too, while that waits for hosts to be seen again.
+	// NextAt is when the rule's next step comes, absent, too, while that waits for hosts to be seen again. A time that is
+	// over is that of a first step which comes with the next pull.
 	NextAt time.Time `json:"next_at,omitzero"`
 	// Seen tells what became of the hosts of its last step; absent where nothing is required of them, and of versions that
 	// all hosts get or that reach no more.

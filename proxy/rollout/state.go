@@ -38,7 +38,8 @@ func StateOf(r *catalog.Rollout) State {
 }
 
 // Due returns when a version's next step comes, by the rule; the zero time when none does while things stay as they are, or
-// when it is time and the step waits for hosts to be seen again.
+// when it is time and the step waits for hosts to be seen again. A time that is not after now is that of a first step which
+// comes with the next pull.
 func Due(r *catalog.Rollout, i int, rule config.Rollout, now time.Time) time.Time {
 	v := &r.Versions[i]
 	if r.Held != nil || v.Withdrawn != nil || !v.RevertedAt.IsZero() || v.Complete() {
@@ -57,7 +58,13 @@ func Due(r *catalog.Rollout, i int, rule config.Rollout, now time.Time) time.Tim
 		return at.UTC().Truncate(time.Second)
 	}
 	_, begun, next := rule.StepAt(past)
-	if begun && next == 0 {
+	switch {
+	case begun && v.BegunAt.IsZero():
+		next = 0
+		if len(rule.Steps) > 0 {
+			next = time.Duration(rule.Steps[0].After)
+		}
+	case begun && next == 0:
 		return time.Time{}
 	}
 	return now.Add(next - past).UTC().Truncate(time.Second)

@@ -36,8 +36,11 @@ func (d Difference) String() string {
 	return fmt.Sprintf("%s: %s != %s", d.Field, value(d.A), value(d.B))
 }
 
-// whyDropped explains the labels that Build drops or sets.
-const whyDropped = "only one has it, for Strata drops it from plain bootable images: it names the ostree commit of other layers"
+// whyDropped and whyAdded explain the labels that name an ostree commit.
+const (
+	whyDropped = "only the first has it, for Strata drops it from plain bootable images: it names the ostree commit of other layers"
+	whyAdded   = "only the second has it, for Strata sets it in images of ostree's form: it names the ostree commit in them"
+)
 
 // DiffConfigs lists how the configs of two images differ in what a runtime goes by: the platform and all of the config's
 // config (user, environment, entry point, command, directory, labels, ports, volumes, signal, …), but for what names the
@@ -71,7 +74,10 @@ func why(d Difference, x, y map[string]string) string {
 	switch {
 	case !ok:
 	case label == LabelCommit || label == labelFinalDiffID:
-		if d.A == "" || d.B == "" {
+		if d.A == "" {
+			return whyAdded
+		}
+		if d.B == "" {
 			return whyDropped
 		}
 		if left && right {

@@ -43,6 +43,10 @@ func TestDiffConfigs(t *testing.T) {
 				`config.Labels.ostree.final-diffid: "d" != "e"`,
 			},
 		},
+		"labels of ostree's form": {
+			config("", `"Labels":{}`), config("", `"Labels":{"ostree.commit":"c","ostree.final-diffid":"d"}`),
+			[]string{"config.Labels.ostree.commit: " + whyAdded, "config.Labels.ostree.final-diffid: " + whyAdded},
+		},
 	} {
 		got, err := DiffConfigs(&Source{RawConfig: []byte(tc.a)}, &Source{RawConfig: []byte(tc.b)})
 		var lines []string

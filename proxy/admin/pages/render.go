@@ -33,6 +33,7 @@ func parseTemplates(now func() time.Time) templates {
 			at, _ := t.(time.Time)
 			return ago(now(), at)
 		},
+		"soon": func(t time.Time) template.HTML { return soon(now(), t) },
 		"float": func(n any) float64 {
 			if n, ok := n.(int); ok {
 				return float64(n)

@@ -58,6 +58,14 @@ func ago(now, t time.Time) template.HTML {
 		t.Format("2006-01-02 15:04:05 UTC"), words))
 }
 
+// soon shows when the next step of a roll-out comes; one whose time is over waits for a client.
+func soon(now, t time.Time) template.HTML {
+	if t.After(now) {
+		return ago(now, t)
+	}
+	return "with the next pull"
+}
+
 // share shows a part of a whole in percent; what is not all of it is never shown as 100 %, nor something as nothing.
 func share(part, whole float64) string {
 	if whole <= 0 {
