@@ -100,8 +100,8 @@ func (h onComposefs) take(ctx context.Context, img *layouts.Image, tag string) (
 	return t, err
 }
 
-// withoutTimes is the digest of a composefs-dump(5) without the times and the counts of links, which are not served as the
-// source has them unless a rule wants it.
+// withoutTimes is the digest of a composefs-dump(5) without times, which are not served as the source has them unless a rule
+// wants it, and without the counts of links.
 func withoutTimes(dump string) string {
 	const links, seconds = 3, 7
 	sum := sha256.New()

@@ -49,11 +49,11 @@ func (b *bench) makeForms(ctx context.Context, source string, tags [3]string) er
 	return nil
 }
 
-// serve rechunks a series, by the defaults.
+// serve rechunks a series, with the source's links, which are part of composefs' trees.
 func (b *bench) serve(ctx context.Context, source string, f form, tags [3]string) error {
 	for _, tag := range tags {
 		if _, _, err := process.Measure(ctx, b.strata, "rechunk", "--state", f.layout+".state", "--name", "os",
-			"--format", f.name, "oci:"+source+":"+tag, "oci:"+f.layout+":"+tag); err != nil {
+			"--format", f.name, "--hardlinks", "preserve", "oci:"+source+":"+tag, "oci:"+f.layout+":"+tag); err != nil {
 			return err
 		}
 	}
