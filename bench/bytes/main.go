@@ -14,11 +14,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/strata-oci/strata/bench/process"
 	"github.com/strata-oci/strata/rechunk/layer"
@@ -61,15 +59,9 @@ func flags(args []string) (*options, error) {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(os.Stderr, "bytes:", err)
-		}
-		stop()
-		os.Exit(1)
-	}
+	process.Main("bytes", func(ctx context.Context, args []string, out io.Writer) error {
+		return run(ctx, args, out, os.Stderr)
+	})
 }
 
 func run(ctx context.Context, args []string, out, log io.Writer) (err error) {

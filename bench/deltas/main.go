@@ -15,7 +15,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"time"
@@ -23,15 +22,7 @@ import (
 	"github.com/strata-oci/strata/bench/process"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "deltas:", err)
-		stop()
-		os.Exit(1)
-	}
-}
+func main() { process.Main("deltas", run) }
 
 // bench is one comparison.
 type bench struct {

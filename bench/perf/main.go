@@ -15,7 +15,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,25 +23,18 @@ import (
 	"github.com/strata-oci/strata/bench/process"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := dispatch(ctx, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "perf:", err)
-		os.Exit(1)
-	}
-}
+func main() { process.Main("perf", dispatch) }
 
 // dispatch runs the program in one of its roles: it starts itself again as load generator and as peer, so that each has a
 // process of its own.
-func dispatch(ctx context.Context, args []string) error {
+func dispatch(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 2 && args[0] == roleLoad {
-		return loadRole(ctx, args[1], os.Stdout)
+		return loadRole(ctx, args[1], out)
 	}
 	if len(args) == 3 && args[0] == roleDistribution {
 		return distributionRole(ctx, args[1], args[2])
 	}
-	return run(ctx, args, os.Stdout, os.Stderr)
+	return run(ctx, args, out, os.Stderr)
 }
 
 // bench is one run of the program.
