@@ -34,7 +34,7 @@ func DefaultSizes() Sizes { return Sizes{16 << 10, 64 << 10, 256 << 10} }
 // Check returns what is wrong with the sizes.
 func (s Sizes) Check() error {
 	if s.Min < leastSize || s.Min > s.Avg || s.Avg > s.Max || s.Avg > mostAvg || s.Max > mostSize {
-		return fmt.Errorf("chunks of %s KiB: write MIN:AVG:MAX in ascending order, MIN from 1, AVG to %d, "+
+		return fmt.Errorf("chunks cannot be of %s: write MIN:AVG:MAX in KiB and ascending order, MIN from 1, AVG to %d, "+
 			"MAX to %d, as in 16:64:256",
 			s, mostAvg>>10, mostSize>>10)
 	}

@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,14 +38,20 @@ func TestMain(m *testing.M) {
 // file.
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	root, err := filepath.Abs(repositoryRoot)
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
+		Setup: func(e *testscript.Env) error { e.Setenv("REPOSITORY", root); return nil },
+		Dir:   "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"mkimage": mkimage(t), "theirs": theirs, "registry": startRegistry, "freeport": freePort, "ready": ready,
 			"exits":     exits,
 			"interrupt": interrupt,
 			"jsonkeys":  jsonKeys, "field": field, "sum": sum, "oneline": oneLine, "emptydir": emptyDir, "expand": expand,
 			"damage": damage, "absent": absent, "metric": metric, "hangup": hangup, "smalldisk": smallDisk,
+			"document": document, "block": block,
 		},
 		Condition: mayMount,
 	})
