@@ -143,7 +143,7 @@ func TestLoadErrors(t *testing.T) {
 			"c.yml:1:10: storage: needs exactly one storage driver but has 2 (filesystem, s3): keep one",
 		}},
 		"storage driver": {"storage: {floppy: {}}\n", []string{
-			`c.yml:1:19: storage.floppy: "floppy" is no storage driver; there are azure, filesystem, gcs, inmemory, s3, s3aws`,
+			`c.yml:1:19: storage.floppy: "floppy" is no storage driver; there are filesystem, inmemory, s3, s3aws`,
 		}},
 		"rules": {"repositories:\n- {match: ublue-os/*}\n- {rechunk: never}\n- {match: '**', platforms: [linux, linux/arm64, linux/arm64], family: A b}\n- {match: ghcr.io, platforms: []}\n", []string{
 			`c.yml:2:11: repositories[0].match: "ublue-os/*" starts with no registry host, so it would match nothing: write ghcr.io/ublue-os/*`,

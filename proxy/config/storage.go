@@ -12,7 +12,7 @@ import (
 // Storage is where images and records are kept: one of distribution's storage drivers. In the file it is a mapping with one
 // key, the driver's name; the parameters below it are handed to the driver as they are.
 type Storage struct {
-	// Driver is the driver's name: filesystem, s3, gcs, azure, inmemory.
+	// Driver is the driver's name: filesystem, s3, inmemory.
 	Driver string
 	// Parameters are the driver's own. They may hold secrets.
 	Parameters map[string]any

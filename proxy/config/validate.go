@@ -167,9 +167,9 @@ func (v *validator) both(prefix, a, valueA, b, valueB string) {
 	}
 }
 
-// storageDrivers returns the names of the drivers of distribution.
+// storageDrivers returns the names of distribution's drivers that the program has.
 func storageDrivers() []string {
-	return []string{"azure", "filesystem", "gcs", "inmemory", "s3", "s3aws"}
+	return []string{"filesystem", "inmemory", "s3", "s3aws"}
 }
 
 func (v *validator) storage(s Storage) {
