@@ -19,7 +19,7 @@ func TestUnits(t *testing.T) {
 	dir := t.TempDir()
 	var units []string
 	for _, pattern := range []string{"*.service", "*.socket"} {
-		files, err := filepath.Glob(filepath.Join(repositoryRoot, "docs/deploy", pattern))
+		files, err := filepath.Glob(filepath.Join(root, "docs/deploy", pattern))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no units %s: %v", pattern, err)
 		}
@@ -46,11 +46,11 @@ func TestUnits(t *testing.T) {
 // What clients.md shows is the unit in docs/deploy.
 func TestUnitInDocuments(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile(filepath.Join(repositoryRoot, "docs/clients.md"))
+	page, err := os.ReadFile(filepath.Join(root, "docs/clients.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	unit, err := os.ReadFile(filepath.Join(repositoryRoot, "docs/deploy/strata.service"))
+	unit, err := os.ReadFile(filepath.Join(root, "docs/deploy/strata.service"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestUnitInDocuments(t *testing.T) {
 // kubeconform holds objects of Kubernetes against its schemas.
 func kubeconform(t *testing.T, objects string) {
 	t.Helper()
-	schemas, err := filepath.Abs(filepath.Join(repositoryRoot, "bin/tools/kubernetes"))
+	schemas, err := filepath.Abs(filepath.Join(root, "bin/tools/kubernetes"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func kubeconform(t *testing.T, objects string) {
 
 // tool finds a program where .ci/release/tools puts it, or in PATH.
 func tool(name string) (string, error) {
-	if program, err := filepath.Abs(filepath.Join(repositoryRoot, "bin/tools", name)); err == nil {
+	if program, err := filepath.Abs(filepath.Join(root, "bin/tools", name)); err == nil {
 		if _, err := os.Stat(program); err == nil {
 			return program, nil
 		}
@@ -95,7 +95,7 @@ func tool(name string) (string, error) {
 // The objects for Kubernetes are well formed.
 func TestKubernetes(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(filepath.Join(repositoryRoot, "docs/deploy/kubernetes.yaml"))
+	text, err := os.ReadFile(filepath.Join(root, "docs/deploy/kubernetes.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestChart(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			args := []string{"template", "test", filepath.Join(repositoryRoot, "docs/deploy/chart"), "--kube-version",
+			args := []string{"template", "test", filepath.Join(root, "docs/deploy/chart"), "--kube-version",
 				"1.37.0"}
 			for _, v := range tc.values {
 				args = append(args, "--set", v)
@@ -180,12 +180,12 @@ func checkChartConfiguration(t *testing.T, objects string) {
 // The alert rules and the dashboard ask for metrics that there are.
 func TestAlertsAndDashboard(t *testing.T) {
 	t.Parallel()
-	known, err := os.ReadFile(filepath.Join(repositoryRoot, "proxy/metrics/metrics.go"))
+	known, err := os.ReadFile(filepath.Join(root, "proxy/metrics/metrics.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"strata-alerts.yml", "grafana-strata.json"} {
-		file := filepath.Join(repositoryRoot, "docs/deploy", name)
+		file := filepath.Join(root, "docs/deploy", name)
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -209,7 +209,7 @@ func TestAlertsFire(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	rules, err := os.ReadFile(filepath.Join(repositoryRoot, "docs/deploy/strata-alerts.yml"))
+	rules, err := os.ReadFile(filepath.Join(root, "docs/deploy/strata-alerts.yml"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,14 +14,12 @@ import (
 	"github.com/strata-oci/strata/proxy/manual"
 )
 
-const repositoryRoot = "../.."
-
 // documents returns the text of every page of the documentation by its path.
 func documents(t *testing.T) map[string]string {
 	t.Helper()
 	pages := map[string]string{}
 	for _, pattern := range []string{"README.md", "docs/*.md", "bench/README.md"} {
-		files, err := filepath.Glob(filepath.Join(repositoryRoot, pattern))
+		files, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no page %s: %v", pattern, err)
 		}

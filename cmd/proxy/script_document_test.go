@@ -34,24 +34,13 @@ func parsePassage(ts *testscript.TestScript, args []string) passage {
 
 // blocks returns those of the languages, one at least.
 func (s passage) blocks(ts *testscript.TestScript, languages ...string) (out []snippet) {
-	b, err := os.ReadFile(filepath.Join(ts.Getenv("REPOSITORY"), filepath.FromSlash(s.page)))
+	text, err := os.ReadFile(filepath.Join(ts.Getenv("REPOSITORY"), filepath.FromSlash(s.page)))
 	ts.Check(err)
-	within, language, open := false, "", false
-	var lines []string
-	for line := range strings.Lines(string(b)) {
-		fence, isFence := strings.CutPrefix(strings.TrimSpace(line), "```")
-		switch {
-		case isFence && !open:
-			language, open, lines = fence, true, nil
-		case isFence:
-			if open = false; within && slices.Contains(languages, language) {
-				text := strings.NewReplacer(s.replace...).Replace(strings.Join(lines, ""))
-				out = append(out, snippet{page: s.page, language: language, text: text})
-			}
-		case open:
-			lines = append(lines, line)
-		case strings.HasPrefix(line, "#"):
-			within = strings.TrimSpace(strings.TrimLeft(line, "#")) == s.heading
+	replacer := strings.NewReplacer(s.replace...)
+	for _, b := range snippetsOf(s.page, string(text)) {
+		if b.heading == s.heading && slices.Contains(languages, b.language) {
+			b.text = replacer.Replace(b.text)
+			out = append(out, b)
 		}
 	}
 	if len(out) == 0 {

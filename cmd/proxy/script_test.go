@@ -38,12 +38,12 @@ func TestMain(m *testing.M) {
 // file.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	root, err := filepath.Abs(repositoryRoot)
+	repository, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
-		Setup: func(e *testscript.Env) error { e.Setenv("REPOSITORY", root); return nil },
+		Setup: func(e *testscript.Env) error { e.Setenv("REPOSITORY", repository); return nil },
 		Dir:   "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"mkimage": mkimage(t), "theirs": theirs, "registry": startRegistry, "freeport": freePort, "ready": ready,

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -27,8 +28,8 @@ import (
 
 // snippet is a fenced block of a document.
 type snippet struct {
-	page, language, text string
-	line                 int
+	page, heading, language, text string
+	line                          int
 }
 
 func (s snippet) String() string { return fmt.Sprintf("%s:%d", s.page, s.line) }
@@ -42,16 +43,31 @@ func (s snippet) first() string {
 // snippets returns all fenced blocks of the documentation, in order.
 func snippets(t *testing.T) (out []snippet) {
 	t.Helper()
-	block := regexp.MustCompile("(?ms)^[ \\t]*```([^\\n`]*)\\n(.*?)^[ \\t]*```$")
-	for page, text := range documents(t) {
-		for _, m := range block.FindAllStringSubmatchIndex(text, -1) {
-			out = append(out, snippet{strings.TrimPrefix(page, repositoryRoot+"/"), text[m[2]:m[3]], text[m[4]:m[5]],
-				1 + strings.Count(text[:m[0]], "\n")})
+	pages := documents(t)
+	for _, page := range slices.Sorted(maps.Keys(pages)) {
+		out = append(out, snippetsOf(strings.TrimPrefix(page, root+"/"), pages[page])...)
+	}
+	return out
+}
+
+// snippetsOf returns the fenced blocks of a page, in order.
+func snippetsOf(page, text string) (out []snippet) {
+	var block *snippet
+	heading, number := "", 0
+	for line := range strings.Lines(text) {
+		number++
+		fence, isFence := strings.CutPrefix(strings.TrimSpace(line), "```")
+		switch {
+		case isFence && block == nil:
+			block = &snippet{page: page, heading: heading, language: fence, line: number}
+		case isFence:
+			out, block = append(out, *block), nil
+		case block != nil:
+			block.text += line
+		case strings.HasPrefix(line, "#"):
+			heading = strings.TrimSpace(strings.TrimLeft(line, "#"))
 		}
 	}
-	slices.SortFunc(out, func(a, b snippet) int {
-		return strings.Compare(fmt.Sprintf("%s %06d", a.page, a.line), fmt.Sprintf("%s %06d", b.page, b.line))
-	})
 	return out
 }
 
@@ -193,7 +209,7 @@ func parses(args []string) error {
 
 // isTarget reports whether the Makefile has what make is told to make.
 func isTarget(args []string) error {
-	b, err := os.ReadFile(filepath.Join(repositoryRoot, "Makefile"))
+	b, err := os.ReadFile(filepath.Join(root, "Makefile"))
 	if err != nil {
 		return err
 	}
@@ -210,7 +226,7 @@ func isOfTree(args []string) error {
 	for i := 1; i < len(args); i++ {
 		switch arg := args[i]; {
 		case strings.HasPrefix(arg, "./"):
-			dir := filepath.Join(repositoryRoot, strings.TrimSuffix(arg, "/..."))
+			dir := filepath.Join(root, strings.TrimSuffix(arg, "/..."))
 			files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 			if err != nil || len(files) == 0 {
 				return fmt.Errorf("there is no package %s", arg)
@@ -319,7 +335,7 @@ func checkYAML(t *testing.T, s snippet) {
 
 // knownMetrics reports the metrics in a text that operations.md does not know, which a test holds to those that there are.
 func knownMetrics(text string) error {
-	page, err := os.ReadFile(filepath.Join(repositoryRoot, "docs/operations.md"))
+	page, err := os.ReadFile(filepath.Join(root, "docs/operations.md"))
 	if err != nil {
 		return err
 	}
@@ -457,7 +473,7 @@ func checkListing(t *testing.T, s snippet) {
 	if strings.HasPrefix(s.text, "/v1/") {
 		return // of a store, whose keys are those of formats.md and of chunkstore's tests
 	}
-	parents := [][]string{{repositoryRoot}} // by depth; below a line with two directories stands what is in either
+	parents := [][]string{{root}} // by depth; below a line with two directories stands what is in either
 	for line := range strings.Lines(s.text) {
 		depth := min((len(line)-len(strings.TrimLeft(line, " ")))/2, len(parents)-1)
 		var named []string

@@ -31,13 +31,10 @@ func (h *Handler) getUpdate(w http.ResponseWriter, r *http.Request) {
 			"name two images, from and to: each HOST/PATH:TAG, HOST/PATH@DIGEST or a digest")
 		return
 	}
-	wanted := image.HostPlatform()
-	if platform != "" {
-		var err error
-		if wanted, err = image.ParsePlatform(platform); err != nil {
-			writeError(w, http.StatusBadRequest, "the query parameter platform: "+err.Error())
-			return
-		}
+	wanted, err := image.AskedPlatform(platform)
+	if err != nil {
+		writeError(w, http.StatusBadRequest, "the query parameter platform: "+err.Error())
+		return
 	}
 	format, contents := q.Get("format"), q.Get("contents") == "1"
 	if format != "" && format != "json" && format != "markdown" {

@@ -52,19 +52,7 @@ func TestHaproxy(t *testing.T) {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	var log bytes.Buffer
-	balancer := exec.CommandContext(t.Context(), "haproxy", "-db", "-f", file)
-	balancer.Stdout, balancer.Stderr = &log, &log
-	if err := balancer.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = balancer.Process.Kill()
-		_ = balancer.Wait()
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
+	startHaproxy(t, file)
 	pulls := func() bool {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
 			"http://"+front+"/v2/"+upstreamHost+"/os/image/manifests/v1", nil)
@@ -126,4 +114,22 @@ func await(tb testing.TB, so func() bool) {
 			tb.Fatal("it does not come")
 		}
 	}
+}
+
+// startHaproxy runs haproxy with a configuration for the length of a test.
+func startHaproxy(t *testing.T, file string) {
+	t.Helper()
+	var log bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), "haproxy", "-db", "-f", file)
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
 }

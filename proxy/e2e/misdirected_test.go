@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -54,19 +52,7 @@ backend strata
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	var log bytes.Buffer
-	front := exec.CommandContext(t.Context(), "haproxy", "-db", "-f", file)
-	front.Stdout, front.Stderr = &log, &log
-	if err := front.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = front.Process.Kill()
-		_ = front.Wait()
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
+	startHaproxy(t, file)
 	await(t, func() bool {
 		c, err := net.DialTimeout("tcp", at, programtest.Patience)
 		return err == nil && c.Close() == nil

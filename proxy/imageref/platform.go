@@ -11,12 +11,9 @@ type platform struct{ os, arch, variant string }
 
 // parsePlatform reads "os/arch" or "os/arch/variant". Empty means linux on this machine's architecture.
 func parsePlatform(s string) (platform, error) {
-	p := image.HostPlatform()
-	if s != "" {
-		var err error
-		if p, err = image.ParsePlatform(s); err != nil {
-			return platform{}, err
-		}
+	p, err := image.AskedPlatform(s)
+	if err != nil {
+		return platform{}, err
 	}
 	return platform{os: p.OS, arch: p.Architecture, variant: p.Variant}.normal(), nil
 }

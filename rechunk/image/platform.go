@@ -29,6 +29,14 @@ func ParsePlatform(s string) (ocispec.Platform, error) {
 	return p, nil
 }
 
+// AskedPlatform is ParsePlatform, with HostPlatform for an empty text.
+func AskedPlatform(s string) (ocispec.Platform, error) {
+	if s == "" {
+		return HostPlatform(), nil
+	}
+	return ParsePlatform(s)
+}
+
 // HostPlatform is linux on this machine's architecture, which is meant where nobody says another.
 func HostPlatform() ocispec.Platform {
 	return ocispec.Platform{OS: "linux", Architecture: runtime.GOARCH}

@@ -24,7 +24,7 @@ func (h *Handler) act(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	f := r.PostForm
 	reference, reason, by := f.Get("reference"), strings.TrimSpace(f.Get("reason")), h.Operator(r)
-	did, back := r.PathValue("action"), "/repositories/"+escapePath(reference)
+	did, back := r.PathValue("action"), pageOf(reference)
 	var err error
 	switch did {
 	case "hold":

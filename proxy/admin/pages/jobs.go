@@ -54,15 +54,14 @@ func (h *Handler) jobs(ctx context.Context, _ *http.Request, s *operate.StatusRe
 			p.Ended = append(p.Ended, jobOf(j))
 		}
 	}
-	linked(p.Running, all)
-	linked(p.Ended, all)
+	linked(all, p.Running, p.Ended)
 	sortJobs(p.Running)
 	count(&p.Counts, p.Running)
 	slices.SortStableFunc(p.Ended, func(a, b job) int { return b.endedAt().Compare(a.endedAt()) })
 	for _, repo := range all {
 		for _, t := range repo.Tags {
 			name := repo.Name + ":" + t.Tag
-			f := failure{Reference: name, Link: "/repositories/" + escapePath(name), Served: t.Served}
+			f := failure{Reference: name, Link: pageOf(name), Served: t.Served}
 			switch {
 			case t.Refused != "":
 				f.Error = t.Refused
@@ -77,16 +76,29 @@ func (h *Handler) jobs(ctx context.Context, _ *http.Request, s *operate.StatusRe
 }
 
 // linked leaves the links to tags that have a page: of a first pull, and of what the store has no room for, none is known.
-func linked(list []job, all []operate.RepositoryReport) {
-	known := map[string]bool{}
-	for _, repo := range all {
-		for _, t := range repo.Tags {
-			known["/repositories/"+escapePath(repo.Name+":"+t.Tag)] = true
+func linked(all []operate.RepositoryReport, lists ...[]job) {
+	known := map[string]bool{} // only of links that are there: of most tags nothing is at work
+	for _, list := range lists {
+		for _, j := range list {
+			known[j.Link] = false
 		}
 	}
-	for i := range list {
-		if !known[list[i].Link] {
-			list[i].Link = ""
+	if len(known) == 0 {
+		return
+	}
+	for _, repo := range all {
+		for _, t := range repo.Tags {
+			link := pageOf(repo.Name + ":" + t.Tag)
+			if _, wanted := known[link]; wanted {
+				known[link] = true
+			}
+		}
+	}
+	for _, list := range lists {
+		for i := range list {
+			if !known[list[i].Link] {
+				list[i].Link = ""
+			}
 		}
 	}
 }
@@ -129,13 +141,13 @@ func jobOf(r operate.JobReport) job {
 			if len(r.Reference) > 7 && r.Reference[:7] == "sha256:" {
 				separator = "@"
 			} else {
-				j.Link = "/repositories/" + escapePath(r.Repository+":"+r.Reference)
+				j.Link = pageOf(r.Repository + ":" + r.Reference)
 			}
 			j.What += separator + r.Reference
 		}
 	}
 	if r.Kind == operate.KindWarm && r.State == jobs.Done && !strings.Contains(r.Reference, "@") {
-		j.Link = "/repositories/" + escapePath(r.Reference)
+		j.Link = pageOf(r.Reference)
 	}
 	if j.What == "" {
 		j.What = r.ID

@@ -66,7 +66,7 @@ func (h *Handler) overview(ctx context.Context, r *http.Request, s *operate.Stat
 			running = append(running, jobOf(j))
 		}
 	}
-	linked(running, all)
+	linked(all, running)
 	sortJobs(running)
 	count(&s.Jobs, running)
 	o.Running = shorten(running, shownRows)
@@ -170,7 +170,7 @@ func trouble(all []operate.RepositoryReport) (refused, failing []problem) {
 	for _, repo := range all {
 		for _, t := range repo.Tags {
 			name := repo.Name + ":" + t.Tag
-			link := "/repositories/" + escapePath(name)
+			link := pageOf(name)
 			switch {
 			case t.Refused != "":
 				refused = append(refused, problem{name + " is refused: " + t.Refused, link})

@@ -62,6 +62,9 @@ func parseTemplates(now func() time.Time) templates {
 	return out
 }
 
+// pageOf is the path of the page of a repository, or of a tag or digest in it.
+func pageOf(name string) string { return "/repositories/" + escapePath(name) }
+
 // escapePath escapes a repository's name for a path. Its slashes stay, as those of the path.
 func escapePath(name string) string {
 	parts := strings.Split(name, "/")

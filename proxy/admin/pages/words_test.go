@@ -250,7 +250,7 @@ func TestLinked(t *testing.T) {
 	t.Parallel()
 	list := []job{jobOf(operate.JobReport{Repository: "a.io/x", Reference: "y"}),
 		jobOf(operate.JobReport{Repository: "a.io/x", Reference: "first"}), jobOf(operate.JobReport{ID: "7"})}
-	linked(list, []operate.RepositoryReport{{Name: "a.io/x", Tags: []operate.TagReport{{Tag: "y"}}}})
+	linked([]operate.RepositoryReport{{Name: "a.io/x", Tags: []operate.TagReport{{Tag: "y"}}}}, list)
 	if list[0].Link != "/repositories/a.io/x:y" || list[1].Link != "" || list[2].Link != "" {
 		t.Errorf("%+v", list)
 	}

@@ -26,11 +26,9 @@ func (c *Chunks) ChunkIndex(ctx context.Context, repo name.Repository, ref name.
 	if err != nil {
 		return nil, err
 	}
-	platform := image.HostPlatform()
-	if q.Platform != "" {
-		if platform, err = image.ParsePlatform(q.Platform); err != nil {
-			return nil, registry.BadQuery("the query parameter platform: " + err.Error())
-		}
+	platform, err := image.AskedPlatform(q.Platform)
+	if err != nil {
+		return nil, registry.BadQuery("the query parameter platform: " + err.Error())
 	}
 	m, err := c.image(ctx, repo, ref, image.PlatformString(platform))
 	if err != nil {

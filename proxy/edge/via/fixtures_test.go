@@ -210,17 +210,18 @@ func (b bodies) Open(_ context.Context, f delta.File) (delta.Content, error) {
 	return content{bytes.NewReader([]byte(b[f.Path]))}, nil
 }
 
-// make makes a delta between images.
 // made are the deltas of all tests by the digests of their images: most want the same one, which takes seconds under the
 // race detector.
 var made sync.Map
 
+// make gives the delta between images, which it makes once.
 func (c *theCentral) make(from, to picture) []byte {
 	once, _ := made.LoadOrStore([2]digest.Digest{from.digest(), to.digest()},
 		sync.OnceValue(func() []byte { return c.encode(from, to) }))
 	return slices.Clone(once.(func() []byte)())
 }
 
+// encode makes a delta between images.
 func (c *theCentral) encode(from, to picture) []byte {
 	s, contents := delta.Seed{Manifest: from.digest()}, bodies{}
 	for _, i := range from.items {
