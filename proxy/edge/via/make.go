@@ -125,29 +125,29 @@ func (s *Source) judge(ctx context.Context, c *central, tell func(time.Time, *bo
 // slot waits for leave to make a layer, while there is patience and the central has not turned out to be slow. It returns
 // what gives the leave back; nil says that there was none in time: whoever reads the others may want this one first.
 func (s *Source) slot(ctx context.Context, soured <-chan struct{}, patience time.Duration) (free func(), why Reason) {
-	free = sync.OnceFunc(func() { <-s.slots })
-	select {
-	case s.slots <- struct{}{}:
-		return free, ""
-	default:
-	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case s.slots <- struct{}{}:
+	default:
 		select {
-		case <-soured: // in this very moment
-			free()
+		case s.slots <- struct{}{}:
+		case <-soured:
 			return nil, Slow
-		default:
-			return free, ""
+		case <-timer.C:
+			return nil, Wait
+		case <-ctx.Done():
+			return nil, Wait
 		}
-	case <-soured:
-		return nil, Slow
-	case <-timer.C:
-	case <-ctx.Done():
 	}
-	return nil, Wait
+	free = sync.OnceFunc(func() { <-s.slots })
+	select {
+	case <-soured: // in this very moment, or on the way here
+		free()
+		return nil, Slow
+	default:
+		return free, ""
+	}
 }
 
 // made is a layer that is being made of a delta. It is for one goroutine.
