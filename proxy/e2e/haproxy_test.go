@@ -12,9 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/strata-oci/strata/proxy/programtest"
 )
 
 // The balancer of docs/deploy finds replicas well that ask for a login, and leaves one that is gone.
@@ -66,15 +63,15 @@ func TestHaproxy(t *testing.T) {
 		}
 		return resp.StatusCode == http.StatusOK && resp.Body.Close() == nil
 	}
-	await(t, func() bool { return found(t, control, "one") == "L7OK" && found(t, control, "two") == "L7OK" })
-	await(t, pulls)
+	until(t, "haproxy's word for both", func() bool { return found(t, control, "one") == "L7OK" && found(t, control, "two") == "L7OK" })
+	until(t, "a pull", pulls)
 	one.Terminate()
 	if code := one.Wait(); code != 0 {
 		t.Errorf("strata serve ended with %d", code)
 	}
-	await(t, func() bool { return found(t, control, "one") != "L7OK" })
+	until(t, "haproxy's word for the one that ended", func() bool { return found(t, control, "one") != "L7OK" })
 	for range 2 { // whichever's turn it is
-		await(t, pulls)
+		until(t, "a pull", pulls)
 	}
 }
 
@@ -104,16 +101,6 @@ func found(tb testing.TB, control, server string) string {
 		}
 	}
 	return ""
-}
-
-// await waits until something is so.
-func await(tb testing.TB, so func() bool) {
-	tb.Helper()
-	for end := time.Now().Add(programtest.Patience); !so(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(end) {
-			tb.Fatal("it does not come")
-		}
-	}
 }
 
 // startHaproxy runs haproxy with a configuration for the length of a test.

@@ -53,7 +53,7 @@ backend strata
 		t.Fatal(err)
 	}
 	startHaproxy(t, file)
-	await(t, func() bool {
+	until(t, "haproxy", func() bool {
 		c, err := net.DialTimeout("tcp", at, programtest.Patience)
 		return err == nil && c.Close() == nil
 	})

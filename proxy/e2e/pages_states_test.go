@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -69,6 +71,10 @@ func TestPagesOfFullDisk(t *testing.T) {
 	if resp := mustGet(t, "http://"+p.Operators+"/livez"); resp.StatusCode != http.StatusOK {
 		t.Error(resp.Status)
 	}
+	until(t, "the word that it is full", func() bool { // how much is free is believed for a second
+		body, err := io.ReadAll(mustGet(t, "http://"+p.Operators+"/api/v1/status").Body)
+		return err == nil && bytes.Contains(body, []byte("the store is full"))
+	})
 	w := newWalker(t)
 	const large, little = "/repositories/" + upstreamHost + "/os/large", "there is too little space for it"
 	w.walk(p, "full disk", map[string]string{"/": "the store is full: what is stored is served, new images pass through",
