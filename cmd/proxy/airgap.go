@@ -55,7 +55,7 @@ func (c *exportCommand) Run(ctx context.Context, s *streams) error {
 	if c.Delta && len(c.Since) == 0 {
 		return usageError{errors.New("--delta needs --since: the image that the other side has")}
 	}
-	b := newBars(s.err)
+	b := newBars(s.terminal)
 	o := airgap.ExportOptions{
 		Options: imageref.Options{Insecure: c.Insecure}, Name: c.As, Platform: string(c.Platform), Since: c.Since,
 		Delta:    c.Delta,
@@ -118,7 +118,7 @@ func (c *importCommand) Run(ctx context.Context, s *streams) error {
 		}
 	}
 	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	b := newBars(s.err)
+	b := newBars(s.terminal)
 	var report *airgap.Report
 	err := server.WithStore(ctx, cfg, log, func(ctx context.Context, store server.OpenStore) error {
 		return withDeltas(ctx, oneshot.Options{TempDir: cfg.WorkDir, Logger: log}, func(d airgap.Deltas) (err error) {

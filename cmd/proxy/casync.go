@@ -45,7 +45,7 @@ func (c *casyncExportCommand) Run(ctx context.Context, s *streams) error {
 	if err := static.CheckName(c.Name); err != nil {
 		return usageError{fmt.Errorf("--name: %w", err)}
 	}
-	b := newBars(s.err)
+	b := newBars(s.terminal)
 	r, err := static.Export(ctx, c.Ref, c.Dir, static.Options{
 		Options: imageref.Options{Platform: string(c.Platform), Insecure: c.Insecure}, Sizes: sizes,
 		Uncompressed: c.Uncompressed,

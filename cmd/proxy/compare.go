@@ -54,7 +54,7 @@ func (c *compareCommand) Run(ctx context.Context, s *streams) error {
 			return usageError{fmt.Errorf("--format: %w", err)}
 		}
 	}
-	b := newBars(s.err)
+	b := newBars(s.terminal)
 	o := c.options(s, b)
 	o.State = c.State
 	r, err := oneshot.Compare(ctx, c.Old, c.New, format, deltas, o)

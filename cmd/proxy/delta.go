@@ -38,7 +38,7 @@ func (c *deltaCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return usageError{fmt.Errorf("--format: %w", err)}
 	}
-	b := newBars(s.err)
+	b := newBars(s.terminal)
 	o := c.options(s, b)
 	if c.Apply {
 		made, err := oneshot.Apply(ctx, c.Old, c.New, c.File, o)

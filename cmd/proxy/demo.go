@@ -35,7 +35,7 @@ func (c *demoCommand) Run(ctx context.Context, s *streams) error {
 	if !(c.Scale > 0 && c.Scale <= maxDemoScale) {
 		return usageError{fmt.Errorf("--scale: %v is not between 0 and %d", c.Scale, maxDemoScale)}
 	}
-	b := newBars(s.err)
+	b := newBars(s.terminal)
 	defer b.close()
 	r, err := demo.Run(ctx, demo.Options{
 		Keep: c.Keep, Scale: c.Scale, Version: programVersion(), Progress: b.update,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/fleet"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Help follows the flags in strata fleet --help.
@@ -58,7 +59,7 @@ func printFleet(out io.Writer, r *fleet.Report) error {
 		fmt.Fprintf(w, "\n%s\t%d hosts, %d behind\n", t.Reference, t.Hosts, t.Behind)
 		fmt.Fprintf(w, "version\tdigest\tbehind\thosts\tlast seen\n")
 		for _, v := range t.Versions {
-			fmt.Fprintf(w, "%s\t%.19s\t%s\t%d\t%s\n", orDash(shown(v.Version)), v.Digest, lagOf(v.Lag), v.Hosts,
+			fmt.Fprintf(w, "%s\t%.19s\t%s\t%d\t%s\n", orDash(legible.Line(v.Version)), v.Digest, lagOf(v.Lag), v.Hosts,
 				ago(v.LastSeen))
 		}
 		if len(t.List) > 0 {

@@ -36,13 +36,14 @@ var rooms = []room{
 	{"proxy/registry", []string{"proxy/name", "proxy/tracing", "chunkstore/casync"},
 		[]string{"github.com/google/go-containerregistry", "github.com/distribution/distribution"}},
 	// client → auth → transport → upstream → header.
-	{"proxy/upstream", nil, upstreamRooms("client", "auth", "transport")},
+	{"proxy/upstream", []string{"rechunk/legible"}, upstreamRooms("client", "auth", "transport")},
 	{"proxy/upstream/client", []string{"proxy/name", "proxy/oci", "proxy/upstream", "proxy/verify", "rechunk/image"},
 		[]string{"github.com/distribution/distribution"}},
 	{"proxy/upstream/auth", []string{"proxy/name", "proxy/upstream"}, upstreamRooms("client")},
 	{"proxy/upstream/transport", []string{"proxy/tracing", "proxy/upstream"}, upstreamRooms("client", "auth")},
 	{"proxy/upstream/header", nil, []string{"os", "io", "context"}},
-	{"proxy/config", []string{"chunkstore/casync", "proxy/name", "proxy/schema", "rechunk/image", "rechunk/layer"}, nil},
+	{"proxy/config", []string{"chunkstore/casync", "proxy/name", "proxy/schema", "rechunk/image", "rechunk/layer",
+		"rechunk/legible"}, nil},
 	{"proxy/manual", nil, append([]string{"os", "net/http"}, registries...)},
 	{"proxy/schema", nil, append([]string{"os", "net/http"}, registries...)},
 	{"proxy/livefile", nil, nil},
@@ -60,7 +61,7 @@ var rooms = []room{
 		"proxy/catalog", "proxy/name", "proxy/background", "proxy/config", "proxy/livefile", "proxy/oci", "proxy/registry",
 		"proxy/upstream", "chunkstore", "rechunk",
 	}, registries[2:]},
-	{"proxy/trust/keys", nil, append([]string{"net/http"}, registries[2:]...)},
+	{"proxy/trust/keys", []string{"rechunk/legible"}, append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/trust/strict", nil, append([]string{"os", "net/http"}, registries[2:]...)},
 	{"proxy/trust/simplesigning", []string{"proxy/trust/strict", "rechunk/image"},
 		append([]string{"os", "net/http"}, registries[2:]...)},
@@ -95,7 +96,7 @@ var rooms = []room{
 		"proxy/tracing", "proxy/upstream", "chunkstore/keylock", "rechunk",
 	}, registries[2:]},
 	// Which version a host gets depends on the record and on who asks; the rule and the clock are told.
-	{"proxy/rollout", []string{"proxy/catalog", "proxy/config"}, append([]string{
+	{"proxy/rollout", []string{"proxy/catalog", "proxy/config", "rechunk/legible"}, append([]string{
 		"os", "context", "net/http", "math/rand", "crypto/rand", "log", "log/slog"}, registries[2:]...)},
 	// Who runs what is told from answers. Records and memory are all that it has.
 	{"proxy/fleet", []string{"proxy/catalog", "proxy/config", "proxy/lease", "proxy/metrics", "proxy/name", "chunkstore"},
@@ -135,7 +136,7 @@ var rooms = []room{
 		"proxy/upstream", "proxy/verify", "chunkstore", "rechunk",
 	}, registries[2:]},
 	// What hosts need is text made of text; only disk reads and writes files.
-	{"proxy/hosts", []string{"proxy/trust/keys"}, append([]string{"os", "time"}, registries[:3]...)},
+	{"proxy/hosts", []string{"proxy/trust/keys", "rechunk/legible"}, append([]string{"os", "time"}, registries[:3]...)},
 	{"proxy/hosts/policy", nil, append([]string{"os", "time"}, registries[:3]...)},
 	{"proxy/hosts/registries", []string{"proxy/hosts/policy"}, append([]string{"os", "time"}, registries[:3]...)},
 	// How archives are written is a question of bytes alone.
@@ -175,14 +176,17 @@ var rooms = []room{
 	{"proxy/edge/encoder", []string{"rechunk/delta/wrap"}, registries},
 	{"chunkstore", nil, []string{"github.com/google/go-containerregistry"}},
 	{"rechunk", nil, registries},
-	{"rechunk/tree", nil, append([]string{"os", "time", "math/rand", "log"}, registries...)},
+	{"rechunk/tree", []string{"rechunk/legible"}, append([]string{"os", "time", "math/rand", "log"}, registries...)},
 	{"rechunk/tree/treetest", []string{"rechunk/tree", "rechunk/scan"}, registries},
+	// What people read depends on the text alone.
+	{"rechunk/legible", nil, append([]string{"os", "context", "time", "log"}, registries...)},
 	{"rechunk/rescue", nil, append([]string{"log", "sync"}, registries...)},
 	{"rechunk/workspace", []string{"rechunk/tree"}, append([]string{"os", "time", "log"}, registries...)},
 	{"rechunk/scan", []string{"rechunk/tree", "rechunk/rescue", "rechunk/workspace"},
 		append([]string{"time", "math/rand", "log"}, registries...)},
 	{"rechunk/ostree", []string{"rechunk/tree"}, append([]string{"os", "time", "math/rand", "log"}, registries...)},
-	{"rechunk/pkgdb", []string{"rechunk/tree"}, append([]string{"modernc.org/sqlite", "database"}, registries...)},
+	{"rechunk/pkgdb", []string{"rechunk/tree", "rechunk/legible"},
+		append([]string{"modernc.org/sqlite", "database"}, registries...)},
 	// What differs in noise only depends on the two contents alone.
 	{"rechunk/noise", []string{"rechunk/tree", "rechunk/rescue", "rechunk/delta/wrap", "rechunk/pkgdb/rpmdb",
 		"rechunk/pkgdb/installed"}, append([]string{"os", "time", "math/rand", "crypto/rand", "log", "syscall", "unsafe"},

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // version is set by the linker.
@@ -28,6 +30,12 @@ func main() {
 type streams struct {
 	out, err io.Writer
 	env      []string
+	terminal io.Writer // err as it came, for bars, which move the cursor
+}
+
+// legible are the streams for text, whoever it is by.
+func (s *streams) legible() *streams {
+	return &streams{legible.NewWriter(s.out), legible.NewWriter(s.err), s.env, s.err}
 }
 
 type commands struct {
@@ -76,6 +84,7 @@ Exit codes: 0 done; 1 the work failed or the check found a difference; 2 wrong u
 
 // run is the whole program but for the process's own things.
 func run(ctx context.Context, args []string, s *streams) int {
+	s = s.legible()
 	var cli commands
 	exited := -1
 	parser, err := kong.New(&cli, kong.Name("strata"), kong.Description(description),

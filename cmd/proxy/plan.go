@@ -31,7 +31,7 @@ func (c *planCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	b := newBars(s.err)
+	b := newBars(s.terminal)
 	o := c.options(s, b)
 	o.State, o.Prior = c.State, c.Prior
 	p, err := oneshot.Plan(ctx, c.Src, c.Name, rules, o)

@@ -150,7 +150,7 @@ func (c *rechunkCommand) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	b := newBars(s.err)
+	b := newBars(s.terminal)
 	o := c.options(s, b)
 	o.State, o.Prior = c.State, c.Prior
 	r, err := oneshot.Rechunk(ctx, c.Src, c.Dst, c.Name, rules, o)

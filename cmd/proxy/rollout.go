@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/rollout"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Help follows the flags in strata hold --help.
@@ -115,21 +114,11 @@ func rolloutLine(r *operate.RolloutReport) string {
 }
 
 func stopped(what, by string, at time.Time, reason string) string {
-	line := fmt.Sprintf(", %s by %s at %s", what, shown(by), at.Format(time.RFC3339))
+	line := fmt.Sprintf(", %s by %s at %s", what, legible.Line(by), at.Format(time.RFC3339))
 	if reason != "" {
-		line += ": " + shown(reason)
+		line += ": " + legible.Line(reason)
 	}
 	return line
-}
-
-// shown is a text of a record, which an older build may have written as it came, without what moves a terminal's cursor.
-func shown(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
 }
 
 // printRollouts says which tags don't stand for the same for all hosts.
@@ -168,13 +157,13 @@ func printRolloutDetail(w io.Writer, r *operate.RolloutReport) {
 	for _, e := range r.Log {
 		note := ""
 		if e.Note != "" {
-			note = ": " + shown(e.Note)
+			note = ": " + legible.Line(e.Note)
 		}
 		of := served[e.Source.String()]
 		if of == "" && e.Source != "" {
 			of = "source " + e.Source.String()[:19]
 		}
-		fmt.Fprintf(w, "\t%s\t%s by %s, %.19s%s\n", e.At.Format(time.RFC3339), e.Action, shown(e.By), of, note)
+		fmt.Fprintf(w, "\t%s\t%s by %s, %.19s%s\n", e.At.Format(time.RFC3339), e.Action, legible.Line(e.By), of, note)
 	}
 }
 

@@ -58,7 +58,7 @@ func lookAfter[Options, Report any](ctx context.Context, s *streams, f storeFlag
 	direct func(*upkeep.Keeper, context.Context, Options) (Report, error),
 	remote func(*admin.Client, context.Context, Options) (Report, error),
 ) (report Report, err error) {
-	b := newBars(s.err)
+	b := newBars(s.terminal)
 	defer b.close()
 	o := options(b.update)
 	if f.direct() {

@@ -8,11 +8,11 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/strata-oci/strata/proxy/oneshot"
 	"github.com/strata-oci/strata/proxy/trust/keys"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 type verifyCommand struct {
@@ -47,7 +47,7 @@ The exit code is 1 if they differ; the differences are listed, one a line.`
 }
 
 func (c *verifyCommand) Run(ctx context.Context, s *streams) error {
-	b := newBars(s.err)
+	b := newBars(s.terminal)
 	v, err := oneshot.Verify(ctx, c.A, c.B, c.MTime, c.Most, c.options(s, b))
 	b.close()
 	if err != nil {
@@ -91,15 +91,15 @@ func (c *verifyCommand) provenance(ctx context.Context, s *streams) error {
 func printVerification(s *streams, v *oneshot.Verification, most int) {
 	fmt.Fprintln(s.out, verdict(v, most))
 	for _, k := range v.Noise {
-		fmt.Fprintln(s.out, plainLine(k.String()))
+		fmt.Fprintln(s.out, legible.Line(cutDigests(k.String())))
 	}
 	for _, d := range v.Differences {
 		d.A, d.B = apart(cutDigests(d.A), cutDigests(d.B))
-		fmt.Fprintln(s.out, plainLine(d.String()))
+		fmt.Fprintln(s.out, legible.Line(cutDigests(d.String())))
 	}
 	for _, d := range v.Config {
 		d.A, d.B = apart(cutDigests(d.A), cutDigests(d.B))
-		fmt.Fprintln(s.out, plainLine(d.String()))
+		fmt.Fprintln(s.out, legible.Line(cutDigests(d.String())))
 	}
 }
 
@@ -179,20 +179,6 @@ var digests = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
 // cutDigests leaves of each digest what people compare.
 func cutDigests(line string) string {
 	return digests.ReplaceAllStringFunc(line, func(d string) string { return d[:len("sha256:")+12] })
-}
-
-// plainLine is a line of outside text without what a terminal would obey.
-func plainLine(line string) string {
-	var b strings.Builder
-	for _, r := range cutDigests(line) {
-		if strconv.IsPrint(r) {
-			b.WriteRune(r)
-			continue
-		}
-		quoted := strconv.QuoteRuneToASCII(r)
-		b.WriteString(quoted[1 : len(quoted)-1])
-	}
-	return b.String()
 }
 
 // count is a number of things.

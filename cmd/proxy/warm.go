@@ -47,7 +47,7 @@ func (c *warmCommand) Run(ctx context.Context, s *streams) error {
 		}
 		return c.explain(err)
 	}
-	b := newBars(s.err)
+	b := newBars(s.terminal)
 	report := warmReport{References: []operate.WarmEvent{}}
 	err := c.client().Warm(ctx, c.References, func(e operate.WarmEvent) {
 		if !e.Final() {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // writeJSON writes a document. It is put together first, so that a failure is not half an answer.
@@ -15,7 +17,7 @@ func writeJSON(w http.ResponseWriter, status int, document any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // who left does not hear of it
+	_, _ = w.Write(append(legible.Lines(body), '\n')) // who left does not hear of it
 }
 
 // errorDocument is the body of every answer that is an error.

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Rollouts change by hand which versions of tags hosts get. They are safe for concurrent use.
@@ -37,7 +36,7 @@ func (q RolloutRequest) check() error {
 	switch {
 	case len(q.Reason) > operate.MaxReason:
 		return fmt.Errorf("reason has %d bytes: send at most %d", len(q.Reason), operate.MaxReason)
-	case strings.ContainsFunc(q.Reason, func(r rune) bool { return !unicode.IsPrint(r) }):
+	case !legible.Plain(q.Reason):
 		return errors.New("reason has a line break or another character that is not printable: write one line of plain text")
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/rechunk/compare"
 	"github.com/strata-oci/strata/rechunk/image"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 const (
@@ -52,7 +53,7 @@ func (h *Handler) getUpdate(w http.ResponseWriter, r *http.Request) {
 	case format == "markdown":
 		w.Header().Set("Content-Type", "text/markdown; charset=utf-8")
 		notes := compare.NotesOf(from, to, update.Contents, &update.Deltas)
-		_ = notes.Markdown(w) // who no longer listens is not told
+		_ = notes.Markdown(legible.NewWriter(w)) // who no longer listens is not told
 	default:
 		writeJSON(w, http.StatusOK, update)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/strata-oci/strata/proxy/upkeep"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Keeper looks after the store. It is safe for concurrent use.
@@ -104,9 +105,10 @@ func (h *Handler) upkeep(w http.ResponseWriter, r *http.Request, request any,
 	ctx, cancel := h.work.Bind(r.Context())
 	defer cancel()
 	w.Header().Set("Content-Type", "application/x-ndjson")
+	lines := legible.NewWriter(w)
 	var mu sync.Mutex
 	send := func(e UpkeepEvent) {
-		if json.NewEncoder(w).Encode(e) != nil || control.Flush() != nil {
+		if json.NewEncoder(lines).Encode(e) != nil || control.Flush() != nil {
 			cancel()
 		}
 	}

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Limits on a warm request.
@@ -98,7 +98,7 @@ func checkReference(ref string) error {
 		return errors.New("the reference is empty: name a tag, host/path:tag")
 	case len(ref) > maxReferenceSize:
 		return fmt.Errorf("the reference has %d bytes: send at most %d", len(ref), maxReferenceSize)
-	case strings.ContainsFunc(ref, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }):
+	case !legible.Plain(ref) || strings.Contains(ref, " "):
 		return fmt.Errorf("the reference %.100q has a character that no reference has", ref)
 	}
 	return nil
@@ -128,7 +128,7 @@ func (h *Handler) warmWaiting(w http.ResponseWriter, r *http.Request, tasks []*w
 		events.close()
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	encoder := json.NewEncoder(w)
+	encoder := json.NewEncoder(legible.NewWriter(w))
 	for {
 		batch, more := events.take()
 		for _, e := range batch {

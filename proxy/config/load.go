@@ -5,8 +5,9 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Problem is one thing that is wrong with a configuration.
@@ -25,7 +26,7 @@ func (p Problem) String() string {
 		return p.Where + ": " + p.Message
 	}
 	key := p.Key
-	if strings.ContainsFunc(key, func(r rune) bool { return !strconv.IsPrint(r) }) {
+	if !legible.Plain(key) {
 		key = quote(key)
 	}
 	return p.Where + ": " + key + ": " + p.Message

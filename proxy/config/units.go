@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Duration is a length of time. It is written with units: "60s", "1h30m", and with days and weeks: "7d", "2w", "1d12h".
@@ -145,7 +147,7 @@ func oneOf[T ~string](dst *T, text []byte, allowed ...T) error {
 func quote(s string) string {
 	const most = 100
 	if len(s) > most {
-		return strconv.Quote(s[:most]) + "…"
+		return legible.Line(strconv.Quote(s[:most])) + "…"
 	}
-	return strconv.Quote(s)
+	return legible.Line(strconv.Quote(s))
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/strata-oci/strata/proxy/hosts/policy"
 	"github.com/strata-oci/strata/proxy/hosts/registries"
 	"github.com/strata-oci/strata/proxy/trust/keys"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Limits of a Setup.
@@ -158,7 +159,7 @@ func (s *setup) check() error {
 		}
 	}
 	for _, key := range s.UpstreamKeys {
-		if !path.IsAbs(key) || strings.ContainsFunc(key, isControl) {
+		if !path.IsAbs(key) || !legible.Plain(key) {
 			return fmt.Errorf("the key %.200q has to be named as the host finds it: by an absolute path", key)
 		}
 	}
@@ -188,8 +189,6 @@ func validHost(h string) bool {
 	port, err := strconv.ParseUint(h[colon+1:], 10, 16)
 	return err == nil && port > 0
 }
-
-func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 
 func (s *setup) add(path, about, content string) {
 	s.config.Files = append(s.config.Files, File{path, content, about})

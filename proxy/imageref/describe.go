@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"unicode"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Limits of messages in bytes.
@@ -81,22 +82,14 @@ type lineError struct {
 func (e *lineError) Error() string { return e.message }
 func (e *lineError) Unwrap() error { return e.cause }
 
-// oneLine returns err with a message of about limit bytes at most and no control characters.
+// oneLine returns err with a message of about limit bytes at most, which is legible.
 func oneLine(err error, limit int) error {
 	message := err.Error()
-	if len(message) <= limit && !strings.ContainsFunc(message, isControl) {
+	if len(message) <= limit && legible.Plain(message) {
 		return err
 	}
-	clean := strings.Map(func(c rune) rune {
-		if isControl(c) {
-			return ' '
-		}
-		return c
-	}, message)
-	return &lineError{message: shorten(strings.Join(strings.Fields(clean), " "), limit), cause: err}
+	return &lineError{message: shorten(legible.Line(strings.Join(strings.Fields(message), " ")), limit), cause: err}
 }
-
-func isControl(c rune) bool { return unicode.IsControl(c) || c == '\u2028' || c == '\u2029' }
 
 // shorten cuts s to about n bytes and marks the cut.
 func shorten(s string, n int) string {

@@ -19,6 +19,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.uber.org/goleak"
+
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -134,7 +136,7 @@ func wantError(t testing.TB, err error, texts ...string) {
 		t.Errorf("no error, want one with %q", texts)
 		return
 	}
-	if strings.ContainsFunc(err.Error(), isControl) {
+	if !legible.Plain(err.Error()) {
 		t.Errorf("not one line: %q", err)
 	}
 	for _, text := range texts {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Limits of what a reference may be.
@@ -54,8 +56,8 @@ func parse(s string) (Ref, error) {
 	switch {
 	case len(s) > maxRefLen:
 		return Ref{}, fmt.Errorf("longer than %d bytes: %w", maxRefLen, ErrTooLarge)
-	case strings.ContainsFunc(s, isControl):
-		return Ref{}, errors.New("holds a control character")
+	case !legible.Plain(s):
+		return Ref{}, errors.New("holds a character that does not show")
 	}
 	if rest, ok := strings.CutPrefix(s, string(kindRegistry)); ok {
 		return parseRegistry(rest)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"mime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/oci"
 	"github.com/strata-oci/strata/rechunk/image"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Limits of what an image's description may be.
@@ -180,8 +182,8 @@ func listed(names []string) string {
 	more := len(names) - maxListed
 	names = names[:min(len(names), maxListed)]
 	for i, n := range names {
-		if n = shorten(n, 100); strings.ContainsFunc(n, isControl) || strings.Contains(n, " ") || n == "" {
-			n = fmt.Sprintf("%q", n)
+		if n = shorten(n, 100); !legible.Plain(n) || strings.Contains(n, " ") || n == "" {
+			n = legible.Line(strconv.Quote(n))
 		}
 		names[i] = n
 	}

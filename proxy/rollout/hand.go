@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 var (
@@ -21,12 +22,18 @@ var (
 	ErrNoEarlier = errors.New("no earlier version is kept to go back to")
 )
 
+// stop says who stopped a version, when and why.
+func stop(by, reason string, now time.Time) *catalog.RolloutStop {
+	return &catalog.RolloutStop{By: legible.Clip(by, catalog.MaxRolloutText), At: now.UTC(),
+		Reason: legible.Clip(reason, catalog.MaxRolloutText)}
+}
+
 // Hold keeps all versions from reaching more hosts than they did, those that come later, too.
 func Hold(r *catalog.Rollout, by, reason string, now time.Time) error {
 	if r.Held != nil {
 		return ErrHeld
 	}
-	r.Held = &catalog.RolloutStop{By: clip(by), At: now.UTC(), Reason: clip(reason)}
+	r.Held = stop(by, reason, now)
 	note(r, catalog.RolloutEvent{At: now, By: by, Action: ActionHold, Source: r.Versions[len(r.Versions)-1].SourceDigest,
 		Note: reason})
 	return nil
@@ -112,7 +119,7 @@ func Rollback(r *catalog.Rollout, by, reason string, now time.Time) (*catalog.Ro
 	r.Versions = slices.DeleteFunc(r.Versions, again)
 	for i := to + 1; i < len(r.Versions); i++ {
 		if v := &r.Versions[i]; v.Withdrawn == nil {
-			v.Withdrawn = &catalog.RolloutStop{By: clip(by), At: now.UTC(), Reason: clip(reason)}
+			v.Withdrawn = stop(by, reason, now)
 		}
 	}
 	note(r, catalog.RolloutEvent{At: now, By: by, Action: ActionRollback, Source: back, Note: reason})

@@ -17,14 +17,13 @@ import (
 	"math"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Host is who asks. The zero value is a host of which nothing is known.
@@ -280,20 +279,9 @@ func trim(r *catalog.Rollout) {
 // note appends to the log, and drops what is oldest there.
 func note(r *catalog.Rollout, e catalog.RolloutEvent) {
 	e.At = e.At.UTC()
-	e.By, e.Note = clip(e.By), clip(e.Note)
+	e.By, e.Note = legible.Clip(e.By, catalog.MaxRolloutText), legible.Clip(e.Note, catalog.MaxRolloutText)
 	r.Log, r.Changes = append(r.Log, e), r.Changes+1
 	r.Log = r.Log[max(len(r.Log)-catalog.MaxRolloutLog, 0):]
-}
-
-// clip makes a line of a text that comes from outside: bounded, and without what changes how a terminal shows it.
-func clip(s string) string {
-	plain := strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s[:min(len(s), catalog.MaxRolloutText)])
-	return strings.ToValidUTF8(plain[:min(len(plain), catalog.MaxRolloutText)], "")
 }
 
 // percent writes a share for people.

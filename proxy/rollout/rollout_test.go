@@ -485,7 +485,7 @@ func TestTexts(t *testing.T) {
 	if len(r.Held.Reason) > catalog.MaxRolloutText || !utf8.ValidString(e.Note) {
 		t.Errorf("%q", e.Note)
 	}
-	if !strings.HasPrefix(e.Note, "a\uFFFDb\uFFFDc") || e.By != "al\uFFFD[2Jice" || r.Held.By != e.By {
+	if !strings.HasPrefix(e.Note, `a\nb\u202ec`) || e.By != `al\u001b[2Jice` || r.Held.By != e.By {
 		t.Errorf("%q, %q", e.By, e.Note)
 	}
 }

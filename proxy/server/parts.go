@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/strata-oci/strata/proxy/config"
@@ -26,7 +27,7 @@ func storageError(cfg *config.Config, err error) error {
 		return fmt.Errorf("storage %s: %w: set storage.filesystem.rootdirectory (STRATA_STORAGE_FILESYSTEM_ROOTDIRECTORY) to a "+
 			"directory that can be written", n.Location, err)
 	}
-	return fmt.Errorf("storage %s %s: %w", n.Driver, n.Location, err)
+	return fmt.Errorf("storage %s: %w", strings.TrimSpace(n.Driver+" "+n.Location), err)
 }
 
 // storageName says where the store is, without its secrets.

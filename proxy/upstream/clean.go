@@ -4,9 +4,10 @@ import (
 	"encoding/base64"
 	"net/http"
 	"strings"
-	"unicode"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 const (
@@ -41,7 +42,7 @@ func Clean(s string, secrets ...string) string {
 		}
 	}
 	s = strings.ToValidUTF8(s, "\uFFFD")
-	words := strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) })
+	words := strings.FieldsFunc(s, func(r rune) bool { return !legible.Shows(r) || r == ' ' })
 	size := 0
 	for i, w := range words {
 		words[i] = cleanWord(w)

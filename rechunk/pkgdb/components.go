@@ -6,9 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
+	"github.com/strata-oci/strata/rechunk/legible"
 	"github.com/strata-oci/strata/rechunk/pkgdb/installed"
 )
 
@@ -159,10 +158,9 @@ func (t *components) finish(of []int32) ([]Component, []int32) {
 // printable returns s with everything but printable characters escaped as in Go's string literals. Backslashes are escaped
 // too, so that different strings stay different.
 func printable(s string) string {
-	plain := utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r == '\\' || !unicode.IsPrint(r) })
-	if plain {
+	if legible.Plain(s) && !strings.Contains(s, `\`) {
 		return s
 	}
 	q := strconv.Quote(s)
-	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
+	return legible.Line(strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`))
 }

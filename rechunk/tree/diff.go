@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Difference is one way in which two trees are not the same at a path.
@@ -29,8 +31,8 @@ func (d Difference) String() string {
 
 // oneLine shows outside text, quoted if it could be taken for something else.
 func oneLine(s string) string {
-	if strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) || r == utf8.RuneError }) {
-		return strconv.Quote(s)
+	if !legible.Plain(s) || strings.ContainsRune(s, utf8.RuneError) {
+		return legible.Line(strconv.Quote(s))
 	}
 	return s
 }

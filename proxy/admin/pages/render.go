@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // pageTimeout bounds what making a page may take.
@@ -156,7 +157,7 @@ func (h *Handler) write(w http.ResponseWriter, v *view, d *document) {
 	if v.status != 0 {
 		w.WriteHeader(v.status)
 	}
-	_, _ = w.Write(page.Bytes()) // who left does not hear of it
+	_, _ = w.Write(legible.Lines(page.Bytes())) // who left does not hear of it
 }
 
 // health says in a word how the proxy is: what is ready while something is wrong is not well.

@@ -9,13 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"unicode"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/strata-oci/strata/chunkstore/casync"
 	"github.com/strata-oci/strata/proxy/imageref"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Store is the name of the directory that holds chunks, beside the indexes: casync looks there by itself.
@@ -127,7 +127,7 @@ const (
 func CheckName(name string) error {
 	bare := strings.TrimSuffix(name, suffix)
 	if name == "" || bare != "" && bare[0] != '.' && len(bare) <= longestName && filepath.IsLocal(bare) &&
-		!strings.ContainsFunc(bare, func(r rune) bool { return r == '/' || unicode.IsControl(r) }) {
+		!strings.Contains(bare, "/") && legible.Plain(bare) {
 		return nil
 	}
 	return fmt.Errorf("%.80q is no name for an index: write a file's name of at most %d bytes, without slashes and "+

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
-	"unicode"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/opencontainers/go-digest"
@@ -13,6 +12,7 @@ import (
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/rechunk/image"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // mostLabels is how many images' labels are remembered.
@@ -71,13 +71,7 @@ func (l *labels) read(ctx context.Context, d digest.Digest) (_ string, ok bool) 
 
 // line makes a text that came with an image one that terminals and tables can show.
 func line(label string) string {
-	label = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, label)
-	return strings.ToValidUTF8(label[:min(len(label), catalog.MaxFleetLabel)], "")
+	return legible.Clip(strings.TrimSpace(label), catalog.MaxFleetLabel)
 }
 
 // document reads a stored document.

@@ -36,10 +36,10 @@ func TestLabels(t *testing.T) {
 		of   digest.Digest
 		want string
 	}{
-		"config": {image, "42.1[31m red"},
+		"config": {image, `42.1\u001b[31m\n red`},
 		"manifest": {put(`{"annotations":{"org.opencontainers.image.version":"42"},"config":{"digest":"%s"}}`,
 			config), "42"},
-		"index":            {put(`{"manifests":[{"digest":"%s"},{"digest":"%s"}]}`, image, config), "42.1[31m red"},
+		"index":            {put(`{"manifests":[{"digest":"%s"},{"digest":"%s"}]}`, image, config), `42.1\u001b[31m\n red`},
 		"index of indexes": {put(`{"manifests":[{"digest":"%s"}]}`, put(`{"manifests":[{"digest":"%s"}]}`, image)), ""},
 		"long": {put(of, put(labelled, strings.Repeat("é", 100))),
 			strings.Repeat("é", catalog.MaxFleetLabel/2)},

@@ -13,8 +13,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Limits on what is read.
@@ -165,4 +165,4 @@ func digest(h crypto.Hash, message []byte) []byte {
 }
 
 // clean makes a name of foreign text short and printable.
-func clean(s string) string { return strings.Trim(strconv.QuoteToASCII(s[:min(len(s), 40)]), `"`) }
+func clean(s string) string { return legible.Clip(s, 40) }

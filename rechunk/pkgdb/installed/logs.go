@@ -2,8 +2,9 @@ package installed
 
 import (
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 const (
@@ -41,15 +42,10 @@ func LogsOf(s Sink, p *Package) Logs {
 	return nil
 }
 
-// Text returns the beginning of what a database has as text, at most so many bytes: valid UTF-8 without control characters
-// other than line ends and tabs, and without space at its end.
+// Text returns the beginning of what a database has as text, at most so many bytes: valid UTF-8 that is legible, and without
+// space at its end.
 func Text(b []byte, most int) string {
-	s := strings.Map(func(r rune) rune {
-		if r != '\n' && r != '\t' && unicode.IsControl(r) {
-			return -1
-		}
-		return r // what is no UTF-8 is U+FFFD by now
-	}, string(b[:min(len(b), most)]))
+	s := legible.Text(string(b[:min(len(b), most)]))
 	if len(s) > most {
 		for s = s[:most]; !utf8.ValidString(s); {
 			s = s[:len(s)-1]
