@@ -18,7 +18,7 @@ CFSCTL  ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/strata/cfsctl
 OSTREE_EXT ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/strata/ostree-ext
 # Versions that test-clients imports.
 IMPORTS ?= 2000
-FUZZTIME ?= 3s
+FUZZTIME ?= 2s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 export CFSCTL CLIENTS CORPUS FUZZTIME IMAGES OSTREE_EXT
