@@ -86,10 +86,28 @@ func (c *clientConfigCommand) unproven() string {
 		"what strata key public says at the proxy", u.Host)
 }
 
+// given are the options by which the proxy is known, for hints.
+func (c *clientConfigCommand) given() []string {
+	words := []string{}
+	if c.Admin != "" {
+		words = append(words, "--admin", c.Admin)
+	}
+	for _, key := range c.Key {
+		words = append(words, "--key", key)
+	}
+	if c.RegistryCA != "" {
+		words = append(words, "--registry-ca", c.RegistryCA)
+	}
+	if c.Insecure {
+		words = append(words, "--insecure")
+	}
+	return words
+}
+
 // setup gathers what the proxy, the host and the flags say.
 func (c *clientConfigCommand) setup(ctx context.Context) (hosts.Setup, error) {
 	setup := hosts.Setup{Name: c.Host, Images: c.Images, NoFallback: c.NoFallback, DNS: c.DNS, Admit: c.Admit,
-		UpstreamKeys: c.UpstreamKey}
+		UpstreamKeys: c.UpstreamKey, Options: c.given()}
 	if c.Admin != "" {
 		remote := remoteFlags{Admin: c.Admin, loginFlags: c.loginFlags}
 		proxy, err := admin.NewClient(remote.url(), c.loginFlags.client(remote.url())).ClientConfig(ctx)

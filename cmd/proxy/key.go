@@ -33,7 +33,8 @@ func (c *keyGenerateCommand) Run(s *streams) error {
 	if err != nil {
 		return err
 	}
-	private, err := key.Encrypt([]byte(s.variable(passwordVariable)))
+	password := s.variable(passwordVariable)
+	private, err := key.Encrypt([]byte(password))
 	if err != nil {
 		return err
 	}
@@ -46,6 +47,10 @@ func (c *keyGenerateCommand) Run(s *streams) error {
 	fmt.Fprintf(s.out, "%s.key  signs: for signing.key_file at the proxy; keep it secret\n", c.Prefix)
 	fmt.Fprintf(s.out, "%s.pub  checks: for hosts, by strata client-config --key\n", c.Prefix)
 	fmt.Fprintf(s.out, "%s, %s\n", key.Public().Kind(), key.Public().ID())
+	if password == "" {
+		fmt.Fprintf(s.err, "warning: %s.key has no password, and whoever can read it can sign: to have one, remove both "+
+			"files, set %s, and make them anew\n", c.Prefix, passwordVariable)
+	}
 	return nil
 }
 

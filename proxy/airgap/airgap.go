@@ -19,7 +19,7 @@ import (
 )
 
 // AnnotationRepository is, in index.json, the repository that an entry belongs to, "host/path".
-const AnnotationRepository = "io.github.strata-oci.repository"
+const AnnotationRepository = imageref.AnnotationRepository
 
 // AnnotationPartial marks an entry some of whose blobs were left out, because the other side has them.
 const AnnotationPartial = "io.github.strata-oci.partial"

@@ -52,6 +52,9 @@ func (p placed) name() string {
 	if p.tag == "" {
 		return p.repo.String()
 	}
+	if p.tag.IsDigest() {
+		return p.repo.String() + "@" + string(p.tag)
+	}
 	return catalog.TagKey{Repository: p.repo.String(), Tag: string(p.tag)}.String()
 }
 
@@ -240,8 +243,8 @@ func (l *load) blob(ctx context.Context, b ocispec.Descriptor) error {
 	case err != nil && !errors.Is(err, chunkstore.ErrNotFound):
 		return err
 	case !l.file.Has(b.Digest):
-		return fmt.Errorf("blob %s is neither in the file nor in the store: export the image whole, without --since",
-			b.Digest)
+		return fmt.Errorf("blob %s is neither in the file nor in the store: import the earlier file first that this one was "+
+			"exported --since, or export the image whole, without --since", b.Digest)
 	}
 	r, err := l.file.Blob(ctx, b.Digest, b.Size)
 	if err != nil {

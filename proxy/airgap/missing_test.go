@@ -40,6 +40,8 @@ func TestNameForNameless(t *testing.T) {
 			"names of their own, such as \"registry.example/os:1\""},
 		"one of two": {[]string{entry(one, named("registry.example/os:1")), entry(two, "")},
 			"registry.example/os:1 registry.example/os:v2"},
+		"by digest, and one": {[]string{entry(one, named("registry.example/os@"+digest.FromString(one).String())), entry(two, "")},
+			"registry.example/os@" + digest.FromString(one).String() + " registry.example/os:v2"},
 		"two": {[]string{entry(one, ""), entry(two, "")}, "two images in it have one name"},
 		"the name of one": {[]string{entry(one, named("registry.example/os:v2")), entry(two, "")},
 			"two images in it have one name"},

@@ -75,6 +75,8 @@ func (r *Report) Works() bool {
 type Options struct {
 	// Root has the host's files. Paths in them are taken below it.
 	Root fs.FS
+	// Dir is where Root is, for advice; "" is "/".
+	Dir string
 	// Platform is the host's, "os/arch[/variant]".
 	Platform string
 	// Bootc is the version of bootc that the host has; "" when it has none, or none that is known.
@@ -141,6 +143,9 @@ func Examine(ctx context.Context, image string, o Options) (*Report, error) {
 }
 
 func (o *Options) defaults() {
+	if o.Dir == "" {
+		o.Dir = "/"
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -182,7 +182,12 @@ func mistakes() map[string]mistake {
 		"not through a proxy": {before: func(w *world) { w.strata = false },
 			check: CheckManifest, text: "is no Strata", fix: "client-config"},
 		"no policy": {after: func(w *world) { w.write(policyFile, "") }, check: CheckPolicy,
-			text: "clients refuse every image without"},
+			text: "there is no /etc/containers/policy.json, and clients refuse every image without",
+			fix:  "strata client-config --key PROXY.pub --write / proxy.example registry.example/team/os"},
+		"no policy, by the proxy's own name": {after: func(w *world) { w.write(policyFile, "") }, image: own,
+			check: CheckPolicy, text: "there is no /etc", fix: "--key PROXY.pub --write / proxy.example"},
+		"no policy below a root": {after: func(w *world) { w.write(policyFile, ""); w.o.Dir = "host" }, check: CheckPolicy,
+			text: "there is no /etc", fix: "--write host proxy.example"},
 		"broken policy": {after: func(w *world) { w.write(policyFile, `{"default": []}`) }, check: CheckPolicy,
 			text: "list of requirements is empty"},
 		"policy of root's": {after: func(w *world) { w.write(userPolicy, `{"default":[{"type":"reject"}]}`) },
@@ -199,7 +204,8 @@ func mistakes() map[string]mistake {
 			w.write(policyFile, `{"default":[{"type":"signedBy","keyType":"GPGKeys","keyPath":"/k"}]}`)
 		}, check: CheckPolicy, text: "asks for a GPG signature", fix: "rechunk: never"},
 		"key is missing": {after: func(w *world) { w.write(pubFile, "") },
-			check: CheckSignature, text: "the key /etc/pki/containers/strata-proxy.example.pub", fix: "put the key there"},
+			check: CheckSignature, text: "the key /etc/pki/containers/strata-proxy.example.pub: open /etc/pki/",
+			fix: "put the key there (strata client-config --key PROXY.pub"},
 		"another key is missing": {after: func(w *world) { w.write("etc/pki/containers/fleet.pub", "") },
 			check: CheckSignature, text: "the key /etc/pki/containers/fleet.pub"},
 		"key is private": {after: func(w *world) {

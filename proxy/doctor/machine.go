@@ -17,7 +17,8 @@ import (
 
 // On returns the options for the host whose files lie below a directory, "/" for this one. The caller calls done in the end.
 func On(ctx context.Context, dir string) (o Options, done func() error, err error) {
-	o = Options{Platform: image.PlatformString(image.HostPlatform()), Free: func() (int64, error) { return free(dir) }}
+	o = Options{Dir: dir, Platform: image.PlatformString(image.HostPlatform()),
+		Free: func() (int64, error) { return free(dir) }}
 	if filepath.Clean(dir) == "/" {
 		o.Root, o.Bootc = os.DirFS("/"), bootcVersion(ctx)
 		return o, func() error { return nil }, nil

@@ -40,9 +40,7 @@ func (e *examination) policy(ctx context.Context, sources []registries.Source, p
 		}
 	}
 	if err != nil {
-		e.add(CheckPolicy, Wrong, "write one: strata client-config --write / HOST IMAGE",
-			"clients refuse every image without "+
-				"/%s: %v", policyFile, err)
+		e.unwritten(err)
 		return
 	}
 	parsed, err := policy.Parse(b)
@@ -59,6 +57,38 @@ func (e *examination) policy(ctx context.Context, sources []registries.Source, p
 	if asks {
 		e.signed(ctx, m, sources, p)
 	}
+}
+
+// proxyKey is the option with the proxy's public key, without which strata client-config makes no policy.
+const proxyKey = "--key PROXY.pub"
+
+// clientConfig is the call of strata client-config that makes the host's files for the image: by the proxy that was found,
+// if one was.
+func (e *examination) clientConfig(options ...string) string {
+	proxy, image := "PROXY", " "+e.named.Name()
+	for _, d := range e.doors {
+		if d.served == "" {
+			continue
+		}
+		proxy = d.host
+		of, _, nested := strings.Cut(reference.Path(e.named), "/")
+		if proxy == reference.Domain(e.named) && nested && strings.ContainsAny(of, ".:") {
+			image = "" // it is called by the proxy's own name
+		}
+		break
+	}
+	return fmt.Sprintf("strata client-config %s --write %s %s%s", strings.Join(options, " "), e.Dir, proxy, image)
+}
+
+// unwritten tells of a policy that is not there, or cannot be read.
+func (e *examination) unwritten(err error) {
+	if !errors.Is(err, fs.ErrNotExist) {
+		e.add(CheckPolicy, Wrong, "let clients read it: they refuse every image while they cannot", "%v", err)
+		return
+	}
+	e.add(CheckPolicy, Wrong, fmt.Sprintf("install the package containers-common, which has one, or, where the proxy signs, write one "+
+		"with its key (strata key public at the proxy): %s", e.clientConfig(proxyKey)),
+		"there is no /%s, and clients refuse every image without", policyFile)
 }
 
 // hidden tells of an entry that asks for signatures and does not count, as a nearer one accepts anything.
@@ -81,8 +111,7 @@ func (e *examination) hidden(p *policy.Policy, m policy.Match) {
 
 // requirement tells of one. It reports whether it is of sigstore, which can be tried.
 func (e *examination) requirement(m policy.Match, file string, r policy.Requirement) bool {
-	change := fmt.Sprintf("add an entry for %s to /%s: strata client-config --write / --admit --key PROXY.pub PROXY %[1]s",
-		e.named.Name(), file)
+	change := fmt.Sprintf("add an entry for %s to /%s: %s", e.named.Name(), file, e.clientConfig("--admit", proxyKey))
 	if !m.Global && m.Scope != "" {
 		change = fmt.Sprintf("somebody wants %s rejected: take that entry out of /%s, or have it ask for a signature by the proxy's "+
 			"key (sigstoreSigned)", m.Scope, file)

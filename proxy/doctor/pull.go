@@ -294,13 +294,17 @@ func withoutContent(err error) error {
 
 func readFile(root fs.FS, name string) ([]byte, error) {
 	f, err := root.Open(name)
+	var failed *fs.PathError
+	if errors.As(err, &failed) { // the host has it by its absolute path
+		return nil, &fs.PathError{Op: failed.Op, Path: "/" + name, Err: failed.Err}
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // only read
 	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err == nil && len(b) > maxFile {
-		return nil, fmt.Errorf("%s: more than %d bytes", name, maxFile)
+		return nil, fmt.Errorf("/%s: more than %d bytes", name, maxFile)
 	}
 	return b, err
 }

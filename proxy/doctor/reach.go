@@ -68,7 +68,7 @@ func (e *examination) reach(ctx context.Context, s registries.Source, first bool
 		return p
 	}
 	if d.served == "" {
-		e.add(CheckManifest, Wrong, fmt.Sprintf("strata client-config PROXY %s --write /", reference.TrimNamed(e.named)),
+		e.add(CheckManifest, Wrong, e.clientConfig(proxyKey),
 			"%s is asked first, and is no Strata: nothing leads to the proxy", d.host)
 	} else {
 		e.fine(CheckManifest, "%s serves %s: %s", d.host, p.digest, d.served)
@@ -184,7 +184,7 @@ func (e *examination) explain(d *door, err error) (fix, text string) {
 	switch {
 	case errors.As(err, &unknown):
 		return fmt.Sprintf("put the authority's certificate into /etc/containers/certs.d/%s/ca.crt "+
-			"(strata client-config --registry-ca)", d.host), "the authority of the certificate is not known to this host"
+			"(%s)", d.host, e.clientConfig("--registry-ca CA.crt", proxyKey)), "the authority of the certificate is not known to this host"
 	case errors.As(err, &name):
 		return "use one of these names, or give the proxy a certificate for this one",
 			fmt.Sprintf("the certificate is for %.300s",

@@ -45,7 +45,7 @@ func (e *examination) signed(ctx context.Context, m policy.Match, sources []regi
 		}
 		keys, err := e.loadKeys(r)
 		if err != nil {
-			e.add(CheckSignature, Wrong, "put the key there (strata client-config --write), or take its path out of the policy: "+
+			e.add(CheckSignature, Wrong, "put the key there ("+e.clientConfig(proxyKey)+"), or take its path out of the policy: "+
 				"clients refuse every image of the entry while one cannot be read", "%v", err)
 			continue
 		}
@@ -116,8 +116,7 @@ func (e *examination) judge(s attached, d digest.Digest, r policy.Requirement, k
 	switch {
 	case !good:
 		return refusal{1, "it was made with another key than " + keyNames(r),
-			"add the proxy's public key to the policy: strata client-config --write / --key PROXY.pub PROXY " +
-				e.named.Name()}
+			"add the proxy's public key to the policy: " + e.clientConfig(proxyKey)}
 	case s.claim.Digest != d:
 		return refusal{2, fmt.Sprintf("it is for another image, %s", s.claim.Digest), "have the proxy sign the image anew"}
 	case !r.Identity.Accepts(e.named, s.claim.Reference):

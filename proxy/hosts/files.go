@@ -25,7 +25,12 @@ func (s *setup) names() {
 		if scope.noFallback {
 			fmt.Fprintf(&b, "location = %q\n%s", target, s.insecure())
 		} else {
-			fmt.Fprintf(&b, "location = %q\n\n[[registry.mirror]]\nlocation = %q\n%s", scope.name, target, s.insecure())
+			fmt.Fprintf(&b, "location = %q\n%s\n[[registry.mirror]]\nlocation = %q\n%s", scope.name, insecure(scope.plain),
+				target, s.insecure())
+			if scope.plain {
+				host, _, _ := strings.Cut(scope.name, "/")
+				s.note("%s itself speaks plain HTTP, too, and is asked while the proxy is down", host)
+			}
 		}
 		s.port(scope)
 	}
@@ -53,6 +58,9 @@ func (s *setup) dns() {
 		}
 	}
 	led := strings.Join(s.registries(), ", ")
+	if i := slices.IndexFunc(s.scopes, func(scope scope) bool { return scope.plain }); i >= 0 {
+		s.note("hosts ask the proxy by HTTPS as %s, too, which itself speaks plain HTTP", s.scopes[i].name)
+	}
 	switch {
 	case s.Proxy.AnswersAs == nil:
 		s.note("DNS has to lead %s to the proxy, and the proxy has to answer as that (answer_as)", led)
@@ -75,8 +83,11 @@ func (s *setup) port(scope scope) {
 		"\"dockerRepository\": \"%[2]s/REPOSITORY\"}", host, portless(host))
 }
 
-func (s *setup) insecure() string {
-	if s.Proxy.Insecure {
+func (s *setup) insecure() string { return insecure(s.Proxy.Insecure) }
+
+// insecure allows plain HTTP in registries.conf.
+func insecure(plain bool) string {
+	if plain {
 		return "insecure = true\n"
 	}
 	return ""
@@ -128,11 +139,14 @@ func (s *setup) authority() {
 		names = append(names, s.registries()...)
 	}
 	for _, name := range names {
-		s.add("/etc/containers/certs.d/"+name+"/ca.crt",
+		s.add(s.authorityPath(name),
 			"the authority of the proxy's certificate, for podman, skopeo, bootc", s.Proxy.CA)
 		s.add("/etc/docker/certs.d/"+name+"/ca.crt", "the same for docker", s.Proxy.CA)
 	}
 }
+
+// authorityPath is where podman, skopeo and bootc look for the authority of a registry's certificate.
+func (*setup) authorityPath(name string) string { return "/etc/containers/certs.d/" + name + "/ca.crt" }
 
 // registries returns the hosts of the scopes, each once.
 func (s *setup) registries() []string {
@@ -166,6 +180,9 @@ func (s *setup) containerd() {
 		}
 		seen[host] = true
 		origin := "https://" + originOf(host)
+		if scope.plain && !s.DNS {
+			origin = "http://" + host
+		}
 		server, asked := endpoint, endpoint
 		if !scope.noFallback || s.DNS {
 			server = origin
@@ -222,7 +239,11 @@ func (s *setup) docker() error {
 		have["registry-mirrors"] = with(have["registry-mirrors"], scheme+s.Name)
 		s.note("docker asks its mirror for names without a host: the proxy needs default_upstream: docker.io")
 	}
-	s.add("/etc/docker/daemon.json", "docker", document(have))
+	about := "docker"
+	if s.Existing.Docker == nil && !s.Existing.Known {
+		about += "; where there is one, merge the two"
+	}
+	s.add("/etc/docker/daemon.json", about, document(have))
 	return nil
 }
 

@@ -40,6 +40,8 @@ type Proxy struct {
 	Insecure bool `json:"insecure"`
 	// Upstreams are the registries that it pulls from; none when that is any.
 	Upstreams []string `json:"upstreams"`
+	// Plain are those of Upstreams that speak plain HTTP; none when that is not known.
+	Plain []string `json:"plain_upstreams,omitempty"`
 	// Signed are the names, beside the registries' own, that it signs images for; nil when that is not known.
 	Signed []string `json:"signed_names"`
 	// AnswersAs are the registries whose clients it answers when DNS leads them to it; nil when that is not known.
@@ -48,6 +50,8 @@ type Proxy struct {
 
 // Existing is what a host has already. What is not known is empty.
 type Existing struct {
+	// Known says that the host's files were looked for: what is empty then is not there.
+	Known bool
 	// Policy is its policy.json.
 	Policy []byte
 	// RootsPolicy says that its user root has a policy of its own, which replaces that.
@@ -81,6 +85,9 @@ type Setup struct {
 	// UpstreamKeys are paths of public keys, which the host has, that the registries' own images are signed by.
 	UpstreamKeys []string
 	Existing     Existing
+	// Options are those of strata client-config by which the proxy came to be known, for hints; nil: the files have what
+	// they name, at their places on the host.
+	Options []string
 }
 
 // File is one file of a host.
@@ -100,6 +107,8 @@ type Config struct {
 	Snippets []File `json:"snippets"`
 	// Notes say what the files cannot do, and what has to be done by hand.
 	Notes []string `json:"notes"`
+	// Command makes the same on the host, with what the host has.
+	Command string `json:"command"`
 }
 
 // setup is a Setup that was checked.
@@ -129,6 +138,7 @@ func Make(s Setup) (*Config, error) {
 	if err := c.docker(); err != nil {
 		return nil, err
 	}
+	c.config.Command = c.command("/")
 	c.snippets()
 	return c.config, nil
 }
@@ -227,6 +237,10 @@ func (s *setup) trust() error {
 	if len(s.keys) == 0 {
 		s.note("no public key of the proxy is known, so its images are not signed for hosts: a policy that asks for a signature " +
 			"refuses what was rechunked. Sign at the proxy (signing.key_file), then name the key with --key or --admin")
+		if s.Existing.Known && s.Existing.Policy == nil {
+			s.note("the host has no policy.json, without which podman, skopeo and bootc refuse every image, and none can be made " +
+				"without a key: the package containers-common has one")
+		}
 		return nil
 	}
 	paths, pems := slices.Clone(s.UpstreamKeys), [][]byte{}
@@ -237,17 +251,9 @@ func (s *setup) trust() error {
 	if err := s.attachments(); err != nil {
 		return err
 	}
-	p := &policy.Policy{Default: []policy.Requirement{{Type: policy.Reject}}}
-	admit := s.Admit
-	if s.Existing.Policy == nil {
-		s.note("no policy of the host was read, so policy.json rejects whatever is not named here: merge it with the host's " +
-			"by --policy FILE or --root DIR")
-		admit = true
-	} else {
-		var err error
-		if p, err = policy.Parse(s.Existing.Policy); err != nil {
-			return fmt.Errorf("the host's policy.json: %w", err)
-		}
+	p, about, admit, err := s.policy()
+	if err != nil {
+		return err
 	}
 	signed := s.signs()
 	own := policy.Grant{Scope: s.Name, Paths: paths[len(s.UpstreamKeys):], PEMs: pems, Demand: signed, Admit: admit &&
@@ -272,11 +278,30 @@ func (s *setup) trust() error {
 			"bootc: remove it, or make it the same")
 	}
 	text := string(p.Bytes())
-	s.add("/etc/containers/policy.json", "the host's policy, with the proxy's key beside the keys that it has", text)
+	s.add("/etc/containers/policy.json", about, text)
 	if strings.Contains(text, `"keyPaths"`) {
 		s.note("keyPaths in policy.json needs containers/image 5.33: skopeo 1.17, podman 5.3, bootc on Fedora 41")
 	}
 	return nil
+}
+
+// policy is the host's, or a new one, with what its file is about, and whether what it rejects is to be accepted.
+func (s *setup) policy() (p *policy.Policy, about string, admit bool, err error) {
+	if s.Existing.Policy != nil {
+		if p, err = policy.Parse(s.Existing.Policy); err != nil {
+			return nil, "", false, fmt.Errorf("the host's policy.json: %w", err)
+		}
+		return p, "the host's policy, with the proxy's key beside the keys that it has", s.Admit, nil
+	}
+	about = "a policy for a host that has none: all is rejected but what the proxy's key signed"
+	if s.Existing.Known {
+		s.note("the host has no policy.json: the new one rejects whatever is not named here")
+	} else {
+		about += "; where there is one, merge the two"
+		s.note("no policy of a host was read, so policy.json rejects whatever is not named here: strata client-config merges " +
+			"it with the host's by --policy FILE, --root DIR or, on the host, --write /")
+	}
+	return &policy.Policy{Default: []policy.Requirement{{Type: policy.Reject}}}, about, true, nil
 }
 
 // signs reports whether the proxy signs for the name that hosts know it by, as far as that is known.

@@ -150,6 +150,136 @@ func TestRootsPolicy(t *testing.T) {
 	}
 }
 
+// Each file says what it is made of: of a host's, or of nothing that is known.
+func TestAboutPolicy(t *testing.T) {
+	t.Parallel()
+	key := publicKey(t)
+	policyOf := func(e Existing) (about, notes string) {
+		c, err := Make(Setup{Name: "p.example", Proxy: Proxy{Keys: []string{key}}, Existing: e})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range c.Files {
+			if strings.HasSuffix(f.Path, "/policy.json") {
+				about = f.About
+			}
+		}
+		return about, strings.Join(c.Notes, "\n")
+	}
+	for name, tt := range map[string]struct {
+		host        Existing
+		about, note string
+	}{
+		"not read": {Existing{}, "merge the two", "no policy of a host was read"},
+		"none":     {Existing{Known: true}, "a host that has none", "the host has no policy.json"},
+		"one":      {Existing{Known: true, Policy: []byte(`{"default":[{"type":"reject"}]}`)}, "the host's policy", ""},
+	} {
+		about, notes := policyOf(tt.host)
+		if !strings.Contains(about, tt.about) || !strings.Contains(notes, tt.note) {
+			t.Errorf("%s: %q, %q", name, about, notes)
+		}
+		if has := strings.Contains(about, "the host's policy"); has != (tt.host.Policy != nil) {
+			t.Errorf("%s: %q", name, about)
+		}
+	}
+	c, err := Make(Setup{Name: "p.example", Existing: Existing{Known: true}})
+	if err != nil || !strings.Contains(strings.Join(c.Notes, "\n"), "containers-common") {
+		t.Errorf("without a key and a policy: %q, %v", c.Notes, err)
+	}
+}
+
+// A command for the host names all that the files were made of: the key above all.
+func TestCommand(t *testing.T) {
+	t.Parallel()
+	key := publicKey(t)
+	for want, s := range map[string]Setup{
+		"strata client-config --key /etc/pki/containers/strata-p.example-5000.pub --insecure --no-fallback --write / p.example:5000 ghcr.io/x": {
+			Name: "p.example:5000", Proxy: Proxy{Keys: []string{key}, Insecure: true}, NoFallback: true,
+			Images: []string{"ghcr.io/x"}},
+		"strata client-config --key /etc/pki/containers/strata-p.example.pub --registry-ca /etc/containers/certs.d/p.example/ca.crt --write / p.example": {
+			Name: "p.example", Proxy: Proxy{Keys: []string{key}, CA: authorityPEM(t)}},
+		"strata client-config --key 'my key.pub' --admit --upstream-key /k --write / p.example": {
+			Name: "p.example", Options: []string{"--key", "my key.pub"}, Admit: true, UpstreamKeys: []string{"/k"}},
+	} {
+		c, err := Make(s)
+		if err != nil || c.Command != want {
+			t.Errorf("%v, %q, want %q", err, c.Command, want)
+		}
+		if at := strings.Replace(want, "--write /", "--write DIR", 1); !strings.HasSuffix(c.Snippets[0].About, at) {
+			t.Errorf("%q, want %q", c.Snippets[0].About, at)
+		}
+	}
+}
+
+// What several files hold is shown once, under all their names.
+func TestPrintOnce(t *testing.T) {
+	t.Parallel()
+	c, err := Make(Setup{Name: "p.example", DNS: true, Images: []string{"ghcr.io/x/os:1", "quay.io"},
+		Proxy: Proxy{CA: authorityPEM(t)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	if err := c.Print(&text); err != nil {
+		t.Fatal(err)
+	}
+	files, snippets, _ := strings.Cut(text.String(), "# ---- snippet")
+	if n := strings.Count(files, "BEGIN CERTIFICATE"); n != 1 {
+		t.Errorf("the authority is shown %d times", n)
+	}
+	if n := strings.Count(snippets, "BEGIN CERTIFICATE"); n != 2 { // in the installer, and on what it installed
+		t.Errorf("the snippets have the authority %d times", n)
+	}
+	for _, f := range c.Files {
+		if !strings.Contains(files, f.Path+": "+f.About) {
+			t.Errorf("%s is not named", f.Path)
+		}
+	}
+}
+
+// A registry that speaks plain HTTP is asked so while the proxy is down.
+func TestPlainUpstream(t *testing.T) {
+	t.Parallel()
+	conf, err := registries.Parse("x.conf", []byte("[[registry]]\nlocation = \"quay.example\"\ninsecure = true\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	make := func(s Setup) *Config {
+		s.Name, s.Proxy.Plain, s.Existing.Registries = "p.example", []string{"reg.example"}, conf
+		c, err := Make(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	c := make(Setup{Images: []string{"reg.example:5000/os", "quay.example/os", "ghcr.io/os"}})
+	for host, server := range map[string]string{"reg.example:5000": "http://reg.example:5000",
+		"quay.example": "http://quay.example", "ghcr.io": "https://ghcr.io"} {
+		if got := content(c, "certs.d/"+host+"/hosts.toml"); !strings.HasPrefix(got, "server = \""+server+"\"") {
+			t.Errorf("%s: %s", host, got)
+		}
+	}
+	made, err := registries.Parse("x.conf", []byte(content(c, ".conf")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range made.Registries {
+		if want := r.Prefix != "ghcr.io/os"; r.Insecure != want || r.Mirrors[0].Insecure {
+			t.Errorf("%s: insecure is %t", r.Prefix, r.Insecure)
+		}
+	}
+	// So it stays in a later call that knows nothing of it, and DNS leads to HTTPS.
+	again, err := Make(Setup{Name: "p.example", Images: []string{"a.example"},
+		Existing: Existing{Names: []byte(content(c, ".conf"))}})
+	if err != nil || strings.Count(content(again, ".conf"), "insecure = true") != 2 {
+		t.Errorf("%v: %s", err, content(again, ".conf"))
+	}
+	dns := make(Setup{Images: []string{"reg.example/os"}, DNS: true})
+	if got := content(dns, "certs.d/reg.example/hosts.toml"); !strings.HasPrefix(got, `server = "https://reg.example"`) {
+		t.Error(got)
+	}
+}
+
 func FuzzMake(f *testing.F) {
 	f.Add("proxy.example:5000", "ghcr.io/ublue-os/bluefin:stable", []byte(`{"default":[{"type":"reject"}]}`), true)
 	key := publicKey(f)

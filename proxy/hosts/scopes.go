@@ -16,6 +16,8 @@ import (
 type scope struct {
 	name       string
 	noFallback bool
+	// plain says that the registry itself speaks plain HTTP.
+	plain bool
 	// before says that it comes from the file that was made before.
 	before bool
 }
@@ -24,6 +26,19 @@ type scope struct {
 func (s scope) ported() bool {
 	host, _, _ := strings.Cut(s.name, "/")
 	return portless(host) != host
+}
+
+// plain reports whether a registry itself speaks plain HTTP: the proxy says so, or the host allowed it before.
+func (s *setup) plain(scope string) bool {
+	host, _, _ := strings.Cut(scope, "/")
+	if slices.Contains(s.Proxy.Plain, host) || slices.Contains(s.Proxy.Plain, portless(host)) {
+		return true
+	}
+	if s.Existing.Registries == nil {
+		return false
+	}
+	r := s.Existing.Registries.FindName(scope)
+	return r != nil && r.Insecure && r.Location == r.Prefix
 }
 
 // portless is a host without its port.
@@ -48,7 +63,7 @@ func (s *setup) before() error {
 		old := scope{name: r.Prefix, noFallback: len(r.Mirrors) == 0, before: true}
 		at := r.Location
 		if len(r.Mirrors) == 1 {
-			at = r.Mirrors[0].Location
+			at, old.plain = r.Mirrors[0].Location, r.Insecure
 		}
 		if name, image, err := s.scopeOf(r.Prefix); err != nil || image != "" || name != r.Prefix || len(r.Mirrors) > 1 ||
 			at != s.under(name) {
@@ -76,7 +91,7 @@ func (s *setup) addImage(image string) error {
 	if s.image == "" {
 		s.image = tagged
 	}
-	named := scope{name: name, noFallback: s.NoFallback}
+	named := scope{name: name, noFallback: s.NoFallback, plain: s.plain(name)}
 	for i, have := range s.scopes {
 		switch {
 		case have.name == name:

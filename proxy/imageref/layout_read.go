@@ -17,6 +17,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/verify"
 	"github.com/strata-oci/strata/rechunk/image"
 )
@@ -109,6 +110,19 @@ func readLayoutFile(files layoutFiles, name string, limit int64) ([]byte, error)
 	return raw, nil
 }
 
+// AnnotationRepository is, in index.json of a file that package airgap made, the repository that an entry belongs to.
+const AnnotationRepository = "io.github.strata-oci.repository"
+
+// belongs reports whether an entry of index.json is no image of its own but belongs to one: a signature, an attestation,
+// what refers to it, what proves its source.
+func belongs(d ocispec.Descriptor) bool {
+	named := d.Annotations[ocispec.AnnotationRefName]
+	if named == "" {
+		return d.ArtifactType != "" || d.Annotations[AnnotationRepository] != ""
+	}
+	return name.Reference(named[strings.LastIndexByte(named, ':')+1:]).AboutImage()
+}
+
 // selectTag returns the entries of index.json that a tag stands for; more than one is an image of several platforms. No tag
 // stands for the only image there is, which may be spread over entries that have a platform each and no tag.
 func selectTag(index []byte, tag string) ([]ocispec.Descriptor, error) {
@@ -118,12 +132,14 @@ func selectTag(index []byte, tag string) ([]ocispec.Descriptor, error) {
 	}
 	var tags []string
 	var found []ocispec.Descriptor
+	alone := slices.ContainsFunc(x.Manifests(), func(d ocispec.Descriptor) bool { return !belongs(d) })
 	for _, d := range x.Manifests() {
-		name := d.Annotations[ocispec.AnnotationRefName]
-		if name != "" {
-			tags = append(tags, name)
+		named := d.Annotations[ocispec.AnnotationRefName]
+		beside := alone && belongs(d)
+		if named != "" && !beside {
+			tags = append(tags, named)
 		}
-		if tag == "" || name == tag {
+		if tag == "" && !beside || tag != "" && named == tag {
 			found = append(found, d)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/proxy/verify"
 	"github.com/strata-oci/strata/rechunk/legible"
 )
@@ -116,6 +117,10 @@ func TestSelectTag(t *testing.T) {
 		return d
 	}
 	a, b := digest.FromString("a"), digest.FromString("b")
+	signature := string(name.TagAbout(a, ".sig"))
+	artifact, ofRepository := entry(digest.FromString("c"), 1, ""), entry(digest.FromString("d"), 1, "")
+	artifact.ArtifactType = "application/vnd.dev.sigstore.bundle.v0.3+json"
+	ofRepository.Annotations = map[string]string{AnnotationRepository: "r.example/os"}
 	tests := []struct {
 		name  string
 		index []ocispec.Descriptor
@@ -130,6 +135,15 @@ func TestSelectTag(t *testing.T) {
 		{"one tag, two platforms", []ocispec.Descriptor{
 			tagged(entry(a, 1, "linux/amd64"), "v"), tagged(entry(b, 1, "linux/arm64"), "v"), tagged(entry(b, 1, ""), "w"),
 		}, "v", 2, ""},
+		{"an image and what belongs to it", []ocispec.Descriptor{
+			tagged(entry(a, 1, ""), "r.example/os:1"), tagged(entry(b, 1, ""), "r.example/os:"+signature), artifact,
+			ofRepository,
+		}, "", 1, ""},
+		{"two images and what belongs to them", []ocispec.Descriptor{tagged(entry(a, 1, ""), "x"),
+			tagged(entry(b, 1, ""), "y"), tagged(entry(b, 1, ""), signature), artifact}, "", 0, "2 images are there; add :TAG to choose one of x, y"},
+		{"what belongs to an image, by its name", []ocispec.Descriptor{tagged(entry(a, 1, ""), "x"),
+			tagged(entry(b, 1, ""), signature)}, signature, 1, ""},
+		{"nothing else", []ocispec.Descriptor{artifact}, "", 1, ""},
 		{"hostile tags", []ocispec.Descriptor{tagged(entry(a, 1, ""), "x\ny"), tagged(entry(b, 1, ""), " ")}, "", 0,
 			`" ", "x\ny"`},
 	}

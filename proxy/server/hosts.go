@@ -20,6 +20,11 @@ func (s *Server) hostsProxy() hosts.Proxy {
 	p := hosts.Proxy{Names: slices.Clone(cfg.Signing.Names), Upstreams: cfg.Hosts(), Insecure: !cfg.TLS.Enabled(),
 		Signed: append([]string{}, cfg.Signing.Names...), AnswersAs: append([]string{}, cfg.AnswerAs...)}
 	p.Port = s.port(p.Insecure)
+	for _, host := range p.Upstreams {
+		if up := cfg.Upstream(host); up.Via == "" && strings.HasPrefix(up.URL, "http://") {
+			p.Plain = append(p.Plain, host)
+		}
+	}
 	public, err := trust.PublicKeys(cfg.Signing)
 	if err != nil {
 		s.log.Error("the signing keys cannot be read, so operators are not shown them", "error", err)

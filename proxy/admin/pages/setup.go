@@ -14,6 +14,8 @@ type setup struct {
 	Host, Image string
 	NoFallback  bool
 	Files       string // empty until somebody asks
+	Command     string // makes them on the host
+	Signs       bool   // there is a key for it
 	Wrong       string // why there are none
 }
 
@@ -23,6 +25,7 @@ func (h *Handler) setup(_ context.Context, r *http.Request, _ *operate.StatusRep
 	p := &setup{Host: q.Get("host"), Image: q.Get("image"),
 		NoFallback: q.Get("no-fallback") == "1"}
 	proxy := h.Hosts()
+	p.Signs = len(proxy.Keys) > 0
 	if p.Host == "" && len(proxy.Names) > 0 {
 		p.Host = proxy.Names[0]
 	}
@@ -42,7 +45,7 @@ func (h *Handler) setup(_ context.Context, r *http.Request, _ *operate.StatusRep
 	}
 	var text strings.Builder
 	_ = config.Print(&text) // which never fails
-	p.Files = text.String()
+	p.Files, p.Command = text.String(), config.Command
 	return v, nil
 }
 

@@ -35,6 +35,7 @@ func Existing(root, proxy string) (hosts.Existing, error) {
 		return e, err
 	}
 	defer func() { _ = r.Close() }() // only read
+	e.Known = true
 	for _, file := range []string{"etc/containers/policy.json", "usr/share/containers/policy.json", rootsPolicy} {
 		b, err := optional(r, file)
 		if file == rootsPolicy && errors.Is(err, fs.ErrPermission) {
