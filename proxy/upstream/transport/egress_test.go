@@ -119,6 +119,11 @@ func TestEgress(t *testing.T) {
 		{name: "metadata", proxy: good, to: "https://169.254.169.254/x", refused: true},
 		{name: "metadata, IPv6", proxy: good, to: "https://[fd00:ec2::254]/x", refused: true},
 		{name: "an address in disguise", proxy: good, to: "https://0x7f000001/x", refused: true},
+		{name: "what UTS 46 makes an address", proxy: good, to: "https://169.254.169。254/x", refused: true},
+		{name: "the same, escaped", proxy: good, to: "https://127%E3%80%820%E3%80%820%E3%80%821/x", refused: true},
+		{name: "what it makes this machine's name", proxy: good, to: "https://ⓛocalhost/x", refused: true},
+		{name: "what it shortens", proxy: good, to: "https://10.0.0\u00ad.1/x", refused: true},
+		{name: "no ASCII and no proxy", base: registry.URL, proxy: "none", to: "https://127。0。0。1/x", refused: true},
 		{name: "the proxy itself", proxy: good, to: strings.Replace(p.URL, "http:", "https:", 1), refused: true},
 		{name: "a listed private address", proxy: good, to: "https://127.0.0.1:8443/x", listed: []string{"127.0.0.1"},
 			target: "127.0.0.1:8443"},
@@ -151,7 +156,7 @@ func TestEgress(t *testing.T) {
 			}
 			asked := p.targets()[before:]
 			if last := strings.Join(asked[max(len(asked)-1, 0):], ""); tc.target != "" && last != tc.target ||
-				tc.refused && last != "example.com:443" || tc.name == "none" && last != "" {
+				tc.refused && tc.proxy != "none" && last != "example.com:443" || tc.proxy == "none" && last != "" {
 				t.Errorf("the proxy was asked for %v, want %s at the end", asked, tc.target)
 			}
 		})

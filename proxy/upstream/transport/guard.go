@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/strata-oci/strata/proxy/upstream"
 )
@@ -102,9 +103,14 @@ func (g *guard) proxyHome(next proxyFunc) proxyFunc {
 
 // proxyForeign wraps a proxy function for requests to hosts that answers named. Behind a proxy the dialer does not see
 // where the connection ends, so what can be told from the URL is checked here; the proxy's own address is nobody's
-// business.
+// business. A name that is not written in ASCII is refused: net/http maps it (UTS 46) after the check, and what it becomes
+// may be an address.
 func (g *guard) proxyForeign(next proxyFunc) proxyFunc {
 	return func(req *http.Request) (*url.URL, error) {
+		if !isASCII(req.URL.Hostname()) {
+			return nil, fmt.Errorf("%w: %q is no host name: in ASCII an internationalized one begins with xn--",
+				upstream.ErrRefused, req.URL.Hostname())
+		}
 		u, err := next(req)
 		if err != nil {
 			return nil, err
@@ -120,6 +126,10 @@ func (g *guard) proxyForeign(next proxyFunc) proxyFunc {
 		}
 		return u, nil
 	}
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 // checkName checks a host name without resolving it.
