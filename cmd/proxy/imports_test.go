@@ -33,7 +33,7 @@ var rooms = []room{
 	{"proxy/name", nil, []string{"net/http", "os"}},
 	{"proxy/oci", []string{"rechunk/image"}, append([]string{"os", "net/http"}, registries[2:]...)},
 	{"proxy/verify", nil, append([]string{"os", "context", "net/http"}, registries[2:]...)},
-	{"proxy/registry", []string{"proxy/name", "proxy/tracing", "chunkstore/casync"},
+	{"proxy/registry", []string{"proxy/limits", "proxy/name", "proxy/tracing", "chunkstore/casync"},
 		[]string{"github.com/google/go-containerregistry", "github.com/distribution/distribution"}},
 	// client → auth → transport → upstream → header.
 	{"proxy/upstream", []string{"rechunk/legible"}, upstreamRooms("client", "auth", "transport")},
@@ -48,7 +48,8 @@ var rooms = []room{
 	{"proxy/schema", nil, append([]string{"os", "net/http"}, registries...)},
 	{"proxy/livefile", nil, nil},
 	{"proxy/limits", nil, nil},
-	{"proxy/access", []string{"proxy/name", "proxy/config", "proxy/registry", "proxy/livefile", "proxy/limits"}, nil},
+	{"proxy/access", []string{"proxy/name", "proxy/config", "proxy/registry", "proxy/livefile", "proxy/limits",
+		"rechunk/legible"}, nil},
 	{"proxy/metrics", nil, nil},
 	// What is noted depends on the context; only export knows where it goes.
 	{"proxy/tracing", nil, append([]string{"os", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/exporters"},

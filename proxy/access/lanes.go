@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-const (
-	maxWaiting  = 128              // logins from one address that wait for being looked at
-	longestWait = 10 * time.Second // which they do at most
-)
+// longestWait is how long a login waits for being looked at.
+const longestWait = 10 * time.Second
 
 // lanes let logins from one address be looked at one after the other. The newest goes first, and when too many wait, the
 // oldest gives way: a flood takes its own turns, not those of who comes after it. It is safe for concurrent use.
 type lanes struct {
+	most int // that wait from one address
+
 	mu sync.Mutex
 	// waiting is there for each address that a login from is being looked at.
 	waiting map[netip.Addr][]turn
@@ -24,7 +24,7 @@ type lanes struct {
 // turn is a login that waits. It is told true when it is its turn, false when it has to give way.
 type turn chan bool
 
-func newLanes() *lanes { return &lanes{waiting: map[netip.Addr][]turn{}} }
+func newLanes(most int) *lanes { return &lanes{most: most, waiting: map[netip.Addr][]turn{}} }
 
 // enter waits for the turn of a login, which lasts until leave is called.
 func (l *lanes) enter(ctx context.Context, from netip.Addr) (leave func(), err error) {
@@ -61,7 +61,7 @@ func (l *lanes) join(from netip.Addr) turn {
 		l.waiting[from] = nil
 		return nil
 	}
-	if len(waiting) >= maxWaiting {
+	if len(waiting) >= l.most {
 		waiting[0] <- false
 		waiting = waiting[1:]
 	}

@@ -16,7 +16,7 @@ import (
 
 // A login with bcrypt takes the processor for a good part of a second by design, so a flood of them must not get it.
 const (
-	verifiedFor = 24 * time.Hour   // a password that was right is believed, as long as the file stays the same
+	verifiedFor = 24 * time.Hour   // a password that was right is believed, as long as the user's hash stays the same
 	refusedFor  = 10 * time.Second // and one that was wrong is refused without looking
 	maxVerified = 10_000           // passwords remembered of either kind
 	maxPassword = 1024             // bytes; bcrypt looks at 72
@@ -24,47 +24,44 @@ const (
 
 // Passwords checks user names and passwords against a file of bcrypt hashes. It is safe for concurrent use.
 //
-// It looks at one password from each address at a time, the newest first, and after some wrong ones from there at one in
-// half a second. So whoever guesses gets little, and the right password gets in even from an address that others guess from:
-// at once when it was right before, else with the next look.
+// A brake is on what has to be looked at. So whoever guesses gets little, and the right password gets in even from an address
+// that others guess from: at once when it was right before and the user's hash is the same still, else with the next look.
 type Passwords struct {
-	file     *livefile.File[*passwordSet]
-	lanes    *lanes
-	slots    chan struct{} // being looked at
-	failures *failures
+	file  *livefile.File[*hashes]
+	known *knownPasswords
+	brake *brake
+	slots chan struct{} // being looked at
 }
 
-// passwordSet is what one content of the file stands for, with what was found out about it.
-type passwordSet struct {
-	hashes            *hashes
-	key               []byte // of the MAC that stands for a password in memory
-	verified, refused *memory
+// knownPasswords is what was found out about passwords. It outlives the files that they were held against, since it is
+// remembered of a user's password and hash.
+type knownPasswords struct {
+	key             []byte // of the MAC that stands for them in memory
+	right, refusals *memory
+}
+
+func newKnownPasswords() *knownPasswords {
+	k := &knownPasswords{
+		key:   make([]byte, sha256.Size),
+		right: newMemory(maxVerified, verifiedFor), refusals: newMemory(maxVerified, refusedFor),
+	}
+	_, _ = rand.Read(k.key) // it never fails
+	return k
 }
 
 // NewPasswords reads a password file.
 func NewPasswords(path string, log *slog.Logger) (*Passwords, error) {
-	p := &Passwords{
-		lanes: newLanes(), slots: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), failures: newFailures(),
-	}
+	return newPasswords(path, newKnownPasswords(), newBrake(maxWaiting), log)
+}
+
+func newPasswords(path string, known *knownPasswords, b *brake, log *slog.Logger) (*Passwords, error) {
+	p := &Passwords{known: known, brake: b, slots: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
+	parse := func(contents [][]byte) (*hashes, error) { return parseHtpasswd(contents[0]) }
 	var err error
-	p.file, err = livefile.New([]string{path}, parsePasswords, livefile.Options{What: "password file", Logger: log})
-	if err != nil {
+	if p.file, err = livefile.New([]string{path}, parse, livefile.Options{What: "password file", Logger: log}); err != nil {
 		return nil, fmt.Errorf("password file %s: %w", path, err)
 	}
 	return p, nil
-}
-
-func parsePasswords(contents [][]byte) (*passwordSet, error) {
-	h, err := parseHtpasswd(contents[0])
-	if err != nil {
-		return nil, err
-	}
-	s := &passwordSet{
-		hashes: h, key: make([]byte, sha256.Size),
-		verified: newMemory(maxVerified, verifiedFor), refused: newMemory(maxVerified, refusedFor),
-	}
-	_, _ = rand.Read(s.key) // it never fails
-	return s, nil
 }
 
 // Check returns nil for the password of a user, ErrDenied for anything else, and a *BusyError when it could not be looked
@@ -74,54 +71,48 @@ func (p *Passwords) Check(ctx context.Context, user, password string, from netip
 		return ErrDenied
 	}
 	set := p.file.Get()
-	mac := set.mac(user, password)
-	if known, err := set.remembered(mac); known {
+	mac := p.known.mac(user, password, set.of[user])
+	if known, err := p.known.remembers(mac); known {
 		return err
 	}
-	leave, err := p.lanes.enter(ctx, from)
-	if err != nil {
-		return err
-	}
-	// Others may have brought the same password while this one waited.
-	if known, err := set.remembered(mac); known {
-		leave()
-		return err
-	}
-	select {
-	case p.slots <- struct{}{}:
-	case <-ctx.Done():
-		leave()
-		return ctx.Err()
-	}
-	right := set.hashes.match(user, password)
-	<-p.slots
-	if right {
-		set.verified.add(mac, time.Now())
-		leave()
-		return nil
-	}
-	set.refused.add(mac, time.Now())
-	if p.failures.note(from, time.Now()) {
-		time.AfterFunc(failurePause, leave) // whoever leaves does not shorten it
-	} else {
-		leave()
-	}
-	return ErrDenied
+	return p.brake.try(ctx, from, func() (bool, error) {
+		// Others may have brought the same password while this one waited.
+		if known, err := p.known.remembers(mac); known {
+			return err == nil, err
+		}
+		select {
+		case p.slots <- struct{}{}:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+		right := set.match(user, password)
+		<-p.slots
+		p.known.learn(mac, right)
+		return right, nil
+	})
 }
 
-// mac stands for a user's password without giving it away.
-func (s *passwordSet) mac(user, password string) [sha256.Size]byte {
-	h := hmac.New(sha256.New, s.key)
-	fmt.Fprintf(h, "%d:%s:%s", len(user), user, password)
+// mac stands for a user's password, as it is held against a hash, without giving it away.
+func (k *knownPasswords) mac(user, password string, hash []byte) [sha256.Size]byte {
+	h := hmac.New(sha256.New, k.key)
+	fmt.Fprintf(h, "%d:%d:%s:%s%s", len(user), len(hash), user, hash, password)
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
-func (s *passwordSet) remembered(mac [sha256.Size]byte) (known bool, err error) {
+func (k *knownPasswords) learn(mac [sha256.Size]byte, right bool) {
+	if right {
+		k.right.add(mac, time.Now())
+		return
+	}
+	k.refusals.add(mac, time.Now())
+}
+
+func (k *knownPasswords) remembers(mac [sha256.Size]byte) (known bool, err error) {
 	now := time.Now()
-	if s.verified.has(mac, now) {
+	if k.right.has(mac, now) {
 		return true, nil
 	}
-	if s.refused.has(mac, now) {
+	if k.refusals.has(mac, now) {
 		return true, ErrDenied
 	}
 	return false, nil

@@ -20,7 +20,7 @@ import (
 
 var here, elsewhere = netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
 
-func newPasswords(t *testing.T, file string) (*Passwords, *bytes.Buffer) {
+func openPasswords(t *testing.T, file string) (*Passwords, *bytes.Buffer) {
 	t.Helper()
 	var log bytes.Buffer
 	p, err := NewPasswords(file, slog.New(slog.NewTextHandler(&log, nil)))
@@ -63,7 +63,7 @@ func TestHtpasswdRefused(t *testing.T) {
 func TestHtpasswdReload(t *testing.T) {
 	t.Parallel()
 	file := put(t, "htpasswd", entry(t, "alice", "old", bcrypt.MinCost))
-	p, log := newPasswords(t, file)
+	p, log := openPasswords(t, file)
 	now := time.Now()
 	p.file.Now = func() time.Time { return now }
 	check := func(password string, want error) {
@@ -132,7 +132,7 @@ func TestFlood(t *testing.T) {
 	t.Parallel()
 	file := put(t, "htpasswd", entry(t, "alice", "right", bcrypt.MinCost))
 	synctest.Test(t, func(t *testing.T) {
-		p, _ := newPasswords(t, file)
+		p, _ := openPasswords(t, file)
 		if got := flood(t, p, 100, func(int) string { return "right" }); got.right != 100 {
 			t.Errorf("%+v", got)
 		}
@@ -163,7 +163,7 @@ func TestRightPasswordIsNotLockedOut(t *testing.T) {
 	file := put(t, "htpasswd", entry(t, "alice", "right", bcrypt.MinCost)+entry(t, "bob", "right", bcrypt.MinCost))
 	for _, user := range []string{"alice", "bob"} {
 		synctest.Test(t, func(t *testing.T) {
-			p, _ := newPasswords(t, file)
+			p, _ := openPasswords(t, file)
 			var guesses outcomes
 			var flooding sync.WaitGroup
 			flooding.Go(func() { guesses = flood(t, p, 3*maxWaiting, wrong) })
@@ -179,7 +179,7 @@ func TestRightPasswordIsNotLockedOut(t *testing.T) {
 				t.Errorf("%+v", guesses)
 			}
 			time.Sleep(failureWindow) // all turns end
-			if n := len(p.lanes.waiting); n > 0 {
+			if n := len(p.brake.lanes.waiting); n > 0 {
 				t.Errorf("%d addresses are remembered", n)
 			}
 		})
@@ -191,7 +191,7 @@ func TestLeavingClients(t *testing.T) {
 	t.Parallel()
 	file := put(t, "htpasswd", entry(t, "alice", "right", bcrypt.MinCost))
 	synctest.Test(t, func(t *testing.T) {
-		p, _ := newPasswords(t, file)
+		p, _ := openPasswords(t, file)
 		flood(t, p, mostFailures+1, wrong)
 		start := time.Now()
 		for i := range 100 {

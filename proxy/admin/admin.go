@@ -95,6 +95,8 @@ type Options struct {
 	WarmConcurrency int
 	// Login lets operators in; nil lets everybody in.
 	Login Login
+	// Refused is told of each request that is not let in though there was something to log in with; nil: nobody.
+	Refused func(r *http.Request, way Way)
 	// OwnName reports whether a name, in lower case and without a port, is one of the listener's. Without, and for all other
 	// names, it has to be an address or a name that no site of the public DNS can have. Nil: none is.
 	OwnName func(host string) bool
@@ -127,6 +129,7 @@ type Handler struct {
 	updates  Updates
 	origins  *http.CrossOriginProtection
 	login    Login
+	refused  func(*http.Request, Way)
 	ownName  func(host string) bool
 	reload   func(context.Context) ([]string, error)
 	release  func(context.Context, string) (string, error)
@@ -151,11 +154,14 @@ func New(o Options) *Handler {
 		status: o.Status, closing: o.ShuttingDown, origins: http.NewCrossOriginProtection(), log: o.Logger,
 		keeper: o.Keeper, updates: o.Updates, mux: http.NewServeMux(), sessions: session.New(time.Now),
 	}
-	h.login, h.ownName, h.reload = o.Login, o.OwnName, o.Reload
+	h.login, h.refused, h.ownName, h.reload = o.Login, o.Refused, o.OwnName, o.Reload
 	h.release, h.rollouts = o.Release, o.Rollouts
 	h.hosts, h.fleet, h.savings = o.Hosts, o.Fleet, o.Savings
 	if h.fleet == nil {
 		h.fleet = func(string) (*fleet.Report, error) { return nil, fleet.ErrOff }
+	}
+	if h.refused == nil {
+		h.refused = func(*http.Request, Way) {}
 	}
 	if h.hosts == nil {
 		h.hosts = func() hosts.Proxy { return hosts.Proxy{} }
@@ -227,7 +233,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head.Set("X-Content-Type-Options", "nosniff")
 	r = h.sessions.Restore(r)
 	err := h.work.Catch(r.Context(), "operators' request", func() error {
-		if !h.guard(w, r) {
+		if r := h.guard(w, r); r != nil {
 			h.mux.ServeHTTP(w, r)
 		}
 		return nil

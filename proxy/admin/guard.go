@@ -9,21 +9,12 @@ import (
 	"github.com/strata-oci/strata/proxy/admin/pages"
 )
 
-// Login lets operators in. It is safe for concurrent use.
-type Login interface {
-	// LogsIn reports whether operators have to say who they are.
-	LogsIn() bool
-	// Check returns 0 for a request of an operator, else the status and the message of the answer, for which it sets
-	// headers.
-	Check(w http.ResponseWriter, r *http.Request) (status int, message string)
-}
-
 // open reports whether a path is for everybody: probes have no login.
 func open(path string) bool { return path == "/livez" || path == "/readyz" }
 
-// guard answers what nobody may ask; it reports whether it did.
-func (h *Handler) guard(w http.ResponseWriter, r *http.Request) (refused bool) {
-	status, message := 0, ""
+// guard answers what nobody may ask, and returns nil then; else the request, with who asks.
+func (h *Handler) guard(w http.ResponseWriter, r *http.Request) *http.Request {
+	by, status, message := "", 0, ""
 	switch {
 	case open(r.URL.Path):
 	case !h.named(r):
@@ -32,11 +23,11 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) (refused bool) {
 		status, message = http.StatusForbidden,
 			"this listener has no such name: ask for it by its address, or list the name in admin.hosts"
 	case pages.ForEverybody(r.URL.Path):
-	case h.login != nil && h.login.LogsIn():
-		if status, message = h.login.Check(w, r); status == http.StatusUnauthorized && asksForPage(r) {
+	default:
+		if by, status, message = h.letIn(w, r, wayOf(r)); status == http.StatusUnauthorized && asksForPage(r) {
 			w.Header().Del("WWW-Authenticate") // else the browser asks by itself
 			http.Redirect(w, r, pages.LoginFor(r), http.StatusSeeOther)
-			return true
+			return nil
 		}
 	}
 	if status == 0 && r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -44,8 +35,9 @@ func (h *Handler) guard(w http.ResponseWriter, r *http.Request) (refused bool) {
 	}
 	if status != 0 {
 		writeError(w, status, message)
+		return nil
 	}
-	return status != 0
+	return withOperator(r, by)
 }
 
 // asksForPage reports whether a browser asks for a page.

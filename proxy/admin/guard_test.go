@@ -16,12 +16,12 @@ type token string
 
 func (token) LogsIn() bool { return true }
 
-func (t token) Check(w http.ResponseWriter, r *http.Request) (int, string) {
+func (t token) Check(w http.ResponseWriter, r *http.Request) (string, int, string) {
 	if r.Header.Get("Authorization") == "Bearer "+string(t) {
-		return 0, ""
+		return "the token", 0, ""
 	}
 	w.Header().Set("WWW-Authenticate", "Bearer")
-	return http.StatusUnauthorized, "log in"
+	return "", http.StatusUnauthorized, "log in"
 }
 
 func TestLogin(t *testing.T) {

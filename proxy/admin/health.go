@@ -152,7 +152,7 @@ func (h *Handler) forAsker(w http.ResponseWriter, r *http.Request, report ReadyR
 		return report
 	}
 	if logsIn && h.named(r) && (r.Header.Get("Authorization") != "" || r.TLS != nil) {
-		if status, _ := h.login.Check(w, r); status == 0 {
+		if _, status, _ := h.letIn(w, r, wayOf(r)); status == 0 {
 			return report
 		}
 	}

@@ -18,7 +18,10 @@ func (h *Handler) showPages() {
 		Savings: h.savings, Now: time.Now,
 	}
 	if h.login != nil {
-		o.Login = h.login.Check
+		o.Login = func(w http.ResponseWriter, r *http.Request) (status int, message string) {
+			_, status, message = h.letIn(w, r, ByPage)
+			return status, message
+		}
 	}
 	shown := pages.New(o)
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

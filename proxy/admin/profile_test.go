@@ -11,8 +11,8 @@ type closedDoor struct{}
 
 func (closedDoor) LogsIn() bool { return true }
 
-func (closedDoor) Check(http.ResponseWriter, *http.Request) (int, string) {
-	return http.StatusUnauthorized, "log in"
+func (closedDoor) Check(http.ResponseWriter, *http.Request) (string, int, string) {
+	return "", http.StatusUnauthorized, "log in"
 }
 
 // Profiles are there for who may see the rest, and for nobody else; none takes long.

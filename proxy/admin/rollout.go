@@ -42,24 +42,6 @@ func (q RolloutRequest) check() error {
 	return nil
 }
 
-// maxBy bounds what a log says of who did something, in bytes.
-const maxBy = 256
-
-// operator names who asks, for logs: by login, or by address where there is none.
-func operator(r *http.Request) string {
-	by := r.RemoteAddr
-	user, _, basic := r.BasicAuth()
-	switch {
-	case basic && user != "":
-		by = user
-	case r.Header.Get("Authorization") != "":
-		by = "the token at " + r.RemoteAddr
-	case r.TLS != nil && len(r.TLS.PeerCertificates) > 0 && r.TLS.PeerCertificates[0].Subject.CommonName != "":
-		by = r.TLS.PeerCertificates[0].Subject.CommonName
-	}
-	return by[:min(len(by), maxBy)]
-}
-
 func (h *Handler) postHold(w http.ResponseWriter, r *http.Request) {
 	h.byHand(w, r, func(ctx context.Context, q RolloutRequest) (*operate.RolloutReport, error) {
 		return h.rollouts.Hold(ctx, q.Reference, operator(r), q.Reason)

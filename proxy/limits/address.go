@@ -14,6 +14,15 @@ const network = 64
 // Address is who counts as the client of a connection whose other end is remote, "host:port". What is no address, such as
 // the name of a socket, is one client.
 func Address(remote string) netip.Addr {
+	addr := Peer(remote)
+	if !addr.IsValid() {
+		return addr
+	}
+	return Client(addr)
+}
+
+// Peer is the address of a connection whose other end is remote, "host:port"; the zero Addr, where that is none.
+func Peer(remote string) netip.Addr {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
 		host = remote
@@ -22,7 +31,7 @@ func Address(remote string) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	return Client(addr)
+	return addr.Unmap().WithZone("")
 }
 
 // Client is who counts as the client at an address.

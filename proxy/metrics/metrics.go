@@ -34,6 +34,7 @@
 //	strata_redis_up                     gauge                       1 while Redis answers, 0 while the replica is alone
 //	strata_stored_bytes                 gauge      kind             size of the store
 //	strata_connections_refused_total    counter    limit            connections closed as they came
+//	strata_operator_logins_refused_total  counter  way              wrong logins of operators: token, password, page, …
 //	strata_config_reload_success        gauge                       1 if the last reload of the configuration succeeded
 //	strata_config_reload_timestamp_seconds  gauge                   when the configuration in use was taken over
 //	strata_store_used_bytes             gauge                       bytes of content in the store
@@ -100,6 +101,7 @@ type Metrics struct {
 	cacheMisses    *prometheus.CounterVec
 
 	refused    *prometheus.CounterVec
+	logins     *prometheus.CounterVec
 	reloaded   prometheus.Gauge
 	reloadTime prometheus.Gauge
 
@@ -147,6 +149,7 @@ func New(reg prometheus.Registerer, hosts ...string) *Metrics {
 
 	m.refused = f.NewCounterVec(counter("connections_refused_total", "Connections of clients closed as they came."),
 		[]string{"limit"})
+	m.logins = newLogins(f)
 	m.reloaded = f.NewGauge(gauge("config_reload_success", "Whether the last reload of the configuration succeeded."))
 	m.reloadTime = f.NewGauge(gauge("config_reload_timestamp_seconds", "When the configuration in use was taken over."))
 

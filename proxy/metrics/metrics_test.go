@@ -32,6 +32,9 @@ func every(m *Metrics) {
 	m.Sent(KindManifest, OriginMiss, -5)
 	m.Hit(KindManifest)
 	m.ConnectionRefused(AddressConnections)
+	m.LoginRefused("token")
+	m.LoginRefused(LoginNotification)
+	m.LoginRefused("evil")
 	m.Reloaded(true, time.UnixMilli(1500))
 	m.Miss(KindBlob)
 	m.Update(10, 100)
@@ -138,6 +141,12 @@ func TestMetrics(t *testing.T) {
 			`strata_job_seconds_sum{result="skipped"} 0`,
 			`strata_jobs_running 1`,
 			`strata_jobs_total{result="skipped"} 1`,
+			`strata_operator_logins_refused_total{way="notification"} 1`,
+			`strata_operator_logins_refused_total{way="other"} 1`,
+			`strata_operator_logins_refused_total{way="page"} 0`,
+			`strata_operator_logins_refused_total{way="password"} 0`,
+			`strata_operator_logins_refused_total{way="session"} 0`,
+			`strata_operator_logins_refused_total{way="token"} 1`,
 			`strata_pulled_bytes_total 14`,
 			`strata_pulled_source_bytes_total 15`,
 			`strata_repository_pulls_total{repository="ghcr.io/os"} 1`,
@@ -208,7 +217,7 @@ func TestNames(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("lint: %v, %v", problems, err)
 	}
-	if !runtime || len(own) != 52 {
+	if !runtime || len(own) != 53 {
 		t.Errorf("got %d metrics of %d", len(own), len(families))
 	}
 }

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"net"
 	"net/netip"
 )
 
@@ -25,17 +24,4 @@ func WithClient(ctx context.Context, c Client) context.Context {
 func ClientOf(ctx context.Context) Client {
 	c, _ := ctx.Value(clientKey{}).(Client)
 	return c
-}
-
-// address is that of the other end of a connection, "host:port"; the zero value for what is none.
-func address(remote string) netip.Addr {
-	host, _, err := net.SplitHostPort(remote)
-	if err != nil {
-		host = remote
-	}
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return addr.Unmap().WithZone("")
 }

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/strata-oci/strata/proxy/limits"
 	"github.com/strata-oci/strata/proxy/name"
 )
 
@@ -163,7 +164,7 @@ func (h *handler) serveNamed(w *response, r *http.Request, as string, t target, 
 	if err != nil {
 		return err
 	}
-	r = r.WithContext(WithClient(r.Context(), Client{User: grant.User, Address: address(r.RemoteAddr)}))
+	r = r.WithContext(WithClient(r.Context(), Client{User: grant.User, Address: limits.Peer(r.RemoteAddr)}))
 	err = h.unlessLedBack(w, r, repo, func(r *http.Request) error { return h.serveRepository(w, r, t, repo, query) })
 	if as == "" && len(query["ns"]) == 0 {
 		err = meant(err, h.Names.Defaulted(t.name, repo))

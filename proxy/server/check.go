@@ -44,5 +44,5 @@ func Check(cfg *config.Config, version string) error {
 		}
 	}
 	n := &next{cfg: cfg}
-	return n.prepareAccess(log)
+	return n.prepareAccess(nil, log)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/access"
 	"github.com/strata-oci/strata/proxy/admin"
+	"github.com/strata-oci/strata/proxy/metrics"
 	"github.com/strata-oci/strata/proxy/registry"
 )
 
@@ -47,6 +48,15 @@ var _ admin.Login = operatorGate{}
 func (g operatorGate) LogsIn() bool { return g.Load().LogsIn() }
 
 // Check implements admin.Login.
-func (g operatorGate) Check(w http.ResponseWriter, r *http.Request) (status int, message string) {
+func (g operatorGate) Check(w http.ResponseWriter, r *http.Request) (by string, status int, message string) {
 	return g.Load().Check(w, r)
+}
+
+// loginRefused tells of a request to the operators' listener that is not let in.
+func (s *Server) loginRefused(r *http.Request, way admin.Way) { s.refusals.Note(r, string(way)) }
+
+// wrongNotification tells of a registry that does not know the secret, and slows it down like who guesses a login.
+func (s *Server) wrongNotification(r *http.Request) error {
+	s.refusals.Note(r, metrics.LoginNotification)
+	return s.operators.Load().Wrong(r)
 }

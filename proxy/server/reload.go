@@ -66,11 +66,12 @@ func (s *Server) prepare() (n *next, err error) {
 	if err := checkTrust(n.cfg); err != nil {
 		return nil, err
 	}
-	return n, n.prepareAccess(s.log)
+	return n, n.prepareAccess(s.operators.Load(), s.log)
 }
 
-// prepareAccess reads certificates, password files and keys. Of those in use, nothing changes.
-func (n *next) prepareAccess(log *slog.Logger) (err error) {
+// prepareAccess reads certificates, password files and keys. Of those in use, nothing changes; before is who let operators in
+// until now, or nil.
+func (n *next) prepareAccess(before *access.Operators, log *slog.Logger) (err error) {
 	if n.clientCerts, err = loadCertificates("tls", n.cfg.TLS, log); err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (n *next) prepareAccess(log *slog.Logger) (err error) {
 	if n.gate, err = access.NewGate(n.cfg, log); err != nil {
 		return err
 	}
-	n.operators, err = access.NewOperators(n.cfg.Admin, log)
+	n.operators, err = access.NewOperators(n.cfg.Admin, before, log)
 	return err
 }
 

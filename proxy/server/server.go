@@ -75,6 +75,7 @@ type Server struct {
 	reloading sync.Mutex
 	gate      clientGate
 	operators operatorGate
+	refusals  *access.Refusals
 }
 
 // New opens the store and makes the parts. Nothing listens yet.
@@ -141,6 +142,7 @@ func (s *Server) gather(ctx context.Context) (*makings, error) {
 	s.work, s.claims = work, append(s.claims, workClaim)
 	s.metrics = metrics.New(m.gatherer, s.cfg.Hosts()...)
 	s.metrics.BuildInfo(s.version)
+	s.refusals = access.NewRefusals(s.log, s.metrics.LoginRefused)
 	s.metrics.Reloaded(true, time.Now())
 	if s.upstream, err = client.New(s.upstreamOptions(s.cfg)); err != nil {
 		return nil, err
@@ -149,7 +151,7 @@ func (s *Server) gather(ctx context.Context) (*makings, error) {
 	if s.traces, err = openTraces(ctx, s.cfg, s.version, s.log); err != nil {
 		return nil, err
 	}
-	if err := m.first.prepareAccess(s.log); err != nil {
+	if err := m.first.prepareAccess(nil, s.log); err != nil {
 		return nil, err
 	}
 	for _, w := range m.first.warningMessages {
@@ -188,6 +190,7 @@ func (s *Server) newAdmin(m *makings) *admin.Handler {
 		ShuttingDown: s.closing.Load,
 		Logger:       s.log,
 		Checks:       []admin.Check{{Name: "storage", Run: m.chunks.Check}}, Login: s.operators, Reload: s.reload(),
+		Refused: s.loginRefused,
 		Release: s.rooms.Releaser.Release, Rollouts: s.rooms.Rollouts, Fleet: s.fleetReport,
 		Savings: s.rooms.Savings.Report,
 		Updates: s.rooms.Updates,

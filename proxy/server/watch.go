@@ -103,7 +103,7 @@ func (s *Server) startWatch(cfg *config.Config, leases *lease.Leases, operators 
 	}
 	hook := watch.NewWebhook(watch.WebhookOptions{
 		Secret: secret, Hosts: func() map[string]string { return eventHosts(s.live.Load()) }, Wanted: images.wanted,
-		Notify: s.watcher.Notify, Logger: log,
+		Notify: s.watcher.Notify, Wrong: s.wrongNotification, Logger: log,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == notificationsPath {

@@ -35,6 +35,9 @@ type WebhookOptions struct {
 	Wanted func(ctx context.Context, repository, tag string) bool
 	// Notify has a reference refreshed.
 	Notify func(ref string) error
+	// Wrong is told of each request with a secret that is wrong, before it is answered. An error is that there were too many,
+	// and the answer. Nil: nobody is told.
+	Wrong  func(r *http.Request) error
 	Logger *slog.Logger
 }
 
@@ -48,6 +51,9 @@ func NewWebhook(o WebhookOptions) http.Handler {
 	}
 	if o.Wanted == nil {
 		o.Wanted = func(context.Context, string, string) bool { return true }
+	}
+	if o.Wrong == nil {
+		o.Wrong = func(*http.Request) error { return nil }
 	}
 	return webhook{o}
 }
@@ -83,8 +89,7 @@ func (h webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !h.authentic(r, body) {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="strata notifications"`)
-		refuse(w, http.StatusUnauthorized, "the secret is missing or wrong")
+		h.refuseSender(w, r)
 		return
 	}
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || !strings.HasSuffix(media, "json") {
@@ -108,6 +113,18 @@ func (h webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, http.StatusAccepted, map[string]any{"events": len(e.Events), "accepted": accepted})
+}
+
+// refuseSender answers who does not know the secret.
+func (h webhook) refuseSender(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Authorization") != "" || r.Header.Get("X-Hub-Signature-256") != "" {
+		if err := h.Wrong(r); err != nil {
+			refuse(w, http.StatusTooManyRequests, err.Error())
+			return
+		}
+	}
+	w.Header().Set("WWW-Authenticate", `Bearer realm="strata notifications"`)
+	refuse(w, http.StatusUnauthorized, "the secret is missing or wrong")
 }
 
 // authentic checks the secret without telling by its time how much of it is right.

@@ -145,3 +145,26 @@ func FuzzWebhook(f *testing.F) {
 		}
 	})
 }
+
+// Wrong secrets are told of; of too many, the sender is, too.
+func TestWrongSecretsAreTold(t *testing.T) {
+	t.Parallel()
+	told := 0
+	h := watch.NewWebhook(watch.WebhookOptions{Secret: secret, Wrong: func(*http.Request) error {
+		if told++; told > 2 {
+			return errors.New("too many")
+		}
+		return nil
+	}})
+	ask := func(header, value string) int {
+		return post(h, "{}", func(r *http.Request) {
+			r.Header.Del("Authorization")
+			r.Header.Set(header, value)
+		}).Code
+	}
+	got := []int{ask("Authorization", ""), ask("Authorization", "Bearer x"), ask("X-Hub-Signature-256", "sha256=ab"),
+		ask("Authorization", "Basic eDp4")}
+	if want := []int{401, 401, 401, 429}; !cmp.Equal(got, want) || told != 3 {
+		t.Errorf("%v, told %d times", got, told)
+	}
+}

@@ -7,6 +7,7 @@
 package session
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
@@ -75,9 +76,17 @@ func (s *Sessions) Restore(r *http.Request) *http.Request {
 	if !ok {
 		return r
 	}
-	r = r.Clone(r.Context())
+	r = r.Clone(context.WithValue(r.Context(), restoredKey{}, true))
 	r.Header.Set("Authorization", authorization)
 	return r
+}
+
+type restoredKey struct{}
+
+// Restored reports whether the login of a request is its session's.
+func Restored(r *http.Request) bool {
+	restored, _ := r.Context().Value(restoredKey{}).(bool)
+	return restored
 }
 
 // End ends the session of a request, if it has one.
