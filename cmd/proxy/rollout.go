@@ -103,14 +103,22 @@ func rolloutLine(r *operate.RolloutReport) string {
 	if r.Ends {
 		line += ", no rule has steps for it: all get it with the next pull"
 	}
-	switch {
-	case last.NextAt.IsZero():
-	case last.NextAt.After(time.Now()):
-		line += ", next step " + last.NextAt.Format(time.RFC3339)
-	default:
-		line += ", next step with the next pull"
+	return line + nextStep(&last)
+}
+
+// nextStep says when more hosts get a version, and how many do then.
+func nextStep(v *operate.RolledReport) string {
+	if v.NextShare == nil {
+		return ""
 	}
-	return line
+	when := "at " + v.NextAt.Format(time.RFC3339)
+	switch {
+	case v.NextAt.IsZero():
+		when = "once hosts were seen again"
+	case !v.NextAt.After(time.Now()):
+		when = "with the next pull"
+	}
+	return fmt.Sprintf(", next step to %s of hosts %s", shareOf(*v.NextShare), when)
 }
 
 func stopped(what, by string, at time.Time, reason string) string {

@@ -22,8 +22,8 @@ type brake struct {
 
 func newBrake(waiting int) *brake { return &brake{newLanes(waiting), newFailures()} }
 
-// try has a login from an address looked at when it is its turn. It returns nil for one that is right, ErrDenied for one that
-// is wrong, a *BusyError when its turn did not come, and what right returns.
+// try has a login from an address looked at when it is its turn. It returns nil for one that is right, ErrDenied for one
+// that is wrong, a *BusyError when its turn did not come, and what right returns.
 func (b *brake) try(ctx context.Context, from netip.Addr, right func() (bool, error)) error {
 	leave, err := b.lanes.enter(ctx, from)
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 
 // Operators decide who may use the listener for operators. They are safe for concurrent use.
 //
-// A certificate and a token are held against what is right at once, and so is a password that was right before. All else goes
-// through one brake, whatever was tried: who is let in never waits behind somebody who guesses from the same address.
+// A certificate and a token are held against what is right at once, and so is a password that was right before. All else
+// goes through one brake, whatever was tried: who is let in never waits behind somebody who guesses from the same address.
 type Operators struct {
 	token        func() [sha256.Size]byte // nil: none
 	passwords    *Passwords               // nil: none
@@ -75,8 +75,8 @@ func parseToken(contents [][]byte) ([sha256.Size]byte, error) {
 func (o *Operators) LogsIn() bool { return o.token != nil || o.passwords != nil || o.certificates }
 
 // Check returns who sent a request, by what was checked of it and nothing else: the name in a certificate, the user whose
-// password was right, that it was the token and from which address, or the address where nobody has to log in. Who is not let
-// in is "", with the status and the message of the answer, for which it sets headers.
+// password was right, that it was the token and from which address, or the address where nobody has to log in. Who is not
+// let in is "", with the status and the message of the answer, for which it sets headers.
 func (o *Operators) Check(w http.ResponseWriter, r *http.Request) (by string, status int, message string) {
 	if !o.LogsIn() {
 		return peer(r), 0, ""
@@ -115,8 +115,8 @@ func (o *Operators) credentials(r *http.Request) (by string, err error) {
 	return "", o.brake.wrong(r.Context(), from)
 }
 
-// Wrong slows down who sent a secret that is wrong and none of an operator's, as Check does. It returns a *BusyError when there
-// were too many.
+// Wrong slows down who sent a secret that is wrong and none of an operator's, as Check does. It returns a *BusyError when
+// there were too many.
 func (o *Operators) Wrong(r *http.Request) error {
 	if err := o.brake.wrong(r.Context(), limits.Address(r.RemoteAddr)); !errors.Is(err, ErrDenied) {
 		return err

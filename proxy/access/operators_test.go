@@ -117,8 +117,9 @@ func (a askers) flood(n int, guess func(i int) func(*http.Request)) (looked *ato
 	return looked, wg.Wait
 }
 
-// Guesses from one address are slowed down, whatever is guessed, and who is right does not wait for them: not the token, not a
-// certificate, nor a password that was right before, also when the configuration and the password file have changed since.
+// Guesses from one address are slowed down, whatever is guessed, and who is right does not wait for them: not the token,
+// not a certificate, nor a password that was right before, also when the configuration and the password file have changed
+// since.
 func TestOperatorsBrake(t *testing.T) {
 	t.Parallel()
 	const token = "0123456789abcdef-token"

@@ -24,8 +24,9 @@ const (
 
 // Passwords checks user names and passwords against a file of bcrypt hashes. It is safe for concurrent use.
 //
-// A brake is on what has to be looked at. So whoever guesses gets little, and the right password gets in even from an address
-// that others guess from: at once when it was right before and the user's hash is the same still, else with the next look.
+// A brake is on what has to be looked at. So whoever guesses gets little, and the right password gets in even from an
+// address that others guess from: at once when it was right before and the user's hash is the same still, else with the
+// next look.
 type Passwords struct {
 	file  *livefile.File[*hashes]
 	known *knownPasswords

@@ -20,8 +20,8 @@ const (
 // others stands for the addresses beyond maxTold.
 const others = "others"
 
-// Refusals tells of logins that were refused: the first from an address at once, how many more there were a minute later. So
-// a flood is a line a minute, and one from everywhere some hundred. It is safe for concurrent use.
+// Refusals tells of logins that were refused: the first from an address at once, how many more there were a minute later.
+// So a flood is a line a minute, and one from everywhere some hundred. It is safe for concurrent use.
 type Refusals struct {
 	log   *slog.Logger
 	count func(way string)

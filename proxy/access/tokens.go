@@ -17,8 +17,8 @@ import (
 	"github.com/strata-oci/strata/proxy/livefile"
 )
 
-// signatures are the algorithms that tokens may be signed with: those with a public key. Distribution would also take shared
-// secrets.
+// signatures are the algorithms that tokens may be signed with: those with a public key. Distribution would also take
+// shared secrets.
 func signatures() []any {
 	return []any{"EdDSA", "ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
 }
@@ -73,8 +73,8 @@ func controller(options map[string]any) (c auth.AccessController, err error) {
 	return auth.GetAccessController("token", options)
 }
 
-// authorize asks a controller with the credentials of a request and nothing else of it: what the controller logs is then its
-// own. The challenge is what the client should answer; the error is not the client's fault.
+// authorize asks a controller with the credentials of a request and nothing else of it: what the controller logs is then
+// its own. The challenge is what the client should answer; the error is not the client's fault.
 func authorize(
 	ctx context.Context, c auth.AccessController, authorization string, wanted ...auth.Access,
 ) (grant *auth.Grant, challenge auth.Challenge, err error) {

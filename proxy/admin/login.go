@@ -12,8 +12,9 @@ import (
 type Login interface {
 	// LogsIn reports whether operators have to say who they are.
 	LogsIn() bool
-	// Check returns who sent a request, by what was checked of it and nothing else, for logs; where nobody has to log in, that
-	// is an address. Who is not let in is "", with the status and the message of the answer, for which it sets headers.
+	// Check returns who sent a request, by what was checked of it and nothing else, for logs; where nobody has to log in,
+	// that is an address. Who is not let in is "", with the status and the message of the answer, for which it sets
+	// headers.
 	Check(w http.ResponseWriter, r *http.Request) (by string, status int, message string)
 }
 

@@ -71,7 +71,8 @@ func TestWhoDidIt(t *testing.T) {
 func TestRefusedLogins(t *testing.T) {
 	t.Parallel()
 	var told []Way
-	h := New(Options{Status: fakeStatus{}, Login: token("x"), Refused: func(_ *http.Request, way Way) { told = append(told, way) }})
+	h := New(Options{Status: fakeStatus{}, Login: token("x"),
+		Refused: func(_ *http.Request, way Way) { told = append(told, way) }})
 	defer h.Close()
 	cookie := httptest.NewRecorder()
 	if err := h.sessions.Begin(cookie, httptest.NewRequest(http.MethodGet, base, nil), "Bearer of yesterday"); err != nil {

@@ -169,7 +169,7 @@ func (w *world) busy(now time.Time) {
 			Version: "42.20261123", Share: 1},
 			{Digest: digest("a"), SourceDigest: digest("1"), MadeAt: now.Add(-3 * time.Hour),
 				BegunAt: now.Add(-2 * time.Hour), Share: .05, Version: "42.20261130.1",
-				First: []string{"10.1.0.0/16"}, NextAt: now.Add(21 * time.Hour)}},
+				First: []string{"10.1.0.0/16"}, NextAt: now.Add(21 * time.Hour), NextShare: new(float64)}},
 		Log: []catalog.RolloutEvent{{At: now, By: "kim", Action: "hold", Note: "bad <i>boot</i> times"}}}
 	repo := bluefin().RepositoryReport
 	repo.Tags = []operate.TagReport{

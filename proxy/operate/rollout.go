@@ -43,8 +43,10 @@ type RolledReport struct {
 	Share float64  `json:"share"`
 	First []string `json:"first,omitempty"`
 	// NextAt is when the rule's next step comes, absent, too, while that waits for hosts to be seen again. A time that is
-	// over is that of a first step which comes with the next pull.
-	NextAt time.Time `json:"next_at,omitzero"`
+	// over is that of a step which comes with the next pull. NextShare is the part of all hosts that get it then; absent
+	// where no step comes, and 0 for one that is for those who are first alone.
+	NextAt    time.Time `json:"next_at,omitzero"`
+	NextShare *float64  `json:"next_share,omitempty"`
 	// Seen tells what became of the hosts of its last step; absent where nothing is required of them, and of versions that
 	// all hosts get or that reach no more.
 	Seen *SeenReport `json:"seen,omitempty"`
@@ -167,11 +169,15 @@ func (w rolled) report(key catalog.TagKey, r *catalog.Rollout, log bool) *Rollou
 		Require: w.rule.Require.String()}
 	out.Ends = !w.rule.Enabled() && r.Held == nil && r.UnderWay() && r.Versions[len(r.Versions)-1].Withdrawn == nil
 	for i, v := range r.Versions {
-		out.Versions = append(out.Versions, RolledReport{
+		told := RolledReport{
 			SourceDigest: v.SourceDigest.String(), Digest: v.Digest.String(), MadeAt: v.MadeAt, BegunAt: v.BegunAt,
-			Share: v.Share, First: v.First, NextAt: rollout.Due(r, i, w.rule, w.now), Withdrawn: v.Withdrawn,
-			RevertedAt: v.RevertedAt, Seen: w.seen(key, &v),
-		})
+			Share: v.Share, First: v.First, Withdrawn: v.Withdrawn, RevertedAt: v.RevertedAt, Seen: w.seen(key, &v),
+		}
+		at, share := rollout.Next(r, i, w.rule, w.now)
+		if told.NextAt = at; share > 0 || !at.IsZero() {
+			told.NextShare = &share
+		}
+		out.Versions = append(out.Versions, told)
 	}
 	if log {
 		out.Log = r.Log

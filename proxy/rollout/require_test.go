@@ -97,7 +97,7 @@ func TestRequireOneByOne(t *testing.T) {
 		now := epoch.Add(tt.at)
 		rollout.Advance(r, rule, now, good)
 		last := len(r.Versions) - 1
-		due := rollout.Due(r, last, rule, now)
+		due, _ := rollout.Next(r, last, rule, now)
 		if share := r.Versions[last].Share; share != tt.share || tt.next == 0 && !due.IsZero() ||
 			tt.next > 0 && !due.Equal(epoch.Add(tt.next)) {
 			t.Errorf("after %s: %g, next %s", tt.at, share, due)

@@ -304,20 +304,24 @@ func Explain(r *catalog.Rollout, i int, rule config.Rollout, now time.Time) stri
 		return "reverted" + since
 	case last.Withdrawn != nil:
 		return "withdrawn" + since
+	}
+	at, share := Next(r, len(r.Versions)-1, rule, now)
+	switch {
+	case last.BegunAt.IsZero() && at.After(now):
+		return fmt.Sprintf("held until %s, then %s of hosts", at.Format(time.RFC3339), percent(share)) + since
 	case last.BegunAt.IsZero():
-		if rest := untilBegun(last, rule, now); rest > 0 {
-			return "held until " + now.Add(rest).UTC().Truncate(time.Second).Format(time.RFC3339) + since
-		}
 		return "held" + since
 	}
-	return fmt.Sprintf("waiting; %s of hosts have the next", percent(last.Share)) + since
+	return fmt.Sprintf("waiting; %s of hosts have the next%s", percent(last.Share), following(at, share, now)) + since
 }
 
-// untilBegun is how long a version still waits for its first step; 0 when nobody can know.
-func untilBegun(v *catalog.RolledVersion, rule config.Rollout, now time.Time) time.Duration {
-	_, begun, next := rule.StepAt(elapsed(v, rule, now))
-	if begun {
-		return 0
+// following says which hosts come next.
+func following(at time.Time, share float64, now time.Time) string {
+	switch {
+	case share == 0:
+		return ""
+	case at.After(now):
+		return fmt.Sprintf(", %s from %s", percent(share), at.Format(time.RFC3339))
 	}
-	return next - elapsed(v, rule, now)
+	return fmt.Sprintf(", %s once hosts were seen again", percent(share))
 }

@@ -111,12 +111,15 @@ func TestSteps(t *testing.T) {
 		first   bool
 		explain string // of a host that does not get it
 	}{
-		{0, 0, false, "held until 2026-01-01T13:00:00Z; stable since 2026-01-01T00:00:00Z"},
-		{13*time.Hour - 1, 0, false, "held until 2026-01-01T13:00:00Z; stable since 2026-01-01T00:00:00Z"},
-		{13 * time.Hour, 0.05, true, "waiting; 5% of hosts have the next; stable since 2026-01-01T00:00:00Z"},
-		{36 * time.Hour, 0.5, true, "waiting; 50% of hosts have the next; stable since 2026-01-01T00:00:00Z"},
+		{0, 0, false, "held until 2026-01-01T13:00:00Z, then 5% of hosts; stable since 2026-01-01T00:00:00Z"},
+		{13*time.Hour - 1, 0, false, "held until 2026-01-01T13:00:00Z, then 5% of hosts; stable since 2026-01-01T00:00:00Z"},
+		{13 * time.Hour, 0.05, true,
+			"waiting; 5% of hosts have the next, 50% from 2026-01-02T12:00:00Z; stable since 2026-01-01T00:00:00Z"},
+		{36 * time.Hour, 0.5, true,
+			"waiting; 50% of hosts have the next, 100% from 2026-01-03T12:00:00Z; stable since 2026-01-01T00:00:00Z"},
 		// a slow clock
-		{30 * time.Hour, 0.5, true, "waiting; 50% of hosts have the next; stable since 2026-01-01T00:00:00Z"},
+		{30 * time.Hour, 0.5, true,
+			"waiting; 50% of hosts have the next, 100% from 2026-01-03T12:00:00Z; stable since 2026-01-01T00:00:00Z"},
 		{60 * time.Hour, 1, true, "waiting; 100% of hosts have the next; stable since 2026-01-01T00:00:00Z"},
 	} {
 		rollout.Advance(r, rule, epoch.Add(tt.at), nil)
@@ -422,7 +425,7 @@ func TestReverting(t *testing.T) {
 		t.Errorf("state %s", s)
 	}
 	for i, want := range []string{"reverted; stable since 2026-01-01T00:00:00Z",
-		"held until 2026-01-01T01:00:00Z; stable since 2026-01-01T00:00:00Z", "new; 0% of hosts"} {
+		"held until 2026-01-01T01:00:00Z, then 100% of hosts; stable since 2026-01-01T00:00:00Z", "new; 0% of hosts"} {
 		if got := rollout.Explain(r, i, waiting, epoch); got != want {
 			t.Errorf("version %d: %s", i, got)
 		}

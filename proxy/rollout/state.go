@@ -37,35 +37,56 @@ func StateOf(r *catalog.Rollout) State {
 	return Stepping
 }
 
-// Due returns when a version's next step comes, by the rule; the zero time when none does while things stay as they are, or
-// when it is time and the step waits for hosts to be seen again. A time that is not after now is that of a first step which
-// comes with the next pull.
-func Due(r *catalog.Rollout, i int, rule config.Rollout, now time.Time) time.Time {
+// Next returns the next step of the version at an index, by the rule: when it comes, and the share of all hosts that get
+// the version then; 0 and the zero time when none comes while things stay as they are. The zero time beside a share is that
+// of a step whose time is over, and which waits for hosts to be seen again. Any other time that is not after now is that of
+// a step which comes with the next pull.
+func Next(r *catalog.Rollout, i int, rule config.Rollout, now time.Time) (at time.Time, share float64) {
 	v := &r.Versions[i]
 	if r.Held != nil || v.Withdrawn != nil || !v.RevertedAt.IsZero() || v.Complete() {
-		return time.Time{}
+		return time.Time{}, 0
 	}
 	past := elapsed(v, rule, now)
-	if rule.Require.Enabled() && len(rule.Steps) > 0 && !v.BegunAt.IsZero() {
-		s := next(v, rule)
-		at := now.Add(time.Duration(s.After) - past)
-		if soonest := v.StepAt.Add(time.Duration(rule.Require.Within)); soonest.After(at) {
-			at = soonest
-		}
-		if float64(s.Share) <= v.Share || !at.After(now) {
-			return time.Time{}
-		}
-		return at.UTC().Truncate(time.Second)
+	when := func(after config.Duration) time.Time {
+		return now.Add(time.Duration(after) - past).UTC().Truncate(time.Second)
 	}
-	_, begun, next := rule.StepAt(past)
 	switch {
-	case begun && v.BegunAt.IsZero():
-		next = 0
-		if len(rule.Steps) > 0 {
-			next = time.Duration(rule.Steps[0].After)
-		}
-	case begun && next == 0:
-		return time.Time{}
+	case len(rule.Steps) == 0 && (v.BegunAt.IsZero() || past < 0):
+		return when(0), 1
+	case len(rule.Steps) == 0: // there is no rule for it any longer
+		return time.Time{}, 0
+	case v.BegunAt.IsZero() && (past < time.Duration(rule.Steps[0].After) || rule.Require.Enabled()):
+		return when(rule.Steps[0].After), max(float64(rule.Steps[0].Share), v.Share)
+	case rule.Require.Enabled():
+		return nextRequired(v, rule, now, past)
 	}
-	return now.Add(next - past).UTC().Truncate(time.Second)
+	var late *config.Step // the last one whose time is over and that has not come
+	for i, s := range rule.Steps {
+		switch over := past >= time.Duration(s.After); {
+		case !over && late == nil && float64(s.Share) > v.Share:
+			return when(s.After), float64(s.Share)
+		case over && (float64(s.Share) > v.Share || v.BegunAt.IsZero()):
+			late = &rule.Steps[i]
+		}
+	}
+	if late == nil {
+		return time.Time{}, 0
+	}
+	return when(late.After), float64(late.Share)
+}
+
+// nextRequired is Next for a version that has begun and whose hosts have to be seen again before others follow.
+func nextRequired(v *catalog.RolledVersion, rule config.Rollout, now time.Time, past time.Duration) (time.Time, float64) {
+	s := next(v, rule)
+	if float64(s.Share) <= v.Share {
+		return time.Time{}, 0
+	}
+	at := now.Add(time.Duration(s.After) - past)
+	if soonest := v.StepAt.Add(time.Duration(rule.Require.Within)); soonest.After(at) {
+		at = soonest
+	}
+	if !at.After(now) {
+		return time.Time{}, float64(s.Share)
+	}
+	return at.UTC().Truncate(time.Second), float64(s.Share)
 }

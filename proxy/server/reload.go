@@ -69,8 +69,8 @@ func (s *Server) prepare() (n *next, err error) {
 	return n, n.prepareAccess(s.operators.Load(), s.log)
 }
 
-// prepareAccess reads certificates, password files and keys. Of those in use, nothing changes; before is who let operators in
-// until now, or nil.
+// prepareAccess reads certificates, password files and keys. Of those in use, nothing changes; before is who let operators
+// in until now, or nil.
 func (n *next) prepareAccess(before *access.Operators, log *slog.Logger) (err error) {
 	if n.clientCerts, err = loadCertificates("tls", n.cfg.TLS, log); err != nil {
 		return err

@@ -35,8 +35,8 @@ type WebhookOptions struct {
 	Wanted func(ctx context.Context, repository, tag string) bool
 	// Notify has a reference refreshed.
 	Notify func(ref string) error
-	// Wrong is told of each request with a secret that is wrong, before it is answered. An error is that there were too many,
-	// and the answer. Nil: nobody is told.
+	// Wrong is told of each request with a secret that is wrong, before it is answered. An error is that there were too
+	// many, and the answer. Nil: nobody is told.
 	Wrong  func(r *http.Request) error
 	Logger *slog.Logger
 }
@@ -172,8 +172,8 @@ func (h webhook) take(ctx context.Context, events []event) (accepted []string, e
 	return accepted, errors.Join(problems...)
 }
 
-// reference returns what an event says was pushed, or nothing: other actions, layers, untagged manifests, and hosts that are
-// no upstream of this proxy.
+// reference returns what an event says was pushed, or nothing: other actions, layers, untagged manifests, and hosts that
+// are no upstream of this proxy.
 func (h webhook) reference(e *event) (repository, ref string) {
 	host, ok := h.Hosts()[strings.ToLower(e.Request.Host)]
 	if !ok || e.Action != "push" || e.Target.Tag == "" || !isManifest(e.Target.MediaType) {
