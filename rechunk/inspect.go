@@ -37,7 +37,7 @@ func (e *Engine) Inspect(ctx context.Context, req Request) (*Inspection, error) 
 func (i *Inspection) Contents(ctx context.Context) tree.Contents { return i.run.contents.within(ctx) }
 
 // Packages returns what the image's package databases have installed, as pkgdb.Packages does.
-func (i *Inspection) Packages(ctx context.Context) ([]pkgdb.Installed, []string, error) {
+func (i *Inspection) Packages(ctx context.Context) ([]pkgdb.Installed, []pkgdb.Warning, error) {
 	return pkgdb.Packages(ctx, i.Tree, i.Contents(ctx), i.run.cfg.WorkDir)
 }
 

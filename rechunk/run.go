@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -174,12 +173,13 @@ func (r *run) own(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("finding the owners of files: %w", err)
 	}
-	// One damage is often met at each package: the first is told, the others to who looks closer.
-	level := slog.LevelWarn
-	for i, w := range r.owners.Warnings {
-		r.cfg.Logger.Log(ctx, level, "package database", "source", r.req.Digest, "warning", w,
-			"more", len(r.owners.Warnings)-i-1)
-		level = slog.LevelDebug
+	// One damage is often met at each package: the first of a kind is told, others to who looks closer.
+	for _, w := range r.owners.Warnings {
+		r.cfg.Logger.WarnContext(ctx, "package database", "source", r.req.Digest, "database", w.Database,
+			"warning", w.Lines[0], "more", w.Count-1)
+		for _, line := range w.Lines[1:] {
+			r.cfg.Logger.DebugContext(ctx, "package database", "source", r.req.Digest, "database", w.Database, "warning", line)
+		}
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 const (
@@ -47,7 +49,7 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 // blobs measures one hot blob.
 func (b *bench) blobs(ctx context.Context, size int64, ours, registry served, files *served) error {
 	for _, connections := range []int{1, 64} {
-		what := fmt.Sprintf("hot blob of %.0f MiB, %s", mebibytes(size), plural(connections, "connection"))
+		what := fmt.Sprintf("hot blob of %.0f MiB, %s", mebibytes(size), legible.Count(connections, "connection"))
 		a, c, n := &loaded{served: ours}, &loaded{served: registry}, (*loaded)(nil)
 		all := []*loaded{a, c}
 		if files != nil {
@@ -76,13 +78,6 @@ func (b *bench) blobs(ctx context.Context, size int64, ours, registry served, fi
 		)
 	}
 	return nil
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return thousands(float64(n)) + " " + what + "s"
 }
 
 // manifests measures one hot manifest, by tag and by digest.

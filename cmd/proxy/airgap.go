@@ -19,6 +19,7 @@ import (
 	"github.com/strata-oci/strata/proxy/server"
 	"github.com/strata-oci/strata/proxy/state"
 	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Help follows the flags in strata export --help.
@@ -200,7 +201,7 @@ func printCarried(s *streams, asJSON bool, r *airgap.Report, left string) error 
 		}
 		fmt.Fprintf(s.out, "%s  made of %s\n", o.Digest, o.Source)
 	}
-	fmt.Fprintf(s.out, "%d blobs, %s", r.Blobs, size(r.Bytes))
+	fmt.Fprintf(s.out, "%s, %s", legible.Count(r.Blobs, "blob"), size(r.Bytes))
 	if r.Left > 0 {
 		fmt.Fprintf(s.out, "; %s %s", size(r.Left), left)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/strata-oci/strata/chunkstore/casync"
 	"github.com/strata-oci/strata/proxy/casync/static"
 	"github.com/strata-oci/strata/proxy/imageref"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 type casyncCommand struct {
@@ -59,7 +60,7 @@ func (c *casyncExportCommand) Run(ctx context.Context, s *streams) error {
 	if c.JSON {
 		return printJSON(s.out, r)
 	}
-	_, err = fmt.Fprintf(s.out, "%s\n%d chunks, %d of them new: %s; index %s\n", r.Index, r.Chunks, r.NewChunks,
-		size(r.NewBytes), size(r.IndexBytes))
+	_, err = fmt.Fprintf(s.out, "%s\n%s, %d of them new: %s; index %s\n", r.Index, legible.Count(r.Chunks, "chunk"),
+		r.NewChunks, size(r.NewBytes), size(r.IndexBytes))
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/compare"
 	"github.com/strata-oci/strata/rechunk/layer"
+	"github.com/strata-oci/strata/rechunk/legible"
 	"github.com/strata-oci/strata/rechunk/plan"
 )
 
@@ -89,15 +90,18 @@ func (c *compareCommand) notes(r *compare.Comparison) *compare.Notes {
 	return compare.NotesOf(c.Old, c.New, r.Contents, costs)
 }
 
-// printContents says in a line what is new.
+// printContents says what is new, and which package databases hide what is.
 func printContents(w io.Writer, n *compare.News) {
+	for _, line := range n.Warnings {
+		fmt.Fprintf(w, "damaged\t%s\n", legible.Line(line))
+	}
 	added, changed, removed := n.Count()
 	if added+changed+removed == 0 {
 		return
 	}
 	named := ""
 	if len(n.CVEs) > 0 {
-		named = fmt.Sprintf("; changelogs name %d CVEs", len(n.CVEs))
+		named = "; changelogs name " + legible.Count(len(n.CVEs), "CVE")
 	}
 	fmt.Fprintf(w, "packages\t%d with another version, %d new, %d removed%s: --notes lists them\n", changed, added, removed,
 		named)
@@ -105,9 +109,9 @@ func printContents(w io.Writer, n *compare.News) {
 
 func (c *compareCommand) print(s *streams, r *compare.Comparison) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "update\t%s in %d of %d layers\n", size(r.UpdateBytes), r.LayersToFetch, r.LayersTotal)
-	fmt.Fprintf(w, "floor\t%s: %d changed files in one layer, %d removed\n", size(r.FloorBytes), r.FilesChanged,
-		r.FilesRemoved)
+	fmt.Fprintf(w, "update\t%s in %d of %s\n", size(r.UpdateBytes), r.LayersToFetch, legible.Count(r.LayersTotal, "layer"))
+	fmt.Fprintf(w, "floor\t%s: %s in one layer, %d removed\n", size(r.FloorBytes),
+		legible.Count(r.FilesChanged, "changed file"), r.FilesRemoved)
 	if r.FloorBytes > 0 {
 		fmt.Fprintf(w, "ratio\t%.2f\n", r.Ratio)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/strata-oci/strata/proxy/imagedelta"
 	"github.com/strata-oci/strata/proxy/oneshot"
 	"github.com/strata-oci/strata/rechunk/compare"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 type deltaCommand struct {
@@ -85,7 +86,7 @@ func (c *deltaCommand) printApplied(s *streams, made *imagedelta.Applied) error 
 // printDeltas shows what deltas cost, and the components that cost most.
 func printDeltas(s *streams, r *compare.Deltas, all bool) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "layers\t%s in %d of %d layers\n", size(r.LayerBytes), r.LayersNew, r.LayersTotal)
+	fmt.Fprintf(w, "layers\t%s in %d of %s\n", size(r.LayerBytes), r.LayersNew, legible.Count(r.LayersTotal, "layer"))
 	estimated := ""
 	if r.Estimated {
 		estimated = ", estimated"
@@ -124,7 +125,7 @@ func printDeltaComponents(s *streams, list []compare.DeltaComponent, all bool) e
 	for _, p := range list {
 		why := ""
 		if len(p.Why) > 0 {
-			why = fmt.Sprintf("%s: %d files, %s", p.Why[0].Why, p.Why[0].Files, size(p.Why[0].Bytes))
+			why = fmt.Sprintf("%s: %s, %s", p.Why[0].Why, legible.Count(p.Why[0].Files, "file"), size(p.Why[0].Bytes))
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", size(p.LayerBytes), size(p.DeltaBytes), p.Files, p.Same,
 			p.Patched,

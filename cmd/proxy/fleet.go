@@ -46,7 +46,7 @@ func printFleet(out io.Writer, r *fleet.Report) error {
 	fmt.Fprintf(w, "hosts\t%d, told apart by %s\n", r.Hosts, r.Identify)
 	for i, c := range r.Clients {
 		if i == maxClients {
-			fmt.Fprintf(w, "\t%d other programs\n", len(r.Clients)-i)
+			fmt.Fprintf(w, "\t%s\n", legible.Count(len(r.Clients)-i, "other program"))
 			break
 		}
 		name := c.Client
@@ -56,7 +56,7 @@ func printFleet(out io.Writer, r *fleet.Report) error {
 		fmt.Fprintf(w, "client\t%s\t%d\n", name, c.Hosts)
 	}
 	for _, t := range r.Tags {
-		fmt.Fprintf(w, "\n%s\t%d hosts, %d behind\n", t.Reference, t.Hosts, t.Behind)
+		fmt.Fprintf(w, "\n%s\t%s, %d behind\n", t.Reference, legible.Count(t.Hosts, "host"), t.Behind)
 		fmt.Fprintf(w, "version\tdigest\tbehind\thosts\tlast seen\n")
 		for _, v := range t.Versions {
 			fmt.Fprintf(w, "%s\t%.19s\t%s\t%d\t%s\n", orDash(legible.Line(v.Version)), v.Digest, lagOf(v.Lag), v.Hosts,

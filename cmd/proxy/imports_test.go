@@ -153,12 +153,12 @@ var rooms = []room{
 	{"proxy/airgap/gate", []string{"proxy/airgap", "proxy/background", "proxy/catalog", "proxy/config", "proxy/lease",
 		"proxy/name", "proxy/pull/jobs", "proxy/pull/tags", "proxy/registry", "proxy/trust", "proxy/upstream", "chunkstore",
 		"rechunk"}, registries},
-	{"proxy/doctor", []string{"proxy/hosts", "proxy/trust", "rechunk/image"}, nil},
+	{"proxy/doctor", []string{"proxy/hosts", "proxy/trust", "rechunk/image", "rechunk/legible"}, nil},
 	{"proxy/hosts/inroot", nil, registries},
 	{"proxy/hosts/disk", []string{"proxy/hosts"}, registries[:3]},
 	{"proxy/admin", []string{"rechunk", "proxy/background", "proxy/catalog", "proxy/edge/via", "proxy/fleet", "proxy/hosts",
 		"proxy/operate", "proxy/pull/jobs", "proxy/savings",
-		"proxy/schema", "proxy/upkeep"},
+		"proxy/schema", "proxy/upkeep", "proxy/watch"},
 		registries[2:]},
 	// Pages are made of reports; who asks, and whether they may, is the listener's.
 	{"proxy/admin/pages", []string{"rechunk", "proxy/admin/session", "proxy/catalog", "proxy/edge/via", "proxy/fleet",
@@ -215,7 +215,7 @@ var rooms = []room{
 	}, registries...)},
 	{"rechunk/compare", []string{"rechunk"}, append([]string{"os"}, registries...)},
 	// The plan is pure: no I/O, no clock, no randomness, nothing that depends on who runs when.
-	{"rechunk/plan", []string{"rechunk/tree", "rechunk/pkgdb"}, append([]string{
+	{"rechunk/plan", []string{"rechunk/tree", "rechunk/pkgdb", "rechunk/legible"}, append([]string{
 		"os", "io", "bufio", "context", "time", "math/rand", "crypto/rand", "sync", "runtime", "log", "syscall", "unsafe",
 		"maps", "database",
 	}, registries...)},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/oneshot"
 	"github.com/strata-oci/strata/rechunk/compare"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 type planCommand struct {
@@ -75,7 +76,7 @@ func printPlanLayers(w *tabwriter.Writer, p *compare.Preview) {
 	fmt.Fprintf(w, "\nlayer\tsize\tstale\theat\tholds\twhy\n")
 	row := func(id string, l compare.PreviewLayer, why string) {
 		if l.Whiteouts > 0 {
-			why += fmt.Sprintf(", %d whiteouts", l.Whiteouts)
+			why += ", " + legible.Count(l.Whiteouts, "whiteout")
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", id, size(l.Size), shareOf(l.StaleShare), shareOf(l.Heat), l.Name, why)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/image"
 	"github.com/strata-oci/strata/rechunk/layer"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // imageFlags are common to the commands that read images.
@@ -179,11 +180,8 @@ func (c *rechunkCommand) print(s *streams, r *rechunk.Result) error {
 	fmt.Fprintf(w, "size\t%s, of which %s are new and %s stale (the source has %s)\n",
 		size(r.TotalBytes), size(r.NewBytes), size(r.StaleBytes), size(r.SourceBytes))
 	if r.NoiseKept > 0 {
-		stay := "stay as they were"
-		if r.NoiseKept == 1 {
-			stay = "stays as it was"
-		}
-		fmt.Fprintf(w, "noise\t%s %s served before (strata verify lists them)\n", count(r.NoiseKept, "file"), stay)
+		stay := legible.Word(r.NoiseKept, "stays as it was", "stay as they were")
+		fmt.Fprintf(w, "noise\t%s %s served before (strata verify lists them)\n", legible.Count(r.NoiseKept, "file"), stay)
 	}
 	if r.UnkeptBytes > 0 {
 		fmt.Fprintf(w, "format\tanother than before: %s that hosts had, they download once more\n", size(r.UnkeptBytes))

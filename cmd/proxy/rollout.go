@@ -95,7 +95,7 @@ func rolloutLine(r *operate.RolloutReport) string {
 		line += stopped("rolled back", stop.By, stop.At, stop.Reason)
 	}
 	if seen := last.Seen; seen != nil && seen.Hosts > 0 {
-		line += fmt.Sprintf(", of %d hosts %d seen again", seen.Hosts, seen.Back)
+		line += fmt.Sprintf(", of %s %d seen again", legible.Count(seen.Hosts, "host"), seen.Back)
 		if seen.Overdue > 0 {
 			line += fmt.Sprintf(" and %d overdue", seen.Overdue)
 		}

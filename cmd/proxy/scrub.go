@@ -11,6 +11,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/upkeep"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Help follows the flags in strata scrub --help.
@@ -58,12 +59,13 @@ func (c *scrubCommand) Run(ctx context.Context, s *streams) error {
 
 func printScrub(out io.Writer, r upkeep.ScrubReport) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "read\t%d records, %d objects, %s\n", r.Records, r.Content.Objects, size(r.Content.Bytes))
+	fmt.Fprintf(w, "read\t%s, %s, %s\n", legible.Count(r.Records, "record"),
+		legible.Count(r.Content.Objects, "object"), size(r.Content.Bytes))
 	for _, d := range r.Damaged {
 		fmt.Fprintf(w, "damaged\t%s\t%s\t%s\n", d.Name, d.Outcome, d.Error)
 	}
 	if r.Unread > 0 {
-		fmt.Fprintf(w, "unread\t%d objects that the storage failed to give\n", r.Unread)
+		fmt.Fprintf(w, "unread\t%s that the storage failed to give\n", legible.Count(r.Unread, "object"))
 	}
 	fmt.Fprintf(w, "damaged\t%d\n", len(r.Damaged))
 	return w.Flush()

@@ -16,6 +16,7 @@ import (
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/server"
 	"github.com/strata-oci/strata/proxy/tracing"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 type serveCommand struct {
@@ -118,10 +119,7 @@ func configurationError(file string, err error) error {
 	if file == "" {
 		file = "of the environment"
 	}
-	n := "1 problem"
-	if len(problems.Problems) != 1 {
-		n = fmt.Sprintf("%d problems", len(problems.Problems))
-	}
+	n := legible.Count(len(problems.Problems), "problem")
 	return linesError{fmt.Errorf("configuration %s has %s:\n%w", file, n, problems)}
 }
 

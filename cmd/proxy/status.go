@@ -11,11 +11,11 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"github.com/dustin/go-humanize/english"
 
 	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/pull/jobs"
 	"github.com/strata-oci/strata/proxy/upkeep"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Help follows the flags in strata status --help.
@@ -106,8 +106,8 @@ func printStatus(s *streams, r *statusReport) error {
 	if u := r.Upkeep; u != nil {
 		fmt.Fprintf(w, "space\t%s\n", spaceNote(*u))
 	}
-	fmt.Fprintf(w, "images\t%s in %s\n", english.Plural(r.Versions, "version", ""),
-		english.Plural(r.Repositories, "repository", "repositories"))
+	fmt.Fprintf(w, "images\t%s in %s\n", legible.Count(r.Versions, "version"),
+		legible.Count(r.Repositories, "repository"))
 	fmt.Fprintf(w, "updates\t%s sent for each client, %s saved\n", size(r.UpdateBytes), size(r.UpdateBytesSaved))
 	if p := r.Pulled; p != nil {
 		fmt.Fprintf(w, "pulls\t%s sent, %s of the sources\n", size(p.SentBytes), size(p.SourceBytes))

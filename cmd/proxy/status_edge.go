@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"github.com/strata-oci/strata/proxy/edge/via"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // printEdge tells of the layers that came from other Stratas.
 func printEdge(w io.Writer, r *via.Report) {
-	fmt.Fprintf(w, "edge\t%d layers of deltas, %s for %s", r.Deltas, size(r.DeltaBytes), size(r.DeltaBytes+r.SavedBytes))
+	fmt.Fprintf(w, "edge\t%s of deltas, %s for %s", legible.Count(r.Deltas, "layer"), size(r.DeltaBytes), size(r.DeltaBytes+r.SavedBytes))
 	if r.Whole > 0 {
 		var why []string
 		for _, reason := range slices.Sorted(maps.Keys(r.Reasons)) {

@@ -16,6 +16,7 @@ import (
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/server"
 	"github.com/strata-oci/strata/proxy/upkeep"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // storeFlags choose between a running proxy and a store that no proxy uses.
@@ -108,8 +109,8 @@ func (c *gcCommand) Run(ctx context.Context, s *streams) error {
 		err = printGC(s.out, report)
 	}
 	if err == nil && len(report.Damaged) > 0 {
-		return fmt.Errorf("%d records are damaged, such as %s: nothing is removed until strata scrub has put them aside",
-			len(report.Damaged), report.Damaged[0])
+		return fmt.Errorf("%s %s damaged, such as %s: nothing is removed until strata scrub has put them aside",
+			legible.Count(len(report.Damaged), "record"), legible.Word(len(report.Damaged), "is", "are"), report.Damaged[0])
 	}
 	return err
 }
@@ -125,14 +126,14 @@ func printGC(out io.Writer, r upkeep.GCReport) error {
 	}
 	printIdle(w, r)
 	for _, kind := range slices.Sorted(maps.Keys(r.Records)) {
-		fmt.Fprintf(w, "%s\t%d records\tof the kind %s\n", verb, r.Records[kind], kind)
+		fmt.Fprintf(w, "%s\t%s\tof the kind %s\n", verb, legible.Count(r.Records[kind], "record"), kind)
 	}
-	fmt.Fprintf(w, "%s\t%d objects\t%s\n", verb, r.Removed.Objects, size(r.Removed.Bytes))
+	fmt.Fprintf(w, "%s\t%s\t%s\n", verb, legible.Count(r.Removed.Objects, "object"), size(r.Removed.Bytes))
 	if r.Waiting.Objects > 0 {
-		fmt.Fprintf(w, "later\t%d objects\t%s\ttoo young, in use, or waiting for gc.grace\n", r.Waiting.Objects,
-			size(r.Waiting.Bytes))
+		fmt.Fprintf(w, "later\t%s\t%s\ttoo young, in use, or waiting for gc.grace\n",
+			legible.Count(r.Waiting.Objects, "object"), size(r.Waiting.Bytes))
 	}
-	fmt.Fprintf(w, "kept\t%d objects\t%s\n", r.Kept.Objects, size(r.Kept.Bytes))
+	fmt.Fprintf(w, "kept\t%s\t%s\n", legible.Count(r.Kept.Objects, "object"), size(r.Kept.Bytes))
 	return w.Flush()
 }
 
@@ -150,6 +151,6 @@ func printIdle(w io.Writer, r upkeep.GCReport) {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", verb, c.Digest, size(c.Bytes), c.Reason)
 	}
 	if more := int64(len(r.Content)-shown) + r.ContentLeftOut; more > 0 {
-		fmt.Fprintf(w, "and %d more objects: --json lists them\n", more)
+		fmt.Fprintf(w, "and %s: --json lists them\n", legible.Count(more, "more object"))
 	}
 }

@@ -138,7 +138,7 @@ func window(value []rune, from int) string {
 func verdict(v *oneshot.Verification, most int) string {
 	if v.Same && len(v.Noise) > 0 {
 		return fmt.Sprintf("the same filesystem, but for build noise in %s that stayed as they were served before:",
-			count(len(v.Noise), "file"))
+			legible.Count(len(v.Noise), "file"))
 	}
 	if v.Same {
 		return "the same filesystem"
@@ -179,12 +179,4 @@ var digests = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
 // cutDigests leaves of each digest what people compare.
 func cutDigests(line string) string {
 	return digests.ReplaceAllStringFunc(line, func(d string) string { return d[:len("sha256:")+12] })
-}
-
-// count is a number of things.
-func count(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }

@@ -18,6 +18,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Options say how a demo runs. The zero value is ready for use.
@@ -190,7 +192,7 @@ func (d *demo) pullBoth(ctx context.Context, r release, direct, through *client)
 func (d *demo) tellVersion(v *Version) {
 	verdict := "the same filesystem, file by file"
 	if !v.Same {
-		verdict = fmt.Sprintf("NOT the same filesystem: %d differences", v.Differences)
+		verdict = "NOT the same filesystem: " + legible.Count(v.Differences, "difference")
 	}
 	d.Tell(fmt.Sprintf("Version %s, %s: %s directly, %s through Strata: %s.", v.Version, v.Change,
 		humanize.Bytes(uint64(v.DirectBytes)), humanize.Bytes(uint64(v.StrataBytes)), verdict))

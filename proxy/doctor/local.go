@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // space compares what is free with the image.
@@ -28,8 +30,8 @@ func (e *examination) space(p *pulled) {
 		e.add(CheckSpace, Note, "", "nobody knows how much is free: %v", err)
 		return
 	}
-	text := fmt.Sprintf("%s are free, and the image has %s in %d layers", humanize.Bytes(uint64(max(0, free))),
-		humanize.Bytes(uint64(size)), len(m.Layers))
+	text := fmt.Sprintf("%s are free, and the image has %s in %s", humanize.Bytes(uint64(max(0, free))),
+		humanize.Bytes(uint64(size)), legible.Count(len(m.Layers), "layer"))
 	if free < size {
 		e.add(CheckSpace, Wrong, "free some: podman system prune, bootc's rollback image, ostree admin cleanup", "%s", text)
 		return

@@ -14,6 +14,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/hosts/policy"
 	"github.com/strata-oci/strata/proxy/hosts/registries"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 const (
@@ -141,7 +142,8 @@ func keyNames(r policy.Requirement) string {
 	case r.PKI != nil:
 		return "a certificate of an authority"
 	case r.KeyData != nil || r.KeyDatas != nil:
-		return fmt.Sprintf("one of %d keys in the policy itself", max(1, len(r.KeyDatas)))
+		return legible.Word(max(1, len(r.KeyDatas)), "the key in the policy itself",
+			fmt.Sprintf("one of %d keys in the policy itself", len(r.KeyDatas)))
 	case len(r.KeyPaths) > 0:
 		return "one of " + strings.Join(r.KeyPaths, ", ")
 	}

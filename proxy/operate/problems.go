@@ -3,6 +3,8 @@ package operate
 import (
 	"fmt"
 	"time"
+
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // problems lists what keeps the proxy from doing all it is for, the worst first: one line each that says what it means and
@@ -47,8 +49,8 @@ func (u UpstreamReport) problems(now time.Time) []string {
 		out = append(out, fmt.Sprintf("%s limits the rate until %s: %s", u.Host, u.PausedUntil.Format(time.RFC3339), served))
 	}
 	if u.BudgetLow {
-		out = append(out, fmt.Sprintf("%s grants %d more requests: tags are not refreshed, to keep them for content; an account "+
-			"there gets more", u.Host, u.BudgetRemaining))
+		out = append(out, fmt.Sprintf("%s grants %s: tags are not refreshed, to keep them for content; an account "+
+			"there gets more", u.Host, legible.Count(u.BudgetRemaining, "more request")))
 	}
 	return out
 }

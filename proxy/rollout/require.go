@@ -8,6 +8,7 @@ import (
 
 	"github.com/strata-oci/strata/proxy/catalog"
 	"github.com/strata-oci/strata/proxy/config"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Automatic is who a log says held a roll-out because of its hosts, or of an alert.
@@ -58,8 +59,8 @@ func required(r *catalog.Rollout, v *catalog.RolledVersion, due float64, rule co
 	case !ok:
 		return v.Share
 	case seen.failed(q):
-		_ = Hold(r, Automatic, fmt.Sprintf("%d of %d hosts that got it were not seen again within %s; required are %s",
-			seen.Overdue, seen.Hosts, q.Within, q.Share), now)
+		_ = Hold(r, Automatic, fmt.Sprintf("%d of %s that got it %s not seen again within %s; required are %s",
+			seen.Overdue, legible.Count(seen.Hosts, "host"), legible.Word(seen.Overdue, "was", "were"), q.Within, q.Share), now)
 		return v.Share
 	case now.Before(v.StepAt.Add(within)) || !seen.enough(q):
 		return v.Share

@@ -34,7 +34,7 @@ type News struct {
 	CVEs []string `json:"cves"`
 	// Files counts paths other than directories.
 	Files FileCounts `json:"files"`
-	// Warnings are what was wrong with the package databases, one line each.
+	// Warnings are what was wrong with the package databases, a line for each kind; those of the old image say so.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -97,15 +97,21 @@ func (n *News) Count() (added, changed, removed int) {
 // WhatIsNew works out what is new in an image, by the package databases of both and the changelogs that they or the packages
 // hold.
 func WhatIsNew(ctx context.Context, old, next *rechunk.Inspection) (*News, error) {
-	before, _, err := old.Packages(ctx)
+	before, wasWrong, err := old.Packages(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("packages of the old image: %w", err)
 	}
-	after, warnings, err := next.Packages(ctx)
+	after, isWrong, err := next.Packages(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("packages of the new image: %w", err)
 	}
-	out := &News{Packages: []PackageChange{}, CVEs: []string{}, Files: countFiles(old.Tree, next.Tree), Warnings: warnings}
+	out := &News{Packages: []PackageChange{}, CVEs: []string{}, Files: countFiles(old.Tree, next.Tree)}
+	for _, w := range isWrong {
+		out.Warnings = append(out.Warnings, w.String())
+	}
+	for _, w := range wasWrong {
+		out.Warnings = append(out.Warnings, "the image before: "+w.String())
+	}
 	out.pair(before, after)
 	out.Sources = sources(out.Packages, before, after)
 	return out, out.addLogs(ctx, old, next)

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // maxOthers bounds the components that are listed beside packages.
@@ -57,6 +59,9 @@ func (n *Notes) Markdown(w io.Writer) error {
 	if n.LayerBytes > 0 {
 		p.line("- To fetch: %s", n.bytes())
 	}
+	for _, line := range n.News.Warnings {
+		p.line("- Package database damaged: %s", code(line))
+	}
 	if ids := n.News.CVEs; len(ids) > 0 {
 		p.line("- Named in changelogs: %s", strings.Join(ids, ", "))
 	}
@@ -100,7 +105,7 @@ func (n *Notes) packages(p *page) {
 			bytes = n.sent(s) // of all packages of a source, beside its first
 		}
 		told[c.Component] = true
-		p.line("| %s | %s | %s %s", code(strings.TrimSpace(c.Name+" "+c.Arch)), code(c.From), code(c.To), bytes)
+		p.line("| %s | %s | %s %s", cell(strings.TrimSpace(c.Name+" "+c.Arch)), cell(c.From), cell(c.To), bytes)
 	}
 	n.others(p, told)
 }
@@ -128,10 +133,10 @@ func (n *Notes) others(p *page, told map[string]bool) {
 	})
 	p.line("\n## Also fetched\n\n| component | %s |\n| --- | --- | --- |", n.columns())
 	for _, id := range ids[:min(len(ids), maxOthers)] {
-		p.line("| %s %s", code(id), n.sent(n.Sent[id]))
+		p.line("| %s %s", cell(id), n.sent(n.Sent[id]))
 	}
 	if more := len(ids) - maxOthers; more > 0 {
-		p.line("\n%d more components are unchanged or smaller.", more)
+		p.line("\n%s %s unchanged or smaller.", legible.Count(more, "more component"), legible.Word(more, "is", "are"))
 	}
 }
 
@@ -151,12 +156,12 @@ func (n *Notes) logs(p *page) {
 		p.line("\n## %s %s", code(s.Name), code(s.To))
 		for _, e := range s.Log {
 			p.line("\n%s, %s\n", code(e.Title), e.At.Format("2006-01-02"))
-			for line := range strings.Lines(e.Text) {
-				p.line("    %s", strings.TrimRight(line, "\r\n"))
+			for line := range strings.Lines(legible.Text(e.Text)) {
+				p.line("    %s", strings.TrimRight(line, "\n"))
 			}
 		}
 		if s.More > 0 {
-			p.line("\n%d earlier entries are left out.", s.More)
+			p.line("\n%s %s left out.", legible.Count(s.More, "earlier entry"), legible.Word(s.More, "is", "are"))
 		}
 	}
 }
@@ -173,19 +178,14 @@ func (p *page) line(format string, args ...any) {
 	}
 }
 
-// code quotes a word for a paragraph or a table.
+// code quotes words for a paragraph, in one line.
 func code(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r == '`':
-			return '\''
-		case r < ' ' || r == 0x7f:
-			return ' '
-		}
-		return r
-	}, s)
-	if strings.TrimSpace(s) == "" {
+	s = strings.TrimSpace(strings.ReplaceAll(legible.Line(s), "`", "'"))
+	if s == "" {
 		return ""
 	}
-	return "`" + strings.ReplaceAll(strings.TrimSpace(s), "|", "\\|") + "`"
+	return "`" + s + "`"
 }
+
+// cell is code in a table, where a bar is the end of a cell even within code.
+func cell(s string) string { return strings.ReplaceAll(code(s), "|", "\\|") }

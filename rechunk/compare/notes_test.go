@@ -45,7 +45,7 @@ func TestNotes(t *testing.T) {
 | --- | --- | --- | --- | --- |
 | ''bash x86_64'' | ''5.2-1'' | ''5.3-1'' | 1.2 MB | 30 kB |
 | ''bash-doc noarch'' |  | ''5.3-1'' |  |  |
-| ''e\|v'il # x'' | ''1'' |  |  |  |
+| ''e\|v'il\n# x'' | ''1'' |  |  |  |
 
 ## Also fetched
 

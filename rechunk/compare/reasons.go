@@ -1,12 +1,12 @@
 package compare
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/rechunk"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // inferred says why a layer was written, by what it holds.
@@ -19,7 +19,7 @@ func (l *LayerBytes) inferred() string {
 	case same == 0:
 		return "changed"
 	default:
-		return fmt.Sprintf("changed, with %d unchanged files", same)
+		return "changed, with " + legible.Count(same, "unchanged file")
 	}
 }
 
@@ -48,7 +48,7 @@ func (p *ComponentBytes) why(others []string) string {
 	case n == 1:
 		with = " with " + others[0]
 	case n > 1:
-		with = fmt.Sprintf(" with %s and %d others", others[0], n-1)
+		with = " with " + others[0] + " and " + legible.Count(n-1, "other")
 	}
 	switch {
 	case len(p.Layers) == 0 && p.FilesChanged > 0:
@@ -56,7 +56,7 @@ func (p *ComponentBytes) why(others []string) string {
 	case p.FilesChanged > 0 && p.FilesUnchanged == 0:
 		return "changed"
 	case p.FilesChanged > 0:
-		return fmt.Sprintf("changed, and %d unchanged files in the same layers", p.FilesUnchanged)
+		return "changed, and " + legible.Count(p.FilesUnchanged, "unchanged file") + " in the same layers"
 	case with != "":
 		return "unchanged, in a layer" + with
 	}

@@ -36,7 +36,7 @@ func TestUpdateSaysWhy(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantLayers := []compare.LayerBytes{
-		{Reason: "changed, with 1 unchanged files", FilesChanged: 1, FilesUnchanged: 1, Because: "custom/A"},
+		{Reason: "changed, with 1 unchanged file", FilesChanged: 1, FilesUnchanged: 1, Because: "custom/A"},
 		{Reason: "nothing in it changed: it was put together anew", FilesUnchanged: 1},
 		{Reason: "directories or removals only"},
 		{Reason: "nothing in it changed: it was put together anew", FilesHidden: 2},

@@ -150,9 +150,8 @@ func TestCount(t *testing.T) {
 		"1 CVE": legible.Count(1, "CVE"), "2 CVEs": legible.Count(2, "CVE"), "0 layers": legible.Count(0, "layer"),
 		"2,000 entries": legible.Count(2000, "entry"), "1 entry": legible.Count(int64(1), "entry"),
 		"3 days": legible.Count(3, "day"), "2 new boxes": legible.Count(2, "new box"),
-		"3 branches": legible.Count(3, "branch"),
-		"2 classes":  legible.Count(2, "class"), "-1 layers": legible.Count(-1, "layer"),
-		"layer": legible.Noun(1, "layer"), "copies": legible.Noun(0, "copy"),
+		"2 classes": legible.Count(2, "class"), "-1 layers": legible.Count(-1, "layer"),
+		"is": legible.Word(1, "is", "are"), "are": legible.Word(0, "is", "are"),
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -50,7 +50,8 @@ func (a *assigner) assign(ctx context.Context) ([]int32, error) {
 	of := make([]int32, len(a.tree.Entries))
 	ranks := make([]rank, len(of)) // of the strongest claim to each object, at its first name
 	above := dirFinder{tree: a.tree}
-	c := &custom{components: a.components, warn: a.claims.Warn, inherited: func(dir string) (int32, bool) {
+	warn := func(line string) { a.claims.wrong.add(attributes, line) }
+	c := &custom{components: a.components, warn: warn, inherited: func(dir string) (int32, bool) {
 		i, ok := above.find(dir)
 		return of[i], ok && ranks[i] == rankCustom
 	}}

@@ -229,7 +229,7 @@ func TestBudgets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := tc.bomb()
 			_, o := b.read(t)
-			if !strings.Contains(strings.Join(o.Warnings, "\n"), tc.want) {
+			if !strings.Contains(fmt.Sprint(o.Warnings), tc.want) {
 				t.Errorf("warnings %.300q, want one that says %q", o.Warnings, tc.want)
 			}
 		})

@@ -20,12 +20,6 @@ const (
 	MaxLost = 1 << 18
 )
 
-const (
-	// maxWarnings bounds Owners.Warnings, and maxWarning each in bytes before what is not printable is escaped.
-	maxWarnings = 100
-	maxWarning  = 1 << 10
-)
-
 // Positions that are none of a component.
 const (
 	nobody  = -1
@@ -69,39 +63,22 @@ type claims struct {
 	moreLost bool
 	// packages, files and pathBytes are what was spent.
 	packages, files, pathBytes int
-	warnings
-}
-
-// warnings are lines about damaged databases, maxWarnings at most.
-type warnings struct{ lines []string }
-
-// Warn implements installed.Sink. The line is escaped, since databases have a say in it.
-func (w *warnings) Warn(line string) {
-	if len(w.lines) < maxWarnings {
-		w.lines = append(w.lines, printable(line[:min(len(line), maxWarning)]))
-	}
+	wrong                      *warnings
 }
 
 var _ installed.Sink = (*claims)(nil)
 
-func newClaims(t *tree.Tree, v *rootfs.View, components *components) *claims {
+func newClaims(t *tree.Tree, v *rootfs.View, components *components, wrong *warnings) *claims {
 	c := &claims{tree: t, view: v, components: components, of: make([]claim, len(t.Entries)),
-		lost: make(map[tree.Digest]int32)}
+		lost: make(map[tree.Digest]int32), wrong: wrong}
 	for i := range c.of {
 		c.of[i].component = nobody
 	}
 	return c
 }
 
-// allWarnings returns the warnings with these at the end, maxWarnings together.
-func (c *claims) allWarnings(last []string) []string {
-	first := c.lines
-	c.lines = nil
-	for _, line := range last {
-		c.Warn(line)
-	}
-	return append(first[:min(len(first), maxWarnings-len(c.lines))], c.lines...)
-}
+// Warn notes a line about the database that is read.
+func (c *claims) Warn(line string) { c.wrong.add(c.ecosystem, line) }
 
 // Package makes a package the owner of the files that follow.
 func (c *claims) Package(p *installed.Package) error {

@@ -29,18 +29,17 @@ const MaxLogText = 16 << 20
 
 // Packages returns what the databases of a tree have installed, by component, name, architecture and version, and what was
 // wrong with them. Errors are those of Read.
-func Packages(ctx context.Context, t *tree.Tree, contents tree.Contents, work string) ([]Installed, []string, error) {
+func Packages(ctx context.Context, t *tree.Tree, contents tree.Contents, work string) ([]Installed, []Warning, error) {
 	l := &listing{}
 	all := databases(ctx, rootfs.New(t, contents), work, l)
-	last, err := readAll(ctx, all, func(ecosystem string) { l.ecosystem = ecosystem })
-	if err != nil {
+	if err := readAll(ctx, all, func(ecosystem string) { l.ecosystem = ecosystem }, &l.wrong); err != nil {
 		return nil, nil, err
 	}
 	slices.SortFunc(l.packages, func(a, b Installed) int {
 		return cmp.Or(cmp.Compare(a.Component, b.Component), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Arch, b.Arch),
 			cmp.Compare(a.Version, b.Version))
 	})
-	return l.packages, append(l.warnings.lines, last...), nil
+	return l.packages, l.wrong.list, nil
 }
 
 // Logs returns the changelogs of these components' packages by component, newest entries first, each entry once. What goes
@@ -49,7 +48,7 @@ func Logs(ctx context.Context, t *tree.Tree, contents tree.Contents, work string
 	map[string][]installed.Entry, error) {
 	l := &logs{want: components, left: MaxLogText, of: map[string][]installed.Entry{}, from: map[string]string{}}
 	all := databases(ctx, rootfs.New(t, contents), work, l)
-	if _, err := readAll(ctx, all, func(ecosystem string) { l.ecosystem = ecosystem }); err != nil {
+	if err := readAll(ctx, all, func(ecosystem string) { l.ecosystem = ecosystem }, &warnings{}); err != nil {
 		return nil, err
 	}
 	return l.of, nil
@@ -57,7 +56,7 @@ func Logs(ctx context.Context, t *tree.Tree, contents tree.Contents, work string
 
 // listing collects packages.
 type listing struct {
-	warnings
+	wrong     warnings
 	ecosystem string
 	packages  []Installed
 	text      int
@@ -79,6 +78,9 @@ func (l *listing) Package(p *installed.Package) error {
 }
 
 func (l *listing) File(*installed.File) error { return nil }
+
+// Warn implements installed.Sink.
+func (l *listing) Warn(line string) { l.wrong.add(l.ecosystem, line) }
 
 // logs collects changelogs. Packages of one source have the same: the first that has any is taken.
 type logs struct {

@@ -60,6 +60,6 @@ type Owners struct {
 	Components []Component
 	// Of holds, for each position in Tree.Entries, the position of its component in Components.
 	Of []int32
-	// Warnings are what was wrong with the databases, one line each, at most 100.
-	Warnings []string
+	// Warnings are what was wrong with the databases, one for each kind.
+	Warnings []Warning
 }

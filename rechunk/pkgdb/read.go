@@ -26,17 +26,18 @@ import (
 func Read(ctx context.Context, t *tree.Tree, contents tree.Contents, work string) (*Owners, error) {
 	view := rootfs.New(t, contents)
 	components := newComponents()
-	c := newClaims(t, view, components)
-	final, err := readAll(ctx, databases(ctx, view, work, c), func(name string) { c.ecosystem = name })
+	wrong := &warnings{}
+	c := newClaims(t, view, components, wrong)
+	err := readAll(ctx, databases(ctx, view, work, c), func(name string) { c.ecosystem = name }, wrong)
 	if err != nil {
 		return nil, err
 	}
-	besides := newClaims(t, view, components)
+	besides := newClaims(t, view, components, wrong)
 	ecosystem := func(name string) { besides.ecosystem = name }
-	more, err := readAll(ctx, []database{
+	err = readAll(ctx, []database{
 		{"python", func() error { return python.Read(ctx, view, besides) }},
 		{"bundle", func() error { return bundle.Read(ctx, view, ecosystem, besides) }},
-	}, ecosystem)
+	}, ecosystem, wrong)
 	if err != nil {
 		return nil, err
 	}
@@ -44,30 +45,31 @@ func Read(ctx context.Context, t *tree.Tree, contents tree.Contents, work string
 	if err != nil {
 		return nil, err
 	}
-	c.lines = append(c.lines, besides.lines...)
-	o := &Owners{Warnings: c.allWarnings(append(append(final, more...), c.over()...))}
+	for _, line := range c.over() {
+		wrong.add(budgets, line)
+	}
+	o := &Owners{Warnings: wrong.list}
 	o.Components, o.Of = components.finish(of)
 	return o, nil
 }
 
-// readAll hands over what databases say; before tells of which package manager what follows is. The warnings are those
-// that are not to be lost among the ones about single packages.
-func readAll(ctx context.Context, all []database, before func(ecosystem string)) ([]string, error) {
-	var final []string
+// readAll hands over what databases say; before tells of which package manager what follows is. What ended one is
+// what is wrong with it first.
+func readAll(ctx context.Context, all []database, before func(ecosystem string), wrong *warnings) error {
 	for _, db := range all {
 		before(db.name)
 		err := db.read()
 		if cause := ctx.Err(); cause != nil {
-			return nil, fmt.Errorf("read %s database: %w", db.name, cause)
+			return fmt.Errorf("read %s database: %w", db.name, cause)
 		}
 		switch {
 		case errors.Is(err, installed.ErrDamaged), errors.Is(err, installed.ErrBudget), errors.Is(err, rootfs.ErrTooLarge):
-			final = append(final, fmt.Sprintf("%s: %v", db.name, err))
+			wrong.first(db.name, err.Error())
 		case err != nil:
-			return nil, fmt.Errorf("read %s database: %w", db.name, err)
+			return fmt.Errorf("read %s database: %w", db.name, err)
 		}
 	}
-	return final, nil
+	return nil
 }
 
 // database reads the database of one package manager.

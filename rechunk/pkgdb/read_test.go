@@ -12,6 +12,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/strata-oci/strata/rechunk/legible"
 	"github.com/strata-oci/strata/rechunk/pkgdb"
 	"github.com/strata-oci/strata/rechunk/pkgdb/internal/treetest"
 	"github.com/strata-oci/strata/rechunk/tree"
@@ -289,7 +290,7 @@ func TestReadCustom(t *testing.T) {
 		intervals); diff != "" {
 		t.Errorf("intervals (-want +got):\n%s", diff)
 	}
-	if len(o.Warnings) != 2 {
+	if len(o.Warnings) != 1 || o.Warnings[0].Count != 2 {
 		t.Errorf("warnings: %q", o.Warnings)
 	}
 }
@@ -317,15 +318,40 @@ func TestReadDamagedDatabasesAreWarnings(t *testing.T) {
 	}
 }
 
-func TestReadBoundsWarnings(t *testing.T) {
+// However much is wrong in databases of one kind, it is counted, and hides none of the others.
+func TestReadCountsWarnings(t *testing.T) {
 	t.Parallel()
+	files := treetest.Files{"lib/apk/db/installed": "P:a\nF:bin\nR:a\n\ngarbage"}
 	var status strings.Builder
 	for i := range 300 {
-		fmt.Fprintf(&status, "Package: p%d\n\n", i)
+		fmt.Fprintf(&status, "Package: p%d\u202e\n\n", i)
+		files[fmt.Sprintf("usr/lib/python3/site-packages/p%d-1.dist-info/RECORD", i)] = ",,\n"
 	}
-	_, o := owners(t, treetest.Files{"var/lib/dpkg/status": status.String()})
-	if len(o.Warnings) != 100 {
-		t.Errorf("%d warnings", len(o.Warnings))
+	files["var/lib/dpkg/status"] = status.String() + strings.Repeat("garbage", 1<<18)
+	tr, o := owners(t, files)
+	_, contents := treetest.New(files)
+	_, listed, err := pkgdb.Packages(t.Context(), tr, contents, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, all := range map[string][]pkgdb.Warning{"owners": o.Warnings, "packages": listed} {
+		want := map[string]int{"apk": 1, "dpkg": 301, "python": 300}
+		if name == "packages" {
+			delete(want, "python") // its distributions are no packages of the image
+		}
+		got := map[string]int{}
+		for _, w := range all {
+			got[w.Database] += w.Count
+			if len(w.Lines) > 20 || !legible.Plain(w.String()) || strings.Contains(w.String(), "more") != (w.Count > 1) {
+				t.Errorf("%s: %d lines: %s", name, len(w.Lines), w)
+			}
+			if w.Database == "dpkg" && !strings.Contains(w.Lines[0], "damaged package database") {
+				t.Errorf("%s: what ended the database is not told first: %s", name, w)
+			}
+		}
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 

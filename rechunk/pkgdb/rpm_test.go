@@ -106,7 +106,7 @@ func TestReadRPMFallsBackWhenCut(t *testing.T) {
 	)
 	o := checkOwned(t, treetest.Files{"usr/share/rpm/Packages.db": string(db[:len(db)-100]), "a": "a", "b": "b"},
 		map[string]string{"a": "rpm/a", "b": "rest"})
-	if len(o.Warnings) != 1 || !strings.Contains(o.Warnings[0], "usr/share/rpm/Packages.db") {
+	if len(o.Warnings) != 1 || !strings.Contains(o.Warnings[0].String(), "usr/share/rpm/Packages.db") {
 		t.Errorf("warnings: %q", o.Warnings)
 	}
 }

@@ -1,6 +1,10 @@
 package plan
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/strata-oci/strata/rechunk/legible"
+)
 
 // first lays a tree out without regard to what was served before.
 func (p *planner) first() *Layout {
@@ -19,7 +23,8 @@ func (p *planner) first() *Layout {
 	for _, group := range packing.cut(n) {
 		l.Layers = append(l.Layers, p.layer(packing, group, reason))
 	}
-	l.Notes = append(l.Notes, fmt.Sprintf("%s: %d layers for %d items", reason, len(l.Layers), len(packing.items)))
+	l.Notes = append(l.Notes, fmt.Sprintf("%s: %s for %s", reason, legible.Count(len(l.Layers), "layer"),
+		legible.Count(len(packing.items), "item")))
 	return l
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/strata-oci/strata/rechunk/legible"
 	"github.com/strata-oci/strata/rechunk/tree"
 )
 
@@ -111,9 +112,9 @@ func (p *planner) summary(l *Layout, lowest, borrowed int) string {
 	for _, d := range l.Dropped {
 		n[d.Why]++
 	}
-	return fmt.Sprintf("built on %s: %d layers kept, %d borrowed, %d new; dropped: %d hidden, %d stale, %d for room, %d for a changed directory or type",
-		p.in.Lineage[l.Base].Digest, lowest-borrowed, borrowed, len(l.Layers)-lowest, n[WhyHidden], n[WhyStale], n[WhyRoom],
-		n[WhyHeader])
+	return fmt.Sprintf("built on %s: %s kept, %d borrowed, %d new; dropped: %d hidden, %d stale, %d for room, %d for a changed directory or type",
+		p.in.Lineage[l.Base].Digest, legible.Count(lowest-borrowed, "layer"), borrowed,
+		len(l.Layers)-lowest, n[WhyHidden], n[WhyStale], n[WhyRoom], n[WhyHeader])
 }
 
 // hide puts the whiteouts, and a root entry that nothing carries, into the lowest new layer.

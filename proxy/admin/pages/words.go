@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // size shows bytes as strata's commands do, in decimal units.
@@ -128,13 +130,7 @@ func plural(n any, word string) string {
 	case int64:
 		count = n
 	}
-	if count == 1 {
-		return "1 " + word
-	}
-	if stem, ok := strings.CutSuffix(word, "y"); ok {
-		word = stem + "ie"
-	}
-	return humanize.Comma(count) + " " + word + "s"
+	return legible.Count(count, word)
 }
 
 // short is the part of a digest that tells it from others.
