@@ -186,13 +186,23 @@ func New(o Options) *Handler {
 	return h
 }
 
-func (h *Handler) routes(metrics prometheus.Gatherer) {
-	handle := func(path string, f http.HandlerFunc, methods ...string) {
-		h.paths = append(h.paths, methods[0]+" "+path)
-		h.mux.Handle(path, only(f, methods...))
+// handle has a path answered, for these methods. All are noted, so that the description of the API lacks none.
+func (h *Handler) handle(path string, f http.HandlerFunc, methods ...string) {
+	for _, m := range methods {
+		if m != http.MethodHead {
+			h.paths = append(h.paths, m+" "+path)
+		}
 	}
-	get := func(path string, f http.HandlerFunc) { handle(path, f, http.MethodGet, http.MethodHead) }
-	post := func(path string, f http.HandlerFunc) { handle(path, f, http.MethodPost) }
+	h.mux.Handle(path, only(f, methods...))
+}
+
+// NotificationsPath is where registries tell of pushes. What takes them stands before the Handler, since it has a secret of
+// its own in place of operators' logins.
+const NotificationsPath = "/api/v1/notifications"
+
+func (h *Handler) routes(metrics prometheus.Gatherer) {
+	get := func(path string, f http.HandlerFunc) { h.handle(path, f, http.MethodGet, http.MethodHead) }
+	post := func(path string, f http.HandlerFunc) { h.handle(path, f, http.MethodPost) }
 	get("/livez", h.livez)
 	get("/readyz", h.readyz)
 	get("/api/v1/openapi.json", takes(getOpenAPI))

@@ -15,6 +15,8 @@ import (
 
 	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/pull/jobs"
+	"github.com/strata-oci/strata/proxy/upkeep"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // Limits on what a client reads, in bytes.
@@ -42,6 +44,8 @@ func NewClient(baseURL string, client *http.Client) *Client {
 type APIError struct {
 	StatusCode int
 	Message    string
+	// Busy says that the same work is under way.
+	Busy bool
 	// From is who answered.
 	From Answerer
 }
@@ -64,9 +68,9 @@ const (
 // Error returns the message and the status.
 func (e *APIError) Error() string { return fmt.Sprintf("%s (HTTP %d)", e.Message, e.StatusCode) }
 
-// Is makes errors.Is(err, operate.ErrNotFound) true for a 404.
+// Is makes errors.Is(err, operate.ErrNotFound) true for a 404, and likewise upkeep.ErrBusy.
 func (e *APIError) Is(target error) bool {
-	return target == operate.ErrNotFound && e.StatusCode == http.StatusNotFound
+	return target == operate.ErrNotFound && e.StatusCode == http.StatusNotFound || target == upkeep.ErrBusy && e.Busy
 }
 
 // Status returns the totals.
@@ -192,7 +196,8 @@ func (c *Client) warm(ctx context.Context, references []string, progress func(op
 	case err != nil:
 		return failed, fmt.Errorf("the proxy's answer broke off: %w", err)
 	case left > 0:
-		return failed, fmt.Errorf("the proxy's answer ended with %d references to go: %w", left, io.ErrUnexpectedEOF)
+		return failed, fmt.Errorf("the proxy's answer ended with %s to go: %w", legible.Count(left, "reference"),
+			io.ErrUnexpectedEOF)
 	}
 	return failed, nil
 }
@@ -236,7 +241,7 @@ func (c *Client) do(request *http.Request) (*http.Response, error) {
 	body, _ := io.ReadAll(io.LimitReader(response.Body, maxLine)) // what there is of it tells who answers
 	var document errorDocument
 	if json.Unmarshal(body, &document) == nil && document.Error != "" {
-		return nil, &APIError{StatusCode: response.StatusCode, Message: document.Error}
+		return nil, &APIError{StatusCode: response.StatusCode, Message: document.Error, Busy: document.Busy}
 	}
 	from := Stranger
 	switch {

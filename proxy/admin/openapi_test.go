@@ -10,6 +10,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ import (
 	"github.com/strata-oci/strata/proxy/savings"
 	"github.com/strata-oci/strata/proxy/schema"
 	"github.com/strata-oci/strata/proxy/upkeep"
+	"github.com/strata-oci/strata/proxy/watch"
 )
 
 var update = flag.Bool("update", false, "write openapi.json anew")
@@ -34,10 +36,35 @@ type operation struct {
 	query          []string // names, with "!" behind those that are needed, and what they are behind a blank
 	body, answer   any      // documents; nil: none
 	status, media  string   // of the answer; "200", "application/json"
+	also           string   // another media type of the answer
+	takes          string   // the media type of a body whose document is not ours
 	everybody      bool     // without a login
+	secret         bool     // with one that is not the operators'
 }
 
-func operations() []operation {
+// operations are the paths that the listener answers, but for pages.
+func operations() []operation { return append(forPrograms(), forMachines()...) }
+
+// forMachines are what operators do not ask for themselves: registries do, and go tool pprof.
+func forMachines() []operation {
+	seconds := []string{"seconds How long to look, at most 60"}
+	return []operation{
+		{route: "POST " + NotificationsPath, summary: "Take a registry's notification of pushes, as distribution sends them; 404 " +
+			"where the configuration has no notifications. Its secret is a bearer token, or the key of GitHub's " +
+			"X-Hub-Signature-256.",
+			takes: "application/vnd.docker.distribution.events.v2+json", answer: watch.Accepted{},
+			status: "202", secret: true},
+		{route: "GET /debug/pprof/", summary: "Profiles of the Go runtime. The path goes on with the name of one, such as heap.",
+			media: "text/html", query: seconds},
+		{route: "GET /debug/pprof/profile", summary: "What the processor does, for go tool pprof.",
+			media: "application/octet-stream", query: seconds},
+		{route: "GET /debug/pprof/symbol", summary: "The functions at addresses of the program.", media: "text/plain"},
+		{route: "GET /debug/pprof/trace", summary: "What goroutines do, for go tool trace.",
+			media: "application/octet-stream", query: seconds},
+	}
+}
+
+func forPrograms() []operation {
 	const lines = "application/x-ndjson"
 	return []operation{
 		{route: "GET /livez", summary: "Whether the process lives.", media: "application/json", everybody: true},
@@ -58,7 +85,7 @@ func operations() []operation {
 			query: []string{
 				"from! The image before: HOST/PATH:TAG, HOST/PATH@DIGEST or a digest", "to! The image after",
 				"platform OS/ARCHITECTURE; without, linux and that of the proxy",
-				"contents 1: with packages, changelogs and files", "format markdown: as release notes"}},
+				"contents 1: with packages, changelogs and files", "format markdown: as release notes"}, also: "text/markdown"},
 		{route: "GET /api/v1/client-config", summary: "What hosts need to know of the proxy.", answer: hosts.Proxy{}},
 		{route: "GET /client-config", summary: "The files that a host needs, to be copied.", media: "text/plain",
 			query: []string{
@@ -73,12 +100,15 @@ func operations() []operation {
 			lines +
 			", a WarmEvent per line.", body: WarmRequest{}, answer: WarmAccepted{}, status: "202",
 			query: []string{"wait 1: the answer ends when the work does"}},
-		{route: "POST /api/v1/gc", summary: "Remove what nobody needs. The last line has a GCReport.", body: GCRequest{},
+		{route: "POST /api/v1/gc", summary: "Remove what nobody needs; 409 while that goes on. The last line has a " +
+			"GCReport.", body: GCRequest{},
 			answer: UpkeepEvent{}, media: lines},
-		{route: "POST /api/v1/scrub", summary: "Read all that is stored. The last line has a ScrubReport.",
+		{route: "POST /api/v1/scrub", summary: "Read all that is stored; 409 while that goes on. The last line has a ScrubReport.",
 			body:   ScrubRequest{},
 			answer: UpkeepEvent{}, media: lines},
-		{route: "POST /api/v1/prune", summary: "Drop a tag, a repository or a lineage. The last line has a PruneReport.",
+		{route: "POST /api/v1/prune", summary: "Drop a tag, a repository or a lineage; 404 for an unknown name, 409 for a tag " +
+			"that is rolled out. " +
+			"The last line has a PruneReport.",
 			body: PruneRequest{}, answer: UpkeepEvent{}, media: lines},
 		{route: "POST /api/v1/hold", summary: "Keep a tag's versions from reaching more hosts, or 409.",
 			body: RolloutRequest{}, answer: operate.RolloutReport{}},
@@ -151,6 +181,8 @@ func TestOpenAPI(t *testing.T) {
 			"token":       map[string]any{"type": "http", "scheme": "bearer"},
 			"password":    map[string]any{"type": "http", "scheme": "basic"},
 			"certificate": map[string]any{"type": "mutualTLS"},
+			"notifications": map[string]any{"type": "http", "scheme": "bearer",
+				"description": "The secret of notifications in the configuration."},
 		}},
 	}
 	var out bytes.Buffer
@@ -171,6 +203,24 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
+// refusals are the statuses that requests get before they reach what answers them, and why; "default" stands for all others.
+func (o operation) refusals() map[string]string {
+	out := map[string]string{"default": "It failed."}
+	post := strings.HasPrefix(o.route, "POST ")
+	if !o.everybody {
+		out["401"] = "Who asks is not known."
+	}
+	if !o.everybody && !o.secret {
+		out["403"] = "The listener has no such name, or a page of another site asks."
+	}
+	if post && o.secret {
+		out["415"] = "The Content-Type is no JSON."
+	} else if post {
+		out["415"] = "The Content-Type is not application/json. It is needed where no body is, too."
+	}
+	return out
+}
+
 func (o operation) describe(m *schema.Maker) map[string]any {
 	ref := func(v any) any { return map[string]any{"schema": m.Of(reflect.TypeOf(v))} }
 	answer := map[string]any{"description": "Done."}
@@ -185,11 +235,15 @@ func (o operation) describe(m *schema.Maker) map[string]any {
 	if o.answer != nil {
 		answer["content"] = map[string]any{media: ref(o.answer)}
 	}
-	out := map[string]any{"summary": o.summary, "responses": map[string]any{
-		status: answer,
-		"default": map[string]any{"description": "It failed.",
-			"content": map[string]any{"application/json": ref(errorDocument{})}},
-	}}
+	if o.also != "" {
+		answer["content"].(map[string]any)[o.also] = map[string]any{}
+	}
+	responses := map[string]any{status: answer}
+	for status, why := range o.refusals() {
+		responses[status] = map[string]any{"description": why,
+			"content": map[string]any{"application/json": ref(errorDocument{})}}
+	}
+	out := map[string]any{"summary": o.summary, "responses": responses}
 	if strings.Contains(o.route, "/warm") {
 		out["responses"].(map[string]any)["200"] = map[string]any{"description": "With wait=1.",
 			"content": map[string]any{"application/x-ndjson": ref(operate.WarmEvent{})}}
@@ -197,8 +251,15 @@ func (o operation) describe(m *schema.Maker) map[string]any {
 	if o.everybody {
 		out["security"] = []any{}
 	}
+	if o.secret {
+		out["security"] = []any{map[string]any{"notifications": []string{}}}
+	}
 	if o.body != nil {
 		out["requestBody"] = map[string]any{"required": true, "content": map[string]any{"application/json": ref(o.body)}}
+	}
+	if o.takes != "" {
+		object := map[string]any{"schema": map[string]any{"type": "object"}}
+		out["requestBody"] = map[string]any{"required": true, "content": map[string]any{o.takes: object}}
 	}
 	var parameters []any
 	if strings.Contains(o.route, "{name}") {
@@ -218,15 +279,25 @@ func (o operation) describe(m *schema.Maker) map[string]any {
 	return out
 }
 
-// Each path that is served is described, but for those of the page, and the other way round.
+// pageRoutes are those of the pages, which are for people.
+var pageRoutes = []string{
+	"GET /{$}", "GET /repositories", "GET /repositories/{name...}", "GET /versions/{digest}", "GET /jobs", "GET /fleet",
+	"GET /deltas", "GET /setup", "GET /events", "GET /login", "POST /login", "POST /logout", "POST /do/{action}",
+	"GET /assets/{name}",
+}
+
+// Each path that is served is described, but for those of the pages, and the other way round.
 func TestOpenAPIHasRoutes(t *testing.T) {
 	t.Parallel()
 	h := New(Options{Gatherer: prometheus.NewRegistry()})
 	defer h.Close()
 	var served, described []string
 	for _, path := range h.paths {
-		served = append(served, strings.ReplaceAll(path, "...}", "}"))
+		if !slices.Contains(pageRoutes, path) {
+			served = append(served, strings.ReplaceAll(path, "...}", "}"))
+		}
 	}
+	served = append(served, "POST "+NotificationsPath) // which stands before the others
 	for _, o := range operations() {
 		described = append(described, o.route)
 	}
@@ -239,6 +310,57 @@ func TestOpenAPIHasRoutes(t *testing.T) {
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://127.0.0.1/api/v1/openapi.json", nil))
 	if w.Code != http.StatusOK || !bytes.Equal(w.Body.Bytes(), OpenAPI) {
 		t.Errorf("status %d: %s", w.Code, w.Body)
+	}
+}
+
+// stranger is a login that knows nobody.
+type stranger struct{}
+
+func (stranger) LogsIn() bool { return true }
+
+func (stranger) Check(http.ResponseWriter, *http.Request) (int, string) {
+	return http.StatusUnauthorized, "who?"
+}
+
+// What guards say is described for each path: to who is not known, under a name that the listener does not have, and to what
+// is not sent as JSON.
+func TestOpenAPIHasRefusals(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		login     Login
+		url, kind string
+		want      int
+	}{
+		"without a login":     {stranger{}, base, "application/json", http.StatusUnauthorized},
+		"under another name":  {nil, "http://evil.example", "application/json", http.StatusForbidden},
+		"as a form":           {nil, base, "application/x-www-form-urlencoded", http.StatusUnsupportedMediaType},
+		"without a type":      {nil, base, "", http.StatusUnsupportedMediaType},
+		"as JSON, with login": {nil, base, "application/json", 0},
+	} {
+		h := New(Options{Status: fakeStatus{}, Login: c.login, Gatherer: prometheus.NewRegistry()})
+		for _, o := range operations() {
+			method, path, _ := strings.Cut(o.route, " ")
+			if o.secret || strings.HasPrefix(path, "/debug/pprof/") && c.want == 0 { // they take their time
+				continue
+			}
+			r := httptest.NewRequest(method, c.url+strings.ReplaceAll(path, "{name}", "a/b"), strings.NewReader("{}"))
+			r.Header.Set("Content-Type", c.kind)
+			w := httptest.NewRecorder()
+			if c.want == http.StatusUnsupportedMediaType && method != http.MethodPost {
+				continue
+			}
+			h.ServeHTTP(w, r)
+			_, described := o.refusals()[strconv.Itoa(w.Code)]
+			switch {
+			case c.want == 0 && (w.Code == http.StatusUnauthorized || w.Code == http.StatusUnsupportedMediaType):
+				t.Errorf("%s: %s: status %d", name, o.route, w.Code)
+			case c.want != 0 && !o.everybody && (w.Code != c.want || !described):
+				t.Errorf("%s: %s: status %d, described: %t, want %d", name, o.route, w.Code, described, c.want)
+			case c.want != 0 && o.everybody && w.Code == c.want:
+				t.Errorf("%s: %s is for everybody: status %d", name, o.route, w.Code)
+			}
+		}
+		h.Close()
 	}
 }
 
@@ -327,7 +449,7 @@ func TestQueriesAreDescribed(t *testing.T) {
 	_, s := serve(t, Options{})
 	for _, o := range operations() {
 		method, path, _ := strings.Cut(o.route, " ")
-		if !strings.HasPrefix(path, "/api/") && path != "/client-config" {
+		if o.secret || !strings.HasPrefix(path, "/api/") && path != "/client-config" {
 			continue
 		}
 		path = strings.ReplaceAll(path, "{name}", "ghcr.io/a/b")

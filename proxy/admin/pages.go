@@ -39,13 +39,13 @@ func (h *Handler) showPages() {
 		if post != nil {
 			methods = append(methods, http.MethodPost)
 		}
-		h.mux.Handle(path, only(func(w http.ResponseWriter, r *http.Request) {
+		h.handle(path, func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodPost {
 				post(w, r)
 				return
 			}
 			get(w, r)
-		}, methods...))
+		}, methods...)
 	})
 }
 

@@ -15,7 +15,7 @@ func (h *Handler) profiles() {
 		"/debug/pprof/": pprof.Index, "/debug/pprof/profile": pprof.Profile, "/debug/pprof/symbol": pprof.Symbol,
 		"/debug/pprof/trace": pprof.Trace,
 	} {
-		h.mux.Handle(path, only(shortly(f), http.MethodGet, http.MethodHead))
+		h.handle(path, shortly(f), http.MethodGet, http.MethodHead)
 	}
 }
 

@@ -23,10 +23,12 @@ func writeJSON(w http.ResponseWriter, status int, document any) {
 // errorDocument is the body of every answer that is an error.
 type errorDocument struct {
 	Error string `json:"error"`
+	// Busy says that the same work is under way.
+	Busy bool `json:"busy,omitempty"`
 }
 
 func writeError(w http.ResponseWriter, status int, message string) {
-	writeJSON(w, status, errorDocument{message})
+	writeJSON(w, status, errorDocument{Error: message})
 }
 
 // only answers requests with other methods itself.

@@ -77,7 +77,8 @@ func (h *Handler) postScrub(w http.ResponseWriter, r *http.Request) {
 	var q ScrubRequest
 	h.upkeep(w, r, &q, func(ctx context.Context, p upkeep.Progress) (any, error) {
 		if q.Rate < 0 || q.KeepDamagedSeconds < 0 || q.KeepDamagedSeconds > maxKeepSeconds {
-			return nil, fmt.Errorf("rate and keep_damaged_seconds are 0 or more, the latter at most %d", maxKeepSeconds)
+			return nil, fmt.Errorf("%w: rate and keep_damaged_seconds are 0 or more, the latter at most %d", errAsked,
+				maxKeepSeconds)
 		}
 		keep := time.Duration(q.KeepDamagedSeconds) * time.Second
 		return h.keeper.Scrub(ctx, upkeep.ScrubOptions{Rate: q.Rate, KeepDamaged: keep, Progress: p})
@@ -92,8 +93,11 @@ func (h *Handler) postPrune(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// upkeep reads a request and does the work, whose progress and end are sent a document per line. A client that leaves ends
-// it.
+// errAsked says that a request asks for what cannot be done.
+var errAsked = errors.New("the document asks for too much")
+
+// upkeep reads a request and does the work, whose progress and end are sent a document per line. What fails before there is
+// any progress is answered with a status of its own. A client that leaves ends the work.
 func (h *Handler) upkeep(w http.ResponseWriter, r *http.Request, request any,
 	work func(context.Context, upkeep.Progress) (any, error)) {
 	if status, err := h.readUpkeep(w, r, request); err != nil {
@@ -104,10 +108,14 @@ func (h *Handler) upkeep(w http.ResponseWriter, r *http.Request, request any,
 	_, _ = control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{})
 	ctx, cancel := h.work.Bind(r.Context())
 	defer cancel()
-	w.Header().Set("Content-Type", "application/x-ndjson")
 	lines := legible.NewWriter(w)
 	var mu sync.Mutex
+	begun := false
 	send := func(e UpkeepEvent) {
+		if !begun {
+			begun = true
+			w.Header().Set("Content-Type", "application/x-ndjson")
+		}
 		if json.NewEncoder(lines).Encode(e) != nil || control.Flush() != nil {
 			cancel()
 		}
@@ -123,6 +131,10 @@ func (h *Handler) upkeep(w http.ResponseWriter, r *http.Request, request any,
 	})
 	mu.Lock()
 	defer mu.Unlock()
+	if err != nil && !begun {
+		h.failUpkeep(w, r, err)
+		return
+	}
 	end := UpkeepEvent{Busy: errors.Is(err, upkeep.ErrBusy)}
 	if err == nil {
 		end.Report, err = json.Marshal(report)
@@ -132,6 +144,22 @@ func (h *Handler) upkeep(w http.ResponseWriter, r *http.Request, request any,
 		h.log.Warn("upkeep that was asked for failed", "path", r.URL.Path, "error", err)
 	}
 	send(end)
+}
+
+// failUpkeep says why no work was begun.
+func (h *Handler) failUpkeep(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case errors.Is(err, errAsked):
+		writeError(w, http.StatusBadRequest, err.Error())
+	case errors.Is(err, upkeep.ErrUnknownName):
+		writeError(w, http.StatusNotFound, err.Error())
+	case errors.Is(err, upkeep.ErrRolledOut):
+		writeError(w, http.StatusConflict, err.Error())
+	case errors.Is(err, upkeep.ErrBusy):
+		writeJSON(w, http.StatusConflict, errorDocument{Error: err.Error(), Busy: true})
+	default:
+		h.fail(w, r, err)
+	}
 }
 
 // readUpkeep reads the document of a request, or says with which status it is refused.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/strata-oci/strata/proxy/admin"
 	"github.com/strata-oci/strata/proxy/config"
 	"github.com/strata-oci/strata/proxy/lease"
 	"github.com/strata-oci/strata/proxy/name"
@@ -16,9 +17,6 @@ import (
 	"github.com/strata-oci/strata/proxy/server/wiring"
 	"github.com/strata-oci/strata/proxy/watch"
 )
-
-// notificationsPath is where registries tell of pushes, on the listener for operators.
-const notificationsPath = "/api/v1/notifications"
 
 // watched are the images that the configuration has watched.
 type watched struct {
@@ -106,7 +104,7 @@ func (s *Server) startWatch(cfg *config.Config, leases *lease.Leases, operators 
 		Notify: s.watcher.Notify, Wrong: s.wrongNotification, Logger: log,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == notificationsPath {
+		if r.URL.Path == admin.NotificationsPath {
 			hook.ServeHTTP(w, r)
 			return
 		}

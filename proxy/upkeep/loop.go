@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/lease"
 )
 
 // Schedule says what Run does by itself.
@@ -164,6 +165,8 @@ func (k *Keeper) report(ctx context.Context, what string, err error) {
 	case ctx.Err() != nil:
 	case errors.Is(err, ErrBusy):
 		k.Logger.DebugContext(ctx, "another process is at it", "work", what)
+	case errors.Is(err, lease.ErrUnavailable): // of which the connection to it tells, once
+		k.Logger.DebugContext(ctx, "upkeep waits until leases can be had", "work", what, "error", err)
 	default:
 		k.Logger.ErrorContext(ctx, "upkeep failed and is tried again later", "work", what, "error", err)
 	}

@@ -1,7 +1,10 @@
 package upkeep
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -9,6 +12,7 @@ import (
 	"time"
 
 	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/lease"
 )
 
 // run has the keeper of a fixture do what a schedule says, which the test may change.
@@ -126,6 +130,34 @@ func TestRunFollowsTheQuota(t *testing.T) {
 		}
 		if f.usage.SetQuota(0); f.usage.excess(highPercent) != 0 || f.usage.Room() < 1<<60 {
 			t.Error("without a quota there is no room")
+		}
+	})
+}
+
+// away is a place for leases that does not answer.
+type away struct{ lease.Backend }
+
+func (away) Take(context.Context, string, string, time.Duration) (lease.Grant, error) {
+	return lease.Grant{}, fmt.Errorf("%w: nobody answers", lease.ErrUnavailable)
+}
+
+// While leases can't be had, of which their connection tells, upkeep waits and says nothing more of it.
+func TestRunWithoutLeases(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		f := newFixture(t, nil, func(o *Options) {
+			o.Leases = lease.New(away{lease.NewLocal()}, nil)
+			o.Alone = func() bool { return false }
+			o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		})
+		_, stop := f.run(Schedule{GC: time.Hour, Scrub: time.Hour})
+		time.Sleep(3 * time.Hour)
+		synctest.Wait()
+		gc, scrub := f.keeper.lastGC(t.Context()), f.keeper.lastScrub(t.Context())
+		stop()
+		if log.Len() > 0 || !gc.IsZero() || !scrub.IsZero() {
+			t.Errorf("gc at %v, scrub at %v:\n%s", gc, scrub, log.String())
 		}
 	})
 }

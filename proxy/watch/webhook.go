@@ -63,6 +63,14 @@ type envelope struct {
 	Events []event `json:"events"`
 }
 
+// Accepted is the answer to a notification.
+type Accepted struct {
+	// Events is how many there were.
+	Events int `json:"events"`
+	// References are the tags that are refreshed because of them.
+	References []string `json:"accepted"`
+}
+
 type event struct {
 	Action string `json:"action"`
 	Target struct {
@@ -112,7 +120,7 @@ func (h webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, err.Error())
 		return
 	}
-	answer(w, http.StatusAccepted, map[string]any{"events": len(e.Events), "accepted": accepted})
+	answer(w, http.StatusAccepted, Accepted{Events: len(e.Events), References: accepted})
 }
 
 // refuseSender answers who does not know the secret.
