@@ -94,10 +94,11 @@ func (r *run) describe(ctx context.Context) error {
 		return err
 	}
 	if r.plain = image.Bootable(c); !r.plain && !r.req.Options.Always {
-		return fmt.Errorf("%w: it is not labelled as a bootable container", ErrPassThrough)
+		return fmt.Errorf("%w: it is not labelled as a bootable container (%s): rechunk: always in a rule for it has it "+
+			"rechunked all the same", ErrPassThrough, strings.Join(image.BootableLabels(), ", "))
 	}
 	if !image.MatchPlatform(r.req.Options.Platforms, c.Platform) {
-		return fmt.Errorf("%w: its platform %s is not among the configured ones", ErrPassThrough,
+		return fmt.Errorf("%w: its platform %s is not among platforms of its rule", ErrPassThrough,
 			image.PlatformString(c.Platform))
 	}
 	r.src = &image.Source{Digest: r.req.Digest, Manifest: *m, RawConfig: raw, Config: *c}

@@ -16,19 +16,21 @@ import (
 // Help follows the flags in strata fleet --help.
 func (fleetCommand) Help() string {
 	return `Shows how many hosts got which version of which tag, or of one tag which hosts those are, those that are furthest behind first. A host
-is told from others as fleet.identify of the proxy's configuration says, and named by a keyed hash.
+is told from others as fleet.identify of the proxy's configuration says, and named by a keyed hash; --who finds one by its name.
 
     strata fleet
-    strata fleet ghcr.io/ublue-os/bluefin:stable`
+    strata fleet ghcr.io/ublue-os/bluefin:stable
+    strata fleet --who 10.1.0.17`
 }
 
 type fleetCommand struct {
 	Reference string `arg:"" optional:"" name:"ref" help:"A tag, as in ghcr.io/ublue-os/bluefin:stable, to list its hosts."`
+	Who       string `help:"Tell of one host: its address, user or certificate's name, by whichever the proxy tells hosts apart." placeholder:"ADDRESS|USER|CN"`
 	remoteFlags
 }
 
 func (c *fleetCommand) Run(ctx context.Context, s *streams) error {
-	r, err := c.client().Fleet(ctx, c.Reference)
+	r, err := c.client().Fleet(ctx, c.Reference, c.Who)
 	var answer *admin.APIError
 	switch {
 	case errors.As(err, &answer) && answer.StatusCode < 500 && answer.From == admin.Operators:

@@ -161,8 +161,9 @@ var rooms = []room{
 		"proxy/schema", "proxy/upkeep", "proxy/watch"},
 		registries[2:]},
 	// Pages are made of reports; who asks, and whether they may, is the listener's.
-	{"proxy/admin/pages", []string{"rechunk", "proxy/admin/session", "proxy/catalog", "proxy/edge/via", "proxy/fleet",
-		"proxy/hosts", "proxy/operate", "proxy/pull/jobs", "proxy/savings"}, append([]string{"os"}, registries[2:]...)},
+	{"proxy/admin/pages", []string{"rechunk", "proxy/admin/session", "proxy/catalog", "proxy/edge/pairs", "proxy/edge/via",
+		"proxy/fleet", "proxy/hosts", "proxy/operate", "proxy/pull/jobs", "proxy/savings"},
+		append([]string{"os"}, registries[2:]...)},
 	{"proxy/admin/session", nil, append([]string{"os"}, registries[2:]...)},
 	{"proxy/lease", nil, append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/replicas", []string{"proxy/lease", "proxy/background"}, registries[2:]},

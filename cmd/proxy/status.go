@@ -12,6 +12,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/strata-oci/strata/proxy/edge/pairs"
 	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/pull/jobs"
 	"github.com/strata-oci/strata/proxy/upkeep"
@@ -25,7 +26,7 @@ updates cost, how far behind the clients were that pulled them, how old, stale a
 
     strata status
     strata status ghcr.io/ublue-os/bluefin
-    strata status ghcr.io/ublue-os/bluefin:stable
+    strata status --all ghcr.io/ublue-os/bluefin:stable
     strata status bluefin      the family of a rule
     strata status --deltas     which deltas there are, what they take, and why others are none
     strata status --ready      for health checks: says nothing, and its exit code is 0 if the proxy can serve`
@@ -33,6 +34,7 @@ updates cost, how far behind the clients were that pulled them, how old, stale a
 
 type statusCommand struct {
 	Name   string `arg:"" optional:"" help:"A repository, tag or lineage, to show its versions and layers."`
+	All    bool   `help:"Of one repository, tag or lineage show all layers of the newest version, not the new ones alone."`
 	Deltas bool   `help:"Show the deltas that were made for other Stratas, and the layers that came from them."`
 	Ready  bool   `help:"Only tell by the exit code whether the proxy is ready; for health checks."`
 	remoteFlags
@@ -80,7 +82,7 @@ func (c *statusCommand) repository(ctx context.Context, s *streams) error {
 	case c.JSON:
 		return printJSON(s.out, r)
 	}
-	return printRepository(s, r)
+	return printRepository(s, r, c.All)
 }
 
 func (c *statusCommand) report(ctx context.Context) (out *statusReport, err error) {
@@ -136,6 +138,7 @@ func printStatus(s *streams, r *statusReport) error {
 		}
 	}
 	printRefused(w, r.List)
+	printAsTheyAre(w, r.List)
 	printRollouts(w, r.List)
 	return w.Flush()
 }
@@ -157,6 +160,33 @@ func printRefused(w io.Writer, list []operate.RepositoryReport) {
 	}
 }
 
+// printAsTheyAre says why tags are served as they are, reason by reason.
+func printAsTheyAre(w io.Writer, list []operate.RepositoryReport) {
+	var reasons []string
+	of := map[string][]string{}
+	for _, repo := range list {
+		for _, t := range repo.Tags {
+			if t.AsItIs == "" {
+				continue
+			}
+			if of[t.AsItIs] == nil {
+				reasons = append(reasons, t.AsItIs)
+			}
+			of[t.AsItIs] = append(of[t.AsItIs], repo.Name+":"+t.Tag)
+		}
+	}
+	if len(reasons) > 0 {
+		fmt.Fprintf(w, "\nas it is\twhy\n")
+	}
+	for _, why := range reasons {
+		tags := of[why][0]
+		if more := len(of[why]) - 1; more > 0 {
+			tags = fmt.Sprintf("%s and %s more", tags, humanize.Comma(int64(more)))
+		}
+		fmt.Fprintf(w, "%s\t%s\n", tags, why)
+	}
+}
+
 // deltaNote says what is made for other Stratas.
 func deltaNote(d operate.DeltaTotals) string {
 	note := fmt.Sprintf("%d stored, %s of %s for layers of %s", d.Stored, size(d.Bytes), size(d.KeepBytes),
@@ -166,7 +196,7 @@ func deltaNote(d operate.DeltaTotals) string {
 	}
 	note += fmt.Sprintf(", %d running, %d waiting", d.Running, d.Waiting)
 	for _, reason := range slices.Sorted(maps.Keys(d.Refused)) {
-		note += fmt.Sprintf(", %d refused: %s", d.Refused[reason], reason)
+		note += fmt.Sprintf(", %d refused: %s", d.Refused[reason], pairs.Why(reason))
 	}
 	return note
 }

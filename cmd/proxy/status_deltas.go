@@ -35,10 +35,7 @@ func printPairs(w io.Writer, title string, list []operate.DeltaPair) {
 	}
 	fmt.Fprintf(w, "%s\tfrom\tlayer\tstate\tdelta\tof\tratio\twhen\n", title)
 	for _, p := range list {
-		state, bytes, ratio := p.State, "", ""
-		if p.Refused != "" {
-			state += ": " + p.Refused
-		}
+		state, bytes, ratio := p.Outcome(), "", ""
 		if p.Bytes > 0 {
 			bytes, ratio = size(p.Bytes), fmt.Sprintf("%.3f", p.Ratio)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -12,8 +13,9 @@ import (
 	"github.com/strata-oci/strata/proxy/operate"
 )
 
-// printRepository shows the versions and the newest layers of a repository, tag or lineage.
-func printRepository(s *streams, r *operate.RepositoryDetail) error {
+// printRepository shows the versions of a repository, tag or lineage, and the layers of the newest one: those that are new,
+// or all.
+func printRepository(s *streams, r *operate.RepositoryDetail, all bool) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "repository\t%s\n", r.Name)
 	fmt.Fprintf(w, "updates\t%s sent for each client, %s saved\n", size(r.UpdateBytes), size(r.UpdateBytesSaved))
@@ -35,6 +37,11 @@ func printRepository(s *streams, r *operate.RepositoryDetail) error {
 			printRolloutDetail(w, t.Rollout)
 		}
 	}
+	if r.Via && len(r.History) == 0 {
+		fmt.Fprintf(w, "\nits versions are made by the Strata that via of its upstream names: strata status with --admin of "+
+			"that one lists them\n")
+		return w.Flush()
+	}
 	fmt.Fprintf(w, "\nversion\tplatform\tmade\tfor\tlayers\tkept\tnew\tnew bytes\tall bytes\tstale\tclients that pulled it\n")
 	for _, v := range r.History {
 		fmt.Fprintf(w, "%.19s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", v.Digest, v.Platform, ago(v.Created),
@@ -48,15 +55,7 @@ func printRepository(s *streams, r *operate.RepositoryDetail) error {
 				v.Digest, size(v.UnkeptBytes))
 		}
 	}
-	if r.LayersOf != "" {
-		fmt.Fprintf(w, "\nlayers of %.19s, highest first, so that the new ones come first; age in versions\n", r.LayersOf)
-	}
-	fmt.Fprintf(w, "layer\tsize\tage\tmade\tstale\theat\tpulls\tholds\n")
-	for _, l := range slices.Backward(r.Layers) {
-		fmt.Fprintf(w, "%.19s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\n", l.Digest, size(l.Size), l.Age, ago(l.MadeAt),
-			shareOf(l.StaleShare),
-			shareOf(l.Heat), l.Pulls, l.Name)
-	}
+	printLayers(w, r, all)
 	if err := w.Flush(); err != nil || len(r.NoiseKept) == 0 {
 		return err
 	}
@@ -65,6 +64,32 @@ func printRepository(s *streams, r *operate.RepositoryDetail) error {
 		fmt.Fprintln(s.out, k)
 	}
 	return nil
+}
+
+// printLayers shows the layers of the newest version, if there is one.
+func printLayers(w io.Writer, r *operate.RepositoryDetail, all bool) {
+	if r.LayersOf == "" {
+		return
+	}
+	what := "new layers"
+	if all {
+		what = "layers"
+	}
+	fmt.Fprintf(w, "\n%s of %.19s, highest first; age in versions\n", what, r.LayersOf)
+	fmt.Fprintf(w, "layer\tsize\tage\tmade\tstale\theat\tpulls\tholds\n")
+	kept, bytes := 0, int64(0)
+	for _, l := range slices.Backward(r.Layers) {
+		if l.Kept && !all {
+			kept, bytes = kept+1, bytes+l.Size
+			continue
+		}
+		fmt.Fprintf(w, "%.19s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\n", l.Digest, size(l.Size), l.Age, ago(l.MadeAt),
+			shareOf(l.StaleShare),
+			shareOf(l.Heat), l.Pulls, l.Name)
+	}
+	if kept > 0 {
+		fmt.Fprintf(w, "kept\t%s\tin %d layers that hosts of an earlier version have: --all shows them\n", size(bytes), kept)
+	}
 }
 
 // ago shows a time for people.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -72,8 +73,8 @@ func (c *warmCommand) print(s *streams, report warmReport) error {
 			continue
 		}
 		fmt.Fprintf(s.out, "%s: %s", e.Reference, e.State)
-		if e.Error != "" {
-			fmt.Fprintf(s.out, ": %s", e.Error)
+		if why := cmp.Or(e.Error, e.AsItIs); why != "" {
+			fmt.Fprintf(s.out, ": %s", why)
 		}
 		fmt.Fprintln(s.out)
 	}

@@ -109,6 +109,8 @@ type Options struct {
 	Rollouts Rollouts
 	// Fleet tells which hosts got what, of all tags or of one, "host/path:tag"; errors wrap those of package fleet.
 	Fleet func(reference string) (*fleet.Report, error)
+	// Host tells what one host got, named by its address, login or certificate; of one tag, unless reference is empty.
+	Host func(named, reference string) (*fleet.Report, error)
 	// Savings tells what pulls took and would have taken of the sources, of all repositories or of one; nil: nobody knows.
 	Savings func(ctx context.Context, repository string) (*savings.Report, error)
 	// Hosts tells what hosts need to know of the proxy; nil: nothing is known.
@@ -135,6 +137,7 @@ type Handler struct {
 	release  func(context.Context, string) (string, error)
 	rollouts Rollouts
 	fleet    func(string) (*fleet.Report, error)
+	host     func(named, reference string) (*fleet.Report, error)
 	savings  func(context.Context, string) (*savings.Report, error)
 	hosts    func() hosts.Proxy
 	sessions *session.Sessions
@@ -156,7 +159,10 @@ func New(o Options) *Handler {
 	}
 	h.login, h.refused, h.ownName, h.reload = o.Login, o.Refused, o.OwnName, o.Reload
 	h.release, h.rollouts = o.Release, o.Rollouts
-	h.hosts, h.fleet, h.savings = o.Hosts, o.Fleet, o.Savings
+	h.hosts, h.fleet, h.host, h.savings = o.Hosts, o.Fleet, o.Host, o.Savings
+	if h.host == nil {
+		h.host = func(string, string) (*fleet.Report, error) { return nil, fleet.ErrOff }
+	}
 	if h.fleet == nil {
 		h.fleet = func(string) (*fleet.Report, error) { return nil, fleet.ErrOff }
 	}
@@ -212,7 +218,7 @@ func (h *Handler) routes(metrics prometheus.Gatherer) {
 	get("/api/v1/jobs", takes(h.getJobs))
 	get("/api/v1/deltas", takes(h.getDeltas))
 	get("/api/v1/updates", takes(h.getUpdate, "from", "to", "platform", "contents", "format"))
-	get("/api/v1/fleet", takes(h.getFleet, "reference"))
+	get("/api/v1/fleet", takes(h.getFleet, "reference", "who"))
 	get("/api/v1/savings", takes(h.getSavings, "repository"))
 	get("/api/v1/client-config", takes(h.getProxy))
 	get("/client-config", takes(h.getClientConfig, "host", "image…", "no-fallback"))

@@ -93,7 +93,8 @@ func forPrograms() []operation {
 				"image An image that the host pulls; may be there several times",
 				"no-fallback 1: without the proxy, hosts pull nothing"}},
 		{route: "GET /api/v1/fleet", summary: "Which hosts got what, told from pulls, or 404 where hosts are not counted.",
-			answer: fleet.Report{}, query: []string{"reference A tag, host/path:tag, to list its hosts"}},
+			answer: fleet.Report{}, query: []string{"reference A tag, host/path:tag, to list its hosts",
+				"who A host's address, login or certificate's name, to tell what it got"}},
 		{route: "GET /api/v1/savings", summary: "What pulls took, and what they would have taken of the sources, by day.",
 			answer: savings.Report{}, query: []string{"repository HOST/PATH; without, all"}},
 		{route: "POST /api/v1/warm", summary: "Have images fetched and rechunked. With wait=1 the answer is 200 and " +

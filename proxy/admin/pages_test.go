@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/hosts"
 	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/pull/jobs"
 	"github.com/strata-oci/strata/proxy/savings"
+	"github.com/strata-oci/strata/proxy/trust/keys"
 )
 
 // The pages keep within their own policy: nothing inline, nothing from elsewhere, no text made into markup.
@@ -189,5 +191,55 @@ func TestOverviewStaysShort(t *testing.T) {
 		strings.Index(list, w.repositories[last-1].Name) > strings.Index(list, w.repositories[1].Name) ||
 		!strings.Contains(list, "1 roll-out, 1 of which waits for an operator") {
 		t.Error("the list does not begin with the roll-out that waits")
+	}
+}
+
+// edgeOf is a proxy that has a repository from another Strata.
+type edgeOf struct{ *world }
+
+// Repository implements Status.
+func (e edgeOf) Repository(context.Context, string) (*operate.RepositoryDetail, error) {
+	return &operate.RepositoryDetail{RepositoryReport: operate.RepositoryReport{Name: "ghcr.io/x/os", Via: true,
+		Tags: []operate.TagReport{{Tag: "1", Digest: digest("a"), SourceDigest: digest("a"), Served: "original",
+			AsItIs: "it is served as the other Strata has it"}}}}, nil
+}
+
+// Pages say what is true of an edge, count alike, hand on the key, and do not contradict each other.
+func TestPagesSayWhatIsTrue(t *testing.T) {
+	t.Parallel()
+	w := worldOf("1,000 repositories")
+	w.status.Repositories = 12345
+	w.deltas.Deltas = append(w.deltas.Deltas, operate.DeltaPair{State: "refused", Refused: "gain", Layer: digest("c")})
+	w.deltas.Came = append(w.deltas.Came, operate.DeltaPair{State: "applied", Bytes: 1161, LayerBytes: 1000, Ratio: 1.161})
+	key, err := keys.Generate(keys.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := w.options()
+	o.Status = edgeOf{w}
+	o.Hosts = func() hosts.Proxy { return hosts.Proxy{Keys: []string{string(key.Public().PEM())}, Insecure: true} }
+	h := New(o)
+	defer h.Close()
+	for path, want := range map[string][]string{
+		"/repositories/ghcr.io/x/os": {"as the other Strata has it",
+			"Versions are made by the Strata that this one is an edge of"},
+		"/":       {">12,345</a>", "started "},
+		"/deltas": {"not worth it, and not kept", "applied, not worth it"},
+		"/setup":  {"strata client-config --key PROXY.pub --write / HOST IMAGE"},
+		"/setup?host=p.example&image=ghcr.io/x": {"strata client-config --key /etc/pki/containers/strata-p.example.pub " +
+			"--insecure --write / p.example ghcr.io/x", "merge the two"},
+	} {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, base+path, nil))
+		for _, part := range want {
+			if !strings.Contains(rec.Body.String(), part) {
+				t.Errorf("%s lacks %q", path, part)
+			}
+		}
+		for _, wrong := range []string{"No version was rechunked yet", "refused: gain", "up since"} {
+			if strings.Contains(rec.Body.String(), wrong) {
+				t.Errorf("%s has %q", path, wrong)
+			}
+		}
 	}
 }

@@ -21,6 +21,42 @@ import (
 	"github.com/strata-oci/strata/proxy/pull/jobs"
 )
 
+// What is served as it is is done, and the last event says why it is so.
+func TestWarmSaysWhy(t *testing.T) {
+	t.Parallel()
+	_, s := serve(t, Options{Warmer: fakeWarmer{}})
+	var last operate.WarmEvent
+	warmed := func(ref string) operate.WarmEvent {
+		err := NewClient(s.URL, s.Client()).Warm(t.Context(), []string{ref}, func(e operate.WarmEvent) { last = e })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return last
+	}
+	if e := warmed("original"); e.AsItIs != "" {
+		t.Errorf("%+v", e)
+	}
+	h := New(Options{Status: fakeStatus{}, Warmer: asItIs{}})
+	defer h.Close()
+	e := operate.WarmEvent{}
+	tasks, err := h.warm.add([]string{"x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.warm.run(t.Context(), tasks[0], func(one operate.WarmEvent) { e = one }); err != nil ||
+		e.State != jobs.Done || e.AsItIs != "it is an artifact" {
+		t.Errorf("%v, %+v", err, e)
+	}
+}
+
+// asItIs warms what is not rechunked.
+type asItIs struct{}
+
+func (asItIs) Warm(_ context.Context, _ string, progress func(operate.WarmEvent)) error {
+	progress(operate.WarmEvent{AsItIs: "it is an artifact"})
+	return nil
+}
+
 func TestWarmWaits(t *testing.T) {
 	t.Parallel()
 	_, s := serve(t, Options{Warmer: fakeWarmer{}})

@@ -86,12 +86,17 @@ func (t *warmTasks) run(ctx context.Context, task *warmTask, progress func(opera
 		progress(e)
 	}
 	tell(operate.WarmEvent{State: jobs.Queued})
+	asItIs := ""
 	err := ctx.Err()
 	if err == nil {
 		select {
 		case t.slots <- struct{}{}:
 			err = t.work.Catch(ctx, "warm", func() error {
 				return t.warmer.Warm(ctx, ref, func(e operate.WarmEvent) {
+					if e.AsItIs != "" { // the last one
+						asItIs = e.AsItIs
+						return
+					}
 					e.State = jobs.Running // how it ends is for Warm's result to say
 					tell(e)
 				})
@@ -101,7 +106,7 @@ func (t *warmTasks) run(ctx context.Context, task *warmTask, progress func(opera
 			err = ctx.Err()
 		}
 	}
-	final := operate.WarmEvent{State: jobs.Done}
+	final := operate.WarmEvent{State: jobs.Done, AsItIs: asItIs}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, background.ErrClosed):
 		final = operate.WarmEvent{State: jobs.Cancelled, Error: err.Error()}

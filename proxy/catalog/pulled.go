@@ -29,7 +29,7 @@ type Tag struct {
 	Digest    digest.Digest `json:"digest"`
 	MediaType string        `json:"media_type"`
 	Served    Served        `json:"served"`
-	// AsItIs is why an image that the rule has rechunked is served as it is, by its nature; empty otherwise.
+	// AsItIs is why an image is served as it is, by its nature or by its rule; empty otherwise.
 	AsItIs string `json:"as_it_is,omitempty"`
 	// Rule is the repository's rechunk rule at that time.
 	Rule string `json:"rule"`

@@ -53,8 +53,14 @@ func Example() {
 	for _, v := range report.Tags[0].Versions {
 		fmt.Println(v.Lag, v.Hosts)
 	}
+	one, err := f.Host("10.0.0.1", "")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("10.0.0.1 is", one.Tags[0].List[0].Lag, "behind")
 	// Output:
 	// 3 hosts, 2 behind
 	// 0 1
 	// 1 2
+	// 10.0.0.1 is 0 behind
 }

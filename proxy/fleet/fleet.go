@@ -129,6 +129,13 @@ func who(by config.Identify, s Sighting) string {
 	return ""
 }
 
+// id is what a host is listed as. The caller holds f.mu, and the secret is read.
+func (f *Fleet) id(host string) uint64 {
+	mac := hmac.New(sha256.New, f.secret)
+	mac.Write([]byte(host))
+	return binary.BigEndian.Uint64(mac.Sum(nil))
+}
+
 // network is the network of an address, of so many bits.
 func network(a netip.Addr, v4, v6 int) netip.Prefix {
 	a = a.Unmap().WithZone("")
@@ -159,9 +166,7 @@ func (f *Fleet) Saw(s Sighting) {
 	if t == nil {
 		return
 	}
-	mac := hmac.New(sha256.New, f.secret)
-	mac.Write([]byte(host))
-	id := binary.BigEndian.Uint64(mac.Sum(nil))
+	id := f.id(host)
 	h := f.hosts[id>>56][id]
 	if h == nil && s.Got {
 		h = f.newcomer(id, s.Address, now)

@@ -24,6 +24,8 @@ type Lineage struct {
 	Updates []Update `json:"updates"`
 	// Layers are their layers, each once.
 	Layers Layers `json:"layers"`
+	// Newest are the bytes of the newest version.
+	Newest int64 `json:"newest,omitempty"`
 }
 
 // Update is what an update to a version costs each client.
@@ -75,12 +77,15 @@ type layer struct {
 func LineageOf(versions []rechunk.Version) Lineage {
 	var out Lineage
 	seen := map[uint64]bool{}
-	for _, v := range versions {
+	for i, v := range versions {
 		out.Versions = append(out.Versions, v.Digest)
 		if v.Sequence > 1 {
 			out.Updates = append(out.Updates, Update{v.Created, v.NewBytes, v.SourceNewBytes - v.NewBytes})
 		}
 		for _, l := range v.Layers {
+			if i == 0 {
+				out.Newest += l.Size
+			}
 			if d := shortened(l.Digest); !seen[d] {
 				seen[d] = true
 				out.Layers = append(out.Layers, layer{d, l.Size})
@@ -122,7 +127,7 @@ type totals struct {
 func newTotals(lineages *catalog.Table[catalog.LineageKey, rechunk.Lineage]) *totals {
 	of := func(_ catalog.LineageKey, l *rechunk.Lineage) Lineage { return LineageOf(l.Versions) }
 	out := &totals{summaries: catalog.NewSummaries(lineages, time.Now, of)}
-	out.summaries.Shelve("lineage 1")
+	out.summaries.Shelve("lineage 2")
 	return out
 }
 

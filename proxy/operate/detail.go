@@ -137,7 +137,7 @@ func (v *View) detail(ctx context.Context, what, family string, tags []TagReport
 		return nil, err
 	}
 	slices.SortStableFunc(versions, func(a, b rechunk.Version) int { return b.Created.Compare(a.Created) })
-	out := &RepositoryDetail{RepositoryReport: repositoryReport(what, tags, history.LineageOf(versions))}
+	out := &RepositoryDetail{RepositoryReport: v.repositoryReport(what, tags, history.LineageOf(versions))}
 	for _, v := range versions {
 		out.History = append(out.History, reports[v.Digest])
 	}

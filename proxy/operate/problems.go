@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/strata-oci/strata/rechunk/legible"
 )
 
@@ -11,9 +13,8 @@ import (
 // what helps. It is empty while all is well.
 func (v *View) problems(s StatusReport) []string {
 	var out []string
-	if v.Store.Room != nil && v.Store.Room() <= 0 {
-		out = append(out, "the store is full: what is stored is served, new images pass through and are not kept; run strata gc, "+
-			"raise quota or lower min_free, or give its filesystem more space")
+	if v.Store.Room != nil {
+		out = append(out, room(v.Store.Room(), s.Store.LargestBytes)...)
 	}
 	for _, u := range s.Upstreams {
 		out = append(out, u.problems(v.Now())...)
@@ -28,6 +29,21 @@ func (v *View) problems(s StatusReport) []string {
 			s.Redis.Address))
 	}
 	return out
+}
+
+// room says that the store is full, or will not take what comes next: an image like the largest that is served, which is
+// fetched whole where its source has it in one layer.
+func room(left, largest int64) []string {
+	const remedy = "run strata gc, raise quota or lower min_free, or give its filesystem more space"
+	switch {
+	case left <= 0:
+		return []string{"the store is full: what is stored is served, new images pass through and are not kept; " + remedy}
+	case left < largest:
+		return []string{fmt.Sprintf("the store is nearly full: it takes %s more, and the largest image has %s, so that a next "+
+			"version may pass through and not be kept; %s", humanize.Bytes(uint64(left)), humanize.Bytes(uint64(largest)),
+			remedy)}
+	}
+	return nil
 }
 
 // problems says what is wrong with an upstream.

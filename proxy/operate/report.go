@@ -83,6 +83,8 @@ type StoreReport struct {
 	SourceBytes int64  `json:"source_bytes"`
 	ServedBytes int64  `json:"served_bytes"`
 	TotalBytes  int64  `json:"total_bytes"`
+	// LargestBytes are those of the largest image that is the newest of its series: what an update may take.
+	LargestBytes int64 `json:"largest_bytes,omitempty"`
 }
 
 // RepositoryReport tells about one repository.
@@ -93,6 +95,8 @@ type RepositoryReport struct {
 	UpdatedAt        time.Time   `json:"updated_at,omitzero"`
 	UpdateBytes      int64       `json:"update_bytes"`
 	UpdateBytesSaved int64       `json:"update_bytes_saved"`
+	// Via says that it comes from another Strata, which makes its versions.
+	Via bool `json:"via,omitempty"`
 }
 
 // Refused is how a tag is served of which nothing is shown.
@@ -110,7 +114,7 @@ type TagReport struct {
 	UpdatedAt time.Time `json:"updated_at,omitzero"` // when the tag moved last
 	// StaleSince is when clients began to get what was last known, as nobody could check the tag; absent while they do not.
 	StaleSince time.Time `json:"stale_since,omitzero"`
-	// AsItIs says why an image is served as it is, by its nature, though its rule has images rechunked.
+	// AsItIs says why an image is served as it is, by its nature or by its rule, and what to change where that helps.
 	AsItIs string `json:"as_it_is,omitempty"`
 	// Rollout tells which versions hosts get in place of Digest; absent where all get that.
 	Rollout *RolloutReport `json:"rollout,omitempty"`
@@ -224,6 +228,8 @@ type WarmEvent struct {
 	DoneBytes  int64      `json:"done_bytes"`
 	TotalBytes int64      `json:"total_bytes"`
 	Error      string     `json:"error,omitempty"`
+	// AsItIs says, in the last event of what is served as it is, why.
+	AsItIs string `json:"as_it_is,omitempty"`
 }
 
 // Final reports whether nothing comes after this event for its reference.

@@ -89,6 +89,8 @@ type Options struct {
 	Names      name.Parser
 	// Rule returns the settings of a repository, "host/path".
 	Rule func(repository string) config.Rule
+	// Behind reports whether a registry's images come from another Strata; nil: none do.
+	Behind func(host string) bool
 	// Upstreams tells how those fare.
 	Upstreams func() []upstream.HostStatus
 	// Redis tells how the Redis fares that replicas share; nil says that there is none.
@@ -167,6 +169,7 @@ func (v *View) Status(ctx context.Context) (StatusReport, error) {
 	for _, l := range lineages {
 		update, saved := history.Sum(l.Of)
 		out.Versions += len(l.Of.Versions)
+		out.Store.LargestBytes = max(out.Store.LargestBytes, l.Of.Newest)
 		out.UpdateBytes, out.UpdateBytesSaved = out.UpdateBytes+update, out.UpdateBytesSaved+saved
 	}
 	out.Store.ServedBytes = served
@@ -210,7 +213,7 @@ func (v *View) Repositories(ctx context.Context) ([]RepositoryReport, error) {
 	}
 	out := make([]RepositoryReport, len(names))
 	for i, repo := range names {
-		out[i] = repositoryReport(repo, tags[repo], families[v.Rule(repo).Family]...)
+		out[i] = v.repositoryReport(repo, tags[repo], families[v.Rule(repo).Family]...)
 	}
 	return out, nil
 }
@@ -330,8 +333,11 @@ func (v *View) names(ctx context.Context) ([]string, error) {
 	return out, err
 }
 
-func repositoryReport(repo string, tags []TagReport, lineages ...history.Lineage) RepositoryReport {
+func (v *View) repositoryReport(repo string, tags []TagReport, lineages ...history.Lineage) RepositoryReport {
 	out := RepositoryReport{Name: repo, Tags: tags}
+	if host, _, _ := strings.Cut(repo, "/"); v.Behind != nil {
+		out.Via = v.Behind(host)
+	}
 	for _, l := range lineages {
 		out.Versions += len(l.Versions)
 	}

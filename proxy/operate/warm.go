@@ -66,21 +66,29 @@ type Warmer struct {
 	Rule func(repository string) config.Rule
 	// Chunks may be nil: then there are none.
 	Chunks Chunks
+	// AsItIs says why what a tag stands for is served as it is; "" where it is not. Nil: nobody knows.
+	AsItIs func(ctx context.Context, repo name.Repository, tag name.Reference) string
 }
 
 // Warm makes the proxy ready to serve a reference, "host/path:tag" or "host/path@digest": it asks the upstream now,
 // whatever refresh says, waits until the new version is made, and sees that all of what a client will ask for is in the
-// store. It calls progress from another goroutine until it returns. Errors do not name the reference.
+// store. It calls progress, from another goroutine too, until it returns; last for what is served as it is, with the reason.
+// Errors do not name the reference.
 func (w *Warmer) Warm(ctx context.Context, ref string, progress func(WarmEvent)) error {
 	repo, reference, err := w.Names.ParseReference(ref)
 	if err != nil {
 		return err
 	}
 	stop := w.tell(ctx, ref, repo, reference, progress)
-	defer stop()
 	m, err := w.manifest(ctx, repo, reference)
 	if err == nil {
 		err = w.blobs(ctx, repo, m)
+	}
+	stop()
+	if err == nil && w.AsItIs != nil && !reference.IsDigest() {
+		if why := w.AsItIs(ctx, repo, reference); why != "" {
+			progress(WarmEvent{Reference: ref, State: jobs.Running, AsItIs: why})
+		}
 	}
 	path, _, _ := strings.Cut(strings.TrimSuffix(ref, ":"+string(reference)), "@")
 	if defaulted := w.Names.Defaulted(path, repo); defaulted != "" && upstream.Absent(err) {

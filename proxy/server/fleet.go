@@ -38,12 +38,30 @@ func (s *Server) saw(q registry.Request) {
 
 // fleetReport tells of all hosts, or of those of a tag.
 func (s *Server) fleetReport(reference string) (*fleet.Report, error) {
+	key, err := s.fleetTag(reference)
+	if err != nil {
+		return nil, err
+	}
+	return s.rooms.Fleet.Report(key)
+}
+
+// fleetHost tells of one host.
+func (s *Server) fleetHost(named, reference string) (*fleet.Report, error) {
+	key, err := s.fleetTag(reference)
+	if err != nil {
+		return nil, err
+	}
+	return s.rooms.Fleet.Host(named, key)
+}
+
+// fleetTag is the key of a tag as it was asked for; "" stays "".
+func (s *Server) fleetTag(reference string) (string, error) {
 	if reference == "" {
-		return s.rooms.Fleet.Report("")
+		return "", nil
 	}
 	repo, tag, err := s.names().ParseReference(reference)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", fleet.ErrUnknownTag, err)
+		return "", fmt.Errorf("%w: %w", fleet.ErrUnknownTag, err)
 	}
-	return s.rooms.Fleet.Report(catalog.TagKey{Repository: repo.String(), Tag: string(tag)}.String())
+	return catalog.TagKey{Repository: repo.String(), Tag: string(tag)}.String(), nil
 }

@@ -191,7 +191,7 @@ func (s *Server) newAdmin(m *makings) *admin.Handler {
 		Logger:       s.log,
 		Checks:       []admin.Check{{Name: "storage", Run: m.chunks.Check}}, Login: s.operators, Reload: s.reload(),
 		Refused: s.loginRefused,
-		Release: s.rooms.Releaser.Release, Rollouts: s.rooms.Rollouts, Fleet: s.fleetReport,
+		Release: s.rooms.Releaser.Release, Rollouts: s.rooms.Rollouts, Fleet: s.fleetReport, Host: s.fleetHost,
 		Savings: s.rooms.Savings.Report,
 		Updates: s.rooms.Updates,
 		OwnName: s.operatorsName, Hosts: s.hostsProxy,

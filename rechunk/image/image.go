@@ -147,9 +147,12 @@ const (
 	labelFinalDiffID = "ostree.final-diffid"
 )
 
+// BootableLabels are those that say that an image is a bootable container.
+func BootableLabels() []string { return []string{labelBootc, LabelBootable} }
+
 // Bootable reports whether an image's labels say that it is a bootable container.
 func Bootable(c *ocispec.Image) bool {
-	for _, l := range []string{labelBootc, LabelBootable} {
+	for _, l := range BootableLabels() {
 		if v, ok := c.Config.Labels[l]; ok && v != "" && v != "0" && !strings.EqualFold(v, "false") {
 			return true
 		}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/strata-oci/strata/proxy/edge/pairs"
 	"github.com/strata-oci/strata/proxy/edge/via"
 	"github.com/strata-oci/strata/proxy/operate"
 )
@@ -46,7 +47,7 @@ func (h *Handler) deltas(ctx context.Context, _ *http.Request, s *operate.Status
 func reasons[N int | int64](of map[string]N) []reason {
 	var out []reason
 	for _, why := range slices.Sorted(maps.Keys(of)) {
-		out = append(out, reason{why, int64(of[why])})
+		out = append(out, reason{pairs.Why(why), int64(of[why])})
 	}
 	slices.SortStableFunc(out, func(a, b reason) int { return int(b.Times - a.Times) })
 	return out

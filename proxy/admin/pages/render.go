@@ -24,7 +24,8 @@ type templates map[string]*template.Template
 
 func parseTemplates(now func() time.Time) templates {
 	frame := template.Must(template.New("frame.html").Funcs(template.FuncMap{
-		"size": size, "seconds": seconds, "share": share, "plural": plural, "short": short, "cut": cut, "named": name,
+		"size": size, "seconds": seconds, "share": share, "plural": plural, "count": counted,
+		"short": short, "cut": cut, "named": name,
 		"brief": brief,
 		"list":  func(all ...string) []string { return all },
 		"ago": func(t any) template.HTML {

@@ -10,8 +10,8 @@ import (
 
 // A treemap's measures, in units of its view box.
 const (
-	mapWidth  = 1000.0
-	mapHeight = 360.0
+	mapWidth, mapHeight   = 1000.0, 360.0
+	phoneWidth, phoneHigh = 340.0, 320.0 // about its pixels there
 	// A label takes so much room: height of a line, and width of a character.
 	labelHeight, labelWidth = 22.0, 8.2
 	mostBoxes               = 400
@@ -36,8 +36,8 @@ type box struct {
 
 // mapOf lays layers out as squarified treemaps do (Bruls, Huizing and van Wijk, 2000): rows along the shorter side, each
 // filled as long as that makes its boxes squarer.
-func mapOf(layers []operate.LayerReport) treemap {
-	out := treemap{Width: mapWidth, Height: mapHeight}
+func mapOf(layers []operate.LayerReport, wide, high float64) treemap {
+	out := treemap{Width: wide, Height: high}
 	total := 0.0
 	for i, l := range layers {
 		if l.Size > 0 {
@@ -53,9 +53,9 @@ func mapOf(layers []operate.LayerReport) treemap {
 	}
 	areas := make([]float64, len(out.Boxes))
 	for i, b := range out.Boxes {
-		areas[i] = float64(b.Size) / total * mapWidth * mapHeight
+		areas[i] = float64(b.Size) / total * wide * high
 	}
-	x, y, width, height := 0.0, 0.0, mapWidth, mapHeight
+	x, y, width, height := 0.0, 0.0, wide, high
 	for i := 0; i < len(areas); {
 		side := min(width, height)
 		end, sum := i+1, areas[i]

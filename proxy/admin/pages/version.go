@@ -17,7 +17,7 @@ type version struct {
 	New       []layerRow
 	Old       []layerRow
 	Rewritten []rewritten
-	Map       treemap
+	Maps      []treemap // for wide windows, and for narrow ones
 	Clients   []lag
 	From      string          // the version that it is compared with
 	Changes   *operate.Update // nil until somebody asks
@@ -62,7 +62,8 @@ func (h *Handler) version(ctx context.Context, r *http.Request, _ *operate.Statu
 		return nil, err
 	}
 	p := &version{VersionDetail: d, Kept: d.TotalBytes - d.NewBytes, Source: d.SourceBytes, Clients: lagsOf(d.Pulls),
-		Map: mapOf(d.Layers), From: d.Before}
+		Maps: []treemap{mapOf(d.Layers, mapWidth, mapHeight), mapOf(d.Layers, phoneWidth, phoneHigh)},
+		From: d.Before}
 	for i, l := range d.Layers {
 		row := layerRow{l, i + 1, heatClass(l.Heat)}
 		if l.Kept {

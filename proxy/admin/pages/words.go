@@ -121,6 +121,17 @@ func percents(parts ...float64) []int {
 	return out
 }
 
+// counted shows a number as plural does.
+func counted(n any) string {
+	switch n := n.(type) {
+	case int:
+		return humanize.Comma(int64(n))
+	case int64:
+		return humanize.Comma(n)
+	}
+	return fmt.Sprint(n)
+}
+
 // plural says how many of something there are.
 func plural(n any, word string) string {
 	var count int64

@@ -108,6 +108,29 @@ func TestJobs(t *testing.T) {
 	}
 }
 
+// Counts are shown alike, whatever holds them.
+func TestCount(t *testing.T) {
+	t.Parallel()
+	for want, n := range map[string]any{"1,000": 1000, "12,345,678": int64(12345678), "7": 7, "-1,000": -1000} {
+		if got := counted(n); got != want {
+			t.Errorf("%v: %q", n, got)
+		}
+	}
+}
+
+// The map of a phone has names, too.
+func TestTreemapOfPhones(t *testing.T) {
+	t.Parallel()
+	var layers []operate.LayerReport
+	for i := range 20 {
+		layers = append(layers, operate.LayerReport{Size: int64(20-i) * 1000, Name: "component"})
+	}
+	m := mapOf(layers, phoneWidth, phoneHigh)
+	if m.Width != phoneWidth || m.Boxes[0].Label == "" || m.Boxes[5].Label == "" {
+		t.Errorf("%+v", m.Boxes[:6])
+	}
+}
+
 // Boxes fill the map, do not overlap, and are as large as their layers.
 func TestTreemap(t *testing.T) {
 	t.Parallel()
@@ -115,7 +138,7 @@ func TestTreemap(t *testing.T) {
 	for i := range 70 {
 		layers = append(layers, operate.LayerReport{Size: int64(1+i*i) * 1000, Name: "component", Heat: float64(i) / 70})
 	}
-	m := mapOf(layers)
+	m := mapOf(layers, mapWidth, mapHeight)
 	total, area := 0.0, 0.0
 	for _, b := range m.Boxes {
 		total += float64(b.Size)
@@ -138,7 +161,7 @@ func TestTreemap(t *testing.T) {
 			}
 		}
 	}
-	if got := mapOf(nil); len(got.Boxes) != 0 {
+	if got := mapOf(nil, mapWidth, mapHeight); len(got.Boxes) != 0 {
 		t.Errorf("of nothing: %+v", got)
 	}
 }

@@ -52,6 +52,31 @@ type Pair struct {
 	Until   time.Time `json:"until,omitzero"`
 }
 
+// noGain is the reason why a delta is not kept that saves hardly anything, as docs/protocol.md has it.
+const noGain = "gain"
+
+// Why is a reason for people.
+func Why(reason string) string {
+	if reason == noGain {
+		return "not worth it, and not kept"
+	}
+	return reason
+}
+
+// Outcome says for people what became of it. Who waits while a delta is made gets it as it comes, and only then it shows
+// that it is not worth it: so one is not kept here that was applied elsewhere.
+func (p *Pair) Outcome() string {
+	switch {
+	case p.Refused == noGain:
+		return Why(noGain)
+	case p.Refused != "":
+		return p.State + ": " + p.Refused
+	case p.State == Applied && p.Ratio > 0.9:
+		return "applied, not worth it"
+	}
+	return p.State
+}
+
 // Measure sets the ratio of a delta whose bytes are known.
 func (p *Pair) Measure() {
 	if p.Bytes > 0 && p.LayerBytes > 0 {

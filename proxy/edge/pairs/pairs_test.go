@@ -37,3 +37,19 @@ func TestBounded(t *testing.T) {
 		t.Errorf("%d, the first is %s", len(all), all[0].Layer)
 	}
 }
+
+// A delta that is not worth it is told in the same words where it is made and where it came.
+func TestOutcome(t *testing.T) {
+	t.Parallel()
+	for want, p := range map[string]pairs.Pair{
+		"stored":                     {State: pairs.Stored},
+		"not worth it, and not kept": {State: pairs.Refused, Refused: "gain"},
+		"refused: seed":              {State: pairs.Refused, Refused: "seed"},
+		"applied":                    {State: pairs.Applied, Ratio: 0.3},
+		"applied, not worth it":      {State: pairs.Applied, Ratio: 1.161},
+	} {
+		if got := p.Outcome(); got != want {
+			t.Errorf("%+v: %q, want %q", p, got, want)
+		}
+	}
+}

@@ -85,7 +85,9 @@ type Options struct {
 	Refusals Refusals
 	// Rule returns the settings of a repository, "host/path", complete with all defaults.
 	Rule func(repository string) config.Rule
-	Work *background.Group
+	// Behind reports whether a registry's images come from another Strata, as they are there; nil: none do.
+	Behind func(host string) bool
+	Work   *background.Group
 	// Leases let one of several replicas ask about a tag and change its record; nil says that there are no others.
 	Leases *lease.Leases
 	// Beside keeps other processes on this machine from a name until unlock; nil says that there are none.

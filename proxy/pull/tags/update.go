@@ -149,6 +149,7 @@ func (t *Tags) runUpdate(ctx context.Context, u *update) (*catalog.Tag, error) {
 		return nil, err
 	}
 	if u.rule.Rechunk == config.RechunkNever {
+		rec.AsItIs = t.ruledOut(u)
 		return rec, nil
 	}
 	made, err := t.Maker.Make(ctx, jobs.Request{
@@ -183,6 +184,14 @@ func (t *Tags) runUpdate(ctx context.Context, u *update) (*catalog.Tag, error) {
 		string(u.tag),
 		"source", u.target.Digest.String(), "served", string(served(rec)), "retry_at", rec.Failure.RetryAt, "error", err)
 	return rec, nil
+}
+
+// ruledOut says why an image is served as it is that no rule has rechunked.
+func (t *Tags) ruledOut(u *update) string {
+	if t.Behind != nil && t.Behind(u.repo.Host()) {
+		return "it is served as the other Strata has it that the upstream's via names: that one rechunks, or says why not"
+	}
+	return fmt.Sprintf("rechunk: never in its rule, match: %.200s", u.rule.Match)
 }
 
 // refuse finds out what a tag is to stand for while what the upstream has is not shown: the image before, if it is good.

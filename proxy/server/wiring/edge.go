@@ -28,6 +28,9 @@ type Edge struct {
 	Parallel int
 }
 
+// behind reports whether a registry's images come from another Strata.
+func (o Options) behind(host string) bool { return o.Edge != nil && o.Edge.Behind(host) }
+
 // edge makes the room that fetches from other Stratas, or returns nil where nothing says that there are any.
 func (r *Rooms) edge(o Options, store *state.Store, space *workspace.Budget) *via.Source {
 	if o.Edge == nil {

@@ -223,7 +223,7 @@ func (r *Rooms) pulling(o Options, store *state.Store, space *workspace.Budget) 
 	r.Tags = tags.New(tags.Options{
 		Upstream: o.Upstream, Manifests: manifests, Maker: r.Jobs, Losses: losses, Records: r.Records.Tags,
 		Rollouts: r.Records.Rollouts, Reached: r.Records.Reached, Returned: r.returned, Metrics: o.Metrics,
-		Repositories: manifests, Guard: guard, Refusals: r.refusals, Rule: o.Rule, Work: r.Work,
+		Repositories: manifests, Guard: guard, Refusals: r.refusals, Rule: o.Rule, Behind: o.behind, Work: r.Work,
 		Leases: o.Leases, Beside: o.Beside, RecordAge: o.RecordAge, Logger: o.Logger, Now: o.Now,
 	})
 	r.Images = pull.NewImages(pull.Options{Tags: r.Tags, Manifests: manifests, Blobs: r.Blobs, Tally: r.Tally,
@@ -282,14 +282,24 @@ func (r *Rooms) operating(o Options, manifests *content.Manifests) {
 		Rolled: r.Records.Rollouts, Returned: r.returned, StaleSince: r.Tags.StaleSince, Label: r.labels.of,
 		Refusals: r.refusals, History: r.history, Queue: r.Jobs, Manifests: manifests,
 		Metrics: o.Metrics,
-		Names:   o.Names, Rule: o.Rule, Upstreams: o.Upstream.Status, Redis: o.Redis, Edge: r.edgeReport(), Store: o.Store,
+		Names:   o.Names, Rule: o.Rule, Behind: o.behind, Upstreams: o.Upstream.Status,
+		Redis: o.Redis, Edge: r.edgeReport(), Store: o.Store,
 		Deltas: r.Deltas, MoreJobs: r.chunkJobs(o.Now), Version: o.Version, Now: o.Now,
 	})
 	r.Warmer = &operate.Warmer{Tags: r.Tags, Manifests: manifests, Guard: r.Images.Guard, Blobs: r.Blobs, Queue: r.Jobs,
-		Names: o.Names, Rule: o.Rule, Chunks: r.Casync}
+		Names: o.Names, Rule: o.Rule, Chunks: r.Casync, AsItIs: r.asItIs}
 	r.Restorer.Warmer = r.Warmer
 	r.Releaser = &operate.Releaser{Tags: r.Tags, Names: o.Names}
 	r.Rollouts = &operate.Rollouts{Tags: r.Tags, Names: o.Names, Rule: o.Rule, Returned: r.returned, Now: o.Now}
+}
+
+// asItIs says why what a tag stands for is served as it is.
+func (r *Rooms) asItIs(ctx context.Context, repo name.Repository, tag name.Reference) string {
+	rec, err := r.Records.Tags.Get(ctx, catalog.TagKey{Repository: repo.String(), Tag: string(tag)})
+	if err != nil || rec == nil {
+		return "" // it is said, and not done
+	}
+	return rec.AsItIs
 }
 
 // returned tells which hosts that got a version of a tag were seen again.
