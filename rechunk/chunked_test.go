@@ -5,12 +5,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/layer"
 	"github.com/strata-oci/strata/rechunk/layer/toc"
 	"github.com/strata-oci/strata/rechunk/rechunktest"
@@ -67,6 +71,53 @@ func TestChunkedIsReproducible(t *testing.T) {
 			} else if got.Digest != want[i] {
 				t.Errorf("%d at once: version %s is %s, was %s", 1+parallel, v, got.Digest, want[i])
 			}
+		}
+	}
+}
+
+// crumbs are a component of many tiny files, one of which each version changes, beside one that is large.
+func crumbs(version int) []Item {
+	items := []Item{Dir("."), Dir("usr"), Dir("usr/share"), Dir("usr/share/crumbs")}
+	for i := range 3000 {
+		body := fmt.Sprintf("%d of 3000", i)
+		if i == version {
+			body = "changed"
+		}
+		items = append(items, File(fmt.Sprintf("usr/share/crumbs/%d", i), body).WithXattr("user.component", "crumbs"))
+	}
+	rng := rand.New(rand.NewPCG(1, uint64(version)))
+	large := make([]byte, 300<<10)
+	for i := range large {
+		large[i] = byte(rng.Uint32())
+	}
+	return append(items, File("usr/share/large", string(large)).WithXattr("user.component", "large"))
+}
+
+// A layer of many tiny files is one of zstd in images of zstd:chunked, which the plan's notes say, and is kept as any is.
+func TestTinyFilesArePlain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, &rechunktest.MemoryStore{}, 2)
+	o := rules
+	o.Format = layer.Chunked
+	zstd := layer.Zstd.Spec().Encoder.String()
+	v, _ := b.serve(t, source(t, crumbs(-1)), o)
+	var plain []digest.Digest
+	for _, l := range v.Layers {
+		if told := toc.Told(l.Annotations); told == (l.Encoder == zstd) {
+			t.Errorf("layer %s of encoder %s has the annotations %v", l.Digest, l.Encoder, l.Annotations)
+		} else if !told {
+			plain = append(plain, l.Digest)
+		}
+	}
+	p, err := b.PlanOf(t.Context(), v.Digest)
+	note := fmt.Sprintf("%d new layers with ", len(plain))
+	if err != nil || len(plain) == 0 || len(plain) == len(v.Layers) || !strings.Contains(strings.Join(p.Notes, "\n"), note) {
+		t.Fatalf("%d layers of %d are plain, notes %q, %v", len(plain), len(v.Layers), p.Notes, err)
+	}
+	next, _ := b.serve(t, source(t, crumbs(7)), o)
+	for _, d := range plain {
+		if !slices.ContainsFunc(next.Layers, func(l rechunk.VersionLayer) bool { return l.Digest == d && l.Kept }) {
+			t.Errorf("layer %s is not kept", d)
 		}
 	}
 }

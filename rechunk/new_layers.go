@@ -89,11 +89,11 @@ func (m *layerMaker) make(ctx context.Context, i int) (madeLayer, error) {
 	if blob.Encoder != nil {
 		spec.Encoder = *blob.Encoder
 	}
-	return madeLayer{VersionLayer{
+	return madeLayer{VersionLayer: VersionLayer{
 		Digest: d, DiffID: diffID, Size: blob.Size, TarSize: blob.TarSize, Type: spec.MediaType,
 		Annotations: blob.Annotations,
 		Encoder:     spec.Encoder.String(), Name: l.Name, Since: m.sequence(),
-	}, contentOf(m.layoutTree(), x)}, nil
+	}, content: contentOf(m.layoutTree(), x), why: blob.Why}, nil
 }
 
 // store writes one layer to the store.

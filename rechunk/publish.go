@@ -151,7 +151,8 @@ func (r *run) planRecord(layers []madeLayer, d digest.Digest) PlanRecord {
 	p := PlanRecord{
 		SourceDigest: r.req.Digest, Digest: d, Encoder: r.req.Options.Format.Spec().Encoder.String(),
 		MaxLayers: r.req.Options.MaxLayers, LayerCost: r.req.Options.LayerCost,
-		MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime, Linked: r.linked, Notes: r.layout.Notes,
+		MaxStale: r.req.Options.MaxStale, ExactTime: r.req.Options.ExactTime, Linked: r.linked,
+		Notes:  append(slices.Clone(r.layout.Notes), encoderNotes(layers)...),
 		Demand: r.req.Demand.Rounded(), Base: decided.Base(), Dropped: decided.Dropped(), NoiseKept: r.kept,
 	}
 	for i, l := range layers {
@@ -163,6 +164,26 @@ func (r *run) planRecord(layers []madeLayer, d digest.Digest) PlanRecord {
 		})
 	}
 	return p
+}
+
+// encoderNotes say of which new layers the encoder is not the format's, and why; a line for each reason.
+func encoderNotes(layers []madeLayer) []string {
+	var out []string
+	for i, l := range layers {
+		same := func(o madeLayer) bool { return o.why == l.why }
+		if l.why == "" || slices.ContainsFunc(layers[:i], same) {
+			continue
+		}
+		count, size, entries := 0, int64(0), 0
+		for _, o := range layers[i:] {
+			if same(o) {
+				count, size, entries = count+1, size+o.Size, entries+o.content.entries()
+			}
+		}
+		out = append(out, fmt.Sprintf("%d new layers with %d entries in %d bytes are written by %s: %s", count, entries,
+			size, l.Encoder, l.why))
+	}
+	return out
 }
 
 // thousandths rounds a share as records give it.

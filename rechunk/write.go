@@ -19,6 +19,7 @@ import (
 type madeLayer struct {
 	VersionLayer
 	content layerContent
+	why     string // why its encoder is not the format's; "" where it is
 }
 
 // write makes the new layers and reads every one back from the store.

@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/strata-oci/strata/proxy/operate"
+	"github.com/strata-oci/strata/rechunk/legible"
 )
 
 // printRepository shows the versions of a repository, tag or lineage, and the layers of the newest one: those that are new,
@@ -56,14 +57,22 @@ func printRepository(s *streams, r *operate.RepositoryDetail, all bool) error {
 		}
 	}
 	printLayers(w, r, all)
-	if err := w.Flush(); err != nil || len(r.NoiseKept) == 0 {
+	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "\nfiles that stayed as they were served before, as build noise is all that differs\n")
-	for _, k := range r.NoiseKept {
-		fmt.Fprintln(s.out, k)
-	}
+	printNotes(s.out, "what the planner says of that image", r.Notes)
+	printNotes(s.out, "files that stayed as they were served before, as build noise is all that differs", r.NoiseKept)
 	return nil
+}
+
+// printNotes shows lines below a heading, if there are any.
+func printNotes[Line any](w io.Writer, heading string, lines []Line) {
+	if len(lines) > 0 {
+		fmt.Fprintf(w, "\n%s\n", heading)
+	}
+	for _, line := range lines {
+		fmt.Fprintln(w, line)
+	}
 }
 
 // printLayers shows the layers of the newest version, if there is one.
@@ -88,7 +97,8 @@ func printLayers(w io.Writer, r *operate.RepositoryDetail, all bool) {
 			shareOf(l.Heat), l.Pulls, l.Name)
 	}
 	if kept > 0 {
-		fmt.Fprintf(w, "kept\t%s\tin %d layers that hosts of an earlier version have: --all shows them\n", size(bytes), kept)
+		fmt.Fprintf(w, "kept\t%s\tin %s that hosts of an earlier version have: --all shows them\n", size(bytes),
+			legible.Count(kept, "layer"))
 	}
 }
 

@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -149,6 +151,61 @@ func TestPodmanFetchesPieces(t *testing.T) {
 		t.Errorf("podman fetches %d bytes for the update; the new layers have %d", got, whole)
 	}
 	sameTree(t, unpack(t, u.host()+"/os/image:v2"), onlyLayer(m.mount(p.image("os/image:v2"))), sameness{anyTop: true})
+}
+
+// crumbled is an image of many tiny files beside a large one, of which versions differ in little.
+func crumbled(tb testing.TB, revision int) []treetest.Item {
+	tb.Helper()
+	items := growing(tb, revision)
+	built := version1().built
+	items = append(items, treetest.Dir("usr/share").WithTime(built), treetest.Dir("usr/share/crumbs").WithTime(built))
+	for i := range 400 {
+		body := fmt.Sprintf("crumb %d", i)
+		if i < revision {
+			body += " again"
+		}
+		items = append(items, treetest.File(fmt.Sprintf("usr/share/crumbs/%d", i), body).WithTime(built).WithXattr(
+			"user.component", "crumbs"))
+	}
+	return items
+}
+
+// An image whose many tiny files are in layers without a table, beside those that have one, comes to podman whole where it
+// must and in part where it can, and its layers are kept.
+func TestPodmanTakesLayersWithoutTables(t *testing.T) {
+	t.Parallel()
+	m := newPartialPodman(t)
+	u := newUpstream(t)
+	for revision, tag := range map[int]string{1: "v1", 2: "v2"} {
+		u.push("os/image:"+tag, sourceImage{
+			layers: [][]byte{treetest.Gzip(t, treetest.Tar(t, crumbled(t, revision)...))},
+			labels: map[string]string{"containers.bootc": "1"},
+		})
+	}
+	p := newProxy(t, u, proxyOptions{rule: `format: "zstd:chunked"`})
+	m.pull(p.image("os/image:v1"))
+	had, next := manifest(t, p.image("os/image:v1")), manifest(t, p.image("os/image:v2"))
+	tables := 0
+	for _, l := range had.Layers {
+		if toc.Told(l.Annotations) {
+			tables++
+		} else if !slices.ContainsFunc(next.Layers, func(o ocispec.Descriptor) bool { return o.Digest == l.Digest }) {
+			t.Errorf("layer %s is not kept", l.Digest)
+		}
+	}
+	if tables == 0 || tables == len(had.Layers) {
+		t.Fatalf("%d of %d layers have tables", tables, len(had.Layers))
+	}
+	before, ranges := p.blobBytes(), p.ranges()
+	m.pull(p.image("os/image:v2"))
+	got, whole := p.blobBytes()-before, layersSize(next, had)
+	if got > whole/2 || p.ranges() == ranges {
+		t.Errorf("podman fetches %d bytes for the update in %d ranges; the new layers have %d", got,
+			p.ranges()-ranges, whole)
+	}
+	for _, tag := range []string{"v1", "v2"} {
+		sameTree(t, unpack(t, u.host()+"/os/image:"+tag), m.export(p.image("os/image:"+tag)), sameness{anyTop: true})
+	}
 }
 
 // onlyLayer is where the files of an image of one layer are that a podman in a namespace of its own has mounted.

@@ -145,7 +145,7 @@ func (v *View) detail(ctx context.Context, what, family string, tags []TagReport
 		out.LayersOf = versions[0].Digest.String()
 		var planned *rechunk.PlanRecord
 		if out.Layers, planned, err = v.layers(ctx, versions[0], versions); planned != nil {
-			out.NoiseKept = planned.NoiseKept
+			out.Notes, out.NoiseKept = planned.Notes, planned.NoiseKept
 		}
 	}
 	return out, err

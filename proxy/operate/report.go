@@ -141,6 +141,8 @@ type RepositoryDetail struct {
 	// LayersOf is the digest of the newest served image, and Layers are its layers, lowest first.
 	LayersOf string        `json:"layers_of,omitempty"`
 	Layers   []LayerReport `json:"layers"`
+	// Notes say what was decided of that image and why, a line each; empty where the plan's record is lost.
+	Notes []string `json:"notes,omitempty"`
 	// NoiseKept are the files of that image that stayed as they were served before (noise: keep).
 	NoiseKept []rechunk.KeptFile `json:"noise_kept,omitempty"`
 }

@@ -111,7 +111,7 @@ func notes(z compressor) map[string]string {
 // layer that it fetches in part.
 func tellable(l *List) bool {
 	bytes := 0
-	if len(l.entries)+len(l.last)+len(l.marks) > maxTold {
+	if l.len() > maxTold {
 		return false
 	}
 	for _, list := range [][]*tree.Entry{l.entries, l.last} {

@@ -107,14 +107,20 @@ type compressedWriter struct {
 	// Compressing the tar in large pieces costs less than one call per 512-byte header.
 	buf *bufio.Writer
 	tar tarWriter
-	// plainly writes what a table of contents cannot tell; made when it is needed.
+	// plainly writes what gets no table of contents; made when it is needed.
 	plainly Writer
 }
 
 // Write implements Writer.
 func (w *compressedWriter) Write(ctx context.Context, dst io.Writer, l *List) (Blob, error) {
-	if w.format == Chunked && !tellable(l) {
-		return w.writePlainly(ctx, dst, l)
+	if w.format == Chunked {
+		why, err := w.untold(ctx, l)
+		if err != nil {
+			return Blob{}, fmt.Errorf("writing a layer: %w", err)
+		}
+		if why != "" {
+			return w.writePlainly(ctx, dst, l, why)
+		}
 	}
 	w.blob = counter{w: dst}
 	w.z.Reset(&w.blob)
@@ -132,20 +138,6 @@ func (w *compressedWriter) Write(ctx context.Context, dst io.Writer, l *List) (B
 		return Blob{}, fmt.Errorf("writing a layer: %w", err)
 	}
 	return Blob{Size: w.blob.n, TarSize: w.plain.n, Annotations: notes(w.z)}, nil
-}
-
-// writePlainly writes a layer as Zstd does.
-func (w *compressedWriter) writePlainly(ctx context.Context, dst io.Writer, l *List) (Blob, error) {
-	if w.plainly == nil {
-		var err error
-		if w.plainly, err = Zstd.NewWriter(); err != nil {
-			return Blob{}, err
-		}
-	}
-	blob, err := w.plainly.Write(ctx, dst, l)
-	encoder := Zstd.Spec().Encoder
-	blob.Encoder = &encoder
-	return blob, err
 }
 
 // counter passes bytes on and counts them.

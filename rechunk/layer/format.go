@@ -89,9 +89,11 @@ type Blob struct {
 	// Annotations are those that the layer's descriptor must carry for clients to make use of the format; of these formats
 	// only Chunked has any.
 	Annotations map[string]string
-	// Encoder made the blob, where it was not the format's: Chunked writes a layer that no table of contents can tell as
-	// Zstd does. Else nil.
+	// Encoder made the blob, where it was not the format's: Chunked writes a layer as Zstd does of which it makes no table
+	// of contents. Else nil.
 	Encoder *Encoder
+	// Why says for people why the encoder is not the format's; else empty.
+	Why string
 }
 
 // Formats lists all formats.

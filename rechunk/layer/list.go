@@ -55,6 +55,9 @@ func (l *List) Expand(expand func(e *tree.Entry) []*tree.Entry) *List {
 	return out
 }
 
+// len is how many entries and whiteouts the layer has.
+func (l *List) len() int { return len(l.entries) + len(l.last) + len(l.marks) }
+
 // place is the path that the n-th entry is sorted by.
 func (l *List) place(n int) string {
 	if l.places == nil {
