@@ -314,15 +314,6 @@ func TestOpenAPIHasRoutes(t *testing.T) {
 	}
 }
 
-// stranger is a login that knows nobody.
-type stranger struct{}
-
-func (stranger) LogsIn() bool { return true }
-
-func (stranger) Check(http.ResponseWriter, *http.Request) (int, string) {
-	return http.StatusUnauthorized, "who?"
-}
-
 // What guards say is described for each path: to who is not known, under a name that the listener does not have, and to what
 // is not sent as JSON.
 func TestOpenAPIHasRefusals(t *testing.T) {
@@ -332,7 +323,7 @@ func TestOpenAPIHasRefusals(t *testing.T) {
 		url, kind string
 		want      int
 	}{
-		"without a login":     {stranger{}, base, "application/json", http.StatusUnauthorized},
+		"without a login":     {token("secret"), base, "application/json", http.StatusUnauthorized},
 		"under another name":  {nil, "http://evil.example", "application/json", http.StatusForbidden},
 		"as a form":           {nil, base, "application/x-www-form-urlencoded", http.StatusUnsupportedMediaType},
 		"without a type":      {nil, base, "", http.StatusUnsupportedMediaType},
