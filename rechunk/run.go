@@ -179,7 +179,8 @@ func (r *run) own(ctx context.Context) error {
 		r.cfg.Logger.WarnContext(ctx, "package database", "source", r.req.Digest, "database", w.Database,
 			"warning", w.Lines[0], "more", w.Count-1)
 		for _, line := range w.Lines[1:] {
-			r.cfg.Logger.DebugContext(ctx, "package database", "source", r.req.Digest, "database", w.Database, "warning", line)
+			r.cfg.Logger.DebugContext(ctx, "package database", "source", r.req.Digest, "database", w.Database,
+				"warning", line)
 		}
 	}
 	return nil

@@ -32,7 +32,7 @@ func TestVerificationLines(t *testing.T) {
 		t.Fatalf("got\n%s", out.String())
 	}
 	for i, want := range []string{"102400 bytes sha256:0a0a0a0a0a0a != 102401 bytes sha256:", `security.capability="x"]`,
-		" != label label", "one\" != …", `config.Labels.\x1b[2J: nothing != "\u009b2J"`, "…"} {
+		" != label label", "one\" != …", `config.Labels.\u001b[2J: nothing != "\u009b2J"`, "…"} {
 		if !strings.Contains(lines[i+1], want) {
 			t.Errorf("%q lacks %q", lines[i+1], want)
 		}

@@ -2,6 +2,11 @@ package admin
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -15,7 +20,6 @@ import (
 	"github.com/strata-oci/strata/proxy/operate"
 	"github.com/strata-oci/strata/proxy/pull/jobs"
 	"github.com/strata-oci/strata/proxy/savings"
-	"github.com/strata-oci/strata/proxy/trust/keys"
 )
 
 // The pages keep within their own policy: nothing inline, nothing from elsewhere, no text made into markup.
@@ -211,13 +215,18 @@ func TestPagesSayWhatIsTrue(t *testing.T) {
 	w.status.Repositories = 12345
 	w.deltas.Deltas = append(w.deltas.Deltas, operate.DeltaPair{State: "refused", Refused: "gain", Layer: digest("c")})
 	w.deltas.Came = append(w.deltas.Came, operate.DeltaPair{State: "applied", Bytes: 1161, LayerBytes: 1000, Ratio: 1.161})
-	key, err := keys.Generate(keys.P256)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 	o := w.options()
 	o.Status = edgeOf{w}
-	o.Hosts = func() hosts.Proxy { return hosts.Proxy{Keys: []string{string(key.Public().PEM())}, Insecure: true} }
+	o.Hosts = func() hosts.Proxy { return hosts.Proxy{Keys: []string{public}, Insecure: true} }
 	h := New(o)
 	defer h.Close()
 	for path, want := range map[string][]string{

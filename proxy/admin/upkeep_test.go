@@ -40,8 +40,8 @@ func (f failingKeeper) Prune(_ context.Context, o upkeep.PruneOptions) (upkeep.P
 	return upkeep.PruneReport{}, f.fail(o.Progress)
 }
 
-// What fails before it begins has a status that says whose fault it is, and only the proxy's own are logged; what fails later
-// says so in its last line. The client tells both alike.
+// What fails before it begins has a status that says whose fault it is, and only the proxy's own are logged; what fails
+// later says so in its last line. The client tells both alike.
 func TestUpkeepFails(t *testing.T) {
 	t.Parallel()
 	unknown := fmt.Errorf("a/b: %w", upkeep.ErrUnknownName)
@@ -67,7 +67,10 @@ func TestUpkeepFails(t *testing.T) {
 			for path, work := range map[string]func() error{
 				"/api/v1/gc":    func() error { _, err := client.GC(t.Context(), upkeep.GCOptions{}); return err },
 				"/api/v1/scrub": func() error { _, err := client.Scrub(t.Context(), upkeep.ScrubOptions{}); return err },
-				"/api/v1/prune": func() error { _, err := client.Prune(t.Context(), upkeep.PruneOptions{Name: "a"}); return err },
+				"/api/v1/prune": func() error {
+					_, err := client.Prune(t.Context(), upkeep.PruneOptions{Name: "a"})
+					return err
+				},
 			} {
 				works++
 				err := work()

@@ -48,8 +48,8 @@ type TagReport struct {
 	Behind  int `json:"behind"`
 	// Versions are those that hosts have, newest first.
 	Versions []VersionCount `json:"versions"`
-	// List are hosts, in reports of one tag or one host alone: those that are furthest behind first, of these those that were
-	// not seen for the longest time; at most MaxListed.
+	// List are hosts, in reports of one tag or one host alone: those that are furthest behind first, of these those that
+	// were not seen for the longest time; at most MaxListed.
 	List []HostReport `json:"list,omitempty"`
 }
 

@@ -60,7 +60,8 @@ func required(r *catalog.Rollout, v *catalog.RolledVersion, due float64, rule co
 		return v.Share
 	case seen.failed(q):
 		_ = Hold(r, Automatic, fmt.Sprintf("%d of %s that got it %s not seen again within %s; required are %s",
-			seen.Overdue, legible.Count(seen.Hosts, "host"), legible.Word(seen.Overdue, "was", "were"), q.Within, q.Share), now)
+			seen.Overdue, legible.Count(seen.Hosts, "host"), legible.Word(seen.Overdue, "was", "were"), q.Within, q.Share),
+			now)
 		return v.Share
 	case now.Before(v.StepAt.Add(within)) || !seen.enough(q):
 		return v.Share

@@ -58,7 +58,7 @@ func TestRequire(t *testing.T) {
 		"no step is left out": {seen(20, 20, 0), 1000 * time.Hour, 0.5,
 			""},
 		"too few, before the next step": {seen(20, 18, 2), 3 * time.Hour, 0.05, "2 of 20" + late},
-		"none":                          {seen(1, 0, 1), 30 * time.Hour, 0.05, "1 of 1" + late},
+		"none":                          {seen(1, 0, 1), 30 * time.Hour, 0.05, "1 of 1 host that got it was not seen again within 2h0m0s; required are 95%"},
 	} {
 		rule, r := demanding(t), rollout.New(version(0), epoch)
 		rollout.Add(r, version(1), epoch)
