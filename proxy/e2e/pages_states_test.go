@@ -139,7 +139,7 @@ func TestPagesOfThousandRepositories(t *testing.T) {
 	pulling.Wait()
 	w := newWalker(t)
 	const one = "/repositories/" + upstreamHost + "/fleet/os-0000"
-	w.walk(p, "1,000 repositories", map[string]string{"/": "1000", "/repositories": "1,000 repositories · page 1 of 10",
+	w.walk(p, "1,000 repositories", map[string]string{"/": "1,000", "/repositories": "1,000 repositories · page 1 of 10",
 		"/repositories?page=2": "page 2 of 10", one: "stable", one + ":stable": "sudo bootc switch"}, true)
 	w.b.Open("http://" + p.Operators + "/repositories?q=os-0999")
 	got := w.b.Run(`return [...document.querySelectorAll("#list tbody a")].map((a) => a.textContent).join(" ");`)
