@@ -116,6 +116,9 @@ func (h *headers) Read(p []byte) (int, error) {
 // Whatever a layer is made of, its budget of memory is what it takes at most. The test is not parallel: it looks at the heap
 // of the whole process.
 func TestBudgetOfMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures memory, which the race detector takes more of")
+	}
 	const most, slack = 24 << 20, 5 << 20 // buffers, and how maps grow
 	deep := strings.Repeat("d/", 200)
 	for name, item := range map[string]func(n int) Item{
