@@ -168,7 +168,7 @@ var rooms = []room{
 	{"proxy/lease", nil, append([]string{"net/http"}, registries[2:]...)},
 	{"proxy/replicas", []string{"proxy/lease", "proxy/background"}, registries[2:]},
 	{"proxy/edge/scratch", []string{"rechunk"}, registries},
-	{"proxy/edge/pairs", nil, append([]string{"os"}, registries...)},
+	{"proxy/edge/pairs", []string{"proxy/catalog"}, append([]string{"os"}, registries...)},
 	{"proxy/edge/central", []string{
 		"proxy/background", "proxy/catalog", "proxy/edge/pairs", "proxy/edge/scratch", "proxy/edge/seed", "proxy/flight",
 		"proxy/history", "proxy/lease", "proxy/metrics", "proxy/name", "proxy/pulls", "proxy/registry", "proxy/state",

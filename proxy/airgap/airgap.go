@@ -18,9 +18,6 @@ import (
 	"github.com/strata-oci/strata/proxy/oci"
 )
 
-// AnnotationRepository is, in index.json, the repository that an entry belongs to, "host/path".
-const AnnotationRepository = imageref.AnnotationRepository
-
 // AnnotationPartial marks an entry some of whose blobs were left out, because the other side has them.
 const AnnotationPartial = "io.github.strata-oci.partial"
 

@@ -34,6 +34,7 @@ import (
 	"github.com/strata-oci/strata/proxy/airgap"
 	"github.com/strata-oci/strata/proxy/airgap/gate"
 	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/imageref"
 	"github.com/strata-oci/strata/proxy/name"
 )
 
@@ -275,8 +276,8 @@ func TestImportRefuses(t *testing.T) {
 		"control character": {files(index(entry(manifest, `"`+ocispec.AnnotationRefName+`":"registry.example/o\ns:1"`)),
 			manifest, config), "no full name"},
 		"two repositories": {files(index(entry(manifest,
-			full+`,"`+airgap.AnnotationRepository+`":"registry.example/other"`)), manifest, config), "by its annotation"},
-		"no repository": {files(index(entry(manifest, `"`+airgap.AnnotationRepository+`":"../x"`)), manifest, config),
+			full+`,"`+imageref.AnnotationRepository+`":"registry.example/other"`)), manifest, config), "by its annotation"},
+		"no repository": {files(index(entry(manifest, `"`+imageref.AnnotationRepository+`":"../x"`)), manifest, config),
 			""},
 		"one manifest too often": {files(index(slices.Repeat([]string{entry(manifest, full)}, 4097)...), manifest, config),
 			"4097 manifests"},

@@ -194,7 +194,7 @@ func (e *export) top(ctx context.Context, ref imageref.Ref) (ocispec.Descriptor,
 
 // enter adds an entry of index.json.
 func (e *export) enter(named string, d ocispec.Descriptor) {
-	d.Annotations = map[string]string{AnnotationRepository: e.repo}
+	d.Annotations = map[string]string{imageref.AnnotationRepository: e.repo}
 	if named != "" {
 		d.Annotations[ocispec.AnnotationRefName] = named
 	}

@@ -123,7 +123,7 @@ func (l *load) read(ctx context.Context) error {
 			return fmt.Errorf("its name says %s, and it is %s", tag, m.Digest)
 		}
 		l.entries = append(l.entries, placed{m, repo, tag})
-		l.silent = l.silent || d.Annotations[AnnotationRepository] == "" || d.Annotations[AnnotationMissing] != ""
+		l.silent = l.silent || d.Annotations[imageref.AnnotationRepository] == "" || d.Annotations[AnnotationMissing] != ""
 	}
 	return l.check()
 }
@@ -165,7 +165,7 @@ var imageConfigs = []string{ocispec.MediaTypeImageConfig, "application/vnd.docke
 
 // place says where an entry belongs: by its full name, or by its repository, or by the name that was given for one without.
 func (l *load) place(d ocispec.Descriptor) (name.Repository, name.Reference, error) {
-	text, repository := d.Annotations[ocispec.AnnotationRefName], d.Annotations[AnnotationRepository]
+	text, repository := d.Annotations[ocispec.AnnotationRefName], d.Annotations[imageref.AnnotationRepository]
 	if repository != "" && text == "" {
 		repo, err := l.Names.Repository(repository, "")
 		return repo, "", err

@@ -110,7 +110,8 @@ func readLayoutFile(files layoutFiles, name string, limit int64) ([]byte, error)
 	return raw, nil
 }
 
-// AnnotationRepository is, in index.json of a file that package airgap made, the repository that an entry belongs to.
+// AnnotationRepository is, in index.json of a file that package airgap made, the repository that an entry belongs to,
+// "host/path".
 const AnnotationRepository = "io.github.strata-oci.repository"
 
 // belongs reports whether an entry of index.json is no image of its own but belongs to one: a signature, an attestation,

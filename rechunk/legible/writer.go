@@ -47,8 +47,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 // given.
 func Lines(text []byte) []byte {
 	plain := 0
-	for plain < len(text) && passes(text[plain:]) > 0 {
-		plain += passes(text[plain:])
+	for n := passes(text); n > 0; n = passes(text[plain:]) {
+		plain += n
 	}
 	if plain == len(text) {
 		return text
@@ -66,7 +66,7 @@ func Lines(text []byte) []byte {
 	return out
 }
 
-// passes is the length of the first character if it stays as it is, else 0.
+// passes is the length of the first character if there is one that stays as it is, else 0.
 func passes(text []byte) int {
 	r, n := utf8.DecodeRune(text)
 	if r == '\n' || r == '\t' || Shows(r) && (r != utf8.RuneError || n > 1) {

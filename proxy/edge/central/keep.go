@@ -13,6 +13,7 @@ import (
 
 	"github.com/strata-oci/strata/chunkstore"
 	"github.com/strata-oci/strata/proxy/catalog"
+	"github.com/strata-oci/strata/proxy/edge/pairs"
 	"github.com/strata-oci/strata/proxy/flight"
 )
 
@@ -55,7 +56,7 @@ func (w *deltaWriter) Commit(ctx context.Context) (err error) {
 		w.job.settle(errBroken)
 		return w.Cancel(ctx)
 	}
-	if w.job.above == nil && w.job.gainless(w.written) { // those who waited have it, and it is not kept
+	if w.job.above == nil && pairs.Gainless(w.written, w.job.size) { // those who waited have it, and it is not kept
 		w.job.settle(errNoGain)
 		return w.Cancel(ctx)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/strata-oci/strata/chunkstore"
+	"github.com/strata-oci/strata/proxy/edge/pairs"
 	"github.com/strata-oci/strata/proxy/name"
 	"github.com/strata-oci/strata/rechunk"
 	"github.com/strata-oci/strata/rechunk/delta"
@@ -130,7 +131,8 @@ type worthwhile struct {
 // Write passes bytes on.
 func (w *worthwhile) Write(p []byte) (int, error) {
 	w.written += int64(len(p))
-	if most := w.job.size / 2 * 3; w.written > most && w.written > leastMost || w.job.gainless(w.written) && w.job.unread() {
+	if most := w.job.size / 2 * 3; w.written > most && w.written > leastMost ||
+		pairs.Gainless(w.written, w.job.size) && w.job.unread() {
 		return 0, errNoGain
 	}
 	return w.w.Write(p)
@@ -138,9 +140,6 @@ func (w *worthwhile) Write(p []byte) (int, error) {
 
 // leastMost is up to how many bytes a delta is made to its end, however small the layer.
 const leastMost = 64 << 10
-
-// gainless reports whether a delta of so many bytes is not worth it: nine tenths of the blob, or more.
-func (j *job) gainless(bytes int64) bool { return bytes > j.size/10*9 }
 
 // unread reports whether nobody waits for a delta.
 func (j *job) unread() bool {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/strata-oci/strata/proxy/catalog"
 )
 
 // Most bounds the pairs of a report.
@@ -52,12 +54,12 @@ type Pair struct {
 	Until   time.Time `json:"until,omitzero"`
 }
 
-// noGain is the reason why a delta is not kept that saves hardly anything, as docs/protocol.md has it.
-const noGain = "gain"
+// Gainless reports whether a delta of so many bytes is not worth it for a layer of so many: nine tenths of it, or more.
+func Gainless(bytes, layer int64) bool { return bytes > layer/10*9 }
 
 // Why is a reason for people.
 func Why(reason string) string {
-	if reason == noGain {
+	if reason == catalog.DeltaNoGain {
 		return "not worth it, and not kept"
 	}
 	return reason
@@ -67,11 +69,11 @@ func Why(reason string) string {
 // that it is not worth it: so one is not kept here that was applied elsewhere.
 func (p *Pair) Outcome() string {
 	switch {
-	case p.Refused == noGain:
-		return Why(noGain)
+	case p.Refused == catalog.DeltaNoGain:
+		return Why(p.Refused)
 	case p.Refused != "":
 		return p.State + ": " + p.Refused
-	case p.State == Applied && p.Ratio > 0.9:
+	case p.State == Applied && Gainless(p.Bytes, p.LayerBytes):
 		return "applied, not worth it"
 	}
 	return p.State

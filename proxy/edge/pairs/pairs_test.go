@@ -45,8 +45,8 @@ func TestOutcome(t *testing.T) {
 		"stored":                     {State: pairs.Stored},
 		"not worth it, and not kept": {State: pairs.Refused, Refused: "gain"},
 		"refused: seed":              {State: pairs.Refused, Refused: "seed"},
-		"applied":                    {State: pairs.Applied, Ratio: 0.3},
-		"applied, not worth it":      {State: pairs.Applied, Ratio: 1.161},
+		"applied":                    {State: pairs.Applied, Bytes: 300, LayerBytes: 1000},
+		"applied, not worth it":      {State: pairs.Applied, Bytes: 1161, LayerBytes: 1000},
 	} {
 		if got := p.Outcome(); got != want {
 			t.Errorf("%+v: %q, want %q", p, got, want)
